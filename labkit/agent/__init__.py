@@ -1,0 +1,1 @@
+"""The VM agent: feed in, kernel FIB out."""

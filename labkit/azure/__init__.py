@@ -1,0 +1,1 @@
+"""The rules of Azure routing, as pure functions over immutable objects."""

@@ -1,0 +1,246 @@
+"""The Azure objects that decide routing, as immutable values.
+
+Names are Azure's own. Nothing here knows how an object is built in a lab: a `Nic` has an address and a MAC,
+and whether a container, a namespace or a cloud stands behind it is other rooms' business.
+
+Every class is a plain frozen dataclass, so that `pydantic.TypeAdapter` can carry it over a wire and tests can
+build it in one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from ipaddress import IPv4Address, IPv4Network
+
+ROUTE_SERVER_ASN = 65515
+"""The ASN of every route server; not configurable (reference §1, TUT)."""
+
+
+class NextHopType(StrEnum):
+    """Next hop types as `az network nic show-effective-route-table` prints them."""
+
+    VNET_LOCAL = "VnetLocal"
+    VNET_PEERING = "VNetPeering"
+    VNET_GLOBAL_PEERING = "VNetGlobalPeering"
+    INTERNET = "Internet"
+    VIRTUAL_APPLIANCE = "VirtualAppliance"
+    VIRTUAL_NETWORK_GATEWAY = "VirtualNetworkGateway"
+    NONE = "None"
+
+
+class RouteSource(StrEnum):
+    """The `Source` column of an effective route."""
+
+    DEFAULT = "Default"
+    USER = "User"
+    VIRTUAL_NETWORK_GATEWAY = "VirtualNetworkGateway"
+
+
+class RouteState(StrEnum):
+    """The `State` column of an effective route."""
+
+    ACTIVE = "Active"
+    INVALID = "Invalid"
+
+
+class PeerKind(StrEnum):
+    """What stands at the far end of a route server's session; decides preference and advertisement."""
+
+    NVA = "Nva"
+    EXPRESSROUTE_GATEWAY = "ExpressRouteGateway"
+    VPN_GATEWAY = "VpnGateway"
+
+
+class HubRoutingPreference(StrEnum):
+    """`hubRoutingPreference` of a route server (reference §4.1 step 2, HRP)."""
+
+    EXPRESSROUTE = "ExpressRoute"
+    VPN_GATEWAY = "VpnGateway"
+    AS_PATH = "ASPath"
+
+
+class OwnRangePolicy(StrEnum):
+    """What a route server does with received prefixes equal to or inside a range it originates itself.
+
+    The behaviour changed between two observed eras (reference §4.1 step 1).
+    """
+
+    DROP = "2026"
+    KEEP = "2021"
+
+
+class Origin(StrEnum):
+    """The BGP ORIGIN attribute."""
+
+    IGP = "igp"
+    EGP = "egp"
+    INCOMPLETE = "incomplete"
+
+
+@dataclass(frozen=True, slots=True)
+class UserRoute:
+    """One route of a route table. `next_hop` is set exactly for `VIRTUAL_APPLIANCE`."""
+
+    prefix: IPv4Network
+    next_hop_type: NextHopType
+    next_hop: IPv4Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """A route table: user-defined routes and the propagation flag of the subnets that use it."""
+
+    name: str
+    routes: tuple[UserRoute, ...] = ()
+    disable_bgp_route_propagation: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Subnet:
+    """A subnet of a virtual network; `route_table` names a `RouteTable` of the same `Azure`."""
+
+    name: str
+    prefix: IPv4Network
+    route_table: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualNetwork:
+    """A virtual network: one or more address ranges, cut into subnets."""
+
+    name: str
+    address_space: tuple[IPv4Network, ...]
+    subnets: tuple[Subnet, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Peering:
+    """One direction of a virtual network peering, as in Azure: `local` is where it is configured."""
+
+    local: str
+    remote: str
+    use_remote_gateways: bool = False
+    allow_gateway_transit: bool = False
+    allow_forwarded_traffic: bool = True
+    is_global: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """A network interface in a subnet. Its name is unique in the lab; `mac` is lower-case with colons."""
+
+    name: str
+    virtual_network: str
+    subnet: str
+    address: IPv4Address
+    mac: str
+    ip_forwarding: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BgpPeer:
+    """A `bgpConnections` child of a route server: one object, one session to each of the two instances."""
+
+    name: str
+    asn: int
+    address: IPv4Address
+    kind: PeerKind = PeerKind.NVA
+
+
+@dataclass(frozen=True, slots=True)
+class RouteServer:
+    """A route server. `instances` are the addresses of instance 0 and 1 (`virtualRouterIps`)."""
+
+    name: str
+    virtual_network: str
+    instances: tuple[IPv4Address, IPv4Address]
+    peers: tuple[BgpPeer, ...] = ()
+    branch_to_branch: bool = False
+    hub_routing_preference: HubRoutingPreference = HubRoutingPreference.EXPRESSROUTE
+    own_ranges: OwnRangePolicy = OwnRangePolicy.DROP
+    routes_per_peer: int = 4000
+
+
+@dataclass(frozen=True)
+class Azure:
+    """Everything of a lab that Azure itself would know; the input of every rule.
+
+    Objects are held in tuples in the order of the lab file and found by name through the mappings.
+    """
+
+    virtual_networks: tuple[VirtualNetwork, ...]
+    peerings: tuple[Peering, ...] = ()
+    route_tables: tuple[RouteTable, ...] = ()
+    nics: tuple[Nic, ...] = ()
+    route_servers: tuple[RouteServer, ...] = ()
+
+    @cached_property
+    def virtual_network(self) -> Mapping[str, VirtualNetwork]:
+        """Virtual networks by name."""
+        return {v.name: v for v in self.virtual_networks}
+
+    @cached_property
+    def route_table(self) -> Mapping[str, RouteTable]:
+        """Route tables by name."""
+        return {t.name: t for t in self.route_tables}
+
+    @cached_property
+    def nic(self) -> Mapping[str, Nic]:
+        """NICs by name."""
+        return {n.name: n for n in self.nics}
+
+    @cached_property
+    def route_server(self) -> Mapping[str, RouteServer]:
+        """Route servers by name."""
+        return {r.name: r for r in self.route_servers}
+
+
+AsPath = tuple[int | frozenset[int], ...]
+"""An AS path, nearest AS first. A frozenset is an AS_SET, which counts as one hop."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathAttributes:
+    """The attributes of a BGP path. Instances are shared by the prefixes that have them ("attribute handle").
+
+    `communities` are `(high, low)` pairs in ascending order. `unknown` holds transitive attributes that no rule
+    reads, as `(type, flags, value)`, so that they pass through untouched.
+    """
+
+    next_hop: IPv4Address
+    as_path: AsPath = ()
+    origin: Origin = Origin.IGP
+    med: int | None = None
+    communities: tuple[tuple[int, int], ...] = ()
+    large_communities: tuple[tuple[int, int, int], ...] = ()
+    unknown: tuple[tuple[int, int, bytes], ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedRoute:
+    """One path for one prefix in an instance's Adj-RIB-In, after acceptance."""
+
+    prefix: IPv4Network
+    attributes: PathAttributes
+    peer: BgpPeer
+
+
+InstanceRoutes = Mapping[IPv4Network, tuple[LearnedRoute, ...]]
+"""What one instance has learned: for each prefix every accepted path, in the order of the server's peers."""
+
+LearnedRoutes = Mapping[str, tuple[InstanceRoutes | None, InstanceRoutes | None]]
+"""By route server name, what instance 0 and 1 have learned; None for an instance that is down."""
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveRoute:
+    """One row of a NIC's effective routes. ECMP is one row with several next hops, as in Azure's JSON."""
+
+    source: RouteSource
+    state: RouteState
+    prefix: IPv4Network
+    next_hop_type: NextHopType
+    next_hops: tuple[IPv4Address, ...] = ()

@@ -1,0 +1,1 @@
+"""The virtual network switch: feed in, nftables program out."""

@@ -1,0 +1,1 @@
+"""Lab files: schema and errors, addresses, the plan, proofs."""

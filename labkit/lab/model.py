@@ -1,0 +1,118 @@
+"""A lab: the Azure objects and the world around them, as immutable values.
+
+`labkit.lab.load` builds it from a lab file; `labkit.lab.plan` turns it into nodes, links and files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+from labkit.azure.model import Azure
+from labkit.lab.proofs import Proof
+
+
+@dataclass(frozen=True, slots=True)
+class BgpTimers:
+    """Keepalive interval and hold time in seconds. Azure's own are 60 and 180 (reference §2)."""
+
+    keepalive: int = 60
+    hold: int = 180
+
+
+@dataclass(frozen=True, slots=True)
+class Nva:
+    """A network virtual appliance: an FRR router behind one NIC of the same name.
+
+    `peers_with` names the route servers that have it as a peer. `advertises` are prefixes it originates.
+    With `snat`, what it forwards out of the virtual network carries its own address.
+    """
+
+    name: str
+    asn: int
+    advertises: tuple[IPv4Network, ...] = ()
+    snat: bool = False
+    timers: BgpTimers = BgpTimers()
+    peers_with: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SiteHost:
+    """The host on a site's LAN; `address` carries the LAN's prefix length."""
+
+    name: str
+    address: IPv4Interface
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A branch or data centre: an FRR router, its LAN prefixes and one host in the first of them.
+
+    `lan` holds the router's own address in each prefix, in order.
+    """
+
+    name: str
+    asn: int
+    lan: tuple[IPv4Interface, ...]
+    host: SiteHost
+
+
+@dataclass(frozen=True, slots=True)
+class WanLink:
+    """A point-to-point link between an NVA and a site, with each side's address."""
+
+    nva: str
+    site: str
+    nva_address: IPv4Interface
+    site_address: IPv4Interface
+
+
+@dataclass(frozen=True, slots=True)
+class InternetLeg:
+    """The Internet's leg into one virtual network: `public` is what its private sources become outside."""
+
+    virtual_network: str
+    public: IPv4Address
+
+
+@dataclass(frozen=True, slots=True)
+class Internet:
+    """The simulated Internet: a documentation prefix, the host that answers in it, a leg per virtual network."""
+
+    name: str
+    prefix: IPv4Network
+    host: IPv4Address
+    legs: tuple[InternetLeg, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualMachine:
+    """A virtual machine behind one NIC of the same name."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A whole lab, valid by construction: `labkit.lab.load` refuses everything else."""
+
+    name: str
+    azure: Azure
+    nvas: tuple[Nva, ...] = ()
+    sites: tuple[Site, ...] = ()
+    wan_links: tuple[WanLink, ...] = ()
+    internet: Internet | None = None
+    virtual_machines: tuple[VirtualMachine, ...] = ()
+    proofs: tuple[Proof, ...] = ()
+
+    @cached_property
+    def nva(self) -> Mapping[str, Nva]:
+        """NVAs by name."""
+        return {n.name: n for n in self.nvas}
+
+    @cached_property
+    def site(self) -> Mapping[str, Site]:
+        """Sites by name."""
+        return {s.name: s for s in self.sites}

@@ -1,0 +1,95 @@
+"""A plan: every node, link and file of a lab, with all names, MACs and addresses fixed.
+
+Paths in a plan are relative to the rendered folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a node is in the lab; the value of its label `labkit-role`."""
+
+    CONTROLLER = "controller"
+    FABRIC = "fabric"
+    ROUTE_SERVER = "route-server"
+    NVA = "nva"
+    SITE = "site"
+    HOST = "host"
+    INTERNET = "internet"
+    VM = "vm"
+
+
+@dataclass(frozen=True, slots=True)
+class Healthcheck:
+    """containerlab's healthcheck; times in seconds."""
+
+    test: tuple[str, ...]
+    interval: int = 1
+    timeout: int = 5
+    retries: int = 30
+    start_period: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """`source` (relative to the rendered folder) appears at `target` in the node."""
+
+    source: str
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A containerlab node of kind `linux`. `services` are what its init supervises (design: `node-init`)."""
+
+    name: str
+    role: Role
+    services: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    binds: tuple[Bind, ...] = ()
+    exec: tuple[str, ...] = ()
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    cap_add: tuple[str, ...] = ()
+    healthcheck: Healthcheck | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One end of a link."""
+
+    node: str
+    interface: str
+    mac: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A veth link."""
+
+    a: Endpoint
+    b: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of the rendered folder: `template` rendered with `context`. An empty template name: an empty file."""
+
+    path: str
+    template: str
+    context: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything a renderer needs. `owners` maps every address of the lab to the node that owns it."""
+
+    lab: str
+    nodes: tuple[Node, ...]
+    links: tuple[Link, ...]
+    files: tuple[File, ...]
+    owners: Mapping[str, str]

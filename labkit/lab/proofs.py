@@ -1,0 +1,102 @@
+"""What a lab file may claim of its running lab. `labkit.operate.verify` checks the claims.
+
+A proof is a value: which rows, addresses or paths must be seen. Names refer to the lab's own objects; where an
+address is wanted, a name of a node stands for its address.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The BGP session of `on` with every address of `with_` is Established (a route server has two)."""
+
+    on: str
+    with_: str
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedRoute:
+    """`on` holds `prefix` learned from `from_`.
+
+    `on` is a route server (then both instances must hold it), an NVA or a site. For a route server as `from_`,
+    one path from each instance is wanted, its next hop that instance's own address. `as_path` None: any.
+    """
+
+    on: str
+    prefix: IPv4Network
+    from_: str
+    as_path: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AdvertisedRoute:
+    """Both instances of route server `by` advertise `prefix` to peer `to`. `as_path` None: any."""
+
+    by: str
+    to: str
+    prefix: IPv4Network
+    as_path: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveRoute:
+    """The NIC `on` has `prefix` as an Active effective route of `type` and next hops `via`; None: any."""
+
+    on: str
+    prefix: IPv4Network
+    type: str | None = None
+    via: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KernelRoute:
+    """The kernel FIB of node `on` holds `prefix` via exactly the next hops `via`; None: any."""
+
+    on: str
+    prefix: IPv4Network
+    via: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Node `from_` gets an echo reply from `to`: a node, a site (its host), `internet`, or an address."""
+
+    from_: str
+    to: str | IPv4Address
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A traceroute from `from_` reaches `to`; it shows `through` in that order and none of `never`.
+
+    A hop that no node of the lab owns, or one the traceroute cannot name, fails the proof. For a route server in
+    `never`, its count of packets that were not addressed to it must stay zero as well.
+    """
+
+    from_: str
+    to: str | IPv4Address
+    through: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+
+
+RowProof = Session | LearnedRoute | AdvertisedRoute | EffectiveRoute | KernelRoute
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """`row` must not be there. Checked after every positive proof before it holds."""
+
+    row: RowProof | Ping
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """One claim of a lab file: `line` is where it stands, `within` how many seconds it may take to hold."""
+
+    claim: RowProof | Ping | Path | Absent
+    line: int
+    within: float = 30.0

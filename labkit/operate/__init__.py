@@ -1,0 +1,1 @@
+"""What people do with a running lab: probes, proofs, traces, measurements."""

@@ -1,0 +1,1 @@
+"""Where labs run: the sandbox and containerlab, and their images."""
