@@ -1,1 +1,4 @@
-"""The embedded runtime: one init process, a namespace set per node, no root and no Docker needed."""
+"""The sandbox runtime: a lab is one process tree in Linux namespaces of its own (design 3.2).
+
+`runtime.SandboxRuntime` is what callers use. `launcher` and the modules it imports run inside, in a fresh interpreter.
+"""

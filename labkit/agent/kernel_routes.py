@@ -1,0 +1,223 @@
+"""From a feed's table to what the kernel shall hold, and from what it holds to the difference. Pure functions.
+
+Every feed group with next hops becomes one kernel nexthop *group*, even when it has a single member. The kernel can
+replace a group by a group in one message, however many routes point at it, but never a group by a single nexthop: so
+losing or gaining an ECMP leg stays one message. `ip route` shows a group of one as plain `via ADDRESS dev eth0`.
+
+The other types lead to one place for ever, and are plain routes: on-link, via the subnet's gateway, or blackhole.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from labkit.agent.feed_table import INTERNET, NOWHERE, ON_LINK, Address, FeedTable, Hop, Prefix
+
+RTN_UNICAST = 1
+RTN_BLACKHOLE = 6
+RT_SCOPE_UNIVERSE = 0
+RT_SCOPE_LINK = 253
+
+
+class Uplink(NamedTuple):
+    """The VM's NIC, up and with an address. `subnets` are the connected ones, the primary address's first."""
+
+    name: str
+    ifindex: int
+    subnets: tuple[Prefix, ...]
+
+    @property
+    def gateway(self) -> Address:
+        """The first host address of the subnet, which is Azure's default gateway."""
+        return (int.from_bytes(self.subnets[0][:4], "big") + 1).to_bytes(4, "big")
+
+
+class Target(NamedTuple):
+    """Where a kernel route leads: a nexthop group, or (`group` 0) a gateway, the bare interface, or nowhere."""
+
+    type: int
+    scope: int = RT_SCOPE_UNIVERSE
+    group: int = 0
+    gateway: Address = b""
+    interface: int = 0
+
+
+class Member(NamedTuple):
+    """A nexthop in a group; `weight` is as the kernel has it, 0 for an equal share."""
+
+    nexthop: int
+    weight: int = 0
+
+
+Members = tuple[Member, ...]
+
+
+@dataclass(slots=True)
+class KernelState:
+    """What the kernel holds under the agent's route protocol.
+
+    `hops` are single nexthops through the uplink by id, `groups` nexthop groups. `routes` are the routes in the main
+    table without TOS or metric that are in effect. What else bears the agent's protocol, whoever made it, is a stray
+    and goes: `stray_routes` are the kernel's own descriptions, `stray_nexthops` ids with groups first.
+    `foreign_nexthops` are other protocols' ids, which are not to be used.
+    """
+
+    hops: dict[int, Address] = field(default_factory=dict)
+    groups: dict[int, Members] = field(default_factory=dict)
+    routes: dict[Prefix, Target] = field(default_factory=dict)
+    stray_routes: list[bytes] = field(default_factory=list)
+    stray_nexthops: list[int] = field(default_factory=list)
+    foreign_nexthops: set[int] = field(default_factory=set)
+
+    def used_ids(self) -> set[int]:
+        """Every nexthop id that is taken."""
+        return self.hops.keys() | self.groups.keys() | set(self.stray_nexthops) | self.foreign_nexthops
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """Which kernel nexthop stands for which next hop address, and which kernel group for which feed group."""
+
+    hops: Mapping[Address, int] = field(default_factory=dict)
+    groups: Mapping[int, int] = field(default_factory=dict)
+
+
+def adopt(table: FeedTable, kernel: KernelState) -> Ids:
+    """Choose the kernel objects to go on with, so that as little as possible changes.
+
+    The feed numbers its groups anew when the controller restarts, so what a kernel group *is for* is told by the
+    routes that point at it. One whose content is right is kept. One whose content is wrong is rewritten only if no
+    other feed group's routes point at it, or these would for a moment lead to a place nobody wanted.
+    """
+    hops = {address: number for number, address in kernel.hops.items()}
+    votes = Counter(
+        (target.group, group)
+        for prefix, group in table.routes.items()
+        if (target := kernel.routes.get(prefix)) is not None and target.group in kernel.groups
+    )
+    content = {
+        members: [n for n, m in kernel.groups.items() if m == members] for members in set(kernel.groups.values())
+    }
+    claimants = Counter(number for number, _ in votes)
+    ranked = [pair for pair, _ in votes.most_common()]
+    chosen: dict[int, int] = {}
+    taken: set[int] = set()
+
+    def choose(group: int, number: int) -> None:
+        if group not in chosen and number not in taken:
+            chosen[group] = number
+            taken.add(number)
+
+    with_hops = {group: hop for group, hop in table.groups.items() if hop.next_hops}
+    right = {group: content.get(_members(hop, hops), []) for group, hop in with_hops.items()}
+    for number, group in ranked:
+        if number in right.get(group, []):
+            choose(group, number)
+    for number, group in ranked:
+        if claimants[number] == 1 and group in with_hops:
+            choose(group, number)
+    for group, numbers in right.items():
+        for number in numbers:
+            choose(group, number)
+    return extend(Ids(hops, chosen), table, kernel.used_ids())
+
+
+def extend(ids: Ids, table: FeedTable, used: Container[int]) -> Ids:
+    """`ids` for exactly what the table has: unused ones are dropped, what is new gets the lowest free number."""
+    free = (n for n in itertools.count(1) if n not in used)
+    addresses = dict.fromkeys(address for hop in table.groups.values() for address in hop.next_hops)
+    hops = {a: ids.hops[a] if a in ids.hops else next(free) for a in addresses}
+    groups = {
+        group: ids.groups[group] if group in ids.groups else next(free)
+        for group, hop in table.groups.items()
+        if hop.next_hops
+    }
+    return Ids(hops, groups)
+
+
+def _members(hop: Hop, ids: Mapping[Address, int]) -> Members:
+    return tuple(Member(ids[address]) for address in hop.next_hops if address in ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the kernel shall hold. `targets` is by feed group; None for a group that the kernel cannot have."""
+
+    hops: Mapping[int, Address]
+    groups: Mapping[int, Members]
+    targets: Mapping[int, Target | None]
+
+
+def wanted(
+    table: FeedTable, ids: Ids, uplink: Uplink, refused_hops: Container[Address], refused_groups: Container[int]
+) -> Wanted:
+    """Map a table to kernel objects.
+
+    A next hop that the kernel refused is left out of its groups; a group left with none, or itself refused, leaves
+    its prefixes without a route. A VM without a route is plain to see, one with a stale route is not.
+    """
+    hops = {n: address for address, n in ids.hops.items() if address not in refused_hops}
+    usable = {address: n for n, address in hops.items()}
+    groups: dict[int, Members] = {}
+    targets: dict[int, Target | None] = {}
+    for group, hop in table.groups.items():
+        number = ids.groups.get(group)
+        members = _members(hop, usable)
+        if number is None:
+            targets[group] = _fixed(hop, uplink)
+        elif members and group not in refused_groups:
+            groups[number] = members
+            targets[group] = Target(RTN_UNICAST, group=number)
+        else:
+            targets[group] = None
+    return Wanted(hops, groups, targets)
+
+
+def _fixed(hop: Hop, uplink: Uplink) -> Target:
+    if hop.type == NOWHERE:
+        return Target(RTN_BLACKHOLE)
+    if hop.type == INTERNET:
+        return Target(RTN_UNICAST, gateway=uplink.gateway, interface=uplink.ifindex)
+    assert hop.type in ON_LINK
+    return Target(RTN_UNICAST, RT_SCOPE_LINK, interface=uplink.ifindex)
+
+
+@dataclass(slots=True)
+class RouteChanges:
+    """Routes to make, to lead elsewhere (from, to) and to take away; by target, so that messages share a form."""
+
+    added: dict[Target, list[Prefix]] = field(default_factory=dict)
+    changed: dict[tuple[Target, Target], list[Prefix]] = field(default_factory=dict)
+    removed: dict[Target, list[Prefix]] = field(default_factory=dict)
+
+
+def route_changes(
+    current: Mapping[Prefix, Target | None],
+    routes: Mapping[Prefix, int],
+    targets: Mapping[int, Target | None],
+    left_out: Container[Prefix],
+) -> RouteChanges:
+    """The way from `current` routes to those of `routes` (prefix to feed group).
+
+    Prefixes in `left_out` shall have no route of ours: the connected subnets, whose route is the kernel's own (the
+    fabric decides what happens to the packets anyway), and what the kernel refused.
+    """
+    changes = RouteChanges()
+    for prefix, group in routes.items():
+        target = targets[group]
+        now = current.get(prefix)
+        if target is None or prefix in left_out:
+            if now is not None:
+                changes.removed.setdefault(now, []).append(prefix)
+        elif now is None:
+            changes.added.setdefault(target, []).append(prefix)
+        elif now != target:
+            changes.changed.setdefault((now, target), []).append(prefix)
+    for prefix, now in current.items():
+        if now is not None and prefix not in routes:
+            changes.removed.setdefault(now, []).append(prefix)
+    return changes

@@ -1,0 +1,61 @@
+"""Who is next to whom: connected peerings, and which route server programs a virtual network (reference §4.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Network
+
+from labkit.azure.model import Azure, Peering, RouteServer
+
+
+def connected_peerings(azure: Azure, virtual_network: str) -> tuple[Peering, ...]:
+    """The peerings of a virtual network whose other direction exists too, in file order, one for each remote.
+
+    Until both sides exist Azure calls a peering "Initiated" and carries nothing over it. Peering is non-transitive
+    (reference §4.3), so these remotes are everything that is adjacent.
+    """
+    ends = {(p.local, p.remote) for p in azure.peerings}
+    found: dict[str, Peering] = {}
+    for peering in azure.peerings:
+        if peering.local == virtual_network and (peering.remote, peering.local) in ends:
+            found.setdefault(peering.remote, peering)
+    return tuple(found.values())
+
+
+def local_and_adjacent_ranges(azure: Azure, virtual_network: str) -> Iterator[IPv4Network]:
+    """Every range of the virtual network and of those directly peered with it."""
+    yield from azure.virtual_network[virtual_network].address_space
+    for peering in connected_peerings(azure, virtual_network):
+        yield from azure.virtual_network[peering.remote].address_space
+
+
+def gateway_hub(azure: Azure, virtual_network: str) -> str | None:
+    """The hub whose gateways and route server a spoke uses ("URG"): its own side asks for it, the hub's allows it.
+
+    Reference §3.1 head note and §4.3. None if there is none.
+    """
+    for peering in connected_peerings(azure, virtual_network):
+        if peering.use_remote_gateways and _allows_transit(azure, peering.remote, virtual_network):
+            return peering.remote
+    return None
+
+
+def gateway_spokes(azure: Azure, hub: str) -> tuple[str, ...]:
+    """The spokes that use this hub's route server, in the hub's peering order."""
+    return tuple(p.remote for p in connected_peerings(azure, hub) if gateway_hub(azure, p.remote) == hub)
+
+
+def programming_server(azure: Azure, virtual_network: str) -> RouteServer | None:
+    """The route server that writes into the NICs of a virtual network: its own, else its URG hub's (reference §4.2).
+
+    Azure refuses URG where a virtual network has its own (§4.3), so there is never a choice in a valid model.
+    """
+    own = next((s for s in azure.route_servers if s.virtual_network == virtual_network), None)
+    if own is not None:
+        return own
+    hub = gateway_hub(azure, virtual_network)
+    return next((s for s in azure.route_servers if s.virtual_network == hub), None)
+
+
+def _allows_transit(azure: Azure, hub: str, spoke: str) -> bool:
+    return any(p.local == hub and p.remote == spoke and p.allow_gateway_transit for p in azure.peerings)

@@ -1,0 +1,97 @@
+"""What a route server advertises to whom, with which attributes (reference §3.1 and §3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from ipaddress import IPv4Network
+
+from labkit.azure.acceptance import Originated
+from labkit.azure.model import ROUTE_SERVER_ASN, BgpPeer, LearnedRoute, PathAttributes, PeerKind, RouteServer
+from labkit.azure.selection import best_path
+
+NO_EXPORT = (65535, 65281)
+NO_ADVERTISE = (65535, 65282)
+
+RELAYED = (65517, 65517)
+"""Marks routes that passed a route server; ExpressRoute gateways drop it coming from the circuit (reference §5)."""
+
+SPOKE = (65518, 65518)
+"""Marks the ranges of URG spokes (reference §3.1 row 2)."""
+
+
+def advertised(  # noqa: PLR0917 - the six facts that the matrix asks for
+    server: RouteServer,
+    instance: int,
+    peer: BgpPeer,
+    originated: Originated,
+    prefix: IPv4Network,
+    paths: Sequence[LearnedRoute],
+) -> PathAttributes | None:
+    """What instance `instance` (0 or 1) tells `peer` about a learned prefix; None if nothing.
+
+    One best path for each prefix and peer (reference §3.2 "Multipath"), never back to the peer that supplied it
+    (§3.1 row 4). Learned prefixes equal to or inside the originated ranges are told to nobody (§11.6, MDD); what the
+    server originates is `originated_routes`.
+
+    A caller with many prefixes takes `best_path` itself and asks `relayed` once for each distinct path.
+    """
+    if originated.ranges.covers(prefix):
+        return None
+    best = best_path(paths, server.hub_routing_preference)
+    return None if best is None else relayed(server, instance, peer, best.peer, best.attributes)
+
+
+def relayed(
+    server: RouteServer, instance: int, peer: BgpPeer, source: BgpPeer, attributes: PathAttributes
+) -> PathAttributes | None:
+    """The attributes with which a best path from `source` goes to `peer`; None if it does not go there.
+
+    Reference §3.1: between any two peers only with branch-to-branch on, and never from a gateway to one of its own
+    kind. no-advertise stops it everywhere (INJ). no-export is undocumented for Azure (§3.2); RFC 1997's meaning is
+    taken, so it stops at eBGP sessions.
+
+    Reference §3.2: over eBGP the next hop is the sending instance, 65515 is prepended once and no MED is sent; to a
+    gateway with ASN 65515 (iBGP) all three stay. Communities are kept, and 65517:65517 is added to what goes to NVAs
+    and to what gateways get from NVAs.
+    """
+    if source.name == peer.name or not _session_relays(server, source, peer):
+        return None
+    ebgp = peer.asn != ROUTE_SERVER_ASN
+    if NO_ADVERTISE in attributes.communities or (ebgp and NO_EXPORT in attributes.communities):
+        return None
+    communities = attributes.communities
+    if PeerKind.NVA in (source.kind, peer.kind):
+        communities = tuple(sorted({*communities, RELAYED}))
+    if not ebgp:
+        return replace(attributes, communities=communities)
+    return replace(
+        attributes,
+        next_hop=server.instances[instance],
+        as_path=(ROUTE_SERVER_ASN, *attributes.as_path),
+        med=None,
+        communities=communities,
+    )
+
+
+def originated_routes(
+    server: RouteServer, instance: int, peer: BgpPeer, originated: Originated
+) -> dict[IPv4Network, PathAttributes]:
+    """The prefixes that instance `instance` originates towards `peer`, with their attributes.
+
+    Reference §3.1 rows 1 and 2: NVAs always get the ranges of the virtual network (path 65515, no community) and of
+    URG spokes (community 65518:65518); gateways get none, they originate them themselves. Origin is IGP and the next
+    hop the instance's own address (§3.2).
+    """
+    if peer.kind is not PeerKind.NVA:
+        return {}
+    own = PathAttributes(next_hop=server.instances[instance], as_path=(ROUTE_SERVER_ASN,))
+    spoke = replace(own, communities=(SPOKE,))
+    return dict.fromkeys(originated.spokes, spoke) | dict.fromkeys(originated.own, own)
+
+
+def _session_relays(server: RouteServer, source: BgpPeer, peer: BgpPeer) -> bool:
+    """Whether routes of `source` may go to `peer` at all (the matrix of reference §3.1, columns 1 to 3)."""
+    if source.kind is peer.kind and source.kind is not PeerKind.NVA:
+        return False
+    return server.branch_to_branch

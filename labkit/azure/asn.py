@@ -1,0 +1,37 @@
+"""Which autonomous system numbers a route server's peer may have (reference §2, "ASN permitted" and "ASN width")."""
+
+from __future__ import annotations
+
+from labkit.azure.model import ROUTE_SERVER_ASN
+
+AS_TRANS = 23456
+MAX_ASN = 2**32 - 1
+
+_AZURE_RESERVED = frozenset((8074, 8075, 12076, ROUTE_SERVER_ASN, *range(65517, 65521)))
+_DOCUMENTATION = range(64496, 64512)
+_DOCUMENTATION_AND_RESERVED = range(65535, 65552)
+
+
+def reserved_asn(asn: int) -> str | None:
+    """Why Azure refuses `asn` for a peer, as a clause without a full stop; None if it is allowed.
+
+    Reference §2 row "ASN permitted" [D FAQ25]: public or private except those that Azure or IANA reserve. Zero and
+    the last one (RFC 7607, RFC 7300) are not AS numbers of anybody; AS 0 in a path is dropped as well (§2, SEC).
+    """
+    if not 0 < asn < MAX_ASN:
+        return f"{asn} is not a usable ASN; it must lie between 1 and {MAX_ASN - 1}"
+    if asn == ROUTE_SERVER_ASN:
+        return f"ASN {asn} is the route server's own"
+    if asn in _AZURE_RESERVED:
+        return f"ASN {asn} is reserved by Azure"
+    if asn == AS_TRANS or asn in _DOCUMENTATION or asn in _DOCUMENTATION_AND_RESERVED:
+        return f"ASN {asn} is reserved by IANA"
+    return None
+
+
+def is_four_byte(asn: int) -> bool:
+    """Whether `asn` needs four bytes: undocumented for peers but seen to work, so worth a warning, not an error.
+
+    Reference §2 row "ASN width" [D FAQ25 against O NLB, MYE, BRY].
+    """
+    return asn > 0xFFFF

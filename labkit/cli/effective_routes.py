@@ -1,0 +1,32 @@
+"""`labkit effective-routes`: a NIC's effective routes, as Azure shows them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from labkit.cli.output import Format, FormatOption, LabOption, put_json, put_table
+from labkit.operate.client import LabClient
+from labkit.operate.record import the_running_lab
+
+COLUMNS = ("Source", "State", "Address Prefix", "Next Hop Type", "Next Hop IP")
+
+
+def command(
+    nic: Annotated[str, typer.Argument(help="A virtual machine or an NVA; its NIC has its name.")],
+    lab: LabOption = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Show a NIC's effective routes (as `az network nic show-effective-route-table` does)."""
+    answer = LabClient(the_running_lab(lab)).get("effective-routes", nic)
+    if output is Format.JSON:
+        put_json(answer)
+        return
+    rows = [
+        (row["source"], row["state"], prefix, row["nextHopType"], hop)
+        for row in answer["value"]
+        for prefix in row["addressPrefix"]
+        for hop in row["nextHopIpAddress"] or [""]
+    ]
+    put_table(COLUMNS, rows)

@@ -1,0 +1,20 @@
+"""`labkit learned-routes`: what a route server has learned from a peer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from labkit.cli.output import Format, FormatOption, LabOption
+from labkit.cli.peering import show_peering_routes
+
+
+def command(
+    route_server: Annotated[str, typer.Argument(help="The route server.")],
+    peer: Annotated[str, typer.Argument(help="The peer, by its name.")],
+    lab: LabOption = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Show what a route server has learned from a peer; `az`: list-learned-routes."""
+    show_peering_routes("learned-routes", route_server, peer, lab, output)

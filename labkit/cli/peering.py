@@ -1,0 +1,28 @@
+"""The two listings of a route server's peering, which differ in one column."""
+
+from __future__ import annotations
+
+from labkit.cli.output import Format, put_json, put_table
+from labkit.operate.client import LabClient
+from labkit.operate.record import the_running_lab
+
+COLUMNS = {
+    "localAddress": "LocalAddress",
+    "network": "Network",
+    "nextHop": "NextHop",
+    "sourcePeer": "SourcePeer",
+    "origin": "Origin",
+    "asPath": "AsPath",
+    "weight": "Weight",
+}
+
+
+def show_peering_routes(listing: str, route_server: str, peer: str, lab: str | None, output: Format) -> None:
+    """Show `learned-routes` or `advertised-routes` of a peering; only learned ones have a source peer."""
+    answer = LabClient(the_running_lab(lab)).get(listing, route_server, peer)
+    if output is Format.JSON:
+        put_json(answer)
+        return
+    columns = {key: title for key, title in COLUMNS.items() if key != "sourcePeer" or listing == "learned-routes"}
+    rows = [[row[key] for key in columns] for role in sorted(answer) for row in answer[role]]
+    put_table(tuple(columns.values()), rows)

@@ -1,0 +1,65 @@
+"""`labkit route-table`: user-defined routes of the running lab."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from labkit.cli.output import Format, FormatOption, LabOption, put_json, put_table, say
+from labkit.errors import InvalidInput
+from labkit.operate.client import LabClient
+from labkit.operate.record import the_running_lab
+
+app = typer.Typer(help="Show and change route tables of the running lab.", no_args_is_help=True)
+
+TableName = Annotated[str, typer.Argument(help="The route table.")]
+Prefix = Annotated[str, typer.Argument(help="The address prefix, such as 0.0.0.0/0.")]
+
+
+@app.command()
+def show(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
+    """Show every route table."""
+    tables = LabClient(the_running_lab(lab)).get("route-tables")
+    if output is Format.JSON:
+        put_json(tables)
+        return
+    rows = [
+        (name, prefix, hop, "no" if table["disable_bgp_route_propagation"] else "yes")
+        for name, table in tables.items()
+        for prefix, hop in (table["routes"] or {"-": "-"}).items()
+    ]
+    put_table(("Route table", "Address Prefix", "Next Hop", "BGP propagation"), rows)
+
+
+@app.command()
+def add(
+    table: TableName,
+    prefix: Prefix,
+    next_hop: Annotated[str, typer.Argument(help="Internet, VnetLocal, None, or an appliance's name or address.")],
+    lab: LabOption = None,
+) -> None:
+    """Add a user-defined route, or replace the one for its prefix."""
+    client = LabClient(the_running_lab(lab))
+    body = _table(client, table)
+    body["routes"][prefix] = next_hop
+    client.put("route-tables", table, body=body)
+    say(f" {table}: {prefix} → {next_hop}")
+
+
+@app.command()
+def remove(table: TableName, prefix: Prefix, lab: LabOption = None) -> None:
+    """Take a user-defined route away; fine if it is not there."""
+    client = LabClient(the_running_lab(lab))
+    body = _table(client, table)
+    had = body["routes"].pop(prefix, None)
+    client.put("route-tables", table, body=body)
+    say(f" {table}: {prefix} → {had} is gone" if had else f" {table} has no route for {prefix}")
+
+
+def _table(client: LabClient, name: str) -> dict[str, dict[str, str]]:
+    tables: dict[str, dict[str, dict[str, str]]] = client.get("route-tables")
+    if name not in tables:
+        known = ", ".join(sorted(tables)) or "none"
+        raise InvalidInput(f"there is no route table {name}.", f"The lab's route tables: {known}.")
+    return tables[name]

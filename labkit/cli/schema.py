@@ -1,0 +1,11 @@
+"""`labkit schema`: the lab file's JSON Schema, for editors."""
+
+from __future__ import annotations
+
+from labkit.cli.output import put_json
+from labkit.lab.json_schema import json_schema
+
+
+def command() -> None:
+    """Print the JSON Schema of lab files, for editors that complete and check YAML."""
+    put_json(json_schema())

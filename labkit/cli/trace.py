@@ -1,0 +1,47 @@
+"""`labkit trace`: a packet's way, and why."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from labkit.cli.output import Format, FormatOption, LabOption, put, put_json
+from labkit.lab.load import load
+from labkit.operate.client import LabClient
+from labkit.operate.record import the_running_lab
+from labkit.operate.trace import Trace, trace
+
+
+def command(
+    source: Annotated[str, typer.Argument(help="The node that sends.")],
+    target: Annotated[str, typer.Argument(help="A node, a site (its host) or an address.")],
+    lab: LabOption = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Show a packet's way step by step and why, and beside it what a real traceroute sees."""
+    record = the_running_lab(lab)
+    found = trace(load(record.folder / "lab.yml"), LabClient(record), source, target)
+    if output is Format.JSON:
+        steps = [{"place": s.place, "address": s.address, "decision": s.decision, "why": s.why} for s in found.steps]
+        real = [str(hop) if hop else None for hop in found.real]
+        predicted = [str(hop) for hop in found.predicted]
+        put_json(
+            {"steps": steps, "verdict": found.verdict, "predicted": predicted, "real": real, "agrees": found.agrees}
+        )
+    else:
+        _print(found)
+    if not found.agrees:
+        raise typer.Exit(1)
+
+
+def _print(found: Trace) -> None:
+    width = max(len(step.place) for step in found.steps) + 1
+    longest = max(len(step.decision) for step in found.steps)
+    for step in found.steps:
+        place = step.place if step.address else f" {step.place}"
+        put(f"{place.ljust(width)}  {step.address:<15}  {step.decision.ljust(longest)}  {step.why}".rstrip())
+    real = ", ".join(str(hop) if hop else "*" for hop in found.real) or "no answer"
+    predicted = ", ".join(map(str, found.predicted)) or "no hop"
+    put(f"\npredicted:        {predicted}  ({found.verdict})")
+    put(f"real traceroute:  {real}  " + ("✓ agrees" if found.agrees else "✗ DIFFERS from what the tables say"))

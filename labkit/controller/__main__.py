@@ -1,0 +1,36 @@
+"""The controller's process: `python3 -m labkit.controller`, a service of the lab's controller node."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+from labkit.controller.api import Api
+from labkit.controller.call import API_SOCKET
+from labkit.controller.controller import Controller
+from labkit.lab.load import load
+from labkit.ready import mark_ready
+
+LAB_FILE = Path("/etc/labkit/lab.yml")
+RUN = Path("/run/lab")
+STORE = Path("/var/lib/labkit")
+
+
+async def serve() -> None:
+    """Run the lab's platform until told to stop."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    controller = Controller(load(LAB_FILE), RUN, STORE)
+    api = Api(controller)
+    await controller.start()
+    await api.start(Path(API_SOCKET))
+    mark_ready("controller")
+    await stopped.wait()
+    await api.stop()
+    await controller.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve())

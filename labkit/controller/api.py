@@ -1,0 +1,193 @@
+"""The operator API: what the platform knows, in Azure's own forms, and what may be changed while the lab runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from labkit.azure.model import BgpPeer, RouteServer
+from labkit.azure.rows import by_instance, effective_json, learned_rows
+from labkit.controller.controller import Controller
+from labkit.controller.platform import InstanceId
+from labkit.errors import InvalidInput
+from labkit.lab.route_table import parse_route_table, route_table_text
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Api:
+    """The API's server on a Unix socket."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self._platform = controller.platform
+        application = web.Application(middlewares=[_refusals])
+        application.add_routes(
+            [
+                web.get("/v1/status", self._status),
+                web.get("/v1/state", self._state),
+                web.get("/v1/learned-routes/{server}/{peer}", self._learned),
+                web.get("/v1/advertised-routes/{server}/{peer}", self._advertised),
+                web.get("/v1/effective-routes/{nic}", self._effective),
+                web.get("/v1/route-tables", self._route_tables),
+                web.put("/v1/route-tables/{name}", self._put_route_table),
+                web.get("/v1/events", self._events),
+            ]
+        )
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
+
+    async def start(self, path: Path) -> None:
+        """Listen at `path`."""
+        await self._runner.setup()
+        path.unlink(missing_ok=True)
+        await web.UnixSite(self._runner, str(path)).start()
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        await self._runner.cleanup()
+
+    # What the platform knows.
+
+    def status(self) -> dict[str, Any]:
+        """Which nodes are connected and how far they are, which instances live, and every session's state."""
+        platform, controller = self._platform, self._controller
+        nodes = {}
+        for node, role in controller.roles.items():
+            connection = controller.feeds.connections.get(node)
+            nodes[node] = {
+                "role": role,
+                "connected": connection is not None,
+                "sent_seq": connection.sent if connection else 0,
+                "applied_seq": connection.applied if connection else 0,
+                "error": connection.error if connection else "",
+            }
+        sessions = []
+        for instance in platform.instance_ids:
+            known = platform.instances.get(instance)
+            for peer in platform.azure.route_server[instance.route_server].peers:
+                session = known.sessions.get(peer.name) if known else None
+                sessions.append(
+                    {
+                        "route_server": instance.route_server,
+                        "instance": instance.index,
+                        "peer": peer.name,
+                        "state": session.state if session else ("Idle" if known else "instance down"),
+                        "since": session.since if session else None,
+                        "reason": session.reason if session else "",
+                    }
+                )
+        return {
+            "lab": platform.lab.name,
+            "nodes": nodes,
+            "instances": {i.node: {"up": i in platform.instances} for i in platform.instance_ids},
+            "sessions": sessions,
+            "programmed": controller.programmed(),
+        }
+
+    def learned(self, server: RouteServer, peer: BgpPeer) -> dict[str, Any]:
+        """What both instances have learned from a peer, as `list-learned-routes` prints it."""
+        routes = self._platform.learned()[server.name]
+        first, second = (learned_rows(server, i, peer, routes[i] or {}) for i in (0, 1))
+        return by_instance(first, second)
+
+    async def advertised(self, server: RouteServer, peer: BgpPeer) -> dict[str, Any]:
+        """What both instances advertise to a peer, as `list-advertised-routes` prints it; they are asked."""
+        first, second = await asyncio.gather(
+            *(self._controller.advertised(InstanceId(server.name, i), peer) for i in (0, 1))
+        )
+        return by_instance(first, second)
+
+    # The handlers.
+
+    async def _status(self, _request: web.Request) -> web.Response:
+        return web.json_response(self.status())
+
+    async def _state(self, _request: web.Request) -> web.Response:
+        """Everything at once, for those who check the lab as a whole."""
+        platform = self._platform
+        pairs = [(server, peer) for server in platform.azure.route_servers for peer in server.peers]
+        advertised: dict[str, dict[str, Any]] = {server.name: {} for server in platform.azure.route_servers}
+        learned: dict[str, dict[str, Any]] = {server.name: {} for server in platform.azure.route_servers}
+        for (server, peer), rows in zip(
+            pairs, await asyncio.gather(*(self.advertised(*pair) for pair in pairs)), strict=True
+        ):
+            advertised[server.name][peer.name] = rows
+            learned[server.name][peer.name] = self.learned(server, peer)
+        return web.json_response(
+            {
+                "status": self.status(),
+                "learned": learned,
+                "advertised": advertised,
+                "effective": {nic.name: effective_json(platform.rows(nic.name)) for nic in platform.azure.nics},
+                "oracle": {
+                    nic.name: platform.table(platform.table_key[nic.name]).wire() for nic in platform.azure.nics
+                },
+            }
+        )
+
+    async def _learned(self, request: web.Request) -> web.Response:
+        return web.json_response(self.learned(*self._server_and_peer(request)))
+
+    async def _advertised(self, request: web.Request) -> web.Response:
+        return web.json_response(await self.advertised(*self._server_and_peer(request)))
+
+    async def _effective(self, request: web.Request) -> web.Response:
+        nic = request.match_info["nic"]
+        nics = sorted(self._platform.azure.nic)
+        if nic not in nics:
+            raise InvalidInput(f"there is no NIC {nic}.", f"These are: {', '.join(nics)}.")
+        return web.json_response(effective_json(self._platform.rows(nic)))
+
+    async def _route_tables(self, _request: web.Request) -> web.Response:
+        return web.json_response({t.name: route_table_text(t) for t in self._platform.azure.route_tables})
+
+    async def _put_route_table(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        table = parse_route_table(name, await request.json(), self._platform.azure)
+        self._controller.set_route_table(table)
+        return web.json_response(route_table_text(table))
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        if request.query.get("follow") != "1":
+            for line in self._controller.events.past():
+                await response.write(line.encode() + b"\n")
+            return response
+        with self._controller.events.follow() as lines:
+            async for line in lines:
+                await response.write(line.encode() + b"\n")
+        return response
+
+    def _server_and_peer(self, request: web.Request) -> tuple[RouteServer, BgpPeer]:
+        """The route server and the peer that a path names.
+
+        Raises:
+            InvalidInput: one of them does not exist; as in Azure, a peer goes by its own name.
+        """
+        servers = self._platform.azure.route_server
+        name, peer_name = request.match_info["server"], request.match_info["peer"]
+        server = servers.get(name)
+        if server is None:
+            raise InvalidInput(f"there is no route server {name}.", f"These are: {', '.join(sorted(servers))}.")
+        for peer in server.peers:
+            if peer.name == peer_name:
+                return server, peer
+        names = ", ".join(p.name for p in server.peers)
+        raise InvalidInput(f"route server {name} has no peer {peer_name}.", f"Its peers are: {names}.")
+
+
+@web.middleware
+async def _refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn a refusal into an answer that the command line can show."""
+    try:
+        return await handler(request)
+    except InvalidInput as refusal:
+        return web.json_response({"error": refusal.message, "remedy": refusal.remedy}, status=422)
+    except ValidationError as error:
+        return web.json_response({"error": str(error), "remedy": ""}, status=422)

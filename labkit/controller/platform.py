@@ -1,0 +1,179 @@
+"""What the platform of a lab knows and concludes: learned routes in, forwarding tables out. No I/O.
+
+The rules are `labkit.azure`'s. NICs that provably have the same effective routes (same virtual network, same route
+table, same route server instance listened to) share one table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from ipaddress import IPv4Network
+
+from labkit.azure.effective import effective_routes, listened_instance
+from labkit.azure.model import (
+    Azure,
+    EffectiveRoute,
+    InstanceRoutes,
+    LearnedRoute,
+    LearnedRoutes,
+    PathAttributes,
+    RouteServer,
+    RouteTable,
+)
+from labkit.controller.tables import Delta, Table, desired, diff
+from labkit.lab.model import Lab
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class InstanceId:
+    """One of the two instances of a route server; its node is named `<route server>-<index>`."""
+
+    route_server: str
+    index: int
+
+    @property
+    def node(self) -> str:
+        """The name of the instance's node."""
+        return f"{self.route_server}-{self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The state of one BGP session as the instance saw it last; `since` in Unix seconds."""
+
+    state: str
+    since: float
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class Instance:
+    """What is known of a running instance. `routes` holds accepted paths by prefix and peer name."""
+
+    sessions: dict[str, Session] = field(default_factory=dict)
+    routes: dict[IPv4Network, dict[str, LearnedRoute]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TableKey:
+    """What NICs must have in common to have the same effective routes."""
+
+    virtual_network: str
+    route_table: str
+    instance: int
+
+
+@dataclass(frozen=True, slots=True)
+class TableChange:
+    """A table that changed: for whom, how, and its rows before and after."""
+
+    key: TableKey
+    nics: tuple[str, ...]
+    delta: Delta
+    before: tuple[EffectiveRoute, ...]
+    after: tuple[EffectiveRoute, ...]
+
+
+class Platform:
+    """The lab's state as the controller holds it. Instances that are down are absent from it."""
+
+    def __init__(self, lab: Lab, route_tables: Iterable[RouteTable] = ()) -> None:
+        """Start with no instance known; `route_tables` replace those of the lab that have their names."""
+        self.lab = lab
+        self.azure: Azure = lab.azure
+        self.instances: dict[InstanceId, Instance] = {}
+        self._tables: dict[TableKey, Table] = {}
+        self._rows: dict[TableKey, tuple[EffectiveRoute, ...]] = {}
+        for table in route_tables:
+            self.set_route_table(table)
+
+    @cached_property
+    def instance_ids(self) -> tuple[InstanceId, ...]:
+        """Both instances of every route server."""
+        return tuple(InstanceId(s.name, i) for s in self.lab.azure.route_servers for i in (0, 1))
+
+    @cached_property
+    def table_keys(self) -> Mapping[TableKey, tuple[str, ...]]:
+        """The tables there are, in a stable order, each with the NICs that have it."""
+        nics: dict[TableKey, list[str]] = {}
+        subnets = {(v.name, s.name): s for v in self.lab.azure.virtual_networks for s in v.subnets}
+        for nic in self.lab.azure.nics:
+            subnet = subnets[nic.virtual_network, nic.subnet]
+            key = TableKey(nic.virtual_network, subnet.route_table or "", listened_instance(nic.name))
+            nics.setdefault(key, []).append(nic.name)
+        return {key: tuple(nics[key]) for key in sorted(nics)}
+
+    @cached_property
+    def table_key(self) -> Mapping[str, TableKey]:
+        """The key of every NIC's table."""
+        return {nic: key for key, nics in self.table_keys.items() for nic in nics}
+
+    def learned(self) -> LearnedRoutes:
+        """What every instance has learned, in the form that the rules want; None for an instance that is down."""
+        return {s.name: (self._routes(s, 0), self._routes(s, 1)) for s in self.azure.route_servers}
+
+    def _routes(self, server: RouteServer, index: int) -> InstanceRoutes | None:
+        instance = self.instances.get(InstanceId(server.name, index))
+        if instance is None:
+            return None
+        order = {peer.name: i for i, peer in enumerate(server.peers)}
+        return {
+            prefix: tuple(paths[name] for name in sorted(paths, key=order.__getitem__))
+            for prefix, paths in instance.routes.items()
+        }
+
+    def announce(
+        self, instance: InstanceId, peer: str, attributes: PathAttributes, prefixes: Iterable[IPv4Network]
+    ) -> None:
+        """An instance accepted these paths of a peer, in place of those it had from it for the same prefixes."""
+        peers = {p.name: p for p in self.azure.route_server[instance.route_server].peers}
+        routes = self.instances[instance].routes
+        for prefix in prefixes:
+            routes.setdefault(prefix, {})[peer] = LearnedRoute(prefix, attributes, peers[peer])
+
+    def withdraw(self, instance: InstanceId, peer: str, prefixes: Iterable[IPv4Network]) -> None:
+        """An instance lost these paths of a peer."""
+        routes = self.instances[instance].routes
+        for prefix in prefixes:
+            paths = routes.get(prefix, {})
+            paths.pop(peer, None)
+            if not paths:
+                routes.pop(prefix, None)
+
+    def forget(self, instance: InstanceId, peer: str) -> None:
+        """An instance lost its session with a peer, and all it had from it."""
+        self.withdraw(instance, peer, [p for p, paths in self.instances[instance].routes.items() if peer in paths])
+
+    def set_route_table(self, table: RouteTable) -> None:
+        """Give the route table of this name these routes.
+
+        Raises:
+            KeyError: the lab has no route table of this name.
+        """
+        if table.name not in self.azure.route_table:
+            raise KeyError(table.name)
+        tables = tuple(table if t.name == table.name else t for t in self.azure.route_tables)
+        self.azure = replace(self.azure, route_tables=tables)
+
+    def rows(self, nic: str) -> tuple[EffectiveRoute, ...]:
+        """The effective routes of a NIC as of the last `conclude`; empty before the first."""
+        return self._rows.get(self.table_key[nic], ())
+
+    def table(self, key: TableKey) -> Table:
+        """A forwarding table as of the last `conclude`; empty before the first."""
+        return self._tables.get(key, Table())
+
+    def conclude(self) -> list[TableChange]:
+        """Work every table out anew and return those that changed."""
+        learned = self.learned()
+        changes = []
+        for key, nics in self.table_keys.items():
+            before = self._rows.get(key, ())
+            after = effective_routes(self.azure, nics[0], learned)
+            table, delta = diff(self.table(key), desired(after))
+            self._rows[key], self._tables[key] = after, table
+            if delta:
+                changes.append(TableChange(key, nics, delta, before, after))
+        return changes

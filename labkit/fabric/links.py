@@ -1,0 +1,57 @@
+"""What interfaces there are, and word from the kernel when that changes."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from collections.abc import Iterator
+
+_RTMGRP_LINK = 1
+_RTM_DELLINK = 17
+_NLMSGHDR = struct.Struct("=IHHII")
+_IFINFOMSG = struct.Struct("=BxHiII")
+_ALIGN = 4
+_BUFFER = 1 << 16
+
+
+class LinkMonitor:
+    """A subscription to this network namespace's link messages, from the moment it is made."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+        self._socket.bind((0, _RTMGRP_LINK))
+
+    def changes(self) -> Iterator[frozenset[int]]:
+        """Wait for news, for ever: each item holds the indices of interfaces that went away since the last.
+
+        An empty item means that something else about some interface changed, or that so much changed that the kernel
+        dropped messages. Either way: look.
+        """
+        while True:
+            try:
+                yield gone(self._socket.recv(_BUFFER))
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                yield frozenset()
+
+
+def gone(messages: bytes) -> frozenset[int]:
+    """The indices of the interfaces that a buffer of netlink messages says are deleted or moved away."""
+    indices = set()
+    position = 0
+    while position + _NLMSGHDR.size <= len(messages):
+        length, kind, *_ = _NLMSGHDR.unpack_from(messages, position)
+        if kind == _RTM_DELLINK:
+            family, _, index, _, _ = _IFINFOMSG.unpack_from(messages, position + _NLMSGHDR.size)
+            # The bridge says "deleted" too, in its own family, of a port that merely leaves it.
+            if family == socket.AF_UNSPEC:
+                indices.add(index)
+        position += (length + _ALIGN - 1) & -_ALIGN
+    return frozenset(indices)
+
+
+def interfaces() -> dict[str, int]:
+    """The index of every interface in this network namespace, by name."""
+    return {name: index for index, name in socket.if_nameindex()}

@@ -1,0 +1,179 @@
+"""The nftables program of a fabric: which chains, maps and counters make it forward as it is told. Pure functions.
+
+One `netdev` ingress chain per port sees every packet before the bridge does and rewrites the destination MAC by the
+effective routes of the port's NIC, whatever next hop the guest picked (reference §6, two-stage forwarding); the bridge
+then delivers by its static forwarding database.
+
+    in-<port>        ingress chain of a port
+    nics             NICs of this virtual network: MAC by address
+    reachable        the same and those of peered virtual networks
+    r-<table>        forwarding table: a jump for every disjoint interval of addresses
+    g-<table>-<id>   next-hop group of a table: rewrites the MAC and accepts, or returns with a mark that says why not
+    drop-<port>-<reason>   counter of dropped packets; `nft list counters` shows them
+
+Names begin with a word of ours, since a port named `inet` or `1st` would be no identifier.
+
+A table is shared by the ports that have it, and a failover rewrites one group's chain and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, replace
+
+from labkit.fabric.prefixes import Range, parse_prefix
+from labkit.fabric.state import Fabric, Group, InternetPort, NicPort, PeeringPort, Port, Table
+
+# Marks that a group's chain leaves on a packet it does not forward. Marks are 0 on arrival and seen by nobody else.
+_NONE = 1
+_UNKNOWN = 2
+
+_ROUTES = "type ipv4_addr : verdict; flags interval;"
+_MACS = "type ipv4_addr : ether_addr;"
+
+# A hash over ports is only right where every packet of a flow shows them: for ICMP these bytes are the checksum, and
+# later fragments have none. 0x3fff are the offset and the "more fragments" flag.
+_HAS_PORTS = "ip protocol { tcp, udp } ip frag-off & 0x3fff == 0"
+_FLOW_WITH_PORTS = "ip saddr . ip daddr . ip protocol . @th,0,32"
+_FLOW = "ip saddr . ip daddr . ip protocol"
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """Where an ingress chain hangs. A new index under an old name is another interface; 0 is one that went away."""
+
+    interface: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Rules in order, and the interface whose packets they see first (None: only jumped to)."""
+
+    rules: tuple[str, ...]
+    hook: Hook | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """A map from addresses to what its `type` says, in nftables' syntax. The ranges are disjoint."""
+
+    type: str
+    elements: Mapping[Range, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The content of an nftables table."""
+
+    chains: Mapping[str, Chain]
+    maps: Mapping[str, Map]
+    counters: frozenset[str]
+
+
+EMPTY = Program({}, {}, frozenset())
+"""An empty table."""
+
+
+def build(fabric: Fabric, interfaces: Mapping[str, int]) -> Program:
+    """The program of a fabric whose ports have these interfaces (index by name).
+
+    A port whose interface is not there yet has no chain; its node's address and MAC are known to the others all the
+    same.
+    """
+    chains: dict[str, Chain] = {}
+    counters: set[str] = set()
+    for name, table in fabric.tables.items():
+        for number, group in table.groups.items():
+            chains[f"g-{name}-{number}"] = Chain(tuple(_group(fabric, group)))
+    for name, port in fabric.ports.items():
+        if name in interfaces:
+            rules = tuple(_port(fabric, name, port))
+            chains[f"in-{name}"] = Chain(rules, Hook(name, interfaces[name]))
+            counters |= {f"drop-{name}-{reason}" for reason in _reasons(port)}
+    maps = {f"r-{name}": _routes(name, table) for name, table in fabric.tables.items()}
+    maps |= {"nics": _macs(fabric.nics), "reachable": _macs(fabric.reachable)}
+    return Program(chains, maps, frozenset(counters))
+
+
+def unhooked(program: Program, gone: Set[int]) -> Program:
+    """The program after interfaces (indices) went away: their chains may be gone with them, or hang in the air."""
+    chains = {
+        name: replace(chain, hook=Hook(chain.hook.interface, 0)) if chain.hook and chain.hook.index in gone else chain
+        for name, chain in program.chains.items()
+    }
+    return replace(program, chains=chains)
+
+
+def _routes(name: str, table: Table) -> Map:
+    jumps = {number: f"jump g-{name}-{number}" for number in table.groups}
+    return Map(_ROUTES, {addresses: jumps[number] for addresses, number in table.intervals.items()})
+
+
+def _macs(macs: Mapping[str, str]) -> Map:
+    return Map(_MACS, {parse_prefix(f"{address}/32"): mac for address, mac in macs.items()})
+
+
+def _reasons(port: Port) -> tuple[str, ...]:
+    if isinstance(port, NicPort):
+        return ("not-ipv4", "foreign-source", "none", "unknown-destination", "no-route")
+    return ("not-ipv4", "unknown-destination")
+
+
+def _drop(port: str, reason: str) -> str:
+    return f"counter name drop-{port}-{reason} drop"
+
+
+def _port(fabric: Fabric, name: str, port: Port) -> Iterator[str]:
+    """The rules of a port's ingress chain. Each ends in a drop: the chain's own policy is never reached."""
+    if isinstance(port, PeeringPort):
+        # The sender's fabric decided. What is addressed to the bridge itself would be routed here: never.
+        yield f"ether type != ip {_drop(name, 'not-ipv4')}"
+        yield f"ether daddr != {fabric.mac} accept"
+        yield _drop(name, "unknown-destination")
+        return
+    # Questions go to everyone or to the bridge, which answers them all; nobody else's cache is theirs to fill.
+    yield f"ether type arp ether daddr {{ ff:ff:ff:ff:ff:ff, {fabric.mac} }} accept"
+    yield f"ether type != ip {_drop(name, 'not-ipv4')}"
+    if isinstance(port, InternetPort):
+        yield "ether daddr set ip daddr map @nics accept"
+        yield _drop(name, "unknown-destination")
+        return
+    if not port.ip_forwarding:
+        yield f"ip saddr != {port.address} {_drop(name, 'foreign-source')}"
+    yield f"ip daddr vmap @r-{port.table}"
+    yield f"meta mark {_NONE} {_drop(name, 'none')}"
+    yield f"meta mark {_UNKNOWN} {_drop(name, 'unknown-destination')}"
+    yield _drop(name, "no-route")
+
+
+def _group(fabric: Fabric, group: Group) -> Iterator[str]:
+    """The rules of a next-hop group. A statement whose map has no answer ends its rule, and the next one is tried."""
+    if group.type == "None":
+        yield f"meta mark set {_NONE} return"
+        return
+    if group.on_link:
+        yield "ether daddr set ip daddr map @reachable accept"
+    elif group.via:
+        yield from _via(fabric, tuple(fabric.reachable.get(hop) for hop in group.next_hops))
+    elif fabric.internet is not None:
+        yield f"ether daddr set {fabric.internet} accept"
+    yield f"meta mark set {_UNKNOWN} return"
+
+
+def _via(fabric: Fabric, macs: tuple[str | None, ...]) -> Iterator[str]:
+    answers = ", ".join(f"{i} : {mac}" for i, mac in enumerate(macs) if mac is not None)
+    if not answers:
+        return
+    if len(macs) == 1:
+        yield f"ether daddr set {macs[0]} accept"
+        return
+
+    def choose(flow: str) -> str:
+        # A fixed seed: by default each load draws a new one, and every flow might move.
+        return f"ether daddr set jhash {flow} mod {len(macs)} seed {fabric.seed:#x} map {{ {answers} }} accept"
+
+    yield f"{_HAS_PORTS} {choose(_FLOW_WITH_PORTS)}"
+    if None in macs:
+        yield f"{_HAS_PORTS} meta mark set {_UNKNOWN} return"
+    yield choose(_FLOW)

@@ -1,0 +1,209 @@
+"""From a checked lab file and its addresses to a `Lab`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
+
+from labkit.azure import model as azure
+from labkit.lab import model, proofs, schema
+from labkit.lab.addressing import Addresses
+from labkit.lab.draft import Draft
+
+HOST_SUFFIX = "-host"
+NOWHERE = IPv4Address(0)
+"""The instances of a route server that has no subnet to stand in, until its file is mended."""
+
+_TYPES = {
+    str(t).casefold(): t for t in (azure.NextHopType.INTERNET, azure.NextHopType.VNET_LOCAL, azure.NextHopType.NONE)
+}
+
+
+def next_hop_type(text: str) -> azure.NextHopType | None:
+    """The next hop type that a route of a route table names; None if the text must be a name or an address."""
+    return _TYPES.get(text.casefold())
+
+
+def address_of(text: str) -> IPv4Address | None:
+    """The address that a text is, if it is one."""
+    try:
+        return IPv4Address(text)
+    except AddressValueError:
+        return None
+
+
+def peer_names(server: schema.RouteServer) -> tuple[str, ...]:
+    """The names of a route server's peers, in order."""
+    return tuple(name for peer in server.peers for name in peer)
+
+
+def site_names(nva: schema.Nva) -> tuple[str, ...]:
+    """The names of the sites that an NVA connects to, in order."""
+    return tuple(name for connection in nva.connects_to for name in connection)
+
+
+def side_is(option: tuple[str, ...] | bool, side: str) -> bool:
+    """Whether an option of a peering is set on this side."""
+    return option if isinstance(option, bool) else side in option
+
+
+def build(draft: Draft, addresses: Addresses) -> model.Lab:
+    """The lab of a draft without errors. Everything it refers to is known to exist."""
+    file = draft.file
+    nvas = tuple(
+        model.Nva(
+            name=name,
+            asn=nva.asn,
+            advertises=nva.advertises,
+            snat=nva.snat,
+            timers=model.BgpTimers(nva.timers.keepalive, nva.timers.hold),
+            peers_with=tuple(r for r, server in file.route_servers.items() if name in peer_names(server)),
+        )
+        for name, nva in file.nvas.items()
+    )
+    sites = tuple(
+        model.Site(name, site.asn, addresses.lans[name], model.SiteHost(name + HOST_SUFFIX, addresses.hosts[name]))
+        for name, site in file.sites.items()
+    )
+    links = tuple(
+        model.WanLink(name, site, *addresses.wan[name, site])
+        for name, nva in file.nvas.items()
+        for site in site_names(nva)
+    )
+    return model.Lab(
+        name=file.name,
+        azure=build_azure(draft, addresses),
+        nvas=nvas,
+        sites=sites,
+        wan_links=links,
+        internet=_internet(file, addresses),
+        virtual_machines=tuple(model.VirtualMachine(name) for name in file.virtual_machines),
+        proofs=tuple(_proof(draft, i, proof) for i, proof in enumerate(file.proofs)),
+    )
+
+
+def build_azure(draft: Draft, addresses: Addresses) -> azure.Azure:
+    """The Azure objects of a draft. What refers to something that is not there is left out."""
+    file = draft.file
+    networks = file.virtual_networks
+    nics = addresses.nics
+    return azure.Azure(
+        virtual_networks=tuple(
+            azure.VirtualNetwork(
+                name,
+                network.address_space,
+                tuple(azure.Subnet(s, subnet.prefix, subnet.route_table) for s, subnet in network.subnets.items()),
+            )
+            for name, network in networks.items()
+        ),
+        peerings=tuple(
+            direction
+            for peering in file.peerings
+            if len(networks.keys() & set(peering.between)) == 2
+            for direction in _directions(peering)
+        ),
+        route_tables=tuple(
+            azure.RouteTable(
+                name,
+                tuple(r for prefix, hop in table.routes.items() for r in _user_route(prefix, hop, nics)),
+                table.disable_bgp_route_propagation,
+            )
+            for name, table in file.route_tables.items()
+        ),
+        nics=tuple(
+            azure.Nic(name, found[0], found[1], nics[name], addresses.macs[name], machine.ip_forwarding)
+            for name, machine in schema.machines(file).items()
+            if (found := draft.subnet(machine.subnet)) is not None and name in nics
+        ),
+        route_servers=tuple(
+            azure.RouteServer(
+                name=name,
+                virtual_network=server.virtual_network,
+                instances=addresses.instances.get(name, (NOWHERE, NOWHERE)),
+                peers=tuple(p for peer in server.peers for n, o in peer.items() for p in _peer(file, n, o, nics)),
+                branch_to_branch=server.branch_to_branch,
+                hub_routing_preference=server.hub_routing_preference,
+                own_ranges=server.own_ranges,
+                routes_per_peer=server.routes_per_peer,
+            )
+            for name, server in file.route_servers.items()
+            if server.virtual_network in networks
+        ),
+    )
+
+
+def _directions(peering: schema.Peering) -> tuple[azure.Peering, azure.Peering]:
+    one, two = peering.between
+    return _direction(peering, one, two), _direction(peering, two, one)
+
+
+def _direction(peering: schema.Peering, local: str, remote: str) -> azure.Peering:
+    return azure.Peering(
+        local=local,
+        remote=remote,
+        use_remote_gateways=side_is(peering.use_remote_gateways, local),
+        allow_gateway_transit=side_is(peering.allow_gateway_transit, local),
+        allow_forwarded_traffic=side_is(peering.allow_forwarded_traffic, local),
+        is_global=peering.is_global,
+    )
+
+
+def _user_route(prefix: IPv4Network, hop: str, nics: Mapping[str, IPv4Address]) -> Iterator[azure.UserRoute]:
+    kind = next_hop_type(hop)
+    address = address_of(hop) or nics.get(hop)
+    if kind is not None:
+        yield azure.UserRoute(prefix, kind)
+    elif address is not None:
+        yield azure.UserRoute(prefix, azure.NextHopType.VIRTUAL_APPLIANCE, address)
+
+
+def _peer(
+    file: schema.LabFile, name: str, options: schema.PeerOptions | None, nics: Mapping[str, IPv4Address]
+) -> Iterator[azure.BgpPeer]:
+    said = options or schema.PeerOptions()
+    address = said.address if said.address is not None else nics.get(name)
+    if name in file.nvas and address is not None:
+        yield azure.BgpPeer(name, said.asn if said.asn is not None else file.nvas[name].asn, address)
+
+
+def _internet(file: schema.LabFile, addresses: Addresses) -> model.Internet | None:
+    if file.internet is None or addresses.internet_host is None:
+        return None
+    legs = tuple(model.InternetLeg(network, addresses.legs[network]) for network in file.virtual_networks)
+    return model.Internet("internet", file.internet.prefix, addresses.internet_host, legs)
+
+
+def _proof(draft: Draft, position: int, proof: schema.Proof) -> proofs.Proof:
+    ((key, stated),) = schema.claims(proof).items()
+    if isinstance(stated, schema.Rows):
+        ((_, denied),) = schema.claims(stated).items()
+        row = _claim(draft.file, denied)
+        assert not isinstance(row, proofs.Path)
+        claim: proofs.RowProof | proofs.Ping | proofs.Path | proofs.Absent = proofs.Absent(row)
+    else:
+        claim = _claim(draft.file, stated)
+    return proofs.Proof(claim, draft.line(("proofs", position, key)), proof.within)
+
+
+def _claim(file: schema.LabFile, claim: schema.Claim) -> proofs.RowProof | proofs.Ping | proofs.Path:
+    match claim:
+        case schema.SessionProof():
+            return proofs.Session(claim.on, claim.with_)
+        case schema.LearnedRouteProof():
+            return proofs.LearnedRoute(claim.on, claim.prefix, claim.from_, claim.as_path)
+        case schema.AdvertisedRouteProof():
+            return proofs.AdvertisedRoute(claim.by, claim.to, claim.prefix, claim.as_path)
+        case schema.EffectiveRouteProof():
+            return proofs.EffectiveRoute(claim.on, claim.prefix, claim.type and str(claim.type), claim.via)
+        case schema.KernelRouteProof():
+            return proofs.KernelRoute(claim.on, claim.prefix, claim.via)
+        case schema.PingProof():
+            return proofs.Ping(_source(file, claim.from_), address_of(claim.to) or claim.to)
+        case schema.PathProof():
+            to = address_of(claim.to) or claim.to
+            return proofs.Path(_source(file, claim.from_), to, claim.through, claim.never)
+
+
+def _source(file: schema.LabFile, name: str) -> str:
+    # Packets of a site come from its host, as they go to it; the router's own would come from its WAN address.
+    return name + HOST_SUFFIX if name in file.sites else name

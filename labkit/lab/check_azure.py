@@ -1,0 +1,128 @@
+"""Azure's refusals of several objects together, as `labkit.azure.validation` finds them, put to the file's lines."""
+
+from __future__ import annotations
+
+from labkit.azure.addressing import ROUTE_SERVER_SUBNET
+from labkit.azure.asn import is_four_byte, reserved_asn
+from labkit.azure.limits import MAX_PEERS, too_many_peers
+from labkit.azure.model import Azure
+from labkit.azure.validation import Code, Problem, problems
+from labkit.lab.build import peer_names
+from labkit.lab.draft import Draft
+from labkit.lab.schema import RouteServer
+from labkit.lab.yaml_source import Path
+
+_REMEDIES = {
+    Code.OVERLAP_WITHIN: "Azure refuses it. Remove or shrink one of them.",
+    Code.OVERLAP_PEERED: "Azure refuses the peering. Move one of the virtual networks, or remove a peering.",
+    Code.PEERING_DUPLICATE: "Azure refuses the second. Remove it.",
+    Code.URG_TWICE: "Azure refuses the second. Let one hub do it, or give the spoke a route server of its own.",
+    Code.URG_OWN_SERVER: "Azure refuses it. Remove use_remote_gateways or the route server.",
+    Code.URG_NO_TRANSIT: "Azure refuses it. Add allow_gateway_transit: {1} to the peering.",
+    Code.URG_NO_SERVER: "Azure refuses it. Add a route server to {1}, or remove use_remote_gateways.",
+    Code.SERVER_SECOND: "Azure allows one in a virtual network. Remove one, or give it a virtual network of its own.",
+    Code.PEER_DUPLICATE: "Azure refuses the second. Remove it, or give it an address of its own.",
+    Code.PEER_UNREACHABLE: "Azure refuses it. Peer the two virtual networks, or move the NVA.",
+}
+
+
+def check_azure(draft: Draft, azure: Azure) -> None:
+    """Notes what Azure would refuse, as far as the sound part of the file shows it."""
+    seen: set[Path] = set()
+    for problem in problems(azure):
+        if problem.code is Code.SERVER_SUBNET:
+            _subnet_problem(draft, problem)
+        elif problem.code in _REMEDIES and not _follows(draft, problem):
+            # The others are what a lab file can't say, or what `_check_server` sees in the file itself.
+            path, about = _place(draft, problem)
+            if path not in seen:
+                seen.add(path)
+                draft.error(path, f"{about}{problem.text}.", _REMEDIES[problem.code].format(*problem.subjects))
+    told: set[Path] = set()
+    for name, server in draft.file.route_servers.items():
+        _check_server(draft, name, server, told)
+
+
+def _place(draft: Draft, problem: Problem) -> tuple[Path, str]:
+    """Where a problem is mended, and the words before its text."""
+    file, subjects = draft.file, problem.subjects
+    match problem.code:
+        case Code.OVERLAP_WITHIN | Code.OVERLAP_PEERED:
+            return ("virtual_networks", subjects[0], "address_space"), ""
+        case Code.PEERING_DUPLICATE:
+            last = max(i for i, p in enumerate(file.peerings) if set(p.between) == set(subjects))
+            return ("peerings", last), f"peering {last + 1}: "
+        case Code.URG_OWN_SERVER | Code.URG_NO_TRANSIT | Code.URG_NO_SERVER | Code.URG_TWICE:
+            last = max(
+                i for i, p in enumerate(file.peerings) if set(subjects) <= set(p.between) and p.use_remote_gateways
+            )
+            return ("peerings", last, "use_remote_gateways"), ""
+        case Code.SERVER_SECOND:
+            return ("route_servers", subjects[0], "virtual_network"), f"route server {subjects[0]}: "
+        case _:
+            server, peer = subjects
+            last = max(i for i, p in enumerate(file.route_servers[server].peers) if peer in p)
+            return ("route_servers", server, "peers", last, peer), ""
+
+
+def _follows(draft: Draft, problem: Problem) -> bool:
+    """Whether a problem may only follow from something that was left out."""
+    subjects = problem.subjects
+    match problem.code:
+        case Code.PEER_UNREACHABLE:
+            network = draft.file.route_servers[subjects[0]].virtual_network
+            places: list[Path] = [("peerings",), ("virtual_networks", network, "address_space")]
+            places.append(("nvas", subjects[1], "address"))
+            return any(draft.broken(p) for p in places)
+        case Code.PEER_DUPLICATE:
+            # Said twice: `_check_server` sees that in the file.
+            return peer_names(draft.file.route_servers[subjects[0]]).count(subjects[1]) > 1
+        case Code.URG_NO_SERVER:
+            return draft.broken(("route_servers",))
+        case Code.URG_NO_TRANSIT:
+            return draft.broken(("peerings",))
+        case _:
+            return False
+
+
+def _subnet_problem(draft: Draft, problem: Problem) -> None:
+    server, network = problem.subjects
+    subnets: Path = ("virtual_networks", network, "subnets")
+    if ROUTE_SERVER_SUBNET in draft.names("virtual_networks", network, "subnets"):
+        if draft.subnet(f"{network}/{ROUTE_SERVER_SUBNET}") is not None:
+            path = (*subnets, ROUTE_SERVER_SUBNET, "route_table")
+            draft.error(path, f"{problem.text}.", "Azure does not support it. Remove route_table there.")
+    elif not draft.broken(subnets):
+        remedy = "Add one of /26 to the virtual network's subnets, such as RouteServerSubnet: 10.1.0.0/26."
+        draft.error(("route_servers", server, "virtual_network"), f"{problem.text}.", remedy)
+
+
+def _check_server(draft: Draft, name: str, server: RouteServer, told: set[Path]) -> None:
+    path: Path = ("route_servers", name, "peers")
+    if too_many_peers(len(server.peers)):
+        text = f"route server {name} has {len(server.peers)} peers, {MAX_PEERS} is the most."
+        draft.error(path, text, "Azure refuses the rest. Remove some.")
+    if not server.peers and not draft.broken(path):
+        text = f"route server {name} has no peers, so it will learn nothing."
+        draft.warn(("route_servers", name), text, "Name NVAs, such as peers: [nva1].")
+    for i, entry in enumerate(server.peers):
+        for peer, options in entry.items():
+            about = f'peer "{peer}" of route server {name}'
+            if peer in peer_names(server)[:i]:
+                draft.error((*path, i, peer), f"{about}: this is its second time in the list.", "Remove one.")
+            if options is not None and options.asn is not None:
+                _check_peer_asn(draft, about, options.asn, (*path, i, peer, "asn"), told)
+            elif peer in draft.file.nvas:
+                _check_peer_asn(draft, about, draft.file.nvas[peer].asn, ("nvas", peer, "asn"), told)
+
+
+def _check_peer_asn(draft: Draft, about: str, asn: int, path: Path, told: set[Path]) -> None:
+    if path in told:
+        return
+    told.add(path)
+    why = reserved_asn(asn)
+    if why is not None:
+        draft.error(path, f"{about}: {why}.", "Azure refuses it. Use another private ASN, such as 65001.")
+    elif is_four_byte(asn):
+        remedy = "Azure documents two-byte ASNs only, though others were seen to work. Use one below 65536."
+        draft.warn(path, f"{about}: ASN {asn} needs four bytes.", remedy)

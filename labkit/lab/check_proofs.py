@@ -1,0 +1,138 @@
+"""The proofs of a lab file: exactly one claim each, about things that are there and that can do what is claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from labkit.lab import schema
+from labkit.lab.build import address_of, peer_names, site_names
+from labkit.lab.check_names import Kind, Names
+from labkit.lab.draft import Draft
+from labkit.lab.nodes import INSTANCES, instance_node
+from labkit.lab.problems import listed
+from labkit.lab.yaml_source import Path
+
+_SPEAKERS = (Kind.ROUTE_SERVER, Kind.NVA, Kind.SITE)
+_NICS = (Kind.NVA, Kind.VIRTUAL_MACHINE)
+_HOSTS = (Kind.VIRTUAL_MACHINE, Kind.NVA, Kind.SITE, Kind.SITE_HOST, Kind.INTERNET)
+_NODES = (*_HOSTS, Kind.INSTANCE)
+
+
+def check_proofs(draft: Draft, names: Names) -> None:
+    """Notes proofs that could never hold, whatever the lab does."""
+    checker = _Checker(draft, names)
+    for i, proof in enumerate(draft.file.proofs):
+        path: Path = ("proofs", i)
+        # As in a message about its values: a proof is known by its position in the file.
+        about = f"proof {draft.position(path) + 1}"
+        stated = checker.only(path, about, proof)
+        if stated is None:
+            continue
+        key, claim = stated
+        path, about = (*path, key), f"{about} ({key})"
+        if isinstance(claim, schema.Rows):
+            denied = checker.only(path, about, claim)
+            if denied is not None:
+                checker.check((*path, denied[0]), f"{about[:-1]} {denied[0]})", denied[1], denied=True)
+        else:
+            checker.check(path, about, claim, denied=False)
+
+
+class _Checker:
+    def __init__(self, draft: Draft, names: Names) -> None:
+        self.draft = draft
+        self.names = names
+        self.sessions = {
+            frozenset(pair)
+            for pair in (
+                *((r, p) for r, server in draft.file.route_servers.items() for p in peer_names(server)),
+                *((n, s) for n, nva in draft.file.nvas.items() for s in site_names(nva)),
+            )
+        }
+
+    def only(self, path: Path, about: str, part: schema.Rows) -> tuple[str, schema.Claim | schema.Rows] | None:
+        """The one claim that a part states. That it states none or several is noted."""
+        stated = schema.claims(part)
+        if len(stated) == 1:
+            return next(iter(stated.items()))
+        if not stated and not self.draft.broken(path):
+            keys = [k for k in type(part).model_fields if k != "within"]
+            self.draft.error(path, f"{about} claims nothing.", f"Give it one of {', '.join(keys)}.")
+        elif len(stated) > 1:
+            text = f"{about} claims {len(stated)} things at once: {listed(stated)}."
+            self.draft.error(path, text, "Make a proof of each.")
+        return None
+
+    def check(self, path: Path, about: str, claim: schema.Claim | schema.Rows, *, denied: bool) -> None:
+        """One claim; `denied` if it stands under `absent`."""
+        match claim:
+            case schema.SessionProof():
+                found = self._names(path, about, {"on": claim.on, "with": claim.with_}, *_SPEAKERS)
+                if found and not denied:
+                    self._neighbours(path, about, claim.on, claim.with_)
+            case schema.LearnedRouteProof():
+                found = self._names(path, about, {"on": claim.on, "from": claim.from_}, *_SPEAKERS)
+                if found and not denied:
+                    self._neighbours(path, about, claim.on, claim.from_)
+            case schema.AdvertisedRouteProof():
+                server = self.names.refer(self.draft, (*path, "by"), about, claim.by, Kind.ROUTE_SERVER)
+                peer = self.names.refer(self.draft, (*path, "to"), about, claim.to, Kind.NVA)
+                if server and peer:
+                    self._neighbours(path, about, claim.by, claim.to)
+            case schema.EffectiveRouteProof():
+                self._names(path, about, {"on": claim.on}, *_NICS, wanted="NIC")
+                self._next_hops(path, about, claim.via)
+            case schema.KernelRouteProof():
+                self._names(path, about, {"on": claim.on}, *_NODES, wanted="node with a kernel's routes")
+                self._next_hops(path, about, claim.via)
+            case schema.PingProof():
+                self._travel(path, about, claim.from_, claim.to)
+            case schema.PathProof():
+                self._travel(path, about, claim.from_, claim.to)
+                self._hops(path, about, claim)
+
+    def _names(self, path: Path, about: str, said: dict[str, str], *kinds: Kind, wanted: str = "BGP speaker") -> bool:
+        found = [
+            self.names.refer(self.draft, (*path, key), about, name, *kinds, wanted=wanted) for key, name in said.items()
+        ]
+        return all(found)
+
+    def _neighbours(self, path: Path, about: str, one: str, other: str) -> None:
+        if frozenset((one, other)) in self.sessions:
+            return
+        if any(self.draft.broken((section, name)) for section in ("route_servers", "nvas") for name in (one, other)):
+            return
+        near = sorted({n for pair in self.sessions if one in pair for n in pair} - {one})
+        remedy = f"{one} has sessions with {listed(near)}." if near else f"{one} has no sessions."
+        self.draft.error(path, f"{about}: {one} and {other} have no session with each other.", remedy)
+
+    def _next_hops(self, path: Path, about: str, via: Iterable[str] | None) -> None:
+        for name in via or ():
+            if address_of(name) is None:
+                place: Path = (*path, "via")
+                self.names.refer(self.draft, place, about, name, *_NODES, wanted="next hop")
+
+    def _travel(self, path: Path, about: str, source: str, target: str) -> None:
+        self.names.refer(self.draft, (*path, "from"), about, source, *_HOSTS, wanted="machine")
+        if address_of(target) is not None:
+            return
+        if self.names.kinds.get(target) is Kind.ROUTE_SERVER:
+            instances = " or ".join(instance_node(target, i) for i in INSTANCES)
+            self.draft.error((*path, "to"), f"{about}: {target} has two addresses.", f"Name an instance: {instances}.")
+        else:
+            self.names.refer(self.draft, (*path, "to"), about, target, *_NODES, wanted="node")
+
+    def _hops(self, path: Path, about: str, claim: schema.PathProof) -> None:
+        for name in claim.through:
+            if self.names.kinds.get(name) in {Kind.ROUTE_SERVER, Kind.INSTANCE}:
+                text = f"{about}: {name} is {self.names.kinds[name].a}, and that never forwards a packet."
+                self.draft.error((*path, "through"), text, "Name the NVA that the packets cross.")
+            else:
+                self.names.refer(self.draft, (*path, "through"), about, name, *_HOSTS, wanted="hop")
+        for name in claim.never:
+            self.names.refer(self.draft, (*path, "never"), about, name, *_NODES, Kind.ROUTE_SERVER, wanted="hop")
+        for name in dict.fromkeys(claim.never):
+            if name in claim.through:
+                self.draft.error(
+                    (*path, "never"), f"{about}: {name} is in through and in never.", "Remove it from one."
+                )

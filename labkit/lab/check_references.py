@@ -1,0 +1,126 @@
+"""What the parts of a lab file refer to: each name is there and is the right kind of thing."""
+
+from __future__ import annotations
+
+from labkit.azure.addressing import DEDICATED_SUBNETS
+from labkit.azure.model import NextHopType
+from labkit.lab.build import address_of, next_hop_type
+from labkit.lab.check_names import Kind, Names
+from labkit.lab.draft import Draft, subject
+from labkit.lab.problems import nearest, suggestion
+from labkit.lab.schema import Machine, Peering
+from labkit.lab.yaml_source import Path
+
+_TYPES = [NextHopType.INTERNET, NextHopType.VNET_LOCAL, NextHopType.NONE]
+
+
+def check_references(draft: Draft, names: Names) -> None:
+    """Notes every reference to nothing, or to the wrong kind of thing, and leaves it out."""
+    file = draft.file
+    for network, described in file.virtual_networks.items():
+        for name, subnet in described.subnets.items():
+            if subnet.route_table is not None:
+                path: Path = ("virtual_networks", network, "subnets", name, "route_table")
+                _check_route_table(draft, path, subnet.route_table)
+    for i, peering in enumerate(file.peerings):
+        _check_peering(draft, names, ("peerings", i), peering)
+    for name, table in file.route_tables.items():
+        for prefix, hop in table.routes.items():
+            _check_next_hop(draft, names, ("route_tables", name, "routes", str(prefix)), hop)
+    for name, server in file.route_servers.items():
+        path = ("route_servers", name)
+        names.refer(
+            draft, (*path, "virtual_network"), f"route server {name}", server.virtual_network, Kind.VIRTUAL_NETWORK
+        )
+        for i, peer in enumerate(server.peers):
+            for peer_name in peer:
+                place: Path = (*path, "peers", i, peer_name)
+                names.refer(draft, place, f"peer of route server {name}", peer_name, Kind.NVA)
+    for name, nva in file.nvas.items():
+        _check_machine(draft, names, ("nvas", name), nva)
+        for i, connection in enumerate(nva.connects_to):
+            for site in connection:
+                names.refer(
+                    draft, ("nvas", name, "connects_to", i, site), f"connects_to of NVA {name}", site, Kind.SITE
+                )
+    for name, machine in file.virtual_machines.items():
+        _check_machine(draft, names, ("virtual_machines", name), machine)
+
+
+def _check_route_table(draft: Draft, path: Path, name: str) -> None:
+    known = draft.names("route_tables")
+    if name in known:
+        return
+    draft.spoil(path)
+    data = draft.source.data
+    if isinstance(data, dict) and (data.get("route_tables") is None or known):
+        text = f'{subject(path)[0]}: there is no route table "{name}".'
+        draft.error(path, text, suggestion(name, known, "route tables"))
+
+
+def _check_peering(draft: Draft, names: Names, path: Path, peering: Peering) -> None:
+    about = subject(path)[0]
+    one, two = peering.between
+    found = [
+        names.refer(draft, (*path, "between", i), about, side, Kind.VIRTUAL_NETWORK)
+        for i, side in enumerate(peering.between)
+    ]
+    if all(found) and one == two:
+        draft.spoil((*path, "between"))
+        draft.error((*path, "between"), f"{about}: {one} can't be peered with itself.", "Name two virtual networks.")
+    for option in ("use_remote_gateways", "allow_gateway_transit", "allow_forwarded_traffic"):
+        sides: tuple[str, ...] | bool = getattr(peering, option)
+        for side in sides if isinstance(sides, tuple) else ():
+            if side not in peering.between:
+                near = nearest(side, peering.between)
+                remedy = f'Did you mean "{near}"?' if near else f"Name the side that it is set on: {one} or {two}."
+                text = f"{about}: {option}: {side} is neither {one} nor {two}."
+                draft.spoil((*path, option))
+                draft.error((*path, option), text, remedy)
+
+
+def _check_next_hop(draft: Draft, names: Names, path: Path, hop: str) -> None:
+    about = subject(path)[0]
+    if next_hop_type(hop) is not None or address_of(hop) is not None:
+        return
+    types = {str(t).casefold(): t for t in NextHopType}
+    if hop.casefold() in types:
+        kind = types[hop.casefold()]
+        remedy = "Write Internet, VnetLocal, None, or the name or address of an appliance."
+        if kind is NextHopType.VIRTUAL_APPLIANCE:
+            remedy = "Write the appliance's name or address."
+        draft.spoil(path)
+        draft.error(path, f"{about}: {hop} can't be a next hop here.", remedy)
+    elif names.kinds.get(hop) in {Kind.ROUTE_SERVER, Kind.INSTANCE}:
+        draft.spoil(path)
+        text = f"{about}: {hop} is {names.kinds[hop].a}, and that never forwards a packet."
+        draft.error(path, text, "Name the NVA that the route server has the route from.")
+    else:
+        names.refer(draft, path, about, hop, Kind.NVA, Kind.VIRTUAL_MACHINE, wanted="next hop", also=_TYPES)
+
+
+def _check_machine(draft: Draft, names: Names, place: Path, machine: Machine) -> None:
+    about, path = subject(place)[0], (*place, "subnet")
+    network, slash, name = machine.subnet.partition("/")
+    if not slash:
+        known = [
+            f"{v}/{s}" for v in draft.names("virtual_networks") for s in draft.names("virtual_networks", v, "subnets")
+        ]
+        near = next((k for k in known if k.partition("/")[2] == machine.subnet), nearest(machine.subnet, known))
+        draft.spoil(path)
+        text = f'{about}: subnet "{machine.subnet}" lacks its virtual network or its name.'
+        draft.error(path, text, f"Write it as virtual-network/subnet{f', such as {near}' if near else ''}.")
+        return
+    if not names.refer(draft, path, about, network, Kind.VIRTUAL_NETWORK):
+        return
+    known = draft.names("virtual_networks", network, "subnets")
+    if name not in known:
+        sound = draft.file.virtual_networks.get(network)
+        draft.spoil(path)
+        if sound is not None and not draft.broken(("virtual_networks", network, "subnets")):
+            text = f'{about}: virtual network {network} has no subnet "{name}".'
+            draft.error(path, text, suggestion(name, [k for k in known if k not in DEDICATED_SUBNETS], "subnets there"))
+    elif name in DEDICATED_SUBNETS:
+        draft.spoil(path)
+        text = f"{about}: {name} is for Azure's own service."
+        draft.error(path, text, "Azure refuses anything else in it. Use a subnet of its own.")

@@ -1,0 +1,277 @@
+"""A lab file against its schema: what is sound goes on, what is not is reported and left out.
+
+So that one mistyped value does not hide the next mistake, the sound rest of a file is checked like a whole one; and
+what was left out is remembered, so that nothing complains of its absence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, get_args, get_origin
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from labkit.lab.problems import Problem, Severity, listed, nearest, suggestion
+from labkit.lab.schema import LabFile, Subnet
+from labkit.lab.schema_types import Part
+from labkit.lab.yaml_source import Data, Path, Source
+
+_SECTIONS = {
+    "virtual_networks": "virtual network",
+    "route_tables": "route table",
+    "route_servers": "route server",
+    "nvas": "NVA",
+    "sites": "site",
+    "virtual_machines": "virtual machine",
+}
+_LISTS = {"peerings": "peering", "proofs": "proof"}
+_HINTS = {
+    "name": "Add a name of letters, digits and hyphens, such as name: my-lab.",
+    "address_space": "Add its range, such as address_space: 10.1.0.0/16.",
+    "prefix": "Add a prefix, such as prefix: 10.1.1.0/24.",
+    "prefixes": "Add its ranges, such as prefixes: [10.250.0.0/16].",
+    "subnet": "Add the subnet of its NIC, such as subnet: vnet1/workload.",
+    "asn": "Add its ASN, such as asn: 65001.",
+    "virtual_network": "Add the virtual network that it stands in, such as virtual_network: vnet1.",
+    "between": "Add the two virtual networks, such as between: [hub, spoke].",
+}
+
+
+class _Items(list[Any]):
+    """A list some of whose items were left out: `origins` are the positions of the rest in the file."""
+
+    def __init__(self, pairs: Sequence[tuple[int, Any]]) -> None:
+        super().__init__(item for _, item in pairs)
+        self.origins = [origin for origin, _ in pairs]
+
+
+_SHAPES: dict[type, str] = {list: "a list", _Items: "a list", dict: "a mapping"}
+
+
+@dataclass
+class Draft:
+    """The sound part of a file, and every problem found so far.
+
+    `damaged` are the places in the file that were left out. Paths that methods take are places in `file`.
+    """
+
+    file: LabFile
+    source: Source
+    tree: Any = None
+    damaged: set[Path] = field(default_factory=set)
+    problems: list[Problem] = field(default_factory=list)
+
+    def error(self, path: Path, text: str, remedy: str) -> None:
+        """Notes a mistake at `path`."""
+        self.problems.append(Problem(self.line(path), text, remedy))
+
+    def warn(self, path: Path, text: str, remedy: str) -> None:
+        """Notes a warning at `path`."""
+        self.problems.append(Problem(self.line(path), text, remedy, Severity.WARNING))
+
+    def line(self, path: Path) -> int:
+        """The line of `path` in the file."""
+        return self.source.line(_origin(self.tree, path))
+
+    def position(self, path: Path) -> int:
+        """The position in the file of the list item at `path`."""
+        last = _origin(self.tree, path)[-1]
+        assert isinstance(last, int)
+        return last
+
+    def broken(self, path: Path) -> bool:
+        """Whether something at, in or around `path` was left out."""
+        place = _origin(self.tree, path)
+        return any(p[: len(place)] == place or place[: len(p)] == p for p in self.damaged)
+
+    def spoil(self, path: Path) -> None:
+        """Counts `path` as left out from now on: it refers to nothing, and that was said."""
+        self.damaged.add(_origin(self.tree, path))
+
+    def subnet(self, reference: str) -> tuple[str, str, Subnet] | None:
+        """The virtual network, the name and the subnet that `network/subnet` refers to, if it is there and sound."""
+        network, _, name = reference.partition("/")
+        found = self.file.virtual_networks.get(network)
+        subnet = found.subnets.get(name) if found is not None else None
+        return (network, name, subnet) if subnet is not None else None
+
+    def names(self, *path: str) -> list[str]:
+        """The keys of the mapping at `path`, those of damaged entries included."""
+        data = self.source.data
+        for step in path:
+            data = data.get(step) if isinstance(data, dict) else None
+        return list(data) if isinstance(data, dict) else []
+
+
+def _origin(tree: Any, path: Path) -> Path:
+    result: list[str | int] = []
+    for step in path:
+        if isinstance(tree, _Items) and isinstance(step, int) and step < len(tree):
+            result.append(tree.origins[step])
+            tree = tree[step]
+        else:
+            result.append(step)
+            tree = tree.get(step) if isinstance(tree, dict) else None
+    return tuple(result)
+
+
+def _without(data: Data, damaged: set[Path], path: Path = ()) -> Any:
+    if isinstance(data, dict):
+        return {k: _without(v, damaged, (*path, k)) for k, v in data.items() if (*path, k) not in damaged}
+    if isinstance(data, list):
+        kept = ((i, v) for i, v in enumerate(data) if (*path, i) not in damaged)
+        return _Items([(i, _without(v, damaged, (*path, i))) for i, v in kept])
+    return data
+
+
+def _existing(data: Data, path: Sequence[str | int]) -> Path:
+    """The part of a pydantic location that the file has: short forms and key marks are not in it."""
+    result: list[str | int] = []
+    for step in path:
+        if isinstance(data, dict) and step in data:
+            data = data[str(step)]
+        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
+            data = data[step]
+        else:
+            break
+        result.append(step)
+    return tuple(result)
+
+
+def subject(path: Path) -> tuple[str, Path]:
+    """What a path is part of, in words, and the rest of the path within it."""
+    match path:
+        case ("virtual_networks", network, "subnets", subnet, *rest):
+            return f'subnet "{subnet}" of virtual network {network}', tuple(rest)
+        case ("route_tables", table, "routes", prefix, *rest):
+            return f"route {prefix} of route table {table}", tuple(rest)
+        case ("route_servers", server, "peers", int(), peer, *rest):
+            return f'peer "{peer}" of route server {server}', tuple(rest)
+        case ("nvas", nva, "connects_to", int(), site, *rest):
+            return f'link of NVA {nva} to "{site}"', tuple(rest)
+        case (str(section), name, *rest) if section in _SECTIONS:
+            return f"{_SECTIONS[section]} {name}", tuple(rest)
+        case ("proofs", int(position), str(claim), *rest) if rest:
+            return f"proof {position + 1} ({claim})", tuple(rest)
+        case (str(section), int(position), *rest) if section in _LISTS:
+            return f"{_LISTS[section]} {position + 1}", tuple(rest)
+        case ("internet", *rest):
+            return "internet", tuple(rest)
+        case _:
+            return "", path
+
+
+def _model_in(annotation: Any) -> tuple[type[Part] | None, int]:
+    """The model that a field's annotation holds, and how many list positions and keys lead to it."""
+    if isinstance(annotation, type) and issubclass(annotation, Part):
+        return annotation, 0
+    for argument in get_args(annotation):
+        model, depth = _model_in(argument)
+        if model is not None:
+            return model, depth + (get_origin(annotation) in {list, dict, tuple})
+    return None, 0
+
+
+def _known_keys(location: Sequence[str | int]) -> list[str]:
+    """The keys that the schema knows at a pydantic location."""
+    model: type[Part] | None = LabFile
+    skip = 0
+    for step in location:
+        if skip:
+            skip -= 1
+        elif model is not None:
+            annotations = {f.alias or name: f.annotation for name, f in model.model_fields.items()}
+            model, skip = _model_in(annotations.get(str(step)))
+    return [f.alias or name for name, f in model.model_fields.items()] if model is not None else []
+
+
+def _describe(error: ErrorDetails) -> tuple[str, str]:
+    """What is wrong with a value, and the remedy."""
+    kind, value, location, context = error["type"], error["input"], error["loc"], error.get("ctx", {})
+    shown = f'"{value}"' if isinstance(value, str) else _SHAPES.get(type(value), "nothing")
+    match kind:
+        case "mistake":
+            return context["text"], context["remedy"]
+        case "missing" if isinstance(location[-1], int):
+            return "two are wanted here", "Write a list of two."
+        case "missing":
+            return f"{location[-1]} is missing", _HINTS.get(str(location[-1]), f'Add "{location[-1]}: ...".')
+        case "extra_forbidden":
+            keys = _known_keys(location[:-1])
+            return f'unknown key "{location[-1]}"', suggestion(str(location[-1]), keys, "keys here")
+        case "enum":
+            choices = re.findall(r"'([^']+)'", context["expected"])
+            return f"{shown} is none of {listed(choices)}", suggestion(str(value), choices, "words here")
+        case "bool_parsing" | "bool_type":
+            return f"{shown} is neither true nor false", "Write true or false."
+        case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size":
+            return f"{shown} is not a whole number", "Write a number in digits."
+        case "float_parsing" | "float_type" | "finite_number":
+            return f"{shown} is not a number", "Write a number, such as 10 or 0.5."
+        case "greater_than_equal" | "greater_than":
+            bound = context.get("ge", context.get("gt"))
+            return f"{value} is too small", f"Write {'at least' if 'ge' in context else 'more than'} {bound:g}."
+        case "less_than_equal" | "less_than":
+            bound = context.get("le", context.get("lt"))
+            return f"{value} is too large", f"Write {'at most' if 'le' in context else 'less than'} {bound:g}."
+        case "too_short":
+            return "the list is empty", _HINTS.get(str(location[-1]), "Add an item.")
+        case "too_long":
+            return f"the list has {context['actual_length']} items", f"Keep {context['max_length']}."
+        case "model_type" | "dict_type":
+            return f"{shown} stands where keys and values are wanted", "Indent lines of the form key: value below it."
+        case "list_type" | "tuple_type":
+            return f"{shown} stands where a list is wanted", "Write a list in brackets, such as [a, b]."
+        case "string_type":
+            return f"{shown} stands where one word is wanted", "Write a single value."
+        case _:
+            return f"{shown}: {error['msg']}", "Compare it with the reference of the lab file."
+
+
+def _problem(error: ErrorDetails, source: Source) -> Problem:
+    about, rest = subject(tuple(error["loc"]))
+    text, remedy = _describe(error)
+    own = error["type"] in {"missing", "extra_forbidden"}
+    words = [s if isinstance(s, str) else f", item {s + 1}" for s in (rest[:-1] if own else rest) if s != "[key]"]
+    place = _existing(source.data, error["loc"])
+    # A short form has no key of its own in the file: the value alone is at fault.
+    if not own and words and len(place) < len(error["loc"]) and error["loc"][-1] != "[key]":
+        words = words[:-1]
+    where = f"{'.'.join(words).replace('.,', ',')}: " if words else ""
+    return Problem(source.line(place), f"{about}: {where}{text}." if about else f"{where}{text}.", remedy)
+
+
+def read(source: Source) -> Draft:
+    """The sound part of a file. Never raises; a file that is not a mapping at all gives an empty draft."""
+    problems = list(source.problems)
+    damaged: set[Path] = set()
+    if not isinstance(source.data, dict):
+        if not source.problems:
+            text = "the file is empty." if source.data is None else "the file is not a mapping of keys to values."
+            remedy = "Start with name: and virtual_networks:, or copy topologies/overview/lab.yml."
+            problems.append(Problem(0, text, remedy))
+        return Draft(LabFile(name="lab"), Source({}, {}), problems=problems, damaged={()})
+    while True:
+        tree = _without(source.data, damaged)
+        try:
+            file = LabFile.model_validate(tree if ("name",) not in damaged else {**tree, "name": "lab"})
+        except ValidationError as invalid:
+            errors = invalid.errors(include_url=False)
+        else:
+            return Draft(file, source, tree, damaged, problems)
+        first = not damaged
+        misspelt = {
+            (*e["loc"][:-1], nearest(str(e["loc"][-1]), _known_keys(e["loc"][:-1])))
+            for e in errors
+            if e["type"] == "extra_forbidden"
+        }
+        for error in errors:
+            # A key that is missing because it is misspelt is one mistake.
+            if first and (error["type"] != "missing" or error["loc"] not in misspelt):
+                problems.append(_problem(error, source))
+            location = error["loc"][:-1] if error["type"] == "missing" else error["loc"]
+            place = _existing(tree, location)
+            damaged.add(_origin(tree, place) if place else ("name",))

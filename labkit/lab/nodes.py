@@ -1,0 +1,61 @@
+"""The nodes of a lab by name, and the addresses that names stand for."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+from labkit.lab.model import Lab
+
+CONTROLLER = "controller"
+INSTANCES = (0, 1)
+
+
+def instance_node(server: str, index: int) -> str:
+    """The name of the node of a route server's instance."""
+    return f"{server}-{index}"
+
+
+def instance_addresses(lab: Lab, server: str) -> tuple[IPv4Address, IPv4Address]:
+    """The addresses of both instances of a route server."""
+    return lab.azure.route_server[server].instances
+
+
+def addresses(lab: Lab) -> dict[str, IPv4Address]:
+    """The address by which every node is known: NIC, instance, site's LAN, site's host, Internet host."""
+    found = {nic.name: nic.address for nic in lab.azure.nics}
+    for server in lab.azure.route_servers:
+        found |= {instance_node(server.name, i): server.instances[i] for i in INSTANCES}
+    for site in lab.sites:
+        found[site.name] = site.lan[0].ip
+        found[site.host.name] = site.host.address.ip
+    if lab.internet is not None:
+        found[lab.internet.name] = lab.internet.host
+    return found
+
+
+def address_of(lab: Lab, name: str) -> IPv4Address:
+    """The address that a name, or an address written out, stands for.
+
+    Raises:
+        ValueError: it is neither a node's name nor an address.
+    """
+    known = addresses(lab).get(name)
+    return known if known is not None else IPv4Address(name)
+
+
+def target_address(lab: Lab, target: str | IPv4Address) -> IPv4Address:
+    """Where a packet to `target` goes: as `address_of`, but a site means its host."""
+    if isinstance(target, IPv4Address):
+        return target
+    site = lab.site.get(target)
+    return site.host.address.ip if site is not None else address_of(lab, target)
+
+
+def owners(lab: Lab) -> dict[IPv4Address, str]:
+    """The node that owns each address, WAN addresses and a site's further LAN addresses included."""
+    found = {address: name for name, address in addresses(lab).items()}
+    for site in lab.sites:
+        found |= {interface.ip: site.name for interface in site.lan}
+    for link in lab.wan_links:
+        found |= {link.nva_address.ip: link.nva, link.site_address.ip: link.site}
+    return found

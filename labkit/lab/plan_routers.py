@@ -1,0 +1,185 @@
+"""The nodes that route: NVAs and sites (FRR), and the hosts behind the sites."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from labkit.azure.addressing import ROUTE_SERVER_SUBNET, gateway_address
+from labkit.azure.model import ROUTE_SERVER_ASN
+from labkit.lab.model import BgpTimers, Lab, Nva, Site
+from labkit.lab.nodes import INSTANCES, instance_node
+from labkit.lab.plan_common import (
+    NET_ADMIN,
+    Planned,
+    environment,
+    interface_up,
+    nftables,
+    node_file,
+    ready,
+    sysctls,
+)
+from labkit.lab.plan_model import Bind, File, Node, Role
+from labkit.lab.plan_platform import nic_interface, subnet_of
+from labkit.lab.wires import NIC, wan_wires
+
+FRR_SERVICES = ("mgmtd", "zebra", "staticd", "bgpd")
+FRR_CAPABILITIES = ("NET_ADMIN", "SYS_ADMIN")
+"""FRR refuses to start without SYS_ADMIN, though it does nothing here that needs it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A BGP neighbour in an FRR configuration. `route_server`: an instance, several hops away, fed through a filter."""
+
+    name: str
+    address: IPv4Address
+    asn: int
+    timers: BgpTimers
+    route_server: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StaticRoute:
+    """A static route in an FRR configuration."""
+
+    prefix: IPv4Network
+    via: IPv4Address
+
+
+def plan_nva(lab: Lab, nva: Nva) -> Planned:
+    """A network virtual appliance: FRR behind one NIC, with a WAN interface to each of its sites."""
+    nic = lab.azure.nic[nva.name]
+    wires = [w for w in wan_wires(lab) if w.link.nva == nva.name]
+    sites = [Neighbour(w.link.site, w.link.site_address.ip, lab.site[w.link.site].asn, nva.timers) for w in wires]
+    conf, conf_bind = _frr(
+        nva.name,
+        nva.asn,
+        nic.address,
+        neighbours=(*_instances(lab, nva), *sites),
+        networks=nva.advertises,
+        static_routes=_nva_routes(lab, nva),
+    )
+    files: list[File] = [conf]
+    binds: list[Bind] = [conf_bind]
+    commands: list[str] = []
+    if nva.snat:
+        file, bind, load = nftables(
+            nva.name,
+            "nftables-nva.conf.j2",
+            address=nic.address,
+            ranges=lab.azure.virtual_network[nic.virtual_network].address_space,
+        )
+        files.append(file)
+        binds.append(bind)
+        commands.append(load)
+    commands += interface_up(NIC, nic_interface(lab.azure, nic))
+    for wire in wires:
+        commands += interface_up(wire.nva_interface, wire.link.nva_address)
+    return Planned(_router(lab, nva.name, Role.NVA, binds, commands), tuple(files))
+
+
+def plan_site(lab: Lab, site: Site) -> Planned:
+    """A site's router: FRR between its LAN and the NVAs it is linked to."""
+    wires = [w for w in wan_wires(lab) if w.link.site == site.name]
+    neighbours = [Neighbour(w.link.nva, w.link.nva_address.ip, lab.nva[w.link.nva].asn, BgpTimers()) for w in wires]
+    conf, bind = _frr(
+        site.name,
+        site.asn,
+        site.lan[0].ip,
+        neighbours=neighbours,
+        networks=[interface.network for interface in site.lan],
+        source=site.lan[0].ip,
+    )
+    commands = [*interface_up(NIC, *site.lan)]
+    for wire in wires:
+        commands += interface_up(wire.site_interface, wire.link.site_address)
+    return Planned(_router(lab, site.name, Role.SITE, [bind], commands), (conf,))
+
+
+def plan_host(lab: Lab, site: Site) -> Planned:
+    """The host on a site's LAN."""
+    node = Node(
+        name=site.host.name,
+        role=Role.HOST,
+        env=environment(lab.name, site.host.name),
+        exec=(
+            *interface_up(NIC, site.host.address),
+            f"ip route replace default via {site.lan[0].ip} dev {NIC}",
+        ),
+        sysctls=sysctls(forward=False),
+        cap_add=NET_ADMIN,
+    )
+    return Planned(node)
+
+
+def _instances(lab: Lab, nva: Nva) -> tuple[Neighbour, ...]:
+    return tuple(
+        Neighbour(
+            instance_node(server, i),
+            lab.azure.route_server[server].instances[i],
+            ROUTE_SERVER_ASN,
+            nva.timers,
+            route_server=True,
+        )
+        for server in nva.peers_with
+        for i in INSTANCES
+    )
+
+
+def _nva_routes(lab: Lab, nva: Nva) -> tuple[StaticRoute, ...]:
+    """What an NVA knows without BGP: the default route that Azure's DHCP hands out, and the way to its route servers.
+
+    Without the latter the route servers' own prefix, whose next hop they are, would resolve through itself
+    (reference §2 "Static routes to the instances").
+    """
+    gateway = gateway_address(subnet_of(lab.azure, lab.azure.nic[nva.name]))
+    servers = (lab.azure.route_server[name] for name in nva.peers_with)
+    subnets = (
+        subnet.prefix
+        for server in servers
+        for subnet in lab.azure.virtual_network[server.virtual_network].subnets
+        if subnet.name == ROUTE_SERVER_SUBNET
+    )
+    return tuple(StaticRoute(prefix, gateway) for prefix in (IPv4Network("0.0.0.0/0"), *subnets))
+
+
+def _frr(
+    name: str,
+    asn: int,
+    router_id: IPv4Address,
+    *,
+    neighbours: Sequence[Neighbour],
+    networks: Iterable[IPv4Network],
+    static_routes: Iterable[StaticRoute] = (),
+    source: IPv4Address | None = None,
+) -> tuple[File, Bind]:
+    return node_file(
+        name,
+        "frr.conf",
+        "/etc/frr/frr.conf",
+        "frr.conf.j2",
+        hostname=name,
+        asn=asn,
+        router_id=router_id,
+        neighbours=tuple(neighbours),
+        networks=tuple(networks),
+        static_routes=tuple(static_routes),
+        source=source,
+        route_server_asn=ROUTE_SERVER_ASN,
+    )
+
+
+def _router(lab: Lab, name: str, role: Role, binds: Iterable[Bind], commands: Iterable[str]) -> Node:
+    return Node(
+        name=name,
+        role=role,
+        services=FRR_SERVICES,
+        env=environment(lab.name, name),
+        binds=tuple(binds),
+        exec=tuple(commands),
+        sysctls=sysctls(forward=True),
+        cap_add=FRR_CAPABILITIES,
+        healthcheck=ready(FRR_SERVICES),
+    )

@@ -1,0 +1,59 @@
+"""One route table in the words of a lab file, for those who change it while the lab runs."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from pydantic import ValidationError
+
+from labkit.azure.model import Azure, NextHopType, RouteTable, UserRoute
+from labkit.errors import InvalidInput
+from labkit.lab import schema
+from labkit.lab.build import address_of, next_hop_type
+
+
+class RouteTableText(TypedDict):
+    """A route table as a lab file has it: next hop by prefix, and the propagation flag."""
+
+    routes: dict[str, str]
+    disable_bgp_route_propagation: bool
+
+
+def parse_route_table(name: str, body: object, azure: Azure) -> RouteTable:
+    """The route table `name` with the content `body`, in the form of a lab file.
+
+    Raises:
+        InvalidInput: the lab has no such route table, or the content is not one.
+    """
+    if name not in azure.route_table:
+        known = ", ".join(sorted(azure.route_table)) or "none"
+        raise InvalidInput(f"there is no route table {name}.", f"The lab's route tables: {known}.")
+    try:
+        said = schema.RouteTable.model_validate(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InvalidInput(
+            f"route table {name}: {where}: {first['msg']}", "Write a prefix such as 10.3.0.0/16."
+        ) from None
+    routes = []
+    for prefix, hop in said.routes.items():
+        kind = next_hop_type(hop)
+        address = None
+        if kind is None:
+            kind = NextHopType.VIRTUAL_APPLIANCE
+            nic = azure.nic.get(hop)
+            address = nic.address if nic is not None else address_of(hop)
+            if address is None:
+                remedy = "Write Internet, VnetLocal, None, or the name or address of an appliance."
+                raise InvalidInput(f"route table {name}: {hop} is no next hop.", remedy)
+        routes.append(UserRoute(prefix, kind, address))
+    return RouteTable(name, tuple(routes), said.disable_bgp_route_propagation)
+
+
+def route_table_text(table: RouteTable) -> RouteTableText:
+    """A route table in the form that `parse_route_table` takes."""
+    return {
+        "routes": {str(r.prefix): str(r.next_hop or r.next_hop_type) for r in table.routes},
+        "disable_bgp_route_propagation": table.disable_bgp_route_propagation,
+    }

@@ -1,0 +1,314 @@
+"""What a lab file may say, in Azure's words. What is not said gets Azure's default.
+
+These models know shapes and words. What names refer to, and whether addresses and ranges fit together, is checked
+in `labkit.lab.check`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic.json_schema import WithJsonSchema
+
+from labkit.azure.model import HubRoutingPreference, NextHopType, OwnRangePolicy
+from labkit.lab.schema_types import (
+    Address,
+    Asn,
+    AsPath,
+    AzureName,
+    Mac,
+    Named,
+    NodeName,
+    Part,
+    Prefix,
+    Prefixes,
+    RouteServerName,
+    ShortPart,
+    Sides,
+    SiteName,
+    Words,
+    mistake,
+)
+
+
+class Subnet(ShortPart):
+    """A subnet: its prefix alone, or the prefix and its route table."""
+
+    prefix: Prefix
+    """The subnet's range, inside the virtual network's address space."""
+    route_table: str | None = None
+    """The route table of the subnet."""
+
+
+class VirtualNetwork(Part):
+    """A virtual network."""
+
+    address_space: Annotated[Prefixes, Field(min_length=1)]
+    """The range of the virtual network, or a list of them."""
+    subnets: dict[AzureName, Subnet] = Field(default_factory=dict)
+    """Subnets by name. A route server needs one called RouteServerSubnet, /26 or larger."""
+
+
+class Peering(Part):
+    """A peering of two virtual networks, both directions. An option names the side that it is set on."""
+
+    between: tuple[str, str]
+    """The two virtual networks."""
+    use_remote_gateways: Sides = False
+    """The side that uses the other's route server ("use the remote virtual network's gateway or route server")."""
+    allow_gateway_transit: Sides = False
+    """The side that lets the other use its route server."""
+    allow_forwarded_traffic: Sides = True
+    """The side that accepts packets which the other side only forwards."""
+    is_global: Annotated[bool, Field(alias="global")] = False
+    """True: the two are in different regions."""
+
+
+class RouteTable(Part):
+    """A route table: user-defined routes for the subnets that name it."""
+
+    routes: dict[Prefix, str] = Field(default_factory=dict)
+    """Next hop by prefix: Internet, VnetLocal, None, or the name or address of an appliance."""
+    disable_bgp_route_propagation: bool = False
+    """True: the subnets' NICs get no routes from route servers."""
+
+
+class PeerOptions(Part):
+    """What a route server is told about a peer, where it is not what the NVA itself says."""
+
+    asn: Asn | None = None
+    """The ASN that the route server expects. Default: the NVA's."""
+    address: Address | None = None
+    """The address that the route server expects. Default: the NVA's."""
+
+
+class RouteServer(Part):
+    """A route server: two instances, ASN 65515."""
+
+    virtual_network: str
+    """The virtual network whose RouteServerSubnet it stands in."""
+    peers: Named[PeerOptions] = Field(default_factory=list)
+    """The NVAs it peers with, at most eight: names, or `{name: {asn: …}}`."""
+    branch_to_branch: bool = False
+    """True: what one peer or gateway says is passed to the others."""
+    hub_routing_preference: HubRoutingPreference = HubRoutingPreference.EXPRESSROUTE
+    """Which source of a route wins."""
+    own_ranges: Annotated[OwnRangePolicy, WithJsonSchema({"enum": ["2026", "2021", 2026, 2021]})] = OwnRangePolicy.DROP
+    """Received routes inside ranges that it originates itself: dropped (2026), or kept and shown (2021)."""
+    routes_per_peer: Annotated[int, Field(ge=1, le=1_000_000)] = 4000
+    """How many routes a peer may send before its session is torn down."""
+    instances: tuple[Address, Address] | None = None
+    """The addresses of instance 0 and 1. Default: .4 and .5 of RouteServerSubnet."""
+
+
+class Timers(Part):
+    """BGP timers in seconds. Azure's own are 60 and 180; the lower hold time of the two sides counts."""
+
+    keepalive: Annotated[int, Field(ge=1, le=65535)] = 60
+    """Seconds between keepalives."""
+    hold: Annotated[int, Field(le=65535)] = 180
+    """Seconds of silence after which the peer is taken for dead."""
+
+
+class Connection(ShortPart):
+    """A link from an NVA to a site."""
+
+    prefix: Prefix
+    """The link's own range, /30 or /31. Default: a /30 of 100.64.0.0/16."""
+
+
+class Machine(Part):
+    """What has a NIC."""
+
+    subnet: str
+    """Where its NIC is: virtual-network/subnet."""
+    address: Address | None = None
+    """Its address. Default: the first free one of the subnet."""
+    mac: Mac | None = None
+    """Its NIC's MAC address. Default: made from its name."""
+    ip_forwarding: bool = False
+    """True: Azure lets through what is not to or from the NIC's own address."""
+
+
+class Nva(Machine):
+    """A network virtual appliance: an FRR router with one NIC."""
+
+    asn: Asn
+    """Its ASN."""
+    advertises: Prefixes = ()
+    """Prefixes that it originates."""
+    snat: bool = False
+    """True: what it forwards carries its own address."""
+    connects_to: Named[Connection] = Field(default_factory=list)
+    """Sites behind it, each over a link of its own: names, or `{site: prefix of the link}`."""
+    ip_forwarding: bool = True
+    """False: Azure drops what is not to or from the NIC's own address."""
+    timers: Timers = Timers()
+    """Its BGP timers."""
+
+
+class Site(Part):
+    """A branch or data centre: an FRR router and a host."""
+
+    asn: Asn
+    """The router's ASN."""
+    prefixes: Annotated[Prefixes, Field(min_length=1)]
+    """The site's ranges. The host stands in the first."""
+    router: Address | None = None
+    """The router's address in the first range. Default: .1."""
+    host: Address | None = None
+    """The host's address, in the first range. Default: .10."""
+
+
+class Internet(ShortPart):
+    """The simulated Internet: its range alone, or the range and the address of its host."""
+
+    prefix: Prefix
+    """A documentation range, such as 198.51.100.0/24."""
+    host: Address | None = None
+    """The address of the host that answers. Default: .10."""
+
+
+class VirtualMachine(Machine, ShortPart):
+    """A virtual machine: its subnet alone, or the subnet and more."""
+
+
+class SessionProof(Part):
+    """The BGP sessions between the two are Established."""
+
+    on: str
+    with_: Annotated[str, Field(alias="with")]
+
+
+class LearnedRouteProof(Part):
+    """A route server, an NVA or a site has the prefix from a neighbour."""
+
+    on: str
+    prefix: Prefix
+    from_: Annotated[str, Field(alias="from")]
+    as_path: AsPath | None = None
+
+
+class AdvertisedRouteProof(Part):
+    """A route server advertises the prefix to a peer."""
+
+    by: str
+    to: str
+    prefix: Prefix
+    as_path: AsPath | None = None
+
+
+class EffectiveRouteProof(Part):
+    """The NIC of an NVA or a virtual machine has the prefix as an Active effective route."""
+
+    on: str
+    prefix: Prefix
+    type: NextHopType | None = None
+    via: Words | None = None
+
+
+class KernelRouteProof(Part):
+    """The node's own kernel has the prefix."""
+
+    on: str
+    prefix: Prefix
+    via: Words | None = None
+
+
+class PingProof(Part):
+    """The target answers. A site stands for its host."""
+
+    from_: Annotated[str, Field(alias="from")]
+    to: str
+
+
+class PathProof(Part):
+    """A traceroute gets there, through these nodes in this order and never through those."""
+
+    from_: Annotated[str, Field(alias="from")]
+    to: str
+    through: Words = ()
+    never: Words = ()
+
+
+class Rows(Part):
+    """The claims that may be denied; exactly one is given."""
+
+    session: SessionProof | None = None
+    learned_route: LearnedRouteProof | None = None
+    advertised_route: AdvertisedRouteProof | None = None
+    effective_route: EffectiveRouteProof | None = None
+    kernel_route: KernelRouteProof | None = None
+    ping: PingProof | None = None
+
+
+class Proof(Rows):
+    """One claim about the running lab, and how many seconds it may take to hold."""
+
+    path: PathProof | None = None
+    absent: Rows | None = None
+    within: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 30.0
+
+
+def _not_empty(value: object) -> object:
+    if value is None:
+        raise mistake("it lacks its prefix", "Write a documentation range, such as 198.51.100.0/24.")
+    return value
+
+
+class LabFile(Part):
+    """A labkit lab: Azure virtual networks, route servers and appliances, and the world around them."""
+
+    name: Annotated[
+        str, Field(json_schema_extra={"pattern": "^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$", "maxLength": 20})
+    ]
+    """The lab's name."""
+    virtual_networks: dict[NodeName, VirtualNetwork] = Field(default_factory=dict)
+    """Virtual networks by name."""
+    peerings: list[Peering] = Field(default_factory=list)
+    """Virtual network peerings."""
+    route_tables: dict[AzureName, RouteTable] = Field(default_factory=dict)
+    """Route tables by name."""
+    route_servers: dict[RouteServerName, RouteServer] = Field(default_factory=dict)
+    """Route servers by name."""
+    nvas: dict[NodeName, Nva] = Field(default_factory=dict)
+    """Network virtual appliances by name."""
+    sites: dict[SiteName, Site] = Field(default_factory=dict)
+    """Branches and data centres by name."""
+    internet: Annotated[Internet | None, BeforeValidator(_not_empty)] = None
+    """The simulated Internet; without it there is none."""
+    virtual_machines: dict[NodeName, VirtualMachine] = Field(default_factory=dict)
+    """Virtual machines by name."""
+    proofs: list[Proof] = Field(default_factory=list)
+    """What must hold in the running lab, in order."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_sections(cls, value: object) -> object:
+        """A section whose entries are all commented out is an empty one."""
+        if isinstance(value, dict):
+            return {k: v for k, v in value.items() if v is not None or k in {"name", "internet"}}
+        return value
+
+
+Claim = (
+    SessionProof
+    | LearnedRouteProof
+    | AdvertisedRouteProof
+    | EffectiveRouteProof
+    | KernelRouteProof
+    | PingProof
+    | PathProof
+)
+
+
+def claims(part: Rows) -> dict[str, Any]:
+    """The claims that a proof or an `absent` states, by key. A valid one states exactly one."""
+    keys = (*Rows.model_fields, "path", "absent")
+    return {k: v for k in keys if (v := getattr(part, k, None)) is not None}
+
+
+def machines(file: LabFile) -> dict[str, Machine]:
+    """Everything with a NIC by name: NVAs first, then virtual machines."""
+    return {**file.nvas, **file.virtual_machines}

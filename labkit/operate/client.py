@@ -1,0 +1,66 @@
+"""The operator's side of a running lab: the controller's API, reached by `exec` through the runtime."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+from labkit.errors import CheckFailed, InvalidInput
+from labkit.operate.record import Record
+from labkit.runtimes import protocol
+from labkit.runtimes.select import runtime
+
+CONTROLLER = "controller"
+_CALL = ("python3", "-m", "labkit.controller.call")
+
+
+class LabClient:
+    """A running lab: its nodes through its runtime, its platform through the controller's API."""
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.runtime: protocol.Runtime = runtime(record.runtime)
+
+    def run(self, node: str, *argv: str, timeout: float = 30.0) -> protocol.Completed:
+        """Run a command in a node and wait for it; see `Runtime.exec` for what it raises."""
+        return self.runtime.exec(self.record.lab, node, argv, timeout=timeout)
+
+    def get(self, *path: str) -> Any:
+        """GET `/v1/<path>` as JSON.
+
+        Raises:
+            InvalidInput: the API refuses (no such peer, NIC, ...).
+            CheckFailed: the controller does not answer.
+        """
+        return self._request("GET", path)
+
+    def put(self, *path: str, body: object) -> Any:
+        """PUT JSON to `/v1/<path>`; raises as `get` does."""
+        return self._request("PUT", path, json.dumps(body))
+
+    def events(self, *, follow: bool) -> Iterator[dict[str, Any]]:
+        """The events of the lab, oldest first; with `follow` without end."""
+        argv = (*_CALL, "GET", f"/v1/events?follow={int(follow)}")
+        process = self.runtime.stream(self.record.lab, CONTROLLER, argv)
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                yield json.loads(line)
+        finally:
+            process.kill()
+            process.wait()
+
+    def _request(self, method: str, path: tuple[str, ...], body: str = "") -> Any:
+        url = "/v1/" + "/".join(quote(part, safe="") for part in path)
+        done = self.runtime.exec(self.record.lab, CONTROLLER, (*_CALL, method, url), input=body, timeout=30.0)
+        if done.rc == 0:
+            return json.loads(done.stdout)
+        if done.rc == 1 and done.stdout:
+            refusal = json.loads(done.stdout)
+            raise InvalidInput(refusal["error"], refusal["remedy"])
+        raise CheckFailed(
+            f"the controller of lab {self.record.lab} does not answer.",
+            f"See why: labkit logs {CONTROLLER} --lab {self.record.lab}",
+        )

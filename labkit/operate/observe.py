@@ -1,0 +1,142 @@
+"""What a running lab shows of itself, read once per look: BGP tables, effective routes, kernel FIBs, counters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import IPv4Address, IPv4Network
+from threading import Lock
+from typing import Any, TypeVar
+
+from labkit.errors import CheckFailed
+from labkit.lab.model import Lab
+from labkit.lab.nodes import owners
+from labkit.operate.client import LabClient
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class BgpPath:
+    """One path in an FRR node's BGP table: from which neighbour, with which next hop and AS path."""
+
+    prefix: IPv4Network
+    neighbour: IPv4Address
+    next_hop: IPv4Address
+    as_path: tuple[int, ...]
+    best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FrrState:
+    """The BGP state of an FRR node: session states by neighbour address, and every path it holds."""
+
+    sessions: dict[IPv4Address, str]
+    paths: tuple[BgpPath, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KernelPath:
+    """One route of a node's kernel; `gateways` is empty for on-link and blackhole routes."""
+
+    prefix: IPv4Network
+    type: str
+    gateways: tuple[IPv4Address, ...]
+    protocol: str
+
+
+class Look:
+    """One look at a running lab. Everything is read once, when first asked for; safe to share among threads."""
+
+    def __init__(self, lab: Lab, client: LabClient) -> None:
+        self.lab = lab
+        self.client = client
+        self._seen: dict[tuple[str, ...], Future[Any]] = {}
+        self._lock = Lock()
+
+    def _once(self, key: tuple[str, ...], read: Callable[[], T]) -> T:
+        """What `read` gave when `key` was first asked for, or the error that it raised."""
+        with self._lock:
+            mine = key not in self._seen
+            future: Future[T] = self._seen.setdefault(key, Future())
+        if mine:
+            try:
+                future.set_result(read())
+            except BaseException as error:  # noqa: BLE001 - those who wait must hear of it, whatever it is
+                future.set_exception(error)
+        return future.result()
+
+    @cached_property
+    def owners(self) -> dict[IPv4Address, str]:
+        """The node that owns each address."""
+        return owners(self.lab)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The controller's `GET /v1/state`."""
+        state: dict[str, Any] = self._once(("state",), lambda: self.client.get("state"))
+        return state
+
+    def frr(self, node: str) -> FrrState:
+        """The BGP state of an FRR node."""
+        return self._once(("frr", node), lambda: self._frr(node))
+
+    def kernel(self, node: str) -> tuple[KernelPath, ...]:
+        """The main routing table of a node's kernel."""
+        return self._once(("kernel", node), lambda: self._kernel(node))
+
+    def foreign_packets(self, instance: str) -> int:
+        """How many packets came to a route server instance's node that were not addressed to it."""
+        return self._once(("foreign", instance), lambda: self._foreign_packets(instance))
+
+    def output(self, node: str, *argv: str) -> str:
+        """What a command in a node prints.
+
+        Raises:
+            CheckFailed: it fails.
+        """
+        done = self.client.run(node, *argv)
+        if done.rc != 0:
+            raise CheckFailed(f"{node}: {' '.join(argv)}: {(done.stderr or done.stdout).strip()}")
+        return done.stdout
+
+    def _frr(self, node: str) -> FrrState:
+        commands = ("show bgp ipv4 unicast summary json", "show bgp ipv4 unicast detail json")
+        text = self.output(node, "vtysh", *(part for command in commands for part in ("-c", command)))
+        summary, rest = json.JSONDecoder().raw_decode(text.lstrip())
+        table = json.JSONDecoder().raw_decode(text.lstrip()[rest:].lstrip())[0]
+        sessions = {IPv4Address(a): peer["state"] for a, peer in summary.get("peers", {}).items()}
+        return FrrState(sessions, tuple(_paths(table)))
+
+    def _kernel(self, node: str) -> tuple[KernelPath, ...]:
+        rows = json.loads(self.output(node, "ip", "-j", "-4", "route", "show", "table", "main"))
+        return tuple(_kernel_path(row) for row in rows)
+
+    def _foreign_packets(self, node: str) -> int:
+        found = json.loads(self.output(node, "nft", "-j", "list", "counter", "inet", "labkit", "foreign"))
+        return sum(item["counter"]["packets"] for item in found["nftables"] if "counter" in item)
+
+
+def _paths(table: dict[str, Any]) -> list[BgpPath]:
+    paths = []
+    for prefix, entry in table.get("routes", {}).items():
+        for path in entry["paths"] if isinstance(entry, dict) else entry:
+            peer = path.get("peer", {}).get("peerId", "")
+            segments = path.get("aspath", {}).get("segments", [])
+            hops = [hop["ip"] for hop in path.get("nexthops", []) if hop.get("afi") == "ipv4"]
+            if peer in ("", "::", "0.0.0.0") or not hops:  # noqa: S104 - FRR's word for "originated here"
+                continue
+            as_path = tuple(asn for segment in segments for asn in segment["list"])
+            best = bool(path.get("bestpath", {}).get("overall"))
+            paths.append(BgpPath(IPv4Network(prefix), IPv4Address(peer), IPv4Address(hops[0]), as_path, best))
+    return paths
+
+
+def _kernel_path(row: dict[str, Any]) -> KernelPath:
+    prefix = IPv4Network("0.0.0.0/0" if row["dst"] == "default" else row["dst"])
+    hops = [row, *row.get("nexthops", [])]
+    gateways = tuple(sorted(IPv4Address(hop["gateway"]) for hop in hops if "gateway" in hop))
+    return KernelPath(prefix, row.get("type", "unicast"), gateways, str(row.get("protocol", "")))

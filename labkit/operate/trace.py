@@ -1,0 +1,164 @@
+"""A packet's way through the lab, step by step and why; and beside it what a real traceroute sees.
+
+Each step is read where it is decided: a node's own kernel says how a packet leaves it, and in a virtual network the
+NIC's effective routes say where the fabric brings it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+from labkit.azure.model import NextHopType
+from labkit.errors import InvalidInput
+from labkit.lab.model import Lab
+from labkit.lab.nodes import addresses, owners, target_address
+from labkit.operate.client import LabClient
+from labkit.operate.observe import Look
+from labkit.operate.probes import MAX_HOPS, traceroute
+
+NIC_INTERFACE = "eth0"
+ARRIVES_LOCALLY = (NextHopType.VNET_LOCAL, NextHopType.VNET_PEERING, NextHopType.VNET_GLOBAL_PEERING)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One decision at `place`: `decision` is what it chose, `why` because of what. A fabric has no `address`."""
+
+    place: str
+    address: str
+    decision: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A predicted way and the real one; `predicted` and `real` are the addresses that a traceroute shows."""
+
+    steps: tuple[Step, ...]
+    predicted: tuple[IPv4Address, ...]
+    real: tuple[IPv4Address | None, ...]
+    verdict: str
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the packets did what the kernels' and NICs' tables predict."""
+        return list(self.predicted) == list(self.real)
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """Where a packet goes next: a node, the address it reaches it by, or nowhere (`node` is empty)."""
+
+    node: str
+    address: IPv4Address | None
+
+
+def trace(lab: Lab, client: LabClient, source: str, target: str) -> Trace:
+    """Predict the way of a packet from node `source` to `target`, and run a real traceroute beside it.
+
+    Raises:
+        InvalidInput: `source` is no node with an address, or `target` neither a name nor an address.
+        CheckFailed: a node or the controller does not answer.
+    """
+    if source not in addresses(lab):
+        raise InvalidInput(f"{source} is no node with an address.", f"These are: {', '.join(sorted(addresses(lab)))}.")
+    try:
+        destination = target_address(lab, target)
+    except ValueError:
+        raise InvalidInput(f"{target} is neither a node of lab {lab.name} nor an IPv4 address.") from None
+    walk = _Walk(lab, Look(lab, client), destination)
+    steps = tuple(walk.steps(source))
+    real = traceroute(client, source, destination)
+    while real and real[-1] is None:
+        real.pop()
+    return Trace(steps, tuple(walk.hops), tuple(real), walk.verdict)
+
+
+class _Walk:
+    """Follows one destination from node to node. `hops` are the addresses met, `verdict` how it ended."""
+
+    def __init__(self, lab: Lab, look: Look, destination: IPv4Address) -> None:
+        self._lab = lab
+        self._look = look
+        self._destination = destination
+        self._owners = owners(lab)
+        self.hops: list[IPv4Address] = []
+        self.verdict = "dropped"
+
+    def steps(self, node: str) -> Iterator[Step]:
+        """The decisions from `node` on, until the packet arrives, is dropped or has circled for `MAX_HOPS`."""
+        address = addresses(self._lab)[node]
+        while self._owners.get(self._destination) != node:
+            if len(self.hops) == MAX_HOPS:
+                self.verdict = "circles until its TTL ends"
+                return
+            step, move = self._leave(node)
+            yield replace(step, address=str(address))
+            if move is not None and move.address is None:
+                step, move = self._cross(node)
+                yield step
+            if move is None or move.address is None:
+                return
+            if move.node == node and node in self._lab.nva and self._lab.nva[node].snat:
+                yield Step(node, str(move.address), "dropped", "it comes back with the NVA's own source address")
+                return
+            node, address = move.node, move.address
+            self.hops.append(self._destination if self._owners.get(self._destination) == node else address)
+        self.verdict = "delivered"
+        yield Step(node, str(self._destination), "delivered", "")
+
+    def _leave(self, node: str) -> tuple[Step, _Move | None]:
+        """What the node's kernel decides. A move without an address is one into the node's virtual network."""
+        done = self._look.client.run(node, "ip", "-j", "route", "get", "fibmatch", str(self._destination))
+        rows = json.loads(done.stdout) if done.rc == 0 and done.stdout.strip() else []
+        if not rows or rows[0].get("type") in ("blackhole", "unreachable", "prohibit"):
+            return Step(node, "", "no way", "its kernel has no route, or a blackhole"), None
+        row = rows[0]
+        prefix = IPv4Network("0.0.0.0/0" if row["dst"] == "default" else row["dst"])
+        hops = [row, *row.get("nexthops", [])]
+        gateways = [IPv4Address(hop["gateway"]) for hop in hops if "gateway" in hop]
+        device = next(hop["dev"] for hop in hops if "dev" in hop)
+        why = f"kernel: proto {row.get('protocol', '?')}"
+        if node in self._lab.nva and self._lab.nva[node].snat:
+            why += f"; SNAT to {addresses(self._lab)[node]}"
+        leads = ", ".join(map(str, gateways)) or f"on-link {device}"
+        step = Step(node, "", f"{prefix} → {leads}", why)
+        if node in self._look.state["effective"] and device == NIC_INTERFACE:
+            return step, _Move(node, None)
+        neighbour = gateways[0] if gateways else self._destination
+        return step, _Move(self._owners.get(neighbour, ""), neighbour if neighbour in self._owners else None)
+
+    def _cross(self, node: str) -> tuple[Step, _Move | None]:
+        """What the fabric decides by the effective routes of the node's NIC."""
+        fabric = self._lab.azure.nic[node].virtual_network
+        row = _longest_match(self._look.state["effective"][node]["value"], self._destination)
+        if row is None:
+            return Step(fabric, "", "dropped", f"no effective route of {node}'s NIC"), None
+        prefix, kind = row["addressPrefix"][0], NextHopType(row["nextHopType"])
+        why = f"effective route of {node}'s NIC, source {row['source']}"
+        if kind is NextHopType.NONE:
+            return Step(fabric, "", f"{prefix} → dropped", why), None
+        if kind is NextHopType.INTERNET:
+            internet = self._lab.internet
+            if internet is None:
+                return Step(fabric, "", f"{prefix} → Internet", "this lab has no Internet"), None
+            return Step(fabric, "", f"{prefix} → Internet", why), _Move(internet.name, internet.host)
+        next_hops = [self._destination] if kind in ARRIVES_LOCALLY else [*map(IPv4Address, row["nextHopIpAddress"])]
+        owner = self._owners.get(next_hops[0])
+        names = ", ".join(self._owners.get(a, str(a)) for a in next_hops)
+        step = Step(fabric, "", f"{prefix} → {names}", why)
+        return (step, _Move(owner, next_hops[0])) if owner is not None else (replace(step, decision="dropped"), None)
+
+
+def _longest_match(rows: list[dict[str, Any]], destination: IPv4Address) -> dict[str, Any] | None:
+    matches = [
+        (IPv4Network(prefix).prefixlen, index)
+        for index, row in enumerate(rows)
+        for prefix in row["addressPrefix"]
+        if row["state"] == "Active" and destination in IPv4Network(prefix)
+    ]
+    return rows[max(matches)[1]] if matches else None

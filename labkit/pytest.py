@@ -1,0 +1,78 @@
+"""Pytest fixtures for those who test their own appliances and designs in a lab.
+
+`labkit` comes with this plugin; a test asks for a lab by its file:
+
+    def test_branch_is_reached(labkit_lab):
+        lab = labkit_lab("my.lab.yml")
+        assert lab.client.run("vm1", "ping", "-c", "1", "10.250.0.10").rc == 0
+
+A lab boots once a session, whoever asks for it, and is taken down at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from labkit.lab.model import Lab
+from labkit.operate import lifecycle
+from labkit.operate.client import LabClient
+from labkit.operate.verify import Outcome, verify
+from labkit.runtimes.select import SANDBOX
+
+
+@dataclass(frozen=True, slots=True)
+class RunningLab:
+    """A lab that runs for the session: the lab as its file says, and the client to reach it."""
+
+    lab: Lab
+    client: LabClient
+
+    def verify(self, within: float | None = None) -> list[Outcome]:
+        """Check every proof and the oracle; see `labkit.operate.verify.verify`."""
+        return verify(self.lab, self.client, within=within)
+
+
+class _Silent:
+    """A reporter for whom nobody listens; pytest captures what matters."""
+
+    def begin(self, phase: str) -> None:
+        """A phase begins."""
+
+    def update(self, text: str, done: float | None = None) -> None:
+        """The phase is under way."""
+
+    def end(self, text: str) -> None:
+        """The phase ended."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--labkit-runtime`."""
+    parser.addoption("--labkit-runtime", default=SANDBOX, help="the runtime that labs boot on")
+
+
+@pytest.fixture(scope="session")
+def labkit_lab(request: pytest.FixtureRequest) -> Iterator[Callable[[str | Path], RunningLab]]:
+    """A function that boots a lab (a file, or a name of labkit's own) and returns it, once a session per lab."""
+    runtime_name: str = request.config.getoption("--labkit-runtime")
+    running: dict[str, RunningLab] = {}
+    started = []
+
+    def boot(lab_file: str | Path) -> RunningLab:
+        key = str(lab_file)
+        if key not in running:
+            result = lifecycle.up(key, runtime_name, _Silent())
+            running[key] = RunningLab(result.lab, LabClient(result.record))
+            if result.fresh:
+                started.append(result.record)
+            problems = [f"{o.title}: {o.problem}" for o in result.outcomes if not o.ok]
+            if problems:
+                pytest.fail(f"lab {result.lab.name} does not hold:\n" + "\n".join(problems))
+        return running[key]
+
+    yield boot
+    for record in started:
+        lifecycle.down(record)

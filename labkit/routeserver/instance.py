@@ -1,0 +1,205 @@
+"""One route server instance, without I/O: events and configuration in, Adj-RIB-Out changes and reports out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from labkit.azure.limits import tears_down
+from labkit.azure.model import PathAttributes
+from labkit.routeserver.limit import RouteCounter
+from labkit.routeserver.messages import grouped
+from labkit.routeserver.policy import Config, Policy
+from labkit.routeserver.recovery import Recovered
+from labkit.routeserver.report import Reporter, Session
+from labkit.routeserver.rib import AdjRibIn, AdjRibOut, Change
+from labkit.routeserver.wire import ESTABLISHED, SessionChange, Update
+
+
+class Instance:
+    """The state of one instance. It starts from what ExaBGP has, and without a configuration.
+
+    Until the first `configure` it only remembers: nothing is kept, told or reported, since what may be is not known.
+    """
+
+    def __init__(self, recovered: Recovered, now: float) -> None:
+        self.speakers_peers = frozenset(recovered.states)
+        self.over_limit: list[str] = []
+        """Peers (addresses) whose session the limit ends: to be torn down by whoever owns the speaker."""
+        self.out = AdjRibOut()
+        self._sessions = {
+            peer: Session(state, now - seconds if state == ESTABLISHED else now)
+            for peer, (state, seconds) in recovered.states.items()
+        }
+        self._received = AdjRibIn()
+        for peer, routes in recovered.adj_rib_in.items():
+            for prefix, attributes in routes.items():
+                self._received.announce(peer, prefix, attributes)
+        self.out.recovered(recovered.adj_rib_out)
+        self._started = now
+        self._policy: Policy | None = None
+        self._config: Config | None = None
+        self._names: dict[str, str] = {}
+        self._kept: dict[str, dict[str, PathAttributes]] = {}
+        self._undecided: set[str] = set()
+        self._counters: dict[str, RouteCounter] = {}
+        self._condemned: dict[str, str] = {}
+        self._reporter = Reporter()
+
+    @property
+    def configured(self) -> bool:
+        """Whether a configuration has come."""
+        return self._config is not None
+
+    @property
+    def established(self) -> bool:
+        """Whether any session stands."""
+        return any(session.state == ESTABLISHED for session in self._sessions.values())
+
+    # What comes in.
+
+    def configure(self, config: Config) -> None:
+        """Take a configuration; all that was received is judged anew if it differs."""
+        if config == self._config:
+            return
+        self._config, self._policy = config, Policy(config)
+        self._names = {address: peer.name for address, peer in self._policy.peers.items()}
+        former, self._kept = self._kept, {}
+        self._undecided.update(former)
+        for prefix, paths in former.items():
+            for peer in paths:
+                self._changed(peer, prefix)
+        for peer in self._received.peers():
+            received = self._received.routes(peer)
+            if peer in self._names and tears_down(0, len(received), config.server.routes_per_peer):
+                self._condemn(peer, len(received))
+            for prefix, attributes in received.items():
+                self._keep(peer, prefix, attributes)
+        for peer in self.out.peers() | (self._policy.peers.keys() & self.speakers_peers):
+            originated = dict(self._policy.originated(peer)) if peer in self._policy.peers else {}
+            for prefix in [p for p in self.out.wanted(peer) if p not in originated]:
+                self.out.want(peer, prefix, None)
+                self._undecided.add(prefix)
+            for prefix, attributes in originated.items():
+                self.out.want(peer, prefix, attributes)
+
+    def update(self, event: Update) -> None:
+        """A peer's UPDATE."""
+        if event.peer in self._condemned:
+            return
+        for prefix in event.withdrawn:
+            if self._received.withdraw(event.peer, prefix):
+                self._lose(event.peer, prefix)
+        if event.announced and self._exceeds(event):
+            return
+        for attributes, prefixes in event.announced:
+            for prefix in prefixes:
+                self._received.announce(event.peer, prefix, attributes)
+                self._keep(event.peer, prefix, attributes)
+
+    def session_changed(self, event: SessionChange) -> None:
+        """A session came up, went down, or is on its way; either way its routes are gone."""
+        reason = event.reason
+        if event.state != "OpenSent":
+            reason = self._condemned.pop(event.peer, reason)
+        self._counters.pop(event.peer, None)
+        self._sessions[event.peer] = Session(event.state, event.time, reason)
+        for prefix in self._received.drop(event.peer):
+            self._lose(event.peer, prefix)
+
+    def speaker_lost(self, now: float, reason: str) -> None:
+        """The speaker is gone, and every session with it."""
+        for peer, session in list(self._sessions.items()):
+            if session.state != "Idle":
+                self.session_changed(SessionChange(peer, now, "Idle", reason))
+
+    # What goes out.
+
+    def settle(self) -> None:
+        """Decide about every prefix that something happened to."""
+        policy = self._policy
+        if policy is None:
+            return
+        targets = [peer for peer in policy.peers if peer in self.speakers_peers]
+        for prefix in self._undecided:
+            if policy.originates(prefix):
+                continue
+            told = policy.advertised(prefix, self._kept.get(prefix, {}))
+            for peer in targets:
+                self.out.want(peer, prefix, told.get(peer))
+        self._undecided.clear()
+
+    def changes(self, prefixes: int) -> Iterator[Change]:
+        """Changes of the Adj-RIB-Out, about this many prefixes at most; none before the first configuration."""
+        return self.out.changes(prefixes) if self.configured else iter(())
+
+    def snapshot(self) -> dict[str, Any]:
+        """The feed's snapshot."""
+        routes: dict[str, dict[str, PathAttributes]] = {}
+        for prefix, paths in self._kept.items():
+            for peer, attributes in paths.items():
+                routes.setdefault(self._names[peer], {})[prefix] = attributes
+        return self._reporter.snapshot(self._named_sessions(), routes)
+
+    def delta(self, now: float) -> dict[str, Any] | None:
+        """The feed's next delta; None if nothing changed."""
+        addresses = {name: address for address, name in self._names.items()}
+        return self._reporter.delta(
+            self._named_sessions(), lambda name, prefix: self._kept.get(prefix, {}).get(addresses.get(name, "")), now
+        )
+
+    def advertised(self, peer_name: str) -> list[dict[str, Any]]:
+        """What a peer (its name) has been told, as the feed's answer; nothing while its session is down."""
+        for address, name in self._names.items():
+            session = self._sessions.get(address)
+            if name == peer_name and session is not None and session.state == ESTABLISHED:
+                return grouped(self.out.told(address).items())
+        return []
+
+    # Within.
+
+    def _named_sessions(self) -> dict[str, Session]:
+        unknown = Session("Idle", self._started, "the speaker does not know this peer")
+        return {name: self._sessions.get(address, unknown) for address, name in self._names.items()}
+
+    def _keep(self, peer: str, prefix: str, attributes: PathAttributes) -> None:
+        policy = self._policy
+        if policy is None:
+            return
+        if policy.keeps(peer, prefix, attributes):
+            self._kept.setdefault(prefix, {})[peer] = attributes
+            self._changed(peer, prefix)
+        else:
+            self._lose(peer, prefix)
+
+    def _lose(self, peer: str, prefix: str) -> None:
+        paths = self._kept.get(prefix)
+        if paths is None or paths.pop(peer, None) is None:
+            return
+        if not paths:
+            del self._kept[prefix]
+        self._changed(peer, prefix)
+
+    def _changed(self, peer: str, prefix: str) -> None:
+        self._undecided.add(prefix)
+        name = self._names.get(peer)
+        if name is not None:
+            self._reporter.route_changed(name, prefix)
+
+    def _exceeds(self, event: Update) -> bool:
+        """Count an announcement; whether it ends the session (reference §1 "Counting rule")."""
+        if self._config is None:
+            return False
+        counter = self._counters.setdefault(event.peer, RouteCounter())
+        limit = self._config.server.routes_per_peer
+        prefixes = [p for _, announced in event.announced for p in announced]
+        count = counter.exceeds(len(self._received.routes(event.peer)), prefixes, limit, event.time)
+        if count is None:
+            return False
+        self._condemn(event.peer, count)
+        return True
+
+    def _condemn(self, peer: str, count: int) -> None:
+        assert self._config is not None
+        self._condemned[peer] = f"{count} routes counted, {self._config.server.routes_per_peer} allowed"
+        self.over_limit.append(peer)

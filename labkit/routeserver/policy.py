@@ -1,0 +1,87 @@
+"""The rules of `labkit.azure` applied to one instance, for many prefixes at once.
+
+What depends on the attributes alone is asked once for each distinct set of attributes, what depends on the prefix
+alone once for each prefix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Network
+
+from labkit.azure.acceptance import Originated, attributes_rejection, prefix_rejection
+from labkit.azure.advertisement import originated_routes, relayed
+from labkit.azure.model import BgpPeer, LearnedRoute, PathAttributes, RouteServer
+from labkit.azure.selection import best_path
+
+CACHED = 1 << 17
+
+
+@dataclass(frozen=True)
+class Config:
+    """What an instance (0 or 1) is told by its feed: its server, and what that originates."""
+
+    instance: int
+    server: RouteServer
+    originated: Originated
+
+
+class Policy:
+    """What one configuration makes of routes. Peers are known by address."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._server = config.server
+        self.peers: dict[str, BgpPeer] = {str(peer.address): peer for peer in config.server.peers}
+        self._network = lru_cache(maxsize=CACHED)(IPv4Network)
+        self._kept_prefix = lru_cache(maxsize=CACHED)(self._keeps_prefix)
+        self._kept_path = lru_cache(maxsize=CACHED)(self._keeps_path)
+        self._relayed = lru_cache(maxsize=CACHED)(self._relay)
+        self._covered = lru_cache(maxsize=CACHED)(self._covers)
+
+    def keeps(self, peer: str, prefix: str, attributes: PathAttributes) -> bool:
+        """Whether a received route survives the acceptance rules (reference §4.1 step 1)."""
+        return self._kept_path(peer, attributes) and self._kept_prefix(prefix)
+
+    def originated(self, peer: str) -> Iterator[tuple[str, PathAttributes]]:
+        """What the instance originates towards a peer."""
+        config = self._config
+        routes = originated_routes(config.server, config.instance, self.peers[peer], config.originated)
+        return ((str(prefix), attributes) for prefix, attributes in routes.items())
+
+    def originates(self, prefix: str) -> bool:
+        """Whether a prefix is the route server's own or lies in such a one: learned, it is told to nobody."""
+        return self._covered(prefix)
+
+    def advertised(self, prefix: str, paths: Mapping[str, PathAttributes]) -> Mapping[str, PathAttributes]:
+        """What each peer is told about a learned prefix with these kept paths, by the peers that sent them."""
+        if not paths or self._covered(prefix):
+            return {}
+        if len(paths) == 1:
+            ((source, attributes),) = paths.items()
+        else:
+            network = self._network(prefix)
+            learned = [LearnedRoute(network, paths[a], peer) for a, peer in self.peers.items() if a in paths]
+            best = best_path(learned, self._server.hub_routing_preference)
+            assert best is not None
+            source, attributes = str(best.peer.address), best.attributes
+        return self._relayed(source, attributes)
+
+    def _keeps_prefix(self, prefix: str) -> bool:
+        return prefix_rejection(self._network(prefix), self._server, self._config.originated) is None
+
+    def _keeps_path(self, peer: str, attributes: PathAttributes) -> bool:
+        return peer in self.peers and attributes_rejection(attributes, self.peers[peer], self._server) is None
+
+    def _covers(self, prefix: str) -> bool:
+        return self._config.originated.ranges.covers(self._network(prefix))
+
+    def _relay(self, source: str, attributes: PathAttributes) -> Mapping[str, PathAttributes]:
+        told = {}
+        for address, peer in self.peers.items():
+            sent = relayed(self._server, self._config.instance, peer, self.peers[source], attributes)
+            if sent is not None:
+                told[address] = sent
+        return told

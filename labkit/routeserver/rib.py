@@ -1,0 +1,120 @@
+"""The RIBs of one instance: what peers have said, what they are to be told, and what has been told already.
+
+Peers are known by their addresses here, as on the wire; prefixes by their text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from labkit.azure.model import PathAttributes
+
+Routes = dict[str, PathAttributes]
+"""Attributes by prefix."""
+
+
+class AdjRibIn:
+    """Everything that peers have announced and not withdrawn, by peer, whether a rule drops it or not."""
+
+    def __init__(self) -> None:
+        self._routes: dict[str, Routes] = {}
+
+    def routes(self, peer: str) -> Mapping[str, PathAttributes]:
+        """What a peer has announced."""
+        return self._routes.get(peer, {})
+
+    def peers(self) -> list[str]:
+        """Those who have announced anything."""
+        return list(self._routes)
+
+    def announce(self, peer: str, prefix: str, attributes: PathAttributes) -> None:
+        """A peer announces a prefix, anew or with other attributes."""
+        self._routes.setdefault(peer, {})[prefix] = attributes
+
+    def withdraw(self, peer: str, prefix: str) -> bool:
+        """A peer withdraws a prefix; whether it had announced it."""
+        return self._routes.get(peer, {}).pop(prefix, None) is not None
+
+    def drop(self, peer: str) -> Mapping[str, PathAttributes]:
+        """A peer's session is gone, and with it all that it announced, which is returned."""
+        return self._routes.pop(peer, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of the Adj-RIB-Out: prefixes that all of `peers` get with these attributes; None takes them away."""
+
+    peers: tuple[str, ...]
+    attributes: PathAttributes | None
+    prefixes: tuple[str, ...]
+
+
+class AdjRibOut:
+    """What peers are to be told, and what the speaker has been told to tell them.
+
+    The difference is handed out in `changes`, as much at a time as the speaker takes. Until then changes of the same
+    prefix replace each other, so a storm of updates costs what its outcome costs.
+    """
+
+    def __init__(self) -> None:
+        self._wanted: dict[str, Routes] = {}
+        self._told: dict[str, Routes] = {}
+        self._dirty: dict[str, set[str]] = {}
+
+    def __bool__(self) -> bool:
+        """Whether there may be changes to hand out."""
+        return bool(self._dirty)
+
+    def wanted(self, peer: str) -> Mapping[str, PathAttributes]:
+        """What a peer is to be told."""
+        return self._wanted.get(peer, {})
+
+    def told(self, peer: str) -> Mapping[str, PathAttributes]:
+        """What the speaker has for a peer once it has carried out every command."""
+        return self._told.get(peer, {})
+
+    def peers(self) -> set[str]:
+        """Those for whom there is anything, wanted or told."""
+        return {*self._wanted, *self._told}
+
+    def recovered(self, told: Mapping[str, Mapping[str, PathAttributes]]) -> None:
+        """Take what the speaker says it has."""
+        self._told = {peer: dict(routes) for peer, routes in told.items()}
+        for peer in self.peers():
+            for prefix in {**self.told(peer), **self.wanted(peer)}:
+                self._dirty.setdefault(prefix, set()).add(peer)
+
+    def want(self, peer: str, prefix: str, attributes: PathAttributes | None) -> None:
+        """Decide what a peer is to be told about a prefix; None for nothing."""
+        routes = self._wanted.setdefault(peer, {})
+        if attributes is None:
+            if routes.pop(prefix, None) is None and prefix not in self.told(peer):
+                return
+        else:
+            routes[prefix] = attributes
+        self._dirty.setdefault(prefix, set()).add(peer)
+
+    def changes(self, prefixes: int) -> Iterator[Change]:
+        """What the speaker has yet to be told, about this many prefixes at most; counts as told from now on."""
+        groups: dict[tuple[tuple[str, ...], PathAttributes | None], list[str]] = {}
+        for prefix in list(self._take(prefixes)):
+            by_attributes: dict[PathAttributes | None, list[str]] = {}
+            for peer in sorted(self._dirty.pop(prefix)):
+                attributes = self.wanted(peer).get(prefix)
+                if attributes == self.told(peer).get(prefix):
+                    continue
+                told = self._told.setdefault(peer, {})
+                if attributes is None:
+                    del told[prefix]
+                else:
+                    told[prefix] = attributes
+                by_attributes.setdefault(attributes, []).append(peer)
+            for attributes, peers in by_attributes.items():
+                groups.setdefault((tuple(peers), attributes), []).append(prefix)
+        for (targets, attributes), grouped in groups.items():
+            yield Change(targets, attributes, tuple(grouped))
+
+    def _take(self, count: int) -> Iterable[str]:
+        for prefix, _ in zip(self._dirty, range(count), strict=False):
+            yield prefix

@@ -1,0 +1,302 @@
+"""The process that speaks for an instance: one loop over one inbox, filled by threads that only read.
+
+It is the child of `keeper`, which replaces it when it dies or hangs, and which holds ExaBGP's pipes meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from labkit.feed_client import Feed
+from labkit.ready import mark_ready
+from labkit.routeserver import wire
+from labkit.routeserver.feed import Ear, Heard, Mouth, Said
+from labkit.routeserver.instance import Instance
+from labkit.routeserver.messages import config_from_json
+from labkit.routeserver.recovery import Recovery, RecoveryFailed
+from labkit.routeserver.rib import Change
+from labkit.routeserver.speaker import WINDOW, Speaker
+
+SERVICE = "exabgp"
+
+EXIT_DONE = 0
+EXIT_SPEAKER_BROKEN = 70
+"""The exit code that asks the keeper to end ExaBGP, so that its supervisor starts both afresh."""
+
+EXIT_GOODBYE = 71
+"""The exit code that says that peers have been told, and ExaBGP may be ended."""
+
+TICK = 1.0
+PING_AFTER = 5
+REFRESH_PATIENCE = 5
+GOODBYE_PATIENCE = 2
+LAST_WORDS = 1.0
+
+MAX_COALESCED = 4000
+"""Prefixes that go out at a time: what is left over can still be replaced by newer changes."""
+
+CEASE_MAXIMUM_PREFIXES = 1
+CEASE_ADMINISTRATIVE_SHUTDOWN = 2
+_WITHDRAW_NEXT_HOP = IPv4Address("192.0.2.1")
+
+_log = logging.getLogger("labkit.routeserver")
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """Somebody asks us to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a worker needs to know. `patience` is in ticks of a second; a stopped machine has no ticks."""
+
+    node: str
+    feed_socket: Path
+    patience: int
+    keeper: int
+
+
+Item = bytes | Heard | Said | Goodbye
+
+
+class Worker:
+    """The loop. `run` returns the exit code."""
+
+    def __init__(self, settings: Settings, stdin: int, stdout: int, beat: Callable[[], None]) -> None:
+        """`beat` is called at least once a tick while all is well."""
+        self._settings = settings
+        self._beat = beat
+        self._inbox: SimpleQueue[Item] = SimpleQueue()
+        self._speaker = Speaker(stdin, stdout, self._inbox.put)
+        self._mouth = Mouth(self._inbox.put)
+        self._ear = Ear(settings.node, settings.feed_socket, self._inbox.put)
+        self._line = b""
+        self._recovery: Recovery | None = Recovery()
+        self._instance: Instance | None = None
+        self._recovering_ticks = 0
+        self._ticked = time.monotonic()
+        self._silent_ticks = 0
+        self._goodbye_ticks: int | None = None
+        self._pending_config: Heard | None = None
+        self._feed: Feed | None = None
+        self._saying = 0
+        self._ready = False
+
+    def run(self) -> int:
+        """Work until ExaBGP ends, or must be ended."""
+        signal.signal(signal.SIGTERM, lambda *_: self._inbox.put(Goodbye()))
+        self._speaker.start()
+        self._speaker.send(wire.RECOVERY)
+        self._mouth.start()
+        self._ear.start()
+        try:
+            while True:
+                self._beat()
+                for item in self._collect():
+                    code = self._take(item)
+                    if code is not None:
+                        return code
+                code = self._tick_if_due()
+                if code is not None:
+                    return code
+                self._act()
+                if self._goodbye_ticks is not None and (self._instance is None or not self._instance.established):
+                    return EXIT_GOODBYE
+        except RecoveryFailed as failed:
+            _log.error("%s; starting both afresh", failed)
+            return EXIT_SPEAKER_BROKEN
+
+    def _collect(self) -> list[Item]:
+        """Everything that has come, waiting a tick for the first."""
+        try:
+            items = [self._inbox.get(timeout=TICK)]
+        except Empty:
+            return []
+        while not self._inbox.empty():
+            items.append(self._inbox.get())
+        return items
+
+    def _tick_if_due(self) -> int | None:
+        """Tick once if a tick's time has passed: a process that was stopped meanwhile has missed the others."""
+        now = time.monotonic()
+        if now - self._ticked < TICK:
+            return None
+        self._ticked = now
+        return self._tick()
+
+    def _take(self, item: Item) -> int | None:
+        match item:
+            case bytes():
+                return self._heard_speaker(item)
+            case Heard():
+                self._heard_controller(item)
+            case Said():
+                self._saying -= 1
+            case Goodbye():
+                self._say_goodbye()
+        return None
+
+    # ExaBGP.
+
+    def _heard_speaker(self, chunk: bytes) -> int | None:
+        if not chunk:
+            return self._speaker_ended()
+        self._silent_ticks = 0
+        *lines, self._line = (self._line + chunk).split(b"\n")
+        answers = 0
+        for line in lines:
+            event = wire.decode(line.decode("ascii", "replace"))
+            if isinstance(event, wire.Answer):
+                answers += 1
+                if not event.done:
+                    _log.error("ExaBGP refused a command")
+            if isinstance(event, wire.Ending):
+                return self._speaker_ended()
+            if event is not None:
+                self._event(event)
+        if answers:
+            self._speaker.answered(answers)
+        return None
+
+    def _event(self, event: wire.Event) -> None:
+        if self._recovery is not None:
+            asked = self._recovery.refreshes
+            recovered = self._recovery.take(event)
+            if recovered is not None:
+                self._recovered(Instance(recovered, time.time()))
+            elif self._recovery.refreshes != asked:
+                self._speaker.send(wire.refresh(peer) for peer in self._recovery.refreshes)
+            return
+        assert self._instance is not None
+        match event:
+            case wire.Update():
+                self._instance.update(event)
+            case wire.SessionChange():
+                self._instance.session_changed(event)
+            case _:
+                pass
+
+    def _recovered(self, instance: Instance) -> None:
+        self._recovery, self._instance = None, instance
+        if self._pending_config is not None:
+            self._heard_controller(self._pending_config)
+
+    def _speaker_ended(self) -> int:
+        """Report the sessions as lost, unless it is the keeper who died: ExaBGP then closed our pipes, not its own."""
+        if os.getppid() == self._settings.keeper and self._instance is not None:
+            self._instance.speaker_lost(time.time(), "the BGP speaker ended")
+            self._last_words()
+        return EXIT_DONE
+
+    def _last_words(self) -> None:
+        """Let the controller know before this process ends, if it listens."""
+        self._report()
+        deadline = time.monotonic() + LAST_WORDS
+        while self._saying and (left := deadline - time.monotonic()) > 0:
+            try:
+                item = self._inbox.get(timeout=left)
+            except Empty:
+                return
+            if isinstance(item, Said):
+                self._saying -= 1
+                self._report()
+
+    # The controller.
+
+    def _heard_controller(self, heard: Heard) -> None:
+        if heard.message is None:
+            if heard.feed is self._feed:
+                self._feed = None
+            if self._pending_config is not None and self._pending_config.feed is heard.feed:
+                self._pending_config = None
+            return
+        kind = heard.message["type"]
+        if self._instance is None:
+            # Neither judge nor report before it is known where things stand.
+            if kind == "config":
+                self._pending_config = heard
+            return
+        if kind == "config":
+            self._instance.configure(config_from_json(heard.message))
+            if heard.feed is not self._feed:
+                self._feed = heard.feed
+                self._instance.settle()
+                self._say(self._instance.snapshot())
+        elif kind == "query":
+            routes = self._instance.advertised(heard.message["peer"])
+            self._mouth.say(heard.feed, {"type": "answer", "id": heard.message["id"], "routes": routes})
+            self._saying += 1
+
+    def _say(self, message: dict[str, object]) -> None:
+        assert self._feed is not None
+        self._saying += 1
+        self._mouth.say(self._feed, message)
+
+    def _report(self) -> None:
+        """Tell the controller what changed, once it has taken what it was told before."""
+        if self._feed is None or self._saying or self._instance is None:
+            return
+        delta = self._instance.delta(time.time())
+        if delta is not None:
+            self._say(delta)
+
+    # What follows.
+
+    def _act(self) -> None:
+        instance = self._instance
+        if instance is None:
+            return
+        while instance.over_limit:
+            self._speaker.send([wire.teardown(instance.over_limit.pop(), CEASE_MAXIMUM_PREFIXES)])
+        instance.settle()
+        self._report()
+        if self._speaker.outstanding < WINDOW:
+            for change in instance.changes(MAX_COALESCED):
+                self._speaker.send(_commands(change))
+        if not self._ready and instance.configured and not instance.out and not self._speaker.outstanding:
+            self._ready = True
+            mark_ready(SERVICE)
+
+    def _tick(self) -> int | None:
+        """A second has passed."""
+        outstanding = self._speaker.outstanding
+        self._silent_ticks += 1
+        if outstanding and self._silent_ticks >= self._settings.patience:
+            _log.error("ExaBGP has not answered for %d s; restarting it", self._silent_ticks)
+            return EXIT_SPEAKER_BROKEN
+        if not outstanding and self._silent_ticks >= PING_AFTER:
+            self._speaker.send([wire.PING])
+            self._silent_ticks = 0
+        if self._recovery is not None and self._recovery.refreshes:
+            self._recovering_ticks += 1
+            recovered = self._recovery.late() if self._recovering_ticks >= REFRESH_PATIENCE else None
+            if recovered is not None:
+                self._recovered(Instance(recovered, time.time()))
+        if self._goodbye_ticks is not None:
+            self._goodbye_ticks += 1
+            if self._goodbye_ticks >= GOODBYE_PATIENCE:
+                return EXIT_GOODBYE
+        return None
+
+    def _say_goodbye(self) -> None:
+        if self._goodbye_ticks is not None:
+            return
+        self._goodbye_ticks = 0
+        if self._instance is not None:
+            peers = sorted(self._instance.speakers_peers)
+            self._speaker.send(wire.teardown(peer, CEASE_ADMINISTRATIVE_SHUTDOWN) for peer in peers)
+
+
+def _commands(change: Change) -> Iterable[bytes]:
+    if change.attributes is None:
+        return wire.withdraw(change.peers, _WITHDRAW_NEXT_HOP, change.prefixes)
+    return wire.announce(change.peers, change.attributes, change.prefixes)

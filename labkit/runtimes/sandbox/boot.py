@@ -1,0 +1,199 @@
+"""Booting nodes: roots and namespaces, links, commands, exec lines, health.
+
+As containerlab orders it, but for the links: it adds them to containers that run already, at no moment that a program
+could rely on. Here they are made first, while nothing competes for the processors yet, so that no program meets a node
+whose interfaces are on their way.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from labkit.runtimes.sandbox import links, process
+from labkit.runtimes.sandbox.health import Watch
+from labkit.runtimes.sandbox.loop import Loop
+from labkit.runtimes.sandbox.node import Error, Node, environment_error
+
+_EXEC_DEADLINE = 120.0
+_MOST_OUTPUT = 4000
+
+Done = Callable[[Error | None], None]
+
+
+class Boot:
+    """Boots some nodes together; calls `done` once with None or the first error.
+
+    `link` connects the nodes once all of them are built. `event` hears `started` and `healthy` with a node's name.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        nodes: Sequence[Node],
+        link: Callable[[], Error | None],
+        event: Callable[[str, str], None],
+        done: Done,
+    ) -> None:
+        self._loop = loop
+        self._nodes = nodes
+        self._link = link
+        self._event = event
+        self._done: Done | None = done
+        self._watches: list[Watch] = []
+        self._waiting = len(nodes)
+        self.timings: dict[str, float] = {"prepared": time.monotonic()}
+        for node in nodes:
+            node.fork(lambda error, node=node: self._built(node, error))  # type: ignore[misc]
+        self._mark("forked")
+        if not nodes:
+            self._loop.after(0, lambda: self._finish(None))
+
+    def _mark(self, phase: str) -> None:
+        self.timings[phase] = time.monotonic()  # the same clock in every process of the machine
+
+    def _finish(self, error: Error | None) -> None:
+        done, self._done = self._done, None
+        if done:
+            for watch in self._watches:
+                watch.cancel()
+            done(error)
+
+    def _step(self, error: Error | None) -> bool:
+        """One node more is through a phase; True if it was the last and nothing has failed."""
+        if error:
+            self._finish(error)
+        self._waiting -= 1
+        return self._waiting == 0 and self._done is not None
+
+    def _built(self, node: Node, error: Error | None) -> None:
+        if not error:
+            node.namespace = links.open_namespace(node)
+        if self._step(error):
+            self._mark("built")
+            error = self._link()
+            if error:
+                self._finish(error)
+                return
+            self._mark("linked")
+            self._waiting = len(self._nodes)
+            for each in self._nodes:
+                each.go(lambda error, node=each: self._started(node, error))  # type: ignore[misc]
+
+    def _started(self, node: Node, error: Error | None) -> None:
+        if error:
+            self._finish(error)
+        elif self._done:
+            self._event("started", node.spec.name)
+            self._mark("started")
+            run_lines(self._loop, node, self._configured)
+
+    def _configured(self, error: Error | None) -> None:
+        if self._step(error):
+            self._mark("configured")
+            self._watch_all()
+
+    def _watch_all(self) -> None:
+        watched = [node for node in self._nodes if node.spec.health]
+        self._waiting = len(watched)
+        for node in self._nodes:
+            if not node.spec.health:
+                self._event("healthy", node.spec.name)
+        if not watched:
+            self._finish(None)
+        for node in watched:
+            assert node.spec.health
+            watch = Watch(
+                self._loop,
+                node.spec.health,
+                Path(f"/proc/{node.pid}/root"),
+                lambda argv, seconds, ended, node=node: run(self._loop, node, argv, seconds, ended),  # type: ignore[misc]
+                lambda reason, node=node: self._healthy(node, reason),  # type: ignore[misc]
+                alive=lambda node=node: node.pid != 0,  # type: ignore[misc]
+            )
+            self._watches.append(watch)
+
+    def _healthy(self, node: Node, reason: str | None) -> None:
+        error = None
+        if reason is None:
+            node.health = "healthy"
+            self._event("healthy", node.spec.name)
+        else:
+            error = environment_error(
+                f"node {node.spec.name} did not become healthy. {reason}{log_tail(node)}",
+                "Its log says what its processes met.",
+            )
+        if self._step(error):
+            self._mark("healthy")
+            self._finish(None)
+
+
+def log_tail(node: Node) -> str:
+    """The end of a node's log, introduced; empty if it is."""
+    try:
+        text = node.log.read_bytes()[-_MOST_OUTPUT // 2 :].decode(errors="replace").strip()
+    except FileNotFoundError:
+        return ""
+    return f"\nIts log ends:\n{text}" if text else ""
+
+
+def run(loop: Loop, node: Node, argv: list[str], seconds: float, ended: Callable[[int, str], None]) -> None:
+    """Run a command in a node; call back with exit status and the end of its output. Kills it after `seconds`."""
+    _spawn(loop, node, lambda streams: node.spawn(argv, streams, {}, terminal=False), seconds, ended)
+
+
+def run_lines(loop: Loop, node: Node, done: Done) -> None:
+    """Run a node's exec lines in order until one fails; call back with the error if one did."""
+    lines = node.spec.exec
+    if not lines:
+        done(None)
+        return
+    report = os.memfd_create("report")
+
+    def ended(status: int, output: str) -> None:
+        reached = len(os.pread(report, len(lines), 0))  # one byte for every line that was begun
+        os.close(report)
+        if status == 0:
+            done(None)
+            return
+        said = f": {output.strip()}" if output.strip() else "."
+        line = shlex.join(lines[max(0, reached - 1)])
+        what = f"node {node.spec.name}: exec `{line}` failed with exit status {status}{said}"
+        done(environment_error(what, "Correct the node's exec lines in the topology."))
+
+    _spawn(loop, node, lambda streams: node.spawn_lines(streams, report), _EXEC_DEADLINE, ended)
+
+
+def _spawn(
+    loop: Loop,
+    node: Node,
+    start: Callable[[tuple[int, int, int]], int],
+    seconds: float,
+    ended: Callable[[int, str], None],
+) -> None:
+    output = os.memfd_create("output")
+    # Append, so that what several processes write through descriptors of their own does not overwrite each other.
+    fcntl.fcntl(output, fcntl.F_SETFL, os.O_APPEND)
+    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        pid = start((nothing, output, output))
+    except ProcessLookupError:
+        os.close(output)
+        ended(255, f"the node is not running: its command ended with status {node.exit_code}{log_tail(node)}")
+        return
+    finally:
+        os.close(nothing)
+    timer = loop.after(seconds, lambda: process.kill_session(pid))
+
+    def done(status: int) -> None:
+        timer.cancel()
+        size = os.fstat(output).st_size
+        text = os.pread(output, _MOST_OUTPUT, max(0, size - _MOST_OUTPUT)).decode(errors="replace")
+        os.close(output)
+        ended(status, text)
+
+    loop.on_exit(pid, done)

@@ -1,0 +1,144 @@
+"""The init's control socket: one connection, one request. Whoever may open the socket owns the lab.
+
+Requests are JSON objects with `op`:
+
+- `status` → `{"nodes": [...]}`
+- `stop`, `start` (`node`) → `{}` when done
+- `exec` (`node`, `argv`, `env`, `timeout` in seconds or null, `terminal`), with three descriptors beside it unless
+  `terminal` → `{"started": true}` (with a pseudo-terminal's master beside it if `terminal`), then `{"exit": status,
+  "timeout": bool}`. Meanwhile `{"signal": N}` may be sent; closing the connection kills the command.
+
+Any answer may be `{"error": {"kind", "message", "remedy"}}` instead.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from typing import Any
+
+from labkit.runtimes.sandbox import process, wire
+from labkit.runtimes.sandbox.loop import Loop, Timer
+from labkit.runtimes.sandbox.node import Error, Node
+from labkit.runtimes.sandbox.sandbox import Sandbox
+
+_LONGEST_ANSWER = 10.0
+
+
+class Control:
+    """Accepts connections on a listening socket."""
+
+    def __init__(self, loop: Loop, sandbox: Sandbox, listener: socket.socket) -> None:
+        self._loop = loop
+        self._sandbox = sandbox
+        self._listener = listener
+        loop.on_readable(listener.fileno(), self._accept)
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        connection.settimeout(_LONGEST_ANSWER)  # nobody may block the init by not reading
+        _Request(self._loop, self._sandbox, connection)
+
+
+class _Request:
+    def __init__(self, loop: Loop, sandbox: Sandbox, connection: socket.socket) -> None:
+        self._loop = loop
+        self._sandbox = sandbox
+        self._connection = connection
+        self._reader = wire.Reader(connection)
+        self._pid = 0
+        self._begun = False
+        self._timer: Timer | None = None
+        self._timed_out = False
+        loop.on_readable(connection.fileno(), self._readable)
+
+    def _readable(self) -> None:
+        try:
+            self._reader.fill()
+            while self._connection.fileno() >= 0 and (found := self._reader.take()):
+                self._handle(*found)
+        except (wire.Closed, json.JSONDecodeError, KeyError, TypeError, TimeoutError):
+            self._close()
+
+    def _close(self) -> None:
+        if self._pid:
+            process.kill_session(self._pid)
+        if self._connection.fileno() >= 0:
+            self._loop.forget(self._connection.fileno())
+            self._reader.close()
+            self._connection.close()
+
+    def _answer(self, message: dict[str, Any], descriptors: tuple[int, ...] = ()) -> None:
+        try:
+            wire.send(self._connection, message, descriptors)
+        except (wire.Closed, OSError):
+            self._close()
+
+    def _finish(self, error: Error | None, answer: dict[str, Any] | None = None) -> None:
+        self._answer({"error": error} if error else answer or {})
+        self._close()
+
+    def _handle(self, message: wire.Message, descriptors: list[int]) -> None:
+        try:
+            if self._begun:
+                if self._pid:
+                    process.kill_session(self._pid, signal.Signals(message["signal"]))
+                return
+            self._begun = True
+            if message["op"] == "status":
+                self._finish(None, {"nodes": self._sandbox.status()})
+                return
+            node = self._sandbox.nodes.get(message["node"])
+            if not node:
+                names = ", ".join(sorted(self._sandbox.nodes))
+                text = f"lab {self._sandbox.lab.name} has no node {message['node']!r}."
+                self._finish({"kind": "input", "message": text, "remedy": f"Its nodes are: {names}."})
+            elif message["op"] == "stop":
+                self._sandbox.stop(node.spec.name, self._finish)
+            elif message["op"] == "start":
+                self._sandbox.start(node.spec.name, self._finish)
+            elif message["op"] == "exec":
+                self._exec(node, message, descriptors)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _exec(self, node: Node, message: wire.Message, descriptors: list[int]) -> None:
+        master = slave = -1
+        try:
+            if message["terminal"]:
+                master, slave = process.open_terminal(node.pid)
+                streams = (slave, slave, slave)
+            else:
+                first, second, third = descriptors
+                streams = (first, second, third)
+            self._pid = node.spawn(message["argv"], streams, message["env"], terminal=message["terminal"])
+            self._loop.on_exit(self._pid, self._ended)
+            self._answer({"started": True}, (master,) if message["terminal"] else ())
+        except ProcessLookupError:
+            text = f"node {node.spec.name} is {node.state}, so nothing can run in it."
+            self._finish({"kind": "input", "message": text, "remedy": "Start the node first."})
+            return
+        finally:
+            for descriptor in (master, slave):
+                if descriptor >= 0:
+                    os.close(descriptor)
+        if self._pid and message["timeout"] is not None:
+            self._timer = self._loop.after(message["timeout"], self._expired)
+
+    def _expired(self) -> None:
+        self._timed_out = True
+        if self._pid:
+            process.kill_session(self._pid)
+
+    def _ended(self, status: int) -> None:
+        self._pid = 0
+        if self._timer:
+            self._timer.cancel()
+        if self._connection.fileno() >= 0:
+            self._finish(None, {"exit": status, "timeout": self._timed_out})

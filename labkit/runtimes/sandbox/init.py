@@ -1,0 +1,119 @@
+"""PID 1 of a sandbox: mounts what the lab writes to, boots it, then serves its control socket until it is killed.
+
+Until the one who asked for the lab has acknowledged it, the end of that connection ends the init, and with it
+everything: a lab is up or it is not there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from labkit.runtimes.sandbox import linux, state, wire
+from labkit.runtimes.sandbox.control import Control
+from labkit.runtimes.sandbox.loop import Loop
+from labkit.runtimes.sandbox.node import Error, environment_error
+from labkit.runtimes.sandbox.sandbox import Sandbox
+from labkit.runtimes.sandbox.spec import Lab
+
+
+class Init:
+    """The sandbox's first process. `connection` leads to whoever deploys it."""
+
+    def __init__(self, lab: Lab, directory: Path, connection: socket.socket, *, own_user_namespace: bool) -> None:
+        self._lab = lab
+        self._directory = directory
+        self._connection = connection
+        self._reader = wire.Reader(connection)
+        self._own_user_namespace = own_user_namespace
+        self._committed = False
+
+    def run(self) -> NoReturn:
+        """Boot and serve. Never returns."""
+        try:
+            os.setsid()
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # the machine shuts down
+            self._mounts()
+            listener = self._listen()
+        except OSError as error:
+            what = error.filename or "preparing the sandbox"
+            self._fail(environment_error(f"The kernel refused: {what}: {error.strerror}.", "Run `labkit doctor`."))
+        loop = Loop()
+        sandbox = Sandbox(loop, self._lab, self._directory, own_user_namespace=self._own_user_namespace)
+        loop.on_readable(self._connection.fileno(), lambda: self._deployer(loop))
+        Control(loop, sandbox, listener)
+        boot = sandbox.boot(
+            lambda kind, node: self._tell({"event": kind, "node": node}),
+            lambda error: (
+                self._fail(error)
+                if error
+                else self._tell({"event": "up", "timings": boot.timings, "nodes": sandbox.status()})
+            ),
+        )
+        loop.run()
+        raise AssertionError
+
+    def _mounts(self) -> None:
+        # Nothing mounted here may show outside; what the host unmounts must not stay busy because of us.
+        linux.mount("none", "/", flags=linux.MS_REC | linux.MS_SLAVE)
+        linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
+        scratch = self._directory / state.SCRATCH
+        scratch.mkdir()
+        (self._directory / state.LOGS).mkdir()
+        linux.mount("labkit", str(scratch), "tmpfs", linux.MS_NODEV, "mode=755")
+
+    def _listen(self) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX)
+        directory = os.open(self._directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        os.umask(0o177)
+        # A socket's address has room for 107 bytes, a state directory may be longer.
+        listener.bind(f"/proc/self/fd/{directory}/{state.SOCKET}")
+        os.umask(0o077)
+        os.close(directory)
+        listener.listen(64)
+        listener.setblocking(False)
+        return listener
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        if self._committed:
+            return
+        try:
+            wire.send(self._connection, message)
+        except wire.Closed:
+            self._vanish()
+
+    def _deployer(self, loop: Loop) -> None:
+        try:
+            self._reader.fill()
+            found = self._reader.take()
+        except wire.Closed:
+            self._vanish()
+        if found and found[0].get("commit"):
+            self._committed = True
+            with contextlib.suppress(wire.Closed):
+                wire.send(self._connection, {"event": "committed"})
+            loop.forget(self._connection.fileno())
+            self._connection.close()
+
+    def _fail(self, error: Error) -> NoReturn:
+        try:
+            wire.send(self._connection, {"event": "error", "error": error})
+        except wire.Closed:
+            print(error["message"], file=sys.stderr)  # noqa: T201 - the init's log
+        self._vanish()
+
+    def _vanish(self) -> NoReturn:
+        """Leave nothing: the kernel ends everything that runs here when its PID 1 ends."""
+        with contextlib.suppress(OSError):  # it may not be mounted yet
+            linux.umount(str(self._directory / state.SCRATCH), linux.MNT_DETACH)
+        try:
+            state.remove(self._directory)
+        finally:
+            os._exit(1)

@@ -1,0 +1,87 @@
+"""The links of a sandbox: veth pairs made directly in the nodes' network namespaces."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping, Sequence
+
+from labkit.runtimes.sandbox import netlink
+from labkit.runtimes.sandbox.node import Error, Node, environment_error
+from labkit.runtimes.sandbox.spec import End, Link
+
+
+def create(links: Sequence[Link], nodes: Mapping[str, Node]) -> Error | None:
+    """Create the links, up. The nodes' namespaces exist; their interfaces' indexes are noted."""
+    if not links:
+        return None
+    with netlink.Netlink() as here:
+        try:
+            here.send([netlink.veth(_end(link.a, nodes), _end(link.b, nodes), link.mtu) for link in links])
+        except netlink.MessageFailed as error:
+            link = links[error.position]
+            return _error(link, error)
+    for name in {end.node for link in links for end in (link.a, link.b)}:
+        _note_and_up(nodes[name], _names(nodes[name], links))
+    return None
+
+
+def _end(end: End, nodes: Mapping[str, Node]) -> tuple[str, str, int]:
+    return end.interface, end.mac, nodes[end.node].namespace
+
+
+def _error(link: Link, error: OSError) -> Error:
+    ends = f"{link.a.node}:{link.a.interface} - {link.b.node}:{link.b.interface}"
+    if error.errno == errno.EEXIST:
+        return environment_error(
+            f"link {ends}: an interface of that name is there already.",
+            "Give the interface another name in the topology, or let the node not create it itself.",
+        )
+    if error.errno == errno.EOPNOTSUPP:
+        return environment_error(f"link {ends}: this kernel has no veth.", "Load the module veth (`modprobe veth`).")
+    return environment_error(f"link {ends}: {error.strerror}.", "`labkit doctor` tells what this machine lacks.")
+
+
+def _note_and_up(node: Node, names: Sequence[str]) -> None:
+    with netlink.Netlink(node.namespace) as there:
+        node.interfaces = {name: index for name, index in there.links().items() if name != "lo"}
+        there.send([netlink.link_state(node.interfaces[name], up=True) for name in names])
+
+
+def down(node: Node, links: Sequence[Link]) -> None:
+    """Set the node's ends of its links down, as when its power fails: nothing it sends any more arrives anywhere."""
+    with netlink.Netlink(node.namespace) as there:
+        living = set(there.links().values())
+        mine = [node.interfaces[name] for name in _names(node, links) if name in node.interfaces]
+        there.send([netlink.link_state(index, up=False) for index in mine if index in living])
+
+
+def rewire(node: Node, parked: int, links: Sequence[Link], nodes: Mapping[str, Node]) -> Error | None:
+    """Move the node's links from its former network namespace into its new one and set them up.
+
+    A link that the node had deleted is created again. `parked` is the former namespace's descriptor.
+    """
+    moved: list[str] = []
+    with netlink.Netlink(parked) as before:
+        living = {index: name for name, index in before.links().items()}
+        for name in _names(node, links):
+            index = node.interfaces.get(name, -1)
+            if index in living:
+                before.send([netlink.move(index, name, node.namespace)])
+                moved.append(name)
+    _note_and_up(node, moved)
+    lost = [
+        link
+        for link in links
+        if any(end.node == node.spec.name and end.interface not in moved for end in (link.a, link.b))
+    ]
+    return create(lost, nodes)
+
+
+def _names(node: Node, links: Sequence[Link]) -> list[str]:
+    return [end.interface for link in links for end in (link.a, link.b) if end.node == node.spec.name]
+
+
+def open_namespace(node: Node) -> int:
+    """A descriptor of the node's network namespace."""
+    return os.open(f"/proc/{node.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)

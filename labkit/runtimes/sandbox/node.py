@@ -1,0 +1,157 @@
+"""One node of a running sandbox, as its init sees it: the first process, its namespaces, its state."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from labkit.runtimes.sandbox import process
+from labkit.runtimes.sandbox.loop import Loop
+from labkit.runtimes.sandbox.rootfs import BuildFailed, build
+from labkit.runtimes.sandbox.spec import Node as Spec
+
+Error = dict[str, str]
+"""An error on its way to the user: `kind` (`input`, `environment`), `message`, `remedy`."""
+
+STARTING, RUNNING, EXITED, STOPPED = "starting", "running", "exited", "stopped"
+
+
+def environment_error(message: str, remedy: str = "") -> Error:
+    """An error of this machine."""
+    return {"kind": "environment", "message": message, "remedy": remedy}
+
+
+class Node:
+    """A node. Its network namespace is held here by descriptor, so that its links outlive its processes."""
+
+    def __init__(self, loop: Loop, spec: Spec, scratch: Path, log: Path, *, own_user_namespace: bool) -> None:
+        self.spec = spec
+        self.keep = frozenset(spec.capabilities)
+        self.environ = process.environment(spec.name, spec.env)
+        self.log = log
+        self.state = STOPPED
+        self.health = ""
+        self.exit_code: int | None = None
+        self.pid = 0
+        self.pidfd = -1
+        self.namespace = -1
+        self.interfaces: dict[str, int] = {}
+        self._loop = loop
+        self._scratch = scratch
+        self._own_user_namespace = own_user_namespace
+        self._channel: socket.socket | None = None
+        self._built: Callable[[Error | None], None] | None = None
+        self._started: Callable[[Error | None], None] | None = None
+        self._dead: list[Callable[[], None]] = []
+
+    def fork(self, built: Callable[[Error | None], None]) -> None:
+        """Make the node's namespaces and root in a new process, then call back. `go` starts its command."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._scratch.mkdir(exist_ok=True)
+        self.state, self.health, self.exit_code = STARTING, "starting" if self.spec.health else "", None
+        self._channel, self._built = ours, built
+        self.pid = process.fork(process.new_pid_namespace, lambda: self._first_process(ours, theirs))
+        theirs.close()
+        self.pidfd = os.pidfd_open(self.pid)
+        self._loop.on_readable(ours.fileno(), self._listen)
+        self._loop.on_exit(self.pid, self._ended)
+
+    def _first_process(self, ours: socket.socket, channel: socket.socket) -> NoReturn:
+        ours.close()
+        os.setsid()
+        answer: Error = {}
+        try:
+            output = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            build(self.spec, str(self._scratch), own_user_namespace=self._own_user_namespace)
+            nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        except BuildFailed as error:
+            answer = {"kind": error.kind, "message": error.message, "remedy": error.remedy}
+        except OSError as error:
+            answer = _explain(self.spec.name, error)
+        channel.send(json.dumps(answer).encode())
+        if answer or not channel.recv(1):
+            os._exit(0)
+        process.execute(process.idle_or(self.spec.argv), self.environ, (nothing, output, output), self.keep)
+
+    def go(self, started: Callable[[Error | None], None]) -> None:
+        """Start the node's command, then call back."""
+        assert self._channel
+        self._started = started
+        try:
+            self._channel.send(b"g")
+        except BrokenPipeError:
+            return  # it has died; `_listen` is about to see that
+
+    def _listen(self) -> None:
+        assert self._channel
+        data = self._channel.recv(1 << 16)
+        if data and self._built:
+            callback, self._built = self._built, None
+            callback(json.loads(data) or None)
+            return
+        # End of file: the command runs (the channel closes on execve), or the process died before.
+        self._close_channel()
+        if self._started:
+            callback, self._started = self._started, None
+            self.state = RUNNING
+            callback(None)
+
+    def _close_channel(self) -> None:
+        if self._channel:
+            self._loop.forget(self._channel.fileno())
+            self._channel.close()
+            self._channel = None
+
+    def _ended(self, status: int) -> None:
+        self._close_channel()
+        os.close(self.pidfd)
+        self.pidfd, self.pid = -1, 0
+        if self.state != STOPPED:
+            self.state, self.exit_code = EXITED, status
+        self.health = ""
+        waiting = self._built or self._started
+        self._built = self._started = None
+        if waiting:
+            waiting(environment_error(f"node {self.spec.name} died while it was built (exit status {status})."))
+        dead, self._dead = self._dead, []
+        for callback in dead:
+            callback()
+
+    def kill(self, dead: Callable[[], None]) -> None:
+        """Kill every process of the node at once, then call back; its links and files stay."""
+        self.state = STOPPED
+        if self.pidfd < 0:
+            dead()
+            return
+        self._dead.append(dead)
+        signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
+    def spawn_lines(self, streams: tuple[int, int, int], report: int) -> int:
+        """Start running the node's exec lines. Raises ProcessLookupError if the node is not running."""
+        if self.pidfd < 0 or self.state != RUNNING:
+            raise ProcessLookupError
+        return process.spawn_lines(self.pidfd, self.spec.exec, self.environ, streams, self.keep, report=report)
+
+    def spawn(self, argv: list[str], streams: tuple[int, int, int], env: dict[str, str], *, terminal: bool) -> int:
+        """Start a command in the node. Raises ProcessLookupError if the node is not running."""
+        if self.pidfd < 0 or self.state != RUNNING:
+            raise ProcessLookupError
+        return process.spawn(self.pidfd, argv, self.environ | env, streams, self.keep, terminal=terminal)
+
+
+def _explain(name: str, error: OSError) -> Error:
+    doing = f"node {name}: {error.filename or 'building it'}: {error.strerror}."
+    if error.errno == errno.ENOSPC:
+        if error.filename == "unshare":
+            return environment_error(
+                f"{doing} A limit on namespaces is reached.",
+                "Take labs down, or raise the sysctls user.max_net_namespaces, user.max_mnt_namespaces and their like.",
+            )
+        return environment_error(f"{doing} Nodes write to memory.", "Take labs down or give the machine more memory.")
+    return environment_error(doing, "`labkit doctor` tells what this machine lacks and how to mend it.")

@@ -1,0 +1,120 @@
+"""A running lab as its init holds it: nodes, links, and what may be asked of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from labkit.runtimes.sandbox import links, state
+from labkit.runtimes.sandbox.boot import Boot
+from labkit.runtimes.sandbox.loop import Loop
+from labkit.runtimes.sandbox.node import RUNNING, STARTING, STOPPED, Error, Node
+from labkit.runtimes.sandbox.spec import Lab, Link
+
+Done = Callable[[Error | None], None]
+
+
+class Sandbox:
+    """The lab's nodes and links."""
+
+    def __init__(self, loop: Loop, lab: Lab, directory: Path, *, own_user_namespace: bool) -> None:
+        self.lab = lab
+        self._loop = loop
+        self.nodes = {
+            spec.name: Node(
+                loop,
+                spec,
+                directory / state.SCRATCH / spec.name,
+                directory / state.LOGS / f"{spec.name}.log",
+                own_user_namespace=own_user_namespace,
+            )
+            for spec in lab.nodes
+        }
+        self._busy: set[str] = set()
+
+    def boot(self, event: Callable[[str, str], None], done: Done) -> Boot:
+        """Boot every node."""
+        return Boot(
+            self._loop, tuple(self.nodes.values()), lambda: links.create(self.lab.links, self.nodes), event, done
+        )
+
+    def _links_of(self, name: str) -> tuple[Link, ...]:
+        return tuple(link for link in self.lab.links if name in (link.a.node, link.b.node))
+
+    def stop(self, name: str, done: Done) -> None:
+        """Power a node off. Harmless if it is off."""
+        node = self.nodes[name]
+        if name in self._busy:
+            done(_busy(name))
+            return
+        if node.state != STOPPED:
+            links.down(node, self._links_of(name))
+        self._busy.add(name)
+
+        def dead() -> None:
+            self._busy.discard(name)
+            done(None)
+
+        node.kill(dead)
+
+    def start(self, name: str, done: Done) -> None:
+        """Power a node on. Harmless if it is on; a node whose command has ended is power-cycled."""
+        node = self.nodes[name]
+        if name in self._busy:
+            done(_busy(name))
+            return
+        if node.state in (STARTING, RUNNING):
+            done(None)
+            return
+        self._busy.add(name)
+        parked, mine = node.namespace, self._links_of(name)
+
+        linked = False
+
+        def link() -> Error | None:
+            nonlocal linked
+            linked = True
+            error = links.rewire(node, parked, mine, self.nodes)
+            os.close(parked)
+            return error
+
+        def booted(error: Error | None) -> None:
+            if not error:
+                self._busy.discard(name)
+                done(None)
+                return
+            if linked:
+                links.down(node, mine)
+            elif node.namespace != parked:
+                os.close(node.namespace)
+                node.namespace = parked
+
+            def dead() -> None:
+                self._busy.discard(name)
+                done(error)
+
+            node.kill(dead)
+
+        Boot(self._loop, (node,), link, lambda *_: None, booted)
+
+    def status(self) -> list[dict[str, object]]:
+        """Every node's state, as `labkit.runtimes.protocol.NodeStatus` has it."""
+        return [
+            {
+                "name": node.spec.name,
+                "state": node.state,
+                "health": node.health,
+                "image": node.spec.image,
+                "exit_code": node.exit_code,
+            }
+            for node in self.nodes.values()
+        ]
+
+
+def _busy(name: str) -> Error:
+    return {
+        "kind": "input",
+        "message": f"node {name} is being stopped or started already.",
+        "remedy": "Try again when that has ended.",
+    }

@@ -1,0 +1,22 @@
+"""The runtimes by name."""
+
+from __future__ import annotations
+
+from labkit.errors import InvalidInput
+from labkit.runtimes.protocol import Runtime
+
+SANDBOX = "sandbox"
+RUNTIMES = (SANDBOX,)
+
+
+def runtime(name: str) -> Runtime:
+    """The runtime of this name.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    if name == SANDBOX:
+        from labkit.runtimes.sandbox.runtime import SandboxRuntime  # noqa: PLC0415 - each runtime loads its own world
+
+        return SandboxRuntime()
+    raise InvalidInput(f"there is no runtime {name}.", f"These are: {', '.join(RUNTIMES)}.")

@@ -1,0 +1,281 @@
+"""The overview lab in real kernels: it holds, and whatever breaks in it, the machines' FIBs follow and come back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+
+from labkit.azure.effective import listened_instance
+from labkit.operate.observe import Look
+from labkit.operate.probes import ping, traceroute
+from labkit.operate.trace import trace
+from labkit.pytest import RunningLab
+from labkit.resources import topologies
+from tests.e2e.waiting import eventually
+
+Boot = Callable[[str | Path], RunningLab]
+Fib = dict[IPv4Network, tuple[IPv4Address, ...]]
+
+BRANCH, DEFAULT = IPv4Network("10.250.0.0/16"), IPv4Network("0.0.0.0/0")
+SDWAN, SECURITY = IPv4Address("10.1.1.4"), IPv4Address("10.1.2.4")
+GATEWAY = IPv4Address("10.1.10.1")
+BRANCH_HOST, INTERNET = IPv4Address("10.250.0.10"), IPv4Address("198.51.100.10")
+VMS = ("vm1", "vm2")
+
+
+@pytest.fixture(scope="module")
+def lab(labkit_lab: Boot, tmp_path_factory: pytest.TempPathFactory) -> RunningLab:
+    """The overview lab with a hold time of three seconds, so that a silent death is noticed within the test."""
+    text = (topologies() / "overview" / "lab.yml").read_text()
+    for asn in (65001, 65002):
+        assert f"asn: {asn}," in text
+        text = text.replace(f"asn: {asn},", f"asn: {asn}, timers: {{keepalive: 1, hold: 3}},")
+    file = tmp_path_factory.mktemp("lab") / "overview.lab.yml"
+    file.write_text(text.replace("name: overview", "name: overview-e2e"))
+    return labkit_lab(file)
+
+
+@pytest.fixture(autouse=True)
+def _whole_again(lab: RunningLab) -> Iterator[None]:
+    """Every test leaves the lab as it found it, and that is checked."""
+    yield
+    assert problems(lab, 30) == []
+
+
+def problems(lab: RunningLab, within: float) -> list[str]:
+    return [f"{o.title}: {o.problem}" for o in lab.verify(within) if not o.ok]
+
+
+def fib(lab: RunningLab, vm: str) -> Fib:
+    """The gateways of a VM's kernel routes, by prefix; blackholes left out."""
+    return {row.prefix: row.gateways for row in Look(lab.lab, lab.client).kernel(vm) if row.type == "unicast"}
+
+
+def fibs_become(lab: RunningLab, prefix: IPv4Network, gateway: IPv4Address | None, within: float = 15.0) -> None:
+    """Wait until every VM's kernel has the prefix via the gateway; None: has it not."""
+    wanted = None if gateway is None else (gateway,)
+    for vm in VMS:
+        eventually(lambda vm=vm: fib(lab, vm).get(prefix), lambda hops: hops == wanted, within)
+
+
+def vtysh(lab: RunningLab, node: str, *commands: str) -> str:
+    done = lab.client.run(node, "vtysh", *(part for c in commands for part in ("-c", c)))
+    assert done.rc == 0, done.stderr
+    return done.stdout
+
+
+def announce_default(lab: RunningLab, *, yes: bool) -> None:
+    command = ("" if yes else "no ") + "network 0.0.0.0/0"
+    vtysh(lab, "security-nva", "configure terminal", "router bgp 65002", "address-family ipv4 unicast", command)
+
+
+def run(lab: RunningLab, node: str, *argv: str) -> str:
+    done = lab.client.run(node, *argv)
+    assert done.rc == 0, f"{node}: {argv}: {done.stderr}"
+    return done.stdout.strip()
+
+
+def service_pid(lab: RunningLab, node: str, service: str) -> str:
+    """The process that the node's init supervises as `service`; -1 while there is none."""
+    return run(lab, node, "s6-svstat", "-o", "pid", f"{SCAN}/{service}")
+
+
+def kill_service(lab: RunningLab, node: str, service: str) -> None:
+    """Kill a service's process at once and wait until its supervisor has started another."""
+    pid = service_pid(lab, node, service)
+    run(lab, node, "kill", "-9", pid)
+    eventually(lambda: service_pid(lab, node, service), lambda now: now not in ("-1", pid))
+
+
+SCAN = "/run/labkit-services"
+
+
+@contextmanager
+def route_changes(lab: RunningLab, vm: str) -> Iterator[list[str]]:
+    """What the VM's kernel changed in its routes while the context lasted, as `ip monitor route` prints it."""
+    seen: list[str] = []
+    process = lab.client.runtime.stream(lab.client.record.lab, vm, ("ip", "monitor", "route"))
+    assert process.stdout is not None
+    lines = iter(process.stdout.readline, b"")
+
+    def mark(marker: str) -> None:
+        run(lab, vm, "ip", "route", "replace", "blackhole", marker, "proto", "static")
+        run(lab, vm, "ip", "route", "delete", "blackhole", marker)
+
+    def until(marker: str) -> Iterator[str]:
+        for line in lines:
+            text = line.decode().strip()
+            if marker in text:
+                return
+            if "203.0.113." not in text:
+                yield text
+
+    # Whether the monitor listens already can't be asked. It does once it prints what we do.
+    import select  # noqa: PLC0415
+
+    while not select.select([process.stdout], [], [], 0.1)[0]:
+        mark("203.0.113.1")
+    try:
+        yield seen
+        mark("203.0.113.2")
+        seen += until("203.0.113.2")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_every_proof_holds(lab: RunningLab) -> None:
+    outcomes = lab.verify(within=30)
+    assert len(outcomes) > len(lab.lab.proofs)
+    assert [o.problem for o in outcomes if not o.ok] == []
+
+
+def test_vms_hold_learned_routes_under_the_agents_own_protocol(lab: RunningLab) -> None:
+    for vm in VMS:
+        rows = {r.prefix: r for r in Look(lab.lab, lab.client).kernel(vm)}
+        assert rows[BRANCH].gateways == (SDWAN,)
+        assert rows[DEFAULT].gateways == (SECURITY,)
+        assert rows[BRANCH].protocol == rows[DEFAULT].protocol == "65"
+
+
+def test_traceroute_shows_the_appliance_first_and_no_fabric(lab: RunningLab) -> None:
+    assert traceroute(lab.client, "vm1", BRANCH_HOST)[0] == SDWAN
+    assert traceroute(lab.client, "vm1", INTERNET) == [SECURITY, INTERNET]
+    vm2 = lab.lab.azure.nic["vm2"].address
+    assert traceroute(lab.client, "vm1", vm2) == [vm2], "inside a subnet there is no hop at all"
+
+
+def test_trace_predicts_what_traceroute_sees(lab: RunningLab) -> None:
+    for source, target in (("vm1", "branch"), ("vm2", "internet"), ("branch-host", "vm1"), ("vm1", "vm2")):
+        found = trace(lab.lab, lab.client, source, target)
+        assert found.agrees, (source, target, found)
+        assert found.verdict == "delivered"
+
+
+def test_withdraw_and_announce_again(lab: RunningLab) -> None:
+    announce_default(lab, yes=False)
+    fibs_become(lab, DEFAULT, GATEWAY)
+    assert fib(lab, "vm1")[BRANCH] == (SDWAN,)
+    announce_default(lab, yes=True)
+    fibs_become(lab, DEFAULT, SECURITY)
+
+
+def test_a_killed_bgp_daemon_resets_its_sessions_at_once(lab: RunningLab) -> None:
+    pid = service_pid(lab, "security-nva", "bgpd")
+    with route_changes(lab, "vm1") as changes:
+        run(lab, "security-nva", "kill", "-9", pid)
+        eventually(lambda: service_pid(lab, "security-nva", "bgpd"), lambda now: now not in ("-1", pid))
+        fibs_become(lab, DEFAULT, SECURITY)
+        eventually(lambda: problems(lab, 0), lambda found: not found)
+    assert any(str(GATEWAY) in change for change in changes), f"the default never left the appliance: {changes}"
+    reasons = [e["text"] for e in lab.client.events(follow=False) if e["kind"] == "session"]
+    assert not any("hold" in text.casefold() for text in reasons[-4:]), "a reset, not an expired hold time"
+
+
+def test_power_off_is_silent_until_the_hold_time_ends(lab: RunningLab) -> None:
+    began = time.monotonic()
+    lab.client.runtime.stop(lab.client.record.lab, "sdwan-nva")
+    assert fib(lab, "vm1")[BRANCH] == (SDWAN,), "nobody said goodbye, so nobody knows yet"
+    fibs_become(lab, BRANCH, None)
+    assert time.monotonic() - began > 1.5, "the hold time is three seconds, its keepalives one"
+    assert not ping(lab.client, "vm1", BRANCH_HOST)
+    lab.client.runtime.start(lab.client.record.lab, "sdwan-nva")
+    fibs_become(lab, BRANCH, SDWAN, within=30)
+
+
+def test_one_instance_down_its_listeners_take_the_others_routes(lab: RunningLab) -> None:
+    name = lab.client.record.lab
+    assert {listened_instance(vm) for vm in VMS} == {0, 1}, "one VM listens to each instance"
+    for instance in ("rs1-0", "rs1-1"):
+        with route_changes(lab, "vm1") as one, route_changes(lab, "vm2") as two:
+            lab.client.runtime.stop(name, instance)
+            eventually(lambda i=instance: lab.client.get("status")["instances"][i]["up"], lambda up: not up)
+            for vm in VMS:
+                assert fib(lab, vm)[BRANCH] == (SDWAN,)
+                assert fib(lab, vm)[DEFAULT] == (SECURITY,)
+            assert ping(lab.client, "vm1", BRANCH_HOST)
+            lab.client.runtime.start(name, instance)
+            eventually(lambda: problems(lab, 0), lambda found: not found, within=30)
+        assert one == two == [], "both instances say the same: no route changes"
+
+
+def test_both_instances_down_bgp_routes_go(lab: RunningLab) -> None:
+    name = lab.client.record.lab
+    for instance in ("rs1-0", "rs1-1"):
+        lab.client.runtime.stop(name, instance)
+    fibs_become(lab, BRANCH, None)
+    fibs_become(lab, DEFAULT, GATEWAY)
+    assert ping(lab.client, "vm1", INTERNET), "straight out, as Azure's default has it"
+    for instance in ("rs1-0", "rs1-1"):
+        lab.client.runtime.start(name, instance)
+    fibs_become(lab, BRANCH, SDWAN, within=30)
+    fibs_become(lab, DEFAULT, SECURITY, within=30)
+
+
+def test_self_loop_without_the_user_defined_route(lab: RunningLab) -> None:
+    table = lab.client.get("route-tables")["direct-internet"]
+    lab.client.put("route-tables", "direct-internet", body={**table, "routes": {}})
+    eventually(lambda: ping(lab.client, "vm1", INTERNET), lambda answered: not answered)
+    found = trace(lab.lab, lab.client, "vm1", "internet")
+    assert found.real == (SECURITY,), "with SNAT the packet comes back to its own source, and Linux drops it"
+    assert found.agrees, found
+    lab.client.put("route-tables", "direct-internet", body=table)
+    eventually(lambda: ping(lab.client, "vm1", INTERNET), lambda answered: answered)
+
+
+def test_a_wrong_next_hop_in_a_kernel_fails_verify(lab: RunningLab) -> None:
+    route = ("ip", "route", "replace", "10.250.0.0/16")
+    run(lab, "vm1", *route, "via", "10.1.2.4", "dev", "eth0", "onlink", "proto", "65")
+    found = problems(lab, 0)
+    assert any("10.250.0.0/16" in problem and "vm1" in problem for problem in found), found
+    kill_service(lab, "vm1", "agent")
+
+
+@pytest.mark.parametrize(
+    ("node", "service"), [("controller", "controller"), ("vm1", "agent"), ("vnet1", "fabric"), ("vm2", "agent")]
+)
+def test_a_killed_platform_process_heals_without_a_wrong_route(lab: RunningLab, node: str, service: str) -> None:
+    with route_changes(lab, "vm1") as one, route_changes(lab, "vm2") as two:
+        kill_service(lab, node, service)
+        assert ping(lab.client, "vm1", BRANCH_HOST)
+        eventually(lambda: problems(lab, 0), lambda found: not found, within=30)
+    assert one == two == []
+
+
+def test_a_controller_that_died_missed_nothing(lab: RunningLab) -> None:
+    run(lab, "controller", "s6-svc", "-d", "-wD", f"{SCAN}/controller")
+    announce_default(lab, yes=False)
+    assert fib(lab, "vm1")[DEFAULT] == (SECURITY,), "without a controller FIBs stay as they are"
+    run(lab, "controller", "s6-svc", "-u", f"{SCAN}/controller")
+    fibs_become(lab, DEFAULT, GATEWAY)
+    announce_default(lab, yes=True)
+    fibs_become(lab, DEFAULT, SECURITY)
+
+
+def test_a_killed_speaker_comes_back(lab: RunningLab) -> None:
+    kill_service(lab, "rs1-0", "exabgp")
+    eventually(lambda: problems(lab, 0), lambda found: not found, within=30)
+
+
+def test_a_killed_api_process_keeps_its_sessions(lab: RunningLab) -> None:
+    def uptimes() -> dict[str, int]:
+        sessions = {s["peer"]: s["since"] for s in lab.client.get("status")["sessions"] if s["instance"] == 0}
+        return {peer: int(since) for peer, since in sessions.items()}
+
+    table = vtysh(lab, "sdwan-nva", "show bgp ipv4 unicast neighbors 10.1.0.4 json")
+    pid = run(lab, "rs1-0", "cat", "/run/labkit-routeserver.pid")
+    with route_changes(lab, "vm1") as one, route_changes(lab, "vm2") as two:
+        run(lab, "rs1-0", "kill", "-9", pid)
+        eventually(lambda: run(lab, "rs1-0", "cat", "/run/labkit-routeserver.pid"), lambda now: now not in ("", pid))
+        eventually(lambda: problems(lab, 0), lambda found: not found, within=30)
+    assert one == two == []
+    dropped = '"connectionsDropped":'
+    after = vtysh(lab, "sdwan-nva", "show bgp ipv4 unicast neighbors 10.1.0.4 json")
+    assert [line for line in table.splitlines() if dropped in line] == [
+        line for line in after.splitlines() if dropped in line
+    ]

@@ -1,0 +1,153 @@
+from dataclasses import replace
+from ipaddress import IPv4Network
+
+import pytest
+
+from labkit.azure.acceptance import Originated
+from labkit.azure.advertisement import NO_ADVERTISE, NO_EXPORT, RELAYED, SPOKE, advertised, originated_routes
+from labkit.azure.model import BgpPeer, LearnedRoute, Origin, PathAttributes, RouteServer
+
+from .builders import addr, er, net, nva, path, vpn
+
+NVA1, NVA2 = nva("nva1", 65001, "10.1.1.4"), nva("nva2", 65002, "10.1.2.4")
+ER, VPN, OLD_VPN = er(), vpn(), replace(vpn("old"), asn=65004)
+ON = RouteServer(
+    "rs1", "hub", (addr("10.1.0.4"), addr("10.1.0.5")), (NVA1, NVA2, ER, VPN, OLD_VPN), branch_to_branch=True
+)
+OFF = replace(ON, branch_to_branch=False)
+MINE = Originated((net("10.1.0.0/16"),), (net("10.2.0.0/16"),))
+P = "10.250.0.0/16"
+
+
+def told(server: RouteServer, peer: BgpPeer, *paths: LearnedRoute, instance: int = 0) -> PathAttributes | None:
+    prefix: IPv4Network = paths[0].prefix
+    return advertised(server, instance, peer, MINE, prefix, paths)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "relayed"),
+    [
+        (NVA1, NVA2, True),
+        (NVA1, ER, True),
+        (NVA1, VPN, True),
+        (ER, NVA1, True),
+        (ER, VPN, True),
+        (VPN, NVA1, True),
+        (VPN, ER, True),
+        (ER, er("er2", "10.1.9.13"), False),  # §3.1 "ER-to-ER transit ... never"
+        (VPN, vpn("vpn2", "10.1.9.5"), False),
+        (NVA1, NVA1, False),
+    ],
+)
+def test_matrix(source: BgpPeer, target: BgpPeer, relayed: bool) -> None:
+    # §3.1 rows "Another NVA's routes", "ER-learned", "VPN-learned"; with b2b off nothing is relayed at all.
+    route = path(P, source, "12076" if source is ER else None)
+    assert (told(ON, target, route) is not None) is relayed
+    assert told(OFF, target, route) is None
+
+
+@pytest.mark.parametrize("instance", [0, 1])
+def test_ebgp_attributes(instance: int) -> None:
+    # §3.2 column 1.
+    attributes = PathAttributes(
+        addr("10.1.1.99"), (65001, 65010), Origin.INCOMPLETE, 50, ((65001, 7),), ((1, 2, 3),), ((99, 0xC0, b"x"),)
+    )
+    got = told(ON, NVA2, LearnedRoute(net(P), attributes, NVA1), instance=instance)
+    assert got == PathAttributes(
+        ON.instances[instance],
+        (65515, 65001, 65010),
+        Origin.INCOMPLETE,
+        None,
+        ((65001, 7), RELAYED),
+        ((1, 2, 3),),
+        ((99, 0xC0, b"x"),),
+    )
+
+
+def test_ibgp_attributes() -> None:
+    # §3.2 column 2: next hop and path unchanged (FAB-C, DML), 65517:65517 on what came from an NVA (WIKI).
+    got = told(ON, ER, path(P, NVA1, "65001-65010"))
+    assert got == PathAttributes(NVA1.address, (65001, 65010), communities=(RELAYED,))
+    # FAB-C: the VPN gateway learns 10.1.34.0/25 with path 12076-65020 and the ER side's next hop.
+    from_er = path("10.1.34.0/25", ER, "12076-65020", next_hop="10.100.0.199")
+    got = advertised(ON, 0, VPN, Originated((net("10.100.0.0/23"),)), from_er.prefix, (from_er,))
+    assert got == PathAttributes(addr("10.100.0.199"), (12076, 65020))
+
+
+def test_a_gateway_with_another_asn_is_ebgp() -> None:
+    # §3.2 column 1 head; §5 (MDD, MHK, AZC: path "65515 300 200").
+    got = told(ON, OLD_VPN, path(P, NVA1))
+    assert got is not None
+    assert got.as_path == (65515, 65001)
+    assert got.next_hop == ON.instances[0]
+
+
+def test_gateway_learned_routes_reach_nvas() -> None:
+    # §8 (b): b2b on, the NVA gets `65515 12076 <onprem2>`; communities §3.2.
+    got = told(ON, NVA1, path(P, ER, "12076-65020"))
+    assert got == PathAttributes(ON.instances[0], (65515, 12076, 65020), communities=(RELAYED,))
+
+
+def test_no_advertise() -> None:
+    # §3.1 last row: nobody.
+    route = path(P, NVA1)
+    route = replace(route, attributes=replace(route.attributes, communities=(NO_ADVERTISE,)))
+    assert [told(ON, peer, route) for peer in ON.peers] == [None] * 5
+
+
+def test_no_advertise_on_the_best_path_hides_the_others_too() -> None:
+    route = path(P, NVA1)
+    quiet = replace(route, attributes=replace(route.attributes, communities=(NO_ADVERTISE,)))
+    assert told(ON, ER, quiet, path(P, NVA2, "65002-65002")) is None
+
+
+def test_no_export_stays_inside_the_as() -> None:
+    route = path(P, NVA1)
+    route = replace(route, attributes=replace(route.attributes, communities=(NO_EXPORT,)))
+    assert told(ON, NVA2, route) is None
+    assert told(ON, ER, route) is not None
+
+
+def test_never_back_to_the_supplier_of_the_best_path() -> None:
+    # §3.1 row 4, §8 (d): nothing of 10.5.x to csr1, csr1's path to csr2.
+    short, long = path(P, NVA1, "65001-65005"), path(P, NVA2, "65002-65005-65005")
+    assert told(ON, NVA1, long, short) is None
+    got = told(ON, NVA2, long, short)
+    assert got is not None
+    assert got.as_path == (65515, 65001, 65005)
+
+
+def test_of_tied_paths_one_is_advertised() -> None:
+    # §3.2 "Multipath".
+    tied = path(P, NVA2), path(P, NVA1)
+    assert told(ON, NVA1, *tied) is None
+    got = told(ON, NVA2, *tied)
+    assert got is not None
+    assert got.as_path == (65515, 65001)
+
+
+@pytest.mark.parametrize("prefix", ["10.1.0.0/16", "10.1.3.0/24", "10.2.0.0/16", "10.2.0.1/32"])
+def test_own_ranges_are_not_relayed_even_where_they_are_kept(prefix: str) -> None:
+    # §11.6 (MDD).
+    assert [told(ON, peer, path(prefix, NVA1)) for peer in ON.peers] == [None] * 5
+
+
+def test_nothing_without_paths() -> None:
+    assert advertised(ON, 0, NVA1, MINE, net(P), ()) is None
+
+
+@pytest.mark.parametrize("server", [ON, OFF])
+@pytest.mark.parametrize("instance", [0, 1])
+def test_originated_towards_nvas(server: RouteServer, instance: int) -> None:
+    # §3.1 rows 1 and 2, always; §8 (a).
+    own = PathAttributes(server.instances[instance], (65515,))
+    assert originated_routes(server, instance, NVA1, MINE) == {
+        net("10.1.0.0/16"): own,
+        net("10.2.0.0/16"): replace(own, communities=(SPOKE,)),
+    }
+
+
+@pytest.mark.parametrize("peer", [ER, VPN, OLD_VPN])
+def test_gateways_originate_for_themselves(peer: BgpPeer) -> None:
+    # §3.1 rows 1 and 2, columns 2 and 3.
+    assert originated_routes(ON, 0, peer, MINE) == {}

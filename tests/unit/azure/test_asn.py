@@ -1,0 +1,34 @@
+import pytest
+
+from labkit.azure.asn import is_four_byte, reserved_asn
+
+
+@pytest.mark.parametrize(
+    "asn",
+    [
+        *(8074, 8075, 12076, 65515, 65517, 65518, 65519, 65520),  # §2 "ASN permitted": Azure
+        *(23456, 64496, 64511, 65535, 65536, 65551),  # §2: IANA
+        *(-1, 0, 2**32 - 1, 2**32),
+    ],
+)
+def test_refused(asn: int) -> None:
+    assert reserved_asn(asn) is not None
+
+
+@pytest.mark.parametrize("asn", [1, 8073, 8076, 12075, 64495, 64512, 65001, 65514, 65516, 65521, 65534, 65552, 65555])
+def test_allowed(asn: int) -> None:
+    assert reserved_asn(asn) is None
+
+
+def test_the_reason_names_the_number_and_who_has_it() -> None:
+    assert reserved_asn(65515) == "ASN 65515 is the route server's own"
+    assert reserved_asn(12076) == "ASN 12076 is reserved by Azure"
+    assert reserved_asn(64500) == "ASN 64500 is reserved by IANA"
+
+
+def test_four_byte_asns_are_allowed_and_told_apart() -> None:
+    # §2 "ASN width": MYE peered 65555.
+    assert reserved_asn(65555) is None
+    assert is_four_byte(65555)
+    assert is_four_byte(65536)
+    assert not is_four_byte(65535)

@@ -1,0 +1,31 @@
+import pytest
+
+from labkit.azure.limits import MAX_PEERS, counted_routes, tears_down, too_many_peers
+
+
+@pytest.mark.parametrize(
+    ("held", "announced", "limit", "torn"),
+    [
+        (2001, 2001, 4000, True),  # §1 "Counting rule", FAQ25's own example: counts as 4002
+        (2000, 2000, 4000, False),
+        (0, 4000, 4000, False),
+        (0, 4001, 4000, True),
+        (3999, 1, 4000, False),
+        (4000, 1, 4000, True),
+        (501, 501, 1000, True),  # FAQ24: 1002 under the older limit
+        (500, 500, 1000, False),
+    ],
+)
+def test_counting_rule(held: int, announced: int, limit: int, torn: bool) -> None:
+    assert tears_down(held, announced, limit) is torn
+
+
+def test_repeated_routes_count_twice() -> None:
+    assert counted_routes(2001, 2001) == 4002
+
+
+def test_eight_peers() -> None:
+    # §1: "Treat 8 as the contract".
+    assert MAX_PEERS == 8
+    assert not too_many_peers(8)
+    assert too_many_peers(9)

@@ -1,0 +1,86 @@
+from labkit.azure.model import (
+    EffectiveRoute,
+    NextHopType,
+    Origin,
+    PathAttributes,
+    RouteServer,
+    RouteSource,
+    RouteState,
+)
+from labkit.azure.rows import advertised_rows, as_path_text, by_instance, effective_json, learned_rows
+
+from .builders import addr, er, net, nva, path, table
+
+NVA = nva("nva", 65001, "10.10.1.4")
+SERVER = RouteServer("rs", "v", (addr("10.10.0.68"), addr("10.10.0.69")), (NVA, er()))
+
+
+def test_learned() -> None:
+    # §3.3, first document.
+    routes = table(path("10.40.0.0/16", NVA, "65001-65000"), path("10.9.0.0/16", er(), "12076"), path("9.0.0.0/8", NVA))
+    rows = learned_rows(SERVER, 1, NVA, routes)
+    assert [r["network"] for r in rows] == ["9.0.0.0/8", "10.40.0.0/16"]
+    assert rows[1] == {
+        "asPath": "65001-65000",
+        "localAddress": "10.10.0.69",
+        "network": "10.40.0.0/16",
+        "nextHop": "10.10.1.4",
+        "origin": "EBgp",
+        "sourcePeer": "10.10.1.4",
+        "weight": 32768,
+    }
+    assert [r["origin"] for r in learned_rows(SERVER, 0, er(), routes)] == ["IBgp"]
+
+
+def test_advertised() -> None:
+    # §3.3, second document; origins §3.2.
+    sent = PathAttributes(addr("10.10.0.68"), (65515, 65000))
+    last = PathAttributes(addr("10.10.0.68"), (65515, 65000), Origin.INCOMPLETE)
+    rows = advertised_rows(SERVER, 0, {net("10.50.0.0/16"): last, net("10.40.0.0/16"): sent})
+    assert rows[0] == {
+        "asPath": "65515-65000",
+        "localAddress": "10.10.0.68",
+        "network": "10.40.0.0/16",
+        "nextHop": "10.10.0.68",
+        "origin": "Igp",
+        "weight": 0,
+    }
+    assert rows[1]["origin"] == "Incomplete"
+    assert by_instance(rows, []) == {"RouteServiceRole_IN_0": rows, "RouteServiceRole_IN_1": []}
+
+
+def test_effective() -> None:
+    # §4.2 "Display": JSON folds ECMP into one entry (NLB).
+    rows = [
+        EffectiveRoute(
+            RouteSource.VIRTUAL_NETWORK_GATEWAY,
+            RouteState.ACTIVE,
+            net("0.0.0.0/0"),
+            NextHopType.VIRTUAL_NETWORK_GATEWAY,
+            (addr("10.10.1.4"), addr("10.20.1.4")),
+        ),
+        EffectiveRoute(RouteSource.DEFAULT, RouteState.INVALID, net("10.0.0.0/8"), NextHopType.NONE),
+    ]
+    assert effective_json(rows) == {
+        "value": [
+            {
+                "source": "VirtualNetworkGateway",
+                "state": "Active",
+                "addressPrefix": ["0.0.0.0/0"],
+                "nextHopType": "VirtualNetworkGateway",
+                "nextHopIpAddress": ["10.10.1.4", "10.20.1.4"],
+            },
+            {
+                "source": "Default",
+                "state": "Invalid",
+                "addressPrefix": ["10.0.0.0/8"],
+                "nextHopType": "None",
+                "nextHopIpAddress": [],
+            },
+        ]
+    }
+
+
+def test_as_path_text() -> None:
+    assert as_path_text(()) == ""
+    assert as_path_text((65001, frozenset({65003, 65002}))) == "65001-{65002,65003}"

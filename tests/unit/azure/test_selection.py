@@ -1,0 +1,136 @@
+import itertools
+from ipaddress import IPv4Address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labkit.azure.model import BgpPeer, HubRoutingPreference, LearnedRoute, PathAttributes, PeerKind
+from labkit.azure.selection import best, best_path
+
+from .builders import addr, er, net, nva, path, vpn
+
+ER = HubRoutingPreference.EXPRESSROUTE
+VPN = HubRoutingPreference.VPN_GATEWAY
+LENGTH = HubRoutingPreference.AS_PATH
+
+P = "10.250.0.0/16"
+ONE, TWO, THREE = (nva(f"nva{i}", 65000 + i, f"10.1.1.{3 + i}") for i in (1, 2, 3))
+
+
+def names(paths: tuple[LearnedRoute, ...]) -> list[str]:
+    return [p.peer.name for p in paths]
+
+
+@pytest.mark.parametrize(
+    ("preference", "winner"),
+    [(ER, "er"), (VPN, "nva1"), (LENGTH, "nva1")],
+)
+def test_preference_between_a_long_er_path_and_a_short_nva_path(preference: HubRoutingPreference, winner: str) -> None:
+    # §4.1 step 2; catalogue row 18.
+    paths = [path(P, ONE), path(P, er(), "12076-65021")]
+    assert names(best(paths, preference)) == [winner]
+
+
+@pytest.mark.parametrize(("preference", "winner"), [(ER, "er"), (VPN, "vpn"), (LENGTH, "er")])
+def test_preference_between_equal_lengths(preference: HubRoutingPreference, winner: str) -> None:
+    # §4.1 step 3: an ER/VPN tie under ASPath goes to ER (VHRP).
+    assert names(best([path(P, vpn(), "65021"), path(P, er(), "12076")], preference)) == [winner]
+
+
+@pytest.mark.parametrize("preference", HubRoutingPreference)
+def test_between_vpn_and_nva_the_shorter_path_wins(preference: HubRoutingPreference) -> None:
+    # §4.1 step 2, third bullet.
+    assert names(best([path(P, ONE), path(P, vpn(), "65021-65022")], preference)) == ["nva1"]
+    assert names(best([path(P, ONE, "65001-65001"), path(P, vpn(), "65021")], preference)) == ["vpn"]
+
+
+def test_equal_nva_paths_are_all_best_and_a_prepended_one_is_not() -> None:
+    # §4.1 step 3; §7 "Active/passive".
+    paths = [path(P, TWO), path(P, ONE), path(P, THREE, "65003-65003")]
+    assert names(best(paths, ER)) == ["nva1", "nva2"]
+
+
+def test_an_as_set_is_one_hop() -> None:
+    aggregate = LearnedRoute(net(P), PathAttributes(ONE.address, (65001, frozenset({1, 2, 3}))), ONE)
+    assert names(best([aggregate, path(P, TWO, "65002-7")], ER)) == ["nva1", "nva2"]
+
+
+def test_med_plays_no_role() -> None:
+    # §4.1 step 3, last sentence.
+    low = LearnedRoute(net(P), PathAttributes(TWO.address, (65002,), med=1), TWO)
+    high = LearnedRoute(net(P), PathAttributes(ONE.address, (65001,), med=100), ONE)
+    assert names(best([low, high], ER)) == ["nva1", "nva2"]
+
+
+def test_the_same_next_hop_counts_once() -> None:
+    # §3.2: an internal load balancer in front of two NVAs.
+    paths = [path(P, TWO, next_hop="10.1.1.100"), path(P, ONE, next_hop="10.1.1.100")]
+    assert names(best(paths, ER)) == ["nva1"]
+
+
+def test_er_paths_never_tie() -> None:
+    # §4.1, after step 4: one ER connection only (TRB).
+    paths = [path(P, er("er-b", "10.1.9.13"), "12076"), path(P, er("er-a", "10.1.9.12"), "12076")]
+    assert names(best(paths, ER)) == ["er-a"]
+
+
+def test_the_lowest_peer_address_is_advertised() -> None:
+    # §5 "the lower address won" (CASC); addresses compare as numbers, not as text.
+    nine, ten = nva("z", 65009, "10.1.1.9"), nva("a", 65010, "10.1.1.10")
+    chosen = best_path([path(P, ten), path(P, nine)], ER)
+    assert chosen is not None
+    assert chosen.peer is nine
+
+
+def test_nothing_from_nothing() -> None:
+    assert best((), ER) == ()
+    assert best_path((), ER) is None
+
+
+peers = st.builds(
+    lambda i, kind: BgpPeer(
+        f"p{i}", 65515 if kind is not PeerKind.NVA else 65000 + i, IPv4Address(167837952 + i), kind
+    ),
+    st.integers(1, 8),
+    st.sampled_from(PeerKind),
+)
+routes = st.builds(
+    lambda peer, length, hop: LearnedRoute(net(P), PathAttributes(addr("10.1.1.0") + hop, (peer.asn,) * length), peer),
+    peers,
+    st.integers(0, 3),
+    st.integers(4, 7),
+)
+path_sets = st.lists(routes, max_size=5, unique_by=lambda r: r.peer.name)
+
+
+@given(path_sets, st.sampled_from(HubRoutingPreference))
+def test_order_of_arrival_never_matters(paths: list[LearnedRoute], preference: HubRoutingPreference) -> None:
+    results = {best(p, preference) for p in itertools.permutations(paths)}
+    assert len(results) == 1
+
+
+@given(path_sets, st.sampled_from(HubRoutingPreference))
+def test_best_is_a_tied_subset_with_distinct_next_hops(
+    paths: list[LearnedRoute], preference: HubRoutingPreference
+) -> None:
+    winners = best(paths, preference)
+    assert bool(winners) == bool(paths)
+    assert set(winners) <= set(paths)
+    hops = [w.attributes.next_hop for w in winners]
+    assert len(set(hops)) == len(hops)
+    assert len({len(w.attributes.as_path) for w in winners}) <= 1
+    if winners:
+        assert best_path(paths, preference) == winners[0]
+        shortest = min(len(p.attributes.as_path) for p in paths)
+        if preference is HubRoutingPreference.AS_PATH:
+            assert len(winners[0].attributes.as_path) == shortest
+
+
+@given(path_sets, routes, st.sampled_from(HubRoutingPreference))
+def test_removing_a_loser_changes_nothing(
+    paths: list[LearnedRoute], extra: LearnedRoute, preference: HubRoutingPreference
+) -> None:
+    winners = best([*paths, extra], preference)
+    if extra not in winners and extra.peer.name not in {p.peer.name for p in paths}:
+        assert best(paths, preference) == winners

@@ -1,0 +1,339 @@
+"""The controller over its real sockets; the test plays agents, fabrics and route server instances."""
+
+import asyncio
+import fcntl
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from labkit.controller.api import Api
+from labkit.controller.controller import Controller
+from labkit.lab.load import load
+from labkit.resources import topologies
+
+OVERVIEW = load(topologies() / "overview" / "lab.yml")
+BRANCH, DEFAULT = "10.250.0.0/16", "0.0.0.0/0"
+ATTRIBUTES = {
+    "origin": "igp",
+    "med": None,
+    "communities": [],
+    "large_communities": [],
+    "unknown": [],
+}
+
+
+def route(peer: str, next_hop: str, as_path: list[int], *prefixes: str) -> dict[str, Any]:
+    return {"peer": peer, "attributes": {**ATTRIBUTES, "next_hop": next_hop, "as_path": as_path}, "prefixes": prefixes}
+
+
+VIA_SDWAN = route("sdwan-nva", "10.1.1.4", [65001, 65010], BRANCH)
+VIA_SECURITY = route("security-nva", "10.1.2.4", [65002], DEFAULT)
+UP = {peer: {"state": "Established", "since": 1.0, "reason": ""} for peer in ("sdwan-nva", "security-nva")}
+
+
+class Feed:
+    """One node's end of its feed."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.socket = socket
+        self.groups: dict[str, str] = {}
+        self.routes: dict[str, int] = {}
+
+    async def receive(self) -> dict[str, Any]:
+        async with asyncio.timeout(5):
+            message: dict[str, Any] = await self.socket.receive_json()
+        return message
+
+    async def silent(self) -> bool:
+        try:
+            async with asyncio.timeout(0.2):
+                await self.socket.receive()
+        except TimeoutError:
+            return True
+        return False
+
+    async def report(self, kind: str, *routes: dict[str, Any], **fields: Any) -> None:
+        key = "routes" if kind == "snapshot" else "announced"
+        body = {"sessions": UP if kind == "snapshot" else {}, key: routes, "withdrawn": [], "time": 1.0}
+        await self.socket.send_json({"type": kind, **body, **fields})
+
+
+class World:
+    """A controller and whoever talks to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.run, self.store, self.api_socket = folder / "run", folder / "store", folder / "api.sock"
+        self.store.mkdir(exist_ok=True)
+        for node in ("rs1-0", "rs1-1", "vm1", "vm2", "vnet1"):
+            (self.run / node).mkdir(parents=True, exist_ok=True)
+        self.sessions: list[aiohttp.ClientSession] = []
+        self.locks: dict[str, Any] = {}
+
+    def boot(self, node: str) -> None:
+        self.locks[node] = (self.run / node / "alive").open("w")
+        fcntl.flock(self.locks[node], fcntl.LOCK_EX)
+
+    def kill(self, node: str) -> None:
+        self.locks.pop(node).close()
+
+    async def feed(self, node: str, role: str) -> Feed:
+        session = aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(self.run / node / "feed.sock")))
+        self.sessions.append(session)
+        socket = await session.ws_connect("http://controller/", max_msg_size=0)
+        await socket.send_json({"type": "hello", "node": node, "role": role})
+        return Feed(socket)
+
+    async def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        connector = aiohttp.UnixConnector(str(self.api_socket))
+        async with (
+            aiohttp.ClientSession(connector=connector) as session,
+            session.request(method, f"http://controller/v1/{path}", json=body) as response,
+        ):
+            text = await response.text()
+            return response.status, json.loads(text) if "ndjson" not in response.content_type else text
+
+    @asynccontextmanager
+    async def controller(self) -> AsyncIterator[Controller]:
+        controller = Controller(OVERVIEW, self.run, self.store)
+        api = Api(controller)
+        await controller.start()
+        await api.start(self.api_socket)
+        try:
+            yield controller
+        finally:
+            for session in self.sessions:
+                await session.close()
+            self.sessions.clear()
+            await api.stop()
+            await controller.stop()
+
+
+def run(test: Callable[[World], Awaitable[None]], folder: Path) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(30):
+            await test(World(folder))
+
+    asyncio.run(bounded())
+
+
+async def instances(world: World) -> tuple[Feed, Feed]:
+    feeds = []
+    for index in (0, 1):
+        if f"rs1-{index}" not in world.locks:
+            world.boot(f"rs1-{index}")
+        feed = await world.feed(f"rs1-{index}", "routeserver")
+        config = await feed.receive()
+        assert config["type"] == "config"
+        assert config["instance"] == index
+        assert config["originated"] == {"own": ["10.1.0.0/16"], "spokes": []}
+        await feed.report("snapshot", VIA_SDWAN, VIA_SECURITY)
+        feeds.append(feed)
+    return feeds[0], feeds[1]
+
+
+async def table_when(feed: Feed, done: Callable[[dict[str, str]], bool]) -> dict[str, str]:
+    """Follow a feed until its table is as wanted; routes as `{prefix: "type next-hops"}`."""
+    while True:
+        message = await feed.receive()
+        table = message["table"]
+        if message["type"] == "snapshot":
+            feed.groups, feed.routes = {}, {}
+        feed.groups |= {i: " ".join([g["type"], *g["next_hops"]]) for i, g in table["groups"].items()}
+        feed.routes |= table["routes"]
+        for prefix in table.get("removed_routes", ()):
+            del feed.routes[prefix]
+        await feed.socket.send_json({"type": "applied", "seq": message["seq"], "error": None})
+        now = {prefix: feed.groups[str(i)] for prefix, i in feed.routes.items()}
+        if done(now):
+            return now
+
+
+def has_both(table: dict[str, str]) -> bool:
+    return table.get(BRANCH, "").endswith("10.1.1.4") and table[DEFAULT].endswith("10.1.2.4")
+
+
+def test_routes_reach_agents_and_fabric(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        async with world.controller():
+            await instances(world)
+            agent = await world.feed("vm1", "agent")
+            table = await table_when(agent, has_both)
+            assert table["10.1.0.0/16"] == "VnetLocal"
+            fabric = await world.feed("vnet1", "fabric")
+            snapshot = await fabric.receive()
+            assert snapshot["mac"] == "12:34:56:78:9a:bc"
+            assert snapshot["ports"]["security-nva"]["table"] != snapshot["ports"]["vm1"]["table"]
+            assert snapshot["ports"]["rs1-0"]["table"] == "system"
+            status, effective = await world.call("GET", "effective-routes/vm1")
+            assert status == 200
+            assert {
+                "source": "VirtualNetworkGateway",
+                "state": "Active",
+                "addressPrefix": [BRANCH],
+                "nextHopType": "VirtualNetworkGateway",
+                "nextHopIpAddress": ["10.1.1.4"],
+            } in effective["value"]
+
+    run(test, tmp_path)
+
+
+def test_a_withdrawal_travels_as_a_delta_with_its_cause(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        async with world.controller():
+            feeds = await instances(world)
+            agent = await world.feed("vm1", "agent")
+            await table_when(agent, has_both)
+            for feed in feeds:
+                await feed.report("delta", withdrawn=[{"peer": "security-nva", "prefixes": [DEFAULT]}])
+            table = await table_when(agent, lambda t: t[DEFAULT] == "Internet")
+            assert table[BRANCH].endswith("10.1.1.4")
+            _, events = await world.call("GET", "events")
+            said = [json.loads(line) for line in events.splitlines()]
+            causes = [e["cause"] for e in said if e["kind"] == "route" and DEFAULT in e["text"] and "vm1" in e["node"]]
+            assert "security-nva withdrew 0.0.0.0/0" in causes[-1]
+
+    run(test, tmp_path)
+
+
+def test_a_lost_session_takes_its_routes(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        async with world.controller():
+            feeds = await instances(world)
+            agent = await world.feed("vm1", "agent")
+            await table_when(agent, has_both)
+            for feed in feeds:
+                down = {"sdwan-nva": {"state": "Idle", "since": 2.0, "reason": "hold timer expired"}}
+                await feed.report("delta", sessions=down)
+            await table_when(agent, lambda t: BRANCH not in t)
+            status = (await world.call("GET", "status"))[1]
+            reasons = {s["reason"] for s in status["sessions"] if s["peer"] == "sdwan-nva"}
+            assert reasons == {"hold timer expired"}
+
+    run(test, tmp_path)
+
+
+def test_a_lost_feed_changes_nothing_and_a_dead_instance_does(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        world.boot("rs1-0")
+        world.boot("rs1-1")
+        async with world.controller():
+            feeds = await instances(world)
+            agent = await world.feed("vm1", "agent")
+            await table_when(agent, has_both)
+            for feed in feeds:
+                await feed.socket.close()
+            assert await agent.silent()
+            world.kill("rs1-0")
+            assert await agent.silent(), "the other instance still lives, and its routes are the same"
+            world.kill("rs1-1")
+            table = await table_when(await world.feed("vm2", "agent"), lambda t: BRANCH not in t)
+            assert table[DEFAULT] == "Internet"
+
+    run(test, tmp_path)
+
+
+def test_a_restarted_controller_waits_for_living_instances_before_it_speaks(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        world.boot("rs1-0")
+        world.boot("rs1-1")
+        async with world.controller():
+            agent = await world.feed("vm1", "agent")
+            assert await agent.silent()
+            await instances(world)
+            first = await agent.receive()
+            assert BRANCH in first["table"]["routes"]
+
+    run(test, tmp_path)
+
+
+def test_a_route_table_changes_the_running_lab_and_survives_a_restart(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        async with world.controller():
+            await instances(world)
+            fabric = await world.feed("vnet1", "fabric")
+            await fabric.receive()
+            body = {"routes": {}, "disable_bgp_route_propagation": False}
+            assert (await world.call("PUT", "route-tables/direct-internet", body))[0] == 200
+            delta = await fabric.receive()
+            assert delta["tables"]
+            rows = (await world.call("GET", "effective-routes/security-nva"))[1]["value"]
+            assert [r["nextHopIpAddress"] for r in rows if r["addressPrefix"] == [DEFAULT]] == [["10.1.2.4"]]
+        async with world.controller():
+            tables = (await world.call("GET", "route-tables"))[1]
+            assert tables["direct-internet"]["routes"] == {}
+
+    run(test, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "text"),
+    [
+        ("route-tables/nothing", {"routes": {}}, "there is no route table nothing."),
+        ("route-tables/direct-internet", {"routes": {"10.3.0.1/16": "Internet"}}, "10.3.0.1/16"),
+        ("route-tables/direct-internet", {"routes": {"10.3.0.0/16": "nowhere"}}, "nowhere is no next hop"),
+    ],
+)
+def test_a_bad_route_table_is_refused(tmp_path: Path, path: str, body: object, text: str) -> None:
+    async def test(world: World) -> None:
+        async with world.controller():
+            status, answer = await world.call("PUT", path, body)
+            assert status == 422
+            assert text in answer["error"]
+            tables = (await world.call("GET", "route-tables"))[1]
+            assert tables["direct-internet"]["routes"] == {DEFAULT: "Internet"}
+
+    run(test, tmp_path)
+
+
+def test_learned_and_advertised_routes_have_azures_form(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        async with world.controller():
+            feeds = await instances(world)
+            learned = (await world.call("GET", "learned-routes/rs1/sdwan-nva"))[1]
+            assert learned["RouteServiceRole_IN_0"] == [
+                {
+                    "asPath": "65001-65010",
+                    "localAddress": "10.1.0.4",
+                    "network": BRANCH,
+                    "nextHop": "10.1.1.4",
+                    "origin": "EBgp",
+                    "sourcePeer": "10.1.1.4",
+                    "weight": 32768,
+                }
+            ]
+            asked = asyncio.create_task(world.call("GET", "advertised-routes/rs1/sdwan-nva"))
+            for index, feed in enumerate(feeds):
+                query = await feed.receive()
+                routes = [{**route("", f"10.1.0.{4 + index}", [65515], "10.1.0.0/16")}]
+                await feed.socket.send_json({"type": "answer", "id": query["id"], "routes": routes})
+            advertised = (await asked)[1]
+            assert advertised["RouteServiceRole_IN_1"] == [
+                {
+                    "asPath": "65515",
+                    "localAddress": "10.1.0.5",
+                    "network": "10.1.0.0/16",
+                    "nextHop": "10.1.0.5",
+                    "origin": "Igp",
+                    "weight": 0,
+                }
+            ]
+            status, refusal = await world.call("GET", "learned-routes/rs1/vm1")
+            assert status == 422
+            assert "sdwan-nva, security-nva" in refusal["remedy"]
+
+    run(test, tmp_path)
+
+
+def test_a_stranger_gets_nothing(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        async with world.controller():
+            stranger = await world.feed("vm1", "fabric")
+            message = await stranger.socket.receive()
+            assert message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+
+    run(test, tmp_path)

@@ -1,0 +1,156 @@
+"""The feed's client against a real server of the controller's kind: aiohttp on a Unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from labkit.feed_client import Feed, Message, feeds
+
+Behaviour = Callable[[web.WebSocketResponse], Awaitable[None]]
+
+
+class Server:
+    """Serves each connection by the next behaviour, the last one for ever. `heard` holds what clients sent first."""
+
+    def __init__(self, path: Path, *behaviours: Behaviour) -> None:
+        self.heard: list[Message] = []
+        self._behaviours = list(behaviours)
+        self._loop = asyncio.new_event_loop()
+        self._done = asyncio.Event()
+        started = threading.Event()
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(path, started),))
+        self._thread.start()
+        assert started.wait(5)
+
+    async def _run(self, path: Path, started: threading.Event) -> None:
+        application = web.Application()
+        application.router.add_get("/", self._serve)
+        runner = web.AppRunner(application, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.UnixSite(runner, str(path)).start()
+        started.set()
+        await self._done.wait()
+        await runner.cleanup()
+
+    async def _serve(self, request: web.Request) -> web.WebSocketResponse:
+        feed = web.WebSocketResponse(compress=False, max_msg_size=0)
+        await feed.prepare(request)
+        self.heard.append(await feed.receive_json())
+        behaviour = self._behaviours.pop(0) if len(self._behaviours) > 1 else self._behaviours[0]
+        await behaviour(feed)
+        return feed
+
+    def stop(self) -> None:
+        if self._loop.is_closed():
+            return
+        self._loop.call_soon_threadsafe(self._done.set)
+        self._thread.join(5)
+        self._loop.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "feed.sock"
+
+
+@pytest.fixture
+def serve(path: Path) -> Iterator[Callable[..., Server]]:
+    servers: list[Server] = []
+
+    def start(*behaviours: Behaviour) -> Server:
+        servers.append(Server(path, *behaviours))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+def numbers(*seqs: int) -> Behaviour:
+    async def send(feed: web.WebSocketResponse) -> None:
+        for seq in seqs:
+            await feed.send_json({"seq": seq, "type": "delta"})
+        await feed.receive()
+
+    return send
+
+
+async def hang_up(_: web.WebSocketResponse) -> None:
+    """Say nothing and go."""
+
+
+def test_hello_messages_and_acknowledgement(path: Path, serve: Callable[..., Server]) -> None:
+    acknowledged: list[Message] = []
+
+    async def talk(feed: web.WebSocketResponse) -> None:
+        await feed.send_json({"seq": 1, "type": "snapshot", "text": "x" * 3_000_000})
+        acknowledged.append(await feed.receive_json())
+        await feed.send_json({"seq": 2, "type": "delta"})
+        acknowledged.append(await feed.receive_json())
+
+    server = serve(talk)
+    feed = Feed.connect("fabric", "vnet1", path)
+    for message in feed:
+        assert feed.applied(message["seq"], None if message["seq"] == 1 else "no room")
+    assert server.heard == [{"type": "hello", "role": "fabric", "node": "vnet1"}]
+    assert acknowledged == [
+        {"type": "applied", "seq": 1, "error": None},
+        {"type": "applied", "seq": 2, "error": "no room"},
+    ]
+    assert feed.received == 2
+    assert not feed.applied(2)
+
+
+def test_a_missing_message_ends_the_feed(path: Path, serve: Callable[..., Server]) -> None:
+    serve(numbers(1, 2, 4, 5), numbers(1))
+    stream = feeds("agent", "vm1", path)
+    assert [m["seq"] for m in next(stream)] == [1, 2]
+    assert next(iter(next(stream)))["seq"] == 1
+
+
+def test_the_client_waits_for_its_server_and_survives_it(path: Path, serve: Callable[..., Server]) -> None:
+    seen: list[int] = []
+    progress = threading.Semaphore(0)
+
+    def follow() -> None:
+        for feed in feeds("agent", "vm1", path):
+            for message in feed:
+                seen.append(message["seq"])
+                progress.release()
+            if len(seen) >= 3:
+                return
+
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
+    time.sleep(0.1)  # the time in which the server is not there is what is tested
+    first = serve(numbers(1, 2))
+    assert progress.acquire(timeout=1)
+    assert progress.acquire(timeout=1)
+    first.stop()
+    serve(numbers(1), hang_up)
+    assert progress.acquire(timeout=1)
+    assert seen == [1, 2, 1]
+
+
+def test_a_socket_that_a_dead_controller_left_is_refused(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    with pytest.raises(ConnectionRefusedError):
+        Feed.connect("agent", "vm1", path)
+
+
+def test_closing_ends_the_iteration(path: Path, serve: Callable[..., Server]) -> None:
+    serve(numbers(1))
+    feed = Feed.connect("agent", "vm1", path)
+    messages = iter(feed)
+    next(messages)
+    threading.Timer(0.05, feed.close).start()
+    assert list(messages) == []

@@ -1,0 +1,146 @@
+"""Whatever is done to a lab file, its reader gets a lab or a list of mistakes, never an exception."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from labkit.azure.validation import problems
+from labkit.lab.load import Loaded, read_text
+from labkit.lab.nodes import owners
+from labkit.lab.problems import LabFileError, Problem
+from labkit.lab.yaml_source import parse
+
+from .samples import EVERYTHING, OVERVIEW
+
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+TEXTS = [OVERVIEW.read_text(), EVERYTHING]
+ERRORS = sorted((Path(__file__).parents[2] / "golden" / "errors").glob("*.lab.yml"))
+
+
+def check_problems(found: Sequence[Problem], text: str) -> None:
+    lines = len(text.splitlines()) + 1
+    for problem in found:
+        assert 0 <= problem.line <= lines
+        assert problem.text.endswith(".")
+        assert problem.remedy
+        assert "\n" not in problem.show("x.yml").replace("\n    ", "", 1)
+
+
+def outcome(text: str) -> Loaded | LabFileError:
+    """Loads a text; what comes of it must be of use to its reader."""
+    try:
+        loaded = read_text(text, "x.yml")
+    except LabFileError as error:
+        check_problems(error.problems, text)
+        return error
+    check_problems(loaded.warnings, text)
+    # Valid by construction: what a file without errors gives, Azure takes, and names can be told apart.
+    assert problems(loaded.lab.azure) == ()
+    assert len(owners(loaded.lab)) >= len(loaded.lab.azure.nics)
+    nodes = [v.name for v in loaded.lab.azure.virtual_networks] + [n.name for n in loaded.lab.azure.nics]
+    assert len({n.casefold() for n in nodes}) == len(nodes)
+    return loaded
+
+
+def places(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    found = [path] if path else []
+    pairs = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in pairs:
+        found += places(value, (*path, key))
+    return found
+
+
+WORDS = st.sampled_from(
+    [
+        *("vm1", "vm2", "rs1", "rs1-0", "fw", "fw4", "sdwan-nva", "branch", "branch-host", "internet", "controller"),
+        *("vnet1", "vnet1/workload", "hub", "hub/nva", "spoke/work", "nope", "nope/nope", "/", "None", "Internet"),
+        *("10.1.0.0/16", "10.1.0.0/26", "0.0.0.0/0", "10.1.2.3/8", "10.1.0.0/33", "::/0", "255.255.255.255/32"),
+        *(
+            "10.1.1.4",
+            "10.1.0.4",
+            "224.0.0.1",
+            "1.2.3",
+            "0",
+            "-1",
+            "1",
+            "65515",
+            "4294967296",
+            "1e999",
+            "nan",
+            "9" * 5000,
+        ),
+        *("", "true", "no", "~", "[key]", "with_", "from", "RouteServerSubnet", "GatewaySubnet", "x" * 300, "é", "a b"),
+    ]
+)
+VALUES = st.recursive(
+    st.none() | WORDS | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> str:
+    data: Any = parse(draw(st.sampled_from(TEXTS))).data
+    for _ in range(draw(st.integers(1, 4))):
+        path = draw(st.sampled_from(places(data)))
+        holder = data
+        for step in path[:-1]:
+            holder = holder[step]
+        action = draw(st.sampled_from(["replace", "delete", "rename", "copy"]))
+        if action == "replace":
+            holder[path[-1]] = draw(VALUES)
+        elif action == "delete":
+            del holder[path[-1]]
+        elif action == "rename" and isinstance(holder, dict):
+            holder[draw(WORDS)] = holder.pop(path[-1])
+        elif isinstance(holder, dict):
+            holder[draw(WORDS)] = copy.deepcopy(holder[path[-1]])
+        else:
+            holder.append(copy.deepcopy(holder[path[-1]]))
+        if not places(data):
+            break
+    return yaml.dump(data, Dumper=DUMPER, sort_keys=False, allow_unicode=True)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(mutated())
+def test_mutated_values(text: str) -> None:
+    outcome(text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(TEXTS), st.data())
+def test_mutated_text(text: str, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, min(len(text), start + 40)))
+    outcome(text[:start] + data.draw(st.text(alphabet="[]{}:,-#&*!<?'\" \n\tax01/.é", max_size=8)) + text[end:])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text())
+@example("\ud800")
+@example("name: \ud800")
+@example("\0")
+def test_any_text(text: str) -> None:
+    outcome(text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(TEXTS), st.data())
+def test_missing_lines(text: str, data: st.DataObject) -> None:
+    lines = text.splitlines(keepends=True)
+    gone = data.draw(st.sets(st.integers(0, len(lines) - 1), max_size=5))
+    outcome("".join(line for i, line in enumerate(lines) if i not in gone))
+
+
+def test_golden_files_have_the_promised_shape() -> None:
+    for file in ERRORS:
+        outcome(file.read_text())
