@@ -24,6 +24,8 @@ from labkit.feed_client import Feed, Message, feeds
 
 _log = logging.getLogger("labkit.agent")
 
+_NIC_CHANGED = "NIC changed"
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -132,7 +134,7 @@ class Agent:
         if self._table is None:
             return
         former = self._error
-        self._install("NIC event", None)
+        self._install(_NIC_CHANGED, None)
         if self._error != former:
             self._answer(self._error)
 
@@ -140,14 +142,14 @@ class Agent:
         """Bring the kernel to the table; `before` as for `Fib.update`, None to reconcile everything."""
         assert self._table is not None
         if isinstance(self._uplink, str):
-            self._error = f"{self._uplink}: no route can be installed until it is up"
+            self._error = f"{self._uplink}: no route can be installed"
             return
         if before is None:
             outcome = self._fib.reconcile(self._table, self._uplink)
         else:
             outcome = self._fib.update(self._table, before, self._uplink)
         self._error = outcome.error
-        if outcome.counts or outcome.error or before is not None or not self._settings.ready.exists():
+        if outcome.counts or outcome.error or cause != _NIC_CHANGED:
             self._tell(cause, outcome, len(self._table.routes))
         self._settings.ready.parent.mkdir(parents=True, exist_ok=True)
         self._settings.ready.touch()

@@ -46,7 +46,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an installation came to. `error` is None when the kernel holds the table, else what it lacks and why."""
+    """What an installation came to: what the kernel confirmed, what that means, and how long it took.
+
+    `error` is None when the kernel holds the table, else what it lacks and why; then `lines` is empty.
+    """
 
     counts: Counts
     lines: list[str]
@@ -107,7 +110,8 @@ class Fib:
                 break
         if not refused:
             self._settle(plan, ids)
-        return Outcome(counts, lines, time.perf_counter() - began, _error(refused))
+        # The lines say what was meant to happen, which is not what happened if something was refused.
+        return Outcome(counts, [] if refused else lines, time.perf_counter() - began, _error(refused))
 
     def update(self, table: FeedTable, before: Mapping[Prefix, int | None], uplink: Uplink) -> Outcome:
         """Follow a delta that was applied to `table`; `before` are the prefixes it named with their former groups.

@@ -33,7 +33,7 @@ class Kind(StrEnum):
 
     STRAY = "stray routes removed"
     HOP = "next hops made"
-    GROUP = "groups set"
+    GROUP = "next-hop groups set"
     ADD = "added"
     CHANGE = "changed"
     REPLACED = "old routes removed"

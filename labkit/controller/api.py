@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from labkit.azure.model import BgpPeer, RouteServer
 from labkit.azure.rows import by_instance, effective_json, learned_rows
 from labkit.controller.controller import Controller
-from labkit.controller.platform import InstanceId
+from labkit.controller.platform import Instance, InstanceId
 from labkit.errors import InvalidInput
 from labkit.lab.route_table import parse_route_table, route_table_text
 
@@ -84,7 +84,7 @@ class Api:
         return {
             "lab": platform.lab.name,
             "nodes": nodes,
-            "instances": {i.node: {"up": i in platform.instances} for i in platform.instance_ids},
+            "instances": {i.node: _instance(platform.instances.get(i)) for i in platform.instance_ids},
             "sessions": sessions,
             "programmed": controller.programmed(),
         }
@@ -180,6 +180,10 @@ class Api:
                 return server, peer
         names = ", ".join(p.name for p in server.peers)
         raise InvalidInput(f"route server {name} has no peer {peer_name}.", f"Its peers are: {names}.")
+
+
+def _instance(known: Instance | None) -> dict[str, bool]:
+    return {"up": known is not None, "joining": known is not None and known.joining}
 
 
 @web.middleware

@@ -18,15 +18,16 @@ from labkit.controller.connection import Connection
 from labkit.controller.events import EventLog
 from labkit.controller.feeds import Feeds
 from labkit.controller.narrate import route_changes
-from labkit.controller.platform import Instance, InstanceId, Platform, Session, TableChange, TableKey
+from labkit.controller.platform import ESTABLISHED, InstanceId, Platform, Session, TableChange, TableKey
 from labkit.controller.switch import Switches
 from labkit.lab.model import Lab
 from labkit.routeserver.messages import attributes_from_json
 
 PATIENCE = 30.0
-"""Seconds that a controller waits at its start for an instance that lives but does not report."""
+"""Seconds that a controller which came back waits for an instance that lives but does not report."""
 
-ESTABLISHED = "Established"
+JOIN_PATIENCE = 10.0
+"""Seconds that an instance which came up may take to learn what the other one knows."""
 
 _SERVER: TypeAdapter[RouteServer] = TypeAdapter(RouteServer)
 
@@ -53,8 +54,13 @@ class Controller:
         self._scheduled = False
 
     async def start(self) -> None:
-        """Open the feeds. Nothing is told to anyone before every instance that lives has reported."""
-        self._awaited = {i for i in self._instances.values() if liveness.is_alive(self._alive(i.node))}
+        """Open the feeds.
+
+        A controller that comes back finds machines that are programmed. It tells nobody anything before every
+        instance that lives has reported, or it would take away what is right.
+        """
+        if self.events.has_past:
+            self._awaited = {i for i in self._instances.values() if liveness.is_alive(self._alive(i.node))}
         for instance in self._awaited:
             self._watch(instance)
         await self.feeds.start()
@@ -79,7 +85,10 @@ class Controller:
         instance = self._instances[connection.node]
         if message["type"] == "snapshot":
             former = self.platform.instances.get(instance)
-            self.platform.instances[instance] = Instance(dict(former.sessions) if former else {})
+            if former is not None:
+                former.routes = {}
+            elif self.platform.came_up(instance):
+                asyncio.get_running_loop().call_later(JOIN_PATIENCE, self._stop_joining, instance)
             self._awaited.discard(instance)
             self._watch(instance)
             message = {**message, "announced": message["routes"], "withdrawn": []}
@@ -222,16 +231,21 @@ class Controller:
         self._awaited.clear()
         self._changed("the controller stopped waiting")
 
+    def _stop_joining(self, instance: InstanceId) -> None:
+        if self.platform.joined(instance):
+            self._changed(f"{instance.node} takes part with what it has learned in {JOIN_PATIENCE:.0f} s")
+
     def _session(self, instance: InstanceId, peer: str, now: Session) -> str:
         """Record a session's state; the text is the cause of what follows, empty if nothing changed."""
         sessions = self.platform.instances[instance].sessions
-        before = sessions.get(peer)
+        was_up = peer in sessions and sessions[peer].state == ESTABLISHED
         sessions[peer] = now
-        if now.state != ESTABLISHED:
+        is_up = now.state == ESTABLISHED
+        if not is_up:
             self.platform.forget(instance, peer)
-        if before is not None and before.state == now.state:
+        if was_up == is_up:
             return ""
-        text = f"session {peer} {now.state}" + (f": {now.reason}" if now.reason else "")
+        text = f"session {peer} {'up' if is_up else 'down'}" + (f": {now.reason}" if now.reason else "")
         self.events.add(instance.node, "session", text)
         return f"{instance.node} {text}"
 

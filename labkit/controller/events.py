@@ -32,6 +32,7 @@ class EventLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = path.open("a", encoding="utf-8", buffering=1)
+        self.has_past = path.stat().st_size > 0
         self._followers: set[asyncio.Queue[str]] = set()
 
     def add(self, node: str, kind: str, text: str, cause: str = "") -> None:

@@ -6,7 +6,7 @@ table, same route server instance listened to) share one table.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from ipaddress import IPv4Network
@@ -24,6 +24,9 @@ from labkit.azure.model import (
 )
 from labkit.controller.tables import Delta, Table, desired, diff
 from labkit.lab.model import Lab
+from labkit.lab.nodes import instance_node
+
+ESTABLISHED = "Established"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -36,7 +39,12 @@ class InstanceId:
     @property
     def node(self) -> str:
         """The name of the instance's node."""
-        return f"{self.route_server}-{self.index}"
+        return instance_node(self.route_server, self.index)
+
+    @property
+    def other(self) -> InstanceId:
+        """The other instance of the same route server."""
+        return InstanceId(self.route_server, 1 - self.index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +58,25 @@ class Session:
 
 @dataclass(slots=True)
 class Instance:
-    """What is known of a running instance. `routes` holds accepted paths by prefix and peer name."""
+    """What is known of a running instance. `routes` holds accepted paths by prefix and peer name.
+
+    One that is `joining` has come up beside the other and still learns what that one knows. NICs that listen to it
+    keep the other's routes meanwhile: a route server survives the restart of an instance (reference §7, maintenance).
+    """
 
     sessions: dict[str, Session] = field(default_factory=dict)
     routes: dict[IPv4Network, dict[str, LearnedRoute]] = field(default_factory=dict)
+    joining: bool = False
+
+    def knows(self, other: Instance) -> bool:
+        """Whether it has the sessions that another instance has, and from each peer the same prefixes."""
+        up = {peer for peer, session in other.sessions.items() if session.state == ESTABLISHED}
+        mine = {peer for peer, session in self.sessions.items() if session.state == ESTABLISHED}
+        return up <= mine and other.prefixes(up) <= self.prefixes(up)
+
+    def prefixes(self, peers: Set[str]) -> set[tuple[str, IPv4Network]]:
+        """What came from these peers, as `(peer, prefix)`."""
+        return {(peer, prefix) for prefix, paths in self.routes.items() for peer in paths.keys() & peers}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -110,13 +133,35 @@ class Platform:
         """The key of every NIC's table."""
         return {nic: key for key, nics in self.table_keys.items() for nic in nics}
 
+    def came_up(self, instance: InstanceId) -> bool:
+        """An instance reports for the first time since it was down; whether it has to join the other one first."""
+        other = self.instances.get(instance.other)
+        joining = other is not None and not other.joining
+        self.instances[instance] = Instance(joining=joining)
+        return joining
+
+    def joined(self, instance: InstanceId) -> bool:
+        """Let an instance that has waited long enough take part with what it has; false if it does already."""
+        known = self.instances.get(instance)
+        if known is None or not known.joining:
+            return False
+        known.joining = False
+        return True
+
+    def _join(self) -> None:
+        """Let every instance take part that knows what the other one knows, or is alone."""
+        for instance, known in self.instances.items():
+            other = self.instances.get(instance.other)
+            if known.joining and (other is None or known.knows(other)):
+                known.joining = False
+
     def learned(self) -> LearnedRoutes:
         """What every instance has learned, in the form that the rules want; None for an instance that is down."""
         return {s.name: (self._routes(s, 0), self._routes(s, 1)) for s in self.azure.route_servers}
 
     def _routes(self, server: RouteServer, index: int) -> InstanceRoutes | None:
         instance = self.instances.get(InstanceId(server.name, index))
-        if instance is None:
+        if instance is None or instance.joining:
             return None
         order = {peer.name: i for i, peer in enumerate(server.peers)}
         return {
@@ -167,6 +212,7 @@ class Platform:
 
     def conclude(self) -> list[TableChange]:
         """Work every table out anew and return those that changed."""
+        self._join()
         learned = self.learned()
         changes = []
         for key, nics in self.table_keys.items():

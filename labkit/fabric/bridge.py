@@ -43,9 +43,9 @@ class Bridge:
         self._database: dict[str, str] = {}
         self._strangers: dict[str, int] = {}
         if BRIDGE in known:
-            ports = query("ip", "-j", "link", "show", "master", BRIDGE)
+            ports = query("ip", "-j", "link", "show", "master", BRIDGE) or []
             self._strangers = {port["ifname"]: port["ifindex"] for port in ports}
-            entries = query("bridge", "-j", "fdb", "show", "br", BRIDGE)
+            entries = query("bridge", "-j", "fdb", "show", "br", BRIDGE) or []
             self._database = {e["mac"]: e["ifname"] for e in entries if e.get("state") == "static"}
         else:
             batch("ip", [f"link add {BRIDGE} type bridge stp_state 0 mcast_snooping 0 forward_delay 0"])

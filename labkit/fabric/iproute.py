@@ -40,11 +40,10 @@ def batch(tool: str, commands: Iterable[str]) -> None:
         run([tool, "-force", "-batch", "-"], lines)
 
 
-def query(*argv: str) -> list[dict[str, Any]]:
-    """The JSON output of a listing, such as `query("bridge", "-j", "fdb", "show")`.
+def query(*argv: str) -> Any:
+    """The JSON output of a listing, such as `query("bridge", "-j", "fdb", "show")`; None if it is empty.
 
     Raises:
         KernelRefused: the command failed.
     """
-    listing: list[dict[str, Any]] = json.loads(run(list(argv)) or "[]")
-    return listing
+    return json.loads(run(list(argv)) or "null")

@@ -56,10 +56,14 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """A map from addresses to what its `type` says, in nftables' syntax. The ranges are disjoint."""
+    """A map from addresses to what its `type` says, in nftables' syntax. The ranges are disjoint.
+
+    One that is `unknown` holds nobody knows what beside `elements`.
+    """
 
     type: str
     elements: Mapping[Range, str]
+    unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)

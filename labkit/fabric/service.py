@@ -48,7 +48,7 @@ class Service:
         self._inbox: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         self._fabric: Fabric | None = None
         self._bridge: Bridge | None = None
-        # None: whatever the kernel has, it must be replaced as a whole.
+        # None: nobody knows what the kernel has.
         self._program: Program | None = None
         self._unacknowledged: _Said | None = None
         self._distrusted: Feed | None = None
@@ -149,15 +149,12 @@ class Service:
         _log.debug("true after %.1f ms", (time.perf_counter() - started) * 1000)
 
     def _load(self, program: Program) -> None:
-        if self._program is not None:
-            try:
-                nft.run(nft.change(self._program, program))
-            except KernelRefused as error:
-                # The kernel has not what it was given: older ones drop a chain together with its interface.
-                _log.info("replacing the whole program: %s", error)
-                self._program = None
-            else:
-                self._program = program
-                return
-        nft.run(nft.replace(program))
+        former = nft.adopt() if self._program is None else self._program
+        self._program = None
+        try:
+            nft.run(nft.change(former, program))
+        except KernelRefused as error:
+            # The kernel has not what we think it has: older ones drop a chain together with its interface.
+            _log.info("replacing the whole program: %s", error)
+            nft.run(nft.replace(program))
         self._program = program

@@ -50,6 +50,7 @@ def plan_controller(lab: Lab) -> Planned:
             Bind("run", "/run/lab", read_only=False),
             Bind("controller", "/var/lib/labkit", read_only=False),
         ),
+        sysctls=sysctls(forward=False),
         healthcheck=ready(("controller",)),
     )
     return Planned(node, (File("controller/.keep", ""),))

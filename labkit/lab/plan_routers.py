@@ -69,6 +69,7 @@ def plan_nva(lab: Lab, nva: Nva) -> Planned:
             nva.name,
             "nftables-nva.conf.j2",
             address=nic.address,
+            own=(nic.address, *(w.link.nva_address.ip for w in wires)),
             ranges=lab.azure.virtual_network[nic.virtual_network].address_space,
         )
         files.append(file)

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from labkit.azure.adjacency import connected_peerings
 from labkit.azure.addressing import ROUTE_SERVER_SUBNET
+from labkit.azure.adjacency import connected_peerings
 from labkit.azure.model import Nic
 from labkit.lab.addressing import derive_mac
 from labkit.lab.model import Lab, WanLink

@@ -91,7 +91,7 @@ class _Walk:
 
     def steps(self, node: str) -> Iterator[Step]:
         """The decisions from `node` on, until the packet arrives, is dropped or has circled for `MAX_HOPS`."""
-        address = addresses(self._lab)[node]
+        self._source = address = addresses(self._lab)[node]
         while self._owners.get(self._destination) != node:
             if len(self.hops) == MAX_HOPS:
                 self.verdict = "circles until its TTL ends"
@@ -106,8 +106,10 @@ class _Walk:
             if move.node == node and node in self._lab.nva and self._lab.nva[node].snat:
                 yield Step(node, str(move.address), "dropped", "it comes back with the NVA's own source address")
                 return
-            node, address = move.node, move.address
-            self.hops.append(self._destination if self._owners.get(self._destination) == node else address)
+            node = move.node
+            arrived = self._owners.get(self._destination) == node
+            address = self._destination if arrived else self._answers_from(node, move.address)
+            self.hops.append(address)
         self.verdict = "delivered"
         yield Step(node, str(self._destination), "delivered", "")
 
@@ -131,6 +133,12 @@ class _Walk:
             return step, _Move(node, None)
         neighbour = gateways[0] if gateways else self._destination
         return step, _Move(self._owners.get(neighbour, ""), neighbour if neighbour in self._owners else None)
+
+    def _answers_from(self, node: str, arrived_at: IPv4Address) -> IPv4Address:
+        """The address from which a node tells the source that a TTL ended there: its kernel chooses it."""
+        done = self._look.client.run(node, "ip", "-j", "route", "get", str(self._source))
+        rows = json.loads(done.stdout) if done.rc == 0 and done.stdout.strip() else []
+        return IPv4Address(rows[0]["prefsrc"]) if rows and "prefsrc" in rows[0] else arrived_at
 
     def _cross(self, node: str) -> tuple[Step, _Move | None]:
         """What the fabric decides by the effective routes of the node's NIC."""

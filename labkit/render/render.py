@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from labkit.errors import EnvironmentProblem, InvalidInput
@@ -26,16 +26,25 @@ _FILE_MODE = 0o644
 def render_files(plan: Plan, *, image: str, lab_file: bytes) -> dict[str, bytes]:
     """Every file of a rendered lab by its path in the folder; `image` is what the nodes run."""
     templates = environment()
-    files = {
-        topology_name(plan.lab): templates.get_template("topology.clab.yml.j2")
-        .render(plan=plan, image=image, link_mtu=LINK_MTU)
-        .encode(),
-        LAB_FILE: lab_file,
-    }
+    topology = templates.get_template("topology.clab.yml.j2").render(
+        plan=plan,
+        image=image,
+        link_mtu=LINK_MTU,
+        shared={
+            "env": _shared([node.env for node in plan.nodes]),
+            "sysctls": _shared([node.sysctls for node in plan.nodes]),
+        },
+    )
+    files = {topology_name(plan.lab): topology.encode(), LAB_FILE: lab_file}
     for file in plan.files:
         text = templates.get_template(file.template).render(file.context) if file.template else ""
         files[file.path] = text.encode()
     return files
+
+
+def _shared(mappings: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The entries that all of the mappings have: they are said once, as the nodes' defaults."""
+    return {key: value for key, value in mappings[0].items() if all(m.get(key) == value for m in mappings)}
 
 
 def topology_name(lab: str) -> str:

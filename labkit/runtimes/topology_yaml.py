@@ -71,12 +71,16 @@ def load(file: Path, problems: Problems) -> Value | None:
 
 def _value(loader: yaml.SafeLoader, node: yaml.Node, line: int, problems: Problems) -> Value:
     if isinstance(node, yaml.MappingNode):
-        loader.flatten_mapping(node)  # resolves merge keys (<<)
+        own: set[str] = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in own:
+                problems.add_line(key.start_mark.line + 1, f"key `{name}` is there twice.")
+            own.add(name)
+        loader.flatten_mapping(node)  # resolves merge keys (<<); a mapping's own come last, and win
         found: dict[str, Value] = {}
         for key, child in node.value:
             name = str(key.value)
-            if name in found:
-                problems.add_line(key.start_mark.line + 1, f"key `{name}` is there twice.")
             found[name] = _value(loader, child, key.start_mark.line + 1, problems)
         return Value(found, line)
     if isinstance(node, yaml.SequenceNode):

@@ -237,18 +237,17 @@ class Vm:
         rows: list[dict[str, Any]] = json.loads(self.ip("-j", "nexthop", "show") or "[]")
         return [row for row in rows if row.get("protocol") == PROTOCOL]
 
-    def start_agent(self, *, accept: bool = True) -> None:
+    def start_agent(self) -> None:
         environment = {
             **os.environ,
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
             "LABKIT_NODE": "vm1",
             "LABKIT_FEED": str(self.folder / "feed.sock"),
             "LABKIT_READY": str(self.ready),
         }
         with self.log.open("a") as log:
             self.agent = self.popen(sys.executable, "-m", "labkit.agent", env=environment, stdout=log, stderr=log)
-        if accept:
-            self.controller.accept()
+        self.controller.accept()
 
     def kill_agent(self) -> None:
         assert self.agent is not None

@@ -176,6 +176,7 @@ class Bed:
         self._init.kill()
         self._init.wait()
         for process in self.processes:
+            process.kill()  # an nsenter whose child is stopped is stopped too, and would not notice the end
             process.wait()
         self.feed.stop()
         if error is not None:

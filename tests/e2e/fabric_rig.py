@@ -39,10 +39,23 @@ _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
 _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 1 << 5, 1 << 12, 1 << 14, 1 << 18
 # What a container engine leaves a process, and NET_ADMIN.
-_CAPABILITIES = (
-    "chown dac_override fowner fsetid kill setgid setuid setpcap net_bind_service net_raw sys_chroot mknod audit_write "
-    "setfcap net_admin"
-).split()
+_CAPABILITIES = [
+    "chown",
+    "dac_override",
+    "fowner",
+    "fsetid",
+    "kill",
+    "setgid",
+    "setuid",
+    "setpcap",
+    "net_bind_service",
+    "net_raw",
+    "sys_chroot",
+    "mknod",
+    "audit_write",
+    "setfcap",
+    "net_admin",
+]
 _FABRIC_SYSCTLS = {
     "conf/default/proxy_arp_pvlan": "1",
     "conf/default/forwarding": "1",
@@ -124,7 +137,7 @@ class Namespace:
 
     def _make(self) -> None:
         _call("unshare", _CLONE_NEWNET)
-        self.fd = os.open(f"/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self.fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
     @contextmanager
     def inside(self) -> Iterator[None]:
@@ -323,10 +336,13 @@ class Fabric:
             "-m",
             "labkit.fabric",
         ]
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "LABKIT_NODE": self.name, "LABKIT_LOG": "DEBUG"}
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "LABKIT_NODE": self.name, "LABKIT_LOG": "DEBUG"}
         with self.namespace.inside():
             self.process = subprocess.Popen(
-                argv, env=environment, stderr=(self.folder / "log").open("ab"), preexec_fn=self._isolate
+                argv,
+                env=environment,
+                stderr=(self.folder / "log").open("ab"),
+                preexec_fn=self._isolate,  # noqa: PLW1509 - system calls only, and no lock that a thread could hold
             )
         seconds = self.controller.applied()
         assert (self.folder / "ready" / "fabric").exists()
@@ -340,7 +356,7 @@ class Fabric:
         _mount("none", "/proc/sys", "none", read_only)
         _mount("tmpfs", "/mnt", "tmpfs", 0)
         for name, target in (("channel", "labkit"), ("ready", "labkit-ready")):
-            os.mkdir(f"/mnt/{target}")
+            Path(f"/mnt/{target}").mkdir()
             _mount(str(self.folder / name), f"/mnt/{target}", "none", _MS_BIND)
         _mount("/mnt", "/run", "none", _MS_BIND | _MS_REC)
 

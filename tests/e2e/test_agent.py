@@ -247,8 +247,8 @@ def test_a_link_that_goes_takes_routes_along_and_they_come_back(running: Vm, end
     right = running.own()
     running.ip("link", "set", end, "down")
     assert tell.answer() in {
-        "eth0 is down: no route can be installed until it is up",
-        "eth0 has no carrier: no route can be installed until it is up",
+        "eth0 is down: no route can be installed",
+        "eth0 has no carrier: no route can be installed",
     }
     assert running.own() != right
     assert tell.delta({1: via(A)}) is not None
@@ -285,6 +285,15 @@ def test_the_nic_may_be_another_one_later(running: Vm) -> None:
     assert running.controller.answer() is not None
     running.plug()
     eventually(lambda: running.own() == {BRANCH: f"via {A}"}, "the route leads through the new NIC")
+
+
+def test_the_address_may_change(running: Vm) -> None:
+    assert running.controller.snapshot({1: via(A), 2: INTERNET}, {BRANCH: 1, "0.0.0.0/0": 2}) is None
+    running.ip("address", "del", "10.1.10.4/24", "dev", "eth0")
+    assert running.controller.answer() == "eth0 has no IPv4 address: no route can be installed"
+    running.ip("address", "add", "10.1.20.7/25", "dev", "eth0")
+    assert running.controller.answer() is None
+    assert running.own() == {BRANCH: f"via {A}", "default": "via 10.1.20.1"}
 
 
 def test_what_the_kernel_refuses_is_said_and_nothing_else_suffers(running: Vm) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import select
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -59,8 +61,7 @@ def fib(lab: RunningLab, vm: str) -> Fib:
 def fibs_become(lab: RunningLab, prefix: IPv4Network, gateway: IPv4Address | None, within: float = 15.0) -> None:
     """Wait until every VM's kernel has the prefix via the gateway; None: has it not."""
     wanted = None if gateway is None else (gateway,)
-    for vm in VMS:
-        eventually(lambda vm=vm: fib(lab, vm).get(prefix), lambda hops: hops == wanted, within)
+    eventually(lambda: [fib(lab, vm).get(prefix) for vm in VMS], lambda hops: hops == [wanted] * len(VMS), within)
 
 
 def vtysh(lab: RunningLab, node: str, *commands: str) -> str:
@@ -92,6 +93,12 @@ def kill_service(lab: RunningLab, node: str, service: str) -> None:
     eventually(lambda: service_pid(lab, node, service), lambda now: now not in ("-1", pid))
 
 
+def instance_up(lab: RunningLab, instance: str) -> bool:
+    """Whether the controller counts the instance as up, and not as still joining the other one."""
+    known: dict[str, bool] = lab.client.get("status")["instances"][instance]
+    return known["up"] and not known["joining"]
+
+
 SCAN = "/run/labkit-services"
 
 
@@ -116,8 +123,6 @@ def route_changes(lab: RunningLab, vm: str) -> Iterator[list[str]]:
                 yield text
 
     # Whether the monitor listens already can't be asked. It does once it prints what we do.
-    import select  # noqa: PLC0415
-
     while not select.select([process.stdout], [], [], 0.1)[0]:
         mark("203.0.113.1")
     try:
@@ -194,13 +199,13 @@ def test_one_instance_down_its_listeners_take_the_others_routes(lab: RunningLab)
     for instance in ("rs1-0", "rs1-1"):
         with route_changes(lab, "vm1") as one, route_changes(lab, "vm2") as two:
             lab.client.runtime.stop(name, instance)
-            eventually(lambda i=instance: lab.client.get("status")["instances"][i]["up"], lambda up: not up)
+            eventually(partial(instance_up, lab, instance), lambda up: not up)
             for vm in VMS:
                 assert fib(lab, vm)[BRANCH] == (SDWAN,)
                 assert fib(lab, vm)[DEFAULT] == (SECURITY,)
             assert ping(lab.client, "vm1", BRANCH_HOST)
             lab.client.runtime.start(name, instance)
-            eventually(lambda: problems(lab, 0), lambda found: not found, within=30)
+            eventually(partial(instance_up, lab, instance), lambda up: up, within=30)
         assert one == two == [], "both instances say the same: no route changes"
 
 

@@ -37,7 +37,10 @@ def marker_files(test: tuple[str, ...]) -> list[str] | None:
         line = " ".join(test[1:])
         if any(character in line for character in "|;<>$`()*?[]{}~!#\\\n"):
             return None
-        words = shlex.split(line)
+        try:
+            words = shlex.split(line)
+        except ValueError:
+            return None  # the shell will say what it thinks of it
     if not words or words.pop(0) != "test":
         return None
     files = []

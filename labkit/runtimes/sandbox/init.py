@@ -61,6 +61,7 @@ class Init:
         raise AssertionError
 
     def _mounts(self) -> None:
+        linux.unshare(linux.CLONE_NEWNS)
         # Nothing mounted here may show outside; what the host unmounts must not stay busy because of us.
         linux.mount("none", "/", flags=linux.MS_REC | linux.MS_SLAVE)
         linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)

@@ -16,7 +16,8 @@ from labkit.runtimes.sandbox import linux, state, wire
 from labkit.runtimes.sandbox.init import Init
 from labkit.runtimes.sandbox.spec import from_json
 
-_NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWNET | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC
+# All but the mount namespace: the init makes that itself, or its /proc would become this process's too.
+_NAMESPACES = linux.CLONE_NEWPID | linux.CLONE_NEWNET | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC
 _SYS_ADMIN = linux.CAPABILITIES.index("SYS_ADMIN")
 _WHOLE = 4294967295
 
@@ -36,7 +37,10 @@ def main(descriptor: int) -> None:
         _refuse(connection, "in-use", "", None)
     except OSError as error:
         _refuse(connection, "directory", f"{error.filename or directory}: {error.strerror}", None)
-    _own_streams(directory)
+    try:
+        _own_streams(directory)
+    except OSError as error:
+        _refuse(connection, "directory", f"{error.filename or directory}: {error.strerror}", directory)
     try:
         make_namespaces()
         pid = os.fork()
@@ -84,7 +88,7 @@ def whole_machine() -> bool:
 
 
 def make_namespaces() -> None:
-    """Move this process, and its children into a new PID namespace, to where a lab lives."""
+    """Move this process to where a lab lives, its children into a PID namespace of their own."""
     if _may_administrate():
         linux.unshare(_NAMESPACES)
         return

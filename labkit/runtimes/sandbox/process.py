@@ -47,6 +47,7 @@ def _in_child(child: Callable[[], NoReturn]) -> NoReturn:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.umask(0o022)
         child()
     except BaseException as error:  # noqa: BLE001 - a child must never return into init's event loop

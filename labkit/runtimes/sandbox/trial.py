@@ -67,6 +67,7 @@ def _inside(results: dict[str, Failure | None]) -> None:
 
 
 def _mount() -> None:
+    linux.unshare(linux.CLONE_NEWNS)
     linux.mount("none", "/", flags=linux.MS_REC | linux.MS_SLAVE)
     linux.mount("proc", "/proc", "proc")
     linux.mount("labkit", "/tmp", "tmpfs")  # noqa: S108 - in a mount namespace of its own

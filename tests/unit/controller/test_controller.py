@@ -18,7 +18,7 @@ from labkit.resources import topologies
 
 OVERVIEW = load(topologies() / "overview" / "lab.yml")
 BRANCH, DEFAULT = "10.250.0.0/16", "0.0.0.0/0"
-ATTRIBUTES = {
+ATTRIBUTES: dict[str, Any] = {
     "origin": "igp",
     "med": None,
     "communities": [],
@@ -242,11 +242,40 @@ def test_a_restarted_controller_waits_for_living_instances_before_it_speaks(tmp_
         world.boot("rs1-0")
         world.boot("rs1-1")
         async with world.controller():
+            await instances(world)
+        async with world.controller():
             agent = await world.feed("vm1", "agent")
             assert await agent.silent()
             await instances(world)
             first = await agent.receive()
             assert BRANCH in first["table"]["routes"]
+
+    run(test, tmp_path)
+
+
+def test_an_instance_that_comes_back_joins_before_it_counts(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        async with world.controller():
+            feeds = await instances(world)
+            agents = [await world.feed(vm, "agent") for vm in ("vm1", "vm2")]
+            for agent in agents:
+                await table_when(agent, has_both)
+            await feeds[0].socket.close()
+            world.kill("rs1-0")
+            world.boot("rs1-0")
+            back = await world.feed("rs1-0", "routeserver")
+            await back.receive()
+            await back.report("snapshot", sessions={p: {"state": "Idle", "since": 2.0, "reason": ""} for p in UP})
+            await back.report("delta", VIA_SDWAN, sessions={"sdwan-nva": UP["sdwan-nva"]})
+            for agent in agents:
+                assert await agent.silent(), "it does not know the security NVA's route yet"
+            await back.report("delta", VIA_SECURITY, sessions={"security-nva": UP["security-nva"]})
+            for agent in agents:
+                assert await agent.silent(), "now it counts, and says the same"
+            await feeds[1].report("delta", withdrawn=[{"peer": "sdwan-nva", "prefixes": [BRANCH]}])
+            await back.report("delta", withdrawn=[{"peer": "sdwan-nva", "prefixes": [BRANCH]}])
+            for agent in agents:
+                await table_when(agent, lambda t: BRANCH not in t)
 
     run(test, tmp_path)
 

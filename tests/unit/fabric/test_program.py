@@ -122,8 +122,10 @@ def test_a_new_route_touches_only_the_intervals_it_cuts() -> None:
     old, new = (build(follow(None, m), {}) for m in (message, longer))
     assert list(change(old, new)) == [
         "delete element netdev labkit r-t1 { 10.0.0.0-10.255.255.255 }",
-        "add element netdev labkit r-t1 { 10.0.0.0-10.127.255.255 : jump g-t1-1, "
-        "10.128.0.0-10.255.255.255 : jump g-t1-2 }",
+        (
+            "add element netdev labkit r-t1 "
+            "{ 10.0.0.0-10.127.255.255 : jump g-t1-1, 10.128.0.0-10.255.255.255 : jump g-t1-2 }"
+        ),
     ]
 
 
@@ -157,6 +159,12 @@ class Kernel:
                     self.maps[name] = {}
                 case "add", "counter":
                     self.counters.add(name)
+                case "add", "table":
+                    pass
+                case "delete", "table":
+                    self.__init__()  # type: ignore[misc]
+                case "flush", "map":
+                    self.maps[name].clear()
                 case "flush", "chain":
                     self.chains[name].clear()
                 case "add", "rule":
@@ -199,13 +207,28 @@ def programs(draw: st.DrawFn) -> Program:
     return Program(chains, contents, frozenset(f"{port}-c" for port in ports))
 
 
-@given(st.lists(programs(), min_size=1, max_size=4))
-def test_any_change_leads_where_it_should(steps: list[Program]) -> None:
+def adopted(program: Program) -> Program:
+    """A program of which only the names are known."""
+    return Program(
+        {name: Chain(("?",), chain.hook and Hook("", 0)) for name, chain in program.chains.items()},
+        {name: Map("", {}, unknown=True) for name in program.maps},
+        program.counters,
+    )
+
+
+@given(st.lists(st.tuples(programs(), st.sampled_from(["change", "adopt", "replace"])), min_size=1, max_size=4))
+def test_any_change_leads_where_it_should(steps: list[tuple[Program, str]]) -> None:
     changed = Kernel()
     old = EMPTY
-    for program in steps:
-        changed.apply(list(change(old, program)))
+    for program, way in steps:
+        match way:
+            case "change":
+                changed.apply(list(change(old, program)))
+            case "adopt":
+                changed.apply(list(change(adopted(old), program)))
+            case _:
+                changed.apply(list(replace(program)))
         old = program
         anew = Kernel()
-        anew.apply(list(replace(program))[3:])
+        anew.apply(list(replace(program)))
         assert vars(changed) == vars(anew)

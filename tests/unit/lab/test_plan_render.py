@@ -1,0 +1,159 @@
+"""Writing a rendered folder: all or nothing, and nobody else's files."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from jinja2 import UndefinedError
+
+from labkit.errors import EnvironmentProblem, InvalidInput
+from labkit.lab.load import load, load_text
+from labkit.lab.plan import plan
+from labkit.lab.plan_model import File, Plan
+from labkit.render.environment import environment, yaml_scalar
+from labkit.render.render import render, render_files
+
+from .samples import EVERYTHING, OVERVIEW
+
+IMAGE = "labkit/node:test"
+
+
+def write(out: Path, planned: Plan | None = None) -> Path:
+    return render(planned or plan(load(OVERVIEW)), out, image=IMAGE, lab_file=OVERVIEW.read_bytes())
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def narrow_umask() -> Iterator[None]:
+    former = os.umask(0o077)
+    yield
+    os.umask(former)
+
+
+def test_a_new_folder_and_its_parents(tmp_path: Path) -> None:
+    out = tmp_path / "a" / "b"
+    assert write(out) == out / "overview.clab.yml"
+    assert (out / "lab.yml").read_bytes() == OVERVIEW.read_bytes()
+    written = tree(out)
+    listed = json.loads(written.pop(".labkit.json"))["files"]
+    assert listed == sorted(written)
+    assert [p.name for p in out.parent.iterdir()] == ["b"], "the staging folder is gone"
+
+
+def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+    write(tmp_path)
+    assert (tmp_path / "overview.clab.yml").is_file()
+
+
+@pytest.mark.usefixtures("narrow_umask")
+def test_everything_can_be_read_whatever_the_umask(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write(out)
+    for path in [out, *out.rglob("*")]:
+        assert stat.S_IMODE(path.stat().st_mode) == (0o755 if path.is_dir() else 0o644), path
+
+
+def test_a_foreign_folder_is_refused_and_untouched(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(InvalidInput, match="is not empty") as caught:
+        write(tmp_path)
+    assert caught.value.exit_code == 2
+    assert tree(tmp_path) == {"thesis.txt": b"years of work"}
+
+
+@pytest.mark.parametrize("manifest", ["", "[]", "{}", '{"files": 3}', "\x00"])
+def test_a_damaged_manifest_does_not_open_a_folder(tmp_path: Path, manifest: str) -> None:
+    (tmp_path / ".labkit.json").write_text(manifest)
+    with pytest.raises(InvalidInput):
+        write(tmp_path)
+
+
+def test_a_manifest_cannot_reach_out_of_its_folder(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".labkit.json").write_text(json.dumps({"files": ["../victim", str(victim)]}))
+    write(out)
+    assert victim.read_text() == "mine"
+
+
+def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(InvalidInput, match="is not a folder"):
+        write(tmp_path / "out")
+
+
+def test_what_the_system_refuses_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentProblem) as caught:
+        write(tmp_path / "file" / "out")
+    assert caught.value.remedy
+
+
+def test_our_own_folder_is_brought_up_to_date(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "clab-overview").mkdir()
+    (tmp_path / "clab-overview" / "topology-data.json").write_text("{}")
+    (tmp_path / "controller" / "events.jsonl").write_text("what happened\n")
+    (tmp_path / "nodes" / "branch" / "frr.conf").write_text("broken")
+    untouched = (tmp_path / "nodes" / "sdwan-nva" / "frr.conf").stat()
+
+    without_vm2 = OVERVIEW.read_text().split("\nproofs:")[0].replace("  vm2: {subnet: vnet1/workload}\n", "")
+    write(tmp_path, plan(load_text(without_vm2, "x")))
+
+    assert (tmp_path / "clab-overview" / "topology-data.json").exists()
+    assert (tmp_path / "controller" / "events.jsonl").read_text() == "what happened\n"
+    assert (tmp_path / "nodes" / "branch" / "frr.conf").read_text().startswith("frr defaults")
+    assert not (tmp_path / "run" / "vm2" / ".keep").exists()
+    assert (tmp_path / "nodes" / "sdwan-nva" / "frr.conf").stat() == untouched
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    planned = plan(load(OVERVIEW))
+    impossible = Plan(
+        planned.lab, planned.nodes, planned.links, (*planned.files, File("controller/.keep/x", "")), planned.owners
+    )
+    with pytest.raises(EnvironmentProblem):
+        write(tmp_path / "out", impossible)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_undefined_name_in_a_template_is_an_error() -> None:
+    with pytest.raises(UndefinedError):
+        environment().from_string("{{ nobody }}").render()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("vm1", "vm1"), ("no", "'no'"), ("1", "'1'"), (1, "1"), ("a: b", "'a: b'"), ("", "''"), ("x" * 300, "x" * 300)],
+)
+def test_yaml_scalars_come_back_as_they_were(value: object, text: str) -> None:
+    assert yaml_scalar(value) == text
+
+
+@pytest.mark.parametrize("text", [OVERVIEW.read_text(), EVERYTHING], ids=["overview", "everything"])
+def test_exabgp_accepts_what_we_render(tmp_path: Path, text: str) -> None:
+    files = render_files(plan(load_text(text, "x")), image=IMAGE, lab_file=b"")
+    for path in (p for p in files if p.endswith("exabgp.conf")):
+        (tmp_path / "exabgp.conf").write_bytes(files[path])
+        (tmp_path / "exabgp.env").write_bytes(files[path.removesuffix("conf") + "env"])
+        done = subprocess.run(
+            [sys.executable, "-m", "exabgp", "validate", str(tmp_path / "exabgp.conf")],
+            env={**os.environ, "EXABGP_ENVFILE": str(tmp_path / "exabgp.env")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr

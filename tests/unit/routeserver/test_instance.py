@@ -1,0 +1,211 @@
+"""One instance without I/O: what it makes of events and configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labkit.azure.acceptance import Originated, rejection
+from labkit.azure.advertisement import advertised, originated_routes
+from labkit.azure.model import BgpPeer, LearnedRoute, PathAttributes, RouteServer
+from labkit.routeserver.instance import Instance
+from labkit.routeserver.messages import attributes_from_json
+from labkit.routeserver.policy import Config
+from labkit.routeserver.recovery import Recovered
+from labkit.routeserver.wire import SessionChange, Update
+
+A, B, C = "10.1.0.10", "10.1.0.20", "10.1.0.30"
+PEERS = tuple(BgpPeer(n, 65001 + i, IPv4Address(a)) for i, (n, a) in enumerate(zip("abc", (A, B, C), strict=True)))
+SERVER = RouteServer("rs1", "vnet1", (IPv4Address("10.1.0.4"), IPv4Address("10.1.0.5")), PEERS, branch_to_branch=True)
+ORIGINATED = Originated((IPv4Network("10.1.0.0/16"),), (IPv4Network("10.2.0.0/16"),))
+CONFIG = Config(0, SERVER, ORIGINATED)
+PREFIXES = ["10.9.0.0/16", "10.8.0.0/16", "10.1.3.0/24", "0.0.0.0/0"]
+
+
+def path(peer: str, *more: int) -> PathAttributes:
+    asn = next(p.asn for p in PEERS if str(p.address) == peer)
+    return PathAttributes(IPv4Address(peer), (asn, *more))
+
+
+def instance(adj_rib_in: Mapping[str, Mapping[str, PathAttributes]] | None = None, **out: Any) -> Instance:
+    states = dict.fromkeys((A, B, C), ("Established", 5.0))
+    return Instance(Recovered(states, adj_rib_in or {}, out), now=100.0)
+
+
+class Speaker:
+    """What ExaBGP would hold for each peer."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, dict[str, PathAttributes]] = {A: {}, B: {}, C: {}}
+
+    def take(self, of: Instance) -> None:
+        of.settle()
+        for change in of.changes(10_000):
+            for peer in change.peers:
+                for prefix in change.prefixes:
+                    if change.attributes is None:
+                        del self.told[peer][prefix]
+                    else:
+                        self.told[peer][prefix] = change.attributes
+
+
+def test_before_a_configuration_it_only_remembers() -> None:
+    one, speaker = instance(), Speaker()
+    one.update(Update(A, 1.0, ((path(A), ("10.9.0.0/16",)),)))
+    speaker.take(one)
+    assert speaker.told == {A: {}, B: {}, C: {}}
+    assert one.delta(2.0) is None
+    one.configure(CONFIG)
+    speaker.take(one)
+    assert set(speaker.told[A]) == {"10.1.0.0/16", "10.2.0.0/16"}
+    assert set(speaker.told[B]) == {"10.1.0.0/16", "10.2.0.0/16", "10.9.0.0/16"}
+    assert [g["prefixes"] for g in one.snapshot()["routes"]] == [["10.9.0.0/16"]]
+
+
+def test_a_session_that_ends_takes_its_routes_along() -> None:
+    one, speaker = instance(), Speaker()
+    one.configure(CONFIG)
+    one.snapshot()
+    one.update(Update(A, 1.0, ((path(A), ("10.9.0.0/16",)),)))
+    one.update(Update(B, 1.0, ((path(B, 7), ("10.9.0.0/16",)),)))
+    speaker.take(one)
+    assert speaker.told[C]["10.9.0.0/16"].as_path == (65515, 65001)
+    assert speaker.told[A].get("10.9.0.0/16") is None
+    assert one.delta(2.0) is not None
+    one.session_changed(SessionChange(A, 3.0, "Idle", "hold timer expired"))
+    speaker.take(one)
+    assert speaker.told[C]["10.9.0.0/16"].as_path == (65515, 65002, 7)
+    assert speaker.told[A]["10.9.0.0/16"].as_path == (65515, 65002, 7)
+    delta = one.delta(4.0)
+    assert delta is not None
+    assert delta["sessions"] == {"a": {"state": "Idle", "since": 3.0, "reason": "hold timer expired"}}
+    assert delta["withdrawn"] == []
+    assert one.advertised("a") == []
+    assert len(one.advertised("c")) == 3
+
+
+def test_a_session_that_ends_and_returns_at_once_is_told_by_its_difference() -> None:
+    one = instance({A: {"10.9.0.0/16": path(A), "10.8.0.0/16": path(A)}})
+    one.configure(CONFIG)
+    one.snapshot()
+    one.session_changed(SessionChange(A, 3.0, "Idle"))
+    one.session_changed(SessionChange(A, 3.1, "Established"))
+    one.update(Update(A, 3.2, ((path(A), ("10.9.0.0/16",)),)))
+    delta = one.delta(4.0)
+    assert delta is not None
+    assert delta["withdrawn"] == [{"peer": "a", "prefixes": ["10.8.0.0/16"]}]
+    assert delta["announced"] == []
+    assert delta["sessions"]["a"]["state"] == "Established"
+
+
+def test_the_limit_condemns_a_peer_once() -> None:
+    one = instance()
+    one.configure(replace(CONFIG, server=replace(SERVER, routes_per_peer=2)))
+    three = Update(A, 1.0, ((path(A), ("10.7.0.0/16", "10.8.0.0/16", "10.9.0.0/16")),))
+    one.update(three)
+    one.update(three)
+    assert one.over_limit == [A]
+    one.session_changed(SessionChange(A, 3.0, "Idle", "maximum number of prefixes reached"))
+    delta = one.delta(4.0)
+    assert delta is not None
+    assert delta["sessions"]["a"]["reason"] == "3 routes counted, 2 allowed"
+
+
+def test_the_limit_holds_for_what_was_received_before_it_was_known() -> None:
+    one = instance({A: dict.fromkeys(PREFIXES, path(A))})
+    one.configure(replace(CONFIG, server=replace(SERVER, routes_per_peer=3)))
+    assert one.over_limit == [A]
+
+
+def test_peers_that_the_speaker_does_not_know_are_told_nothing() -> None:
+    one = Instance(Recovered({A: ("Established", 1.0)}, {}, {}), now=100.0)
+    one.configure(CONFIG)
+    one.update(Update(A, 1.0, ((path(A), ("10.9.0.0/16",)),)))
+    one.settle()
+    assert {peer for change in one.changes(100) for peer in change.peers} == {A}
+    assert one.snapshot()["sessions"]["b"]["reason"] == "the speaker does not know this peer"
+
+
+peers = st.sampled_from([A, B, C])
+steps = st.one_of(
+    st.tuples(
+        st.just("announce"), peers, st.sampled_from(PREFIXES), st.sampled_from([(), (7,), (7, 8), (65515,), (0,)])
+    ),
+    st.tuples(st.just("withdraw"), peers, st.sampled_from(PREFIXES), st.just(())),
+    st.tuples(st.just("flap"), peers, st.just(""), st.just(())),
+    st.tuples(st.just("configure"), st.sampled_from(["b2b", "no b2b", "without c"]), st.just(""), st.just(())),
+)
+
+
+@given(st.lists(steps, max_size=25), st.booleans())
+def test_what_it_tells_is_what_the_rules_say(sequence: list[tuple[str, str, str, tuple[int, ...]]], slow: bool) -> None:
+    """After any sequence of events, speaker and controller have what the rules of `labkit.azure` give directly."""
+    one, speaker = instance(), Speaker()
+    config = CONFIG
+    one.configure(config)
+    told = {("", ""): PathAttributes(IPv4Address(A))}
+    told.clear()
+    one.snapshot()
+    received: dict[tuple[str, str], PathAttributes] = {}
+    for number, (kind, peer, prefix, more) in enumerate(sequence):
+        match kind:
+            case "announce":
+                received[peer, prefix] = path(peer, *more)
+                one.update(Update(peer, number * 100.0, ((path(peer, *more), (prefix,)),)))
+            case "withdraw":
+                received.pop((peer, prefix), None)
+                one.update(Update(peer, number * 100.0, withdrawn=(prefix,)))
+            case "flap":
+                received = {key: a for key, a in received.items() if key[0] != peer}
+                one.session_changed(SessionChange(peer, number * 100.0, "Idle"))
+                one.session_changed(SessionChange(peer, number * 100.0 + 1, "Established"))
+            case _:
+                fewer = PEERS[:2] if peer == "without c" else PEERS
+                config = replace(CONFIG, server=replace(SERVER, branch_to_branch=peer == "b2b", peers=fewer))
+                one.configure(config)
+        if not slow:
+            speaker.take(one)
+            _hear(told, one.delta(float(number)))
+    speaker.take(one)
+    _hear(told, one.delta(1e9))
+
+    server = config.server
+    learned = {
+        (str(peer.address), prefix): LearnedRoute(IPv4Network(prefix), received[str(peer.address), prefix], peer)
+        for peer in server.peers
+        for prefix in PREFIXES
+        if (str(peer.address), prefix) in received
+    }
+    kept = {key: route for key, route in learned.items() if rejection(route, server, ORIGINATED) is None}
+    for peer in PEERS:
+        expected: dict[str, PathAttributes] = {}
+        if peer in server.peers:
+            for prefix in PREFIXES:
+                paths = [route for (_, p), route in kept.items() if p == prefix]
+                sent = advertised(server, 0, peer, ORIGINATED, IPv4Network(prefix), paths)
+                if sent is not None:
+                    expected[prefix] = sent
+            expected |= {str(p): a for p, a in originated_routes(server, 0, peer, ORIGINATED).items()}
+        assert speaker.told[str(peer.address)] == expected
+    known = {(route.peer.name, prefix): route.attributes for (_, prefix), route in kept.items()}
+    assert {key: a for key, a in told.items() if key[0] in {p.name for p in server.peers}} == known
+
+
+def _hear(told: dict[tuple[str, str], PathAttributes], delta: dict[str, Any] | None) -> None:
+    if delta is None:
+        return
+    for peer, session in delta["sessions"].items():
+        if session["state"] != "Established":
+            for key in [key for key in told if key[0] == peer]:
+                del told[key]
+    for group in delta["withdrawn"]:
+        for prefix in group["prefixes"]:
+            del told[group["peer"], prefix]
+    for group in delta["announced"]:
+        for prefix in group["prefixes"]:
+            told[group["peer"], prefix] = attributes_from_json(group["attributes"])

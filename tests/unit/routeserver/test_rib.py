@@ -1,0 +1,81 @@
+"""The Adj-RIB-Out hands out differences, and what it hands out adds up to what is wanted."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labkit.azure.model import PathAttributes
+from labkit.routeserver.rib import AdjRibOut
+
+PEERS = ["10.1.0.10", "10.1.0.20", "10.1.0.30"]
+PREFIXES = [f"10.{i}.0.0/16" for i in range(4)]
+ATTRIBUTES = [PathAttributes(IPv4Address("10.1.0.4"), (65515, asn)) for asn in (65001, 65002)]
+ONE, TWO = ATTRIBUTES
+
+wishes = st.tuples(st.sampled_from(PEERS), st.sampled_from(PREFIXES), st.none() | st.sampled_from(ATTRIBUTES))
+
+
+def test_equal_changes_go_out_as_one() -> None:
+    out = AdjRibOut()
+    for peer in PEERS[:2]:
+        for prefix in PREFIXES[:2]:
+            out.want(peer, prefix, ONE)
+    (change,) = out.changes(100)
+    assert (change.peers, change.attributes, change.prefixes) == (tuple(PEERS[:2]), ONE, tuple(PREFIXES[:2]))
+    assert not out
+
+
+def test_what_came_and_went_goes_unsaid() -> None:
+    out = AdjRibOut()
+    out.want(PEERS[0], PREFIXES[0], ONE)
+    out.want(PEERS[0], PREFIXES[0], None)
+    assert list(out.changes(100)) == []
+
+
+def test_what_a_speaker_has_and_nobody_wants_is_taken_away() -> None:
+    out = AdjRibOut()
+    out.recovered({PEERS[0]: {PREFIXES[0]: ONE, PREFIXES[1]: ONE}})
+    out.want(PEERS[0], PREFIXES[0], ONE)
+    (change,) = out.changes(100)
+    assert (change.peers, change.attributes, change.prefixes) == ((PEERS[0],), None, (PREFIXES[1],))
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(PEERS), st.dictionaries(st.sampled_from(PREFIXES), st.sampled_from(ATTRIBUTES)), max_size=3
+    ),
+    st.lists(st.lists(wishes, max_size=6), max_size=6),
+    st.integers(1, 3),
+)
+def test_changes_lead_from_what_was_told_to_what_is_wanted(
+    told: dict[str, dict[str, PathAttributes]], rounds: list[list[tuple[str, str, PathAttributes | None]]], size: int
+) -> None:
+    out = AdjRibOut()
+    out.recovered(told)
+    speaker = {(peer, prefix): a for peer, routes in told.items() for prefix, a in routes.items()}
+    wanted: dict[tuple[str, str], PathAttributes] = {}
+
+    def drain(limit: int) -> None:
+        for change in out.changes(limit):
+            for peer in change.peers:
+                for prefix in change.prefixes:
+                    assert speaker.get((peer, prefix)) != change.attributes, "a change that changes nothing"
+                    if change.attributes is None:
+                        del speaker[peer, prefix]
+                    else:
+                        speaker[peer, prefix] = change.attributes
+
+    for wish in rounds:
+        for peer, prefix, attributes in wish:
+            out.want(peer, prefix, attributes)
+            if attributes is None:
+                wanted.pop((peer, prefix), None)
+            else:
+                wanted[peer, prefix] = attributes
+        drain(size)
+    while out:
+        drain(size)
+    assert speaker == wanted

@@ -1,0 +1,134 @@
+"""The sandbox's parts that need no namespaces."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from labkit.runtimes.sandbox import state, wire
+from labkit.runtimes.sandbox.health import marker_files
+from labkit.runtimes.sandbox.loop import Loop
+from labkit.runtimes.sandbox.spec import Bind, End, Health, Lab, Link, Node, from_json
+
+
+@pytest.mark.parametrize(
+    ("test", "files"),
+    [
+        (("CMD", "test", "-e", "/run/a"), ["/run/a"]),
+        (("CMD", "test", "-f", "/run/a", "-a", "-e", "/tmp/b"), ["/run/a", "/tmp/b"]),
+        (("CMD-SHELL", "test -e /run/a && test -e /run/b"), ["/run/a", "/run/b"]),
+        (("CMD", "test", "-e", "/run/a", "&&", "test", "-e", "/run/b"), None),
+        (("CMD", "test", "-e", "/etc/a"), None),
+        (("CMD", "test", "-e", "/run/../etc/a"), None),
+        (("CMD", "test", "!", "-e", "/run/a"), None),
+        (("CMD", "test", "-e", "/run/a", "-o", "-e", "/run/b"), None),
+        (("CMD", "curl", "localhost"), None),
+        (("CMD-SHELL", "test -e /run/a || test -e /run/b"), None),
+        (("CMD-SHELL", "test -e /run/$X"), None),
+        (("CMD-SHELL", "test -e '/run/a"), None),
+        (("CMD", "test"), None),
+    ],
+)
+def test_healthchecks_that_only_ask_for_files(test: tuple[str, ...], files: list[str] | None) -> None:
+    assert marker_files(test) == files
+
+
+def test_a_lab_survives_the_wire() -> None:
+    node = Node(
+        "a", "image", ("/x",), ("sh", "-c", "é"), {"A": "b"}, (Bind("/s", "/t", True),), {"x": "1"}, (1, 2), False,
+        (("ip", "a"),), Health(("CMD", "true"), 1, 2, 3, 4),
+    )  # fmt: skip
+    lab = Lab("x", (node,), (Link(End("a", "e0", "02:00:00:00:00:01"), End("a", "e1", "02:00:00:00:00:02"), 1500),))
+    assert from_json(json.loads(json.dumps(lab.to_json()))) == lab
+
+
+def test_messages_and_descriptors_arrive_whole() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        reader = wire.Reader(theirs)
+        where, what = os.pipe()
+        wire.send(ours, {"a": "x" * 100_000}, (where,))
+        wire.send(ours, {"b": 1})
+        message, descriptors = reader.read()
+        assert message == {"a": "x" * 100_000}
+        os.write(what, b"through")
+        assert os.read(descriptors[0], 10) == b"through"
+        assert reader.read() == ({"b": 1}, [])
+        ours.close()
+        with pytest.raises(wire.Closed):
+            reader.read()
+        for descriptor in (where, what, *descriptors):
+            os.close(descriptor)
+
+
+def test_a_claim_excludes_others_and_removes_what_the_dead_left(tmp_path: Path) -> None:
+    directory = tmp_path / "lab" / "sandbox"
+    lock = state.claim(directory)
+    (directory / "old").mkdir()
+    (directory / state.STATE).write_text("half writ")
+    assert state.locked(directory)
+    assert state.read(directory) is None
+    with pytest.raises(state.InUse):
+        state.claim(directory)
+    os.close(lock)
+    assert not state.locked(directory)
+    lock = state.claim(directory)
+    assert not list(directory.iterdir())
+    os.close(lock)
+    state.remove(directory)
+    assert not directory.parent.exists()
+    assert not state.locked(directory)
+
+
+def test_nothing_is_killed_by_its_number_alone(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "600"]) as process:
+        identity = state.identify(process.pid)
+        assert identity is not None
+        state.write(tmp_path, "x", identity)
+        assert state.read(tmp_path) == identity
+        for stranger in (
+            state.Identity(identity.pid, identity.start_ticks - 1, identity.boot_id, identity.pid_namespace),
+            state.Identity(identity.pid, identity.start_ticks, "another boot", identity.pid_namespace),
+            state.Identity(identity.pid, identity.start_ticks, identity.boot_id, identity.pid_namespace + 1),
+        ):
+            state.kill(stranger)
+        assert process.poll() is None
+        state.kill(identity)
+        assert process.wait() == -signal.SIGKILL
+    state.kill(identity)  # it is gone: nothing to do
+    assert state.identify(process.pid) is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"init": {"pid": 1}}', '{"init": null}'])
+def test_a_broken_state_file_names_no_process(tmp_path: Path, content: str) -> None:
+    (tmp_path / state.STATE).write_text(content)
+    assert state.read(tmp_path) is None
+
+
+def test_the_loop_tells_how_children_ended() -> None:
+    """In a process of its own, since the loop takes the process's signal handling over."""
+    pid = os.fork()
+    if pid == 0:
+        loop = Loop()
+        ends: list[int] = []
+
+        def ended(status: int) -> None:
+            ends.append(status)
+            if len(ends) == 2:
+                os._exit(0 if sorted(ends) == [7, 128 + signal.SIGKILL] else 1)
+
+        for action in (lambda: os._exit(7), lambda: os.kill(os.getpid(), signal.SIGKILL)):
+            child = os.fork()
+            if child == 0:
+                action()
+            loop.on_exit(child, ended)
+        loop.after(20, lambda: os._exit(2))
+        loop.after(0, lambda: None).cancel()
+        loop.run()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
