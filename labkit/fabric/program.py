@@ -79,12 +79,16 @@ EMPTY = Program({}, {}, frozenset())
 """An empty table."""
 
 
-def build(fabric: Fabric, interfaces: Mapping[str, int]) -> Program:
-    """The program of a fabric whose ports have these interfaces (index by name).
+def build(fabric: Fabric, interfaces: Mapping[str, int], map_names: Mapping[str, str] | None = None) -> Program:
+    """The program of a fabric.
 
-    A port whose interface is not there yet has no chain; its node's address and MAC are known to the others all the
-    same.
+    Args:
+        fabric: what it should do.
+        interfaces: the index of every interface there is. A port whose interface is not there yet has no chain; its
+            node's address and MAC are known to the others all the same.
+        map_names: the names of the maps of forwarding tables that are not called `r-<table>`.
     """
+    names = {name: f"r-{name}" for name in fabric.tables} | dict(map_names or {})
     chains: dict[str, Chain] = {}
     counters: set[str] = set()
     for name, table in fabric.tables.items():
@@ -92,10 +96,10 @@ def build(fabric: Fabric, interfaces: Mapping[str, int]) -> Program:
             chains[f"g-{name}-{number}"] = Chain(tuple(_group(fabric, group)))
     for name, port in fabric.ports.items():
         if name in interfaces:
-            rules = tuple(_port(fabric, name, port))
+            rules = tuple(_port(fabric, name, port, names))
             chains[f"in-{name}"] = Chain(rules, Hook(name, interfaces[name]))
             counters |= {f"drop-{name}-{reason}" for reason in _reasons(port)}
-    maps = {f"r-{name}": _routes(name, table) for name, table in fabric.tables.items()}
+    maps = {names[name]: _routes(name, table) for name, table in fabric.tables.items()}
     maps |= {"nics": _macs(fabric.nics), "reachable": _macs(fabric.reachable)}
     return Program(chains, maps, frozenset(counters))
 
@@ -128,7 +132,7 @@ def _drop(port: str, reason: str) -> str:
     return f"counter name drop-{port}-{reason} drop"
 
 
-def _port(fabric: Fabric, name: str, port: Port) -> Iterator[str]:
+def _port(fabric: Fabric, name: str, port: Port, map_names: Mapping[str, str]) -> Iterator[str]:
     """The rules of a port's ingress chain. Each ends in a drop: the chain's own policy is never reached."""
     if isinstance(port, PeeringPort):
         # The sender's fabric decided. What is addressed to the bridge itself would be routed here: never.
@@ -145,7 +149,7 @@ def _port(fabric: Fabric, name: str, port: Port) -> Iterator[str]:
         return
     if not port.ip_forwarding:
         yield f"ip saddr != {port.address} {_drop(name, 'foreign-source')}"
-    yield f"ip daddr vmap @r-{port.table}"
+    yield f"ip daddr vmap @{map_names[port.table]}"
     yield f"meta mark {_NONE} {_drop(name, 'none')}"
     yield f"meta mark {_UNKNOWN} {_drop(name, 'unknown-destination')}"
     yield _drop(name, "no-route")

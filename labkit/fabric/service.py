@@ -15,7 +15,7 @@ from labkit.fabric import nft
 from labkit.fabric.bridge import Bridge
 from labkit.fabric.iproute import KernelRefused
 from labkit.fabric.links import LinkMonitor, interfaces
-from labkit.fabric.program import Program, build, unhooked
+from labkit.fabric.loader import Loader
 from labkit.fabric.state import Fabric, follow
 from labkit.feed_client import FEED_SOCKET, Feed, Message, feeds
 
@@ -48,8 +48,7 @@ class Service:
         self._inbox: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         self._fabric: Fabric | None = None
         self._bridge: Bridge | None = None
-        # None: nobody knows what the kernel has.
-        self._program: Program | None = None
+        self._loader = Loader(nft.room())
         self._unacknowledged: _Said | None = None
         self._distrusted: Feed | None = None
 
@@ -103,8 +102,7 @@ class Service:
     def _forget(self, gone: frozenset[int]) -> None:
         if self._bridge is not None:
             self._bridge.forget(gone)
-        if self._program is not None:
-            self._program = unhooked(self._program, gone)
+        self._loader.forget(gone)
 
     def _understand(self, said: _Said) -> bool:
         """Take a message into `_fabric`. One that makes no sense is refused, and what was true stays."""
@@ -144,17 +142,6 @@ class Service:
         present = interfaces()
         self._bridge.release(fabric, present)
         # A port is filtered before it becomes a port.
-        self._load(build(fabric, present))
+        self._loader.load(fabric, present)
         self._bridge.attach(fabric, present)
         _log.debug("true after %.1f ms", (time.perf_counter() - started) * 1000)
-
-    def _load(self, program: Program) -> None:
-        former = nft.adopt() if self._program is None else self._program
-        self._program = None
-        try:
-            nft.run(nft.change(former, program))
-        except KernelRefused as error:
-            # The kernel has not what we think it has: older ones drop a chain together with its interface.
-            _log.info("replacing the whole program: %s", error)
-            nft.run(nft.replace(program))
-        self._program = program

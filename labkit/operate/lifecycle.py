@@ -85,7 +85,7 @@ def up(name: str, runtime_name: str, reporter: Reporter) -> Up:
         known = images.installed(spec.reference) is not None
         images.ensure(spec, lambda p: reporter.update(f"image: {p.step}", p.fraction))
         reporter.end(f"image {spec.reference} " + ("is there" if known else "built (once)"))
-        record = records.create(lab.name, runtime_name, lab_file.resolve())
+        record = records.create(lab.name, runtime_name, lab_file.resolve(), spec.reference)
         try:
             reporter.begin("plan")
             render(the_plan, record.folder, image=spec.reference, lab_file=lab_file.read_bytes())

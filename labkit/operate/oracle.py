@@ -38,7 +38,7 @@ def kernel_difference(vm: str, look: Look) -> str | None:
     found: dict[IPv4Network, KernelPath] = {}
     for path in look.kernel(vm):
         if path.protocol != "kernel":
-            found[path.prefix] = path
+            found.setdefault(path.prefix, path)  # the kernel lists, and uses, the best one first
     for prefix in sorted(wanted.keys() | found.keys()):
         hop = wanted.get(prefix)
         row = found.get(prefix)

@@ -18,11 +18,12 @@ from labkit.paths import lab_dir, state_home
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A lab on this machine. `lab_file` is where it came from, `created` in Unix seconds."""
+    """A lab on this machine. `lab_file` is where it came from, `image` what its nodes run, `created` in Unix seconds."""
 
     lab: str
     runtime: str
     lab_file: str
+    image: str
     created: float
 
     @property
@@ -41,9 +42,9 @@ class Record:
         return self.folder / f"{self.lab}.clab.yml"
 
 
-def create(lab: str, runtime: str, lab_file: Path) -> Record:
+def create(lab: str, runtime: str, lab_file: Path, image: str) -> Record:
     """Write a new lab's record; its directory must not exist or be empty of a record."""
-    record = Record(lab, runtime, str(lab_file), time.time())
+    record = Record(lab, runtime, str(lab_file), image, time.time())
     record.directory.mkdir(parents=True, exist_ok=True)
     fresh = record.directory / "lab.json.new"
     fresh.write_text(json.dumps(asdict(record)))

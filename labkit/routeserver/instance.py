@@ -58,10 +58,15 @@ class Instance:
 
     # What comes in.
 
-    def configure(self, config: Config) -> None:
-        """Take a configuration; all that was received is judged anew if it differs."""
+    def configure(self, config: Config) -> bool:
+        """Take a configuration; all that was received is judged anew if it differs.
+
+        Returns:
+            Whether the peers are others than before, so that only a snapshot can tell the controller of them.
+        """
         if config == self._config:
-            return
+            return False
+        former_names = self._names
         self._config, self._policy = config, Policy(config)
         self._names = {address: peer.name for address, peer in self._policy.peers.items()}
         former, self._kept = self._kept, {}
@@ -82,6 +87,7 @@ class Instance:
                 self._undecided.add(prefix)
             for prefix, attributes in originated.items():
                 self.out.want(peer, prefix, attributes)
+        return self._names != former_names
 
     def update(self, event: Update) -> None:
         """A peer's UPDATE."""

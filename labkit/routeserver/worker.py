@@ -226,8 +226,8 @@ class Worker:
                 self._pending_config = heard
             return
         if kind == "config":
-            self._instance.configure(config_from_json(heard.message))
-            if heard.feed is not self._feed:
+            others = self._instance.configure(config_from_json(heard.message))
+            if others or heard.feed is not self._feed:
                 self._feed = heard.feed
                 self._instance.settle()
                 self._say(self._instance.snapshot())

@@ -172,7 +172,9 @@ class Bed:
         self.exabgp: subprocess.Popen[str] | None = None
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._init.kill()
         self._init.wait()
         for process in self.processes:

@@ -336,7 +336,12 @@ class Fabric:
             "-m",
             "labkit.fabric",
         ]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "LABKIT_NODE": self.name, "LABKIT_LOG": "DEBUG"}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "LABKIT_NODE": self.name,
+            "LABKIT_LOG": "DEBUG",
+        }
         with self.namespace.inside():
             self.process = subprocess.Popen(
                 argv,

@@ -130,11 +130,13 @@ def test_passes_attributes_on(bed: Bed) -> None:
         + attribute(7, (65001).to_bytes(4, "big") + bytes([9, 9, 9, 9]), 0xC0)
         + attribute(8, bytes.fromhex("fde90001ffffff01fde90002")[:4], 0xC0)
         + attribute(16, bytes.fromhex("0002fde90000004d0000111122223333"), 0xC0)
-        + attribute(32, bytes.fromhex("0000fde9" "00000001" "00000002"), 0xC0)
+        + attribute(32, bytes.fromhex("0000fde90000000100000002"), 0xC0)
         + attribute(0x63, b"\1\2\3", 0xE0)
         + attribute(0x64, b"\4", 0x80)
     )
-    origin = attribute(1, b"\2") + attribute(2, path(65001, 64600) + bytes([1, 2]) + bytes(3) + b"\7" + bytes(3) + b"\x08")
+    origin = attribute(1, b"\2") + attribute(
+        2, path(65001, 64600) + bytes([1, 2]) + bytes(3) + b"\7" + bytes(3) + b"\x08"
+    )
     a.send(update(origin + attribute(3, IPv4Address(A).packed) + extra, ["10.68.0.0/24"]))
     until("b to have it", lambda: "10.68.0.0/24" in raw_updates(b)[0])
     body = next(body for _, body in b.updates() if parse_update(body)[0] == ["10.68.0.0/24"])
@@ -145,8 +147,8 @@ def test_passes_attributes_on(bed: Bed) -> None:
         attribute(6, b""),
         attribute(7, (65001).to_bytes(4, "big") + bytes([9, 9, 9, 9]), 0xC0),
         attribute(8, bytes.fromhex("fde90001ffedffed"), 0xC0),
-        attribute(16, bytes.fromhex("0000111122223333" "0002fde90000004d"), 0xC0),
-        attribute(32, bytes.fromhex("0000fde9" "00000001" "00000002"), 0xC0),
+        attribute(16, bytes.fromhex("00001111222233330002fde90000004d"), 0xC0),
+        attribute(32, bytes.fromhex("0000fde90000000100000002"), 0xC0),
         attribute(0x63, b"\1\2\3", 0xE0),
     ):
         assert wanted in body, (wanted.hex(), body.hex())

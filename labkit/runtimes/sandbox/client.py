@@ -208,7 +208,11 @@ def run(directory: Path, node: str, argv: Sequence[str], given: str | None, time
     """
     inside, outside = _pipes()
     # Objects and not numbers: closed twice, a number may by then be another thread's.
-    with os.fdopen(outside[0], "wb", 0) as stdin, os.fdopen(outside[1], "rb") as out, os.fdopen(outside[2], "rb") as err:
+    with (
+        os.fdopen(outside[0], "wb", 0) as stdin,
+        os.fdopen(outside[1], "rb") as out,
+        os.fdopen(outside[2], "rb") as err,
+    ):
         try:
             command = Command(directory, node, argv, inside, timeout=timeout)
         finally:

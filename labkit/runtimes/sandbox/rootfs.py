@@ -11,7 +11,7 @@ import socket
 import stat
 from pathlib import Path
 
-from labkit.runtimes.sandbox import linux, netlink
+from labkit.runtimes.sandbox import linux, netlink, sysctls
 from labkit.runtimes.sandbox.spec import Node
 
 _PLAIN = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
@@ -132,25 +132,21 @@ def _directory(path: str) -> None:
 
 
 def _bind(source: int, target: str, *, read_only: bool) -> None:
-    path = Path(target)
+    path = Path(target).resolve()  # an image may have a link there that leads to nothing yet
     if stat.S_ISDIR(os.fstat(source).st_mode):
         path.mkdir(parents=True, exist_ok=True)
     elif not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    linux.mount(f"/proc/self/fd/{source}", target, flags=linux.MS_BIND | linux.MS_REC)
+    linux.mount(f"/proc/self/fd/{source}", str(path), flags=linux.MS_BIND | linux.MS_REC)
     if read_only:
-        linux.remount_bind(target, add=linux.MS_RDONLY)
+        linux.remount_bind(str(path), add=linux.MS_RDONLY)
 
 
 def _sysctls(node: Node) -> None:
     for name, value in node.sysctls.items():
-        # As sysctl(8): the first separator decides, so that net/ipv4/conf/eth0.100/forwarding can be written too.
-        dots = name.find(".")
-        slashes = name.find("/")
-        slashed = name if 0 <= slashes < (dots if dots >= 0 else len(name)) else name.replace(".", "/")
         try:
-            Path("/proc/sys", slashed).write_text(value)
+            Path("/proc/sys", sysctls.path_of(name)).write_text(value)
         except OSError as error:
             raise BuildFailed(
                 "environment",

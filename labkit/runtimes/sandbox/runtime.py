@@ -11,7 +11,7 @@ from labkit.errors import EnvironmentProblem, InvalidInput
 from labkit.runtimes import images
 from labkit.runtimes import topology as clab
 from labkit.runtimes.protocol import Completed, LabStatus, NodeStatus, OnProgress, ignore_progress
-from labkit.runtimes.sandbox import client, linux, spec, state
+from labkit.runtimes.sandbox import client, linux, spec, state, sysctls
 from labkit.runtimes.sandbox.client import Stream
 from labkit.runtimes.sandbox.deploy import Launch
 from labkit.runtimes.sandbox.logs import read_lines
@@ -210,6 +210,12 @@ def _node(found: clab.Topology, node: clab.Node, layers: tuple[str, ...]) -> spe
             f"{found.file}:{node.line}: node {node.name}: `{unknown[0]}` is not a capability.",
             "Write it as capabilities(7) does, without CAP_, such as NET_ADMIN.",
         )
+    for name in node.sysctls:
+        if not sysctls.namespaced(name):
+            raise InvalidInput(
+                f"{found.file}:{node.line}: node {node.name}: sysctl {name} belongs to the whole machine, not to a node.",
+                "Take it out of the topology; if the lab needs it, set it on the machine.",
+            )
     check = node.healthcheck
     return spec.Node(
         name=node.name,

@@ -148,8 +148,7 @@ def test_what_it_tells_is_what_the_rules_say(sequence: list[tuple[str, str, str,
     one, speaker = instance(), Speaker()
     config = CONFIG
     one.configure(config)
-    told = {("", ""): PathAttributes(IPv4Address(A))}
-    told.clear()
+    told: dict[tuple[str, str], PathAttributes] = {}
     one.snapshot()
     received: dict[tuple[str, str], PathAttributes] = {}
     for number, (kind, peer, prefix, more) in enumerate(sequence):

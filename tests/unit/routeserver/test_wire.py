@@ -166,7 +166,9 @@ def test_commands() -> None:
         " atomic-aggregate aggregator ( 65001:9.9.9.9 ) extended-community [ 0x0002fde90000004d ]"
         " attribute [ 0x63 0xe0 0x01 ] nlri 10.250.0.0/16 10.251.0.0/16\n"
     )
-    (command,) = wire.announce(("10.1.0.10",), PathAttributes(IPv4Address("10.1.0.4"), origin=Origin.EGP), ("0.0.0.0/0",))
+    (command,) = wire.announce(
+        ("10.1.0.10",), PathAttributes(IPv4Address("10.1.0.4"), origin=Origin.EGP), ("0.0.0.0/0",)
+    )
     assert b"origin egp as-path [ ] nlri 0.0.0.0/0\n" in command
     (command,) = wire.withdraw(("10.1.0.10",), IPv4Address("10.1.0.4"), ("0.0.0.0/0",))
     assert command == b"neighbor 10.1.0.10 withdraw attributes next-hop 10.1.0.4 nlri 0.0.0.0/0\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.runtimes.sandbox import state, wire
+from labkit.runtimes.sandbox import state, sysctls, wire
 from labkit.runtimes.sandbox.health import marker_files
 from labkit.runtimes.sandbox.loop import Loop
 from labkit.runtimes.sandbox.spec import Bind, End, Health, Lab, Link, Node, from_json
@@ -132,3 +132,20 @@ def test_the_loop_tells_how_children_ended() -> None:
         loop.after(0, lambda: None).cancel()
         loop.run()
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "own"),
+    [
+        ("net.ipv4.ip_forward", "net/ipv4/ip_forward", True),
+        ("net/ipv4/conf/eth0.100/forwarding", "net/ipv4/conf/eth0.100/forwarding", True),
+        ("net.ipv4.conf.eth0/100.forwarding", "net/ipv4/conf/eth0.100/forwarding", True),
+        ("kernel.shmmax", "kernel/shmmax", True),
+        ("kernel.panic", "kernel/panic", False),
+        ("vm.overcommit_memory", "vm/overcommit_memory", False),
+        ("net/../kernel/panic", "net/../kernel/panic", False),
+        ("net", "net", False),
+    ],
+)
+def test_sysctls_that_a_node_can_have(name: str, path: str, own: bool) -> None:
+    assert (sysctls.path_of(name), sysctls.namespaced(name)) == (path, own)

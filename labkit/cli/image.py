@@ -1,0 +1,47 @@
+"""`labkit image`: the root file system that every node runs."""
+
+from __future__ import annotations
+
+import typer
+
+from labkit.cli.output import Format, FormatOption, put_json, put_table, say
+from labkit.cli.progress import reporter
+from labkit.errors import InvalidInput
+from labkit.operate.record import everything
+from labkit.runtimes import images
+
+app = typer.Typer(help="Build and show the nodes' image.", no_args_is_help=True)
+
+
+@app.command()
+def build() -> None:
+    """Build the image, or just the layer of it that changed; nothing if all of it is there."""
+    spec = images.node_image()
+    with reporter() as progress:
+        progress.begin("prepare")
+        there = images.installed(spec.reference) is not None
+        images.ensure(spec, lambda p: progress.update(f"image: {p.step}", p.fraction))
+        progress.end(f"image {spec.reference} " + ("is there" if there else "built"))
+
+
+@app.command()
+def show(output: FormatOption = Format.TABLE) -> None:
+    """Show the image's Debian packages with their versions."""
+    spec = images.node_image()
+    image = images.installed(spec.reference)
+    if image is None:
+        raise InvalidInput(f"image {spec.reference} is not built yet.", "Build it: labkit image build")
+    packages = image.packages()
+    if output is Format.JSON:
+        put_json({"reference": image.reference, "layers": [str(p) for p in image.layers], "packages": packages})
+        return
+    say(f" {image.reference}")
+    put_table(("Package", "Version"), sorted(packages.items()))
+
+
+@app.command()
+def prune() -> None:
+    """Remove every image layer that neither this labkit nor a running lab needs."""
+    keep = [record.image for record in everything()]
+    for folder in images.prune(keep):
+        say(f" removed {folder.name}")

@@ -1,0 +1,211 @@
+"""What the rendered nftables files do to packets: the Internet's node, an appliance's SNAT, an instance's counter.
+
+The plan's own commands and files run in namespaces of the test's own.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+
+from fabric_rig import BRIDGE_MAC, Namespace, Rig, in_own_namespaces, join
+from packets import ECHO_REPLY, TIME_EXCEEDED, Node
+from packets import Namespace as AnyNamespace
+
+from labkit.lab.load import load
+from labkit.lab.model import Internet, InternetLeg
+from labkit.lab.plan import plan
+from labkit.lab.plan_common import NFTABLES
+from labkit.lab.plan_model import Plan
+from labkit.render.render import render_files
+from labkit.resources import topologies
+
+LAB = load(topologies() / "overview" / "lab.yml")
+HOST = "198.51.100.10"
+SAME = "10.0.0.4"
+
+
+def boot(planned: Plan, name: str, namespace: AnyNamespace) -> None:
+    """What a runtime does with a node once its links are there: sysctls and commands."""
+    node = next(n for n in planned.nodes if n.name == name)
+    prefix = "net.ipv4."
+    namespace.sysctl(
+        {k.removeprefix(prefix).replace(".", "/"): v for k, v in node.sysctls.items() if k.startswith(prefix)}
+    )
+    namespace.run("ip", "link", "set", "dev", "lo", "up")
+    content = render_files(planned, image="none", lab_file=b"")[f"nodes/{name}/nftables.conf"]
+    with tempfile.NamedTemporaryFile(prefix="labkit-nftables-") as file:
+        file.write(content)
+        file.flush()
+        for command in node.exec:
+            namespace.run(*(file.name if word == NFTABLES else word for word in shlex.split(command)))
+
+
+def linked(rig: Rig, *ends: tuple[str, str, str, str]) -> tuple[Node, ...]:
+    """Two nodes and the link between them; an end is name, address, interface and MAC (empty: any)."""
+    spaces = [Namespace(), Namespace()]
+    nodes = tuple(
+        Node(name, address, mac or rig.mac(), space)
+        for (name, address, _, mac), space in zip(ends, spaces, strict=True)
+    )
+    join(spaces[0], ends[0][2], spaces[1], ends[1][2], nodes[1].mac)
+    spaces[0].run("ip", "link", "set", ends[0][2], "address", nodes[0].mac, "up")
+    return nodes
+
+
+def two_legs() -> Plan:
+    legs = (InternetLeg("vnet1", IPv4Address("198.51.100.254")), InternetLeg("vnet2", IPv4Address("198.51.100.253")))
+    internet = Internet("internet", IPv4Network("198.51.100.0/24"), IPv4Address(HOST), legs)
+    return plan(replace(LAB, internet=internet))
+
+
+def machine(rig: Rig, internet: Namespace, interface: str) -> Node:
+    """A machine whose frames reach the Internet's leg as a fabric would hand them over, and the other way round."""
+    namespace, mac = Namespace(), rig.mac()
+    join(namespace, "eth0", internet, interface, mac)
+    namespace.batch(
+        f"link set eth0 address {BRIDGE_MAC} up",
+        f"addr add {SAME}/32 dev eth0",
+        f"neigh add 169.254.0.1 lladdr {mac} dev eth0 nud permanent",
+        "route add default via 169.254.0.1 dev eth0 onlink",
+    )
+    return Node(f"behind-{interface}", SAME, BRIDGE_MAC, namespace)
+
+
+@contextmanager
+def answering(namespace: Namespace) -> Iterator[socket.socket]:
+    """A TCP server on the Internet's host."""
+    with namespace.inside(), socket.create_server((HOST, 80)) as server:
+        server.settimeout(5)
+        yield server
+
+
+def connect(node: Node) -> socket.socket:
+    """A connection to that server, always from the same address and port."""
+    with node.namespace.inside():
+        client = socket.socket()
+    client.settimeout(5)
+    client.bind((SAME, 40000))
+    client.connect((HOST, 80))
+    return client
+
+
+@in_own_namespaces
+def test_overlapping_virtual_networks_reach_the_internet_at_the_same_time() -> None:
+    with Rig() as rig:
+        internet = Namespace()
+        nodes = [machine(rig, internet, "eth0"), machine(rig, internet, "eth1")]
+        for _ in range(2):  # commands run again when a node is restarted
+            boot(two_legs(), "internet", internet)
+        for node in nodes:
+            answer = node.ping(HOST)
+            assert answer is not None
+            assert (answer.sender, answer.type) == (HOST, ECHO_REPLY)
+        with answering(internet) as server:
+            clients = [connect(node) for node in nodes]
+            accepted = [server.accept() for _ in clients]
+            assert [address for _, (address, _) in accepted] == ["198.51.100.254", "198.51.100.253"]
+            for number, (connection, _) in enumerate(accepted):
+                connection.sendall(b"leg %d" % number)
+            assert [client.recv(100) for client in clients] == [b"leg 0", b"leg 1"]
+            for each in (*clients, *(connection for connection, _ in accepted)):
+                each.close()
+
+
+@in_own_namespaces
+def test_the_internet_forwards_nothing() -> None:
+    with Rig() as rig:
+        internet = Namespace()
+        nodes = [machine(rig, internet, "eth0"), machine(rig, internet, "eth1")]
+        boot(two_legs(), "internet", internet)
+        wire = nodes[1].sniff()
+        for to in ("198.51.100.253", "203.0.113.9", "10.9.9.9"):
+            nodes[0].ping(to, timeout=0.2)
+        assert [f for f in wire.frames() if f.ip_source] == []
+
+
+def security_appliance(rig: Rig) -> tuple[Node, Node]:
+    """The overview's security NVA between a machine of its virtual network and the world, on one NIC."""
+    outside, appliance = linked(
+        rig, ("outside", "10.1.10.4", "eth0", BRIDGE_MAC), ("security-nva", "10.1.2.4", "eth0", "")
+    )
+    outside.namespace.batch(
+        "link set lo up",
+        "addr add 10.1.10.4/32 dev eth0",
+        f"addr add {HOST}/32 dev lo",
+        "addr add 10.1.20.4/32 dev lo",
+        f"neigh add 10.1.2.4 lladdr {appliance.mac} dev eth0 nud permanent",
+        "route add 10.1.2.4/32 dev eth0",
+    )
+    # The way of a packet through the appliance although sender and receiver are one machine here.
+    outside.namespace.batch("rule del from all lookup local", "rule add priority 10 from all lookup local")
+    outside.namespace.batch(
+        f"rule add priority 1 iif lo to {HOST} lookup 7",
+        "rule add priority 1 iif lo to 10.1.20.4 lookup 7",
+        "route add default via 10.1.2.4 dev eth0 table 7",
+    )
+    outside.namespace.sysctl({"conf/all/accept_local": "1", "conf/eth0/accept_local": "1"})
+    boot(plan(LAB), "security-nva", appliance.namespace)
+    appliance.namespace.batch(
+        f"neigh add 10.1.2.1 lladdr {BRIDGE_MAC} dev eth0 nud permanent",
+        "route add default via 10.1.2.1 dev eth0",
+    )
+    return appliance, outside
+
+
+@in_own_namespaces
+def test_an_appliance_translates_what_leaves_the_virtual_network_and_nothing_else() -> None:
+    with Rig() as rig:
+        appliance, outside = security_appliance(rig)
+        wire = outside.sniff()
+        answer = outside.ping(HOST, source="10.1.10.4")
+        assert answer is not None
+        assert answer.type == ECHO_REPLY
+        seen = [(f.ip_source, f.ip_destination) for f in wire.frames() if f.ip_source]
+        assert seen[0] == (appliance.address, HOST)
+        answer = outside.ping("10.1.20.4", source="10.1.10.4")
+        assert answer is not None
+        assert ("10.1.10.4", "10.1.20.4") in [(f.ip_source, f.ip_destination) for f in wire.frames() if f.ip_source]
+        hop = outside.ping(HOST, source="10.1.10.4", ttl=1)
+        assert hop is not None
+        assert (hop.sender, hop.type) == (appliance.address, TIME_EXCEEDED)
+
+
+@in_own_namespaces
+def test_an_appliance_keeps_the_sources_of_what_it_says_itself() -> None:
+    with Rig() as rig:
+        nvas = tuple(replace(n, snat=n.name == "sdwan-nva") for n in LAB.nvas)
+        branch, appliance = linked(rig, ("branch", "100.64.0.2", "eth0", ""), ("sdwan-nva", "10.1.1.4", "eth1", ""))
+        branch.namespace.batch("addr add 100.64.0.2/30 dev eth0")
+        appliance.namespace.batch("link add eth0 type veth peer name fabric", "link set fabric up")
+        boot(plan(replace(LAB, nvas=nvas)), "sdwan-nva", appliance.namespace)
+        wire = branch.sniff()
+        answer = appliance.ping("100.64.0.2")
+        assert answer is not None
+        assert {f.ip_source for f in wire.frames() if f.ip_source} == {"100.64.0.1"}
+
+
+@in_own_namespaces
+def test_an_instance_counts_what_was_never_meant_for_it() -> None:
+    with Rig() as rig:
+        peer, instance = linked(rig, ("peer", "10.1.0.9", "eth0", ""), ("rs1-0", "10.1.0.4", "eth0", ""))
+        peer.namespace.batch("addr add 10.1.0.9/26 brd + dev eth0", "route add default via 10.1.0.4")
+        boot(plan(LAB), "rs1-0", instance.namespace)
+
+        def foreign() -> int:
+            listing = json.loads(instance.namespace.run("nft", "-j", "list", "counter", "inet", "labkit", "foreign"))
+            (counter,) = [o["counter"] for o in listing["nftables"] if "counter" in o]
+            return int(counter["packets"])
+
+        assert peer.ping("10.1.0.4") is not None
+        peer.send("224.0.0.1")
+        assert foreign() == 0
+        for _ in range(3):
+            peer.ping("10.250.0.10", timeout=0.05)
+        assert foreign() == 3
