@@ -64,6 +64,7 @@ class Api:
                 "connected": connection is not None,
                 "sent_seq": connection.sent if connection else 0,
                 "applied_seq": connection.applied if connection else 0,
+                "applied_at": connection.applied_at if connection else 0.0,
                 "error": connection.error if connection else "",
             }
         sessions = []
@@ -87,6 +88,9 @@ class Api:
             "instances": {i.node: _instance(platform.instances.get(i)) for i in platform.instance_ids},
             "sessions": sessions,
             "programmed": controller.programmed(),
+            "reported": controller.reported,
+            "heard": controller.heard,
+            "concluded": controller.concluded,
         }
 
     def learned(self, server: RouteServer, peer: BgpPeer) -> dict[str, Any]:

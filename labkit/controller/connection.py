@@ -16,7 +16,10 @@ QUEUE_LIMIT = 1_000
 
 @dataclass(slots=True)
 class Connection:
-    """An open feed. `sent` and `applied` are the numbers of the last message sent and acknowledged."""
+    """An open feed. `sent` and `applied` are the numbers of the last message sent and acknowledged.
+
+    `applied_at` is when (Unix time) it was acknowledged.
+    """
 
     node: str
     role: str
@@ -24,6 +27,7 @@ class Connection:
     transport: asyncio.Transport
     sent: int = 0
     applied: int = 0
+    applied_at: float = 0.0
     error: str = ""
     queries: dict[int, asyncio.Future[Any]] = field(default_factory=dict)
     _queue: asyncio.Queue[str] = field(default_factory=asyncio.Queue)

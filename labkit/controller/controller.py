@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -52,6 +53,8 @@ class Controller:
         self._watched: set[str] = set()
         self._causes: list[str] = []
         self._scheduled = False
+        self.reported = self.heard = self.concluded = 0.0
+        """When (Unix time) an instance last sent a report, when it was read, and when all was concluded from it."""
 
     async def start(self) -> None:
         """Open the feeds.
@@ -83,6 +86,7 @@ class Controller:
     def received(self, connection: Connection, message: Mapping[str, Any]) -> None:
         """Take a route server instance's report."""
         instance = self._instances[connection.node]
+        self.reported, self.heard = message.get("time", 0.0), time.time()
         if message["type"] == "snapshot":
             former = self.platform.instances.get(instance)
             if former is not None:
@@ -177,6 +181,7 @@ class Controller:
                 self._snapshot(connection)
             else:
                 self._delta(connection, by_key)
+        self.concluded = time.time()
 
     def _delta(self, connection: Connection, changes: Mapping[TableKey, TableChange]) -> None:
         if connection.role == "agent":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -105,6 +106,7 @@ class Feeds:
 
     def _applied(self, connection: Connection, message: Mapping[str, Any]) -> None:
         connection.applied = message["seq"]
+        connection.applied_at = time.time()
         connection.error = message["error"] or ""
         self._handler.acknowledged(connection)
 

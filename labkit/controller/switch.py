@@ -11,9 +11,8 @@ from labkit.azure.effective import ForwardingKey, effective_table
 from labkit.controller.platform import Platform, TableChange, TableKey
 from labkit.controller.tables import Table, desired, diff
 from labkit.lab.fabric_ports import NicPort, fabric_ports
+from labkit.lab.wires import FABRIC_MAC
 
-FABRIC_MAC = "12:34:56:78:9a:bc"
-"""What answers every ARP request in an Azure virtual network (reference §6)."""
 SYSTEM_TABLE = "system"
 """The table of route server instances: their subnet has system routes only."""
 

@@ -17,6 +17,8 @@ BRIDGE = "br0"
 _SYSCTLS = {"proxy_arp_pvlan": "1", "forwarding": "1", "rp_filter": "0"}
 _CONF = Path("/proc/sys/net/ipv4/conf")
 
+_NEW = f"link add {BRIDGE} type bridge stp_state 0 mcast_snooping 0 forward_delay 0"
+
 _log = logging.getLogger("labkit.fabric")
 
 
@@ -47,9 +49,7 @@ class Bridge:
             self._strangers = {port["ifname"]: port["ifindex"] for port in ports}
             entries = query("bridge", "-j", "fdb", "show", "br", BRIDGE) or []
             self._database = {e["mac"]: e["ifname"] for e in entries if e.get("state") == "static"}
-        else:
-            batch("ip", [f"link add {BRIDGE} type bridge stp_state 0 mcast_snooping 0 forward_delay 0"])
-        batch("ip", _settings(mac))
+        batch("ip", [*([] if BRIDGE in known else [_NEW]), *_settings(mac)])
         _guard(mac)
         _check_sysctls()
 

@@ -17,6 +17,7 @@ Unit = tuple[str, ...]
 """Lines that belong into one transaction."""
 
 ELEMENTS_AT_ONCE = 1000
+_NETLINK_NETFILTER = 12
 _SO_SNDBUFFORCE = 32
 # Bytes of netlink messages for a byte of nft's language; measured, and rounded up by half.
 _BYTES_OF_ELEMENTS = 3
@@ -84,7 +85,7 @@ def room() -> int | None:
 
     In a user namespace nft may not enlarge its socket's send buffer, so about 60 ports or 3,000 routes fill it.
     """
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_NETFILTER) as probe:
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as probe:
         try:
             probe.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, 1 << 20)
         except PermissionError:

@@ -43,6 +43,12 @@ LAST_WORDS = 1.0
 MAX_COALESCED = 4000
 """Prefixes that go out at a time: what is left over can still be replaced by newer changes."""
 
+QUIET, LONGEST_HOLD = 0.01, 1.0
+"""Seconds without an UPDATE before changes go out, and for which a stream of them may hold changes back.
+
+ExaBGP does both jobs in one thread, one received UPDATE to 50 announced prefixes: relaying at once would make a peer's
+thousand routes reach the controller, and the VMs, many times later."""
+
 CEASE_MAXIMUM_PREFIXES = 1
 CEASE_ADMINISTRATIVE_SHUTDOWN = 2
 _WITHDRAW_NEXT_HOP = IPv4Address("192.0.2.1")
@@ -85,6 +91,9 @@ class Worker:
         self._recovering_ticks = 0
         self._ticked = time.monotonic()
         self._silent_ticks = 0
+        self._updates = 0
+        self._updated = 0.0
+        self._held_since: float | None = None
         self._goodbye_ticks: int | None = None
         self._pending_config: Heard | None = None
         self._feed: Feed | None = None
@@ -116,9 +125,9 @@ class Worker:
             return EXIT_SPEAKER_BROKEN
 
     def _collect(self) -> list[Item]:
-        """Everything that has come, waiting a tick for the first."""
+        """Everything that has come, waiting for the first: a tick, or until it is quiet."""
         try:
-            items = [self._inbox.get(timeout=TICK)]
+            items = [self._inbox.get(timeout=TICK if self._held_since is None else QUIET)]
         except Empty:
             return []
         while not self._inbox.empty():
@@ -179,6 +188,7 @@ class Worker:
         assert self._instance is not None
         match event:
             case wire.Update():
+                self._updates += 1
                 self._instance.update(event)
             case wire.SessionChange():
                 self._instance.session_changed(event)
@@ -259,12 +269,26 @@ class Worker:
             self._speaker.send([wire.teardown(instance.over_limit.pop(), CEASE_MAXIMUM_PREFIXES)])
         instance.settle()
         self._report()
-        if self._speaker.outstanding < WINDOW:
+        if not self._holding() and self._speaker.outstanding < WINDOW:
             for change in instance.changes(MAX_COALESCED):
                 self._speaker.send(_commands(change))
         if not self._ready and instance.configured and not instance.out and not self._speaker.outstanding:
             self._ready = True
             mark_ready(SERVICE)
+
+    def _holding(self) -> bool:
+        """Whether changes wait for the end of a stream of UPDATEs."""
+        now = time.monotonic()
+        if self._updates:
+            self._updates, self._updated = 0, now
+            if self._held_since is None:
+                self._held_since = now
+        if self._held_since is None:
+            return False
+        if now - self._updated < QUIET and now - self._held_since < LONGEST_HOLD:
+            return True
+        self._held_since = None
+        return False
 
     def _tick(self) -> int | None:
         """A second has passed."""

@@ -233,9 +233,8 @@ class Bed:
             for i, (address, asn) in enumerate(peers.items())
         )
         config = self.directory / "exabgp.conf"
-        config.write_text(
-            f"process policy {{ run {sys.executable} -m labkit.routeserver; encoder json; respawn true; }}\n{neighbors}\n"
-        )
+        helper = f"run {sys.executable} -m labkit.routeserver; encoder json; respawn true;"
+        config.write_text(f"process policy {{ {helper} }}\n{neighbors}\n")
         settings = {
             "exabgp_tcp_bind": INSTANCE,
             "exabgp_daemon_user": "root",
@@ -292,7 +291,8 @@ class Bed:
         script = (
             f"mkdir -p {root} && mount --bind {frr_root()} {root} && mount -t tmpfs tmpfs {root}/run && "
             f"mount -t tmpfs tmpfs {root}/var/lib/frr && cp {root}/etc/group {root}/run/group && "
-            f"sed -i 's/^frrvty:.*/frrvty:x:0:root/' {root}/run/group && mount --bind {root}/run/group {root}/etc/group && "
+            f"sed -i 's/^frrvty:.*/frrvty:x:0:root/' {root}/run/group && "
+            f"mount --bind {root}/run/group {root}/etc/group && "
             f"mount -t tmpfs tmpfs {home} && mkdir {root}/run/frr && touch {home}/vtysh.conf && cat > {home}/bgpd.conf"
         )
         self.run(["sh", "-c", script], text=config)

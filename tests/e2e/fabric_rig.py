@@ -27,9 +27,11 @@ from pathlib import Path
 from typing import Any, ParamSpec, Self
 
 import pytest
-from packets import Node
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, unix_serve
+
+from tests.e2e.packets import Namespace as AnyNamespace
+from tests.e2e.packets import Node
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BRIDGE_MAC = "12:34:56:78:9a:bc"
@@ -172,7 +174,7 @@ class Namespace:
                 (Path("/proc/sys/net/ipv4") / key).write_text(value)
 
 
-def join(a: Namespace, name_a: str, b: Namespace, name_b: str, mac_b: str) -> None:
+def join(a: AnyNamespace, name_a: str, b: AnyNamespace, name_b: str, mac_b: str) -> None:
     """A veth link between two namespaces; the far end is not up yet."""
     os.set_inheritable(b.fd, True)
     a.run("ip", "link", "add", name_a, "type", "veth", "peer", "name", "labkit-tmp", "address", mac_b)

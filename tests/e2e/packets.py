@@ -19,7 +19,9 @@ BROADCAST = "ff:ff:ff:ff:ff:ff"
 
 
 class Namespace(Protocol):
-    """Where a node lives."""
+    """Where a node lives; `fd` holds it."""
+
+    fd: int
 
     def inside(self) -> AbstractContextManager[None]: ...
 
@@ -89,7 +91,7 @@ class Sniffer:
 
     def frames(self) -> list[Frame]:
         """What came in since the last call."""
-        frames = []
+        frames: list[Frame] = []
         while True:
             try:
                 raw, (_, _, kind, *_) = self._socket.recvfrom(65536)
@@ -100,7 +102,7 @@ class Sniffer:
 
 
 def _checksum(data: bytes) -> int:
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     total = (total >> 16) + (total & 0xFFFF)
     return ~(total + (total >> 16)) & 0xFFFF
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import pytest
-from fabric_rig import BRIDGE_MAC, Fabric, Rig, in_own_namespaces, table, until
-from packets import ECHO_REPLY, ETH_P_IP, ICMP, TIME_EXCEEDED, UDP, Flow, Node
+
+from tests.e2e.fabric_rig import BRIDGE_MAC, Fabric, Rig, in_own_namespaces, table, until
+from tests.e2e.packets import ECHO_REPLY, ETH_P_IP, ICMP, TIME_EXCEEDED, UDP, Flow, Node
 
 LOCAL = ("VnetLocal",)
 
+Routes = Mapping[str, tuple[str, ...]]
+"""Type and next hops by prefix."""
 
-def vnet(rig: Rig, name: str = "vnet1", second: int = 1, **routes: tuple[str, ...]) -> Fabric:
-    """A virtual network 10.<second>.0.0/16 with a table of its own range and these routes (`r10_9_0_0__16`)."""
+
+def vnet(rig: Rig, routes: Routes | None = None, name: str = "vnet1", second: int = 1) -> Fabric:
+    """A virtual network 10.<second>.0.0/16 with a table of its own range and these routes."""
     fabric = rig.fabric(name)
     groups: dict[int, tuple[str, ...]] = {1: LOCAL}
     prefixes = {f"10.{second}.0.0/16": 1}
-    for number, (prefix, group) in enumerate(routes.items(), 2):
+    for number, (prefix, group) in enumerate((routes or {}).items(), 2):
         groups[number] = group
         prefixes[prefix] = number
     fabric.tables["t1"] = table(groups, prefixes)
@@ -75,7 +80,7 @@ def test_effective_routes_decide_whatever_the_guest_picked() -> None:
     with Rig() as rig:
         fabric = vnet(
             rig,
-            **{
+            {
                 "10.1.20.0/24": ("VirtualAppliance", "10.1.5.4"),
                 "10.9.0.0/16": ("None",),
                 "10.8.0.0/16": ("Internet",),
@@ -127,7 +132,7 @@ def test_without_ip_forwarding_a_nic_sends_only_as_itself() -> None:
 @in_own_namespaces
 def test_equal_paths_are_shared_by_flows_and_a_flow_stays() -> None:
     with Rig() as rig:
-        fabric = vnet(rig, **{"10.9.0.0/16": ("VirtualNetworkGateway", "10.1.5.4", "10.1.5.5")})
+        fabric = vnet(rig, {"10.9.0.0/16": ("VirtualNetworkGateway", "10.1.5.4", "10.1.5.5")})
         vm1 = fabric.nic("vm1", "10.1.10.4/24")
         fabric.tables["nva"] = table({1: LOCAL}, {"10.1.0.0/16": 1})
         nvas = [fabric.nic(f"nva{i}", f"10.1.5.{i}/24", table="nva", ip_forwarding=True) for i in (4, 5)]
@@ -163,7 +168,7 @@ def test_equal_paths_are_shared_by_flows_and_a_flow_stays() -> None:
 @in_own_namespaces
 def test_what_an_nva_sends_to_its_own_prefix_comes_back_to_it() -> None:
     with Rig() as rig:
-        fabric = vnet(rig, **{"0.0.0.0/0": ("VirtualNetworkGateway", "10.1.5.4")})
+        fabric = vnet(rig, {"0.0.0.0/0": ("VirtualNetworkGateway", "10.1.5.4")})
         vm1 = fabric.nic("vm1", "10.1.10.4/24")
         nva = fabric.nic("nva", "10.1.5.4/24", ip_forwarding=True)
         fabric.start()
@@ -178,7 +183,7 @@ def mesh(rig: Rig, *pairs: tuple[str, str]) -> dict[str, tuple[Fabric, Node]]:
     made = {}
     for second, name in enumerate(("hub1", "hub2", "spoke"), 1):
         others = {f"10.{i}.0.0/16": ("VNetPeering",) for i in (1, 2, 3) if i != second}
-        fabric = vnet(rig, name, second, **others)
+        fabric = vnet(rig, others, name, second)
         made[name] = (fabric, fabric.nic(f"vm-{name}", f"10.{second}.0.4/24"))
     for a, b in pairs:
         made[a][0].peer(made[b][0])
@@ -287,7 +292,7 @@ def test_a_restarted_fabric_adopts_what_is_there() -> None:
 @in_own_namespaces
 def test_a_restarted_controller_changes_only_what_differs() -> None:
     with Rig() as rig:
-        fabric = vnet(rig, **{"10.9.0.0/16": ("None",)})
+        fabric = vnet(rig, {"10.9.0.0/16": ("None",)})
         vm1, vm2 = fabric.nic("vm1", "10.1.10.4/24"), fabric.nic("vm2", "10.1.20.4/24")
         fabric.start()
         handles = _handles(fabric)
@@ -405,7 +410,7 @@ def test_a_small_lab_is_ready_at_once() -> None:
 @pytest.mark.parametrize("number", [1000, 10000])
 def test_many_routes(number: int) -> None:
     with Rig() as rig:
-        fabric = vnet(rig, **{"10.9.0.0/16": ("None",)})
+        fabric = vnet(rig, {"10.9.0.0/16": ("None",)})
         vm1 = fabric.nic("vm1", "10.1.10.4/24")
         fabric.tables["nva"] = table({1: LOCAL}, {"10.1.0.0/16": 1})
         nva = fabric.nic("nva", "10.1.5.4/24", table="nva", ip_forwarding=True)

@@ -134,6 +134,7 @@ def test_passes_attributes_on(bed: Bed) -> None:
         + attribute(0x63, b"\1\2\3", 0xE0)
         + attribute(0x64, b"\4", 0x80)
     )
+    as_set = bytes.fromhex("01020000000700000008")
     origin = attribute(1, b"\2") + attribute(
         2, path(65001, 64600) + bytes([1, 2]) + bytes(3) + b"\7" + bytes(3) + b"\x08"
     )
@@ -142,7 +143,7 @@ def test_passes_attributes_on(bed: Bed) -> None:
     body = next(body for _, body in b.updates() if parse_update(body)[0] == ["10.68.0.0/24"])
     for wanted in (
         attribute(1, b"\2"),
-        attribute(2, path(65515, 65001, 64600) + bytes([1, 2]) + bytes(3) + b"\7" + bytes(3) + b"\x08"),
+        attribute(2, path(65515, 65001, 64600) + as_set),
         attribute(3, IPv4Address(INSTANCE).packed),
         attribute(6, b""),
         attribute(7, (65001).to_bytes(4, "big") + bytes([9, 9, 9, 9]), 0xC0),
@@ -167,7 +168,7 @@ def test_a_killed_worker_is_replaced_without_a_trace_in_bgp(bed: Bed) -> None:
         assert worker is not None
         os.kill(worker, signal.SIGKILL)
         until("another worker", lambda worker=worker: bed.worker_pid() not in {None, worker})
-        until("its snapshot", lambda: len(bed.feed.messages) > reported)
+        until("its snapshot", lambda reported=reported: len(bed.feed.messages) > reported)
         for _, message in bed.feed.messages[reported:]:
             assert message["type"] == "snapshot"
             assert {name: s["state"] for name, s in message["sessions"].items()} == dict.fromkeys("ab", "Established")

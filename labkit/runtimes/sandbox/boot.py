@@ -20,6 +20,7 @@ from labkit.runtimes.sandbox.loop import Loop
 from labkit.runtimes.sandbox.node import Error, Node, environment_error
 
 _EXEC_DEADLINE = 120.0
+_DEATH_IS_KNOWN = 0.05
 _MOST_OUTPUT = 4000
 
 Done = Callable[[Error | None], None]
@@ -160,10 +161,18 @@ def run_lines(loop: Loop, node: Node, done: Done) -> None:
         if status == 0:
             done(None)
             return
-        said = f": {output.strip()}" if output.strip() else "."
-        line = shlex.join(lines[max(0, reached - 1)])
-        what = f"node {node.spec.name}: exec `{line}` failed with exit status {status}{said}"
-        done(environment_error(what, "Correct the node's exec lines in the topology."))
+        what = f"node {node.spec.name}: exec `{shlex.join(lines[max(0, reached - 1)])}` failed"
+
+        def explain() -> None:
+            if node.pid == 0:
+                why = f"the node's command ended with status {node.exit_code}{log_tail(node)}"
+                done(environment_error(f"{what}: {why}", "Correct the node's `cmd` in the topology."))
+                return
+            said = f" with exit status {status}{': ' if output.strip() else '.'}{output.strip()}"
+            done(environment_error(what + said, "Correct the node's exec lines in the topology."))
+
+        # If it failed because the node died under it, that is known only once it has been reaped.
+        loop.after(_DEATH_IS_KNOWN, explain)
 
     _spawn(loop, node, lambda streams: node.spawn_lines(streams, report), _EXEC_DEADLINE, ended)
 

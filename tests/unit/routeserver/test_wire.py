@@ -80,7 +80,8 @@ def test_an_update_without_a_mandatory_attribute_withdraws(attributes: str, next
 
 def test_treat_as_withdraw_is_a_withdrawal() -> None:
     line = update_line(
-        '"attribute": { "origin": "igp", "error": "treat-as-withdraw" }, "withdraw": { "ipv4 unicast": [ "10.2.0.0/16" ] }'
+        '"attribute": { "origin": "igp", "error": "treat-as-withdraw" }, '
+        '"withdraw": { "ipv4 unicast": [ "10.2.0.0/16" ] }'
     )
     assert wire.decode(line) == wire.Update("10.1.0.10", 1795256015.05, withdrawn=("10.2.0.0/16",))
 
@@ -116,8 +117,7 @@ def test_decodes_states(content: str, state: str, reason: str) -> None:
         ),
         ("[]", wire.Neighbours({})),
         (
-            f'{HEAD}"type": "update", {NEIGHBOR}"direction": "receive", '
-            '"message": { "eor": { "afi" : "ipv4", "safi" : "unicast" } } } }',
+            f'{HEAD}"type": "update", {NEIGHBOR}"message": {{ "eor": {{ "afi" : "ipv4", "safi" : "unicast" }} }} }} }}',
             None,
         ),
     ],

@@ -28,7 +28,7 @@ def test_this_machine_is_fit() -> None:
         ),
         (
             {"kernel.apparmor_restrict_unprivileged_userns": "1"},
-            "The sysctl kernel.apparmor_restrict_unprivileged_userns is 1: ordinary users get no user namespaces (Ubuntu",
+            "The sysctl kernel.apparmor_restrict_unprivileged_userns is 1: ordinary users get no user namespaces (Ub",
             "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
         ),
         (
@@ -43,7 +43,7 @@ def test_which_setting_of_which_distribution_forbids_it(
 ) -> None:
     """These settings can't be made here: they belong to the host."""
     monkeypatch.setattr(kernel_probe, "_sysctl", lambda name: settings.get(name, ""))
-    monkeypatch.setattr(kernel_probe.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setattr(
         kernel_probe, "_trial", lambda: {"namespaces": (errno.EPERM, "unshare: Operation not permitted")}
     )

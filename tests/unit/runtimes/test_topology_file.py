@@ -81,6 +81,12 @@ topology:
     assert parse(tmp_path, (tmp_path / "x.clab.yml").read_text()) == found, "MACs are the same every time"
 
 
+NODE_KEYS = (
+    "kind, group, image, binds, env, exec, sysctls, cap-add, cmd, entrypoint, healthcheck, labels, network-mode, "
+    "privileged"
+)
+
+
 def test_every_mistake_is_reported_at_once_with_its_line(tmp_path: Path) -> None:
     assert mistakes(
         tmp_path,
@@ -117,12 +123,10 @@ topology:
         "x.clab.yml:2: key `prefix` of a topology file is not supported by the sandbox. Supported: name, topology.",
         "x.clab.yml:3: key `mgmt` of a topology file is not supported by the sandbox. Supported: name, topology.",
         "x.clab.yml:8: kind `nokia_srlinux` is not supported by the sandbox. Supported: `linux`.",
-        "x.clab.yml:10: key `startup-config` of node r1 is not supported by the sandbox. Supported: kind, group, image, "
-        "binds, env, exec, sysctls, cap-add, cmd, entrypoint, healthcheck, labels, network-mode, privileged.",
+        f"x.clab.yml:10: key `startup-config` of node r1 is not supported by the sandbox. Supported: {NODE_KEYS}.",
         "x.clab.yml:14: network-mode `bridge` is not supported by the sandbox. Supported: `none`.",
         "x.clab.yml:15: `privileged` must be false in the sandbox; name what is needed in `cap-add`.",
-        "x.clab.yml:16: key `stages` of node r2 is not supported by the sandbox. Supported: kind, group, image, binds, "
-        "env, exec, sysctls, cap-add, cmd, entrypoint, healthcheck, labels, network-mode, privileged.",
+        f"x.clab.yml:16: key `stages` of node r2 is not supported by the sandbox. Supported: {NODE_KEYS}.",
         "x.clab.yml:17: bind 'onlyone': write source:/absolute/target or source:/absolute/target:ro.",
         "x.clab.yml:17: bind option `z` is not supported by the sandbox. Supported: ro, rw.",
         "x.clab.yml:18: healthcheck `test` must be a list that begins with CMD or CMD-SHELL.",
@@ -137,6 +141,17 @@ topology:
     ]
 
 
+LINKS = """
+name: x
+topology:
+  nodes: {a: {kind: linux, image: i}}
+  links:
+    - {endpoints: ["a:e1", "a:e1"]}
+    - {endpoints: ["a:e2"]}
+    - {endpoints: ["a:e3", "a:e4"], mtu: 9}
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -145,25 +160,24 @@ topology:
         ("- 1", "x.clab.yml:1: a topology file must be a mapping (`key: value` lines)."),
         ("name: x\nname: y\ntopology: {nodes: {}}", "x.clab.yml:2: key `name` is there twice."),
         ("topology: {nodes: {}}", "x.clab.yml:1: key `name` is missing."),
-        ("name: a/b\ntopology: {nodes: {}}", "x.clab.yml:1: lab name 'a/b': use letters, digits, hyphens, dots and underscores."),
+        ("name: a/b\ntopology: {nodes: {}}", "x.clab.yml:1: lab name 'a/b': use letters"),
         ("name: x\ntopology: {}", "x.clab.yml:2: key `nodes` is missing."),
         (
             "name: x\ntopology: {nodes: {a: {kind: linux, image: i, exec: ['echo __clabNodeName__']}}}",
-            "x.clab.yml:2: a command: variables (echo __clabNodeName__) are not supported by the sandbox. Write the value.",
+            "x.clab.yml:2: a command: variables (echo __clabNodeName__) are not supported",
         ),
         (
-            "name: x\ntopology: {nodes: {a: {kind: linux, image: i, cmd: \"'x\"}}}",
-            "x.clab.yml:2: command \"'x\": No closing quotation.",
+            'name: x\ntopology: {nodes: {a: {kind: linux, image: i, cmd: "\'x"}}}',
+            'x.clab.yml:2: command "\'x": No closing quotation.',
         ),
         (
-            "name: x\ntopology:\n  nodes: {a: {kind: linux, image: i}}\n  links:\n"
-            "    - {endpoints: ['a:e1', 'a:e1']}\n    - {endpoints: ['a:e2']}\n    - {endpoints: ['a:e3', 'a:e4'], mtu: 9}",
-            "x.clab.yml:5: a:e1 is an end of another link already, line 5.\n"
-            "x.clab.yml:6: a link must have exactly two endpoints.\n"
-            "x.clab.yml:7: mtu 9 is not between 68 and 65535.",
+            LINKS,
+            """x.clab.yml:6: a:e1 is an end of another link already, line 6.
+x.clab.yml:7: a link must have exactly two endpoints.
+x.clab.yml:8: mtu 9 is not between 68 and 65535.""",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_is_said_of(tmp_path: Path, text: str, expected: str) -> None:
     assert expected in "\n".join(mistakes(tmp_path, text))
 
