@@ -48,6 +48,9 @@ class _Silent:
     def end(self, text: str) -> None:
         """The phase ended."""
 
+    def note(self, text: str) -> None:
+        """The lab file has a warning."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--labkit-runtime`."""

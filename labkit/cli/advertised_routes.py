@@ -6,13 +6,16 @@ from typing import Annotated
 
 import typer
 
+from labkit.cli import complete
 from labkit.cli.output import Format, FormatOption, LabOption
 from labkit.cli.peering import show_peering_routes
 
 
 def command(
-    route_server: Annotated[str, typer.Argument(help="The route server.")],
-    peer: Annotated[str, typer.Argument(help="The peer, by its name.")],
+    route_server: Annotated[
+        str, typer.Argument(metavar="SERVER", help="The route server.", autocompletion=complete.route_servers)
+    ],
+    peer: Annotated[str, typer.Argument(metavar="PEER", help="The peer, by its name.", autocompletion=complete.peers)],
     lab: LabOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:

@@ -6,20 +6,26 @@ from typing import Annotated
 
 import typer
 
+from labkit.cli import complete
 from labkit.cli.output import Format, FormatOption, LabOption, put_json, put_table
 from labkit.operate.client import LabClient
-from labkit.operate.record import the_running_lab
+from labkit.operate.running import running
 
 COLUMNS = ("Source", "State", "Address Prefix", "Next Hop Type", "Next Hop IP")
 
 
 def command(
-    nic: Annotated[str, typer.Argument(help="A virtual machine or an NVA; its NIC has its name.")],
+    nic: Annotated[
+        str,
+        typer.Argument(
+            metavar="NIC", help="A virtual machine or an NVA; its NIC has its name.", autocompletion=complete.nics
+        ),
+    ],
     lab: LabOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Show a NIC's effective routes (as `az network nic show-effective-route-table` does)."""
-    answer = LabClient(the_running_lab(lab)).get("effective-routes", nic)
+    answer = LabClient(running(lab)[0]).get("effective-routes", nic)
     if output is Format.JSON:
         put_json(answer)
         return

@@ -9,22 +9,23 @@ from typing import Annotated
 import typer
 
 from labkit.cli.output import Format, LabOption, put
+from labkit.operate.running import running
 from labkit.operate.client import LabClient
-from labkit.operate.record import the_running_lab
 
 
 def command(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more.")] = False,
     output: Annotated[
-        Format, typer.Option("--format", help="table for people, json (one a line) for programs.")
+        Format, typer.Option("--format", "-o", help="table for people, json (one a line) for programs.")
     ] = Format.TABLE,
     lab: LabOption = None,
 ) -> None:
     """Print the lab's events, oldest first."""
-    for event in LabClient(the_running_lab(lab)).events(follow=follow):
+    record, _ = running(lab)
+    for event in LabClient(record).events(follow=follow):
         if output is Format.JSON:
-            put(json.dumps(event))
+            put(json.dumps(event), now=follow)
             continue
         time = datetime.fromtimestamp(event["time"]).astimezone().strftime("%H:%M:%S.%f")[:-3]
         cause = f"   because {event['cause']}" if event["cause"] else ""
-        put(f"{time}  {event['node']:<14} {event['text']}{cause}")
+        put(f"{time}  {event['node']:<14} {event['text']}{cause}", now=follow)

@@ -6,17 +6,20 @@ from typing import Annotated
 
 import typer
 
-from labkit.cli.output import LabOption
-from labkit.operate.record import the_running_lab
+from labkit.cli.output import LabOption, NodeArgument
+from labkit.operate.running import running
 from labkit.runtimes.select import runtime
 
 
 def command(
-    node: Annotated[str, typer.Argument(help="The node.")],
-    argv: Annotated[list[str], typer.Argument(metavar="[--] COMMAND [ARGUMENTS]...", help="What to run in it.")],
+    node: NodeArgument,
+    argv: Annotated[list[str], typer.Argument(metavar="[--] COMMAND [ARGUMENT]...", help="What to run in it.")],
     lab: LabOption = None,
 ) -> None:
-    """Run a command in a node; its output and exit status are passed through."""
-    record = the_running_lab(lab)
+    """Run a command in a node; input, output and exit status are passed through.
+
+    For example: labkit exec vm1 -- ip route. Options of labkit's own come before the node.
+    """
+    record, _ = running(lab)
     command_line = argv[1:] if argv[0] == "--" else argv
     raise typer.Exit(runtime(record.runtime).attach(record.lab, node, command_line))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from labkit.cli.output import Format, put_json, put_table
 from labkit.operate.client import LabClient
-from labkit.operate.record import the_running_lab
+from labkit.operate.running import running
 
 COLUMNS = {
     "localAddress": "LocalAddress",
@@ -19,7 +19,7 @@ COLUMNS = {
 
 def show_peering_routes(listing: str, route_server: str, peer: str, lab: str | None, output: Format) -> None:
     """Show `learned-routes` or `advertised-routes` of a peering; only learned ones have a source peer."""
-    answer = LabClient(the_running_lab(lab)).get(listing, route_server, peer)
+    answer = LabClient(running(lab)[0]).get(listing, route_server, peer)
     if output is Format.JSON:
         put_json(answer)
         return

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from labkit.cli.output import say, span
+
 NAME_WIDTH = 9
+_SPENT = 0.05
 
 
 class Progress:
@@ -40,17 +42,25 @@ class Progress:
         line = Table.grid(padding=(0, 1))
         bar = ProgressBar(total=1.0, completed=done, width=24) if done is not None else ""
         line.add_row(f" {self._phase.ljust(NAME_WIDTH)}", bar, text)
-        self._live.update(line, refresh=True)
+        with suppress(OSError):  # the terminal may be gone, the work goes on
+            self._live.update(line, refresh=True)
 
     def end(self, text: str) -> None:
-        """The phase ended well: its line stays, with the time it took."""
-        line = f" {self._phase.ljust(NAME_WIDTH)} {text}   {time.monotonic() - self._phase_began:.1f} s"
+        """The phase ended: its line stays, with the time where it took some."""
+        spent = time.monotonic() - self._phase_began
+        self._line(f" {self._phase.ljust(NAME_WIDTH)} {text}" + (f"   {span(spent)}" if spent >= _SPENT else ""))
+
+    def note(self, text: str) -> None:
+        """Something that its reader should know."""
+        self._line(text)
+
+    def _line(self, text: str) -> None:
         if self._live is None:
-            sys.stderr.write(line + "\n")
-            sys.stderr.flush()
-        else:
+            say(text)
+            return
+        with suppress(OSError):
             self._live.update("", refresh=True)
-            self._live.console.print(line, highlight=False, markup=False)
+            self._live.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from labkit.cli.output import say
-from labkit.lab.load import load
+from labkit.cli.output import LabFileArgument, put, say
+from labkit.lab.load import read
 from labkit.lab.plan import plan
 from labkit.operate.lifecycle import find_lab_file
 from labkit.render.render import render
@@ -16,11 +16,16 @@ from labkit.runtimes.images import node_image
 
 
 def command(
-    lab: Annotated[str, typer.Argument(help="A lab of labkit's, a lab file, or a folder with a lab.yml.")],
-    out: Annotated[Path, typer.Option(help="The folder to write; must not exist or be empty.")],
+    lab: LabFileArgument,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder to write: new, empty, or rendered before.")],
 ) -> None:
     """Write the containerlab topology and every file it needs. Nothing is started."""
     lab_file = find_lab_file(lab)
-    the_plan = plan(load(lab_file))
-    topology = render(the_plan, out, image=node_image().reference, lab_file=lab_file.read_bytes())
-    say(f" {topology}: {len(the_plan.nodes)} nodes, {len(the_plan.links)} links")
+    loaded = read(lab_file)
+    for warning in loaded.warnings:
+        say(warning.show(loaded.name))
+    the_plan = plan(loaded.lab)
+    image = node_image().reference
+    topology = render(the_plan, out, image=image, lab_file=lab_file.read_bytes())
+    put(str(topology))
+    say(f" {len(the_plan.nodes)} nodes, {len(the_plan.links)} links, image {image}.")

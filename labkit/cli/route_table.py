@@ -6,21 +6,24 @@ from typing import Annotated
 
 import typer
 
+from labkit.cli import complete
 from labkit.cli.output import Format, FormatOption, LabOption, put_json, put_table, say
 from labkit.errors import InvalidInput
 from labkit.operate.client import LabClient
-from labkit.operate.record import the_running_lab
+from labkit.operate.running import running
 
 app = typer.Typer(help="Show and change route tables of the running lab.", no_args_is_help=True)
 
-TableName = Annotated[str, typer.Argument(help="The route table.")]
-Prefix = Annotated[str, typer.Argument(help="The address prefix, such as 0.0.0.0/0.")]
+TableName = Annotated[
+    str, typer.Argument(metavar="TABLE", help="The route table.", autocompletion=complete.route_tables)
+]
+Prefix = Annotated[str, typer.Argument(metavar="PREFIX", help="The address prefix, such as 0.0.0.0/0.")]
 
 
 @app.command()
 def show(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
     """Show every route table."""
-    tables = LabClient(the_running_lab(lab)).get("route-tables")
+    tables = LabClient(running(lab)[0]).get("route-tables")
     if output is Format.JSON:
         put_json(tables)
         return
@@ -36,11 +39,13 @@ def show(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
 def add(
     table: TableName,
     prefix: Prefix,
-    next_hop: Annotated[str, typer.Argument(help="Internet, VnetLocal, None, or an appliance's name or address.")],
+    next_hop: Annotated[
+        str, typer.Argument(metavar="NEXT-HOP", help="Internet, VnetLocal, None, or an appliance's name or address.")
+    ],
     lab: LabOption = None,
 ) -> None:
     """Add a user-defined route, or replace the one for its prefix."""
-    client = LabClient(the_running_lab(lab))
+    client = LabClient(running(lab)[0])
     body = _table(client, table)
     body["routes"][prefix] = next_hop
     client.put("route-tables", table, body=body)
@@ -50,7 +55,7 @@ def add(
 @app.command()
 def remove(table: TableName, prefix: Prefix, lab: LabOption = None) -> None:
     """Take a user-defined route away; fine if it is not there."""
-    client = LabClient(the_running_lab(lab))
+    client = LabClient(running(lab)[0])
     body = _table(client, table)
     had = body["routes"].pop(prefix, None)
     client.put("route-tables", table, body=body)

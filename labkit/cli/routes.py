@@ -6,22 +6,28 @@ from typing import Annotated
 
 import typer
 
-from labkit.cli.output import Format, FormatOption, LabOption
-from labkit.operate.record import the_running_lab
+from labkit.cli.output import Format, FormatOption, LabOption, NodeArgument
+from labkit.errors import InvalidInput
+from labkit.lab.load import load
+from labkit.operate.running import running
 from labkit.runtimes.select import runtime
 
 
 def command(
-    node: Annotated[str, typer.Argument(help="The node.")],
+    node: NodeArgument,
     bgp: Annotated[bool, typer.Option("--bgp", help="FRR's BGP table in place of the kernel's FIB.")] = False,
     lab: LabOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Show a node's own routes: `ip route` in its kernel, or `show bgp ipv4 unicast` in its FRR."""
     json = output is Format.JSON
+    record, status = running(lab)
     if bgp:
+        found = load(record.folder / "lab.yml")
+        routers = [*found.nva, *(site.name for site in found.sites)]
+        if node not in routers and any(n.name == node for n in status.nodes):
+            raise InvalidInput(f"{node} has no FRR.", f"These have: {', '.join(routers) or 'none'}.")
         argv = ["vtysh", "-c", "show bgp ipv4 unicast" + (" json" if json else "")]
     else:
         argv = ["ip", *(["-j", "-p"] if json else []), "-4", "route", "show"]
-    record = the_running_lab(lab)
     raise typer.Exit(runtime(record.runtime).attach(record.lab, node, argv))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import time
 
-import typer
-
-from labkit.cli.output import LabOption, say
-from labkit.operate.record import the_running_lab
+from labkit.cli.output import LabOption, NodeArgument, say, span
+from labkit.operate.running import running
 from labkit.runtimes.select import runtime
 
 
-def command(node: Annotated[str, typer.Argument(help="The node.")], lab: LabOption = None) -> None:
+def command(node: NodeArgument, lab: LabOption = None) -> None:
     """Power a node on again, as after a reboot."""
-    record = the_running_lab(lab)
+    began = time.monotonic()
+    record, _ = running(lab)
     runtime(record.runtime).start(record.lab, node)
-    say(f" {node} is on.")
+    say(f" {node} is on.   {span(time.monotonic() - began)}")

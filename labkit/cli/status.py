@@ -2,43 +2,52 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-import typer
-
-from labkit.cli.output import Format, FormatOption, LabOption, put, put_json, put_table
-from labkit.errors import CheckFailed
+from labkit.cli.output import Colour, Format, FormatOption, LabOption, put, put_json, put_table, span
+from labkit.errors import CheckFailed, LabkitError
+from labkit.operate.running import running
 from labkit.operate.client import LabClient
-from labkit.operate.record import the_running_lab
+
+WELL = ("running", "healthy", "yes", "Established")
+UNDER_WAY = ("starting", "under way", "stopped")
+WRONG = ("exited", "unhealthy", "no feed", "Idle")
 
 
 def command(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
     """Show a lab's nodes, BGP sessions and how far its machines are programmed."""
-    record = the_running_lab(lab)
-    client = LabClient(record)
-    status = client.runtime.inspect(record.lab)
-    if status is None:
-        raise CheckFailed(f"lab {record.lab} does not run any more.", f"Clear it away: labkit down {record.lab}")
+    record, status = running(lab)
     platform: dict[str, Any] = {"nodes": {}, "sessions": [], "programmed": False}
-    if status.state == "running":
-        platform = client.get("status")
+    silent: LabkitError | None = None
+    try:
+        platform = LabClient(record).get("status")
+    except LabkitError as error:
+        silent = error  # the nodes can be shown all the same
     if output is Format.JSON:
-        nodes = [{"name": n.name, "state": n.state, "health": n.health, "image": n.image} for n in status.nodes]
+        nodes = [
+            {"name": n.name, "state": n.state, "health": n.health, "image": n.image, "exit_code": n.exit_code}
+            for n in status.nodes
+        ]
         put_json(
             {"lab": record.lab, "runtime": record.runtime, "state": status.state, "nodes": nodes, "platform": platform}
         )
-        return
-    put(f"{record.lab} on {record.runtime}: {status.state}\n")
-    rows = [(n.name, n.state, n.health or "-", _programming(platform["nodes"].get(n.name))) for n in status.nodes]
-    put_table(("Node", "State", "Health", "Programmed"), rows)
-    put("")
-    sessions = platform["sessions"]
-    put_table(
-        ("Route server", "Instance", "Peer", "State", "Reason"),
-        [(s["route_server"], s["instance"], s["peer"], s["state"], s["reason"] or "-") for s in sessions],
-    )
-    if status.state != "running":
-        raise typer.Exit(1)
+    else:
+        put(f"{record.lab} on {record.runtime}: {status.state}, up for {span(time.time() - record.created)}\n")
+        rows = [
+            (n.name, n.state, n.health or "-", "?" if silent else _programming(platform["nodes"].get(n.name)))
+            for n in status.nodes
+        ]
+        put_table(("Node", "State", "Health", "Programmed"), rows, _colour)
+        put("")
+        sessions = [
+            (s["route_server"], s["instance"], s["peer"], s["state"], _since(s["since"]), s["reason"] or "-")
+            for s in platform["sessions"]
+        ]
+        if not silent:
+            put_table(("Route server", "Instance", "Peer", "State", "For", "Reason"), sessions, _colour)
+    if silent is not None:
+        raise CheckFailed(f"BGP sessions and programming can't be shown: {silent.message}", silent.remedy)
 
 
 def _programming(node: dict[str, object] | None) -> str:
@@ -49,3 +58,15 @@ def _programming(node: dict[str, object] | None) -> str:
     if not node["connected"]:
         return "no feed"
     return "yes" if node["applied_seq"] == node["sent_seq"] != 0 else "under way"
+
+
+def _since(moment: float | None) -> str:
+    return span(time.time() - moment) if moment else "-"
+
+
+def _colour(cell: str) -> Colour | None:
+    if cell in WRONG or cell.startswith("failed"):
+        return Colour.RED
+    if cell in UNDER_WAY:
+        return Colour.YELLOW
+    return Colour.GREEN if cell in WELL else None

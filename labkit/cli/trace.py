@@ -6,21 +6,29 @@ from typing import Annotated
 
 import typer
 
-from labkit.cli.output import Format, FormatOption, LabOption, put, put_json
+from labkit.cli import complete
+from labkit.cli.output import Colour, Format, FormatOption, LabOption, paint, put, put_json
 from labkit.lab.load import load
 from labkit.operate.client import LabClient
-from labkit.operate.record import the_running_lab
+from labkit.operate.running import running
 from labkit.operate.trace import Trace, trace
 
 
 def command(
-    source: Annotated[str, typer.Argument(help="The node that sends.")],
-    target: Annotated[str, typer.Argument(help="A node, a site (its host) or an address.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="The node that sends.", autocompletion=complete.nodes)
+    ],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET", help="A node, a site (its host) or an address.", autocompletion=complete.nodes
+        ),
+    ],
     lab: LabOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Show a packet's way step by step and why, and beside it what a real traceroute sees."""
-    record = the_running_lab(lab)
+    record, _ = running(lab)
     found = trace(load(record.folder / "lab.yml"), LabClient(record), source, target)
     if output is Format.JSON:
         steps = [{"place": s.place, "address": s.address, "decision": s.decision, "why": s.why} for s in found.steps]
@@ -44,4 +52,11 @@ def _print(found: Trace) -> None:
     real = ", ".join(str(hop) if hop else "*" for hop in found.real) or "no answer"
     predicted = ", ".join(map(str, found.predicted)) or "no hop"
     put(f"\npredicted:        {predicted}  ({found.verdict})")
-    put(f"real traceroute:  {real}  " + ("✓ agrees" if found.agrees else "✗ DIFFERS from what the tables say"))
+    put(
+        f"real traceroute:  {real}  "
+        + (
+            paint("✓", Colour.GREEN) + " agrees"
+            if found.agrees
+            else paint("✗ DIFFERS", Colour.RED) + " from what the tables say"
+        )
+    )

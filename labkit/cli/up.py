@@ -2,31 +2,63 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from labkit.cli.output import say
+from labkit.cli.output import LabFileArgument, put, put_table, say, span
 from labkit.cli.progress import reporter
 from labkit.cli.results import failures
+from labkit.lab.load import read
+from labkit.lab.plan import plan
 from labkit.operate import lifecycle
-from labkit.runtimes.select import SANDBOX
+from labkit.operate.interrupt import settled
+from labkit.runtimes.select import RUNTIMES, SANDBOX
 
 
 def command(
-    lab: Annotated[str, typer.Argument(help="A lab of labkit's, a lab file, or a folder with a lab.yml.")],
-    runtime: Annotated[str, typer.Option(help="Where it runs.")] = SANDBOX,
+    lab: LabFileArgument,
+    runtime: Annotated[str, typer.Option(metavar="NAME", help=f"Where it runs: {', '.join(RUNTIMES)}.")] = SANDBOX,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; start nothing.")] = False,
 ) -> None:
-    """Bring a lab up, prove it, and say what to try next."""
+    """Bring a lab up, prove it, and say what to try next. A lab that is up already is proved only."""
+    if dry_run:
+        _print_plan(lab)
+        return
     with reporter() as progress:
         result = lifecycle.up(lab, runtime, progress)
+    settled()  # the lab is there now: a late Ctrl-C must not look as if it were not
     name = result.lab.name
     bad = failures(result.outcomes)
     if bad:
-        say(f"\n {name} is up, but {len(bad)} of {len(result.outcomes)} checks do not hold.")
+        say(f"\n {name} is up, but {len(bad)} of {len(result.outcomes)} checks do not hold.  Look: labkit status")
         raise typer.Exit(1)
-    say(f"\n {name} " + (f"is up in {progress.total:.1f} s." if result.fresh else "was up already, and holds."))
+    say(f"\n {name} " + (f"is up in {span(progress.total)}." if result.fresh else "was up already, and holds."))
     say(next_steps(result))
+
+
+def _print_plan(lab: str) -> None:
+    """What an `up` would start: nodes with their roles and services, and links."""
+    loaded = read(lifecycle.find_lab_file(lab))
+    for warning in loaded.warnings:
+        say(warning.show(loaded.name))
+    the_plan = plan(loaded.lab)
+    addresses: dict[str, list[str]] = {}
+    for address, node in the_plan.owners.items():
+        addresses.setdefault(node, []).append(address)
+    put_table(
+        ("Node", "Role", "Services", "Addresses"),
+        [
+            (n.name, n.role, " ".join(n.services) or "-", " ".join(addresses.get(n.name, [])) or "-")
+            for n in the_plan.nodes
+        ],
+    )
+    put("")
+    put_table(
+        ("Link", ""),
+        [(f"{each.a.node}:{each.a.interface}", f"{each.b.node}:{each.b.interface}") for each in the_plan.links],
+    )
 
 
 def next_steps(result: lifecycle.Up) -> str:
@@ -37,12 +69,15 @@ def next_steps(result: lifecycle.Up) -> str:
         vm = lab.virtual_machines[0].name
         steps.append((f"labkit effective-routes {vm}", f"the routes Azure would show on {vm}'s NIC"))
         far = [*(site.name for site in lab.sites), *([lab.internet.name] if lab.internet else [])]
-        target = far[0] if far else lab.virtual_machines[-1].name
-        steps.append((f"labkit trace {vm} {target}", "a packet's way, and why"))
+        near = [*(other.name for other in lab.virtual_machines[1:]), *(nva.name for nva in lab.nvas)]
+        steps += [(f"labkit trace {vm} {target}", "a packet's way, and why") for target in (far + near)[:1]]
     if lab.nvas:
         nva = lab.nvas[-1].name
         steps.append((f"labkit shell {lab.nvas[0].name}", "inside an appliance; vtysh is there"))
         steps.append((f"labkit stop {nva}", f"power it off, watch `labkit events -f`; `labkit start {nva}` mends it"))
     steps.append((f"labkit down {lab.name}", "leaves nothing behind"))
+    guide = Path(result.record.lab_file).with_name("README.md")
+    if guide.is_file():
+        steps.append((str(guide), "the guided tour"))
     width = max(len(step) for step, _ in steps) + 2
     return " Try:\n" + "\n".join(f"   {step.ljust(width)}{why}" for step, why in steps)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from labkit.cli.output import Format, FormatOption, put, put_json, say
+from labkit.cli.output import Format, FormatOption, LabFileArgument, put, put_json, say
 from labkit.lab.load import read
+from labkit.lab.problems import LabFileError, Problem
 from labkit.operate.lifecycle import contents, find_lab_file
 
 
-def command(
-    lab: Annotated[str, typer.Argument(help="A lab of labkit's, a lab file, or a folder with a lab.yml.")],
-    output: FormatOption = Format.TABLE,
-) -> None:
+def command(lab: LabFileArgument, output: FormatOption = Format.TABLE) -> None:
     """Check a lab file: every mistake at once, each with its line and its remedy."""
-    loaded = read(find_lab_file(lab))
+    file = find_lab_file(lab)
+    try:
+        loaded = read(file)
+    except LabFileError as error:
+        if output is Format.JSON:
+            put_json({"file": error.name, "lab": None, "ok": False, "problems": [_row(p) for p in error.problems]})
+        raise
+    if output is Format.JSON:
+        problems = [_row(warning) for warning in loaded.warnings]
+        put_json({"file": loaded.name, "lab": loaded.lab.name, "ok": True, "problems": problems})
+        return
     for warning in loaded.warnings:
         say(warning.show(loaded.name))
-    if output is Format.JSON:
-        put_json({"lab": loaded.lab.name, "ok": True, "warnings": [w.show(loaded.name) for w in loaded.warnings]})
-    else:
-        put(f"{loaded.name} is right: {contents(loaded.lab)}, {len(loaded.lab.proofs)} proofs.")
+    put(f"{loaded.name} is right: {contents(loaded.lab)}, {len(loaded.lab.proofs)} proofs.")
+
+
+def _row(problem: Problem) -> dict[str, object]:
+    return {"line": problem.line, "severity": problem.severity, "text": problem.text, "remedy": problem.remedy}

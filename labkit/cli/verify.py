@@ -2,36 +2,51 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from labkit.cli.output import Format, FormatOption, LabOption, put_json, say
-from labkit.cli.results import failures
+from labkit.cli import complete
+from labkit.cli.output import Format, FormatOption, LabOption, put_json, say, span
+from labkit.cli.results import listing
 from labkit.lab.load import load
+from labkit.operate import lifecycle
+from labkit.operate.running import running
 from labkit.operate.client import LabClient
-from labkit.operate.record import the_running_lab
 from labkit.operate.verify import verify
 
 
 def command(
-    lab: Annotated[str | None, typer.Argument(help="The lab. Default: the only one there is.")] = None,
+    lab: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[LAB]",
+            help="The lab's name, or its file. Default: the only lab there is.",
+            autocompletion=complete.labs,
+        ),
+    ] = None,
     within: Annotated[
-        float | None, typer.Option(help="Seconds that everything may take, in place of each proof's own; 0 looks once.")
+        float | None,
+        typer.Option(min=0, help="Seconds that everything may take, in place of each proof's own; 0 looks once."),
     ] = None,
     output: FormatOption = Format.TABLE,
     also: LabOption = None,
 ) -> None:
     """Check every proof of the lab's file, every VM's kernel and every fabric's program."""
-    record = the_running_lab(lab or also)
+    began = time.monotonic()
+    record, _ = running(lifecycle.lab_name(lab) if lab else also)
+    if lab and lab != record.lab:
+        lifecycle.must_be_its_file(record, Path(lifecycle.find_lab_file(lab)))
     outcomes = verify(load(record.folder / "lab.yml"), LabClient(record), within=within)
     if output is Format.JSON:
         put_json([{"proof": o.title, "line": o.line, "ok": o.ok, "problem": o.problem} for o in outcomes])
     else:
-        for outcome in outcomes:
-            if outcome.ok:
-                say(f" ✓ {outcome.title}")
-    if any(not o.ok for o in outcomes):
-        if output is Format.TABLE:
-            failures(outcomes)
+        listing(outcomes)
+    bad = sum(not o.ok for o in outcomes)
+    took = span(time.monotonic() - began)
+    if bad:
+        say(f"{record.lab}: {bad} of {len(outcomes)} checks do not hold ({took}).")
         raise typer.Exit(1)
+    say(f"{record.lab}: all {len(outcomes)} checks hold ({took}).")

@@ -41,13 +41,20 @@ class LabClient:
         return self._request("PUT", path, json.dumps(body))
 
     def events(self, *, follow: bool) -> Iterator[dict[str, Any]]:
-        """The events of the lab, oldest first; with `follow` without end."""
+        """The events of the lab, oldest first; with `follow` until the lab is gone.
+
+        Raises:
+            CheckFailed: the controller does not answer, or has ceased to.
+        """
         argv = (*_CALL, "GET", f"/v1/events?follow={int(follow)}")
         process = self.runtime.stream(self.record.lab, CONTROLLER, argv)
         assert process.stdout is not None
         try:
             for line in process.stdout:
-                yield json.loads(line)
+                if line.endswith(b"\n"):  # else the controller died in the middle of it
+                    yield json.loads(line)
+            if process.wait() != 0 or follow:
+                raise self._silent()
         finally:
             process.kill()
             process.wait()
@@ -55,12 +62,17 @@ class LabClient:
     def _request(self, method: str, path: tuple[str, ...], body: str = "") -> Any:
         url = "/v1/" + "/".join(quote(part, safe="") for part in path)
         done = self.runtime.exec(self.record.lab, CONTROLLER, (*_CALL, method, url), input=body, timeout=30.0)
-        if done.rc == 0:
-            return json.loads(done.stdout)
-        if done.rc == 1 and done.stdout:
-            refusal = json.loads(done.stdout)
-            raise InvalidInput(refusal["error"], refusal["remedy"])
-        raise CheckFailed(
+        try:
+            answer = json.loads(done.stdout)
+            if done.rc == 0:
+                return answer
+            refusal = InvalidInput(answer["error"], answer["remedy"])
+        except (ValueError, KeyError, TypeError):
+            raise self._silent() from None
+        raise refusal
+
+    def _silent(self) -> CheckFailed:
+        return CheckFailed(
             f"the controller of lab {self.record.lab} does not answer.",
-            f"See why: labkit logs {CONTROLLER} --lab {self.record.lab}",
+            f"BGP and the machines' routes stay as they are. See why: labkit logs {CONTROLLER} --lab {self.record.lab}",
         )

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from labkit.errors import CheckFailed, InvalidInput
-from labkit.lab.load import load
+from labkit.lab.load import read
 from labkit.lab.model import Lab
 from labkit.lab.plan import plan
+from labkit.lab.plan_model import Plan
 from labkit.operate import record as records
 from labkit.operate.client import LabClient
+from labkit.operate.interrupt import held
 from labkit.operate.observe import Look
 from labkit.operate.record import Record
+from labkit.operate.running import damaged, inspect
 from labkit.operate.verify import Outcome, verify
 from labkit.render.render import render
 from labkit.resources import topologies
 from labkit.runtimes import images
-from labkit.runtimes.select import runtime
+from labkit.runtimes.protocol import Runtime
+from labkit.runtimes.select import RUNTIMES, runtime
+
+_SETTLES_WITHIN = 30.0
+_PAUSE = 0.02
 
 
 class Reporter(Protocol):
@@ -31,7 +39,10 @@ class Reporter(Protocol):
         """How far the phase is; `done` from 0 to 1 where that is known."""
 
     def end(self, text: str) -> None:
-        """The phase ended well."""
+        """The phase ended."""
+
+    def note(self, text: str) -> None:
+        """Something that its reader should know, such as a warning about the lab file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,62 +63,107 @@ def find_lab_file(lab: str) -> Path:
     """
     path = Path(lab)
     for candidate in (path, path / "lab.yml", topologies() / lab / "lab.yml"):
-        if candidate.is_file():
-            return candidate
-    known = sorted(p.parent.name for p in topologies().glob("*/lab.yml"))
-    raise InvalidInput(f"there is no lab file {lab}.", f"Give a file, or one of labkit's labs: {', '.join(known)}.")
+        try:
+            if candidate.is_file():
+                return candidate
+        except (OSError, ValueError):  # too long for a path, or with a null character in it
+            break
+    raise InvalidInput(f"there is no lab file {lab}.", f"Give a file, or one of labkit's labs: {', '.join(bundled())}.")
+
+
+def bundled() -> list[str]:
+    """The names of the labs that come with labkit."""
+    return sorted(path.parent.name for path in topologies().glob("*/lab.yml"))
 
 
 def up(name: str, runtime_name: str, reporter: Reporter) -> Up:
     """Bring a lab up and check its proofs.
 
     The lab stays when a proof fails, so that one can look at it; when anything else goes wrong, or the user
-    interrupts, nothing stays.
+    interrupts, nothing stays. A lab that runs already, from the same file, is checked only.
 
     Raises:
         LabkitError: whatever stands in the way, with its remedy.
     """
     lab_file = find_lab_file(name)
-    lab = load(lab_file)
+    loaded = read(lab_file)
+    for warning in loaded.warnings:
+        reporter.note(warning.show(loaded.name))
+    lab, engine, spec = loaded.lab, runtime(runtime_name), images.node_image()
     the_plan = plan(lab)
-    engine = runtime(runtime_name)
     with records.lock(lab.name):
-        running = records.read(lab.name)
-        if running is not None and engine.inspect(lab.name) is not None:
-            _must_be_the_same(running, runtime_name, lab_file)
-            outcomes = _prove(lab, running, reporter)
-            return Up(lab, running, outcomes, fresh=False)
-        if running is not None:
-            runtime(running.runtime).destroy(lab.name)
-            records.remove(lab.name)
-        reporter.begin("prepare")
-        spec = images.node_image()
-        known = images.installed(spec.reference) is not None
-        images.ensure(spec, lambda p: reporter.update(f"image: {p.step}", p.fraction))
-        reporter.end(f"image {spec.reference} " + ("is there" if known else "built (once)"))
-        record = records.create(lab.name, runtime_name, lab_file.resolve(), spec.reference)
+        former = records.read(lab.name)
+        if former is not None and not former.runtime:
+            raise damaged(former)
+        if former is not None and _alive(former):
+            _must_be_the_same(former, runtime_name, lab_file)
+            if former.image != spec.reference:
+                reporter.note(
+                    f"{lab.name} runs {former.image}, this labkit's image is {spec.reference}.\n"
+                    f"    To have that one: labkit down {lab.name}, then up again"
+                )
+            return Up(lab, former, _prove(lab, former, reporter), fresh=False)
+        if former is not None:
+            with held():
+                _clear(former)
+            reporter.note(f"{lab.name} was here already, but dead: cleared away.")
+        _prepare(spec, reporter)
         try:
+            with held():
+                record = records.create(lab.name, runtime_name, lab_file.resolve(), spec.reference)
             reporter.begin("plan")
             render(the_plan, record.folder, image=spec.reference, lab_file=lab_file.read_bytes())
             reporter.end(f"{contents(lab)} → {len(the_plan.nodes)} nodes, {len(the_plan.links)} links")
-            reporter.begin("boot")
-            engine.deploy(
-                record.topology, lambda p: reporter.update(f"{p.done}/{p.total} nodes {p.kind}", p.done / p.total)
-            )
-            reporter.end(f"{len(the_plan.nodes)}/{len(the_plan.nodes)} nodes")
-            outcomes = _prove(lab, record, reporter)
+            outcomes = _boot_and_prove(lab, the_plan, record, engine, reporter)
         except BaseException:
-            engine.destroy(lab.name)
-            records.remove(lab.name)
+            with held():
+                _undo(lab.name, reporter)
             raise
     return Up(lab, record, outcomes, fresh=True)
 
 
 def down(record: Record) -> None:
     """Take a lab down and forget it; works from its record alone, and when half of it is gone."""
-    with records.lock(record.lab):
-        runtime(record.runtime).destroy(record.lab)
-        records.remove(record.lab)
+    with records.lock(record.lab), held():
+        _clear(record)
+
+
+def _alive(record: Record) -> bool:
+    """Whether the lab's nodes are there. One that another labkit was killed while booting may need a moment to die."""
+    deadline = time.monotonic() + _SETTLES_WITHIN
+    while (found := inspect(record)) is not None and found.state == "deploying" and time.monotonic() < deadline:
+        time.sleep(_PAUSE)
+    return found is not None and bool(found.nodes)
+
+
+def _clear(record: Record) -> None:
+    for name in [record.runtime] if record.runtime else RUNTIMES:
+        runtime(name).destroy(record.lab)
+    records.remove(record.lab)
+
+
+def _undo(lab: str, reporter: Reporter) -> None:
+    reporter.begin("undo")
+    record = records.read(lab)
+    if record is not None:
+        _clear(record)
+    reporter.end(f"nothing of {lab} is left")
+
+
+def _prepare(spec: images.ImageSpec, reporter: Reporter) -> None:
+    reporter.begin("prepare")
+    known = images.installed(spec.reference) is not None
+    images.ensure(spec, lambda p: reporter.update(f"image: {p.step}", p.fraction))
+    reporter.end(f"image {spec.reference} " + ("is there" if known else "built (once)"))
+
+
+def _boot_and_prove(
+    lab: Lab, the_plan: Plan, record: Record, engine: Runtime, reporter: Reporter
+) -> tuple[Outcome, ...]:
+    reporter.begin("boot")
+    engine.deploy(record.topology, lambda p: reporter.update(f"{p.done}/{p.total} nodes {p.kind}", p.done / p.total))
+    reporter.end(f"{len(the_plan.nodes)}/{len(the_plan.nodes)} nodes")
+    return _prove(lab, record, reporter)
 
 
 def contents(lab: Lab) -> str:
@@ -158,12 +214,28 @@ def _convergence(look: Look) -> str:
     return f"{up_}/{len(sessions)} BGP sessions · {done}/{len(agents)} VMs programmed"
 
 
-def _must_be_the_same(running: Record, runtime_name: str, lab_file: Path) -> None:
-    remedy = f"Take it down first: labkit down {running.lab}"
-    if running.runtime != runtime_name:
-        raise InvalidInput(f"lab {running.lab} runs already, on the {running.runtime} runtime.", remedy)
-    if (running.folder / "lab.yml").read_bytes() != lab_file.read_bytes():
-        raise InvalidInput(f"another lab called {running.lab} runs already (from {running.lab_file}).", remedy)
+def _must_be_the_same(former: Record, runtime_name: str, lab_file: Path) -> None:
+    if former.runtime != runtime_name:
+        raise InvalidInput(
+            f"lab {former.lab} runs already, on the {former.runtime} runtime.",
+            f"Take it down first: labkit down {former.lab}",
+        )
+    must_be_its_file(former, lab_file)
+
+
+def must_be_its_file(record: Record, lab_file: Path) -> None:
+    """Check that a lab runs what a lab file says.
+
+    Raises:
+        InvalidInput: it runs something else.
+    """
+    if (record.folder / "lab.yml").read_bytes() == lab_file.read_bytes():
+        return
+    if record.lab_file == str(lab_file.resolve()):
+        what = f"lab {record.lab} runs already, and {lab_file} has changed since it came up."
+    else:
+        what = f"another lab called {record.lab} runs already, from {record.lab_file}."
+    raise InvalidInput(what, f"Take it down first: labkit down {record.lab}")
 
 
 def lab_name(lab: str) -> str:
@@ -174,4 +246,4 @@ def lab_name(lab: str) -> str:
     """
     if records.read(lab) is not None:
         return lab
-    return load(find_lab_file(lab)).name
+    return read(find_lab_file(lab)).lab.name

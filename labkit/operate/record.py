@@ -1,10 +1,15 @@
-"""Which labs there are on this machine: one record per lab, written before anything of the lab exists."""
+"""Which labs there are on this machine: one record per lab, there as long as anything of the lab may be.
+
+A lab's directory appears whole, with its record in it, and disappears whole, by renames. What a killed labkit has left of
+either is a directory with a dot before its name, which nobody takes for a lab and the next one sweeps away.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -15,10 +20,16 @@ from pathlib import Path
 from labkit.errors import InvalidInput
 from labkit.paths import lab_dir, state_home
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+FILE = "lab.json"
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A lab on this machine. `lab_file` is where it came from, `image` what its nodes run, `created` in Unix seconds."""
+    """A lab on this machine. `lab_file` is where it came from, `image` what its nodes run, `created` in Unix seconds.
+
+    The record of a directory whose `lab.json` is lost or unreadable has nothing but a name and a time.
+    """
 
     lab: str
     runtime: str
@@ -43,19 +54,31 @@ class Record:
 
 
 def create(lab: str, runtime: str, lab_file: Path, image: str) -> Record:
-    """Write a new lab's record; its directory must not exist or be empty of a record."""
+    """Make a new lab's directory, with its record in it. The caller holds the lab's lock, and there is no such lab."""
     record = Record(lab, runtime, str(lab_file), image, time.time())
-    record.directory.mkdir(parents=True, exist_ok=True)
-    fresh = record.directory / "lab.json.new"
-    fresh.write_text(json.dumps(asdict(record)))
-    fresh.replace(record.directory / "lab.json")
+    _sweep(lab)
+    fresh = _aside(lab, "new")
+    fresh.mkdir(parents=True)
+    try:
+        (fresh / FILE).write_text(json.dumps(asdict(record)))
+        fresh.rename(record.directory)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
     return record
 
 
 def read(lab: str) -> Record | None:
     """The record of a lab, None if there is no such lab."""
+    if not _NAME.fullmatch(lab) or not lab_dir(lab).is_dir():
+        return None
     try:
-        return Record(**json.loads((lab_dir(lab) / "lab.json").read_text()))
+        found = json.loads((lab_dir(lab) / FILE).read_text())
+        return Record(lab, str(found["runtime"]), str(found["lab_file"]), str(found["image"]), float(found["created"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        pass
+    try:
+        return Record(lab, "", "", "", lab_dir(lab).stat().st_mtime)
     except FileNotFoundError:
         return None
 
@@ -68,32 +91,41 @@ def everything() -> list[Record]:
 
 
 def remove(lab: str) -> None:
-    """Remove a lab's directory whole. Its runtime must have let go of it before."""
-    shutil.rmtree(lab_dir(lab), ignore_errors=False)
+    """Remove a lab's directory whole; harmless if it is gone. Its runtime must have let go of it before."""
+    _sweep(lab)
+    if lab_dir(lab).exists():
+        lab_dir(lab).rename(_aside(lab, "gone"))
+    _sweep(lab)
 
 
-def the_running_lab(name: str | None) -> Record:
-    """The lab called `name`, or the only one there is.
+def _aside(lab: str, suffix: str) -> Path:
+    return lab_dir(lab).with_name(f".{lab}.{suffix}")
+
+
+def _sweep(lab: str) -> None:
+    for suffix in ("new", "gone"):
+        if _aside(lab, suffix).exists():
+            shutil.rmtree(_aside(lab, suffix))
+
+
+def the_lab(name: str | None) -> Record:
+    """The lab called `name`, or the only one there is. It may be dead; `labkit.operate.running` is for those who need more.
 
     Raises:
         InvalidInput: there is no such lab, or none, or several to choose from.
     """
     records = everything()
-    names = [r.lab for r in records]
+    names = ", ".join(record.lab for record in records)
+    if not records:
+        raise InvalidInput("no lab runs here.", "Bring one up, such as: labkit up overview")
     if name is not None:
         for record in records:
             if record.lab == name:
                 return record
-        raise InvalidInput(f"no lab called {name} runs here.", _listing(names))
+        raise InvalidInput(f"no lab called {name} runs here.", f"These do: {names}.")
     if len(records) == 1:
         return records[0]
-    if not records:
-        raise InvalidInput("no lab runs here.", "Start one: labkit up overview")
-    raise InvalidInput(f"{len(records)} labs run here: {', '.join(names)}.", "Say which: --lab NAME")
-
-
-def _listing(names: list[str]) -> str:
-    return f"These do: {', '.join(names)}." if names else "None does. Start one: labkit up overview"
+    raise InvalidInput(f"{len(records)} labs run here: {names}.", f"Say which, such as: --lab {records[0].lab}")
 
 
 @contextmanager
@@ -105,14 +137,28 @@ def lock(lab: str) -> Iterator[None]:
     """
     folder = state_home() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / f"{lab}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    file = folder / f"{lab}.lock"
+    descriptor = _locked(file)
+    if descriptor is None:
+        raise InvalidInput(f"another labkit is bringing lab {lab} up or down.", "Wait for it, or interrupt it.")
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InvalidInput(
-                f"another labkit is bringing lab {lab} up or down.", "Wait for it, or stop it."
-            ) from None
         yield
     finally:
+        file.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def _locked(file: Path) -> int | None:
+    """The descriptor of the locked file, None if another process has locked it."""
+    while True:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if file.stat().st_ino == os.fstat(descriptor).st_ino:
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except FileNotFoundError:
+            pass
+        os.close(descriptor)  # its former holder has removed it meanwhile: what we hold is a lock that nobody sees

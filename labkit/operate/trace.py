@@ -142,7 +142,11 @@ class _Walk:
 
     def _cross(self, node: str) -> tuple[Step, _Move | None]:
         """What the fabric decides by the effective routes of the node's NIC."""
-        fabric = self._lab.azure.nic[node].virtual_network
+        nic = self._lab.azure.nic[node]
+        fabric = nic.virtual_network
+        translated = node in self._lab.nva and self._lab.nva[node].snat
+        if not nic.ip_forwarding and nic.address != self._source and not translated:
+            return Step(fabric, "", "dropped", f"IP forwarding is off on {node}'s NIC"), None
         row = _longest_match(self._look.state["effective"][node]["value"], self._destination)
         if row is None:
             return Step(fabric, "", "dropped", f"no effective route of {node}'s NIC"), None

@@ -101,6 +101,10 @@ def _check(stage: Iterable[Outcome], look: Look) -> None:
             return f"{error.message} {error.remedy}".strip()
 
     pending = [outcome for outcome in stage if not outcome.ok]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    pool = ThreadPoolExecutor(AT_ONCE)
+    try:
         for outcome, text in zip(pending, pool.map(problem, pending), strict=True):
             outcome.problem = text
+    finally:
+        # Nobody waits for the checks that an interruption finds under way: a traceroute may take its time.
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -43,7 +43,7 @@ LAST_WORDS = 1.0
 MAX_COALESCED = 4000
 """Prefixes that go out at a time: what is left over can still be replaced by newer changes."""
 
-QUIET, LONGEST_HOLD = 0.01, 1.0
+QUIET, LONGEST_HOLD = 0.03, 2.0
 """Seconds without an UPDATE before changes go out, and for which a stream of them may hold changes back.
 
 ExaBGP does both jobs in one thread, one received UPDATE to 50 announced prefixes: relaying at once would make a peer's
@@ -197,6 +197,7 @@ class Worker:
 
     def _recovered(self, instance: Instance) -> None:
         self._recovery, self._instance = None, instance
+        self._speaker.nudging = True
         if self._pending_config is not None:
             self._heard_controller(self._pending_config)
 
@@ -292,7 +293,7 @@ class Worker:
 
     def _tick(self) -> int | None:
         """A second has passed."""
-        outstanding = self._speaker.outstanding
+        outstanding = self._speaker.outstanding or self._recovery is not None
         self._silent_ticks += 1
         if outstanding and self._silent_ticks >= self._settings.patience:
             _log.error("ExaBGP has not answered for %d s; restarting it", self._silent_ticks)

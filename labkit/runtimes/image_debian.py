@@ -22,6 +22,8 @@ from labkit.runtimes.image_definition import Package
 from labkit.runtimes.image_run import Build, ToolFailed, disk_full, need_space
 
 SUITE = "trixie"
+_DEBIAN = ("http://deb.debian.org/debian", "http://deb.debian.org/debian-security")
+_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 TOOLS = {"mmdebstrap": "mmdebstrap", "tar": "tar", "setpriv": "util-linux"}
 UNPRIVILEGED_TOOLS = {"newuidmap": "uidmap", "newgidmap": "uidmap", "unshare": "util-linux"}
 # Measured: 320 MB at the peak of an mmdebstrap run.
@@ -157,16 +159,17 @@ def check_versions(packages: Sequence[Package], versions: dict[str, str]) -> Non
 
 
 def mirror_sources(suite: str) -> list[str]:
-    """The lines of a sources.list for `suite`; empty for mmdebstrap's own default, deb.debian.org.
+    """The lines of a sources.list for `suite`.
 
-    LABKIT_DEBIAN_MIRROR ("URL" or "URL SECURITY-URL") wins, else the mirror that a Debian machine's own apt uses.
+    LABKIT_DEBIAN_MIRROR ("URL" or "URL SECURITY-URL") wins, else the mirror that a Debian machine's own apt uses, else
+    Debian's own.
     """
     chosen = os.environ.get("LABKIT_DEBIAN_MIRROR", "").split()
-    archive, security = [*chosen, "", ""][:2] if chosen else _own_mirror()
-    if not archive:
-        return []
-    lines = [f"deb {archive} {suite} main", f"deb {archive} {suite}-updates main"]
-    return [*lines, f"deb {security} {suite}-security main"] if security else lines
+    archive, security = [*chosen, ""][:2] if chosen else _own_mirror()
+    # Named, since mmdebstrap finds it by itself only where gpg is installed, which a small machine lacks.
+    key = f"[signed-by={_KEYRING}] " if _KEYRING.exists() else ""
+    lines = [f"deb {key}{archive} {suite} main", f"deb {key}{archive} {suite}-updates main"]
+    return [*lines, f"deb {key}{security} {suite}-security main"] if security else lines
 
 
 def apt_network_settings() -> list[str]:
@@ -190,10 +193,10 @@ def _own_mirror() -> tuple[str, str]:
     fields = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', release.read_text() if release.exists() else "", re.MULTILINE))
     codename = fields.get("VERSION_CODENAME", "")
     if fields.get("ID") != "debian" or not codename or shutil.which("apt-get") is None:
-        return "", ""
+        return _DEBIAN
     listing = subprocess.run(["apt-get", "--print-uris", "update"], capture_output=True, text=True, check=False).stdout
     mirrors = {match["suite"]: match["mirror"] for match in _RELEASE_FILE.finditer(listing)}
-    return mirrors.get(codename, ""), mirrors.get(f"{codename}-security", "")
+    return (mirrors[codename], mirrors.get(f"{codename}-security", "")) if codename in mirrors else _DEBIAN
 
 
 def _scratch_parent() -> Path:
@@ -235,7 +238,7 @@ def _explain(failure: ToolFailed, root: Path, sources: Sequence[str]) -> Environ
             "Run: sudo apt-get install debian-archive-keyring    (its newest version knows Debian 13's keys)",
         )
     if failure.says(*_NO_NETWORK):
-        asked = sources[0].split()[1] if sources else "http://deb.debian.org/debian"
+        asked = next(word for word in sources[0].split() if "://" in word)
         return EnvironmentProblem(
             f"No Debian mirror can be reached ({asked}): {failure.last_error()}",
             "Check the network, or name a mirror: LABKIT_DEBIAN_MIRROR=http://... (http_proxy and apt's own proxy "

@@ -17,7 +17,7 @@ _ROOMS = ("agent", "azure", "controller", "fabric", "lab", "routeserver")
 # Modules at the top of the package that no node needs.
 _NOT_IN_NODES = ("pytest.py",)
 # Changes with the builder's own behaviour: what is excluded, how the tree is normalised.
-_FORMAT = "2"
+_FORMAT = "3"
 _HASH_DIGITS = 16
 
 

@@ -134,13 +134,24 @@ def prune(keep: Iterable[str] = ()) -> list[Path]:
 def tar_command(image: Image) -> list[str]:
     """A command that writes the image to stdout as a tar archive for `docker import -`.
 
-    Everything in it belongs to 0:0, its order is fixed, and it has no extended attributes.
+    Everything in it belongs to 0:0, its order is fixed, it has no extended attributes, and every path is in it once:
+    Docker refuses others.
     """
     command = ["tar", "--create", "--file=-", "--sort=name", "--owner=0", "--group=0", "--numeric-owner"]
     command += ["--format=posix", "--pax-option=delete=atime,delete=ctime"]
-    for layer in reversed(image.layers):
-        command += ["--directory", str(layer), "."]
-    return command
+    top, base = image.layers
+    command += ["--directory", str(base), ".", "--directory", str(top)]
+    return command + [f"./{path.relative_to(top)}" for path in _beyond(top, base)]
+
+
+def _beyond(top: Path, base: Path) -> Iterator[Path]:
+    """The files and whole folders of a layer that the layer below it lacks."""
+    for path in sorted(top.iterdir()):
+        below = base / path.name
+        if path.is_dir() and below.is_dir():
+            yield from _beyond(path, below)
+        else:
+            yield path
 
 
 def _home() -> Path:

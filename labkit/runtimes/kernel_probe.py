@@ -75,10 +75,13 @@ def _trial() -> Mapping[str, tuple[int, str] | None]:
 
 def _namespaces(results: Mapping[str, tuple[int, str] | None]) -> Probe:
     name = "namespaces" if os.geteuid() == 0 else "user namespaces"
-    # Ubuntu's AppArmor lets the namespace be made, then refuses the first mount in it.
-    failure = results.get("namespaces") or (results.get("mount") if os.geteuid() else None)
+    # Ubuntu's AppArmor lets the namespace be made, then refuses the first mount in it; so does a chroot to root.
+    failure = results.get("namespaces") or results.get("mount")
     if not failure:
         return Probe(name, True)
+    if failure[0] == errno.ENOSPC and not _forbidden_kinds():
+        why = "A limit on namespaces is reached: the sysctls user.max_*_namespaces, or 32 levels of them"
+        return Probe(name, False, f"{why} ({failure[1]})", "Take labs down, or raise the limits (`sysctl user`).")
     why, remedy = explain_refusal()
     return Probe(name, False, f"{why} ({failure[1]})", remedy)
 
@@ -110,7 +113,10 @@ def explain_refusal() -> tuple[str, str]:
     if not Path("/proc/self/ns/user").exists():
         return "The kernel has no user namespaces.", "Use a kernel with CONFIG_USER_NS, or run labkit as root."
     if in_chroot():
-        return "This is a chroot, and the kernel refuses user namespaces there, to root too.", _CHROOT_REMEDY
+        return (
+            "This is a chroot, where the kernel refuses user namespaces, and to root a root of its own.",
+            _CHROOT_REMEDY,
+        )
     if os.geteuid() != 0:
         for setting, bad, whose in (
             ("kernel.unprivileged_userns_clone", "0", "Debian 10 and older, and hardened kernels, set it"),
@@ -120,9 +126,7 @@ def explain_refusal() -> tuple[str, str]:
                 return f"The sysctl {setting} is {bad}: ordinary users get no user namespaces ({whose}).", _set(
                     setting, "1" if bad == "0" else "0"
                 )
-    limits = [
-        name for name in ("user", "mnt", "pid", "net", "uts", "ipc") if _sysctl(f"user.max_{name}_namespaces") == "0"
-    ]
+    limits = _forbidden_kinds()
     if limits:
         setting = f"user.max_{limits[0]}_namespaces"
         whose = "CentOS and Red Hat Enterprise Linux 7, and hardening guides, set it"
@@ -139,6 +143,12 @@ def explain_refusal() -> tuple[str, str]:
         "The kernel, or a security module, refuses user namespaces to ordinary users.",
         "Ask your administrator which policy it is (SELinux, AppArmor, seccomp), or run labkit as root.",
     )
+
+
+def _forbidden_kinds() -> list[str]:
+    """The kinds of namespaces of which there may be none at all."""
+    kinds = ("user", "mnt", "pid", "net", "uts", "ipc")
+    return [kind for kind in kinds if _sysctl(f"user.max_{kind}_namespaces") == "0"]
 
 
 def _set(setting: str, value: str) -> str:

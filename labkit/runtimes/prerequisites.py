@@ -1,16 +1,14 @@
-"""What this machine must allow an ordinary user to do, and the words for when it doesn't."""
+"""What building an image needs of this machine, and the words for when it lacks it."""
 
 from __future__ import annotations
 
 import getpass
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 from labkit.errors import EnvironmentProblem
-
-_PROC_SYS = Path("/proc/sys")
+from labkit.runtimes.kernel_probe import user_namespaces
 
 
 def is_root() -> bool:
@@ -33,22 +31,18 @@ def need_tools(tools: dict[str, str], purpose: str) -> None:
 
 
 def need_user_namespaces() -> None:
-    """Check that an ordinary user may make user namespaces; root needs none.
+    """Check that an ordinary user may make user namespaces; root needs none to build an image.
 
     Raises:
         EnvironmentProblem: refused, with the setting of this distribution that refuses it.
     """
     if is_root():
         return
-    probe = ["unshare", "--user", "--map-root-user", "--mount", "true"]
-    result = subprocess.run(probe, capture_output=True, text=True, check=False)
-    if result.returncode == 0:
-        return
-    cause, remedy = _why_no_user_namespaces()
-    said = result.stderr.strip().splitlines()
-    raise EnvironmentProblem(
-        f"This machine lets no ordinary user make a user namespace: {cause}.{f' ({said[-1]})' if said else ''}", remedy
-    )
+    probe = user_namespaces()
+    if not probe.ok:
+        raise EnvironmentProblem(
+            f"An ordinary user needs user namespaces to build the image. {probe.why}", probe.remedy
+        )
 
 
 def need_subordinate_ids() -> None:
@@ -69,46 +63,3 @@ def need_subordinate_ids() -> None:
                 f"Run: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}    "
                 "(take another range if another user has this one)",
             )
-
-
-def _why_no_user_namespaces() -> tuple[str, str]:
-    if _setting("kernel/unprivileged_userns_clone") == "0":
-        return (
-            "kernel.unprivileged_userns_clone is 0 (older Debian's setting)",
-            "Run: sudo sysctl -w kernel.unprivileged_userns_clone=1    or run labkit as root.",
-        )
-    if _setting("kernel/apparmor_restrict_unprivileged_userns") == "1":
-        return (
-            "kernel.apparmor_restrict_unprivileged_userns is 1 (Ubuntu's setting since 23.10)",
-            "Run: sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0    or run labkit as root.",
-        )
-    if _setting("user/max_user_namespaces") == "0":
-        return (
-            "user.max_user_namespaces is 0 (a setting of Red Hat's older systems and of hardened ones)",
-            "Run: sudo sysctl -w user.max_user_namespaces=15000    or run labkit as root.",
-        )
-    if not _root_is_a_mount():
-        return (
-            "this is a chroot, where the kernel refuses them",
-            "Run labkit outside of the chroot, or enter the root file system by pivot_root.",
-        )
-    if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
-        return (
-            "this is a container, whose engine refuses them",
-            "Run labkit on the machine itself, or start the container with --privileged.",
-        )
-    return (
-        "the kernel, or a security module, refuses them",
-        "Check that the kernel has CONFIG_USER_NS, or run labkit as root.",
-    )
-
-
-def _setting(name: str) -> str:
-    path = _PROC_SYS / name
-    return path.read_text().strip() if path.exists() else ""
-
-
-def _root_is_a_mount() -> bool:
-    """In a chroot, "/" is usually a directory of some mount, not a mount itself."""
-    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-    return any(line.split()[4] == "/" for line in mounts)

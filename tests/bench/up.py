@@ -22,7 +22,8 @@ _LINE = re.compile(r"^ (\w+) .* (\d+\.\d+) s$", re.MULTILINE)
 
 def labkit(*arguments: str) -> str:
     """Run a labkit command and return what it said."""
-    done = subprocess.run([sys.executable, "-m", "labkit.cli.main", *arguments], capture_output=True, text=True)
+    command = [sys.executable, "-m", "labkit.cli.main", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"labkit {' '.join(arguments)} failed:\n{done.stderr}")
     return done.stderr

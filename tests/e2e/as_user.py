@@ -1,7 +1,8 @@
 """Runs pytest as an ordinary user, from root: `python as_user.py UID LAYER... -- PYTEST-ARGUMENTS`.
 
 The interpreter, its packages, the repository and the image may lie where that user can't look (below /root, say), and
-its image must be its own. So all of it is put on a tmpfs in a mount namespace of its own, which vanishes with it.
+its image must be its own. So all of it is put on a tmpfs in a mount namespace of its own, which vanishes with it. A
+LAYER is a layer's root file system; the user finds it in its own cache, where labkit looks for images.
 """
 
 from __future__ import annotations
@@ -26,16 +27,17 @@ def main() -> None:
     linux.unshare(linux.CLONE_NEWNS)
     linux.mount("none", "/", flags=linux.MS_REC | linux.MS_SLAVE)
     linux.mount("labkit-test", str(ROOM), "tmpfs", 0, "mode=755")
-    for name in ("python", "packages", "repository", "home", "tmp"):
+    for name in ("python", "packages", "repository", "home", "tmp", "cache"):
         (ROOM / name).mkdir()
     packages = Path(yaml.__file__).parent.parent
     for source, name in ((Path(sys.base_prefix), "python"), (packages, "packages"), (REPOSITORY, "repository")):
         linux.mount(str(source), str(ROOM / name), flags=linux.MS_BIND | linux.MS_REC)
     mine = []
-    for number, layer in enumerate(layers):
-        shutil.copytree(layer, ROOM / f"layer{number}", symlinks=True)
-        mine.append(ROOM / f"layer{number}")
-    for top in (*mine, ROOM / "home", ROOM / "tmp"):
+    for layer in layers:
+        copy = ROOM / "cache" / "labkit" / "images" / layer.parent.name
+        shutil.copytree(layer.parent, copy, symlinks=True)
+        mine.append(copy / layer.name)
+    for top in (ROOM / "cache", ROOM / "home", ROOM / "tmp"):
         os.chown(top, user, user)
         for folder, folders, files in os.walk(top):
             for name in (*folders, *files):
@@ -49,6 +51,7 @@ def main() -> None:
         "HOME": str(ROOM / "home"),
         "PATH": os.environ["PATH"],
         "TMPDIR": str(ROOM / "tmp"),
+        "XDG_CACHE_HOME": str(ROOM / "cache"),
         "PYTHONPATH": f"{ROOM / 'repository'}:{ROOM / 'packages'}",
         "PYTHONDONTWRITEBYTECODE": "1",
         "LABKIT_TEST_LAYERS": ":".join(map(str, mine)),

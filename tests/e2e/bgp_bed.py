@@ -17,11 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+import jinja2
 from pydantic import TypeAdapter
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Server, ServerConnection, unix_serve
 
-from labkit.azure.model import RouteServer
+from labkit.azure.model import ROUTE_SERVER_ASN, RouteServer
+from labkit.resources import templates as templates_folder
 
 INSTANCE = "10.1.0.4"
 REPOSITORY = Path(__file__).parents[2]
@@ -218,42 +220,29 @@ class Bed:
 
     # ExaBGP.
 
-    def start_exabgp(self, peers: Mapping[str, int], watchdog: int = 20, **environment: str) -> None:
-        """Start the instance as a lab does, for peers by address with their ASNs."""
-        neighbors = "".join(
-            f"""
-            neighbor {address} {{
-                router-id {INSTANCE}; local-address {INSTANCE}; local-as 65515; peer-as {asn}; hold-time 180;
-                passive true; group-updates true; adj-rib-in true; adj-rib-out true; manual-eor false;
-                family {{ ipv4 unicast; }}
-                capability {{ asn4 enable; route-refresh enable; graceful-restart disable; add-path disable;
-                              extended-message disable; }}
-                api policy-{i} {{ processes [ policy ]; neighbor-changes; receive {{ parsed; update; }} }}
-            }}"""
-            for i, (address, asn) in enumerate(peers.items())
-        )
-        config = self.directory / "exabgp.conf"
-        helper = f"run {sys.executable} -m labkit.routeserver; encoder json; respawn true;"
-        config.write_text(f"process policy {{ {helper} }}\n{neighbors}\n")
+    def start_exabgp(self, peers: Mapping[str, int], watchdog: int = 20) -> None:
+        """Start the instance as a lab does, from the lab's templates, for peers by address with their ASNs."""
+        templates = jinja2.Environment(loader=jinja2.FileSystemLoader(templates_folder()), autoescape=False)
+        facts: dict[str, Any] = {
+            "node": "rs1-0",
+            "address": INSTANCE,
+            "asn": ROUTE_SERVER_ASN,
+            "hold_time": 180,
+            "peers": [{"name": f"peer{i}", "address": a, "asn": n} for i, (a, n) in enumerate(peers.items())],
+        }
+        config = templates.get_template("exabgp.conf.j2").render(facts)
+        assert "run python3 " in config
+        file = self.directory / "exabgp.conf"
+        file.write_text(config.replace("run python3 ", f"run {sys.executable} "))
         settings = {
-            "exabgp_tcp_bind": INSTANCE,
-            "exabgp_daemon_user": "root",
-            "exabgp_api_cli": "false",
-            "exabgp_api_ack": "true",
-            "exabgp_api_respawn": "true",
-            "exabgp_api_terminate": "true",
-            "exabgp_api_compact": "true",
-            "exabgp_api_chunk": "100",
-            "exabgp.api.show-routes-format": "v2",
-            "exabgp_log_level": "ERROR",
-            "exabgp_log_destination": "stderr",
-            "PYTHONPATH": str(REPOSITORY),
+            "EXABGP_ENVFILE": str(self.directory / "exabgp.env"),
+            "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path[1:]]),
             "LABKIT_NODE": "rs1-0",
             "LABKIT_FEED": str(self.directory / "feed.sock"),
             "LABKIT_WATCHDOG": str(watchdog),
-            **environment,
         }
-        argv = [*(f"{k}={v}" for k, v in settings.items()), sys.executable, "-m", "exabgp", "server", str(config)]
+        Path(settings["EXABGP_ENVFILE"]).write_text(templates.get_template("exabgp.env.j2").render(facts))
+        argv = [*(f"{k}={v}" for k, v in settings.items()), sys.executable, "-m", "exabgp", "server", str(file)]
         self.exabgp = self.spawn(["env", *argv], "exabgp")
 
     def speaker_pid(self) -> int | None:

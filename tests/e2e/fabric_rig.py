@@ -12,6 +12,7 @@ import functools
 import json
 import os
 import queue
+import signal
 import socket
 import subprocess
 import sys
@@ -33,10 +34,10 @@ from websockets.sync.server import ServerConnection, unix_serve
 from tests.e2e.packets import Namespace as AnyNamespace
 from tests.e2e.packets import Node
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 BRIDGE_MAC = "12:34:56:78:9a:bc"
 DEADLINE = 10.0
 
+_PR_SET_PDEATHSIG = 1
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
 _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 1 << 5, 1 << 12, 1 << 14, 1 << 18
@@ -89,7 +90,15 @@ def _mount(source: str, target: str, kind: str, flags: int) -> None:
 
 def in_own_namespaces(test: Callable[P, None]) -> Callable[P, None]:
     """Run a test in a child process in namespaces of its own; as root of its own user namespace if it is not root."""
+    return _apart(test, user=os.geteuid() != 0)
 
+
+def in_own_user_namespace(test: Callable[P, None]) -> Callable[P, None]:
+    """The same, in a user namespace even for root: with NET_ADMIN there, and none on the machine itself."""
+    return _apart(test, user=True)
+
+
+def _apart(test: Callable[P, None], *, user: bool) -> Callable[P, None]:
     @functools.wraps(test)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
         reader, writer = os.pipe()
@@ -98,7 +107,7 @@ def in_own_namespaces(test: Callable[P, None]) -> Callable[P, None]:
             os.close(reader)
             status = 1
             try:
-                _enter_namespaces()
+                _enter_namespaces(user=user)
                 test(*args, **kwargs)
                 status = 0
             except BaseException:  # noqa: BLE001 - the parent reports it, whatever it is
@@ -116,16 +125,16 @@ def in_own_namespaces(test: Callable[P, None]) -> Callable[P, None]:
     return wrapped
 
 
-def _enter_namespaces() -> None:
+def _enter_namespaces(*, user: bool) -> None:
     flags = _CLONE_NEWNS | _CLONE_NEWNET
-    if os.geteuid() == 0:
-        _call("unshare", flags)
-    else:
+    if user:
         uid, gid = os.getuid(), os.getgid()
         _call("unshare", flags | _CLONE_NEWUSER)
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
         Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
+    else:
+        _call("unshare", flags)
     _mount("none", "/", "none", _MS_REC | _MS_PRIVATE)
 
 
@@ -356,6 +365,7 @@ class Fabric:
         return seconds
 
     def _isolate(self) -> None:
+        _call("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         # As in an unprivileged container: /proc/sys is read-only, the platform channel and /run are the node's own.
         _call("unshare", _CLONE_NEWNS)
         _mount("/proc/sys", "/proc/sys", "none", _MS_BIND | _MS_REC)

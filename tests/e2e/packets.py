@@ -153,8 +153,8 @@ class Node:
                 break
         return found
 
-    def ask(self, address: str, to: str = BROADCAST) -> tuple[str, float] | None:
-        """ARP: the MAC that answers for an address, and the seconds it took."""
+    def ask(self, address: str, to: str = BROADCAST) -> str | None:
+        """ARP: the MAC that answers for an address; None if nobody does within a second."""
         with self.namespace.inside():
             wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ARP))
         with wire:
@@ -175,12 +175,11 @@ class Node:
                 bytes(6),
                 socket.inet_aton(address),
             )
-            asked = time.monotonic()
             wire.send(question)
             while select.select([wire], [], [], 1.0)[0]:
                 raw = wire.recv(2048)
                 if raw[20:22] == b"\0\2" and socket.inet_ntoa(raw[28:32]) == address:
-                    return _mac(raw[22:28]), time.monotonic() - asked
+                    return _mac(raw[22:28])
         return None
 
     def send(self, to: str, port: int = 9, *, count: int = 1, size: int = 8, source_port: int = 0) -> None:

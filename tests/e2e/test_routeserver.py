@@ -62,7 +62,21 @@ def settled(bed: Bed, a: set[str]) -> None:
     until("a's routes on the feed", lambda: bed.feed.prefixes("a") == a)
     until("b's routes on the feed", lambda: bed.feed.prefixes("b") == {"0.0.0.0/0"})
     for node in ("a", "b"):
-        until(f"{node} to learn the virtual network", lambda node=node: OWN in bed.learned(node))
+        hears(bed, node, {OWN})
+
+
+def hears(bed: Bed, node: str, prefixes: set[str]) -> None:
+    until(f"{node} to hear {prefixes}", lambda: prefixes <= bed.learned(node).keys())
+
+
+def another_worker(bed: Bed, former: int) -> None:
+    until("another worker", lambda: bed.worker_pid() not in {None, former})
+
+
+def reports(bed: Bed, already: int, session: str = "") -> None:
+    """Wait for a report after so many, about a session if one is named."""
+    messages = bed.feed.messages
+    until("a report", lambda: any(not session or session in m["sessions"] for _, m in messages[already:]), 60)
 
 
 def raw_updates(speaker: RawSpeaker) -> tuple[set[str], list[str]]:
@@ -135,9 +149,7 @@ def test_passes_attributes_on(bed: Bed) -> None:
         + attribute(0x64, b"\4", 0x80)
     )
     as_set = bytes.fromhex("01020000000700000008")
-    origin = attribute(1, b"\2") + attribute(
-        2, path(65001, 64600) + bytes([1, 2]) + bytes(3) + b"\7" + bytes(3) + b"\x08"
-    )
+    origin = attribute(1, b"\2") + attribute(2, path(65001, 64600) + as_set)
     a.send(update(origin + attribute(3, IPv4Address(A).packed) + extra, ["10.68.0.0/24"]))
     until("b to have it", lambda: "10.68.0.0/24" in raw_updates(b)[0])
     body = next(body for _, body in b.updates() if parse_update(body)[0] == ["10.68.0.0/24"])
@@ -159,16 +171,16 @@ def test_passes_attributes_on(bed: Bed) -> None:
 
 def test_a_killed_worker_is_replaced_without_a_trace_in_bgp(bed: Bed) -> None:
     start_pair(bed, b2b=True)
-    for node in ("a", "b"):
-        until(f"{node} to hear the other", lambda node=node: len(bed.learned(node)) == 2)
+    hears(bed, "a", {OWN, "0.0.0.0/0"})
+    hears(bed, "b", {OWN, "10.250.0.0/16"})
     before = {node: bed.neighbor(node) for node in ("a", "b")}
     reported = len(bed.feed.messages)
     for _ in range(3):
         worker = bed.worker_pid()
         assert worker is not None
         os.kill(worker, signal.SIGKILL)
-        until("another worker", lambda worker=worker: bed.worker_pid() not in {None, worker})
-        until("its snapshot", lambda reported=reported: len(bed.feed.messages) > reported)
+        another_worker(bed, worker)
+        reports(bed, reported)
         for _, message in bed.feed.messages[reported:]:
             assert message["type"] == "snapshot"
             assert {name: s["state"] for name, s in message["sessions"].items()} == dict.fromkeys("ab", "Established")
@@ -194,7 +206,7 @@ def test_a_worker_that_dies_while_events_come_in_loses_none(bed: Bed) -> None:
             until("some routes", lambda: len(bed.feed.prefixes("a")) > 0)
             worker = until("a worker", bed.worker_pid)
             os.kill(worker, signal.SIGKILL)
-            until("another worker", lambda worker=worker: bed.worker_pid() not in {None, worker})
+            another_worker(bed, worker)
         if i % 10 == 0:
             a.send(update(b"", [], [f"10.{128 + i // 256}.{i % 256}.0/24"]))
     wanted = {f"10.{128 + i // 256}.{i % 256}.0/24" for i in range(3000) if i % 10}
@@ -225,7 +237,7 @@ def test_a_killed_keeper_is_replaced_by_exabgp(bed: Bed) -> None:
     assert keeper is not None
     os.kill(keeper, signal.SIGKILL)
     until("another keeper with its worker", lambda: bed.keeper_pid() not in {None, keeper} and bed.worker_pid())
-    until("a report", lambda: len(bed.feed.messages) > reported)
+    reports(bed, reported)
     assert [m["type"] for _, m in bed.feed.messages[reported:]] == ["snapshot"]
     settled(bed, {"10.250.0.0/16"})
     assert bed.neighbor("a")["connectionsEstablished"] == 1
@@ -250,7 +262,7 @@ def test_sessions_that_flap(bed: Bed) -> None:
     for _ in range(3):
         reported = len(bed.feed.messages)
         bed.vtysh("a", f"clear bgp {INSTANCE}")
-        until("the loss", lambda n=reported: any("a" in m["sessions"] for _, m in bed.feed.messages[n:]))
+        reports(bed, reported, session="a")
         settled(bed, {"10.250.0.0/16"})
         until("b to hear a again", lambda: "10.250.0.0/16" in bed.learned("b"))
     reasons = {m["sessions"]["a"]["reason"] for _, m in bed.feed.messages if "a" in m["sessions"]}
@@ -289,7 +301,7 @@ def test_many_routes(bed: Bed, count: int) -> None:
     reported = len(bed.feed.messages)
     before = bed.neighbor("b")["messageStats"]["updatesRecv"]
     os.kill(worker, signal.SIGKILL)
-    until("the snapshot", lambda: len(bed.feed.messages) > reported, 60)
+    reports(bed, reported)
     assert bed.feed.prefixes("a") == routes
     assert bed.neighbor("b")["messageStats"]["updatesRecv"] == before
 
@@ -359,7 +371,7 @@ def test_a_hung_worker_is_replaced(bed: Bed) -> None:
     worker = bed.worker_pid()
     assert worker is not None
     os.kill(worker, signal.SIGSTOP)
-    until("another worker", lambda: bed.worker_pid() not in {None, worker})
+    another_worker(bed, worker)
     settled(bed, {"10.250.0.0/16"})
     assert bed.neighbor("a")["connectionsEstablished"] == 1
 

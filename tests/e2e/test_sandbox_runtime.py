@@ -40,6 +40,11 @@ def image_layers() -> list[Path]:
     return [Path(p) for p in given.split(":")] if given else list(images.ensure(images.node_image()).layers)
 
 
+def apart() -> dict[str, str]:
+    """The environment of a process that imports what this one imports."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join(p for p in (str(REPOSITORY), *sys.path) if p)}
+
+
 class Bed:
     """A runtime with a state directory of its own, and topologies for it."""
 
@@ -122,7 +127,7 @@ topology:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(p for p in (str(REPOSITORY), *sys.path) if p)},
+            env=apart(),
         )
 
 
@@ -278,7 +283,7 @@ def test_health_by_a_command(bed: Bed) -> None:
             "Its log ends:\ncannot start",
         ),
         ({"node_a": "sysctls: {net.ipv4.no_such: 1}"}, EnvironmentProblem, "node a: sysctl net.ipv4.no_such=1: "),
-        ({"node_a": "sysctls: {kernel.panic: 1}"}, InvalidInput, "kernel.panic belongs to the whole machine"),
+        ({"node_a": "sysctls: {kernel.panic: 1}"}, InvalidInput, "sysctl kernel.panic belongs to the whole machine"),
         (
             {"links": '- endpoints: ["a:eth1", "b:eth2"]'},
             InvalidInput,
@@ -289,6 +294,38 @@ def test_health_by_a_command(bed: Bed) -> None:
 def test_what_is_refused(bed: Bed, parts: dict[str, str], kind: type[LabkitError], says: str) -> None:
     assert says in refused(kind, lambda: bed.deploy("two", **parts))
     bed.nothing_left()
+
+
+@pytest.mark.parametrize("files", range(3, 11))
+def test_a_full_disk(bed: Bed, files: int) -> None:
+    """Whichever file it is that does not fit any more."""
+    code = (
+        "import sys, os; from pathlib import Path; from labkit.errors import EnvironmentProblem\n"
+        "from labkit.runtimes.sandbox import launcher, linux\n"
+        "from labkit.runtimes.sandbox.runtime import SandboxRuntime\n"
+        "launcher.make_namespaces()\n"
+        "if os.fork(): os._exit(os.waitstatus_to_exitcode(os.wait()[1]))\n"
+        "linux.unshare(linux.CLONE_NEWNS); linux.mount('none', '/', flags=linux.MS_REC | linux.MS_SLAVE)\n"
+        "linux.mount('proc', '/proc', 'proc')\n"
+        "linux.mount('small', sys.argv[1], 'tmpfs', 0, 'size=4k,nr_inodes=' + sys.argv[3])\n"
+        "layers = [Path(p) for p in sys.argv[4:]]\n"
+        "try: SandboxRuntime(Path(sys.argv[1]), lambda _: layers).deploy(Path(sys.argv[2]))\n"
+        "except EnvironmentProblem as error: print(error.message, '|', error.remedy)\n"
+        "print(*sorted(Path(sys.argv[1]).rglob('*')), flush=True)\n"
+    )
+    bed.state.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(bed.state), str(bed.write("two")), str(files), *map(str, bed.layers)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=apart(),
+    )
+    message, _, left = done.stdout.partition("\n")
+    assert "No space left on device" in message, done.stdout + done.stderr
+    assert "Take labs down" not in message, "that is not what mends it"
+    assert left.strip() in ("", str(bed.state / "labs"))
+    assert done.stderr == ""
 
 
 def test_an_image_that_is_not_here(tmp_path: Path) -> None:
@@ -374,7 +411,7 @@ def test_attached_to_pipes(two: Bed) -> None:
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(REPOSITORY), *sys.path))},
+        env=apart(),
     )
     assert (done.returncode, done.stdout, done.stderr) == (5, "in", "err\n")
 
@@ -401,18 +438,24 @@ def test_attached_to_a_terminal(two: Bed) -> None:
                 seen += os.read(master, 4096)
             seen = seen.partition(text)[2]
 
+        def foreground() -> str:
+            """The state of the shell's job."""
+            lines = two.runtime.exec("two", "a", ["ps", "-e", "-o", "stat=,args="]).stdout.splitlines()
+            return next((line.split()[0] for line in lines if line.endswith("sleep 8765")), "")
+
         expect(b"# ")
         os.write(master, b"tty; stty size; echo $((40+2))\n")
         expect(b"/dev/pts/0")
         expect(b"33 99")
         expect(b"42")
         os.write(master, b"sleep 8765\n")
-        eventually(lambda: two.runtime.exec("two", "a", ["pgrep", "-f", "sleep 8765"]).rc, lambda rc: rc == 0)
+        eventually(foreground, lambda state: state == "S+")
         os.write(master, b"\x1a")  # Ctrl-Z
         expect(b"Stopped")
         expect(b"# ")
         os.write(master, b"fg\n")
         expect(b"fg\r\nsleep 8765\r\n")
+        eventually(foreground, lambda state: state == "S+")
         os.write(master, b"\x03")  # Ctrl-C
         expect(b"# ")
         os.write(master, b"echo still-$((1+1))\n")
@@ -831,6 +874,6 @@ if os.geteuid() == 0:
             text=True,
             check=False,
             cwd=REPOSITORY,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join((str(REPOSITORY), *sys.path))},
+            env=apart(),
         )
         assert done.returncode == 0, done.stdout + done.stderr

@@ -30,7 +30,7 @@ class Launch:
     def __init__(self) -> None:
         self._connection, theirs = socket.socketpair()
         package = Path(labkit.__file__).parent.parent
-        with theirs:
+        try:
             # Isolated and without site: nothing but the standard library and labkit itself is imported there.
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _MAIN.format(theirs.fileno()), str(package)],
@@ -41,9 +41,17 @@ class Launch:
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )
+        except OSError as error:
+            self._connection.close()
+            raise EnvironmentProblem(
+                f"No process for the sandbox can be started: {sys.executable}: {error.strerror}.",
+                "Look at the limits on processes and memory (`ulimit -a`).",
+            ) from error
+        finally:
+            theirs.close()
         self._reader = wire.Reader(self._connection)
         self._directory: Path | None = None
-        self._refused = False
+        self._owned = True
         self._up = False
 
     def __enter__(self) -> Launch:
@@ -67,7 +75,7 @@ class Launch:
         with contextlib.suppress(wire.Closed, TimeoutError):
             while True:
                 self._reader.read()
-        if self._directory and not self._refused:
+        if self._directory and self._owned:
             identity = state.read(self._directory)
             if identity:
                 state.kill(identity)
@@ -85,7 +93,7 @@ class Launch:
                 client.raise_error_of(message)
                 event = message["event"]
                 if event == "refused":
-                    self._refused = True
+                    self._owned = message["claimed"]
                     raise _refusal(lab.name, message)
                 if event == "up":
                     self._commit()
@@ -124,7 +132,8 @@ def _refusal(lab: str, message: wire.Message) -> LabkitError:
         )
     if message["reason"] == "directory":
         return EnvironmentProblem(
-            f"The lab's state can't be written: {message['text']}.", "Free space, or set XDG_STATE_HOME elsewhere."
+            f"The lab's state can't be written: {message['text']}.",
+            "Make room or make it writable, or set XDG_STATE_HOME elsewhere.",
         )
     probe = kernel_probe.user_namespaces()
     if not probe.ok:

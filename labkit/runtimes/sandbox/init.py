@@ -7,17 +7,17 @@ everything: a lab is up or it is not there.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
-import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
 from labkit.runtimes.sandbox import linux, state, wire
 from labkit.runtimes.sandbox.control import Control
 from labkit.runtimes.sandbox.loop import Loop
-from labkit.runtimes.sandbox.node import Error, environment_error
+from labkit.runtimes.sandbox.node import Error
 from labkit.runtimes.sandbox.sandbox import Sandbox
 from labkit.runtimes.sandbox.spec import Lab
 
@@ -43,8 +43,10 @@ class Init:
             self._mounts()
             listener = self._listen()
         except OSError as error:
-            what = error.filename or "preparing the sandbox"
-            self._fail(environment_error(f"The kernel refused: {what}: {error.strerror}.", "Run `labkit doctor`."))
+            what = f"{error.filename or 'preparing the sandbox'}: {error.strerror}"
+            # A full disk; or a chroot, or Ubuntu's AppArmor: it grants user namespaces where nothing is allowed.
+            reason = "directory" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "namespaces"
+            self._end({"event": "refused", "reason": reason, "text": what, "claimed": True})
         loop = Loop()
         sandbox = Sandbox(loop, self._lab, self._directory, own_user_namespace=self._own_user_namespace)
         loop.on_readable(self._connection.fileno(), lambda: self._deployer(loop))
@@ -104,10 +106,11 @@ class Init:
             self._connection.close()
 
     def _fail(self, error: Error) -> NoReturn:
-        try:
-            wire.send(self._connection, {"event": "error", "error": error})
-        except wire.Closed:
-            print(error["message"], file=sys.stderr)  # noqa: T201 - the init's log
+        self._end({"event": "error", "error": error})
+
+    def _end(self, message: dict[str, Any]) -> NoReturn:
+        with contextlib.suppress(wire.Closed):
+            wire.send(self._connection, message)
         self._vanish()
 
     def _vanish(self) -> NoReturn:

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -36,6 +37,7 @@ def main(descriptor: int) -> None:
     except state.InUse:
         _refuse(connection, "in-use", "", None)
     except OSError as error:
+        state.remove_empty(directory)
         _refuse(connection, "directory", f"{error.filename or directory}: {error.strerror}", None)
     try:
         _own_streams(directory)
@@ -53,13 +55,15 @@ def main(descriptor: int) -> None:
         if identity:
             state.write(directory, lab.name, identity)
     except OSError as error:
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
         _refuse(connection, "directory", f"{error.filename or directory}: {error.strerror}", directory)
     os._exit(0)
 
 
 def _refuse(connection: socket.socket, reason: str, text: str, claimed: Path | None) -> NoReturn:
-    wire.send(connection, {"event": "refused", "reason": reason, "text": text})
+    with suppress(wire.Closed):
+        wire.send(connection, {"event": "refused", "reason": reason, "text": text, "claimed": bool(claimed)})
     if claimed:
         state.remove(claimed)
     os._exit(1)

@@ -67,13 +67,13 @@ class Node:
         os.setsid()
         answer: Error = {}
         try:
-            output = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            output = os.open(str(self.log), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             build(self.spec, str(self._scratch), own_user_namespace=self._own_user_namespace)
             nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         except BuildFailed as error:
             answer = {"kind": error.kind, "message": error.message, "remedy": error.remedy}
         except OSError as error:
-            answer = _explain(self.spec.name, error)
+            answer = _explain(self.spec.name, self.log, error)
         channel.send(json.dumps(answer).encode())
         if answer or not channel.recv(1):
             os._exit(0)
@@ -109,6 +109,8 @@ class Node:
             self._channel = None
 
     def _ended(self, status: int) -> None:
+        if self._channel:
+            self._listen()  # its last word may have come together with its end
         self._close_channel()
         os.close(self.pidfd)
         self.pidfd, self.pid = -1, 0
@@ -145,13 +147,20 @@ class Node:
         return process.spawn(self.pidfd, argv, self.environ | env, streams, self.keep, terminal=terminal)
 
 
-def _explain(name: str, error: OSError) -> Error:
+def _explain(name: str, log: Path, error: OSError) -> Error:
     doing = f"node {name}: {error.filename or 'building it'}: {error.strerror}."
-    if error.errno == errno.ENOSPC:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.filename == str(log):
+            return environment_error(doing, "Free space, or set XDG_STATE_HOME elsewhere.")
         if error.filename == "unshare":
             return environment_error(
                 f"{doing} A limit on namespaces is reached.",
                 "Take labs down, or raise the sysctls user.max_net_namespaces, user.max_mnt_namespaces and their like.",
             )
         return environment_error(f"{doing} Nodes write to memory.", "Take labs down or give the machine more memory.")
+    if error.filename == "pivot_root":
+        return environment_error(
+            f"{doing} This is a chroot, where a node can't have a root of its own.",
+            "Run labkit outside the chroot, or enter its root file system with pivot_root.",
+        )
     return environment_error(doing, "`labkit doctor` tells what this machine lacks and how to mend it.")

@@ -213,7 +213,7 @@ def _node(found: clab.Topology, node: clab.Node, layers: tuple[str, ...]) -> spe
     for name in node.sysctls:
         if not sysctls.namespaced(name):
             raise InvalidInput(
-                f"{found.file}:{node.line}: node {node.name}: sysctl {name} belongs to the whole machine, not to nodes.",
+                f"{found.file}:{node.line}: node {node.name}: sysctl {name} belongs to the whole machine.",
                 "Take it out of the topology; if the lab needs it, set it on the machine.",
             )
     check = node.healthcheck

@@ -16,7 +16,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -134,10 +134,14 @@ def remove(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
     if directory.exists():
         shutil.rmtree(directory)  # say what is in the way
-    try:
-        directory.parent.rmdir()
-    except OSError:
-        return  # the rest of the lab's state belongs to the CLI
+    remove_empty(directory)  # what else is there belongs to the CLI
+
+
+def remove_empty(directory: Path) -> None:
+    """Remove the directory and the lab's own above it as far as they are empty."""
+    for each in (directory, directory.parent):
+        with suppress(OSError):
+            each.rmdir()
 
 
 def kill(identity: Identity) -> None:

@@ -181,16 +181,16 @@ def test_what_it_tells_is_what_the_rules_say(sequence: list[tuple[str, str, str,
         if (str(peer.address), prefix) in received
     }
     kept = {key: route for key, route in learned.items() if rejection(route, server, ORIGINATED) is None}
-    for peer in PEERS:
+    for target in PEERS:
         expected: dict[str, PathAttributes] = {}
-        if peer in server.peers:
+        if target in server.peers:
             for prefix in PREFIXES:
                 paths = [route for (_, p), route in kept.items() if p == prefix]
-                sent = advertised(server, 0, peer, ORIGINATED, IPv4Network(prefix), paths)
+                sent = advertised(server, 0, target, ORIGINATED, IPv4Network(prefix), paths)
                 if sent is not None:
                     expected[prefix] = sent
-            expected |= {str(p): a for p, a in originated_routes(server, 0, peer, ORIGINATED).items()}
-        assert speaker.told[str(peer.address)] == expected
+            expected |= {str(p): a for p, a in originated_routes(server, 0, target, ORIGINATED).items()}
+        assert speaker.told[str(target.address)] == expected
     known = {(route.peer.name, prefix): route.attributes for (_, prefix), route in kept.items()}
     assert {key: a for key, a in told.items() if key[0] in {p.name for p in server.peers}} == known
 

@@ -1,0 +1,57 @@
+# Thin: every target is one labkit command after `tools/prepare`, which installs what is missing and nothing else.
+
+LAB ?= overview
+RUNTIME ?= sandbox
+PYTHON ?= python3
+
+BIN := .venv/bin
+NODE := images/node/labkit/opt/labkit
+SHELL_SCRIPTS := tools/prepare .ci/run tests/acceptance/fresh/enter \
+	$(wildcard $(NODE)/bin/* $(NODE)/lib/* $(NODE)/services/*/run $(NODE)/services/*/finish)
+
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help lab-up lab-down lab-status test lint image bench fresh clean prepare prepare-dev
+
+help: ## this list
+	@echo 'make TARGET [LAB=$(LAB)] [RUNTIME=$(RUNTIME)]'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+lab-up: prepare ## boot the lab LAB on the runtime RUNTIME, prove it, say what to try next
+	@$(BIN)/labkit up $(LAB) --runtime $(RUNTIME)
+
+lab-down: prepare ## take the lab LAB down; nothing of it stays
+	@$(BIN)/labkit down $(LAB)
+
+lab-status: prepare ## what runs, and whether all is well
+	@$(BIN)/labkit status --lab $(LAB)
+
+test: lint image ## everything: lint, types, unit, golden, end-to-end
+	@$(BIN)/python -m pytest
+
+lint: prepare-dev ## ruff, mypy --strict, shellcheck
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/mypy tools/*.py
+	@shellcheck $(SHELL_SCRIPTS)
+
+image: prepare ## build the nodes' image, or the layer of it that changed
+	@$(BIN)/labkit image build
+
+bench: prepare-dev image ## the figures, as ratios measured in one run
+	@$(BIN)/python -m tests.bench
+
+fresh: prepare-dev ## the README's two commands in a bare Debian, as an ordinary user (needs root)
+	@$(BIN)/python -m tests.acceptance.fresh
+
+clean: ## remove the Python environment and caches of this folder; images and labs stay
+	rm -rf .venv .mypy_cache .ruff_cache .hypothesis build dist
+	find labkit tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+prepare:
+	@tools/prepare
+
+prepare-dev:
+	@tools/prepare --dev

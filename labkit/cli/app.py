@@ -1,0 +1,141 @@
+"""The command line as a whole. Each verb is a module of this package with a function `command`; only one is loaded."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from labkit.cli.output import Colour, paint, say
+from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
+from labkit.lab.problems import nearest
+
+PANELS = {
+    "Labs": ("up", "down", "list", "status", "verify"),
+    "Looking": (
+        "routes",
+        "effective-routes",
+        "learned-routes",
+        "advertised-routes",
+        "route-table",
+        "trace",
+        "events",
+        "logs",
+    ),
+    "Inside the nodes": ("exec", "shell", "stop", "start"),
+    "Lab files": ("validate", "render", "schema"),
+    "This machine": ("doctor", "image", "version"),
+}
+PANEL = {verb: panel for panel, verbs in PANELS.items() for verb in verbs}
+PASS_THROUGH = ("exec",)
+
+HELP = """An Azure Route Server laboratory: real BGP, real Linux kernels, real packets, on this machine.
+
+Begin with: labkit up overview
+
+Exit status: 0 all is well; 1 a check failed, or the lab is not as it should be; 2 bad usage or bad input; 3 this
+machine lacks or refuses something; 130 interrupted. `exec`, `shell` and `routes` pass on the exit status of what they
+ran.
+"""
+
+
+def application(verbs: Sequence[str]) -> typer.Typer:
+    """The command line with these verbs."""
+    app = typer.Typer(name="labkit", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
+    app.callback()(_root)
+    for verb in verbs:
+        module = importlib.import_module(f"labkit.cli.{verb.replace('-', '_')}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=verb, rich_help_panel=PANEL[verb])
+            continue
+        settings = {"ignore_unknown_options": True, "allow_interspersed_args": False} if verb in PASS_THROUGH else {}
+        app.command(verb, context_settings=settings, rich_help_panel=PANEL[verb])(module.command)
+    return app
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        importlib.import_module("labkit.cli.version").command()
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[  # noqa: ARG001 - its callback does it
+        bool, typer.Option("--version", help="As `labkit version`.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """Nothing before the verb."""
+
+
+_root.__doc__ = HELP
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line; returns the exit status. What goes wrong is said on standard error."""
+    try:
+        status = application(_verbs(arguments))(list(arguments), prog_name="labkit", standalone_mode=False)
+        sys.stdout.flush()
+    except typer.TyperException as error:
+        return _explain(_usage(error))
+    except LabkitError as error:
+        return _explain(error)
+    except BrokenPipeError:
+        _drop_output()  # whoever read it has had enough, as `head` has
+        return 0
+    except OSError as error:
+        _drop_output()
+        return _explain(_of_the_system(error))
+    return status if isinstance(status, int) else 0
+
+
+def _verbs(arguments: Sequence[str]) -> Sequence[str]:
+    """The verbs to load: the one that is asked for, where that is known."""
+    words = (os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or "").split()
+    completing = "_LABKIT_COMPLETE" in os.environ
+    # The word that the cursor is on may yet become another.
+    verb = words[1:2] if completing and len(words) > 2 else [] if completing else arguments[:1]
+    if verb and verb[0] in PANEL:
+        return verb
+    if verb and not verb[0].startswith("-"):
+        near = nearest(verb[0], PANEL)
+        remedy = f"Did you mean `labkit {near}`?" if near else "`labkit --help` lists them."
+        if not completing:
+            raise InvalidInput(f"labkit has no verb {verb[0]}.", remedy)
+    return list(PANEL)
+
+
+def _explain(error: LabkitError) -> int:
+    """Say an error with its remedy; returns its exit status."""
+    say(paint(error.message, Colour.RED, sys.stderr))
+    if error.remedy:
+        say("    " + error.remedy.replace("\n", "\n    "))
+    return error.exit_code
+
+
+def _usage(error: typer.TyperException) -> InvalidInput:
+    """A wrong command line in labkit's words: what is wrong, and the usage."""
+    context = getattr(error, "ctx", None)
+    text = error.format_message()
+    if context is None:
+        return InvalidInput(f"labkit: {text}", "`labkit --help` says more.")
+    usage = " ".join(context.get_usage().split())
+    return InvalidInput(f"{context.command_path}: {text}", f"{usage}\n`{context.command_path} --help` says more.")
+
+
+def _of_the_system(error: OSError) -> EnvironmentProblem:
+    """What the system refused, where no code of ours knew better."""
+    what = f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror or error}."
+    return EnvironmentProblem(
+        what, "Mend that, or let labkit keep its things elsewhere (XDG_STATE_HOME: labs, XDG_CACHE_HOME: images)."
+    )
+
+
+def _drop_output() -> None:
+    """Send what is still to be written nowhere, or the interpreter complains about it at its end."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

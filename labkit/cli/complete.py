@@ -1,0 +1,70 @@
+"""What the shell may complete: labs by their records, nodes and Azure's objects by the files of the lab that runs.
+
+A completion that finds nothing, or nothing readable, offers nothing: it must not disturb the line being typed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+import yaml
+
+from labkit.errors import LabkitError
+from labkit.operate import record as records
+from labkit.resources import topologies
+
+
+def labs() -> list[str]:
+    """The labs on this machine."""
+    return [record.lab for record in records.everything()]
+
+
+def lab_files() -> list[str]:
+    """The labs that come with labkit; the shell itself adds files."""
+    return sorted(path.parent.name for path in topologies().glob("*/lab.yml"))
+
+
+def labs_and_files() -> list[str]:
+    """The labs on this machine and those that come with labkit."""
+    return sorted({*labs(), *lab_files()})
+
+
+def nodes(ctx: typer.Context) -> list[str]:
+    """The nodes of the running lab."""
+    return list(_read(ctx, "topology", "topology", "nodes"))
+
+
+def nics(ctx: typer.Context) -> list[str]:
+    """Everything with a NIC in a virtual network."""
+    return [*_read(ctx, "lab_file", "nvas"), *_read(ctx, "lab_file", "virtual_machines")]
+
+
+def route_servers(ctx: typer.Context) -> list[str]:
+    """The route servers of the running lab."""
+    return list(_read(ctx, "lab_file", "route_servers"))
+
+
+def peers(ctx: typer.Context) -> list[str]:
+    """The peers of the route server that the line names."""
+    server = ctx.params.get("route_server")
+    found = _read(ctx, "lab_file", "route_servers", str(server), "peers")
+    return [name for peer in found for name in (peer if isinstance(peer, dict) else [peer])]
+
+
+def route_tables(ctx: typer.Context) -> list[str]:
+    """The route tables of the running lab."""
+    return list(_read(ctx, "lab_file", "route_tables"))
+
+
+def _read(ctx: typer.Context, which: str, *keys: str) -> Any:
+    """What stands under `keys` in a file of the lab; an empty list if there is no such thing."""
+    try:
+        record = records.the_lab(ctx.params.get("lab"))
+        file = record.topology if which == "topology" else record.folder / "lab.yml"
+        found: Any = yaml.safe_load(file.read_text())
+    except (LabkitError, OSError, ValueError, yaml.YAMLError):
+        return []
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, dict | list) else []

@@ -1,0 +1,143 @@
+"""What tests of running labs have in common: lab files and their variants, what nodes show, small programs in nodes."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+
+from labkit.lab.load import load
+from labkit.lab.plan import plan
+from labkit.lab.plan_model import Plan
+from labkit.operate import record as records
+from labkit.operate.client import LabClient
+from labkit.operate.observe import KernelPath, Look
+from labkit.pytest import RunningLab
+from labkit.render.render import render
+from labkit.runtimes import images
+from labkit.runtimes.protocol import Process
+from labkit.runtimes.select import SANDBOX
+
+Boot = Callable[[str | Path], RunningLab]
+
+LABS = Path(__file__).parent / "labs"
+SCAN = "/run/labkit-services"
+"""Where a node's init has its services."""
+
+
+def lab_file(name: str) -> Path:
+    """One of this folder's labs."""
+    return LABS / f"{name}.lab.yml"
+
+
+def variant(source: Path, folder: Path, changes: dict[str, str]) -> Path:
+    """A copy of a lab file in `folder` with texts replaced, each of which must be there."""
+    text = source.read_text()
+    for old, new in changes.items():
+        assert old in text, f"{source} has no {old!r}"
+        text = text.replace(old, new)
+    file = folder / source.name
+    file.write_text(text)
+    return file
+
+
+@contextmanager
+def booted(file: Path, change: Callable[[Plan], Plan]) -> Iterator[RunningLab]:
+    """A lab whose plan was changed before it boots; its proofs are not checked."""
+    lab = load(file)
+    spec = images.node_image()
+    images.ensure(spec)
+    with records.lock(lab.name):
+        record = records.create(lab.name, SANDBOX, file, spec.reference)
+        client = LabClient(record)
+        try:
+            render(change(plan(lab)), record.folder, image=spec.reference, lab_file=file.read_bytes())
+            client.runtime.deploy(record.topology)
+            yield RunningLab(lab, client)
+        finally:
+            client.runtime.destroy(lab.name)
+            records.remove(lab.name)
+
+
+def problems(lab: RunningLab, within: float = 0) -> list[str]:
+    """What does not hold in the lab `within` so many seconds."""
+    return [f"{o.title}: {o.problem}" for o in lab.verify(within) if not o.ok]
+
+
+def kernel(lab: RunningLab, node: str) -> dict[IPv4Network, KernelPath]:
+    """The main routing table of a node."""
+    return {row.prefix: row for row in Look(lab.lab, lab.client).kernel(node)}
+
+
+def gateways(lab: RunningLab, node: str, prefix: IPv4Network) -> tuple[IPv4Address, ...] | None:
+    """The next hops that a node's kernel has for exactly this prefix; None without a route."""
+    row = kernel(lab, node).get(prefix)
+    return None if row is None else row.gateways
+
+
+def effective(lab: RunningLab, nic: str, prefix: IPv4Network) -> list[tuple[str, str, str, list[str]]]:
+    """A NIC's rows for a prefix: source, state, next hop type, next hops."""
+    rows: list[dict[str, Any]] = lab.client.get("effective-routes", nic)["value"]
+    return [
+        (row["source"], row["state"], row["nextHopType"], row["nextHopIpAddress"])
+        for row in rows
+        if str(prefix) in row["addressPrefix"]
+    ]
+
+
+def put_table(lab: RunningLab, name: str, **said: object) -> None:
+    """Change a route table as an operator does; what is not said becomes Azure's default."""
+    lab.client.put("route-tables", name, body=said)
+
+
+def run(lab: RunningLab, node: str, *argv: str, stdin: str | None = None) -> str:
+    """What a command in a node prints; it must succeed."""
+    done = lab.client.runtime.exec(lab.client.record.lab, node, argv, input=stdin, timeout=30.0)
+    assert done.rc == 0, f"{node}: {argv}: {done.stderr}"
+    return done.stdout.strip()
+
+
+def configure(lab: RunningLab, node: str, *commands: str) -> None:
+    """Change an FRR node's configuration."""
+    run(lab, node, "vtysh", *(part for c in ("configure terminal", *commands) for part in ("-c", c)))
+
+
+def python(lab: RunningLab, node: str, program: str, *arguments: object) -> str:
+    """What a Python program in a node prints."""
+    return run(lab, node, "python3", "-c", textwrap.dedent(program), *map(str, arguments))
+
+
+class Dialogue:
+    """A Python program in a node that answers every line with a line. It must see to its own deadlines."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def ask(self, line: str = "") -> str:
+        """The answer to a line."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line.encode() + b"\n")
+        self._process.stdin.flush()
+        return self.hear()
+
+    def hear(self) -> str:
+        """The next line; it must come."""
+        assert self._process.stdout is not None
+        answer: bytes = self._process.stdout.readline()
+        assert answer.endswith(b"\n"), "the program ended"
+        return answer.decode().strip()
+
+
+@contextmanager
+def dialogue(lab: RunningLab, node: str, program: str, *arguments: object) -> Iterator[Dialogue]:
+    """Start a program that talks in lines; it ends with the context."""
+    argv = ("python3", "-uc", textwrap.dedent(program), *map(str, arguments))
+    process = lab.client.runtime.stream(lab.client.record.lab, node, argv)
+    try:
+        yield Dialogue(process)
+    finally:
+        process.kill()
+        process.wait()

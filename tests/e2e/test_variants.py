@@ -1,0 +1,335 @@
+"""Variants of labs: what route tables, NICs, limits and agents do to packets, and labs beside each other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+
+from labkit.azure.effective import listened_instance
+from labkit.lab.plan_model import Plan
+from labkit.operate import lifecycle
+from labkit.operate import record as records
+from labkit.operate.client import LabClient
+from labkit.operate.observe import Look
+from labkit.operate.probes import MAX_HOPS, ping, traceroute
+from labkit.operate.trace import trace
+from labkit.pytest import RunningLab
+from labkit.resources import topologies
+from tests.e2e.in_lab import (
+    SCAN,
+    Boot,
+    booted,
+    configure,
+    effective,
+    gateways,
+    kernel,
+    lab_file,
+    problems,
+    put_table,
+    python,
+    run,
+    variant,
+)
+from tests.e2e.waiting import eventually
+
+OVERVIEW = topologies() / "overview" / "lab.yml"
+BRANCH, DC, DEFAULT = IPv4Network("10.250.0.0/16"), IPv4Network("10.251.0.0/16"), IPv4Network("0.0.0.0/0")
+BRANCH_HOST, DC_HOST = IPv4Address("10.250.0.10"), IPv4Address("10.251.0.10")
+INTERNET = IPv4Address("198.51.100.10")
+SDWAN, SECURITY = IPv4Address("10.1.1.4"), IPv4Address("10.1.2.4")
+
+
+def agent_routes(lab: RunningLab, vm: str) -> set[IPv4Network]:
+    """What a VM's kernel has from its agent."""
+    return {prefix for prefix, row in kernel(lab, vm).items() if row.protocol == "65"}
+
+
+# The self-loop trap without source translation.
+
+
+def test_without_snat_packets_circle_until_their_ttl_ends(labkit_lab: Boot, tmp_path: Path) -> None:
+    changes = {"name: overview": "name: overview-no-snat", ", snat: true": ""}
+    lab = labkit_lab(variant(OVERVIEW, tmp_path, changes))
+    assert traceroute(lab.client, "vm1", INTERNET) == [SECURITY, INTERNET]
+    table = lab.client.get("route-tables")["direct-internet"]
+
+    put_table(lab, "direct-internet")
+    eventually(lambda: ping(lab.client, "vm1", INTERNET), lambda answered: not answered)
+    assert traceroute(lab.client, "vm1", INTERNET) == [SECURITY] * MAX_HOPS
+    said = lab.client.run("vm1", "ping", "-n", "-c", "1", "-W", "2", str(INTERNET)).stdout
+    assert f"From {SECURITY}" in said
+    assert "Time to live exceeded" in said
+    found = trace(lab.lab, lab.client, "vm1", "internet")
+    assert (found.verdict, found.agrees) == ("circles until its TTL ends", True), found
+
+    put_table(lab, "direct-internet", **table)
+    eventually(lambda: ping(lab.client, "vm1", INTERNET), lambda answered: answered)
+    found = trace(lab.lab, lab.client, "vm1", "internet")
+    assert (found.verdict, found.agrees) == ("delivered", True), found
+    assert problems(lab, 10) == []
+
+
+# The agents matter.
+
+
+def without_agent(plan: Plan, vm: str) -> Plan:
+    assert any(node.name == vm and node.services == ("agent",) for node in plan.nodes)
+    nodes = (replace(n, services=(), healthcheck=None) if n.name == vm else n for n in plan.nodes)
+    return replace(plan, nodes=tuple(nodes))
+
+
+def test_without_its_agent_a_machine_has_its_own_subnet_and_no_more(tmp_path: Path) -> None:
+    file = variant(OVERVIEW, tmp_path, {"name: overview": "name: overview-no-agent"})
+    with booted(file, lambda plan: without_agent(plan, "vm2")) as lab:
+        eventually(lambda: gateways(lab, "vm1", BRANCH), lambda hops: hops == (SDWAN,), within=30)
+        eventually(lambda: ping(lab.client, "vm1", BRANCH_HOST), lambda answered: answered)
+
+        # The platform has long concluded what vm2 should have, and its fabric would carry it.
+        assert effective(lab, "vm2", BRANCH) == [
+            ("VirtualNetworkGateway", "Active", "VirtualNetworkGateway", [str(SDWAN)])
+        ]
+        assert set(kernel(lab, "vm2")) == {IPv4Network("10.1.10.0/24")}
+        assert ping(lab.client, "vm2", lab.lab.azure.nic["vm1"].address), "a neighbour needs no route"
+        for target in (SDWAN, BRANCH_HOST, INTERNET):
+            assert not ping(lab.client, "vm2", target)
+        assert not ping(lab.client, "branch-host", lab.lab.azure.nic["vm2"].address), "there is no way back"
+        assert any("kernel of vm2" in problem for problem in problems(lab))
+
+        agent = lab.client.runtime.stream(lab.client.record.lab, "vm2", ("python3", "-m", "labkit.agent"))
+        try:
+            assert problems(lab, 30) == []
+        finally:
+            agent.kill()
+            agent.wait()
+
+
+# Equal-cost paths.
+
+FLOWS, PACKETS, FIRST_PORT = 48, 3, 40000
+
+SEND = """
+    import socket, sys
+    target, first, flows, packets = sys.argv[1], *map(int, sys.argv[2:])
+    for port in range(first, first + flows):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flow:
+            flow.bind(("", port))
+            for _ in range(packets):
+                flow.sendto(b"x", (target, 9))
+"""
+
+COUNT_FLOWS = """
+    table ip flows {}
+    delete table ip flows
+    table ip flows {
+        set seen { type inet_service; flags dynamic; counter; }
+        chain forward {
+            type filter hook forward priority 0; policy accept;
+            udp dport 9 add @seen { udp sport }
+        }
+    }
+"""
+
+
+def flows_through(lab: RunningLab, nva: str) -> dict[int, int]:
+    """Packets by source port that an appliance forwarded since `COUNT_FLOWS` was loaded."""
+    found = json.loads(run(lab, nva, "nft", "-j", "list", "set", "ip", "flows", "seen"))
+    (seen,) = (item["set"] for item in found["nftables"] if "set" in item)
+    return {e["elem"]["val"]: e["elem"]["counter"]["packets"] for e in seen.get("elem", [])}
+
+
+def flows_sent(lab: RunningLab, *nvas: str) -> dict[int, str]:
+    """Send every flow's packets; by which appliance each flow went, after all packets have passed one."""
+    for nva in nvas:
+        run(lab, nva, "nft", "-f", "-", stdin=COUNT_FLOWS)
+    python(lab, "vm1", SEND, BRANCH_HOST, FIRST_PORT, FLOWS, PACKETS)
+    counts = eventually(
+        lambda: {nva: flows_through(lab, nva) for nva in nvas},
+        lambda seen: sum(sum(ports.values()) for ports in seen.values()) >= FLOWS * PACKETS,
+    )
+    assert {count for ports in counts.values() for count in ports.values()} == {PACKETS}, f"a flow was split: {counts}"
+    return {port: nva for nva, ports in counts.items() for port in ports}
+
+
+def test_equal_paths_are_shared_by_flow(labkit_lab: Boot) -> None:
+    lab = labkit_lab(lab_file("ecmp"))
+    name, runtime = lab.client.record.lab, lab.client.runtime
+    one, two = (lab.lab.azure.nic[nva].address for nva in ("nva1", "nva2"))
+    assert gateways(lab, "vm1", BRANCH) == (one, two)
+    assert effective(lab, "vm1", BRANCH) == [
+        ("VirtualNetworkGateway", "Active", "VirtualNetworkGateway", [str(one), str(two)])
+    ], "one row with both next hops, as in Azure"
+
+    flows = flows_sent(lab, "nva1", "nva2")
+    assert len(flows) == FLOWS
+    assert set(flows.values()) == {"nva1", "nva2"}
+    assert flows_sent(lab, "nva1", "nva2") == flows
+
+    runtime.stop(name, "nva2")
+    eventually(lambda: gateways(lab, "vm1", BRANCH), lambda hops: hops == (one,))
+    eventually(lambda: ping(lab.client, "vm1", BRANCH_HOST), lambda answered: answered)
+    assert set(flows_sent(lab, "nva1").values()) == {"nva1"}
+
+    runtime.start(name, "nva2")
+    assert problems(lab, 30) == []
+    assert flows_sent(lab, "nva1", "nva2") == flows, "the same flows as before, the seed is the plan's"
+
+    pid = run(lab, "vnet1", "s6-svstat", "-o", "pid", f"{SCAN}/fabric")
+    run(lab, "vnet1", "kill", "-9", pid)
+    eventually(
+        lambda: run(lab, "vnet1", "s6-svstat", "-o", "pid", f"{SCAN}/fabric"), lambda now: now not in ("-1", pid)
+    )
+    assert problems(lab, 30) == []
+    assert flows_sent(lab, "nva1", "nva2") == flows, "nor does a fabric that restarts move one"
+
+
+# What route tables and NICs do.
+
+
+@pytest.fixture(scope="module")
+def tables(labkit_lab: Boot) -> RunningLab:
+    return labkit_lab(lab_file("tables"))
+
+
+@pytest.fixture
+def whole_again(tables: RunningLab) -> Iterator[None]:
+    """The test leaves the lab as it found it, and that is checked."""
+    yield
+    assert problems(tables, 30) == []
+
+
+@pytest.mark.usefixtures("whole_again")
+def test_propagation_off_no_route_by_bgp(tables: RunningLab) -> None:
+    nva1 = tables.lab.azure.nic["nva1"].address
+    learned = agent_routes(tables, "vm1") - agent_routes(tables, "quiet-vm")
+    assert {BRANCH, DC} <= learned
+    rows = tables.client.get("effective-routes", "quiet-vm")["value"]
+    assert {row["source"] for row in rows} == {"Default"}
+
+    put_table(tables, "no-propagation", disable_bgp_route_propagation=False)
+    eventually(lambda: gateways(tables, "quiet-vm", BRANCH), lambda hops: hops == (nva1,))
+    assert ping(tables.client, "quiet-vm", BRANCH_HOST)
+    put_table(tables, "no-propagation", disable_bgp_route_propagation=True)
+    eventually(lambda: gateways(tables, "quiet-vm", BRANCH), lambda hops: hops is None)
+    assert not ping(tables.client, "quiet-vm", BRANCH_HOST)
+
+
+@pytest.mark.usefixtures("whole_again")
+def test_a_user_route_to_none_is_a_blackhole(tables: RunningLab) -> None:
+    nva1 = tables.lab.azure.nic["nva1"].address
+    assert kernel(tables, "walled-vm")[BRANCH].type == "blackhole"
+    learned = ("VirtualNetworkGateway", "VirtualNetworkGateway", [str(nva1)])
+    assert sorted(effective(tables, "walled-vm", BRANCH)) == [
+        ("User", "Active", "None", []),
+        (learned[0], "Invalid", *learned[1:]),
+    ]
+    # Whatever the machine itself thinks, its fabric drops what goes there.
+    gateway = IPv4Address("10.1.12.1")
+    run(tables, "walled-vm", "ip", "route", "add", "10.250.0.0/17", "via", str(gateway), "proto", "static")
+    assert not ping(tables.client, "walled-vm", BRANCH_HOST)
+    run(tables, "walled-vm", "ip", "route", "delete", "10.250.0.0/17")
+
+    put_table(tables, "wall", routes={})
+    eventually(lambda: gateways(tables, "walled-vm", BRANCH), lambda hops: hops == (nva1,))
+    assert ping(tables.client, "walled-vm", BRANCH_HOST)
+    put_table(tables, "wall", routes={str(BRANCH): "None"})
+    eventually(lambda: kernel(tables, "walled-vm")[BRANCH].type, lambda kind: kind == "blackhole")
+    assert not ping(tables.client, "walled-vm", BRANCH_HOST)
+
+
+@pytest.mark.usefixtures("whole_again")
+def test_ip_forwarding_off_bgp_is_perfect_and_transit_dead(tables: RunningLab) -> None:
+    shut = tables.lab.azure.nic["shut-nva"].address
+    assert gateways(tables, "vm1", DC) == (shut,)
+    assert run(tables, "shut-nva", "sysctl", "-n", "net.ipv4.ip_forward") == "1", "the guest itself would forward"
+    assert not ping(tables.client, "vm1", DC_HOST)
+
+    dropped = ("nft", "-j", "list", "counter", "netdev", "labkit", "drop-shut-nva-foreign-source")
+
+    def drops() -> int:
+        found = json.loads(run(tables, "vnet1", *dropped))["nftables"]
+        return sum(int(item["counter"]["packets"]) for item in found if "counter" in item)
+
+    before = drops()
+    assert not ping(tables.client, "dc-host", tables.lab.azure.nic["vm1"].address)
+    assert drops() == before + 1, "the fabric drops what the appliance only forwards"
+    found = trace(tables.lab, tables.client, "dc-host", "vm1")
+    assert (found.verdict, found.agrees) == ("dropped", True), found
+    assert "IP forwarding" in found.steps[-1].why
+
+
+@pytest.mark.usefixtures("whole_again")
+def test_an_appliance_with_one_session_serves_half_of_the_machines(tables: RunningLab) -> None:
+    """The two instances share the job of programming machines (reference §4.2 "One-instance peering")."""
+    vms = {listened_instance(vm): vm for vm in ("vm1", "vm2")}
+    server = tables.lab.azure.route_server["rs1"]
+    nva1 = tables.lab.azure.nic["nva1"].address
+    for instance, address in enumerate(server.instances):
+        cut_off, served = vms[instance], vms[1 - instance]
+        configure(tables, "nva1", "router bgp 65001", f"neighbor {address} shutdown")
+        eventually(lambda vm=cut_off: gateways(tables, vm, BRANCH), lambda hops: hops is None)  # type: ignore[misc]
+        assert gateways(tables, served, BRANCH) == (nva1,)
+        assert ping(tables.client, served, BRANCH_HOST)
+        assert not ping(tables.client, cut_off, BRANCH_HOST)
+        configure(tables, "nva1", "router bgp 65001", f"no neighbor {address} shutdown")
+        assert problems(tables, 30) == []
+
+
+# The limit, and labs beside each other.
+
+
+@pytest.fixture(scope="module")
+def limit(labkit_lab: Boot) -> RunningLab:
+    return labkit_lab(lab_file("limit"))
+
+
+def announce(lab: RunningLab, prefix: IPv4Network, *, yes: bool) -> None:
+    command = ("" if yes else "no ") + f"network {prefix}"
+    configure(lab, "nva1", "router bgp 65001", "address-family ipv4 unicast", command)
+
+
+FIFTH, SIXTH = IPv4Network("10.205.0.0/16"), IPv4Network("10.206.0.0/16")
+
+
+def test_a_peer_beyond_the_limit_loses_its_session(limit: RunningLab) -> None:
+    nva1 = limit.lab.azure.nic["nva1"].address
+    assert gateways(limit, "vm1", FIFTH) == (nva1,)
+    past = len(list(limit.client.events(follow=False)))
+
+    announce(limit, SIXTH, yes=True)
+    eventually(lambda: gateways(limit, "vm1", FIFTH), lambda hops: hops is None)
+    assert gateways(limit, "vm1", SIXTH) is None
+
+    def downs() -> dict[str, str]:
+        events = list(limit.client.events(follow=False))[past:]
+        return {e["node"]: e["text"] for e in events if e["kind"] == "session" and " down" in e["text"]}
+
+    said = eventually(downs, lambda found: set(found) == {"rs1-0", "rs1-1"})
+    for text in said.values():
+        assert "6 routes" in text, said
+        assert "5" in text, said
+
+    announce(limit, SIXTH, yes=False)
+    assert problems(limit, 30) == []
+    assert gateways(limit, "vm1", SIXTH) is None
+
+
+def test_labs_with_the_same_addresses_side_by_side(limit: RunningLab, labkit_lab: Boot, tmp_path: Path) -> None:
+    twin = labkit_lab(variant(lab_file("limit"), tmp_path, {"name: limit": "name: limit-twin"}))
+    assert twin.lab.azure.nic == limit.lab.azure.nic
+    assert problems(limit) == problems(twin) == []
+
+    announce(twin, FIFTH, yes=False)
+    eventually(lambda: gateways(twin, "vm1", FIFTH), lambda hops: hops is None)
+    assert problems(limit) == [], "what happens in one lab is none of the other's business"
+
+    lifecycle.down(twin.client.record)
+    assert twin.client.runtime.inspect("limit-twin") is None
+    assert records.read("limit-twin") is None
+    assert problems(limit) == []
+    assert LabClient(limit.client.record).get("status")["lab"] == "limit"
+    assert Look(limit.lab, limit.client).kernel("vm1")

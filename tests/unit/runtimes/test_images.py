@@ -1,0 +1,312 @@
+"""The image: its names, its builds that fail or meet each other, its content. The real tools run wherever they can."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tarfile
+import tempfile
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import labkit
+from labkit.errors import EnvironmentProblem
+from labkit.runtimes import image_debian, image_run, images
+from labkit.runtimes.image_definition import Definition, Package, node_definition
+from labkit.runtimes.image_run import ToolFailed
+
+REPOSITORY = Path(labkit.__file__).parent.parent
+ENSURE = "from labkit.runtimes import images; images.ensure(images.node_image(), lambda p: print(p.step, flush=True))"
+
+
+@pytest.fixture(scope="module")
+def image() -> images.Image:
+    return images.ensure(images.node_image())
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "labkit" / "images"
+
+
+@pytest.fixture
+def cache_with_base(image: images.Image, cache: Path) -> Path:
+    """A cache that has today's base, and nothing else."""
+    cache.mkdir(parents=True)
+    base = image.layers[-1].parent
+    (cache / base.name).symlink_to(base)
+    return cache
+
+
+def python(code: str, cache: Path, **variables: str) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "XDG_CACHE_HOME": str(cache.parent.parent)} | variables
+    return subprocess.Popen([sys.executable, "-c", code], env=environment, text=True, stdout=subprocess.PIPE)
+
+
+# --- Names
+
+
+def copied(tmp_path: Path) -> Definition:
+    definition = node_definition()
+    shutil.copytree(definition.folder, tmp_path / "node")
+    shutil.copytree(definition.package, tmp_path / "labkit", ignore=shutil.ignore_patterns("__pycache__"))
+    return Definition(tmp_path / "node", tmp_path / "labkit")
+
+
+def test_equal_content_has_an_equal_name_wherever_it_lies(tmp_path: Path) -> None:
+    mine, other = node_definition(), copied(tmp_path)
+    assert (mine.base_hash, mine.labkit_hash) == (other.base_hash, other.labkit_hash)
+    assert images.node_image().reference == f"labkit/node:{mine.labkit_hash}"
+
+
+@pytest.mark.parametrize(
+    ("file", "base_changes", "labkit_changes"),
+    [
+        ("node/packages.txt", True, True),
+        ("node/requirements.txt", True, True),
+        ("node/base/usr/lib/python3/dist-packages/labkit.pth", True, True),
+        ("node/labkit/opt/labkit/bin/node-init", False, True),
+        ("node/labkit/opt/labkit/services/agent/run", False, True),
+        ("labkit/azure/model.py", False, True),
+        ("labkit/errors.py", False, True),
+        ("labkit/cli/main.py", False, False),
+        ("labkit/runtimes/images.py", False, False),
+    ],
+)
+def test_a_change_renames_what_it_is_in(tmp_path: Path, file: str, base_changes: bool, labkit_changes: bool) -> None:
+    before = node_definition()
+    after = copied(tmp_path)
+    with (tmp_path / file).open("a") as changed:
+        changed.write("# changed\n")
+    assert (after.base_hash != before.base_hash, after.labkit_hash != before.labkit_hash) == (
+        base_changes,
+        labkit_changes,
+    )
+
+
+def test_nodes_have_the_versions_that_labkit_declares() -> None:
+    declared = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["dependencies"]
+    wanted = (node_definition().folder / "requirements.in").read_text().splitlines()
+    assert {line for line in wanted if not line.startswith("#")} <= set(declared)
+    locked = (node_definition().folder / "requirements.txt").read_text()
+    for line in wanted:
+        assert line.startswith("#") or f"{line} \\\n    --hash=sha256:" in locked
+
+
+# --- This machine's ways
+
+
+def test_the_mirror_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABKIT_DEBIAN_MIRROR", "http://one/debian http://two/security")
+    lines = [re.sub(r"\[.*\] ", "", line) for line in image_debian.mirror_sources("trixie")]
+    assert lines == [
+        "deb http://one/debian trixie main",
+        "deb http://one/debian trixie-updates main",
+        "deb http://two/security trixie-security main",
+    ]
+
+
+def test_another_frr_is_refused() -> None:
+    image_debian.check_versions([Package("frr", "10.3"), Package("mtr-tiny", "")], {"frr": "10.3-3+deb13u1"})
+    image_debian.check_versions([Package("frr", "10.3")], {"frr": "1:10.3"})
+    for version in ("10.30-1", "8.4.4-1", "none"):
+        with pytest.raises(EnvironmentProblem, match=re.escape(f"frr {version}")):
+            image_debian.check_versions([Package("frr", "10.3")], {"frr": version})
+
+
+@pytest.mark.parametrize(
+    ("said", "message", "remedy"),
+    [
+        (
+            "E: Failed to fetch http://x  Could not resolve 'x'",
+            "No Debian mirror can be reached",
+            "LABKIT_DEBIAN_MIRROR",
+        ),
+        ("tar: ./usr/bin/vtysh: Cannot write: No space left on device", "The disk is full", "XDG_CACHE_HOME"),
+        ("W: GPG error: http://x InRelease: NO_PUBKEY 1234", "signature can't be checked", "debian-archive-keyring"),
+        ("E: something new", "could not make the image: E: something new", "last-failure.log"),
+    ],
+)
+def test_failures_of_mmdebstrap_in_plain_words(said: str, message: str, remedy: str) -> None:
+    failure = ToolFailed("mmdebstrap", 1, ["I: downloading", said, "I: cleaning up"])
+    problem = image_debian._explain(failure, Path("/x"), ["deb http://x trixie main"])
+    assert message in problem.message
+    assert remedy in problem.remedy
+
+
+# --- Builds that end badly
+
+
+def left(cache: Path) -> set[str]:
+    return {path.name for path in cache.iterdir()}
+
+
+def test_no_mirror_leaves_nothing_but_the_log(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scratch = Path(tempfile.mkdtemp(dir="/var/tmp"))  # tmp_path is closed to mmdebstrap's subordinate users
+    scratch.chmod(0o711)
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    monkeypatch.setenv("LABKIT_DEBIAN_MIRROR", "http://127.0.0.1:9/debian")
+    monkeypatch.setattr(image_debian, "apt_network_settings", lambda: ['Acquire::Retries "0";'])
+    with pytest.raises(EnvironmentProblem) as caught:
+        images.ensure(images.node_image())
+    assert "No Debian mirror can be reached (http://127.0.0.1:9/debian)" in caught.value.message
+    assert left(cache) == {"lock", "last-failure.log"}
+    assert "127.0.0.1" in (cache / "last-failure.log").read_text()
+    scratch.rmdir()  # it is empty
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_build_that_is_interrupted_leaves_nothing(cache: Path, how: signal.Signals) -> None:
+    building = python(ENSURE, cache)
+    assert building.stdout
+    assert building.stdout.readline() == "Debian 13\n"
+    scratch = None
+    while scratch is None:  # until mmdebstrap has begun
+        record = cache / "scratch"
+        content = record.read_text() if record.exists() else ""
+        if content and any(Path(content).iterdir()):
+            scratch = Path(content)
+    building.send_signal(how)
+    building.stdout.read()
+    building.wait()
+    if how == signal.SIGKILL:
+        # The next build waits until the tools of the dead one are gone, and sweeps up.
+        next_one = python(
+            "from labkit.runtimes import images, image_debian\n"
+            "with images._build_lock(images._home(), print): image_debian.sweep(images._home() / 'scratch'); "
+            "images._remove(images._home() / 'building')",
+            cache,
+        )
+        assert next_one.wait() == 0
+    assert not scratch.exists()
+    assert left(cache) == {"lock"}
+
+
+def test_a_disk_that_is_too_small_is_refused_at_once(tmp_path: Path) -> None:
+    inside = f"mount -t tmpfs -o size=50m tmpfs {tmp_path} && exec {sys.executable} -c '{ENSURE}'"
+    unshare = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "XDG_CACHE_HOME": str(tmp_path)}
+    done = subprocess.run([*unshare, "sh", "-c", inside], env=environment, capture_output=True, text=True, check=False)
+    assert "Not enough disk space for the node image" in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_disk_that_fills_up_is_told(tmp_path: Path) -> None:
+    log = (tmp_path / "log").open("w")
+    with (tmp_path / "lock").open("w") as lock:
+        build = image_run.Build(log, lambda _progress: None, lock.fileno())
+        with pytest.raises(ToolFailed) as caught:
+            build.run(["echo", "x"], into=["tee", "/dev/full"])
+    assert "The disk is full" in image_debian._explain(caught.value, tmp_path, []).message
+
+
+# --- Builds that go well
+
+
+def test_two_at_once_build_once(cache_with_base: Path, image: images.Image) -> None:
+    both = [python(ENSURE, cache_with_base) for _ in range(2)]
+    said = [process.communicate()[0].split("\n")[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sorted(said).count("labkit") == 1, said
+    assert left(cache_with_base) == {"lock", *(layer.parent.name for layer in image.layers)}
+
+
+def test_a_layer_without_its_manifest_is_built_again(cache_with_base: Path) -> None:
+    spec = images.node_image()
+    half = cache_with_base / f"node-{spec.definition.labkit_hash}"
+    half.mkdir()
+    assert images.installed(spec.reference) is None
+    made = images.ensure(spec)
+    assert made == images.installed(spec.reference)
+    assert made.layers[0] == half / "rootfs"
+
+
+def test_prune_keeps_what_is_needed(cache_with_base: Path) -> None:
+    spec = images.node_image()
+    images.ensure(spec)
+    for name, base in (("node-old", "b1"), ("node-running", "b2")):
+        (cache_with_base / name).mkdir()
+        (cache_with_base / name / "manifest.json").write_text(json.dumps({"kind": "node", "base": base}))
+        (cache_with_base / f"base-{base}").mkdir()
+        (cache_with_base / f"base-{base}" / "manifest.json").write_text("{}")
+    removed = images.prune(keep=["labkit/node:running", "labkit/node:unknown"])
+    assert {path.name for path in removed} == {"base-b1", "node-old"}
+    assert images.installed(spec.reference)
+    assert images.installed("labkit/node:running")
+
+
+@pytest.mark.parametrize("reference", ["labkit/node:0123456789abcdef", "debian:trixie", "labkit/node:../../etc", "x"])
+@pytest.mark.usefixtures("cache")
+def test_unknown_images_are_not_installed(reference: str) -> None:
+    assert images.installed(reference) is None
+
+
+# --- Content
+
+
+def test_the_tree_holds_nothing_of_the_machine_that_built_it(image: images.Image) -> None:
+    base = image.layers[-1]
+    assert (base / "etc/resolv.conf").read_text() == ""
+    assert not (base / "etc/hostname").exists()
+    assert "frrvty:x:0:root\n" in (base / "etc/group").read_text()
+    assert not (base / "opt/labkit/deps/bin").exists()
+    for layer in image.layers:
+        for directory, _names, files in os.walk(layer):
+            for path in (Path(directory), *(Path(directory, name) for name in files)):
+                status = path.lstat()
+                assert status.st_uid == os.geteuid(), path
+                assert not status.st_mode & (stat.S_ISUID | stat.S_ISGID) or stat.S_ISLNK(status.st_mode), path
+                assert stat.S_IFMT(status.st_mode) in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK), path
+
+
+def test_the_packages_are_known(image: images.Image) -> None:
+    packages = image.packages()
+    assert packages["frr"].startswith("10.3")
+    assert {package.name for package in node_definition().packages} <= packages.keys()
+
+
+def test_everything_python_is_compiled_for_good(image: images.Image) -> None:
+    unchecked_hash = (1).to_bytes(4, "little")
+    for layer, folder in ((image.layers[0], "opt/labkit/app"), (image.layers[1], "opt/labkit/deps")):
+        sources = list((layer / folder).rglob("*.py"))
+        assert sources
+        for source in sources:
+            compiled = source.parent / "__pycache__" / f"{source.stem}.cpython-313.pyc"
+            assert compiled.read_bytes()[4:8] == unchecked_hash, compiled
+
+
+def archive(image: images.Image, look: Callable[[tarfile.TarInfo], None]) -> str:
+    digest = hashlib.sha256()
+    with subprocess.Popen(images.tar_command(image), stdout=subprocess.PIPE) as tar:
+        assert tar.stdout
+        with tarfile.open(fileobj=tar.stdout, mode="r|") as members:
+            for member in members:
+                look(member)
+                digest.update(repr(sorted(member.get_info().items())).encode())
+    assert tar.returncode == 0
+    return digest.hexdigest()
+
+
+def test_the_archive_for_docker_is_root_s_and_always_the_same(image: images.Image) -> None:
+    modes: dict[str, int] = {}
+
+    def look(member: tarfile.TarInfo) -> None:
+        assert (member.uid, member.gid) == (0, 0)
+        assert member.isreg() or member.isdir() or member.issym() or member.islnk()
+        modes[member.name] = member.mode
+
+    assert archive(image, look) == archive(image, look)
+    assert modes["./opt/labkit/bin/node-init"] == 0o755
+    assert modes["./opt/labkit/app/labkit/errors.py"] == 0o644
+    assert modes["./usr/lib/frr/bgpd"] == 0o755
