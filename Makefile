@@ -10,6 +10,8 @@ SHELL_SCRIPTS := tools/prepare .ci/run tests/acceptance/fresh/enter \
 	$(wildcard $(NODE)/bin/* $(NODE)/lib/* $(NODE)/services/*/run $(NODE)/services/*/finish)
 
 export PYTHON
+# An ordinary user's lacks them on Debian, and the tests use `nft`.
+export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
 .PHONY: help lab-up lab-down lab-status test lint image bench fresh clean prepare prepare-dev

@@ -19,5 +19,8 @@ def command(
     lab: LabOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Show what a route server advertises to a peer; `az`: list-advertised-routes."""
+    """Show what a route server advertises to a peer.
+
+    Columns and JSON of `az network routeserver peering list-advertised-routes`.
+    """
     show_peering_routes("advertised-routes", route_server, peer, lab, output)

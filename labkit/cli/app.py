@@ -34,14 +34,13 @@ PANELS = {
 PANEL = {verb: panel for panel, verbs in PANELS.items() for verb in verbs}
 PASS_THROUGH = ("exec",)
 
-HELP = """An Azure Route Server laboratory: real BGP, real Linux kernels, real packets, on this machine.
-
-Begin with: labkit up overview
-
-Exit status: 0 all is well; 1 a check failed, or the lab is not as it should be; 2 bad usage or bad input; 3 this
-machine lacks or refuses something; 130 interrupted. `exec`, `shell` and `routes` pass on the exit status of what they
-ran.
-"""
+HELP = (
+    "An Azure Route Server laboratory: real BGP, real Linux kernels, real packets, on this machine.\n\n"
+    "Begin with: labkit up overview\n\n"
+    "Exit status: 0 all is well; 1 a check failed, or the lab is not as it should be; 2 bad usage or bad input; "
+    "3 this machine lacks or refuses something; 130 interrupted. "
+    "What `exec`, `shell` and `routes` run decides for itself."
+)
 
 
 def application(verbs: Sequence[str]) -> typer.Typer:
@@ -54,7 +53,8 @@ def application(verbs: Sequence[str]) -> typer.Typer:
             app.add_typer(module.app, name=verb, rich_help_panel=PANEL[verb])
             continue
         settings = {"ignore_unknown_options": True, "allow_interspersed_args": False} if verb in PASS_THROUGH else {}
-        app.command(verb, context_settings=settings, rich_help_panel=PANEL[verb])(module.command)
+        summary = module.command.__doc__.partition(".")[0] + "."
+        app.command(verb, context_settings=settings, short_help=summary, rich_help_panel=PANEL[verb])(module.command)
     return app
 
 
@@ -65,7 +65,7 @@ def _version(asked: bool) -> None:
 
 
 def _root(
-    version: Annotated[  # noqa: ARG001 - its callback does it
+    version: Annotated[
         bool, typer.Option("--version", help="As `labkit version`.", is_eager=True, callback=_version)
     ] = False,
 ) -> None:

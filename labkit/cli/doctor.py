@@ -10,7 +10,7 @@ from labkit.operate.doctor import examine
 
 
 def command(output: FormatOption = Format.TABLE) -> None:
-    """Try everything that labs need of this machine; say what is missing and what mends it."""
+    """Check what labs need of this machine. Each need is tried; for what is missing, it says what mends it."""
     probes = examine()
     if output is Format.JSON:
         put_json([{"name": p.name, "ok": p.ok, "why": p.why, "remedy": p.remedy} for p in probes])

@@ -24,7 +24,7 @@ def command(
     lab: LabOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Show a NIC's effective routes (as `az network nic show-effective-route-table` does)."""
+    """Show a NIC's effective routes, as Azure does. Columns and JSON of `az network nic show-effective-route-table`."""
     answer = LabClient(running(lab)[0]).get("effective-routes", nic)
     if output is Format.JSON:
         put_json(answer)

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from labkit.cli.output import Format, LabOption, put
-from labkit.operate.running import running
 from labkit.operate.client import LabClient
+from labkit.operate.running import running
 
 
 def command(
@@ -20,7 +20,7 @@ def command(
     ] = Format.TABLE,
     lab: LabOption = None,
 ) -> None:
-    """Print the lab's events, oldest first."""
+    """Print what happened in the lab, and because of what."""
     record, _ = running(lab)
     for event in LabClient(record).events(follow=follow):
         if output is Format.JSON:

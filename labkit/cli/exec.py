@@ -16,9 +16,9 @@ def command(
     argv: Annotated[list[str], typer.Argument(metavar="[--] COMMAND [ARGUMENT]...", help="What to run in it.")],
     lab: LabOption = None,
 ) -> None:
-    """Run a command in a node; input, output and exit status are passed through.
+    """Run a command in a node. Input, output and exit status are passed through.
 
-    For example: labkit exec vm1 -- ip route. Options of labkit's own come before the node.
+    For example: labkit exec vm1 -- ip route.  Options of labkit's own, such as --lab, come before the node.
     """
     record, _ = running(lab)
     command_line = argv[1:] if argv[0] == "--" else argv

@@ -15,7 +15,7 @@ app = typer.Typer(help="Build and show the nodes' image.", no_args_is_help=True)
 
 @app.command()
 def build() -> None:
-    """Build the image, or just the layer of it that changed; nothing if all of it is there."""
+    """Build what is missing of the image."""
     spec = images.node_image()
     with reporter() as progress:
         progress.begin("prepare")
@@ -41,7 +41,7 @@ def show(output: FormatOption = Format.TABLE) -> None:
 
 @app.command()
 def prune() -> None:
-    """Remove every image layer that neither this labkit nor a running lab needs."""
+    """Remove image layers that nothing needs. Running labs and this labkit keep theirs."""
     keep = [record.image for record in everything()]
     for folder in images.prune(keep):
         say(f" removed {folder.name}")

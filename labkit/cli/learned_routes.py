@@ -19,5 +19,8 @@ def command(
     lab: LabOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Show what a route server has learned from a peer; `az`: list-learned-routes."""
+    """Show what a route server has learned from a peer.
+
+    Columns and JSON of `az network routeserver peering list-learned-routes`.
+    """
     show_peering_routes("learned-routes", route_server, peer, lab, output)

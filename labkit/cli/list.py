@@ -7,8 +7,8 @@ from datetime import datetime
 
 from labkit.cli.output import Colour, Format, FormatOption, put_json, put_table, say, span
 from labkit.operate import lifecycle
-from labkit.operate.running import inspect
 from labkit.operate.record import everything
+from labkit.operate.running import inspect
 
 
 def command(output: FormatOption = Format.TABLE) -> None:

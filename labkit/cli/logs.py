@@ -16,7 +16,7 @@ def command(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more.")] = False,
     lab: LabOption = None,
 ) -> None:
-    """Print the log of a node: what its services wrote. Works for a dead lab too."""
+    """Print what a node's services wrote. Works for a dead lab too."""
     record = the_lab(lab)
     for line in runtime(record.runtime).logs(record.lab, node, follow):
         put(line, now=follow)

@@ -19,7 +19,7 @@ def command(
     lab: LabFileArgument,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder to write: new, empty, or rendered before.")],
 ) -> None:
-    """Write the containerlab topology and every file it needs. Nothing is started."""
+    """Write a lab as a containerlab topology. The folder has every file that it needs. Nothing is started."""
     lab_file = find_lab_file(lab)
     loaded = read(lab_file)
     for warning in loaded.warnings:

@@ -19,7 +19,7 @@ def command(
     lab: LabOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Show a node's own routes: `ip route` in its kernel, or `show bgp ipv4 unicast` in its FRR."""
+    """Show a node's own routes, of its kernel or its FRR. It runs `ip route`, or `show bgp ipv4 unicast` in vtysh."""
     json = output is Format.JSON
     record, status = running(lab)
     if bgp:

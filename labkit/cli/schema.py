@@ -7,5 +7,5 @@ from labkit.lab.json_schema import json_schema
 
 
 def command() -> None:
-    """Print the JSON Schema of lab files, for editors that complete and check YAML."""
+    """Print the JSON Schema of lab files, for editors."""
     put_json(json_schema())

@@ -7,8 +7,8 @@ from typing import Any
 
 from labkit.cli.output import Colour, Format, FormatOption, LabOption, put, put_json, put_table, span
 from labkit.errors import CheckFailed, LabkitError
-from labkit.operate.running import running
 from labkit.operate.client import LabClient
+from labkit.operate.running import running
 
 WELL = ("running", "healthy", "yes", "Established")
 UNDER_WAY = ("starting", "under way", "stopped")
@@ -16,7 +16,7 @@ WRONG = ("exited", "unhealthy", "no feed", "Idle")
 
 
 def command(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
-    """Show a lab's nodes, BGP sessions and how far its machines are programmed."""
+    """Show nodes, BGP sessions and what is programmed."""
     record, status = running(lab)
     platform: dict[str, Any] = {"nodes": {}, "sessions": [], "programmed": False}
     silent: LabkitError | None = None

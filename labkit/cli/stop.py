@@ -8,7 +8,10 @@ from labkit.runtimes.select import runtime
 
 
 def command(node: NodeArgument, lab: LabOption = None) -> None:
-    """Power a node off: links first, then processes, so that no protocol says goodbye."""
+    """Power a node off, without a goodbye.
+
+    Links go first, then processes: its neighbours must find out by themselves.
+    """
     record, _ = running(lab)
     runtime(record.runtime).stop(record.lab, node)
     say(f" {node} is off.  Back on: labkit start {node}")

@@ -27,7 +27,10 @@ def command(
     lab: LabOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Show a packet's way step by step and why, and beside it what a real traceroute sees."""
+    """Show a packet's way, and why it goes there.
+
+    Beside it: what a real traceroute sees. A difference is exit status 1.
+    """
     record, _ = running(lab)
     found = trace(load(record.folder / "lab.yml"), LabClient(record), source, target)
     if output is Format.JSON:

@@ -22,7 +22,7 @@ def command(
     runtime: Annotated[str, typer.Option(metavar="NAME", help=f"Where it runs: {', '.join(RUNTIMES)}.")] = SANDBOX,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; start nothing.")] = False,
 ) -> None:
-    """Bring a lab up, prove it, and say what to try next. A lab that is up already is proved only."""
+    """Bring a lab up, and prove it. A lab that is up already is only proved."""
     if dry_run:
         _print_plan(lab)
         return
@@ -56,7 +56,7 @@ def _print_plan(lab: str) -> None:
     )
     put("")
     put_table(
-        ("Link", ""),
+        ("Link from", "to"),
         [(f"{each.a.node}:{each.a.interface}", f"{each.b.node}:{each.b.interface}") for each in the_plan.links],
     )
 

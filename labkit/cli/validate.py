@@ -9,7 +9,7 @@ from labkit.operate.lifecycle import contents, find_lab_file
 
 
 def command(lab: LabFileArgument, output: FormatOption = Format.TABLE) -> None:
-    """Check a lab file: every mistake at once, each with its line and its remedy."""
+    """Check a lab file, and show all mistakes at once. Each has its line and its remedy."""
     file = find_lab_file(lab)
     try:
         loaded = read(file)

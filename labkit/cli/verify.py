@@ -13,8 +13,8 @@ from labkit.cli.output import Format, FormatOption, LabOption, put_json, say, sp
 from labkit.cli.results import listing
 from labkit.lab.load import load
 from labkit.operate import lifecycle
-from labkit.operate.running import running
 from labkit.operate.client import LabClient
+from labkit.operate.running import running
 from labkit.operate.verify import verify
 
 
@@ -22,7 +22,7 @@ def command(
     lab: Annotated[
         str | None,
         typer.Argument(
-            metavar="[LAB]",
+            metavar="LAB",
             help="The lab's name, or its file. Default: the only lab there is.",
             autocompletion=complete.labs,
         ),
@@ -34,7 +34,10 @@ def command(
     output: FormatOption = Format.TABLE,
     also: LabOption = None,
 ) -> None:
-    """Check every proof of the lab's file, every VM's kernel and every fabric's program."""
+    """Check all proofs of a running lab.
+
+    Also compares every VM's kernel and every fabric's program with what Azure's rules say.
+    """
     began = time.monotonic()
     record, _ = running(lifecycle.lab_name(lab) if lab else also)
     if lab and lab != record.lab:

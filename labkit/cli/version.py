@@ -10,7 +10,7 @@ from labkit.runtimes.images import node_image
 
 
 def command(output: FormatOption = Format.TABLE) -> None:
-    """Print the versions of labkit, its node image, Python and the kernel."""
+    """Print versions: labkit, image, Python, kernel."""
     facts = {
         "labkit": __version__,
         "image": node_image().reference,

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from labkit.azure.acceptance import originated
+from labkit.azure.attributes_json import attributes_from_json
 from labkit.azure.model import BgpPeer, RouteServer, RouteTable
 from labkit.azure.rows import AdvertisedRow, advertised_rows
 from labkit.controller import desired, liveness
@@ -22,7 +23,6 @@ from labkit.controller.narrate import route_changes
 from labkit.controller.platform import ESTABLISHED, InstanceId, Platform, Session, TableChange, TableKey
 from labkit.controller.switch import Switches
 from labkit.lab.model import Lab
-from labkit.routeserver.messages import attributes_from_json
 
 PATIENCE = 30.0
 """Seconds that a controller which came back waits for an instance that lives but does not report."""
@@ -87,12 +87,12 @@ class Controller:
         """Take a route server instance's report."""
         instance = self._instances[connection.node]
         self.reported, self.heard = message.get("time", 0.0), time.time()
+        if message["type"] == "down":
+            self._down(instance, message["reason"])
+            return
         if message["type"] == "snapshot":
-            former = self.platform.instances.get(instance)
-            if former is not None:
-                former.routes = {}
-            elif self.platform.came_up(instance):
-                asyncio.get_running_loop().call_later(JOIN_PATIENCE, self._stop_joining, instance)
+            self.platform.came_up(instance)
+            asyncio.get_running_loop().call_later(JOIN_PATIENCE, self._stop_joining, instance)
             self._awaited.discard(instance)
             self._watch(instance)
             message = {**message, "announced": message["routes"], "withdrawn": []}
@@ -225,10 +225,13 @@ class Controller:
 
     def _died(self, instance: InstanceId) -> None:
         self._watched.discard(instance.node)
+        self._down(instance, "no process of the instance is left")
+
+    def _down(self, instance: InstanceId, reason: str) -> None:
         self._awaited.discard(instance)
-        self.platform.instances.pop(instance, None)
-        self.events.add(instance.node, "instance", "down: no process of the instance is left")
-        self._changed(f"{instance.node} is down")
+        if self.platform.instances.pop(instance, None) is not None:
+            self.events.add(instance.node, "instance", f"down: {reason}")
+            self._changed(f"{instance.node} is down")
 
     def _stop_waiting(self) -> None:
         for instance in self._awaited:

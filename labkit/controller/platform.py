@@ -60,13 +60,15 @@ class Session:
 class Instance:
     """What is known of a running instance. `routes` holds accepted paths by prefix and peer name.
 
-    One that is `joining` has come up beside the other and still learns what that one knows. NICs that listen to it
-    keep the other's routes meanwhile: a route server survives the restart of an instance (reference §7, maintenance).
+    One that is `joining` has just come up and still learns what the other one knows, or what it knew itself when it
+    was `former`. NICs that listen to it have the other's routes meanwhile: a route server survives the restart of an
+    instance (reference §7, maintenance).
     """
 
     sessions: dict[str, Session] = field(default_factory=dict)
     routes: dict[IPv4Network, dict[str, LearnedRoute]] = field(default_factory=dict)
     joining: bool = False
+    former: Instance | None = None
 
     def knows(self, other: Instance) -> bool:
         """Whether it has the sessions that another instance has, and from each peer the same prefixes."""
@@ -133,27 +135,28 @@ class Platform:
         """The key of every NIC's table."""
         return {nic: key for key, nics in self.table_keys.items() for nic in nics}
 
-    def came_up(self, instance: InstanceId) -> bool:
-        """An instance reports for the first time since it was down; whether it has to join the other one first."""
-        other = self.instances.get(instance.other)
-        joining = other is not None and not other.joining
-        self.instances[instance] = Instance(joining=joining)
-        return joining
+    def came_up(self, instance: InstanceId) -> None:
+        """An instance is about to report from the beginning. It joins as soon as it knows enough (`conclude`)."""
+        former = self.instances.get(instance)
+        if former is not None and former.joining:
+            former = former.former
+        self.instances[instance] = Instance(joining=True, former=former)
 
     def joined(self, instance: InstanceId) -> bool:
         """Let an instance that has waited long enough take part with what it has; false if it does already."""
         known = self.instances.get(instance)
         if known is None or not known.joining:
             return False
-        known.joining = False
+        known.joining, known.former = False, None
         return True
 
     def _join(self) -> None:
-        """Let every instance take part that knows what the other one knows, or is alone."""
+        """Let every instance take part that has nobody to learn from, or has learned it."""
         for instance, known in self.instances.items():
-            other = self.instances.get(instance.other)
-            if known.joining and (other is None or known.knows(other)):
-                known.joining = False
+            other, former = self.instances.get(instance.other), known.former
+            learned = other is None or other.joining or known.knows(other)
+            if known.joining and (learned or (former is not None and known.knows(former))):
+                known.joining, known.former = False, None
 
     def learned(self) -> LearnedRoutes:
         """What every instance has learned, in the form that the rules want; None for an instance that is down."""

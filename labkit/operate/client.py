@@ -47,7 +47,10 @@ class LabClient:
             CheckFailed: the controller does not answer, or has ceased to.
         """
         argv = (*_CALL, "GET", f"/v1/events?follow={int(follow)}")
-        process = self.runtime.stream(self.record.lab, CONTROLLER, argv)
+        try:
+            process = self.runtime.stream(self.record.lab, CONTROLLER, argv)
+        except InvalidInput as error:
+            raise self._silent(error.message) from error
         assert process.stdout is not None
         try:
             for line in process.stdout:
@@ -61,7 +64,10 @@ class LabClient:
 
     def _request(self, method: str, path: tuple[str, ...], body: str = "") -> Any:
         url = "/v1/" + "/".join(quote(part, safe="") for part in path)
-        done = self.runtime.exec(self.record.lab, CONTROLLER, (*_CALL, method, url), input=body, timeout=30.0)
+        try:
+            done = self.runtime.exec(self.record.lab, CONTROLLER, (*_CALL, method, url), input=body, timeout=30.0)
+        except InvalidInput as error:  # it is powered off, or all of the lab is
+            raise self._silent(error.message) from error
         try:
             answer = json.loads(done.stdout)
             if done.rc == 0:
@@ -71,8 +77,10 @@ class LabClient:
             raise self._silent() from None
         raise refusal
 
-    def _silent(self) -> CheckFailed:
+    def _silent(self, why: str = "") -> CheckFailed:
+        lab = self.record.lab
         return CheckFailed(
-            f"the controller of lab {self.record.lab} does not answer.",
-            f"BGP and the machines' routes stay as they are. See why: labkit logs {CONTROLLER} --lab {self.record.lab}",
+            f"the controller of lab {lab} does not answer{f': {why}' if why else '.'}",
+            "BGP and the machines' routes stay as they are meanwhile.\n"
+            f"See why: labkit logs {CONTROLLER} --lab {lab}    Power it on: labkit start {CONTROLLER} --lab {lab}",
         )

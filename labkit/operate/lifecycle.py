@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from labkit.errors import CheckFailed, InvalidInput
+from labkit.errors import CheckFailed, EnvironmentProblem, InvalidInput
 from labkit.lab.load import read
 from labkit.lab.model import Lab
 from labkit.lab.plan import plan
@@ -112,7 +112,7 @@ def up(name: str, runtime_name: str, reporter: Reporter) -> Up:
             with held():
                 record = records.create(lab.name, runtime_name, lab_file.resolve(), spec.reference)
             reporter.begin("plan")
-            render(the_plan, record.folder, image=spec.reference, lab_file=lab_file.read_bytes())
+            _render(the_plan, record, lab_file.read_bytes())
             reporter.end(f"{contents(lab)} → {len(the_plan.nodes)} nodes, {len(the_plan.links)} links")
             outcomes = _boot_and_prove(lab, the_plan, record, engine, reporter)
         except BaseException:
@@ -155,6 +155,14 @@ def _prepare(spec: images.ImageSpec, reporter: Reporter) -> None:
     known = images.installed(spec.reference) is not None
     images.ensure(spec, lambda p: reporter.update(f"image: {p.step}", p.fraction))
     reporter.end(f"image {spec.reference} " + ("is there" if known else "built (once)"))
+
+
+def _render(the_plan: Plan, record: Record, lab_file: bytes) -> None:
+    try:
+        render(the_plan, record.folder, image=record.image, lab_file=lab_file)
+    except EnvironmentProblem as problem:
+        remedy = "Make room there, or let labkit keep its labs elsewhere: XDG_STATE_HOME=/a/folder labkit up ..."
+        raise EnvironmentProblem(problem.message, remedy) from problem
 
 
 def _boot_and_prove(

@@ -1,7 +1,7 @@
 """Which labs there are on this machine: one record per lab, there as long as anything of the lab may be.
 
-A lab's directory appears whole, with its record in it, and disappears whole, by renames. What a killed labkit has left of
-either is a directory with a dot before its name, which nobody takes for a lab and the next one sweeps away.
+A lab's directory appears whole, with its record in it, and disappears whole, by renames. What a killed labkit has left
+of either is a directory with a dot before its name, which nobody takes for a lab and the next one sweeps away.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from labkit.errors import InvalidInput
 from labkit.paths import lab_dir, state_home
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 FILE = "lab.json"
 
 
@@ -70,7 +70,7 @@ def create(lab: str, runtime: str, lab_file: Path, image: str) -> Record:
 
 def read(lab: str) -> Record | None:
     """The record of a lab, None if there is no such lab."""
-    if not _NAME.fullmatch(lab) or not lab_dir(lab).is_dir():
+    if not NAME.fullmatch(lab) or not lab_dir(lab).is_dir():
         return None
     try:
         found = json.loads((lab_dir(lab) / FILE).read_text())
@@ -109,7 +109,7 @@ def _sweep(lab: str) -> None:
 
 
 def the_lab(name: str | None) -> Record:
-    """The lab called `name`, or the only one there is. It may be dead; `labkit.operate.running` is for those who need more.
+    """The lab called `name`, or the only one there is. It may be dead (see `labkit.operate.running`).
 
     Raises:
         InvalidInput: there is no such lab, or none, or several to choose from.

@@ -113,12 +113,6 @@ class Instance:
         for prefix in self._received.drop(event.peer):
             self._lose(event.peer, prefix)
 
-    def speaker_lost(self, now: float, reason: str) -> None:
-        """The speaker is gone, and every session with it."""
-        for peer, session in list(self._sessions.items()):
-            if session.state != "Idle":
-                self.session_changed(SessionChange(peer, now, "Idle", reason))
-
     # What goes out.
 
     def settle(self) -> None:

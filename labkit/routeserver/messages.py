@@ -11,10 +11,10 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from labkit.azure.acceptance import Originated
+from labkit.azure.attributes_json import attributes_to_json
 from labkit.azure.model import (
     BgpPeer,
     HubRoutingPreference,
-    Origin,
     OwnRangePolicy,
     PathAttributes,
     PeerKind,
@@ -32,32 +32,6 @@ def config_from_json(message: Mapping[str, Any]) -> Config:
         originated=Originated(
             tuple(IPv4Network(p) for p in ranges["own"]), tuple(IPv4Network(p) for p in ranges["spokes"])
         ),
-    )
-
-
-def attributes_to_json(attributes: PathAttributes) -> dict[str, Any]:
-    """Attributes as the feed carries them: as pydantic would, but for bytes, which are lower-case hex."""
-    return {
-        "next_hop": str(attributes.next_hop),
-        "as_path": [sorted(hop) if isinstance(hop, frozenset) else hop for hop in attributes.as_path],
-        "origin": str(attributes.origin),
-        "med": attributes.med,
-        "communities": [list(c) for c in attributes.communities],
-        "large_communities": [list(c) for c in attributes.large_communities],
-        "unknown": [[code, flags, value.hex()] for code, flags, value in attributes.unknown],
-    }
-
-
-def attributes_from_json(content: Mapping[str, Any]) -> PathAttributes:
-    """The inverse of `attributes_to_json`."""
-    return PathAttributes(
-        next_hop=IPv4Address(content["next_hop"]),
-        as_path=tuple(frozenset(hop) if isinstance(hop, list) else hop for hop in content["as_path"]),
-        origin=Origin(content["origin"]),
-        med=content["med"],
-        communities=tuple((high, low) for high, low in content["communities"]),
-        large_communities=tuple((a, b, c) for a, b, c in content["large_communities"]),
-        unknown=tuple((code, flags, bytes.fromhex(value)) for code, flags, value in content["unknown"]),
     )
 
 

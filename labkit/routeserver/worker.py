@@ -202,15 +202,14 @@ class Worker:
             self._heard_controller(self._pending_config)
 
     def _speaker_ended(self) -> int:
-        """Report the sessions as lost, unless it is the keeper who died: ExaBGP then closed our pipes, not its own."""
-        if os.getppid() == self._settings.keeper and self._instance is not None:
-            self._instance.speaker_lost(time.time(), "the BGP speaker ended")
-            self._last_words()
+        """Report the instance as down, unless it is the keeper who died: ExaBGP then closed our pipes, not its own."""
+        if os.getppid() == self._settings.keeper and self._feed is not None:
+            self._last_words({"type": "down", "reason": "the BGP speaker ended", "time": time.time()})
         return EXIT_DONE
 
-    def _last_words(self) -> None:
-        """Let the controller know before this process ends, if it listens."""
-        self._report()
+    def _last_words(self, words: dict[str, object]) -> None:
+        """Let the controller know before this process ends."""
+        self._say(words)
         deadline = time.monotonic() + LAST_WORDS
         while self._saying and (left := deadline - time.monotonic()) > 0:
             try:
@@ -219,7 +218,6 @@ class Worker:
                 return
             if isinstance(item, Said):
                 self._saying -= 1
-                self._report()
 
     # The controller.
 

@@ -6,7 +6,8 @@ from labkit.errors import InvalidInput
 from labkit.runtimes.protocol import Runtime
 
 SANDBOX = "sandbox"
-RUNTIMES = (SANDBOX,)
+CONTAINERLAB = "containerlab"
+RUNTIMES = (SANDBOX, CONTAINERLAB)
 
 
 def runtime(name: str) -> Runtime:
@@ -19,4 +20,8 @@ def runtime(name: str) -> Runtime:
         from labkit.runtimes.sandbox.runtime import SandboxRuntime  # noqa: PLC0415 - each runtime loads its own world
 
         return SandboxRuntime()
+    if name == CONTAINERLAB:
+        from labkit.runtimes.containerlab import ContainerlabRuntime  # noqa: PLC0415
+
+        return ContainerlabRuntime()
     raise InvalidInput(f"there is no runtime {name}.", f"These are: {', '.join(RUNTIMES)}.")

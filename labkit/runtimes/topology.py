@@ -14,11 +14,12 @@ from labkit.runtimes.topology_yaml import Problems, Value, load
 DEFAULT_MTU = 9500
 """The MTU of links that name none, as in containerlab."""
 
-_TOP = ("name", "topology")
+_TOP = ("name", "mgmt", "topology")
+_MGMT = ("skip-when-unused",)
 _TOPOLOGY = ("defaults", "kinds", "groups", "nodes", "links")
 _NODE = (
     "kind", "group", "image", "binds", "env", "exec", "sysctls", "cap-add", "cmd", "entrypoint", "healthcheck",
-    "labels", "network-mode", "privileged",
+    "labels", "network-mode", "privileged", "restart-policy",
 )  # fmt: skip
 _HEALTHCHECK = ("test", "start-period", "interval", "timeout", "retries")
 _BRIEF_LINK = ("endpoints", "mtu")
@@ -123,6 +124,8 @@ class _Reader:
         name = self._text(keys.get("name"), top, "name")
         if name and not _LAB_NAME.match(name):
             self._problems.add(keys["name"], f"lab name {name!r}: use letters, digits, hyphens, dots and underscores.")
+        # The sandbox has no management network, whatever is said about it.
+        self._keys(keys.get("mgmt"), _MGMT, "`mgmt`")
         inner = keys.get("topology")
         if inner is None:
             self._problems.add(top, "key `topology` is missing.")
@@ -186,6 +189,11 @@ class _Reader:
         if mode and self._text(mode, value, "network-mode") != "none":
             self._problems.add(
                 mode, f"network-mode `{mode.content}` is not supported by the sandbox. Supported: `none`."
+            )
+        restart = nearest.get("restart-policy")
+        if restart and self._text(restart, value, "restart-policy") != "no":
+            self._problems.add(
+                restart, f"restart-policy `{restart.text}` is not supported by the sandbox. Supported: `no`."
             )
         privileged = nearest.get("privileged")
         if privileged and privileged.content is not False:
@@ -317,7 +325,7 @@ class _Reader:
 
     # --- values
 
-    def _keys(self, value: Value, supported: tuple[str, ...], what: str) -> dict[str, Value]:
+    def _keys(self, value: Value | None, supported: tuple[str, ...], what: str) -> dict[str, Value]:
         found = self._mapping(value, what)
         for key, each in found.items():
             if key not in supported:

@@ -64,6 +64,7 @@ class FeedServer:
         self.config: dict[str, Any] | None = None
         self.messages: list[tuple[float, dict[str, Any]]] = []
         self.sessions: dict[str, dict[str, Any]] = {}
+        self.down = ""
         self.routes: dict[tuple[str, str], dict[str, Any]] = {}
         self.answers: dict[int, Any] = {}
         self._path = path
@@ -127,9 +128,10 @@ class FeedServer:
         if message["type"] == "answer":
             self.answers[message["id"]] = message["routes"]
             return
-        if message["type"] == "snapshot":
+        if message["type"] in ("snapshot", "down"):
             self.sessions, self.routes = {}, {}
-        for peer, session in message["sessions"].items():
+        self.down = message.get("reason", "") if message["type"] == "down" else ""
+        for peer, session in message.get("sessions", {}).items():
             self.sessions[peer] = session
             if session["state"] != "Established":
                 for key in [k for k in self.routes if k[0] == peer]:

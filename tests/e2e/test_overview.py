@@ -264,8 +264,10 @@ def test_a_controller_that_died_missed_nothing(lab: RunningLab) -> None:
 
 
 def test_a_killed_speaker_comes_back(lab: RunningLab) -> None:
-    kill_service(lab, "rs1-0", "exabgp")
-    eventually(lambda: problems(lab, 0), lambda found: not found, within=30)
+    with route_changes(lab, "vm1") as one, route_changes(lab, "vm2") as two:
+        kill_service(lab, "rs1-0", "exabgp")
+        eventually(lambda: problems(lab, 0), lambda found: not found, within=30)
+    assert one == two == [], "its listeners have the other instance's routes meanwhile"
 
 
 @pytest.mark.parametrize("generation", [1, 2])

@@ -113,6 +113,34 @@ def test_spokes_meet_through_an_appliance(spokes: RunningLab) -> None:
     eventually(lambda: ping(spokes.client, "vm1", VM2), lambda answered: not answered)
 
 
+INJECT = """
+    import socket, sys
+    interface, target, frames = sys.argv[1], bytes.fromhex(sys.argv[2].replace(":", "")), int(sys.argv[3])
+    packet = bytes.fromhex("45000014000000004011 7ada 00000000 00000000".replace(" ", ""))
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
+        wire.bind((interface, 0))
+        for _ in range(frames):
+            wire.send((target + bytes.fromhex("020000000001") + b"\\x08\\x00" + packet).ljust(60, b"\\0"))
+"""
+
+
+def sent(lab: RunningLab, network: str, port: str) -> int:
+    """Packets that a port of a fabric has sent to what hangs on it."""
+    (link,) = json.loads(run(lab, network, "ip", "-j", "-s", "link", "show", "dev", port))
+    return int(link["stats64"]["tx"]["packets"])
+
+
+def test_what_came_over_a_peering_leaves_over_no_other(spokes: RunningLab) -> None:
+    """Not even what no machine can send: a frame in the spoke's own fabric that knows the far machine's MAC."""
+    frames = 20
+    hub_vm, vm2 = spokes.lab.azure.nic["hub-vm"], spokes.lab.azure.nic["vm2"]
+    near, far = sent(spokes, "hub", "hub-vm"), sent(spokes, "hub", "spoke2")
+    python(spokes, "spoke1", INJECT, "hub", vm2.mac, frames)
+    python(spokes, "spoke1", INJECT, "hub", hub_vm.mac, frames)  # later on the same wire, so the others are there
+    eventually(lambda: sent(spokes, "hub", "hub-vm"), lambda count: count >= near + frames)
+    assert sent(spokes, "hub", "spoke2") < far + frames
+
+
 # Every network peered with every other.
 
 SHOUT = """

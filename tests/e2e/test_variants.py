@@ -311,7 +311,7 @@ def test_a_peer_beyond_the_limit_loses_its_session(limit: RunningLab) -> None:
     said = eventually(downs, lambda found: set(found) == {"rs1-0", "rs1-1"})
     for text in said.values():
         assert "6 routes" in text, said
-        assert "5" in text, said
+        assert "5 allowed" in text, said
 
     announce(limit, SIXTH, yes=False)
     assert problems(limit, 30) == []

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from labkit.azure.acceptance import Originated, rejection
 from labkit.azure.advertisement import advertised, originated_routes
+from labkit.azure.attributes_json import attributes_from_json
 from labkit.azure.model import BgpPeer, LearnedRoute, PathAttributes, RouteServer
 from labkit.routeserver.instance import Instance
-from labkit.routeserver.messages import attributes_from_json
 from labkit.routeserver.policy import Config
 from labkit.routeserver.recovery import Recovered
 from labkit.routeserver.wire import SessionChange, Update

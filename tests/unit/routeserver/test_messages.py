@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from labkit.azure.acceptance import Originated
+from labkit.azure.attributes_json import attributes_from_json, attributes_to_json
 from labkit.azure.model import (
     BgpPeer,
     HubRoutingPreference,
@@ -18,7 +19,7 @@ from labkit.azure.model import (
     PeerKind,
     RouteServer,
 )
-from labkit.routeserver.messages import attributes_from_json, attributes_to_json, config_from_json
+from labkit.routeserver.messages import config_from_json
 from labkit.routeserver.policy import Config
 
 asns = st.integers(1, 2**32 - 1)

@@ -1,0 +1,99 @@
+"""The Docker engine on this machine: reaching it, and a clear word when it can't be reached or refuses."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, cast
+
+import docker
+from docker.errors import APIError, DockerException, NotFound
+from requests.exceptions import RequestException
+
+from labkit.errors import EnvironmentProblem
+
+SOCKET = "/var/run/docker.sock"
+SET_UP = "Run: make containerlab    (it installs and starts what is missing)"
+_SECONDS = 60
+_CONNECTIONS = 32
+"""Requests that may run side by side: `verify` runs several commands at once."""
+
+
+def engine() -> docker.APIClient:
+    """The engine that `DOCKER_HOST` names, else the one at the usual socket; one client a process.
+
+    Raises:
+        EnvironmentProblem: there is none, it is not running, or the user may not use it.
+    """
+    return _client(_socket_path())
+
+
+@lru_cache(maxsize=4)
+def _client(path: str) -> docker.APIClient:
+    _knock(path)
+    with translated():
+        # The default pool closes what exceeds its size, one connection after the other.
+        return docker.APIClient(base_url=f"unix://{path}", version="auto", timeout=_SECONDS, max_pool_size=_CONNECTIONS)
+
+
+def _socket_path() -> str:
+    host = os.environ.get("DOCKER_HOST", "")
+    if host and not host.startswith("unix://"):
+        raise EnvironmentProblem(
+            f"DOCKER_HOST is {host}: containerlab needs a Docker engine on this machine.",
+            "Unset it, or name a socket: unix:///run/docker.sock",
+        )
+    return host.removeprefix("unix://") or SOCKET
+
+
+def _knock(path: str) -> None:
+    """Connect to the engine's socket, because the SDK's own words hide why it could not."""
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(_SECONDS)
+            probe.connect(path)
+    except FileNotFoundError as error:
+        raise EnvironmentProblem(f"No Docker engine runs on this machine ({path} does not exist).", SET_UP) from error
+    except PermissionError as error:
+        raise EnvironmentProblem(
+            f"You may not use the Docker engine ({path}: permission denied).",
+            "Join its group (sudo usermod --append --groups docker $USER, then log in again), or use sudo.",
+        ) from error
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"The Docker engine does not answer ({path}: {error.strerror or error}).",
+            f"Start it (sudo systemctl start docker). {SET_UP}",
+        ) from error
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the SDK's exceptions into labkit's; a missing object's `NotFound` is left to the caller."""
+    try:
+        yield
+    except NotFound:
+        raise
+    except APIError as error:
+        text = str(error.explanation or error)
+        if "no space left on device" in text.casefold():
+            raise EnvironmentProblem(
+                f"Docker's disk is full: {text}", "Free some space (docker system df shows what uses it), then repeat."
+            ) from error
+        raise EnvironmentProblem(
+            f"The Docker engine refuses: {text}", "Look at its log, and at `labkit doctor`."
+        ) from error
+    except (DockerException, RequestException, OSError) as error:
+        raise EnvironmentProblem(
+            f"The Docker engine does not answer any more: {error}", "Start it again, then repeat the command."
+        ) from error
+
+
+def containers(labels: Mapping[str, str], *, running: bool = False) -> list[dict[str, Any]]:
+    """The engine's containers with these labels ("": whatever value), as its list call shows them."""
+    wanted = [f"{name}={value}" if value else name for name, value in labels.items()]
+    with translated():
+        found = engine().containers(all=not running, filters={"label": wanted})
+    return cast("list[dict[str, Any]]", found)
