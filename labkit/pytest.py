@@ -36,22 +36,6 @@ class RunningLab:
         return verify(self.lab, self.client, within=within)
 
 
-class _Silent:
-    """A reporter for whom nobody listens; pytest captures what matters."""
-
-    def begin(self, phase: str) -> None:
-        """A phase begins."""
-
-    def update(self, text: str, done: float | None = None) -> None:
-        """The phase is under way."""
-
-    def end(self, text: str) -> None:
-        """The phase ended."""
-
-    def note(self, text: str) -> None:
-        """The lab file has a warning."""
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--labkit-runtime`."""
     parser.addoption("--labkit-runtime", default=SANDBOX, help="the runtime that labs boot on")
@@ -67,7 +51,7 @@ def labkit_lab(request: pytest.FixtureRequest) -> Iterator[Callable[[str | Path]
     def boot(lab_file: str | Path) -> RunningLab:
         key = str(lab_file)
         if key not in running:
-            result = lifecycle.up(key, runtime_name, _Silent())
+            result = lifecycle.up(key, runtime_name, lifecycle.Silent())
             running[key] = RunningLab(result.lab, LabClient(result.record))
             if result.fresh:
                 started.append(result.record)

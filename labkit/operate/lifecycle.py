@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from labkit.operate.observe import Look
 from labkit.operate.record import Record
 from labkit.operate.running import damaged, inspect
 from labkit.operate.verify import Outcome, verify
+from labkit.paths import state_home
 from labkit.render.render import render
 from labkit.resources import topologies
 from labkit.runtimes import images
@@ -27,6 +29,9 @@ from labkit.runtimes.select import RUNTIMES, runtime
 
 _SETTLES_WITHIN = 30.0
 _PAUSE = 0.02
+# A lab begins with 0.1 MB; its logs and events grow.
+_STATE_MEGABYTES = 20
+_ROOM = "Make room there, or let labkit keep its labs elsewhere: XDG_STATE_HOME=/a/folder labkit up ..."
 
 
 class Reporter(Protocol):
@@ -43,6 +48,22 @@ class Reporter(Protocol):
 
     def note(self, text: str) -> None:
         """Something that its reader should know, such as a warning about the lab file."""
+
+
+class Silent:
+    """A reporter for whom nobody listens."""
+
+    def begin(self, phase: str) -> None:
+        """A phase begins."""
+
+    def update(self, text: str, done: float | None = None) -> None:
+        """The phase is under way."""
+
+    def end(self, text: str) -> None:
+        """The phase ended well."""
+
+    def note(self, text: str) -> None:
+        """Something that its reader should know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +128,7 @@ def up(name: str, runtime_name: str, reporter: Reporter) -> Up:
             with held():
                 _clear(former)
             reporter.note(f"{lab.name} was here already, but dead: cleared away.")
+        _must_have_room()
         _prepare(spec, reporter)
         try:
             with held():
@@ -150,6 +172,16 @@ def _undo(lab: str, reporter: Reporter) -> None:
     reporter.end(f"nothing of {lab} is left")
 
 
+def _must_have_room() -> None:
+    home = state_home()
+    free = shutil.disk_usage(home).free // 1_000_000
+    if free < _STATE_MEGABYTES:
+        raise EnvironmentProblem(
+            f"Not enough disk space for a lab's state: {home} has {free} MB free, {_STATE_MEGABYTES} MB are needed.",
+            _ROOM,
+        )
+
+
 def _prepare(spec: images.ImageSpec, reporter: Reporter) -> None:
     reporter.begin("prepare")
     known = images.installed(spec.reference) is not None
@@ -161,8 +193,7 @@ def _render(the_plan: Plan, record: Record, lab_file: bytes) -> None:
     try:
         render(the_plan, record.folder, image=record.image, lab_file=lab_file)
     except EnvironmentProblem as problem:
-        remedy = "Make room there, or let labkit keep its labs elsewhere: XDG_STATE_HOME=/a/folder labkit up ..."
-        raise EnvironmentProblem(problem.message, remedy) from problem
+        raise EnvironmentProblem(problem.message, _ROOM) from problem
 
 
 def _boot_and_prove(

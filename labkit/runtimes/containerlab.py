@@ -7,6 +7,7 @@ topology file.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import time
@@ -215,7 +216,15 @@ class ContainerlabRuntime:
             return
         topology = _topology(container, "stop")
         cut = docker_exec.run(container["Id"], f"node {node}", ["sh", "-c", _CUT], None, _CUT_SECONDS)
-        said = tool.run(["stop", "--topo", str(topology), "--node", node], _SWITCH_SECONDS) if cut.rc == 0 else None
+
+        def kill() -> None:
+            # Docker before 23 sends SIGTERM, whatever containerlab asks for: the node's init would wait for the rest.
+            if leftovers.links_are_parked(_name(container)):
+                with contextlib.suppress(EnvironmentProblem, NotFound), translated():  # dead already
+                    engine().kill(container["Id"], "KILL")
+
+        arguments = ["stop", "--topo", str(topology), "--node", node]
+        said = tool.run(arguments, _SWITCH_SECONDS, kill) if cut.rc == 0 else None
         if said is None or said.status != 0:
             why = cut.stderr.strip() if said is None else _paragraph(said.errors)
             docker_exec.run(container["Id"], f"node {node}", ["sh", "-c", _MEND], None, _CUT_SECONDS)

@@ -52,6 +52,14 @@ def is_parked(container: str) -> bool:
     return (NAMES / parked_name(container)).exists()
 
 
+def links_are_parked(container: str) -> bool:
+    """Whether all links of a container that is being stopped are out of it: its namespace's name says so last."""
+    try:
+        return (NAMES / container).readlink().name == parked_name(container)
+    except OSError:
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class Before:
     """What the host was like before a deployment."""

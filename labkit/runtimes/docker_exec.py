@@ -29,6 +29,8 @@ _KILL = f'found=$(grep -ls "{MARK}=$2" /proc/[0-9]*/environ | cut -d/ -f3); [ -n
 """Succeeds if it has found anything to kill. The mark is an argument here, so that it does not find itself."""
 _LOOK = 0.25
 """Seconds of silence after which to ask whether the command has ended: who inherits its output keeps that open."""
+_LAST_WORDS = 1.0
+"""Seconds for which an ended command's output may still be on its way, when the engine does not close the stream."""
 _PATIENCE = 0.1
 """Seconds between two tries to kill a command that is just being started."""
 _CANNOT_START = {
@@ -98,9 +100,11 @@ class _Talk:
 
     def until_end(self, deadline: float | None, running: Callable[[], bool]) -> None:
         """Talk until the command has ended. Raises TimeoutError at the deadline."""
+        ended = False
         with self._socket:
             while True:
-                wait = _LOOK if deadline is None else min(_LOOK, deadline - time.monotonic())
+                look = _LAST_WORDS if ended else _LOOK
+                wait = look if deadline is None else min(look, deadline - time.monotonic())
                 if wait <= 0:
                     raise TimeoutError
                 writers = [self._socket] if self._writing else []
@@ -109,8 +113,10 @@ class _Talk:
                     self._write()
                 if readable and not self._read():
                     return
-                if not readable and not writable and not running():
-                    return
+                if not readable and not writable:
+                    if ended:
+                        return
+                    ended = not running()
 
     def _write(self) -> None:
         try:

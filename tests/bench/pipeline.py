@@ -33,19 +33,6 @@ PATIENCE = 120.0
 PARTS = ("total", "speaker and policy", "feed", "oracle", "kernel", "fabric")
 
 
-class Silent:
-    """A reporter for whom nobody listens."""
-
-    def begin(self, phase: str) -> None:
-        """A phase begins."""
-
-    def update(self, text: str, done: float | None = None) -> None:
-        """The phase is under way."""
-
-    def end(self, text: str) -> None:
-        """The phase ended."""
-
-
 def batch(count: int, verb: str) -> str:
     return "".join(f"route {verb} blackhole 20.{n >> 8}.{n & 255}.0/24 proto static\n" for n in range(count))
 
@@ -104,7 +91,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "bench.lab.yml"
         file.write_text(text)
-        record = lifecycle.up(str(file), "sandbox", Silent()).record
+        record = lifecycle.up(str(file), "sandbox", lifecycle.Silent()).record
     try:
         client = LabClient(record)
         table = Table(title=f"from {NVA} through rs1 to {VM}'s kernel: seconds, medians of {options.runs} runs")

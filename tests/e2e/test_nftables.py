@@ -14,10 +14,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
-from fabric_rig import BRIDGE_MAC, Namespace, Rig, in_own_namespaces, join
-from packets import ECHO_REPLY, TIME_EXCEEDED, Node
-from packets import Namespace as AnyNamespace
-
 from labkit.lab.load import load
 from labkit.lab.model import Internet, InternetLeg
 from labkit.lab.plan import plan
@@ -25,6 +21,9 @@ from labkit.lab.plan_common import NFTABLES
 from labkit.lab.plan_model import Plan
 from labkit.render.render import render_files
 from labkit.resources import topologies
+from tests.e2e.fabric_rig import BRIDGE_MAC, Namespace, Rig, in_own_namespaces, join
+from tests.e2e.packets import ECHO_REPLY, TIME_EXCEEDED, Node
+from tests.e2e.packets import Namespace as AnyNamespace
 
 LAB = load(topologies() / "overview" / "lab.yml")
 HOST = "198.51.100.10"

@@ -1,0 +1,178 @@
+"""Whatever one types: an exit status of the documented ones, words, and never a traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labkit.cli.app import PANEL, PANELS, run
+from labkit.operate import record as records
+
+# These build, delete or probe: what they do is tested where it lies.
+HARMLESS = sorted(set(PANEL) - {"image", "doctor", "up"})
+WORDS = (
+    "", "-", "--", "-l", "-o", "-f", "--lab", "--format", "json", "table", "--follow", "--within", "-1", "0", "nan", "1e9",
+    "--out", "--bgp", "--help", "--all", "show", "add", "remove", "overview", "rs1", "vm1", "..", "../x", "\udcff",
+    "\0", "\n", "\x1b[31m", "%s", "{}", "☃", "x" * 5000, "=", "--lab=", "-lx", "0.0.0.0/0",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nowhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """In an empty folder, and with no lab on the machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("cwd"))
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        patch.setenv("COLUMNS", "100")
+        yield
+
+
+def labkit(*arguments: str) -> tuple[int, str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = run(arguments)
+    return status, out.getvalue(), err.getvalue()
+
+
+@settings(max_examples=250, deadline=None)
+@given(
+    st.sampled_from(HARMLESS),
+    st.lists(st.sampled_from(WORDS) | st.text(st.characters(exclude_characters="/"), max_size=8), max_size=6),
+)
+def test_no_arguments_lead_to_a_traceback(verb: str, arguments: list[str]) -> None:
+    status, out, err = labkit(verb, *arguments)
+    assert status in (0, 1, 2, 3)
+    assert (out + err).strip()  # something is always said
+    assert "Traceback" not in err
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(WORDS) | st.sampled_from(["--version", "-h", "stat", "UP"]), max_size=3))
+def test_nor_does_anything_before_a_verb(arguments: list[str]) -> None:
+    assert labkit(*arguments)[0] in (0, 2)
+
+
+@pytest.mark.parametrize("verb", sorted(PANEL))
+def test_every_verb_explains_itself(verb: str) -> None:
+    status, out, _ = labkit(verb, "--help")
+    assert status == 0
+    assert f"Usage: labkit {verb}" in out
+    assert labkit(verb, "--no-such-option")[0] == 2
+
+
+def test_every_module_that_is_a_verb_is_in_the_help() -> None:
+    folder = Path(importlib.import_module("labkit.cli").__path__[0])
+    modules = [importlib.import_module(f"labkit.cli.{path.stem}") for path in folder.glob("*.py")]
+    verbs = {m.__name__.split(".")[-1].replace("_", "-") for m in modules if hasattr(m, "command") or hasattr(m, "app")}
+    assert verbs == set(PANEL)
+    assert sum(len(verbs) for verbs in PANELS.values()) == len(PANEL)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("up",), ("up", "overview", "extra"), ("exec", "vm1"), ("status", "--format", "xml"), ("verify", "--within", "x"),
+        ("route-table", "bogus"), ("no-such-verb",), ("-x",), ("down", "one", "--all"), ("up", "overview", "--runtime", "x"),
+        ("validate", "no-such-lab"), ("render", "overview"), ("status", "--lab", "x"), ("exec", "vm1", "--", "true"),
+    ],
+)  # fmt: skip
+def test_wrong_usage_is_status_2_and_creates_nothing(arguments: tuple[str, ...]) -> None:
+    status, out, err = labkit(*arguments)
+    assert status == 2
+    assert out == ""
+    message, *remedy = err.splitlines()
+    assert message
+    assert remedy
+    assert all(line.startswith("    ") for line in remedy)
+    assert records.everything() == []
+
+
+def labkit_process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "labkit.cli.main", *arguments]
+    return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
+
+
+def test_a_reader_that_has_had_enough_is_no_error() -> None:
+    script = f"{sys.executable} -m labkit.cli.main schema | head -c 10; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout.endswith("0\n")
+    assert done.stderr == ""
+
+
+def test_output_that_does_not_fit_is_an_error() -> None:
+    script = f"{sys.executable} -m labkit.cli.main schema > /dev/full"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_terminal_that_knows_no_check_marks() -> None:
+    done = labkit_process("validate", "overview", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_state_folder_that_refuses() -> None:
+    done = labkit_process("up", "overview", XDG_STATE_HOME="/proc/nowhere")
+    assert done.returncode == 3
+    assert done.stderr.startswith("/proc/nowhere")
+    assert "XDG_STATE_HOME" in done.stderr
+
+
+def test_a_bug_is_told_in_a_sentence_and_kept_in_a_file(tmp_path: Path) -> None:
+    script = "from labkit.cli.crash import report_bugs\nreport_bugs()\nraise RuntimeError('oops')"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    )
+    assert done.returncode == 1
+    assert "this is a bug of labkit's: RuntimeError: oops" in done.stderr
+    assert "Traceback" not in done.stderr
+    (report,) = tmp_path.iterdir()
+    assert "Traceback" in report.read_text()
+    assert str(report) in done.stderr
+
+
+def complete(line: str) -> list[str]:
+    words = line.split(" ")
+    done = labkit_process(_LABKIT_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=str(len(words) - 1))
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_completion_of_verbs_and_labs_and_nodes() -> None:
+    assert complete("labkit learned") == ["learned-routes"]
+    assert complete("labkit up over") == ["overview"]
+    assert complete("labkit exec ") == []  # no lab, and no noise
+    record = records.create("one", "sandbox", Path("/x"), "image")
+    try:
+        record.folder.mkdir()
+        record.topology.write_text("topology: {nodes: {vm1: {}, vm2: {}, fw: {}}}")
+        (record.folder / "lab.yml").write_text(
+            "route_servers: {rs1: {peers: [fw, {sdwan: {asn: 1}}]}}\nnvas: {fw: {}}\nvirtual_machines: {vm1: {}}\n"
+            "route_tables: {direct: {}}"
+        )
+        assert complete("labkit down o") == ["one", "overview"]
+        assert complete("labkit exec v") == ["vm1", "vm2"]
+        assert complete("labkit effective-routes ") == ["fw", "vm1"]
+        assert complete("labkit learned-routes r") == ["rs1"]
+        assert complete("labkit learned-routes rs1 ") == ["fw", "sdwan"]
+        assert complete("labkit route-table add ") == ["direct"]
+        assert complete("labkit status --lab ") == ["one"]
+        record.topology.write_text("- [")
+        assert complete("labkit exec ") == []
+    finally:
+        records.remove("one")

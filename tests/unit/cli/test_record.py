@@ -1,0 +1,100 @@
+"""Records of labs: whole or not there, and what killed and broken ones lead to."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from labkit.errors import InvalidInput
+from labkit.operate import record as records
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    return tmp_path / "labkit"
+
+
+def make(lab: str) -> records.Record:
+    return records.create(lab, "sandbox", Path("/a/lab.yml"), "labkit/node:abc")
+
+
+def test_a_record_is_read_as_written(home: Path) -> None:
+    made = make("one")
+    assert records.read("one") == made
+    assert made.topology == home / "labs" / "one" / "topology" / "one.clab.yml"
+    assert [r.lab for r in records.everything()] == ["one"]
+
+
+def test_a_lab_that_is_there_is_not_overwritten(home: Path) -> None:
+    make("one")
+    with pytest.raises(OSError, match="not empty"):
+        make("one")
+    assert [p.name for p in (home / "labs").iterdir()] == ["one"]
+
+
+def test_removed_is_gone_and_may_be_repeated(home: Path) -> None:
+    made = make("one")
+    (made.directory / "topology").mkdir()
+    for _ in range(2):
+        records.remove("one")
+        assert list((home / "labs").iterdir()) == []
+    assert records.read("one") is None
+
+
+@pytest.mark.parametrize("left", [".one.new", ".one.gone"])
+def test_what_a_killed_labkit_left_is_no_lab_and_is_swept_away(home: Path, left: str) -> None:
+    (home / "labs" / left / "topology").mkdir(parents=True)
+    assert records.everything() == []
+    make("one")
+    assert [p.name for p in (home / "labs").iterdir()] == ["one"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"lab": "one"}', '{"runtime": 1, "created": []}', None])
+def test_a_damaged_record_is_a_lab_all_the_same(home: Path, text: str | None) -> None:
+    """Or nobody could take down what runs under it."""
+    (home / "labs" / "one").mkdir(parents=True)
+    if text is not None:
+        (home / "labs" / "one" / "lab.json").write_text(text)
+    (found,) = records.everything()
+    assert (found.lab, found.runtime) == ("one", "")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../labs/one", "/", "one/", ".one.new", "one\0", "x" * 5000, "\udcff"])
+def test_only_a_name_names_a_lab(name: str) -> None:
+    make("one")
+    assert records.read(name) is None
+
+
+def test_which_lab_is_meant() -> None:
+    with pytest.raises(InvalidInput, match="no lab runs here"):
+        records.the_lab(None)
+    make("one")
+    assert records.the_lab(None).lab == "one"
+    make("two")
+    with pytest.raises(InvalidInput, match="2 labs run here: one, two") as caught:
+        records.the_lab(None)
+    assert caught.value.remedy == "Say which, such as: --lab one"
+    assert records.the_lab("two").lab == "two"
+    with pytest.raises(InvalidInput, match="no lab called three"):
+        records.the_lab("three")
+
+
+def test_a_lock_keeps_others_out_and_leaves_nothing(home: Path) -> None:
+    other = "from labkit.operate import record\nwith record.lock('one'): print('in')"
+
+    def try_it() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", other]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ))
+
+    with records.lock("one"):
+        refused = try_it()
+        assert "another labkit is bringing lab one up or down" in refused.stderr
+        with records.lock("two"):
+            pass
+    assert try_it().stdout == "in\n"
+    assert list((home / "locks").iterdir()) == []
