@@ -6,6 +6,7 @@ import time
 from datetime import datetime
 
 from labkit.cli.output import Colour, Format, FormatOption, put_json, put_table, say, span
+from labkit.errors import EnvironmentProblem
 from labkit.operate import lifecycle
 from labkit.operate.record import everything
 from labkit.operate.running import inspect
@@ -15,13 +16,20 @@ def command(output: FormatOption = Format.TABLE) -> None:
     """List the labs on this machine."""
     labs = []
     for record in everything():
-        status = inspect(record)
+        state, nodes = "dead" if record.runtime else "damaged", 0
+        try:
+            status = inspect(record)
+            if status is not None:
+                state, nodes = status.state, len(status.nodes)
+        except EnvironmentProblem as problem:  # its runtime is out of order; the other labs are shown all the same
+            state = "unknown"
+            say(f"{record.lab}: {problem.message}\n    {problem.remedy}")
         labs.append(
             {
                 "lab": record.lab,
                 "runtime": record.runtime,
-                "state": status.state if status is not None else "dead" if record.runtime else "damaged",
-                "nodes": len(status.nodes) if status is not None else 0,
+                "state": state,
+                "nodes": nodes,
                 "created": datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="seconds"),
                 "lab_file": record.lab_file,
             }

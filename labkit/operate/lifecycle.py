@@ -25,7 +25,7 @@ from labkit.render.render import render
 from labkit.resources import topologies
 from labkit.runtimes import images
 from labkit.runtimes.protocol import Runtime
-from labkit.runtimes.select import RUNTIMES, runtime
+from labkit.runtimes.select import RUNTIMES, SANDBOX, runtime
 
 _SETTLES_WITHIN = 30.0
 _PAUSE = 0.02
@@ -160,7 +160,12 @@ def _alive(record: Record) -> bool:
 
 def _clear(record: Record) -> None:
     for name in [record.runtime] if record.runtime else RUNTIMES:
-        runtime(name).destroy(record.lab)
+        try:
+            runtime(name).destroy(record.lab)
+        except EnvironmentProblem:
+            # If the record does not say which runtime has the lab, one that this machine can't use has it not.
+            if record.runtime or name == SANDBOX:
+                raise
     records.remove(record.lab)
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from labkit.errors import InvalidInput
 from labkit.paths import lab_dir, state_home
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
 FILE = "lab.json"
 
 

@@ -69,7 +69,7 @@ def node_definition() -> Definition:
 
 def _files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
+        if "__pycache__" not in path.parts and path.is_file():
             yield path
 
 

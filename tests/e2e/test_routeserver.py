@@ -413,7 +413,7 @@ def test_exabgp_asked_to_end_takes_everything_with_it(bed: Bed) -> None:
     assert bed.exabgp is not None
     assert bed.exabgp.wait(5) == 0
     until("the helper to end", lambda: not any(Path(f"/proc/{pid}").exists() for pid in (keeper, worker)))
-        until("the report", lambda: bed.feed.down)
+    until("the report", lambda: bed.feed.down)
 
 
 def test_the_bed_leaves_nothing(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from labkit.operate import record as records
 # These build, delete or probe: what they do is tested where it lies.
 HARMLESS = sorted(set(PANEL) - {"image", "doctor", "up"})
 WORDS = (
-    "", "-", "--", "-l", "-o", "-f", "--lab", "--format", "json", "table", "--follow", "--within", "-1", "0", "nan", "1e9",
+    "", "-", "--", "-l", "-o", "-f", "--lab", "--format", "json", "table", "--follow", "--within", "-1", "0", "nan",
+    "1e9",
     "--out", "--bgp", "--help", "--all", "show", "add", "remove", "overview", "rs1", "vm1", "..", "../x", "\udcff",
     "\0", "\n", "\x1b[31m", "%s", "{}", "☃", "x" * 5000, "=", "--lab=", "-lx", "0.0.0.0/0",
 )  # fmt: skip
@@ -81,8 +82,10 @@ def test_every_module_that_is_a_verb_is_in_the_help() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("up",), ("up", "overview", "extra"), ("exec", "vm1"), ("status", "--format", "xml"), ("verify", "--within", "x"),
-        ("route-table", "bogus"), ("no-such-verb",), ("-x",), ("down", "one", "--all"), ("up", "overview", "--runtime", "x"),
+        ("up",), ("up", "overview", "extra"), ("exec", "vm1"), ("status", "--format", "xml"),
+        ("verify", "--within", "x"),
+        ("route-table", "bogus"), ("no-such-verb",), ("-x",), ("down", "one", "--all"),
+        ("up", "overview", "--runtime", "x"),
         ("validate", "no-such-lab"), ("render", "overview"), ("status", "--lab", "x"), ("exec", "vm1", "--", "true"),
     ],
 )  # fmt: skip
