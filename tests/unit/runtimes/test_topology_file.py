@@ -120,8 +120,10 @@ topology:
       endpoint: {node: r1, interface: eth2}
 """,
     ) == [
-        "x.clab.yml:2: key `prefix` of a topology file is not supported by the sandbox. "
-        "Supported: name, mgmt, topology.",
+        (
+            "x.clab.yml:2: key `prefix` of a topology file is not supported by the sandbox. "
+            "Supported: name, mgmt, topology."
+        ),
         "x.clab.yml:4: key `network` of `mgmt` is not supported by the sandbox. Supported: skip-when-unused.",
         "x.clab.yml:8: kind `nokia_srlinux` is not supported by the sandbox. Supported: `linux`.",
         f"x.clab.yml:10: key `startup-config` of node r1 is not supported by the sandbox. Supported: {NODE_KEYS}.",
