@@ -78,19 +78,22 @@ _root.__doc__ = HELP
 def run(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit status. What goes wrong is said on standard error."""
     try:
-        status = application(_verbs(arguments))(list(arguments), prog_name="labkit", standalone_mode=False)
+        error: LabkitError | None = None
+        status = 0
+        try:
+            status = application(_verbs(arguments))(list(arguments), prog_name="labkit", standalone_mode=False) or 0
+        except typer.TyperException as wrong:
+            error = _usage(wrong)
+        except LabkitError as found:
+            error = found
         sys.stdout.flush()
-    except typer.TyperException as error:
-        return _explain(_usage(error))
-    except LabkitError as error:
-        return _explain(error)
     except BrokenPipeError:
         _drop_output()  # whoever read it has had enough, as `head` has
         return 0
-    except OSError as error:
+    except OSError as refused:
         _drop_output()
-        return _explain(_of_the_system(error))
-    return status if isinstance(status, int) else 0
+        error = _of_the_system(refused)
+    return status if error is None else _explain(error)
 
 
 def _verbs(arguments: Sequence[str]) -> Sequence[str]:

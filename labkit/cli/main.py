@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
 
 from labkit.operate.interrupt import Interrupted, interruptible, settled
 
@@ -16,10 +20,13 @@ def main() -> None:
         interruptible()
         status = _run()
     except Interrupted:
-        sys.stderr.write("interrupted.\n")
+        with suppress(OSError):
+            sys.stderr.write("interrupted.\n")
         status = INTERRUPTED
     settled()
-    sys.exit(status)
+    # At once: while the interpreter takes itself down, a late SIGTERM would still kill it, and make a lab that is up
+    # look as if it had failed; and what an interruption left under way in threads would have to be waited for.
+    os._exit(status)
 
 
 def _run() -> int:
@@ -27,12 +34,19 @@ def _run() -> int:
     from labkit.cli.crash import report_bugs  # noqa: PLC0415
 
     report_bugs()
+    # Where the caller has closed them, there are none.
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(
                 errors="backslashreplace"
             )  # a check mark on an ISO 8859 terminal, a name that is no text
     return run(sys.argv[1:])
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w")
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def _declare(old: Program, new: Program) -> Iterator[Unit]:
 def _hook(chain: Chain) -> str:
     if chain.hook is None:
         return ""
-    return f' {{ type filter hook ingress device "{chain.hook.interface}" priority 0; policy accept; }}'
+    return f' {{ type filter hook {chain.hook.direction} device "{chain.hook.interface}" priority 0; policy accept; }}'
 
 
 def changed_elements(old: Map | None, new: Mapping[Range, str]) -> int:

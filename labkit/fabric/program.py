@@ -4,6 +4,7 @@ One `netdev` ingress chain per port sees every packet before the bridge does and
 effective routes of the port's NIC, whatever next hop the guest picked (reference §6, two-stage forwarding); the bridge
 then delivers by its static forwarding database.
 
+    out-<port>       egress chain of a port whose NIC has IP forwarding off: nothing for anyone else gets to it
     in-<port>        ingress chain of a port
     nics             NICs of this virtual network: MAC by address
     reachable        the same and those of peered virtual networks
@@ -40,10 +41,11 @@ _FLOW = "ip saddr . ip daddr . ip protocol"
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """Where an ingress chain hangs. A new index under an old name is another interface; 0 is one that went away."""
+    """Where a chain hangs. A new index under an old name is another interface; 0 is one that went away."""
 
     interface: str
     index: int
+    direction: str = "ingress"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,9 @@ def build(fabric: Fabric, interfaces: Mapping[str, int], map_names: Mapping[str,
             rules = tuple(_port(fabric, name, port, names))
             chains[f"in-{name}"] = Chain(rules, Hook(name, interfaces[name]))
             counters |= {f"drop-{name}-{reason}" for reason in _reasons(port)}
+            if isinstance(port, NicPort) and not port.ip_forwarding:
+                foreign = f"ether type ip ip daddr != {port.address} {_drop(name, 'foreign-destination')}"
+                chains[f"out-{name}"] = Chain((foreign,), Hook(name, interfaces[name], "egress"))
     maps = {names[name]: _routes(name, table) for name, table in fabric.tables.items()}
     maps |= {"nics": _macs(fabric.nics), "reachable": _macs(fabric.reachable)}
     return Program(chains, maps, frozenset(counters))
@@ -107,7 +112,7 @@ def build(fabric: Fabric, interfaces: Mapping[str, int], map_names: Mapping[str,
 def unhooked(program: Program, gone: Set[int]) -> Program:
     """The program after interfaces (indices) went away: their chains may be gone with them, or hang in the air."""
     chains = {
-        name: replace(chain, hook=Hook(chain.hook.interface, 0)) if chain.hook and chain.hook.index in gone else chain
+        name: replace(chain, hook=replace(chain.hook, index=0)) if chain.hook and chain.hook.index in gone else chain
         for name, chain in program.chains.items()
     }
     return replace(program, chains=chains)
@@ -124,7 +129,8 @@ def _macs(macs: Mapping[str, str]) -> Map:
 
 def _reasons(port: Port) -> tuple[str, ...]:
     if isinstance(port, NicPort):
-        return ("not-ipv4", "foreign-source", "none", "unknown-destination", "no-route")
+        reasons = ("not-ipv4", "foreign-source", "none", "unknown-destination", "no-route")
+        return reasons if port.ip_forwarding else (*reasons, "foreign-destination")
     return ("not-ipv4", "unknown-destination")
 
 

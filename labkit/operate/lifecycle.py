@@ -155,7 +155,7 @@ def _alive(record: Record) -> bool:
     deadline = time.monotonic() + _SETTLES_WITHIN
     while (found := inspect(record)) is not None and found.state == "deploying" and time.monotonic() < deadline:
         time.sleep(_PAUSE)
-    return found is not None and bool(found.nodes)
+    return found is not None and found.state != "dead" and bool(found.nodes)
 
 
 def _clear(record: Record) -> None:

@@ -20,7 +20,7 @@ def running(name: str | None) -> tuple[Record, LabStatus]:
     if not record.runtime:
         raise damaged(record)
     found = inspect(record)
-    if found is None or not found.nodes:
+    if found is None or found.state == "dead" or not found.nodes:
         if found is not None and found.state == "deploying":
             raise CheckFailed(f"lab {record.lab} is still booting.", "Wait until `labkit up` has ended.")
         raise CheckFailed(

@@ -161,6 +161,9 @@ class _Walk:
             return Step(fabric, "", f"{prefix} → Internet", why), _Move(internet.name, internet.host)
         next_hops = [self._destination] if kind in ARRIVES_LOCALLY else [*map(IPv4Address, row["nextHopIpAddress"])]
         owner = self._owners.get(next_hops[0])
+        there = self._lab.azure.nic.get(owner or "")
+        if there is not None and not there.ip_forwarding and self._destination != there.address:
+            return Step(fabric, "", f"{prefix} → dropped", f"{why}; IP forwarding is off on {owner}'s NIC"), None
         names = ", ".join(self._owners.get(a, str(a)) for a in next_hops)
         step = Step(fabric, "", f"{prefix} → {names}", why)
         return (step, _Move(owner, next_hops[0])) if owner is not None else (replace(step, decision="dropped"), None)

@@ -145,11 +145,18 @@ class ContainerlabRuntime:
 
     def destroy(self, lab: str) -> bool:
         """Take the lab away, whatever state it is in; False if there was none."""
-        found = self.labs_containers(lab)
-        if found:
-            self._destroy(lab, Path(found[0]["Labels"].get(TOPOLOGY, "")))
-            if not containers({LAB: ""}):
+        try:
+            found = self.labs_containers(lab)
+            if found:
+                # Without a topology file, containerlab makes a management network before it removes it.
+                before = leftovers.Before.now()
+                self._destroy(lab, Path(found[0]["Labels"].get(TOPOLOGY, "")))
+                before.restore()
                 leftovers.restore_settings()
+        except EnvironmentProblem as problem:
+            raise EnvironmentProblem(
+                f"Lab {lab} can't be removed: {problem.message}", f"{problem.remedy}\nThen run: labkit down {lab}"
+            ) from problem
         return bool(found)
 
     def _destroy(self, lab: str, topology: Path) -> None:
@@ -181,7 +188,8 @@ class ContainerlabRuntime:
         if not found:
             return None
         nodes = _nodes(found)
-        if all(node.state == "exited" for node in nodes):
+        states = {node.state for node in nodes}
+        if "running" not in states and "exited" in states:
             return LabStatus(lab, self.name, "dead", nodes)
         deploying = any(node.state == "starting" or node.health == "starting" for node in nodes)
         return LabStatus(lab, self.name, "deploying" if deploying else "running", nodes)

@@ -74,7 +74,7 @@ class Before:
         return cls(_settings(), frozenset(_networks()), frozenset(_loose_interfaces()))
 
     def remember(self) -> None:
-        """Keep the settings that have changed until the last lab is gone; the oldest count."""
+        """Keep the settings that have changed until they may be set back; the oldest count."""
         changed = {path: value for path, value in self.settings.items() if _settings()[path] != value}
         if changed:
             file = _remembered()
@@ -98,9 +98,9 @@ class Before:
 
 
 def restore_settings() -> None:
-    """Set back what deployments have changed; for when no lab is left."""
+    """Set back what deployments have changed, once no lab has a management network any more."""
     file = _remembered()
-    if file.exists():
+    if file.exists() and not _networks():
         _write(json.loads(file.read_text()))
         file.unlink()
 

@@ -87,7 +87,7 @@ def translated() -> Iterator[None]:
         ) from error
     except (DockerException, RequestException, OSError) as error:
         raise EnvironmentProblem(
-            f"The Docker engine does not answer any more: {error}", "Start it again, then repeat the command."
+            f"The Docker engine does not answer any more: {error}", f"Start it again. {SET_UP}"
         ) from error
 
 

@@ -239,6 +239,7 @@ class Bed:
         settings = {
             "EXABGP_ENVFILE": str(self.directory / "exabgp.env"),
             "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path[1:]]),
+            "PYTHONDONTWRITEBYTECODE": "1",  # ExaBGP's umask would leave files that others can't read
             "LABKIT_NODE": "rs1-0",
             "LABKIT_FEED": str(self.directory / "feed.sock"),
             "LABKIT_WATCHDOG": str(watchdog),

@@ -232,7 +232,7 @@ def test_failover_of_a_large_table_is_one_chain_and_loses_little() -> None:
         fabric = rig.fabric()
         vm1 = fabric.nic("vm1", "10.1.10.4/24")
         nvas = [fabric.nic(f"nva{i}", f"10.1.5.{i}/24", table="nva", ip_forwarding=True) for i in (4, 5)]
-        target = fabric.nic("target", "10.1.20.4/24", table="nva")
+        target = fabric.nic("target", "10.1.20.4/24", table="nva", ip_forwarding=True)
         target.namespace.batch("addr add 10.200.0.4/32 dev lo")
         # Every other /24, so that no two become one interval.
         many = {f"10.{100 + i // 128}.{2 * i % 256}.0/24": 2 for i in range(4000)}

@@ -248,18 +248,19 @@ def test_ip_forwarding_off_bgp_is_perfect_and_transit_dead(tables: RunningLab) -
     assert run(tables, "shut-nva", "sysctl", "-n", "net.ipv4.ip_forward") == "1", "the guest itself would forward"
     assert not ping(tables.client, "vm1", DC_HOST)
 
-    dropped = ("nft", "-j", "list", "counter", "netdev", "labkit", "drop-shut-nva-foreign-source")
-
-    def drops() -> int:
-        found = json.loads(run(tables, "vnet1", *dropped))["nftables"]
+    def drops(reason: str) -> int:
+        counter = ("nft", "-j", "list", "counter", "netdev", "labkit", f"drop-shut-nva-{reason}")
+        found = json.loads(run(tables, "vnet1", *counter))["nftables"]
         return sum(int(item["counter"]["packets"]) for item in found if "counter" in item)
 
-    before = drops()
-    assert not ping(tables.client, "dc-host", tables.lab.azure.nic["vm1"].address)
-    assert drops() == before + 1, "the fabric drops what the appliance only forwards"
-    found = trace(tables.lab, tables.client, "dc-host", "vm1")
-    assert (found.verdict, found.agrees) == ("dropped", True), found
-    assert "IP forwarding" in found.steps[-1].why
+    vm1 = tables.lab.azure.nic["vm1"].address
+    for source, target, reason in (("vm1", DC_HOST, "foreign-destination"), ("dc-host", vm1, "foreign-source")):
+        before = drops(reason)
+        assert not ping(tables.client, source, target)
+        assert drops(reason) == before + 1, "the fabric drops what is not to or from the NIC's own address"
+        found = trace(tables.lab, tables.client, source, str(target))
+        assert (found.verdict, found.agrees) == ("dropped", True), found
+        assert "IP forwarding" in found.steps[-1].why
 
 
 @pytest.mark.usefixtures("whole_again")

@@ -18,6 +18,7 @@ import pytest
 from labkit.resources import topologies
 
 HERE = Path(__file__).parent
+REPOSITORY = HERE.parent.parent.parent
 COMMANDS = {
     "help": [["--help"], ["up", "--help"], ["exec", "--help"]],
     "errors": [
@@ -45,7 +46,7 @@ COMMANDS = {
 def transcript(commands: list[list[str]], folder: Path) -> str:
     environment = {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": os.pathsep.join(sys.path),
+        "PYTHONPATH": os.pathsep.join((str(REPOSITORY), *filter(None, sys.path))),
         "HOME": str(folder),
         "COLUMNS": "100",
         "TERMINAL_WIDTH": "100",

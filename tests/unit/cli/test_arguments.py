@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from labkit.cli.app import PANEL, PANELS, run
 from labkit.operate import record as records
 
+REPOSITORY = Path(__file__).resolve().parent.parent.parent.parent
 # These build, delete or probe: what they do is tested where it lies.
 HARMLESS = sorted(set(PANEL) - {"image", "doctor", "up"})
 WORDS = (
@@ -35,6 +36,8 @@ def _nowhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.chdir(tmp_path_factory.mktemp("cwd"))
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         patch.setenv("COLUMNS", "100")
+        patch.delenv("PYTHONUNBUFFERED", raising=False)  # as a user has it
+        patch.setenv("PYTHONPATH", os.pathsep.join((str(REPOSITORY), *filter(None, sys.path))))
         yield
 
 
@@ -118,6 +121,23 @@ def test_output_that_does_not_fit_is_an_error() -> None:
     assert done.returncode == 3
     assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_data_comes_before_the_error(tmp_path: Path) -> None:
+    (tmp_path / "wrong.lab.yml").write_text("name: [")
+    script = f"{sys.executable} -m labkit.cli.main validate {tmp_path}/wrong.lab.yml -o json 2>&1 | cat"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("{")
+    assert done.stdout.endswith("Nothing was created.\n")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-"])
+def test_streams_that_are_closed(closed: str) -> None:
+    for verb, status in (("schema", 0), ("status", 2)):
+        script = f"{sys.executable} -m labkit.cli.main {verb} {closed}"
+        done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+        assert done.returncode == status
+        assert "Traceback" not in done.stderr
 
 
 def test_a_terminal_that_knows_no_check_marks() -> None:

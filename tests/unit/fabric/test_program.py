@@ -82,13 +82,22 @@ def test_a_port_without_forwarding_sends_only_as_itself() -> None:
     assert program.chains["in-b"].hook == Hook("b", 3)
 
 
+def test_a_port_without_forwarding_gets_only_its_own() -> None:
+    program = build(follow(None, snapshot({}, {})), {"a": 2, "b": 3})
+    assert program.chains["out-b"].rules == (
+        "ether type ip ip daddr != 10.1.0.11 counter name drop-b-foreign-destination drop",
+    )
+    assert program.chains["out-b"].hook == Hook("b", 3, "egress")
+    assert "out-a" not in program.chains
+
+
 def test_every_ingress_chain_ends_in_a_drop() -> None:
     ports = {
         "internet": {"kind": "internet", "mac": "00:0d:3a:00:00:99"},
         "hub2": {"kind": "peering", "neighbours": [["10.2.0.4", "00:0d:3a:00:00:02"]]},
     }
     program = build(follow(None, snapshot({}, {}, **ports)), {"a": 2, "b": 3, "internet": 4, "hub2": 5})
-    hooked = [chain for chain in program.chains.values() if chain.hook]
+    hooked = [chain for chain in program.chains.values() if chain.hook and chain.hook.direction == "ingress"]
     assert len(hooked) == 4
     assert all(chain.rules[-1].startswith("counter name") and chain.rules[-1].endswith("drop") for chain in hooked)
 

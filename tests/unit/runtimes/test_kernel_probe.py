@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
+import traceback
 from pathlib import Path
 
 import pytest
 
 from labkit.runtimes import kernel_probe
+from labkit.runtimes.sandbox import launcher, linux
 
 
 def test_this_machine_is_fit() -> None:
@@ -77,23 +80,28 @@ def test_what_a_missing_part_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "not tried" in found["bridge"].why
 
 
+def enter_a_chroot() -> None:
+    """Leave this process in a chroot with nothing but /proc."""
+    if os.geteuid():
+        launcher.make_namespaces()
+    else:
+        linux.unshare(linux.CLONE_NEWNS)
+    linux.mount("none", "/", flags=linux.MS_REC | linux.MS_SLAVE)
+    linux.mount("labkit", "/mnt", "tmpfs")
+    Path("/mnt/root/proc").mkdir(parents=True)
+    linux.mount("/proc", "/mnt/root/proc", flags=linux.MS_BIND | linux.MS_REC)
+    os.chroot("/mnt/root")
+    os.chdir("/")
+
+
 def test_a_chroot_is_recognised() -> None:
     """Seen from inside one: the root directory is no mount there."""
-    import os
-
     pid = os.fork()
     if pid == 0:
-        from labkit.runtimes.sandbox import launcher, linux
-
-        if os.geteuid():
-            launcher.make_namespaces()
-        else:
-            linux.unshare(linux.CLONE_NEWNS)
-        linux.mount("none", "/", flags=linux.MS_REC | linux.MS_SLAVE)
-        linux.mount("labkit", "/mnt", "tmpfs")
-        Path("/mnt/root/proc").mkdir(parents=True)
-        linux.mount("/proc", "/mnt/root/proc", flags=linux.MS_BIND | linux.MS_REC)
-        os.chroot("/mnt/root")
-        os.chdir("/")
-        os._exit(0 if kernel_probe.in_chroot() else 1)
+        try:
+            enter_a_chroot()
+            os._exit(0 if kernel_probe.in_chroot() else 1)
+        finally:
+            traceback.print_exc()
+            os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

@@ -1,0 +1,649 @@
+"""The command line at work: every verb on a running lab, whatever goes wrong on the way, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import random
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labkit.resources import topologies
+from labkit.runtimes import images
+from labkit.runtimes.sandbox import state
+from tests.e2e.waiting import eventually
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+WITHIN = 60.0
+Row = dict[str, Any]
+
+
+@dataclass
+class Labkit:
+    """labkit's command line with a state folder of its own."""
+
+    home: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        paths = os.pathsep.join((str(REPOSITORY), *filter(None, sys.path)))
+        # As a user has it: what is not flushed is not seen.
+        usual = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        return usual | {"PYTHONPATH": paths, "XDG_STATE_HOME": str(self.home)} | self.environment
+
+    def argv(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "labkit.cli.main", *arguments]
+
+    def __call__(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+        return self.run(self.argv(*arguments), given=given)
+
+    def run(self, argv: list[str], given: str | None = None) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            argv, env=self.variables, capture_output=True, text=True, check=False, timeout=WITHIN, input=given
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def ok(self, *arguments: str) -> str:
+        done = self(*arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.ok(*arguments, "--format", "json"))
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.argv(*arguments), env=self.variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def left(self) -> list[str]:
+        """What there is in the state folder beside empty folders of labkit's own."""
+        return [path.name for folder in ("labs", "locks") for path in (self.home / "labkit" / folder).glob("*")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _image() -> None:
+    """What is measured and interrupted below is not the building of the image."""
+    images.ensure(images.node_image())
+
+
+@pytest.fixture(scope="module")
+def lab_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    text = (topologies() / "overview" / "lab.yml").read_text()
+    file = tmp_path_factory.mktemp("lab") / "cli.lab.yml"
+    file.write_text(text.replace("name: overview", "name: cli"))
+    return file
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory, lab_file: Path) -> Iterator[Labkit]:
+    """A running lab called `cli` that tests look at, and leave as it is."""
+    labkit = Labkit(tmp_path_factory.mktemp("state"))
+    done = labkit("up", str(lab_file))
+    try:
+        assert done.returncode == 0, done.stderr
+        yield labkit
+    finally:
+        labkit("down", "--all")
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Labkit]:
+    """A labkit with no lab yet."""
+    labkit = Labkit(tmp_path / "state")
+    yield labkit
+    assert labkit("down", "--all").returncode == 0
+    assert labkit.left() == []
+
+
+# --- Looking
+
+
+def test_up_tells_its_phases_and_what_to_try_next(lab: Labkit, lab_file: Path) -> None:
+    done = lab("up", str(lab_file))
+    assert done.returncode == 0
+    assert done.stdout == ""
+    assert "cli was up already, and holds." in done.stderr
+    tried = [line.strip().split("  ")[0] for line in done.stderr.partition("Try:\n")[2].splitlines()]
+    verbs = [
+        step for step in tried if step.startswith("labkit ") and not step.startswith(("labkit down", "labkit sto"))
+    ]
+    assert len(verbs) >= 3
+    for step in verbs:  # every line shown must be true of the running lab
+        assert lab(*step.split()[1:], given="").returncode == 0, step
+
+
+def test_status_and_list(lab: Labkit, lab_file: Path) -> None:
+    status = lab.json("status")
+    assert status["state"] == "running"
+    assert {node["name"] for node in status["nodes"]} >= {"controller", "vm1", "rs1-0", "rs1-1", "sdwan-nva"}
+    assert {node["state"] for node in status["nodes"]} == {"running"}
+    assert [session["state"] for session in status["platform"]["sessions"]] == ["Established"] * 4
+    text = lab.ok("status")
+    assert re.search(r"^cli on sandbox: running, up for \d", text)
+    assert re.search(r"^vm1 +running +healthy +yes$", text, re.MULTILINE)
+    assert re.search(r"^rs1 +0 +sdwan-nva +Established +\d.* s +-$", text, re.MULTILINE)
+    (row,) = lab.json("list")
+    assert (row["lab"], row["state"], row["lab_file"]) == ("cli", "running", str(lab_file))
+    assert row["nodes"] == len(status["nodes"])
+
+
+def test_azures_listings(lab: Labkit) -> None:
+    rows = lab.json("effective-routes", "vm1")["value"]
+    assert {tuple(row["addressPrefix"]): row["nextHopIpAddress"] for row in rows if row["state"] == "Active"} == {
+        ("10.1.0.0/16",): [],
+        ("10.250.0.0/16",): ["10.1.1.4"],
+        ("0.0.0.0/0",): ["10.1.2.4"],
+    }
+    head, rule, *body = lab.ok("effective-routes", "vm1").splitlines()
+    assert re.split(r" {2,}", head) == ["Source", "State", "Address Prefix", "Next Hop Type", "Next Hop IP"]
+    assert set(rule) == {"-", " "}
+    assert len(body) == len(rows)
+    learned = lab.json("learned-routes", "rs1", "sdwan-nva")
+    assert [row["network"] for role in learned.values() for row in role] == ["10.250.0.0/16"] * 2
+    assert "SourcePeer" in lab.ok("learned-routes", "rs1", "sdwan-nva")
+    advertised = lab.json("advertised-routes", "rs1", "sdwan-nva")
+    assert [row["asPath"] for role in advertised.values() for row in role] == ["65515"] * 2
+    assert "SourcePeer" not in lab.ok("advertised-routes", "rs1", "sdwan-nva")
+
+
+def test_routes_of_kernel_and_frr(lab: Labkit) -> None:
+    assert "10.250.0.0/16" in {row["dst"] for row in lab.json("routes", "vm1")}
+    assert "10.250.0.0/16 " in lab.ok("routes", "vm1")
+    assert "10.250.0.0/16" in lab.json("routes", "sdwan-nva", "--bgp")["routes"]
+    done = lab("routes", "vm1", "--bgp")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "vm1 has no FRR.")
+
+
+def test_trace_and_verify(lab: Labkit, lab_file: Path) -> None:
+    assert lab.json("trace", "vm1", "branch")["agrees"]
+    assert "✓ agrees" in lab.ok("trace", "vm1", "branch")
+    for name in ([], ["cli"], [str(lab_file)]):
+        rows = lab.json("verify", *name)
+        assert all(row["ok"] for row in rows)
+    text = lab("verify")
+    assert text.stdout.count("✓") == len(rows)
+    assert re.fullmatch(rf"cli: all {len(rows)} checks hold \(\d.* s\)\.\n", text.stderr)
+
+
+def test_verify_tells_what_is_wrong(lab: Labkit) -> None:
+    """A wrong next hop in a VM's kernel."""
+    wrong = ["ip", "route", "add", "203.0.113.0/24", "via", "10.1.10.1", "proto", "65"]
+    lab.ok("exec", "vm1", "--", *wrong)
+    try:
+        done = lab("verify", "--within", "0")
+        assert done.returncode == 1
+        assert re.search(r"^ ✗ .*vm1.*\n     .*203\.0\.113\.0/24", done.stdout, re.MULTILINE), done.stdout
+        assert re.match(r"cli: \d+ of \d+ checks do not hold", done.stderr)
+        assert any(row["problem"] for row in json.loads(lab("verify", "--within", "0", "-o", "json").stdout))
+    finally:
+        lab.ok("exec", "vm1", "--", "ip", "route", "del", *wrong[3:])
+    assert lab("verify").returncode == 0
+
+
+def test_events_come_while_they_happen(lab: Labkit) -> None:
+    """Through a pipe, so nothing may lie in a buffer."""
+    following = lab.start("events", "--follow")
+    try:
+        assert following.stdout
+        assert read_until(following.stdout.fileno(), b"session sdwan-nva up")
+        lab.ok("route-table", "add", "direct-internet", "192.0.2.0/24", "Internet")
+        assert b"192.0.2.0/24" in read_until(following.stdout.fileno(), b"192.0.2.0/24")
+        lab.ok("route-table", "remove", "direct-internet", "192.0.2.0/24")
+    finally:
+        following.send_signal(signal.SIGINT)
+        _, said = following.communicate(timeout=10)
+    assert (following.returncode, said) == (130, "interrupted.\n")
+    rows = [json.loads(line) for line in lab.ok("events", "--format", "json").splitlines()]
+    assert any("192.0.2.0/24" in row["text"] for row in rows)
+
+
+def test_logs(lab: Labkit) -> None:
+    assert "agent: " in lab.ok("logs", "vm1")
+    done = lab("logs", "../../lab")
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_stop_and_start(lab: Labkit) -> None:
+    assert "labkit start branch-host" in lab("stop", "branch-host").stderr
+    try:
+        assert {n["name"]: n["state"] for n in lab.json("status")["nodes"]}["branch-host"] == "stopped"
+        done = lab("exec", "branch-host", "true")
+        assert (done.returncode, done.stderr.splitlines()[0]) == (
+            2,
+            "node branch-host is stopped, so nothing can run in it.",
+        )
+    finally:
+        assert lab("start", "branch-host").returncode == 0
+    assert lab("verify", "--within", "20").returncode == 0
+
+
+# --- In the nodes
+
+
+def test_exec_passes_everything_through(lab: Labkit) -> None:
+    assert lab("exec", "vm1", "--", "sh", "-c", "exit 7").returncode == 7
+    assert lab("exec", "vm1", "--", "sh", "-c", "kill -9 $$").returncode == 137
+    assert lab("exec", "vm1", "/no/such/program").returncode == 127
+    done = lab("exec", "vm1", "sh", "-c", "echo out; echo err >&2")
+    assert (done.stdout, done.stderr) == ("out\n", "err\n")
+    assert lab.ok("exec", "vm1", "--", "echo", "--lab", "-l", "x") == "--lab -l x\n"
+
+
+def test_exec_is_clean_for_binary_data_both_ways(lab: Labkit) -> None:
+    data = random.Random(1).randbytes(1 << 21)
+    done = subprocess.run(
+        lab.argv("exec", "vm1", "cat"), input=data, env=lab.variables, capture_output=True, check=False, timeout=WITHIN
+    )
+    assert done.returncode == 0
+    assert done.stdout == data
+
+
+def test_a_script_for_a_shell(lab: Labkit) -> None:
+    done = lab("shell", "vm1", given="hostname\nexit 9\n")
+    assert (done.returncode, done.stdout, done.stderr) == (9, "vm1\n", "")
+
+
+def test_an_interactive_shell(lab: Labkit) -> None:
+    """A terminal of the node's own: a prompt, job control, Ctrl-C for what runs in it, and the exit status."""
+    master, slave = pty.openpty()
+    shell = subprocess.Popen(
+        lab.argv("shell", "vm1"), env=lab.variables | {"TERM": "xterm"}, stdin=slave, stdout=slave, stderr=slave
+    )
+    os.close(slave)
+    try:
+        assert b"vm1" in read_until(master, b"# ")
+
+        def type_in(line: str, until: bytes) -> bytes:
+            os.write(master, line.encode())
+            return read_until(master, until)
+
+        assert type_in("tty\n", b"/dev/pts/")
+        type_in("stty -echo; echo quie''t\n", b"quiet")
+        type_in("sleep 1000 & jobs; echo job''s\n", b"Running")
+        for keys, answer in (("\x1a", b"Stopped"), ("\x03", b"")):  # Ctrl-Z stops the job, Ctrl-C ends it
+            type_in("fg\n", b"sleep 1000")
+            in_front(lab, "sleep 1000")
+            type_in(keys, answer)
+        type_in("echo after $?\n", b"after 130")
+        os.write(master, b"exit 5\n")
+        eventually(lambda: drained(master, shell), lambda ended: ended == 5)
+    finally:
+        shell.kill()
+        shell.wait()
+        os.close(master)
+
+
+def in_front(lab: Labkit, command: str) -> None:
+    """Wait until the shell has given its terminal to the command: it says its name before that."""
+    ps = lab.argv("exec", "vm1", "--", "ps", "-e", "-o", "stat=,args=")
+    eventually(
+        lambda: lab.run(ps).stdout, lambda text: re.search(rf"^\S*\+\S* +{command}$", text, re.MULTILINE) is not None
+    )
+
+
+def read_until(descriptor: int, words: bytes, within: float = 20.0) -> bytes:
+    """What comes until `words` are in it."""
+    seen = b""
+    deadline = time.monotonic() + within
+    while words not in seen:
+        left = deadline - time.monotonic()
+        assert left > 0, f"{words!r} not within {within} s; came: {seen!r}"
+        if select.select([descriptor], [], [], left)[0]:
+            seen += os.read(descriptor, 4096)
+    return seen
+
+
+def drained(master: int, process: subprocess.Popen[bytes]) -> int | None:
+    """The exit status; what it prints meanwhile is taken, or it could not end."""
+    if select.select([master], [], [], 0)[0]:
+        try:
+            os.read(master, 4096)
+        except OSError:  # nobody has the terminal any more
+            return process.wait(10)
+    return process.poll()
+
+
+# --- What is wrong is said, with a remedy
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says", "mends"),
+    [
+        ("exec vm9 true", "lab cli has no node 'vm9'.", "Its nodes are: "),
+        ("shell vm9", "lab cli has no node 'vm9'.", "Its nodes are: "),
+        ("routes vm9", "lab cli has no node 'vm9'.", "Its nodes are: "),
+        ("stop vm9", "lab cli has no node 'vm9'.", "Its nodes are: "),
+        ("logs vm9", "There is no log of a node 'vm9'.", "Nodes with logs: "),
+        ("effective-routes branch", "there is no NIC branch.", "These are: "),
+        ("learned-routes rs9 sdwan-nva", "there is no route server rs9.", "These are: rs1."),
+        ("learned-routes rs1 vm1", "route server rs1 has no peer vm1.", "Its peers are: "),
+        ("advertised-routes rs1 %ff", "route server rs1 has no peer %ff.", "Its peers are: "),
+        ("trace vm9 vm1", "vm9 is no node with an address.", "These are: "),
+        ("route-table add none 0.0.0.0/0 None", "there is no route table none.", "The lab's route tables: "),
+        ("status --lab other", "no lab called other runs here.", "These do: cli."),
+        ("down other", " other is not up; cli is.", ""),
+    ],
+)
+def test_no_such_thing(lab: Labkit, arguments: str, says: str, mends: str) -> None:
+    done = lab(*arguments.split())
+    first, *rest = done.stderr.splitlines()
+    assert first == says
+    assert (done.returncode, done.stdout) == (2 if mends else 0, "")
+    assert [line.strip()[: len(mends)] for line in rest] == ([mends] if mends else [])
+
+
+def test_a_name_in_use(lab: Labkit, lab_file: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.lab.yml"
+    other.write_text(lab_file.read_text() + "# another lab\n")
+    for verb in ("up", "verify"):
+        done = lab(verb, str(other))
+        assert done.returncode == 2
+        assert done.stderr == (
+            f"another lab called cli runs already, from {lab_file}.\n    Take it down first: labkit down cli\n"
+        )
+    before = lab_file.read_text()
+    lab_file.write_text(before + "# changed\n")
+    try:
+        assert f"lab cli runs already, and {lab_file} has changed since it came up." in lab("up", str(lab_file)).stderr
+    finally:
+        lab_file.write_text(before)
+    assert "on the sandbox runtime" in lab("up", str(lab_file), "--runtime", "containerlab").stderr
+    assert lab.json("list")[0]["state"] == "running"
+
+
+def test_two_at_once(empty: Labkit, lab_file: Path) -> None:
+    first = empty.start("up", str(lab_file))
+    try:
+        eventually(empty.left, lambda left: "cli.lock" in left)
+        done = empty("down", "cli")
+        if "not up" not in done.stderr and "no lab" not in done.stderr:  # it had a record already
+            assert (done.returncode, done.stderr.splitlines()[0]) == (
+                2,
+                "another labkit is bringing lab cli up or down.",
+            )
+        assert empty("up", str(lab_file)).returncode == 2
+    finally:
+        _, said = first.communicate(timeout=WITHIN)
+    assert first.returncode == 0, said
+
+
+def test_a_broken_lab_file_creates_nothing(empty: Labkit, tmp_path: Path) -> None:
+    file = tmp_path / "broken.lab.yml"
+    file.write_text("name: broken\nvirtual_networks:\n  vnet1: {address_space: 10.1.0.0/33}\n")
+    done = empty("up", str(file))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{file}:3: ")
+    assert done.stderr.endswith("1 error. Nothing was created.\n")
+    assert not empty.home.exists()
+    report = empty("validate", str(file), "--format", "json")
+    assert (report.returncode, json.loads(report.stdout)["problems"][0]["line"]) == (2, 3)
+
+
+def test_warnings_are_shown_before_anything_is_started(empty: Labkit, lab_file: Path, tmp_path: Path) -> None:
+    file = tmp_path / "small.lab.yml"
+    file.write_text(lab_file.read_text().replace("RouteServerSubnet: 10.1.0.0/26", "RouteServerSubnet: 10.1.0.0/27"))
+    for arguments in (["up", "--dry-run", str(file)], ["validate", str(file)]):
+        done = empty(*arguments)
+        assert done.returncode == 0
+        assert re.match(rf"{file}:\d+: warning: ", done.stderr)
+    assert not empty.home.exists()
+
+
+def test_a_dry_run_prints_the_plan(empty: Labkit, lab_file: Path) -> None:
+    text = empty.ok("up", str(lab_file), "--dry-run")
+    assert re.search(r"^sdwan-nva +nva +.*bgpd +10\.1\.1\.4", text, re.MULTILINE)
+    assert re.search(r"^vnet1:vm1 +vm1:eth0$", text, re.MULTILINE)
+    assert not empty.home.exists()
+
+
+def test_a_controller_that_is_gone(lab: Labkit) -> None:
+    service = "/run/labkit-services/controller"
+    lab.ok("exec", "controller", "s6-svc", "-wd", "-d", service)
+    try:
+        done = lab("status")
+        assert done.returncode == 1
+        assert re.search(r"^vm1 +running +healthy +\?$", done.stdout, re.MULTILINE)
+        assert "the controller of lab cli does not answer." in done.stderr
+        assert "labkit logs controller --lab cli" in done.stderr
+        for verb in (["effective-routes", "vm1"], ["events"], ["events", "-f"], ["route-table", "show"]):
+            done = lab(*verb)
+            assert (done.returncode, done.stdout) == (1, "")
+            assert "does not answer" in done.stderr
+        assert lab("exec", "vm1", "ping", "-c1", "-W5", "10.250.0.10").returncode == 0  # the lab lives on
+    finally:
+        lab.ok("exec", "controller", "s6-svc", "-u", service)
+    eventually(lambda: lab("status").returncode, lambda status: status == 0)
+    lab.ok("stop", "controller")
+    try:
+        assert "node controller is stopped" in lab("status").stderr
+    finally:
+        lab("start", "controller")
+    assert lab("verify", "--within", "20").returncode == 0
+
+
+# --- Killed, interrupted, refused
+
+
+@pytest.fixture(scope="module")
+def duration(tmp_path_factory: pytest.TempPathFactory, lab_file: Path) -> float:
+    """The seconds that an `up` takes here and now."""
+    labkit = Labkit(tmp_path_factory.mktemp("measured"))
+    began = time.monotonic()
+    labkit.ok("up", str(lab_file))
+    took = time.monotonic() - began
+    labkit.ok("down", "cli")
+    return took
+
+
+def interrupted(labkit: Labkit, number: str, seconds: float, lab_file: Path, grace: float = 10) -> Row:
+    helper = [sys.executable, "-m", "tests.e2e.undertaker", number, f"{seconds:.3f}", str(grace), "--"]
+    done = labkit.run([*helper, *labkit.argv("up", str(lab_file))])
+    assert done.returncode == 0, done.stderr
+    found: Row = json.loads(done.stdout)
+    return found
+
+
+INTERRUPTIONS = 9
+
+
+def test_an_interrupted_up_leaves_nothing(empty: Labkit, lab_file: Path, duration: float) -> None:
+    """At moments spread over all of it; the seed is the test's, the moments are the machine's."""
+    dice = random.Random(7)
+    for turn in range(INTERRUPTIONS):
+        seconds = (turn + dice.random()) / INTERRUPTIONS * duration * 0.95
+        number = ("SIGINT", "SIGTERM", "SIGHUP")[turn % 3]
+        found = interrupted(empty, number, seconds, lab_file, grace=0.2 if seconds > 0.8 * duration else 10)
+        where = f"{number} after {seconds:.2f} of {duration:.2f} s: {found}"
+        if found["status"] == 0:  # it was done before
+            empty.ok("down", "cli")
+            continue
+        # Before it can have heard of signals, Python itself ends by them.
+        assert found["status"] == 130 or seconds < 0.1, where
+        assert found["survivors"] == [], where
+        assert "Traceback" not in found["said"] or seconds < 0.1, where
+        assert empty.left() == [], where
+    assert empty("up", str(lab_file)).returncode == 0
+
+
+KILLS = 4
+
+
+def test_a_killed_up_is_cleared_away(empty: Labkit, lab_file: Path, duration: float) -> None:
+    """`kill -9` leaves no process of a lab that was not up yet; what it leaves on the disk, `down` and `up` clear."""
+    dice = random.Random(11)
+    for turn in range(KILLS):
+        seconds = (turn + dice.random()) / KILLS * duration * 0.95
+        found = interrupted(empty, "SIGKILL", seconds, lab_file, grace=0.5)
+        where = f"after {seconds:.2f} of {duration:.2f} s: {found}"
+        labs = eventually(lambda: empty.json("list"), lambda labs: all(lab["state"] != "deploying" for lab in labs))
+        states = [lab["state"] for lab in labs]
+        assert states in ([], ["dead"], ["running"]), where
+        assert states == ["running"] or found["survivors"] == [], where
+        if turn % 2:
+            assert empty("up", str(lab_file)).returncode == 0, where
+        assert empty("down", "cli").returncode == 0, where
+        assert empty.left() == [], where
+
+
+def test_a_lab_whose_processes_were_killed(empty: Labkit, lab_file: Path) -> None:
+    empty.ok("up", str(lab_file))
+    directory = empty.home / "labkit" / "labs" / "cli" / "sandbox"
+    identity = state.read(directory)
+    assert identity
+    os.kill(identity.pid, signal.SIGKILL)
+    eventually(lambda: empty.json("list")[0]["state"], lambda found: found == "dead")
+    for arguments in (["status"], ["exec", "vm1", "true"], ["verify"], ["events"]):
+        done = empty(*arguments)
+        assert done.returncode == 1
+        first, second = done.stderr.splitlines()
+        assert first == "lab cli is dead: its processes were killed, or the machine was restarted."
+        assert second.startswith("    Clear it away: labkit down cli")
+    assert "agent: " in empty.ok("logs", "vm1")  # what it said last
+    again = empty("up", str(lab_file))
+    assert again.returncode == 0
+    assert "cli was here already, but dead: cleared away." in again.stderr
+    lab_file_gone = Path(empty.json("list")[0]["lab_file"])
+    assert lab_file_gone == lab_file
+    for _ in range(2):
+        assert empty("down", "cli").returncode == 0
+
+
+def test_down_needs_no_lab_file_and_no_sound_record(empty: Labkit, lab_file: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.lab.yml"
+    shutil.copy(lab_file, copy)
+    empty.ok("up", str(copy))
+    copy.unlink()
+    record = empty.home / "labkit" / "labs" / "cli" / "lab.json"
+    record.write_text("{")
+    assert empty.json("list")[0]["state"] == "damaged"
+    for arguments in (["status"], ["up", str(lab_file)]):
+        done = empty(*arguments)
+        assert (done.returncode, "the record of lab cli is damaged" in done.stderr) == (1, True)
+    identity = state.read(record.parent / "sandbox")
+    assert identity
+    assert empty("down", "cli").returncode == 0
+    eventually(lambda: state.identify(identity.pid), lambda found: found != identity)
+    assert empty.left() == []
+
+
+def in_private_mounts(labkit: Labkit, mounts: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """labkit in a mount namespace of its own, where `mounts` (shell) was run before; then what is left in its state."""
+    unshare = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
+    script = f'{mounts} || exit 99; "$@"; status=$?; find {labkit.home} -type f -o -type s; exit $status'
+    labkit.home.mkdir(exist_ok=True)
+    return labkit.run([*unshare, "sh", "-c", script, "sh", *labkit.argv(*arguments)])
+
+
+@pytest.mark.parametrize(
+    ("size", "says"),
+    [
+        ("size=1m", r"Not enough disk space for a lab's state: \S+ has 1 MB free, 20 MB are needed\."),
+        ("nr_inodes=8", r"\S+: No space left on device\."),
+        ("nr_inodes=30", r"\S+: No space left on device\."),
+    ],
+)
+def test_a_full_disk_for_the_labs_state(empty: Labkit, lab_file: Path, size: str, says: str) -> None:
+    done = in_private_mounts(empty, f"mount -t tmpfs -o {size} tmpfs {empty.home}", "up", str(lab_file))
+    assert done.returncode == 3, done.stderr
+    assert done.stdout == ""
+    *_, message, remedy = done.stderr.splitlines()
+    assert re.fullmatch(says, message), done.stderr
+    assert "XDG_STATE_HOME" in remedy
+
+
+def test_a_full_disk_for_the_image(empty: Labkit, lab_file: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    empty.environment = {"XDG_CACHE_HOME": str(cache)}
+    done = in_private_mounts(empty, f"mount -t tmpfs -o size=50m tmpfs {cache}", "up", str(lab_file))
+    assert (done.returncode, done.stdout) == (3, "")
+    message, remedy = done.stderr.splitlines()
+    assert message.startswith("Not enough disk space for the node image: ")
+    assert "XDG_CACHE_HOME" in remedy
+
+
+def test_no_mirror(empty: Labkit, lab_file: Path, tmp_path: Path, closed_port: int) -> None:
+    mirror = f"http://127.0.0.1:{closed_port}/debian"
+    empty.environment = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "LABKIT_DEBIAN_MIRROR": mirror}
+    done = empty("up", str(lab_file))
+    assert (done.returncode, done.stdout) == (3, ""), done.stderr
+    assert f"No Debian mirror can be reached ({mirror})" in done.stderr
+    assert "LABKIT_DEBIAN_MIRROR" in done.stderr
+    assert empty.left() == []
+    left = {path.name for path in (tmp_path / "cache" / "labkit" / "images").iterdir()}
+    assert left <= {"lock", "last-failure.log"}
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port of the loopback interface that refuses, for as long as the test runs: bound, but nobody listens."""
+    with closing(socket.socket()) as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+@pytest.mark.parametrize("cached", [True, False], ids=["to run the lab", "to build the image"])
+def test_no_user_namespaces(empty: Labkit, lab_file: Path, tmp_path: Path, cached: bool) -> None:
+    before = Path("/proc/sys/user/max_user_namespaces").read_text()
+    if not cached:
+        empty.environment = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = empty.run([sys.executable, "-m", "tests.e2e.without_user_namespaces", "up", str(lab_file)])
+    assert (done.returncode, done.stdout) == (3, ""), done.stderr
+    assert "user.max_user_namespaces is 0" in done.stderr
+    assert "sudo sysctl -w user.max_user_namespaces=" in done.stderr
+    assert empty.left() == []
+    assert Path("/proc/sys/user/max_user_namespaces").read_text() == before
+
+
+def test_a_closed_terminal_takes_no_lab_down(empty: Labkit, lab_file: Path) -> None:
+    """Progress that nobody reads is no reason to give up: `labkit up ... 2>&1 | head -1`."""
+    up = empty.start("up", str(lab_file))
+    assert up.stdout
+    assert up.stderr
+    assert up.stderr.readline().startswith(" prepare")
+    up.stderr.close()
+    assert up.wait(WITHIN) == 0
+    up.stdout.close()
+    assert empty.json("list")[0]["state"] == "running"
+
+
+def test_progress_on_a_terminal(empty: Labkit, lab_file: Path) -> None:
+    master, slave = pty.openpty()
+    up = subprocess.Popen(
+        empty.argv("up", str(lab_file)),
+        env=empty.variables | {"TERM": "xterm", "COLUMNS": "120"},
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+    )
+    os.close(slave)
+    seen = read_until(master, b"leaves nothing behind", WITHIN).decode()
+    os.close(master)
+    assert up.wait(10) == 0
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen)
+    for phase in (
+        r"prepare .*is there",
+        r"plan .* nodes, \d+ links",
+        r"boot +\d+/\d+ nodes +\d",
+        r"verify +\d+ proofs ✓",
+    ):
+        assert re.search(rf"^ {phase}", plain.replace("\r", "\n"), re.MULTILINE), plain
+    assert seen.count("\x1b[?25l") == seen.count("\x1b[?25h") > 0  # the cursor is shown again
+    assert re.search(r"cli is up in \d", plain)
