@@ -28,7 +28,7 @@ def engine() -> docker.APIClient:
     Raises:
         EnvironmentProblem: there is none, it is not running, or the user may not use it.
     """
-    return _client(_socket_path())
+    return _client(socket_path())
 
 
 @lru_cache(maxsize=4)
@@ -39,7 +39,8 @@ def _client(path: str) -> docker.APIClient:
         return docker.APIClient(base_url=f"unix://{path}", version="auto", timeout=_SECONDS, max_pool_size=_CONNECTIONS)
 
 
-def _socket_path() -> str:
+def socket_path() -> str:
+    """The engine's socket."""
     host = os.environ.get("DOCKER_HOST", "")
     if host and not host.startswith("unix://"):
         raise EnvironmentProblem(

@@ -16,12 +16,12 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from typing import IO, Any
+from typing import IO
 
-from docker.errors import APIError, NotFound
+from docker.errors import NotFound
 
 from labkit.errors import EnvironmentProblem
-from labkit.runtimes.docker_engine import engine, translated
+from labkit.runtimes.docker_engine import engine, socket_path, translated
 from labkit.runtimes.protocol import CommandTimeout, Completed
 
 MARK = "LABKIT_COMMAND"
@@ -54,18 +54,17 @@ def run(container: str, what: str, argv: Sequence[str], text: str | None, timeou
     with translated():
         made = client.exec_create(container, list(argv), stdin=text is not None, environment={MARK: mark})["Id"]
         try:
-            stream = client.exec_start(made, socket=True)
-        except APIError as error:
-            return _not_started(str(error.explanation))
-        with contextlib.closing(stream):
-            talk = _Talk(stream, (text or "").encode(), has_input=text is not None)
-            try:
-                talk.until_end(deadline, lambda: bool(client.exec_inspect(made)["Running"]))
-            except TimeoutError:
-                kill(container, mark, "KILL")
-                raise CommandTimeout(
-                    f"{what}: `{' '.join(argv)}` did not end within {timeout:g} s.", "It was killed."
-                ) from None
+            connection, begun = _start(made, client.api_version)
+        except ConnectionRefusedError as error:
+            return _not_started(str(error))
+        talk = _Talk(connection, begun, (text or "").encode(), has_input=text is not None)
+        try:
+            talk.until_end(deadline, lambda: bool(client.exec_inspect(made)["Running"]))
+        except TimeoutError:
+            kill(container, mark, "KILL")
+            raise CommandTimeout(
+                f"{what}: `{' '.join(argv)}` did not end within {timeout:g} s.", "It was killed."
+            ) from None
         status = client.exec_inspect(made)["ExitCode"]
     out, err = (part.decode(errors="replace") for part in (talk.out, talk.err))
     if status in (126, 127) and out.startswith("OCI runtime exec failed"):
@@ -85,18 +84,55 @@ def kill(container: str, mark: str, name: str) -> bool:
         return False  # the container is gone or off, and the command with it
 
 
+def _start(made: str, version: str) -> tuple[socket.socket, bytes]:
+    """Start an exec; returns the connection that carries its streams, and what has come by it already.
+
+    Not by the SDK: it reads the answer's head through a buffer and drops what the buffer holds beyond it, which is a
+    quick command's whole output when this process is slower than the command.
+
+    Raises:
+        ConnectionRefusedError: the engine refuses, with its reason.
+    """
+    body = b'{"Detach":false,"Tty":false}'
+    head = (
+        f"POST /v{version}/exec/{made}/start HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+    )
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(socket_path())
+        connection.sendall(head.encode() + body)
+        return connection, _after_head(connection)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _after_head(connection: socket.socket) -> bytes:
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        piece = connection.recv(1 << 16)
+        if not piece:
+            raise ConnectionResetError("it closed the connection")
+        answer += piece
+    head, _, rest = answer.partition(b"\r\n\r\n")
+    if head.split(b" ", 2)[1] not in (b"101", b"200"):
+        raise ConnectionRefusedError((rest.strip() or head).decode(errors="replace"))
+    return rest
+
+
 class _Talk:
     """The conversation with a command: input goes in and output comes out as each side is ready."""
 
-    def __init__(self, stream: Any, text: bytes, *, has_input: bool) -> None:
+    def __init__(self, connection: socket.socket, begun: bytes, text: bytes, *, has_input: bool) -> None:
         self.out = bytearray()
         self.err = bytearray()
-        # The SDK's object is for reading only, and buffers nothing; a second handle of the same socket does both.
-        self._socket = socket.socket(fileno=os.dup(stream.fileno()))
+        self._socket = connection
         self._socket.setblocking(False)
         self._left = memoryview(text)
         self._writing = has_input
         self._raw = bytearray()
+        self._take(begun)
 
     def until_end(self, deadline: float | None, running: Callable[[], bool]) -> None:
         """Talk until the command has ended. Raises TimeoutError at the deadline."""
@@ -131,13 +167,18 @@ class _Talk:
             self._writing = False  # the command reads no more, as it may
 
     def _read(self) -> bool:
-        """Take what is there: frames of a byte for the stream, three of nothing, four of length, and the content."""
+        """Take what is there; False at the end."""
         try:
             piece = self._socket.recv(1 << 16)
         except BlockingIOError:
             return True
         except ConnectionResetError:
             return False
+        self._take(piece)
+        return bool(piece)
+
+    def _take(self, piece: bytes) -> None:
+        """Frames are a byte for the stream, three of nothing, four of length, and the content."""
         self._raw += piece
         while len(self._raw) >= 8:
             end = 8 + int.from_bytes(self._raw[4:8], "big")
@@ -145,7 +186,6 @@ class _Talk:
                 break
             (self.err if self._raw[0] == 2 else self.out).extend(self._raw[8:end])
             del self._raw[:end]
-        return bool(piece)
 
 
 class Stream:

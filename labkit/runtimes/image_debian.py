@@ -24,7 +24,7 @@ from labkit.runtimes.image_run import Build, ToolFailed, disk_full, need_space
 SUITE = "trixie"
 _DEBIAN = ("http://deb.debian.org/debian", "http://deb.debian.org/debian-security")
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-TOOLS = {"mmdebstrap": "mmdebstrap", "tar": "tar", "setpriv": "util-linux"}
+TOOLS = {"mmdebstrap": "mmdebstrap", "tar": "tar", "setpriv": "util-linux", "unshare": "util-linux"}
 UNPRIVILEGED_TOOLS = {"newuidmap": "uidmap", "newgidmap": "uidmap", "unshare": "util-linux"}
 # Measured: 320 MB at the peak of an mmdebstrap run.
 _SCRATCH_MEGABYTES = 500
@@ -60,8 +60,11 @@ def bootstrap(
     Raises:
         EnvironmentProblem: no mirror, bad signatures, a full disk.
     """
+    # As root it mounts /proc, /sys and more into the tree, and leaves them there when it is killed. In a mount namespace
+    # of its own they are gone with it, and removing the tree can't reach through them into the machine itself.
+    command = ["unshare", "--mount"] if prerequisites.is_root() else []
     mode = "root" if prerequisites.is_root() else "unshare"
-    command = ["mmdebstrap", f"--mode={mode}", "--variant=minbase", "--format=tar", "--verbose"]
+    command += ["mmdebstrap", f"--mode={mode}", "--variant=minbase", "--format=tar", "--verbose"]
     command.append(f"--include={','.join(packages)}")
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED]
     command += ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
@@ -245,6 +248,6 @@ def _explain(failure: ToolFailed, root: Path, sources: Sequence[str]) -> Environ
             "settings are used too).",
         )
     return EnvironmentProblem(
-        f"{failure.tool} could not make the image: {failure.last_error()}",
+        f"{'tar' if failure.tool == 'tar' else 'mmdebstrap'} could not make the image: {failure.last_error()}",
         "The build's log, images/last-failure.log in labkit's cache folder, has all of its words.",
     )
