@@ -60,8 +60,8 @@ def bootstrap(
     Raises:
         EnvironmentProblem: no mirror, bad signatures, a full disk.
     """
-    # As root it mounts /proc, /sys and more into the tree, and leaves them there when it is killed. In a mount namespace
-    # of its own they are gone with it, and removing the tree can't reach through them into the machine itself.
+    # As root it mounts /proc, /sys and more into the tree, and leaves them there when it is killed. In a mount
+    # namespace of its own they are gone with it, and removing the tree can't reach through them into the machine.
     command = ["unshare", "--mount"] if prerequisites.is_root() else []
     mode = "root" if prerequisites.is_root() else "unshare"
     command += ["mmdebstrap", f"--mode={mode}", "--variant=minbase", "--format=tar", "--verbose"]
