@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -72,12 +75,22 @@ def next_steps(result: lifecycle.Up) -> str:
         near = [*(other.name for other in lab.virtual_machines[1:]), *(nva.name for nva in lab.nvas)]
         steps += [(f"labkit trace {vm} {target}", "a packet's way, and why") for target in (far + near)[:1]]
     if lab.nvas:
-        nva = lab.nvas[-1].name
+        nva, hold = lab.nvas[-1].name, lab.nvas[-1].timers.hold
         steps.append((f"labkit shell {lab.nvas[0].name}", "inside an appliance; vtysh is there"))
-        steps.append((f"labkit stop {nva}", f"power it off, watch `labkit events -f`; `labkit start {nva}` mends it"))
+        steps.append((f"labkit stop {nva}", f"no goodbye: routes stay for the hold time, {hold} s"))
+        steps.append((f"labkit start {nva}", "power it on again"))
+    steps.append(("labkit events -f", "what changes, and because of what"))
     steps.append((f"labkit down {lab.name}", "leaves nothing behind"))
     guide = Path(result.record.lab_file).with_name("README.md")
     if guide.is_file():
         steps.append((str(guide), "the guided tour"))
     width = max(len(step) for step, _ in steps) + 2
-    return " Try:\n" + "\n".join(f"   {step.ljust(width)}{why}" for step, why in steps)
+    return f" Try{_where()}:\n" + "\n".join(f"   {step.ljust(width)}{why}" for step, why in steps)
+
+
+def _where() -> str:
+    """How to get at `labkit`, where it is in an environment that is not activated."""
+    activate = Path(sys.argv[0]).with_name("activate")
+    if shutil.which("labkit") is not None or not activate.is_file():
+        return ""
+    return f" (after `. {os.path.relpath(activate)}`)"

@@ -158,6 +158,8 @@ class _Walk:
             internet = self._lab.internet
             if internet is None:
                 return Step(fabric, "", f"{prefix} → Internet", "this lab has no Internet"), None
+            if self._owners.get(self._destination) != internet.name:
+                return Step(fabric, "", f"{prefix} → Internet", f"{why}; nobody has this address there"), None
             return Step(fabric, "", f"{prefix} → Internet", why), _Move(internet.name, internet.host)
         next_hops = [self._destination] if kind in ARRIVES_LOCALLY else [*map(IPv4Address, row["nextHopIpAddress"])]
         owner = self._owners.get(next_hops[0])

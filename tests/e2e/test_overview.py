@@ -163,6 +163,12 @@ def test_trace_predicts_what_traceroute_sees(lab: RunningLab) -> None:
         assert found.verdict == "delivered"
 
 
+def test_trace_to_nowhere(lab: RunningLab) -> None:
+    found = trace(lab.lab, lab.client, "vm1", "203.0.113.9")
+    assert (found.verdict, found.predicted) == ("dropped", (SECURITY,))
+    assert found.agrees, found
+
+
 def test_withdraw_and_announce_again(lab: RunningLab) -> None:
     announce_default(lab, yes=False)
     fibs_become(lab, DEFAULT, GATEWAY)
