@@ -6,7 +6,7 @@ PYTHON ?= python3
 
 BIN := .venv/bin
 NODE := images/node/labkit/opt/labkit
-SHELL_SCRIPTS := tools/prepare .ci/run tests/acceptance/fresh/enter \
+SHELL_SCRIPTS := tools/prepare tools/containerlab .ci/run tests/acceptance/fresh/enter \
 	$(wildcard $(NODE)/bin/* $(NODE)/lib/* $(NODE)/services/*/run $(NODE)/services/*/finish)
 
 export PYTHON
@@ -14,7 +14,7 @@ export PYTHON
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help lab-up lab-down lab-status test lint image bench fresh clean prepare prepare-dev
+.PHONY: help lab-up lab-down lab-status test lint image containerlab containerlab-stop bench fresh clean prepare prepare-dev
 
 help: ## this list
 	@echo 'make TARGET [LAB=$(LAB)] [RUNTIME=$(RUNTIME)]'
@@ -41,6 +41,12 @@ lint: prepare-dev ## ruff, mypy --strict, shellcheck
 
 image: prepare ## build the nodes' image, or the layer of it that changed
 	@$(BIN)/labkit image build
+
+containerlab: ## Docker and containerlab: installs and starts what is missing of them
+	@tools/containerlab
+
+containerlab-stop: ## stop the Docker engine if `make containerlab` started it
+	@tools/containerlab stop
 
 bench: prepare-dev image ## the figures, as ratios measured in one run
 	@$(BIN)/python -m tests.bench

@@ -12,6 +12,7 @@ A lab boots once a session, whoever asks for it, and is taken down at the end.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,20 +47,18 @@ def labkit_lab(request: pytest.FixtureRequest) -> Iterator[Callable[[str | Path]
     """A function that boots a lab (a file, or a name of labkit's own) and returns it, once a session per lab."""
     runtime_name: str = request.config.getoption("--labkit-runtime")
     running: dict[str, RunningLab] = {}
-    started = []
+    with ExitStack() as taken_down:
 
-    def boot(lab_file: str | Path) -> RunningLab:
-        key = str(lab_file)
-        if key not in running:
-            result = lifecycle.up(key, runtime_name, lifecycle.Silent())
-            running[key] = RunningLab(result.lab, LabClient(result.record))
-            if result.fresh:
-                started.append(result.record)
-            problems = [f"{o.title}: {o.problem}" for o in result.outcomes if not o.ok]
-            if problems:
-                pytest.fail(f"lab {result.lab.name} does not hold:\n" + "\n".join(problems))
-        return running[key]
+        def boot(lab_file: str | Path) -> RunningLab:
+            key = str(lab_file)
+            if key not in running:
+                result = lifecycle.up(key, runtime_name, lifecycle.Silent())
+                running[key] = RunningLab(result.lab, LabClient(result.record))
+                if result.fresh:
+                    taken_down.callback(lifecycle.down, result.record)
+                problems = [f"{o.title}: {o.problem}" for o in result.outcomes if not o.ok]
+                if problems:
+                    pytest.fail(f"lab {result.lab.name} does not hold:\n" + "\n".join(problems))
+            return running[key]
 
-    yield boot
-    for record in started:
-        lifecycle.down(record)
+        yield boot

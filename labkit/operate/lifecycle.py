@@ -128,6 +128,11 @@ def up(name: str, runtime_name: str, reporter: Reporter) -> Up:
             with held():
                 _clear(former)
             reporter.note(f"{lab.name} was here already, but dead: cleared away.")
+        elif (stranger := engine.inspect(lab.name)) is not None and stranger.state != "dead":
+            raise InvalidInput(
+                f"a lab called {lab.name} runs on {engine.name} already, but it was not brought up from here.",
+                "Give this one another name, or have the other one taken down by who brought it up.",
+            )
         _must_have_room()
         _prepare(spec, reporter)
         try:

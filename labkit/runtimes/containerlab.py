@@ -24,7 +24,7 @@ from labkit.runtimes import containerlab_tool as tool
 from labkit.runtimes import docker_exec, docker_images
 from labkit.runtimes import topology as clab
 from labkit.runtimes.containerlab_logs import read_lines, tail
-from labkit.runtimes.docker_engine import containers, engine, translated
+from labkit.runtimes.docker_engine import containers, engine, engine_is_older_than, translated
 from labkit.runtimes.protocol import (
     Completed,
     LabStatus,
@@ -166,7 +166,9 @@ class ContainerlabRuntime:
         if found:
             leftovers.give_back(found[0]["Image"], topology.parent)
             by = ["--topo", str(topology)] if topology.is_file() else ["--name", lab]
-            tool.run(["destroy", *by, "--cleanup"], _DESTROY_SECONDS)
+            # Docker before 23 can lock itself up for ever when containers end side by side (libnetwork).
+            one_by_one = ["--max-workers", "1"] if engine_is_older_than("1.42") else []
+            tool.run(["destroy", *by, "--cleanup", *one_by_one], _DESTROY_SECONDS)
         for each in self.labs_containers(lab):  # what containerlab could not remove, or did not know
             try:
                 with translated():

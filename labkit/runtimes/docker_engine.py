@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import docker
 from docker.errors import APIError, DockerException, NotFound
+from docker.utils import version_lt
 from requests.exceptions import RequestException
 
 from labkit.errors import EnvironmentProblem
@@ -29,6 +30,11 @@ def engine() -> docker.APIClient:
         EnvironmentProblem: there is none, it is not running, or the user may not use it.
     """
     return _client(socket_path())
+
+
+def engine_is_older_than(version: str) -> bool:
+    """Whether the engine's API is older than this version (Docker 23's is 1.42)."""
+    return version_lt(engine().api_version, version)
 
 
 @lru_cache(maxsize=4)

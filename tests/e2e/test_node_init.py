@@ -250,7 +250,7 @@ def test_frr_gets_its_configuration_at_boot_and_after_a_kill(boot: Callable[...,
     daemons = ("mgmtd", "zebra", "staticd", "bgpd")
     node = boot(*daemons, files={"etc/frr/frr.conf": FRR_CONF})
     node.wait_for("all four daemons", lambda: all(map(node.ready, daemons)))
-    assert "10.99.0.0/16" in node.run("vtysh", "-c", "show ip route static")
+    node.wait_for("the static route", lambda: "10.99.0.0/16" in node.run("vtysh", "-c", "show ip route static"))
     os.kill(node.process("/usr/lib/frr/bgpd"), signal.SIGKILL)
     node.wait_for("loss of readiness", lambda: not node.ready("bgpd"))
     node.wait_for("bgpd again", lambda: node.ready("bgpd"))

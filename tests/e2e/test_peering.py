@@ -116,7 +116,10 @@ def test_spokes_meet_through_an_appliance(spokes: RunningLab) -> None:
 INJECT = """
     import socket, sys
     interface, target, frames = sys.argv[1], bytes.fromhex(sys.argv[2].replace(":", "")), int(sys.argv[3])
-    packet = bytes.fromhex("45000014000000004011 7ada 00000000 00000000".replace(" ", ""))
+    header = bytearray.fromhex("45000014000000004011") + bytes(6) + socket.inet_aton(sys.argv[4])
+    total = sum(int.from_bytes(header[i : i + 2], "big") for i in range(0, 20, 2))
+    header[10:12] = (0xFFFF - (total & 0xFFFF) - (total >> 16)).to_bytes(2, "big")  # br_netfilter checks it
+    packet = bytes(header)
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
         wire.bind((interface, 0))
         for _ in range(frames):
@@ -135,8 +138,9 @@ def test_what_came_over_a_peering_leaves_over_no_other(spokes: RunningLab) -> No
     frames = 20
     hub_vm, vm2 = spokes.lab.azure.nic["hub-vm"], spokes.lab.azure.nic["vm2"]
     near, far = sent(spokes, "hub", "hub-vm"), sent(spokes, "hub", "spoke2")
-    python(spokes, "spoke1", INJECT, "hub", vm2.mac, frames)
-    python(spokes, "spoke1", INJECT, "hub", hub_vm.mac, frames)  # later on the same wire, so the others are there
+    python(spokes, "spoke1", INJECT, "hub", vm2.mac, frames, vm2.address)
+    # Later on the same wire: when these are there, the others would be.
+    python(spokes, "spoke1", INJECT, "hub", hub_vm.mac, frames, hub_vm.address)
     eventually(lambda: sent(spokes, "hub", "hub-vm"), lambda count: count >= near + frames)
     assert sent(spokes, "hub", "spoke2") < far + frames
 

@@ -84,8 +84,7 @@ def enter_a_chroot() -> None:
     """Leave this process in a chroot with nothing but /proc."""
     if os.geteuid():
         launcher.make_namespaces()
-    else:
-        linux.unshare(linux.CLONE_NEWNS)
+    linux.unshare(linux.CLONE_NEWNS)
     linux.mount("none", "/", flags=linux.MS_REC | linux.MS_SLAVE)
     linux.mount("labkit", "/mnt", "tmpfs")
     Path("/mnt/root/proc").mkdir(parents=True)
