@@ -79,7 +79,7 @@ def next_steps(result: lifecycle.Up) -> str:
         steps.append((f"labkit shell {lab.nvas[0].name}", "inside an appliance; vtysh is there"))
         steps.append((f"labkit stop {nva}", f"no goodbye: routes stay for the hold time, {hold} s"))
         steps.append((f"labkit start {nva}", "power it on again"))
-    steps.append(("labkit events -f", "what changes, and because of what"))
+    steps.append(("labkit events", "what changed, and because of what; with -f, what changes"))
     steps.append((f"labkit down {lab.name}", "leaves nothing behind"))
     guide = Path(result.record.lab_file).with_name("README.md")
     if guide.is_file():

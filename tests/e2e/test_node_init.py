@@ -140,6 +140,12 @@ def boot(image: images.Image, tmp_path: Path) -> Iterator[Callable[..., Node]]:
             node.outside.wait()
 
 
+def heeds(pid: int, number: signal.Signals) -> bool:
+    """Whether a process catches a signal, or blocks it to read it from a descriptor."""
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return bool((int(status["SigCgt"], 16) | int(status["SigBlk"], 16)) >> (number - 1) & 1)
+
+
 def service(name: str, run: str) -> dict[str, str]:
     """A service for the tests, made like labkit's own."""
     folder = f"opt/labkit/services/{name}"
@@ -164,6 +170,8 @@ def held(file: Path) -> Iterator[bool]:
 def test_a_node_without_services_idles_and_stops(boot: Callable[..., Node]) -> None:
     node = boot()
     node.wait_for("s6-svscan", lambda: b"s6-svscan" in Path(f"/proc/{node.init}/cmdline").read_bytes())
+    # The kernel drops a signal that the first process of a PID namespace does not heed yet.
+    node.wait_for("s6-svscan to heed SIGTERM", lambda: heeds(node.init, signal.SIGTERM))
     os.kill(node.init, signal.SIGTERM)
     assert node.outside.wait(DEADLINE) == 0
 
