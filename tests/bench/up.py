@@ -30,13 +30,13 @@ def labkit(*arguments: str) -> str:
 
 
 def measure(lab: str) -> dict[str, float]:
-    """Seconds of one `up` by phase; `total` is the whole command, `start` what no phase accounts for."""
+    """Seconds of one `up` by phase (0: none told); `total` is the whole, `start` what no phase accounts for."""
     began = time.monotonic()
     said = labkit("up", lab)
     total = time.monotonic() - began
     labkit("down", lab)
     phases = {name: float(seconds) for name, seconds in _LINE.findall(said)}
-    return {"total": total, "start": total - sum(phases.values()), **phases}
+    return {"total": total, "start": total - sum(phases.values()), **dict.fromkeys(PHASES, 0.0), **phases}
 
 
 def main() -> None:
