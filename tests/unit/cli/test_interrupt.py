@@ -16,7 +16,8 @@ from labkit.operate.interrupt import ENDING, Interrupted, held, interruptible, s
 
 @pytest.fixture(autouse=True)
 def _handlers() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in ENDING}
+    """As a fresh process of a terminal has them, whatever the tests were started by (`nohup` has SIGHUP ignored)."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in ENDING}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
