@@ -8,11 +8,13 @@ topology file.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shlex
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -21,7 +23,7 @@ from docker.errors import NotFound
 from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
 from labkit.runtimes import containerlab_leftovers as leftovers
 from labkit.runtimes import containerlab_tool as tool
-from labkit.runtimes import docker_exec, docker_images
+from labkit.runtimes import docker_exec, docker_files, docker_images
 from labkit.runtimes import topology as clab
 from labkit.runtimes.containerlab_logs import read_lines, tail
 from labkit.runtimes.docker_engine import containers, engine, engine_is_older_than, translated
@@ -103,7 +105,8 @@ class ContainerlabRuntime:
                     seen.add(node)
                     on_progress(Progress("started", node, len(seen), total))
 
-        said = tool.run(["deploy", "--topo", str(topology), "--format", "json"], _DEPLOY_SECONDS, look)
+        arguments = ["deploy", "--topo", str(topology), "--format", "json"]
+        said = tool.run(arguments, _DEPLOY_SECONDS, look, apart=_keeps_to_itself(topology))
         look()
         if said.status != 0 or _EXEC_FAILED in said.errors:
             raise EnvironmentProblem(
@@ -164,11 +167,12 @@ class ContainerlabRuntime:
         names = [_name(each) for each in found]
         folders = {Path(folder).parent for each in found if (folder := each["Labels"].get(FOLDER))}
         if found:
-            leftovers.give_back(found[0]["Image"], topology.parent)
-            by = ["--topo", str(topology)] if topology.is_file() else ["--name", lab]
+            docker_files.give_back(found[0]["Image"], topology.parent)
+            by = ["--topo", str(topology)] if os.access(topology, os.R_OK) else ["--name", lab]
             # Docker before 23 can lock itself up for ever when containers end side by side (libnetwork).
             one_by_one = ["--max-workers", "1"] if engine_is_older_than("1.42") else []
-            tool.run(["destroy", *by, "--cleanup", *one_by_one], _DESTROY_SECONDS)
+            arguments = ["destroy", *by, "--cleanup", *one_by_one]
+            tool.run(arguments, _DESTROY_SECONDS, apart=_keeps_to_itself(topology))
         for each in self.labs_containers(lab):  # what containerlab could not remove, or did not know
             try:
                 with translated():
@@ -234,7 +238,8 @@ class ContainerlabRuntime:
                     engine().kill(container["Id"], "KILL")
 
         arguments = ["stop", "--topo", str(topology), "--node", node]
-        said = tool.run(arguments, _SWITCH_SECONDS, kill) if cut.rc == 0 else None
+        apart = _keeps_to_itself(topology)
+        said = tool.run(arguments, _SWITCH_SECONDS, kill, apart=apart) if cut.rc == 0 else None
         if said is None or said.status != 0:
             why = cut.stderr.strip() if said is None else _paragraph(said.errors)
             docker_exec.run(container["Id"], f"node {node}", ["sh", "-c", _MEND], None, _CUT_SECONDS)
@@ -251,8 +256,9 @@ class ContainerlabRuntime:
                 f"See why: labkit logs {node} --lab {lab}. Then take the lab down (`labkit down {lab}`) and up again.",
             )
         topology = _topology(container, "start")
-        lines = next((each.exec for each in clab.read(topology).nodes if each.name == node), ())
-        said = tool.run(["start", "--topo", str(topology), "--node", node], _SWITCH_SECONDS)
+        lines = _exec_lines(docker_files.read(container["Image"], topology), node)
+        arguments = ["start", "--topo", str(topology), "--node", node]
+        said = tool.run(arguments, _SWITCH_SECONDS, apart=_keeps_to_itself(topology))
         if said.status != 0:
             raise EnvironmentProblem(
                 f"containerlab could not start node {node} of lab {lab}: {_paragraph(said.errors)}", "Try again."
@@ -320,10 +326,33 @@ def _outline(topology: Path) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
         ) from error
 
 
+def _exec_lines(topology: bytes, node: str) -> Sequence[Sequence[str]]:
+    """A node's exec lines in a topology's text."""
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / "topology.clab.yml"
+        copy.write_bytes(topology)
+        return next((each.exec for each in clab.read(copy).nodes if each.name == node), ())
+
+
+def _keeps_to_itself(topology: Path) -> bool:
+    """Whether a topology's links are all between its own nodes, as in labkit's labs.
+
+    What labkit can't read may be right for containerlab, with links to the host for example.
+    """
+    try:
+        return not clab.read(topology).management
+    except (InvalidInput, OSError):
+        return False
+
+
 def _topology(container: Container, verb: str) -> Path:
     """The topology file that a container was deployed from; containerlab needs it to switch nodes."""
     topology = Path(container["Labels"].get(TOPOLOGY, ""))
-    if not topology.is_file():
+    try:
+        there = topology.is_file()
+    except PermissionError:
+        there = True  # another user's; containerlab may have the rights to read it
+    if not there:
         raise EnvironmentProblem(
             f"containerlab needs the topology file to {verb} a node, and {topology} is gone.",
             "Take the lab down (labkit down) and up again.",

@@ -1,7 +1,8 @@
 """What containerlab may leave on the host: changed settings, names of network namespaces, interfaces, files.
 
 All of it is told by ownership: by the names of the lab's own containers, by containerlab's markers around what it
-writes into shared files, or by having appeared during a deployment of ours.
+writes into shared files, or by the label of what has appeared during a deployment of ours. Interfaces are not among it:
+see `containerlab_tool.run`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import re
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -33,9 +31,6 @@ SETTINGS = (Path("/proc/sys/net/ipv4/conf/all/rp_filter"), Path("/proc/sys/net/i
 
 _PARKED = "clab-park-"
 _LONGEST_PARKED = 200
-_INTERFACE = re.compile(r"clab-[0-9a-f]{8}\Z")
-_IN_TRANSIT_SECONDS = 0.5
-"""A link's ends are in the host's namespace for some milliseconds, unless whoever made them died."""
 
 
 def parked_name(container: str) -> str:
@@ -66,12 +61,11 @@ class Before:
 
     settings: dict[str, str]
     networks: frozenset[str]
-    interfaces: frozenset[str]
 
     @classmethod
     def now(cls) -> Before:
         """The host as it is."""
-        return cls(_settings(), frozenset(_networks()), frozenset(_loose_interfaces()))
+        return cls(_settings(), frozenset(_networks()))
 
     def remember(self) -> None:
         """Keep the settings that have changed until they may be set back; the oldest count."""
@@ -89,11 +83,6 @@ class Before:
         for name in _networks() - self.networks:
             with contextlib.suppress(NotFound, APIError):  # APIError: another lab uses it by now
                 engine().remove_network(name)
-        found = _loose_interfaces() - self.interfaces
-        if found:
-            time.sleep(_IN_TRANSIT_SECONDS)
-            for name in found & _loose_interfaces():
-                subprocess.run(["ip", "link", "delete", name], capture_output=True, check=False)
         _write(self.settings)
 
 
@@ -130,25 +119,6 @@ def sweep(lab: str, containers: Iterable[str], folders: Iterable[Path]) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def give_back(image: str, folder: Path) -> None:
-    """Make everything in the lab's folder the user's own: its containers wrote there as root.
-
-    For an ordinary user who may use Docker; root needs no permission to remove it.
-    """
-    if os.geteuid() == 0 or not folder.is_dir():
-        return
-    command = ["chown", "--recursive", "--no-dereference", f"{os.getuid()}:{os.getgid()}", "/lab"]
-    client = engine()
-    with translated():
-        settings = client.create_host_config(binds=[f"{folder}:/lab"], network_mode="none")
-        made = client.create_container(image, entrypoint=command, host_config=settings)["Id"]
-        try:
-            client.start(made)
-            client.wait(made)
-        finally:
-            client.remove_container(made, force=True)
-
-
 def _remembered() -> Path:
     return paths.state_home() / "containerlab" / "settings.json"
 
@@ -167,11 +137,6 @@ def _networks() -> set[str]:
     """The engine's networks that containerlab made."""
     with translated():
         return {str(network["Id"]) for network in engine().networks(filters={"label": "containerlab"})}
-
-
-def _loose_interfaces() -> set[str]:
-    """Interfaces on their way into containers."""
-    return {path.name for path in Path("/sys/class/net").iterdir() if _INTERFACE.match(path.name)}
 
 
 def _without_hosts(lab: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -9,18 +10,21 @@ import shutil
 import signal
 import stat
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from labkit.errors import EnvironmentProblem
 from labkit.runtimes.docker_engine import SET_UP
+from labkit.runtimes.sandbox import linux
 
 OLDEST = (0, 79)
 """What labkit is tested with, and the first with everything that it uses."""
 _STOP_SECONDS = 30.0
 _LOOK = 0.05
+_SPENT_PAIRS = 50
+"""Two indices each: more devices than a node makes by itself while it boots."""
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -67,42 +71,66 @@ def version(path: str) -> str:
         raise EnvironmentProblem(f"{path} can't tell its version: {error}", SET_UP) from error
 
 
-def run(
-    arguments: Sequence[str], seconds: float, meanwhile: Callable[[], None] = lambda: None, cwd: Path | None = None
-) -> Said:
+def run(arguments: Sequence[str], seconds: float, meanwhile: Callable[[], None] = lambda: None, *, apart: bool) -> Said:
     """Run containerlab to its end, `meanwhile` being called all the time.
 
     It runs in a session of its own, so that Ctrl-C reaches labkit alone; if anything goes wrong here it is asked to
     clean up, and ended if it does not within half a minute.
 
+    `apart`: the topology's links are all between its own nodes. Then root runs it in a network namespace of its own,
+    where it makes the links before it moves them into containers: no interface is ever made on the host, and none can
+    stay behind, however containerlab ends.
+
     Raises:
         EnvironmentProblem: it can't be run, or did not end within so many seconds.
     """
     command = [program(), *arguments, "--log-level", "error"]
-    # It dies with labkit, however that dies, and cleans up on SIGTERM.
-    guarded = ["setpriv", "--pdeathsig", "TERM", "--", *command] if os.geteuid() == 0 else command
+    if os.geteuid() == 0:
+        # It dies with labkit, however that dies, and cleans up on SIGTERM.
+        command = ["setpriv", "--pdeathsig", "TERM", "--", *command]
     pipe = subprocess.PIPE
     waited = 0.0
-    with subprocess.Popen(
-        guarded, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, errors="replace",
-        env=_environment(), start_new_session=True, cwd=cwd,
-    ) as process:  # fmt: skip
-        try:
-            while True:
-                try:
-                    output, errors = process.communicate(timeout=_LOOK)
-                    return Said(process.returncode, output, _STYLE.sub("", errors).strip())
-                except subprocess.TimeoutExpired:
-                    waited += _LOOK
-                    if waited > seconds:
-                        raise EnvironmentProblem(
-                            f"`containerlab {arguments[0]}` did not end within {seconds:g} s.",
-                            "Look at the Docker engine's log, and at the machine's load.",
-                        ) from None
-                    meanwhile()
-        except BaseException:
+    process = None
+    try:
+        with _own_network() if apart and os.geteuid() == 0 else contextlib.nullcontext():
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, errors="replace",
+                env=_environment(), start_new_session=True,
+            )  # fmt: skip
+        while True:
+            try:
+                output, errors = process.communicate(timeout=_LOOK)
+                return Said(process.returncode, output, _STYLE.sub("", errors).strip())
+            except subprocess.TimeoutExpired:
+                waited += _LOOK
+                if waited > seconds:
+                    raise EnvironmentProblem(
+                        f"`containerlab {arguments[0]}` did not end within {seconds:g} s.",
+                        "Look at the Docker engine's log, and at the machine's load.",
+                    ) from None
+                meanwhile()
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise EnvironmentProblem(f"containerlab can't be run: {error}", "Run: labkit doctor") from error
+    finally:
+        if process is not None and process.returncode is None:
             _end(process)
-            raise
+
+
+@contextlib.contextmanager
+def _own_network() -> Iterator[None]:
+    """Within this context, this thread and what it starts are in a new network namespace.
+
+    containerlab goes on calling a link by its index after it has moved the link, which the kernel numbers anew if the
+    container has a device of that index already: containerlab would then rename that one. So links begin to count here
+    where no container's own devices do.
+    """
+    with Path("/proc/thread-self/ns/net").open() as before:
+        linux.unshare(linux.CLONE_NEWNET)
+        try:
+            subprocess.run(["ip", "-batch", "-"], input="link add type veth\n" * _SPENT_PAIRS, text=True, check=True)
+            yield
+        finally:
+            linux.setns(before.fileno(), linux.CLONE_NEWNET)
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -58,7 +58,7 @@ class Node:
     """A node with everything that it inherits. `argv` is entrypoint and cmd; empty if the topology has neither.
 
     `privileged` is False where the topology says so, and None where it says nothing: containerlab would then give all
-    privileges.
+    privileges. `isolated` nodes have `network-mode: none`; containerlab would connect others to a management network.
     """
 
     name: str
@@ -72,6 +72,7 @@ class Node:
     healthcheck: Healthcheck | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     privileged: bool | None = None
+    isolated: bool = False
     line: int = 0
 
 
@@ -95,12 +96,13 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """A topology file."""
+    """A topology file. `management`: whether containerlab makes a management network for it, on the host."""
 
     file: Path
     name: str
     nodes: tuple[Node, ...]
     links: tuple[Link, ...]
+    management: bool = False
 
 
 def read(file: Path) -> Topology:
@@ -125,7 +127,7 @@ class _Reader:
         if name and not _LAB_NAME.match(name):
             self._problems.add(keys["name"], f"lab name {name!r}: use letters, digits, hyphens, dots and underscores.")
         # The sandbox has no management network, whatever is said about it.
-        self._keys(keys.get("mgmt"), _MGMT, "`mgmt`")
+        skipped = self._keys(keys.get("mgmt"), _MGMT, "`mgmt`").get("skip-when-unused")
         inner = keys.get("topology")
         if inner is None:
             self._problems.add(top, "key `topology` is missing.")
@@ -140,7 +142,8 @@ class _Reader:
         for node_name, value in self._mapping(parts.get("nodes"), "nodes").items():
             nodes.append(self._node(node_name, value, defaults, kinds, groups))
         links = self._links(parts.get("links"), name, {node.name: node for node in nodes})
-        return Topology(self._file, name, tuple(nodes), tuple(links))
+        management = skipped is None or skipped.content is not True or not all(node.isolated for node in nodes)
+        return Topology(self._file, name, tuple(nodes), tuple(links), management)
 
     # --- nodes
 
@@ -224,6 +227,7 @@ class _Reader:
             healthcheck=self._healthcheck(nearest.get("healthcheck")),
             labels=self._merged(chain, "labels"),
             privileged=False if privileged else None,
+            isolated=mode is not None,
             line=value.line,
         )  # fmt: skip
 

@@ -1,12 +1,17 @@
-"""Whether this machine has a Docker engine and containerlab: where it has not, tests are skipped aloud."""
+"""Whether this machine has a Docker engine and containerlab, and what they leave on it.
+
+Where it has not, tests are skipped aloud.
+"""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 from labkit.errors import EnvironmentProblem
+from labkit.runtimes import containerlab_leftovers as leftovers
 from labkit.runtimes import containerlab_tool
 from labkit.runtimes.docker_engine import engine
 
@@ -23,3 +28,17 @@ def need_containerlab() -> None:
         if "containerlab" in os.environ.get(REQUIRE, "").replace(",", " ").split():
             pytest.fail(f"{REQUIRE} asks for containerlab. {problem.message} {problem.remedy}")
         pytest.skip(f"{problem.message} {problem.remedy}")
+
+
+def host() -> dict[str, object]:
+    """Everything of the host that a lab might leave something in."""
+    client = engine()
+    return {
+        "containers": sorted(each["Id"] for each in client.containers(all=True)),
+        "networks": sorted(each["Name"] for each in client.networks()),
+        "interfaces": sorted(path.name for path in Path("/sys/class/net").iterdir()),
+        "namespaces": sorted(path.name for path in Path("/run/netns").glob("*")),
+        "hosts": Path("/etc/hosts").read_text(),
+        "ssh": sorted(path.name for path in Path("/etc/ssh/ssh_config.d").glob("*")),
+        "settings": [path.read_text() for path in leftovers.SETTINGS],
+    }

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -32,7 +33,7 @@ from labkit.runtimes.docker_engine import engine
 from labkit.runtimes.protocol import CommandTimeout, Progress
 from labkit.runtimes.sandbox.runtime import SandboxRuntime
 from labkit.runtimes.select import CONTAINERLAB, SANDBOX
-from tests.e2e.engines import need_containerlab
+from tests.e2e.engines import host, need_containerlab
 from tests.e2e.waiting import eventually
 
 TOPOLOGIES = Path(__file__).parent / "clab"
@@ -62,20 +63,6 @@ def image() -> str:
     images.ensure(spec)
     docker_images.ensure(spec.reference)
     return spec.reference
-
-
-def host() -> dict[str, object]:
-    """Everything of the host that a lab might leave something in."""
-    client = engine()
-    return {
-        "containers": sorted(each["Id"] for each in client.containers(all=True)),
-        "networks": sorted(each["Name"] for each in client.networks()),
-        "interfaces": sorted(path.name for path in Path("/sys/class/net").iterdir()),
-        "namespaces": sorted(path.name for path in Path("/run/netns").glob("*")),
-        "hosts": Path("/etc/hosts").read_text(),
-        "ssh": sorted(path.name for path in Path("/etc/ssh/ssh_config.d").glob("*")),
-        "settings": [path.read_text() for path in leftovers.SETTINGS],
-    }
 
 
 class Bed:
@@ -165,6 +152,30 @@ def test_a_lab_boots_and_goes(bed: Bed) -> None:
     assert bed.runtime.destroy(bed.name)
     assert not bed.runtime.destroy(bed.name)
     assert bed.runtime.inspect(bed.name) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user's containerlab makes its links on the host")
+def test_no_interface_is_ever_made_on_the_host(bed: Bed) -> None:
+    link_messages = 1
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE) as monitor:
+        monitor.bind((0, link_messages))
+        bed.runtime.deploy(bed.write())
+        assert bed.pings()
+        bed.runtime.stop(bed.name, "a")
+        bed.runtime.start(bed.name, "a")
+        bed.runtime.destroy(bed.name)
+        with pytest.raises(BlockingIOError):
+            monitor.recv(65536)
+
+
+def test_devices_that_a_node_makes_at_once_keep_their_names(bed: Bed) -> None:
+    """containerlab calls a link that it has moved by the index that it had before."""
+    bridges = [f"br{i}" for i in range(40)]
+    script = "\\n".join(f"link add {name} type bridge" for name in bridges)
+    bed.runtime.deploy(bed.write(node_a=f"cmd: sh -c 'printf \"{script}\\n\" | ip -batch -; sleep 12345'"))
+    found = json.loads(bed.runtime.exec(bed.name, "a", ["ip", "-j", "link", "show"]).stdout)
+    assert {link["ifname"] for link in found} == {"lo", "eth0", *bridges}
+    assert bed.pings()
 
 
 def test_exec(two: Bed) -> None:

@@ -206,3 +206,20 @@ topology:
 """,
     )
     assert [node.image for node in found.nodes] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("mgmt", "own", "management"),
+    [
+        ("mgmt: {skip-when-unused: true}", "network-mode: none", False),
+        ("mgmt: {skip-when-unused: true}", "image: x", True),
+        ("mgmt: {skip-when-unused: false}", "network-mode: none", True),
+        ("", "network-mode: none", True),
+    ],
+)
+def test_whether_containerlab_makes_a_management_network(tmp_path: Path, mgmt: str, own: str, management: bool) -> None:
+    """By containerlab 0.79 itself: it makes one unless no node is in it and it is told to look."""
+    text = (
+        f"name: m\n{mgmt}\ntopology:\n  defaults: {{kind: linux, image: x}}\n  nodes:\n    a: {{network-mode: none}}\n"
+    )
+    assert parse(tmp_path, f"{text}    b: {{{own}}}\n").management == management
