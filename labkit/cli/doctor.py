@@ -10,14 +10,27 @@ from labkit.operate.doctor import examine
 
 
 def command(output: FormatOption = Format.TABLE) -> None:
-    """Check what labs need of this machine. Each need is tried; for what is missing, it says what mends it."""
-    probes = examine()
+    """Check what labs need of this machine. Each need is tried; for what is missing, it says what mends it.
+
+    It fails if labs can run on neither runtime.
+    """
+    found = examine()
+    usable = [runtime for runtime, probes in found.items() if all(probe.ok for probe in probes)]
     if output is Format.JSON:
-        put_json([{"name": p.name, "ok": p.ok, "why": p.why, "remedy": p.remedy} for p in probes])
+        put_json(
+            [
+                {"runtime": runtime, "name": p.name, "ok": p.ok, "why": p.why, "remedy": p.remedy}
+                for runtime, probes in found.items()
+                for p in probes
+            ]
+        )
     else:
-        for probe in probes:
-            put(f" {'✓' if probe.ok else '✗'} {probe.name}" + (f": {probe.why}" if probe.why else ""))
-            if probe.remedy:
-                put(f"     {probe.remedy}")
-    if not all(probe.ok for probe in probes):
+        for runtime, probes in found.items():
+            put(f" {runtime}")
+            for probe in probes:
+                put(f"   {'✓' if probe.ok else '✗'} {probe.name}" + (f": {probe.why}" if probe.why else ""))
+                if probe.remedy:
+                    put(f"       {probe.remedy}")
+        put(f" labs run on: {', '.join(usable) or 'neither'}")
+    if not usable:
         raise typer.Exit(EnvironmentProblem.exit_code)

@@ -6,9 +6,9 @@ import typer
 
 from labkit.cli.output import Format, FormatOption, put_json, put_table, say
 from labkit.cli.progress import reporter
-from labkit.errors import InvalidInput
+from labkit.errors import EnvironmentProblem, InvalidInput
 from labkit.operate.record import everything
-from labkit.runtimes import images
+from labkit.runtimes import docker_engine, docker_images, images
 
 app = typer.Typer(help="Build and show the nodes' image.", no_args_is_help=True)
 
@@ -41,7 +41,13 @@ def show(output: FormatOption = Format.TABLE) -> None:
 
 @app.command()
 def prune() -> None:
-    """Remove image layers that nothing needs. Running labs and this labkit keep theirs."""
+    """Remove images that nothing needs, here and in Docker. Running labs and this labkit keep theirs."""
     keep = [record.image for record in everything()]
     for folder in images.prune(keep):
         say(f" removed {folder.name}")
+    try:
+        docker_engine.engine()
+    except EnvironmentProblem:
+        return  # without an engine there are no images in it
+    for tag in docker_images.prune(keep):
+        say(f" removed {tag} from Docker")

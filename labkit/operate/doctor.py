@@ -1,15 +1,29 @@
-"""Whether this machine can build the image and run labs."""
+"""Whether this machine can build the image and run labs, on either runtime."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 from labkit.errors import EnvironmentProblem
-from labkit.runtimes import image_debian, images
+from labkit.runtimes import containerlab_tool, docker_engine, image_debian, images
 from labkit.runtimes.kernel_probe import Probe, probe_all
+from labkit.runtimes.select import CONTAINERLAB, SANDBOX
+
+_IPV6 = Path("/proc/sys/net/ipv6")
 
 
-def examine() -> list[Probe]:
-    """What the sandbox needs of the kernel, each tried, and whether the image is there or can be built."""
-    return [*probe_all(), _image()]
+def examine() -> dict[str, tuple[Probe, ...]]:
+    """What each runtime needs, each thing tried: by runtime, in the order in which labkit prefers them."""
+    common = (_image(), _ipv6())
+    return {
+        SANDBOX: (*probe_all(), *common),
+        CONTAINERLAB: (
+            _tried("Docker engine", docker_engine.version),
+            _tried("containerlab", lambda: containerlab_tool.version(containerlab_tool.program())),
+            *common,
+        ),
+    }
 
 
 def _image() -> Probe:
@@ -21,3 +35,21 @@ def _image() -> Probe:
     except EnvironmentProblem as problem:
         return Probe(f"image {spec.reference}", False, problem.message, problem.remedy)
     return Probe(f"image {spec.reference}: not built yet, can be", True)
+
+
+def _ipv6() -> Probe:
+    if _IPV6.is_dir():
+        return Probe("IPv6 in the kernel", True)
+    return Probe(
+        "IPv6 in the kernel",
+        False,
+        "nodes are told by sysctl to leave IPv6 alone, and this kernel has no such setting.",
+        "Boot it without `ipv6.disable=1`; `ipv6.disable_ipv6=1` has the same effect and keeps the settings.",
+    )
+
+
+def _tried(name: str, version: Callable[[], str]) -> Probe:
+    try:
+        return Probe(f"{name} {version()}", True)
+    except EnvironmentProblem as problem:
+        return Probe(name, False, problem.message, problem.remedy)

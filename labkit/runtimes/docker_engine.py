@@ -17,7 +17,10 @@ from requests.exceptions import RequestException
 from labkit.errors import EnvironmentProblem
 
 SOCKET = "/var/run/docker.sock"
-SET_UP = "Run: make containerlab    (it installs and starts what is missing)"
+SET_UP = (
+    "Run in labkit's repository: make containerlab    (it installs and starts what is missing; "
+    "by hand: https://containerlab.dev/install)"
+)
 _SECONDS = 60
 _CONNECTIONS = 32
 """Requests that may run side by side: `verify` runs several commands at once."""
@@ -30,6 +33,12 @@ def engine() -> docker.APIClient:
         EnvironmentProblem: there is none, it is not running, or the user may not use it.
     """
     return _client(socket_path())
+
+
+def version() -> str:
+    """The engine's version, as it says. Raises EnvironmentProblem as `engine` does."""
+    with translated():
+        return str(engine().version()["Version"])
 
 
 def engine_is_older_than(version: str) -> bool:
