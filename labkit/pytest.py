@@ -6,7 +6,8 @@
         lab = labkit_lab("my.lab.yml")
         assert lab.client.run("vm1", "ping", "-c", "1", "10.250.0.10").rc == 0
 
-A lab boots once a session, whoever asks for it, and is taken down at the end.
+A lab boots once a session, whoever asks for it, and is taken down at the end. `--labkit-runtime` says on which runtime;
+with more than one (`sandbox,containerlab`) every such test runs on each, on one after the other.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from labkit.lab.model import Lab
 from labkit.operate import lifecycle
 from labkit.operate.client import LabClient
 from labkit.operate.verify import Outcome, verify
-from labkit.runtimes.select import SANDBOX
+from labkit.runtimes.select import RUNTIMES, SANDBOX
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +40,37 @@ class RunningLab:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--labkit-runtime`."""
-    parser.addoption("--labkit-runtime", default=SANDBOX, help="the runtime that labs boot on")
+    words = f"the runtimes that labs boot on, by commas: {', '.join(RUNTIMES)} (default: {SANDBOX})"
+    parser.addoption("--labkit-runtime", default=SANDBOX, help=words)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what asks for a lab on each runtime of `--labkit-runtime`."""
+    if "labkit_runtime" in metafunc.fixturenames:
+        names: str = metafunc.config.getoption("--labkit-runtime")
+        runtimes = [name.strip() for name in names.split(",")]
+        for name in runtimes:
+            if name not in RUNTIMES:
+                raise pytest.UsageError(f"--labkit-runtime: there is no runtime {name!r}: {', '.join(RUNTIMES)}")
+        metafunc.parametrize("labkit_runtime", runtimes, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
-def labkit_lab(request: pytest.FixtureRequest) -> Iterator[Callable[[str | Path], RunningLab]]:
+def labkit_runtime(request: pytest.FixtureRequest) -> str:
+    """The name of the runtime that labs boot on."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def labkit_lab(labkit_runtime: str) -> Iterator[Callable[[str | Path], RunningLab]]:
     """A function that boots a lab (a file, or a name of labkit's own) and returns it, once a session per lab."""
-    runtime_name: str = request.config.getoption("--labkit-runtime")
     running: dict[str, RunningLab] = {}
     with ExitStack() as taken_down:
 
         def boot(lab_file: str | Path) -> RunningLab:
             key = str(lab_file)
             if key not in running:
-                result = lifecycle.up(key, runtime_name, lifecycle.Silent())
+                result = lifecycle.up(key, labkit_runtime, lifecycle.Silent())
                 running[key] = RunningLab(result.lab, LabClient(result.record))
                 if result.fresh:
                     taken_down.callback(lifecycle.down, result.record)

@@ -19,7 +19,6 @@ from labkit.pytest import RunningLab
 from labkit.render.render import render
 from labkit.runtimes import images
 from labkit.runtimes.protocol import Process
-from labkit.runtimes.select import SANDBOX
 
 Boot = Callable[[str | Path], RunningLab]
 
@@ -45,13 +44,13 @@ def variant(source: Path, folder: Path, changes: dict[str, str]) -> Path:
 
 
 @contextmanager
-def booted(file: Path, change: Callable[[Plan], Plan]) -> Iterator[RunningLab]:
+def booted(file: Path, runtime: str, change: Callable[[Plan], Plan]) -> Iterator[RunningLab]:
     """A lab whose plan was changed before it boots; its proofs are not checked."""
     lab = load(file)
     spec = images.node_image()
     images.ensure(spec)
     with records.lock(lab.name):
-        record = records.create(lab.name, SANDBOX, file, spec.reference)
+        record = records.create(lab.name, runtime, file, spec.reference)
         client = LabClient(record)
         try:
             render(change(plan(lab)), record.folder, image=spec.reference, lab_file=file.read_bytes())

@@ -47,7 +47,7 @@ def test_labs_run_without_privileges(request: pytest.FixtureRequest) -> None:
     helper = [sys.executable, "-m", "tests.e2e.as_user", str(STRANGER), *map(str, layers)]
     before = host()
     done = subprocess.run(
-        [*helper, "--", "-q", *by_name, *(f"tests/e2e/{test}" for test in ESSENTIAL)],
+        [*helper, "--", "-q", "--labkit-runtime=sandbox", *by_name, *(f"tests/e2e/{test}" for test in ESSENTIAL)],
         capture_output=True,
         text=True,
         check=False,

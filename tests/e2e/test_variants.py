@@ -83,9 +83,9 @@ def without_agent(plan: Plan, vm: str) -> Plan:
     return replace(plan, nodes=tuple(nodes))
 
 
-def test_without_its_agent_a_machine_has_its_own_subnet_and_no_more(tmp_path: Path) -> None:
+def test_without_its_agent_a_machine_has_its_own_subnet_and_no_more(labkit_runtime: str, tmp_path: Path) -> None:
     file = variant(OVERVIEW, tmp_path, {"name: overview": "name: overview-no-agent"})
-    with booted(file, lambda plan: without_agent(plan, "vm2")) as lab:
+    with booted(file, labkit_runtime, lambda plan: without_agent(plan, "vm2")) as lab:
         eventually(lambda: gateways(lab, "vm1", BRANCH), lambda hops: hops == (SDWAN,), within=30)
         eventually(lambda: ping(lab.client, "vm1", BRANCH_HOST), lambda answered: answered)
 
