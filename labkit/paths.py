@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+CONTROLLERS_LAB_FILE = "/etc/labkit/lab.yml"
+"""The lab file, in the lab's controller."""
+
 
 def _xdg(variable: str, default: str) -> Path:
     value = os.environ.get(variable, "")

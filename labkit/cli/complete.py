@@ -60,7 +60,7 @@ def route_tables(ctx: typer.Context) -> list[str]:
 def _read(ctx: typer.Context, which: str, *keys: str) -> Any:
     """What stands under `keys` in a file of the lab; an empty list if there is no such thing."""
     try:
-        record = records.the_lab(ctx.params.get("lab"))
+        record = records.choose(ctx.params.get("lab"), records.everything())
         file = record.topology if which == "topology" else record.folder / "lab.yml"
         found: Any = yaml.safe_load(file.read_text())
     except (LabkitError, OSError, ValueError, yaml.YAMLError):

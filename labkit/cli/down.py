@@ -11,6 +11,7 @@ from labkit.cli import complete
 from labkit.cli.output import say, span
 from labkit.errors import InvalidInput
 from labkit.operate import lifecycle, record
+from labkit.operate.others import others
 
 
 def command(
@@ -22,26 +23,35 @@ def command(
             autocompletion=complete.labs_and_files,
         ),
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every lab on this machine.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Every lab that you have brought up.")] = False,
 ) -> None:
     """Take a lab down, whatever is left of it. Needs no lab file; fine if the lab is not up."""
     if every and lab is not None:
         raise InvalidInput("labkit down: a lab and --all exclude each other.", "Give one of them.")
     labs = record.everything()
-    names = ", ".join(each.lab for each in labs)
-    if not labs:
-        say(" no lab is up.")
-    elif lab is not None:
-        name = _name(lab)
-        labs = [each for each in labs if each.lab == name]
-        if not labs:
-            say(f" {name} is not up; {names} {'is' if ', ' not in names else 'are'}.")
+    if lab is not None:
+        labs = _called(_name(lab), labs)
+    elif not labs:
+        say(" no lab of yours is up." + "".join(f"\n {other.lab} is: labkit down {other.lab}" for other in others([])))
     elif not every:
-        labs = [record.the_lab(None)]
+        labs = [record.choose(None, labs)]
     for each in labs:
         began = time.monotonic()
         lifecycle.down(each)
         say(f" {each.lab} is down.   {span(time.monotonic() - began)}")
+
+
+def _called(name: str, own: list[record.Record]) -> list[record.Record]:
+    """The lab of this name, if it is up, be it one's own or not."""
+    found = [each for each in own if each.lab == name]
+    if found:
+        return found
+    there = [*own, *others(own)]
+    found = [each for each in there if each.lab == name]
+    if not found:
+        names = ", ".join(each.lab for each in there)
+        say(f" {name} is not up" + (f"; {names} {'is' if len(there) == 1 else 'are'}." if there else "."))
+    return found
 
 
 def _name(lab: str) -> str:

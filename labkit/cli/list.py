@@ -8,14 +8,16 @@ from datetime import datetime
 from labkit.cli.output import Colour, Format, FormatOption, put_json, put_table, say, span
 from labkit.errors import EnvironmentProblem
 from labkit.operate import lifecycle
+from labkit.operate.others import others
 from labkit.operate.record import everything
 from labkit.operate.running import inspect
 
 
 def command(output: FormatOption = Format.TABLE) -> None:
-    """List the labs on this machine."""
+    """List the labs on this machine: your own, and those on Docker that others have brought up."""
     labs = []
-    for record in everything():
+    own = everything()
+    for record in [*own, *others(own)]:
         state, nodes = "dead" if record.runtime else "damaged", 0
         try:
             status = inspect(record)
@@ -41,7 +43,14 @@ def command(output: FormatOption = Format.TABLE) -> None:
         say(f"No lab runs here. Bring one up: labkit up LAB    (labkit comes with: {', '.join(lifecycle.bundled())})")
         return
     rows = [
-        (lab["lab"], lab["runtime"] or "?", lab["state"], lab["nodes"], _age(str(lab["created"])), lab["lab_file"])
+        (
+            lab["lab"],
+            lab["runtime"] or "?",
+            lab["state"],
+            lab["nodes"],
+            _age(str(lab["created"])),
+            lab["lab_file"] or "not yours",
+        )
         for lab in labs
     ]
     put_table(("Lab", "Runtime", "State", "Nodes", "Age", "Lab file"), rows, _colour)

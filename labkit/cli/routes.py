@@ -8,8 +8,7 @@ import typer
 
 from labkit.cli.output import Format, FormatOption, LabOption, NodeArgument
 from labkit.errors import InvalidInput
-from labkit.lab.load import load
-from labkit.operate.running import running
+from labkit.operate.running import lab_of, running
 from labkit.runtimes.select import runtime
 
 
@@ -23,7 +22,7 @@ def command(
     json = output is Format.JSON
     record, status = running(lab)
     if bgp:
-        found = load(record.folder / "lab.yml")
+        found = lab_of(record)
         routers = [*found.nva, *(site.name for site in found.sites)]
         if node not in routers and any(n.name == node for n in status.nodes):
             raise InvalidInput(f"{node} has no FRR.", f"These have: {', '.join(routers) or 'none'}.")

@@ -8,9 +8,8 @@ import typer
 
 from labkit.cli import complete
 from labkit.cli.output import Colour, Format, FormatOption, LabOption, paint, put, put_json
-from labkit.lab.load import load
 from labkit.operate.client import LabClient
-from labkit.operate.running import running
+from labkit.operate.running import lab_of, running
 from labkit.operate.trace import Trace, trace
 
 
@@ -32,7 +31,7 @@ def command(
     Beside it: what a real traceroute sees. A difference is exit status 1.
     """
     record, _ = running(lab)
-    found = trace(load(record.folder / "lab.yml"), LabClient(record), source, target)
+    found = trace(lab_of(record), LabClient(record), source, target)
     if output is Format.JSON:
         steps = [{"place": s.place, "address": s.address, "decision": s.decision, "why": s.why} for s in found.steps]
         real = [str(hop) if hop else None for hop in found.real]

@@ -11,10 +11,9 @@ import typer
 from labkit.cli import complete
 from labkit.cli.output import Format, FormatOption, LabOption, put_json, say, span
 from labkit.cli.results import listing
-from labkit.lab.load import load
 from labkit.operate import lifecycle
 from labkit.operate.client import LabClient
-from labkit.operate.running import running
+from labkit.operate.running import lab_of, running
 from labkit.operate.verify import verify
 
 
@@ -42,7 +41,7 @@ def command(
     record, _ = running(lifecycle.lab_name(lab) if lab else also)
     if lab and lab != record.lab:
         lifecycle.must_be_its_file(record, Path(lifecycle.find_lab_file(lab)))
-    outcomes = verify(load(record.folder / "lab.yml"), LabClient(record), within=within)
+    outcomes = verify(lab_of(record), LabClient(record), within=within)
     if output is Format.JSON:
         put_json([{"proof": o.title, "line": o.line, "ok": o.ok, "problem": o.problem} for o in outcomes])
     else:

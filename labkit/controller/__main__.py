@@ -10,9 +10,9 @@ from labkit.controller.api import Api
 from labkit.controller.call import API_SOCKET
 from labkit.controller.controller import Controller
 from labkit.lab.load import load
+from labkit.paths import CONTROLLERS_LAB_FILE
 from labkit.ready import mark_ready
 
-LAB_FILE = Path("/etc/labkit/lab.yml")
 RUN = Path("/run/lab")
 STORE = Path("/var/lib/labkit")
 
@@ -22,7 +22,7 @@ async def serve() -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    controller = Controller(load(LAB_FILE), RUN, STORE)
+    controller = Controller(load(CONTROLLERS_LAB_FILE), RUN, STORE)
     api = Api(controller)
     await controller.start()
     await api.start(Path(API_SOCKET))

@@ -21,6 +21,7 @@ from labkit.lab.plan_common import (
 )
 from labkit.lab.plan_model import Bind, File, Node, Role
 from labkit.lab.wires import NIC, instance_nics
+from labkit.paths import CONTROLLERS_LAB_FILE
 
 LAB_FILE = "lab.yml"
 EXABGP_HOLD_TIME = 180
@@ -46,7 +47,7 @@ def plan_controller(lab: Lab) -> Planned:
         services=("controller",),
         env=environment(lab.name, CONTROLLER),
         binds=(
-            Bind(LAB_FILE, "/etc/labkit/lab.yml"),
+            Bind(LAB_FILE, CONTROLLERS_LAB_FILE),
             Bind("run", "/run/lab", read_only=False),
             Bind("controller", "/var/lib/labkit", read_only=False),
         ),

@@ -17,8 +17,9 @@ from labkit.operate import record as records
 from labkit.operate.client import LabClient
 from labkit.operate.interrupt import held
 from labkit.operate.observe import Look
+from labkit.operate.others import others
 from labkit.operate.record import Record
-from labkit.operate.running import damaged, inspect
+from labkit.operate.running import damaged, inspect, lab_text
 from labkit.operate.verify import Outcome, verify
 from labkit.paths import state_home
 from labkit.render.render import render
@@ -131,7 +132,7 @@ def up(name: str, runtime_name: str, reporter: Reporter) -> Up:
         elif (stranger := engine.inspect(lab.name)) is not None and stranger.state != "dead":
             raise InvalidInput(
                 f"a lab called {lab.name} runs on {engine.name} already, but it was not brought up from here.",
-                "Give this one another name, or have the other one taken down by who brought it up.",
+                f"Give this one another name, or take the other one down: labkit down {lab.name}",
             )
         _must_have_room()
         _prepare(spec, reporter)
@@ -278,12 +279,12 @@ def must_be_its_file(record: Record, lab_file: Path) -> None:
     Raises:
         InvalidInput: it runs something else.
     """
-    if (record.folder / "lab.yml").read_bytes() == lab_file.read_bytes():
+    if lab_text(record) == lab_file.read_text(encoding="utf-8-sig"):
         return
     if record.lab_file == str(lab_file.resolve()):
         what = f"lab {record.lab} runs already, and {lab_file} has changed since it came up."
     else:
-        what = f"another lab called {record.lab} runs already, from {record.lab_file}."
+        what = f"another lab called {record.lab} runs already, from {record.lab_file or 'somebody else'}."
     raise InvalidInput(what, f"Take it down first: labkit down {record.lab}")
 
 
@@ -295,4 +296,10 @@ def lab_name(lab: str) -> str:
     """
     if records.read(lab) is not None:
         return lab
-    return read(find_lab_file(lab)).lab.name
+    try:
+        file = find_lab_file(lab)
+    except InvalidInput:
+        if any(other.lab == lab for other in others([])):
+            return lab
+        raise
+    return read(file).lab.name

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -108,13 +108,12 @@ def _sweep(lab: str) -> None:
             shutil.rmtree(_aside(lab, suffix))
 
 
-def the_lab(name: str | None) -> Record:
-    """The lab called `name`, or the only one there is. It may be dead (see `labkit.operate.running`).
+def choose(name: str | None, records: Sequence[Record]) -> Record:
+    """The lab called `name`, or the only one there is.
 
     Raises:
         InvalidInput: there is no such lab, or none, or several to choose from.
     """
-    records = everything()
     names = ", ".join(record.lab for record in records)
     if not records:
         raise InvalidInput("no lab runs here.", "Bring one up, such as: labkit up overview")

@@ -1,12 +1,51 @@
-"""The lab that a verb acts on, if it lives."""
+"""The lab that a verb acts on, and whether it lives."""
 
 from __future__ import annotations
 
 from labkit.errors import CheckFailed
+from labkit.lab.load import load_text
+from labkit.lab.model import Lab
 from labkit.operate import record as records
+from labkit.operate.client import CONTROLLER, LabClient
+from labkit.operate.others import others
 from labkit.operate.record import Record
+from labkit.paths import CONTROLLERS_LAB_FILE
 from labkit.runtimes.protocol import LabStatus
 from labkit.runtimes.select import runtime
+
+
+def the_lab(name: str | None) -> Record:
+    """The lab called `name`, or the only one there is; one's own before others. It may be dead.
+
+    Raises:
+        InvalidInput: there is no such lab, or none, or several to choose from.
+    """
+    own = records.everything()
+    if (name is None and own) or any(record.lab == name for record in own):
+        return records.choose(name, own)
+    return records.choose(name, [*own, *others(own)])
+
+
+def lab_text(record: Record) -> str:
+    """The lab file that a lab was made from. One that others have brought up is asked for it.
+
+    Raises:
+        LabkitError: it can't be read.
+    """
+    if record.lab_file:
+        return (record.folder / "lab.yml").read_text(encoding="utf-8-sig")
+    done = LabClient(record).run(CONTROLLER, "cat", CONTROLLERS_LAB_FILE)
+    if done.rc != 0:
+        raise CheckFailed(
+            f"the lab file of lab {record.lab} can't be read: {done.stderr.strip()}",
+            f"Clear the lab away: labkit down {record.lab}",
+        )
+    return done.stdout
+
+
+def lab_of(record: Record) -> Lab:
+    """The lab as its file says. Raises LabkitError if that can't be read."""
+    return load_text(lab_text(record), f"lab {record.lab}")
 
 
 def running(name: str | None) -> tuple[Record, LabStatus]:
@@ -16,7 +55,7 @@ def running(name: str | None) -> tuple[Record, LabStatus]:
         InvalidInput: there is no such lab, or none, or several to choose from.
         CheckFailed: it is dead.
     """
-    record = records.the_lab(name)
+    record = the_lab(name)
     if not record.runtime:
         raise damaged(record)
     found = inspect(record)

@@ -72,16 +72,16 @@ def test_only_a_name_names_a_lab(name: str) -> None:
 
 def test_which_lab_is_meant() -> None:
     with pytest.raises(InvalidInput, match="no lab runs here"):
-        records.the_lab(None)
+        records.choose(None, records.everything())
     make("one")
-    assert records.the_lab(None).lab == "one"
+    assert records.choose(None, records.everything()).lab == "one"
     make("two")
     with pytest.raises(InvalidInput, match="2 labs run here: one, two") as caught:
-        records.the_lab(None)
+        records.choose(None, records.everything())
     assert caught.value.remedy == "Say which, such as: --lab one"
-    assert records.the_lab("two").lab == "two"
+    assert records.choose("two", records.everything()).lab == "two"
     with pytest.raises(InvalidInput, match="no lab called three"):
-        records.the_lab("three")
+        records.choose("three", records.everything())
 
 
 def test_a_lock_keeps_others_out_and_leaves_nothing(home: Path) -> None:
