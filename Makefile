@@ -40,7 +40,7 @@ lint: prepare-dev ## ruff, mypy --strict, shellcheck
 	@shellcheck $(SHELL_SCRIPTS)
 
 image: prepare ## build the nodes' image, or the layer of it that changed
-	@$(BIN)/labkit image build
+	@$(BIN)/labkit image build --runtime $(RUNTIME)
 
 containerlab: ## Docker and containerlab: installs and starts what is missing of them
 	@tools/containerlab

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from labkit.cli.output import Format, FormatOption, put_json, put_table, say
@@ -9,19 +11,28 @@ from labkit.cli.progress import reporter
 from labkit.errors import EnvironmentProblem, InvalidInput
 from labkit.operate.record import everything
 from labkit.runtimes import docker_engine, docker_images, images
+from labkit.runtimes.select import CONTAINERLAB, RUNTIMES, SANDBOX, must_be_known
 
 app = typer.Typer(help="Build and show the nodes' image.", no_args_is_help=True)
 
 
 @app.command()
-def build() -> None:
-    """Build what is missing of the image."""
+def build(
+    runtime: Annotated[str, typer.Option(metavar="NAME", help=f"For which runtime: {', '.join(RUNTIMES)}.")] = SANDBOX,
+) -> None:
+    """Build what is missing of the image; for containerlab, bring it into Docker too."""
+    must_be_known(runtime)
     spec = images.node_image()
     with reporter() as progress:
         progress.begin("prepare")
         there = images.installed(spec.reference) is not None
         images.ensure(spec, lambda p: progress.update(f"image: {p.step}", p.fraction))
         progress.end(f"image {spec.reference} " + ("is there" if there else "built"))
+        if runtime == CONTAINERLAB:
+            progress.begin("prepare")
+            known = docker_images.present(spec.reference)
+            docker_images.ensure(spec.reference)
+            progress.end("Docker has it" + ("" if known else " now"))
 
 
 @app.command()

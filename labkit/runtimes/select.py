@@ -10,18 +10,23 @@ CONTAINERLAB = "containerlab"
 RUNTIMES = (SANDBOX, CONTAINERLAB)
 
 
+def must_be_known(name: str) -> None:
+    """Check that there is a runtime of this name. Raises InvalidInput if not."""
+    if name not in RUNTIMES:
+        raise InvalidInput(f"there is no runtime {name}.", f"These are: {', '.join(RUNTIMES)}.")
+
+
 def runtime(name: str) -> Runtime:
     """The runtime of this name.
 
     Raises:
         InvalidInput: there is none.
     """
+    must_be_known(name)
     if name == SANDBOX:
         from labkit.runtimes.sandbox.runtime import SandboxRuntime  # noqa: PLC0415 - each runtime loads its own world
 
         return SandboxRuntime()
-    if name == CONTAINERLAB:
-        from labkit.runtimes.containerlab import ContainerlabRuntime  # noqa: PLC0415
+    from labkit.runtimes.containerlab import ContainerlabRuntime  # noqa: PLC0415
 
-        return ContainerlabRuntime()
-    raise InvalidInput(f"there is no runtime {name}.", f"These are: {', '.join(RUNTIMES)}.")
+    return ContainerlabRuntime()

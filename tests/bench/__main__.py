@@ -7,7 +7,7 @@ import platform
 import subprocess
 import sys
 
-BENCHMARKS = ("up", "pipeline", "transit", "fib")
+BENCHMARKS = ("up", "pipeline", "transit", "fib", "runtimes")
 
 
 def main() -> int:
