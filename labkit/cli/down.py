@@ -28,29 +28,31 @@ def command(
     """Take a lab down, whatever is left of it. Needs no lab file; fine if the lab is not up."""
     if every and lab is not None:
         raise InvalidInput("labkit down: a lab and --all exclude each other.", "Give one of them.")
-    labs = record.everything()
-    if lab is not None:
-        labs = _called(_name(lab), labs)
-    elif not labs:
-        say(" no lab of yours is up." + "".join(f"\n {other.lab} is: labkit down {other.lab}" for other in others([])))
-    elif not every:
-        labs = [record.choose(None, labs)]
-    for each in labs:
+    for each in _meant(lab, every, record.everything()):
         began = time.monotonic()
         lifecycle.down(each)
         say(f" {each.lab} is down.   {span(time.monotonic() - began)}")
 
 
-def _called(name: str, own: list[record.Record]) -> list[record.Record]:
-    """The lab of this name, if it is up, be it one's own or not."""
-    found = [each for each in own if each.lab == name]
+def _meant(lab: str | None, every: bool, own: list[record.Record]) -> list[record.Record]:
+    """The labs that are meant and up. Without a name it is one's own, by its name it may be anybody's."""
+    if own and lab is None:
+        return own if every else [record.choose(None, own)]
+    found = [each for each in own if each.lab == lab]
     if found:
         return found
     there = [*own, *others(own)]
-    found = [each for each in there if each.lab == name]
-    if not found:
-        names = ", ".join(each.lab for each in there)
-        say(f" {name} is not up" + (f"; {names} {'is' if len(there) == 1 else 'are'}." if there else "."))
+    if not there:
+        say(" no lab is up.")
+    elif lab is None:
+        say(
+            " no lab of yours is up." + "".join(f"\n {each.lab} is another's: labkit down {each.lab}" for each in there)
+        )
+    else:
+        name = _name(lab)
+        found = [each for each in there if each.lab == name]
+        if not found:
+            say(f" {name} is not up; {', '.join(each.lab for each in there)} {'is' if len(there) == 1 else 'are'}.")
     return found
 
 

@@ -14,7 +14,7 @@ from labkit.operate.running import inspect
 
 
 def command(output: FormatOption = Format.TABLE) -> None:
-    """List the labs on this machine: your own, and those on Docker that others have brought up."""
+    """List the labs on this machine. Labs on Docker that others have brought up are among them."""
     labs = []
     own = everything()
     for record in [*own, *others(own)]:
