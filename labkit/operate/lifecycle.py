@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from labkit.errors import CheckFailed, EnvironmentProblem, InvalidInput
+from labkit.errors import CheckFailed, EnvironmentProblem, InvalidInput, LabkitError
 from labkit.lab.load import read
 from labkit.lab.model import Lab
 from labkit.lab.plan import plan
@@ -143,9 +143,9 @@ def up(name: str, runtime_name: str, reporter: Reporter) -> Up:
             _render(the_plan, record, lab_file.read_bytes())
             reporter.end(f"{contents(lab)} → {len(the_plan.nodes)} nodes, {len(the_plan.links)} links")
             outcomes = _boot_and_prove(lab, the_plan, record, engine, reporter)
-        except BaseException:
+        except BaseException as problem:
             with held():
-                _undo(lab.name, reporter)
+                _undo(lab.name, reporter, problem)
             raise
     return Up(lab, record, outcomes, fresh=True)
 
@@ -175,11 +175,17 @@ def _clear(record: Record) -> None:
     records.remove(record.lab)
 
 
-def _undo(lab: str, reporter: Reporter) -> None:
+def _undo(lab: str, reporter: Reporter, problem: BaseException) -> None:
+    """Clear away what an `up` has made that met a problem. If that can't be done, both are told."""
     reporter.begin("undo")
     record = records.read(lab)
     if record is not None:
-        _clear(record)
+        try:
+            _clear(record)
+        except LabkitError as second:
+            if isinstance(problem, LabkitError) and problem.message not in second.message:
+                raise type(second)(f"{problem.message}\n{second.message}", second.remedy) from problem
+            raise
     reporter.end(f"nothing of {lab} is left")
 
 

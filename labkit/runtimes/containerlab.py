@@ -26,7 +26,7 @@ from labkit.runtimes import containerlab_tool as tool
 from labkit.runtimes import docker_exec, docker_files, docker_images
 from labkit.runtimes import topology as clab
 from labkit.runtimes.containerlab_logs import read_lines, tail
-from labkit.runtimes.docker_engine import containers, engine, engine_is_older_than, translated
+from labkit.runtimes.docker_engine import containers, engine, engine_is_older_than, refusal, translated
 from labkit.runtimes.protocol import (
     Completed,
     LabStatus,
@@ -46,6 +46,8 @@ _SWITCH_SECONDS = 120.0
 _PAUSE = 0.1
 _EXEC_FAILED = "Failed to execute command"
 """What containerlab logs for an exec line that fails; its exit status does not tell."""
+_DISK_FULL = re.compile(r"Error response from daemon: (.*no space left on device)")
+"""The engine's answer among what containerlab logs. What containerlab itself has no space for is another matter."""
 
 _PARKED = "parked-eth0"
 _CUT = f"""kill -STOP -1 2>/dev/null
@@ -88,8 +90,11 @@ class ContainerlabRuntime:
             self._create(topology, lab, len(nodes), on_progress)
             timings["created"] = time.monotonic() - begin
             found = self._healthy(lab, set(nodes), on_progress)
-        except BaseException as problem:
-            self._clean_up(lab, topology, before, problem)
+        except BaseException:
+            # What can't be removed now is there to be seen and destroyed; why this failed is what matters.
+            with contextlib.suppress(LabkitError):
+                self._destroy(lab, topology)
+                before.restore()
             raise
         before.remember()
         timings["healthy"] = time.monotonic() - begin
@@ -109,6 +114,10 @@ class ContainerlabRuntime:
         said = tool.run(arguments, _DEPLOY_SECONDS, look, apart=_keeps_to_itself(topology))
         look()
         if said.status != 0 or _EXEC_FAILED in said.errors:
+            with translated():
+                engine().ping()  # else that is why, in fewer words
+            if full := _DISK_FULL.search(said.errors):
+                raise refusal(full[1])
             raise EnvironmentProblem(
                 f"containerlab could not deploy lab {lab}: {_paragraph(said.errors)}",
                 "Correct what it names; `labkit doctor` tells what this machine lacks.",
@@ -133,18 +142,6 @@ class ContainerlabRuntime:
             if not waiting:
                 return _nodes(self.labs_containers(lab), healthy=nodes)
             time.sleep(_PAUSE)
-
-    def _clean_up(self, lab: str, topology: Path, before: leftovers.Before, problem: BaseException) -> None:
-        """Take away what a deployment that failed has made."""
-        try:
-            self._destroy(lab, topology)
-            before.restore()
-        except LabkitError as second:
-            text = problem.message if isinstance(problem, LabkitError) else "The deployment was interrupted."
-            raise EnvironmentProblem(
-                f"{text}\nWhat it had made could not be removed: {second.message}",
-                f"{second.remedy}\nThen run: labkit down {lab}",
-            ) from problem
 
     def destroy(self, lab: str) -> bool:
         """Take the lab away, whatever state it is in; False if there was none."""

@@ -93,18 +93,29 @@ def translated() -> Iterator[None]:
     except NotFound:
         raise
     except APIError as error:
-        text = str(error.explanation or error)
-        if "no space left on device" in text.casefold():
-            raise EnvironmentProblem(
-                f"Docker's disk is full: {text}", "Free some space (docker system df shows what uses it), then repeat."
-            ) from error
-        raise EnvironmentProblem(
-            f"The Docker engine refuses: {text}", "Look at its log, and at `labkit doctor`."
-        ) from error
+        raise refusal(str(error.explanation or error)) from error
     except (DockerException, RequestException, OSError) as error:
         raise EnvironmentProblem(
-            f"The Docker engine does not answer any more: {error}", f"Start it again. {SET_UP}"
+            f"The Docker engine does not answer any more ({socket_path()}: {_why(error)}).",
+            "Its log says why (sudo journalctl --unit docker). Start it again: sudo systemctl restart docker",
         ) from error
+
+
+def refusal(text: str) -> EnvironmentProblem:
+    """The error for what the engine answers instead of doing it."""
+    if "no space left on device" in text.casefold():
+        return EnvironmentProblem(
+            f"Docker's disk is full: {text}", "Free some space (docker system df shows what uses it), then repeat."
+        )
+    return EnvironmentProblem(f"The Docker engine refuses: {text}", "Look at its log, and at `labkit doctor`.")
+
+
+def _why(error: BaseException) -> str:
+    """The system's words, which lie below the SDK's and its libraries'."""
+    cause: BaseException | None = error
+    while cause is not None and (isinstance(cause, RequestException) or not isinstance(cause, OSError)):
+        cause = cause.__cause__ or cause.__context__
+    return str(error if cause is None else cause.strerror or cause)
 
 
 def containers(labels: Mapping[str, str], *, running: bool = False) -> list[dict[str, Any]]:
