@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from labkit.lab.plan import plan
 from labkit.operate import lifecycle
 from labkit.operate.client import LabClient
 from labkit.operate.observe import Look
+from labkit.operate.probes import traceroute
 from labkit.pytest import RunningLab
 from labkit.render.render import render as render_folder
 from labkit.resources import topologies
@@ -40,6 +42,7 @@ TOPOLOGIES = Path(__file__).parent / "clab"
 DEFAULT_CAPABILITIES = 0xA80425FB
 """What Docker gives a container that asks for nothing."""
 NET_ADMIN, SYS_ADMIN = 1 << 12, 1 << 21
+BRANCH_HOST, INTERNET = IPv4Address("10.250.0.10"), IPv4Address("198.51.100.10")
 
 
 class Silent:
@@ -486,7 +489,7 @@ def test_no_socket_of_the_lab_is_open_to_others(overview: RunningLab) -> None:
 
 
 def test_parity_row_by_row(overview: RunningLab, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The same lab in the sandbox: the same kernel routes, BGP tables and effective routes."""
+    """The same lab in the sandbox: the same kernel routes, BGP tables, effective routes and paths."""
 
     def rows(lab: RunningLab) -> dict[str, object]:
         look = Look(lab.lab, lab.client)
@@ -494,6 +497,8 @@ def test_parity_row_by_row(overview: RunningLab, tmp_path_factory: pytest.TempPa
         for vm in lab.lab.virtual_machines:
             found[f"kernel {vm.name}"] = sorted(map(str, look.kernel(vm.name)))
             found[f"effective {vm.name}"] = lab.client.get("effective-routes", vm.name)
+            for target in (BRANCH_HOST, INTERNET):
+                found[f"path {vm.name} {target}"] = traceroute(lab.client, vm.name, target)
         for router in (*(nva.name for nva in lab.lab.nvas), *(site.name for site in lab.lab.sites)):
             table = lab.client.run(router, "vtysh", "-c", "show bgp ipv4 unicast json").stdout
             # Which of two equal paths is the older one depends on who came up first.
