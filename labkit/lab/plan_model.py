@@ -25,12 +25,12 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Healthcheck:
-    """containerlab's healthcheck; times in seconds."""
+    """containerlab's healthcheck; times in seconds. Docker runs it for ever, and each run costs a process start."""
 
     test: tuple[str, ...]
-    interval: int = 1
+    interval: int = 10
     timeout: int = 5
-    retries: int = 30
+    retries: int = 3
     start_period: int = 30
 
 
@@ -86,10 +86,14 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything a renderer needs. `owners` maps every address of the lab to the node that owns it."""
+    """Everything a renderer needs. `owners` maps every address of the lab to the node that owns it.
+
+    `variant` is that of the lab file, "" for the base.
+    """
 
     lab: str
     nodes: tuple[Node, ...]
     links: tuple[Link, ...]
     files: tuple[File, ...]
     owners: Mapping[str, str]
+    variant: str = ""

@@ -384,11 +384,14 @@ def _nodes(found: Sequence[Container], healthy: set[str] | None = None) -> tuple
 def _node(container: Container, healthy: set[str]) -> NodeStatus:
     name = str(container["Labels"][NODE])
     with translated():
-        state = engine().inspect_container(container["Id"])["State"]
+        details = engine().inspect_container(container["Id"])
+    state = details["State"]
     now = _state(container)
     health = ""
     if "Health" in state and now == "running":
-        health = "healthy" if name in healthy or state["Health"]["Status"] == "healthy" else "starting"
+        # The engine looks seldom, and says "starting" until it has.
+        well = name in healthy or (state["Running"] and _is_healthy(name, details, 0))
+        health = "healthy" if well else "starting"
     return NodeStatus(name, now, health, str(container["Image"]), state["ExitCode"] if now == "exited" else None)
 
 

@@ -1,4 +1,4 @@
-"""On a machine without Docker engine or containerlab, what would run on them is skipped aloud."""
+"""End-to-end tests: their order, and what is skipped aloud on a machine without Docker engine or containerlab."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import pytest
 
 from labkit.runtimes.select import CONTAINERLAB
 from tests.e2e.engines import need_containerlab
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Labs stay up until the last test that might ask for them: what needs none goes first, undisturbed."""
+    items.sort(key=lambda item: "labkit_runtime" in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")
