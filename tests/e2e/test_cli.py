@@ -44,7 +44,9 @@ class Labkit:
         paths = os.pathsep.join((str(REPOSITORY), *filter(None, sys.path)))
         # As a user has it: what is not flushed is not seen.
         usual = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-        return usual | {"PYTHONPATH": paths, "XDG_STATE_HOME": str(self.home)} | self.environment
+        # Whose labs are on this machine's Docker engine is nobody's business here.
+        own = {"PYTHONPATH": paths, "XDG_STATE_HOME": str(self.home), "DOCKER_HOST": f"unix://{self.home}/no.sock"}
+        return usual | own | self.environment
 
     def argv(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "labkit.cli.main", *arguments]
