@@ -8,6 +8,7 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 
 from labkit.azure.adjacency import gateway_spokes
+from labkit.azure.communities import RELAYED
 from labkit.azure.model import (
     ROUTE_SERVER_ASN,
     Azure,
@@ -15,6 +16,7 @@ from labkit.azure.model import (
     LearnedRoute,
     OwnRangePolicy,
     PathAttributes,
+    PeerKind,
     RouteServer,
 )
 from labkit.azure.ranges import Ranges
@@ -41,7 +43,11 @@ def originated(azure: Azure, server_name: str) -> Originated:
     Raises:
         KeyError: there is no route server of this name.
     """
-    hub = azure.route_server[server_name].virtual_network
+    return originated_in(azure, azure.route_server[server_name].virtual_network)
+
+
+def originated_in(azure: Azure, hub: str) -> Originated:
+    """What the route server and the gateways of a virtual network originate, each for itself (reference §3.1)."""
     own = azure.virtual_network[hub].address_space
     spokes = (r for spoke in gateway_spokes(azure, hub) for r in azure.virtual_network[spoke].address_space)
     return Originated(own, tuple(dict.fromkeys(r for r in spokes if r not in own)))
@@ -56,6 +62,7 @@ class RejectionReason(StrEnum):
     NEXT_HOP = "next-hop"
     MARTIAN = "martian"
     OWN_RANGE = "own-range"
+    RELAYED = "relayed-by-a-route-server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,7 @@ def attributes_rejection(attributes: PathAttributes, peer: BgpPeer, server: Rout
     - AS 0 (reference §2, SEC);
     - over eBGP, a path that does not start with the peer's own ASN, an empty one included (RFC 4271 §6.3, since the
       wire below us does not check it: reference `exabgp.md` §6);
+    - from a VPN gateway with an ASN of its own, a community 65517:x (reference §5, WIKI "FFED…");
     - a next hop that is no unicast address, or one of the route server's own (RFC 4271 §6.3). Any other is honoured,
       third-party ones included (reference §3.2).
     """
@@ -100,6 +108,14 @@ def attributes_rejection(attributes: PathAttributes, peer: BgpPeer, server: Rout
         return Rejection(RejectionReason.AS_ZERO, "its path holds AS 0")
     if peer.asn != ROUTE_SERVER_ASN and (not path or path[0] != peer.asn):
         return Rejection(RejectionReason.FIRST_AS, f"its path does not start with the peer's own ASN {peer.asn}")
+    if (
+        peer.kind is PeerKind.VPN_GATEWAY
+        and peer.asn != ROUTE_SERVER_ASN
+        and any(high == RELAYED[0] for high, _ in attributes.communities)
+    ):
+        return Rejection(
+            RejectionReason.RELAYED, f"it has a community of {RELAYED[0]}, and the gateway's ASN is {peer.asn}"
+        )
     if not _is_next_hop(attributes.next_hop, server):
         return Rejection(RejectionReason.NEXT_HOP, f"its next hop {attributes.next_hop} can't be one")
     return None

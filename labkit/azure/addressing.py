@@ -14,12 +14,15 @@ ROUTE_SERVER_SUBNET_LONGEST = 27
 ROUTE_SERVER_SUBNET_ADVISED = 26
 """Today's documentation asks for a /26; anything smaller deserves a warning (reference §1, §11.1)."""
 
+GATEWAY_SUBNET = "GatewaySubnet"
+"""The exact name of the subnet of a virtual network's gateways (reference §5)."""
+
 SUBNET_LONGEST = 29
 """The smallest subnet of a virtual network: five of its eight addresses are reserved."""
 
 DEDICATED_SUBNETS = (
     ROUTE_SERVER_SUBNET,
-    "GatewaySubnet",
+    GATEWAY_SUBNET,
     "AzureFirewallSubnet",
     "AzureFirewallManagementSubnet",
     "AzureBastionSubnet",

@@ -1,4 +1,4 @@
-"""Who is next to whom: connected peerings, and which route server programs a virtual network (reference §4.3)."""
+"""Who is next to whom: connected peerings, and who programs a virtual network (reference §4.3)."""
 
 from __future__ import annotations
 
@@ -45,16 +45,28 @@ def gateway_spokes(azure: Azure, hub: str) -> tuple[str, ...]:
     return tuple(p.remote for p in connected_peerings(azure, hub) if gateway_hub(azure, p.remote) == hub)
 
 
-def programming_server(azure: Azure, virtual_network: str) -> RouteServer | None:
-    """The route server that writes into the NICs of a virtual network: its own, else its URG hub's (reference §4.2).
+def programming_hub(azure: Azure, virtual_network: str) -> str | None:
+    """The virtual network whose route server and gateways write into a virtual network's NICs: itself or its URG hub.
 
-    Azure refuses URG where a virtual network has its own (§4.3), so there is never a choice in a valid model.
+    Reference §4.2 head note and §3.1 last column. Azure refuses URG where a virtual network has a gateway or a route
+    server of its own (§4.3), so there is never a choice in a valid model.
     """
-    own = next((s for s in azure.route_servers if s.virtual_network == virtual_network), None)
-    if own is not None:
-        return own
+    owners = {s.virtual_network for s in azure.route_servers} | {g.virtual_network for g in azure.gateways}
+    if virtual_network in owners:
+        return virtual_network
     hub = gateway_hub(azure, virtual_network)
-    return next((s for s in azure.route_servers if s.virtual_network == hub), None)
+    return hub if hub in owners else None
+
+
+def programming_server(azure: Azure, virtual_network: str) -> RouteServer | None:
+    """The route server that writes into the NICs of a virtual network: that of its `programming_hub`, if any."""
+    hub = programming_hub(azure, virtual_network)
+    return None if hub is None else server_in(azure, hub)
+
+
+def server_in(azure: Azure, virtual_network: str) -> RouteServer | None:
+    """The route server of a virtual network itself; Azure allows one (reference §1 "Count")."""
+    return next((s for s in azure.route_servers if s.virtual_network == virtual_network), None)
 
 
 def _allows_transit(azure: Azure, hub: str, spoke: str) -> bool:

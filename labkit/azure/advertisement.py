@@ -7,17 +7,17 @@ from dataclasses import replace
 from ipaddress import IPv4Network
 
 from labkit.azure.acceptance import Originated
-from labkit.azure.model import ROUTE_SERVER_ASN, BgpPeer, LearnedRoute, PathAttributes, PeerKind, RouteServer
+from labkit.azure.communities import RELAYED, SPOKE, may_be_told
+from labkit.azure.model import (
+    ROUTE_SERVER_ASN,
+    BgpPeer,
+    LearnedRoute,
+    OwnRangePolicy,
+    PathAttributes,
+    PeerKind,
+    RouteServer,
+)
 from labkit.azure.selection import best_path
-
-NO_EXPORT = (65535, 65281)
-NO_ADVERTISE = (65535, 65282)
-
-RELAYED = (65517, 65517)
-"""Marks routes that passed a route server; ExpressRoute gateways drop it coming from the circuit (reference §5)."""
-
-SPOKE = (65518, 65518)
-"""Marks the ranges of URG spokes (reference §3.1 row 2)."""
 
 
 def advertised(  # noqa: PLR0917 - the six facts that the matrix asks for
@@ -31,15 +31,24 @@ def advertised(  # noqa: PLR0917 - the six facts that the matrix asks for
     """What instance `instance` (0 or 1) tells `peer` about a learned prefix; None if nothing.
 
     One best path for each prefix and peer (reference §3.2 "Multipath"), never back to the peer that supplied it
-    (§3.1 row 4). Learned prefixes equal to or inside the originated ranges are told to nobody (§11.6, MDD); what the
-    server originates is `originated_routes`.
+    (§3.1 row 4), and none that is `withheld`. What the server originates is `originated_routes`.
 
     A caller with many prefixes takes `best_path` itself and asks `relayed` once for each distinct path.
     """
-    if originated.ranges.covers(prefix):
+    if withheld(server, peer, originated, prefix):
         return None
     best = best_path(paths, server.hub_routing_preference)
     return None if best is None else relayed(server, instance, peer, best.peer, best.attributes)
+
+
+def withheld(server: RouteServer, peer: BgpPeer, originated: Originated, prefix: IPv4Network) -> bool:
+    """Whether a learned prefix is kept from a peer because it is equal to or inside what the server originates.
+
+    It is kept from everybody (reference §11.6, MDD), but for ExpressRoute gateways in the era that keeps such
+    prefixes at all: 10.101.3.0/24, from an NVA inside 10.101.0.0/16, shows at the circuit's edge (FAB-E §4.7).
+    """
+    to_circuit = peer.kind is PeerKind.EXPRESSROUTE_GATEWAY and server.own_ranges is OwnRangePolicy.KEEP
+    return not to_circuit and originated.ranges.covers(prefix)
 
 
 def relayed(
@@ -48,8 +57,7 @@ def relayed(
     """The attributes with which a best path from `source` goes to `peer`; None if it does not go there.
 
     Reference §3.1: between any two peers only with branch-to-branch on, and never from a gateway to one of its own
-    kind. no-advertise stops it everywhere (INJ). no-export is undocumented for Azure (§3.2); RFC 1997's meaning is
-    taken, so it stops at eBGP sessions.
+    kind. Well-known communities stop it as `may_be_told` says.
 
     Reference §3.2: over eBGP the next hop is the sending instance, 65515 is prepended once and no MED is sent; to a
     gateway with ASN 65515 (iBGP) all three stay. Communities are kept, and 65517:65517 is added to what goes to NVAs
@@ -58,7 +66,7 @@ def relayed(
     if source.name == peer.name or not _session_relays(server, source, peer):
         return None
     ebgp = peer.asn != ROUTE_SERVER_ASN
-    if NO_ADVERTISE in attributes.communities or (ebgp and NO_EXPORT in attributes.communities):
+    if not may_be_told(attributes, ebgp=ebgp):
         return None
     communities = attributes.communities
     if PeerKind.NVA in (source.kind, peer.kind):

@@ -6,10 +6,13 @@ from labkit.azure.model import ROUTE_SERVER_ASN
 
 AS_TRANS = 23456
 MAX_ASN = 2**32 - 1
+MICROSOFT_ASN = 12076
+"""The ASN of Microsoft's edge routers (MSEE), where ExpressRoute circuits end (reference §5)."""
 
-_AZURE_RESERVED = frozenset((8074, 8075, 12076, ROUTE_SERVER_ASN, *range(65517, 65521)))
+_AZURE_RESERVED = frozenset((8074, 8075, MICROSOFT_ASN, ROUTE_SERVER_ASN, *range(65517, 65521)))
 _DOCUMENTATION = range(64496, 64512)
 _DOCUMENTATION_AND_RESERVED = range(65535, 65552)
+_PRIVATE = range(64512, 65535), range(4200000000, MAX_ASN)
 
 
 def reserved_asn(asn: int) -> str | None:
@@ -35,3 +38,8 @@ def is_four_byte(asn: int) -> bool:
     Reference §2 row "ASN width" [D FAQ25 against O NLB, MYE, BRY].
     """
     return asn > 0xFFFF
+
+
+def is_private(asn: int) -> bool:
+    """Whether `asn` is for private use (RFC 6996), as 65515 is: a circuit hides these from customers (reference §5)."""
+    return any(asn in numbers for numbers in _PRIVATE)

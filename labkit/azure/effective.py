@@ -15,12 +15,22 @@ import zlib
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from types import MappingProxyType
 
-from labkit.azure.acceptance import originated
-from labkit.azure.adjacency import connected_peerings, local_and_adjacent_ranges, programming_server
+from labkit.azure.acceptance import originated_in
+from labkit.azure.adjacency import (
+    connected_peerings,
+    local_and_adjacent_ranges,
+    programming_hub,
+    programming_server,
+    server_in,
+)
+from labkit.azure.gateways import gateways_in
 from labkit.azure.model import (
     Azure,
     EffectiveRoute,
+    GatewayRoutes,
+    HubRoutingPreference,
     InstanceRoutes,
     LearnedRoute,
     LearnedRoutes,
@@ -36,6 +46,9 @@ from labkit.azure.ranges import Ranges
 from labkit.azure.selection import best
 
 DEFAULT_ROUTE = IPv4Network("0.0.0.0/0")
+
+NO_GATEWAY_ROUTES: GatewayRoutes = MappingProxyType({})
+"""What gateways have where there are none."""
 
 RESERVED_BLOCKS = tuple(
     IPv4Network(n)
@@ -70,7 +83,7 @@ RESERVED_BLOCKS = tuple(
 class ForwardingKey:
     """What NICs must share to have the same effective routes; no rule reads anything else of a NIC.
 
-    `instance` is the route server instance whose BGP routes they get, None where they get none.
+    `instance` is the route server instance whose BGP routes they get, None where they get none of a route server.
     """
 
     virtual_network: str
@@ -108,18 +121,23 @@ def forwarding_key(azure: Azure, nic: str, learned: LearnedRoutes) -> Forwarding
     return ForwardingKey(interface.virtual_network, table, instance)
 
 
-def effective_routes(azure: Azure, nic: str, learned: LearnedRoutes) -> tuple[EffectiveRoute, ...]:
+def effective_routes(
+    azure: Azure, nic: str, learned: LearnedRoutes, gateways: GatewayRoutes = NO_GATEWAY_ROUTES
+) -> tuple[EffectiveRoute, ...]:
     """A NIC's effective routes, Active and Invalid, in the order in which Azure prints them.
 
-    A prefix has at most one Active row. The result depends on no order but that of the lab file.
+    A prefix has at most one Active row. The result depends on no order but that of the lab file. `gateways` is what
+    gateways have from on-premises, whether a route server hears it too or not.
 
     Raises:
         KeyError: there is no NIC of this name.
     """
-    return effective_table(azure, forwarding_key(azure, nic, learned), learned)
+    return effective_table(azure, forwarding_key(azure, nic, learned), learned, gateways)
 
 
-def effective_table(azure: Azure, key: ForwardingKey, learned: LearnedRoutes) -> tuple[EffectiveRoute, ...]:
+def effective_table(
+    azure: Azure, key: ForwardingKey, learned: LearnedRoutes, gateways: GatewayRoutes = NO_GATEWAY_ROUTES
+) -> tuple[EffectiveRoute, ...]:
     """The effective routes that all NICs of one `forwarding_key` share: the algorithm of reference §4.2.
 
     Ties of equal prefixes go to user-defined, then BGP, then system routes (step 3).
@@ -127,13 +145,11 @@ def effective_table(azure: Azure, key: ForwardingKey, learned: LearnedRoutes) ->
     near = Ranges(local_and_adjacent_ranges(azure, key.virtual_network))
     table = azure.route_table[key.route_table] if key.route_table is not None else None
     user = _user_rows(table, near)
-    server = programming_server(azure, key.virtual_network)
     bgp: list[EffectiveRoute] = []
-    if server is not None and key.instance is not None:
-        routes = learned[server.name][key.instance]
-        if routes is not None:
-            bgp = list(_bgp_rows(azure, server, routes, near, user))
-            bgp.sort(key=_reading_order)
+    hub = programming_hub(azure, key.virtual_network)
+    if hub is not None and not (table is not None and table.disable_bgp_route_propagation):  # step 4
+        bgp = list(_bgp_rows(azure, hub, _bgp_paths(azure, hub, key, learned, gateways), near, user))
+        bgp.sort(key=_reading_order)
     bgp_prefixes = {row.prefix for row in bgp}
 
     local, global_peering = _virtual_network_rows(azure, key.virtual_network, user)
@@ -209,22 +225,49 @@ def _user_row(route: UserRoute, near: Ranges) -> EffectiveRoute:
     return EffectiveRoute(RouteSource.USER, RouteState.ACTIVE, route.prefix, kind, hops)
 
 
+def _bgp_paths(
+    azure: Azure, hub: str, key: ForwardingKey, learned: LearnedRoutes, gateways: GatewayRoutes
+) -> InstanceRoutes:
+    """What the hub's route server and gateways have for a NIC, together.
+
+    Gateways put on-premises routes there themselves, whether branch-to-branch is on or not (reference §3.1 rows "ER-"
+    and "VPN-learned", last column; §8 (b)), and whatever becomes of the route server. What the route server has from
+    a gateway that has spoken for itself is left out: it is the same, or older.
+    """
+    server = server_in(azure, hub)
+    heard = learned[server.name][key.instance] if server is not None and key.instance is not None else None
+    speaking = [g for g in gateways_in(azure, hub) if g.name in gateways]
+    if not speaking:
+        return heard or {}
+    addresses = {address for gateway in speaking for address in gateway.instances}
+    paths = {
+        prefix: tuple(p for p in routes if p.peer.kind is PeerKind.NVA or p.peer.address not in addresses)
+        for prefix, routes in (heard or {}).items()
+    }
+    for gateway in speaking:
+        for prefix, routes in gateways[gateway.name].items():
+            paths[prefix] = (*paths.get(prefix, ()), *routes)
+    return paths
+
+
 def _bgp_rows(
     azure: Azure,
-    server: RouteServer,
+    hub: str,
     routes: InstanceRoutes,
     near: Ranges,
     user: Container[IPv4Network],
 ) -> Iterator[EffectiveRoute]:
-    """The rows that come from the route server, suppressed ones left out (step 2, both scopes).
+    """The rows that come from the route server and gateways, suppressed ones left out (step 2, both scopes).
 
     The NVA's own NIC gets them too, so its own routes point at itself (§4.2 head note, §5 "Self-next-hop loop").
     """
-    suppressed_everywhere = originated(azure, server.name).ranges
+    suppressed_everywhere = originated_in(azure, hub).ranges
+    server = server_in(azure, hub)
+    preference = _preference(server)
     for prefix, paths in routes.items():
         if suppressed_everywhere.covers(prefix) or near.covers(prefix):
             continue
-        winners = best(paths, server.hub_routing_preference)
+        winners = best(paths, preference, beside_route_server=server is not None)
         if not winners:
             continue
         hops = _reachable_next_hops(winners, near)
@@ -235,6 +278,17 @@ def _bgp_rows(
             NextHopType.VIRTUAL_NETWORK_GATEWAY if hops else NextHopType.NONE,
             hops,
         )
+
+
+def _preference(server: RouteServer | None) -> HubRoutingPreference:
+    """The preference by which NICs choose between a route server's and gateways' paths (reference §4.1 step 2).
+
+    ExpressRoute where nobody can set one: in a virtual network with gateways alone [I], and with branch-to-branch off
+    where `preference_needs_branch_to_branch` says so.
+    """
+    if server is None or (server.preference_needs_branch_to_branch and not server.branch_to_branch):
+        return HubRoutingPreference.EXPRESSROUTE
+    return server.hub_routing_preference
 
 
 def _reachable_next_hops(winners: tuple[LearnedRoute, ...], near: Ranges) -> tuple[IPv4Address, ...]:

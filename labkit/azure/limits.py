@@ -1,9 +1,21 @@
-"""How many peers and routes a route server takes (reference §1 "Limits by date" and "Counting rule")."""
+"""How many peers and routes route servers, gateways and circuits take (reference §1 "Limits by date", §5)."""
 
 from __future__ import annotations
 
 MAX_PEERS = 8
-"""Peers of one route server (reference §1, every date)."""
+"""Peers of one route server (reference §1, every date). Its sessions with gateways are none of them."""
+
+VPN_GATEWAY_ROUTES = 4000
+"""Prefixes that a VPN gateway accepts from a neighbour before it drops the session (reference §5, VPNF)."""
+
+GATEWAY_TO_CIRCUIT_ROUTES = 1000
+"""Prefixes that a circuit takes from an ExpressRoute gateway, virtual networks' and route servers' (§5, SDW, LIM)."""
+
+CUSTOMER_TO_CIRCUIT_ROUTES = 4000
+"""Prefixes that a circuit takes from its customer (reference §5, WIKI)."""
+
+PREMIUM_CUSTOMER_TO_CIRCUIT_ROUTES = 10_000
+"""The same with the premium add-on (reference §5, ERR)."""
 
 
 def counted_routes(held: int, announced: int) -> int:
@@ -23,3 +35,18 @@ def tears_down(held: int, announced: int, routes_per_peer: int) -> bool:
 def too_many_peers(peers: int) -> bool:
     """Whether a route server can't have this many peers (reference §1)."""
     return peers > MAX_PEERS
+
+
+def vpn_gateway_drops(prefixes: int) -> bool:
+    """Whether a VPN gateway ends the session with a neighbour that sends this many prefixes (reference §5, VPNF)."""
+    return prefixes > VPN_GATEWAY_ROUTES
+
+
+def circuit_drops_gateway(prefixes: int) -> bool:
+    """Whether a circuit ends the session with a gateway that sends this many prefixes, whatever they are (§5, SDW)."""
+    return prefixes > GATEWAY_TO_CIRCUIT_ROUTES
+
+
+def circuit_drops_customer(prefixes: int, *, premium: bool) -> bool:
+    """Whether a circuit ends the session with a customer that sends this many prefixes (reference §5, WIKI, ERR)."""
+    return prefixes > (PREMIUM_CUSTOMER_TO_CIRCUIT_ROUTES if premium else CUSTOMER_TO_CIRCUIT_ROUTES)

@@ -162,6 +162,54 @@ class RouteServer:
     hub_routing_preference: HubRoutingPreference = HubRoutingPreference.EXPRESSROUTE
     own_ranges: OwnRangePolicy = OwnRangePolicy.DROP
     routes_per_peer: int = 4000
+    preference_needs_branch_to_branch: bool = False
+    """Whether `hub_routing_preference` has a say on NICs only with branch-to-branch on, ExpressRoute winning without.
+
+    An open point (reference §4.1 step 2, §11.3): the documentation once said so and no longer does.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A virtual network gateway (reference §5), of one of the two gateway kinds.
+
+    `instances` are its one or two addresses in GatewaySubnet. `active_active` is what Azure asks of a VPN gateway
+    beside a route server; of an ExpressRoute gateway it says nothing.
+    """
+
+    name: str
+    virtual_network: str
+    kind: PeerKind
+    instances: tuple[IPv4Address, ...]
+    asn: int = ROUTE_SERVER_ASN
+    active_active: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """An ExpressRoute circuit with private peering. `peer_asn` is the customer's (`peerASN`)."""
+
+    name: str
+    peer_asn: int
+    premium: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LocalNetworkGateway:
+    """A site as a VPN gateway knows it: `address_space` is routed to it statically, `asn` is None without BGP."""
+
+    name: str
+    address_space: tuple[IPv4Network, ...] = ()
+    asn: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A gateway's connection: `remote` names an ExpressRoute gateway's `Circuit`, a VPN gateway's local network one."""
+
+    name: str
+    gateway: str
+    remote: str
 
 
 @dataclass(frozen=True)
@@ -176,6 +224,10 @@ class Azure:
     route_tables: tuple[RouteTable, ...] = ()
     nics: tuple[Nic, ...] = ()
     route_servers: tuple[RouteServer, ...] = ()
+    gateways: tuple[Gateway, ...] = ()
+    circuits: tuple[Circuit, ...] = ()
+    local_network_gateways: tuple[LocalNetworkGateway, ...] = ()
+    connections: tuple[Connection, ...] = ()
 
     @cached_property
     def virtual_network(self) -> Mapping[str, VirtualNetwork]:
@@ -196,6 +248,21 @@ class Azure:
     def route_server(self) -> Mapping[str, RouteServer]:
         """Route servers by name."""
         return {r.name: r for r in self.route_servers}
+
+    @cached_property
+    def gateway(self) -> Mapping[str, Gateway]:
+        """Gateways by name."""
+        return {g.name: g for g in self.gateways}
+
+    @cached_property
+    def circuit(self) -> Mapping[str, Circuit]:
+        """ExpressRoute circuits by name."""
+        return {c.name: c for c in self.circuits}
+
+    @cached_property
+    def local_network_gateway(self) -> Mapping[str, LocalNetworkGateway]:
+        """Local network gateways by name."""
+        return {g.name: g for g in self.local_network_gateways}
 
 
 AsPath = tuple[int | frozenset[int], ...]
@@ -233,6 +300,12 @@ InstanceRoutes = Mapping[IPv4Network, tuple[LearnedRoute, ...]]
 
 LearnedRoutes = Mapping[str, tuple[InstanceRoutes | None, InstanceRoutes | None]]
 """By route server name, what instance 0 and 1 have learned; None for an instance that is down."""
+
+GatewayRoutes = Mapping[str, InstanceRoutes]
+"""By gateway name, what its instances have from on-premises, in the form of `gateway_policy.reported`.
+
+It does not depend on whether a route server hears it too. A gateway that is down or has nothing may be absent.
+"""
 
 
 @dataclass(frozen=True, slots=True)

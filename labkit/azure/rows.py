@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Network
 from typing import TypedDict, TypeVar
 
+from labkit.azure.gateway_policy import GatewayPath, PathSource, from_circuit
 from labkit.azure.model import (
     ROUTE_SERVER_ASN,
     AsPath,
     BgpPeer,
     EffectiveRoute,
+    Gateway,
     InstanceRoutes,
     PathAttributes,
     RouteServer,
@@ -20,6 +22,8 @@ RowT = TypeVar("RowT")
 
 LEARNED_WEIGHT = 32768
 ADVERTISED_WEIGHT = 0
+
+_WITHOUT_BGP = (PathSource.VIRTUAL_NETWORK, PathSource.STATIC)
 
 
 class EffectiveRow(TypedDict):
@@ -106,6 +110,28 @@ def advertised_rows(
     ]
 
 
+def gateway_rows(
+    gateway: Gateway, instance: int, paths: Mapping[IPv4Network, Sequence[GatewayPath]]
+) -> list[LearnedRow]:
+    """What an instance of a gateway holds, by ascending prefix: `az network vnet-gateway list-learned-routes`.
+
+    Reference §3.3 "Gateway views": its own have Origin Network and no next hop, a circuit's routes weight 32769.
+    """
+    return [
+        {
+            "asPath": as_path_text(path.attributes.as_path),
+            "localAddress": str(gateway.instances[instance]),
+            "network": str(prefix),
+            "nextHop": "" if path.source in _WITHOUT_BGP else str(path.attributes.next_hop),
+            "origin": _gateway_origin(gateway, path),
+            "sourcePeer": str(path.address),
+            "weight": LEARNED_WEIGHT + from_circuit(gateway, path.source),
+        }
+        for prefix in sorted(paths)
+        for path in paths[prefix]
+    ]
+
+
 def by_instance(first: Sequence[RowT], second: Sequence[RowT]) -> dict[str, list[RowT]]:
     """The two instances' rows as the one document that both listing commands print (reference §3.3)."""
     return {"RouteServiceRole_IN_0": list(first), "RouteServiceRole_IN_1": list(second)}
@@ -116,3 +142,9 @@ def as_path_text(as_path: AsPath) -> str:
     return "-".join(
         "{" + ",".join(map(str, sorted(hop))) + "}" if isinstance(hop, frozenset) else str(hop) for hop in as_path
     )
+
+
+def _gateway_origin(gateway: Gateway, path: GatewayPath) -> str:
+    if path.source in _WITHOUT_BGP:
+        return "Network"
+    return "IBgp" if path.source is PathSource.ROUTE_SERVER and gateway.asn == ROUTE_SERVER_ASN else "EBgp"

@@ -8,13 +8,16 @@ from ipaddress import IPv4Address
 from labkit.azure.model import HubRoutingPreference, LearnedRoute, PeerKind
 
 
-def best(paths: Sequence[LearnedRoute], preference: HubRoutingPreference) -> tuple[LearnedRoute, ...]:
+def best(
+    paths: Sequence[LearnedRoute], preference: HubRoutingPreference, *, beside_route_server: bool = True
+) -> tuple[LearnedRoute, ...]:
     """All paths that tie for best, one for each next hop: what a NIC programs. The first is `best_path`.
 
     Reference §4.1: step 2 ranks by preference and AS path length, an AS_SET being one hop; step 3 programs every
     equal-length NVA path. MED, weight and origin play no role. ER paths never tie: with a gateway beside the route
-    server one ER connection is used (TRB). An ER/VPN tie under `ASPath` goes to ER (step 3, VHRP); an equal length of
-    VPN and NVA is undocumented (§11.3) and taken as a tie.
+    server one ER connection is used (TRB; catalogue row 20); without a route server all equal ones are. An ER/VPN tie
+    under `ASPath` goes to ER (step 3, VHRP); an equal length of VPN and NVA is undocumented (§11.3) and taken as a
+    tie.
 
     The result does not depend on the order of `paths`. It is empty exactly when `paths` is.
     """
@@ -23,7 +26,7 @@ def best(paths: Sequence[LearnedRoute], preference: HubRoutingPreference) -> tup
     ranked = sorted((_rank(p, preference), *_tie_break(p), i) for i, p in enumerate(paths))
     top = ranked[0][0]
     winners = [paths[entry[-1]] for entry in ranked if entry[0] == top]
-    if winners[0].peer.kind is PeerKind.EXPRESSROUTE_GATEWAY:
+    if winners[0].peer.kind is PeerKind.EXPRESSROUTE_GATEWAY and beside_route_server:
         return (winners[0],)
     by_next_hop: dict[IPv4Address, LearnedRoute] = {}
     for path in winners:

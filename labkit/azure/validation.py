@@ -4,57 +4,36 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from ipaddress import IPv4Network
 from itertools import combinations
 
 from labkit.azure.addressing import ROUTE_SERVER_SUBNET
-from labkit.azure.adjacency import connected_peerings, local_and_adjacent_ranges
+from labkit.azure.adjacency import connected_peerings, local_and_adjacent_ranges, server_in
 from labkit.azure.asn import reserved_asn
+from labkit.azure.gateway_validation import gateway_problems, gateway_warnings
+from labkit.azure.gateways import gateways_in
 from labkit.azure.limits import MAX_PEERS, too_many_peers
 from labkit.azure.model import Azure, BgpPeer, Peering, PeerKind, RouteServer, RouteTable
+from labkit.azure.problem import Code, Problem
 from labkit.azure.ranges import Ranges
 
-
-class Code(StrEnum):
-    """What Azure refuses."""
-
-    OVERLAP_WITHIN = "address-space-overlaps-itself"
-    OVERLAP_PEERED = "peered-address-spaces-overlap"
-    PEERING_ONE_SIDED = "peering-one-sided"
-    PEERING_DUPLICATE = "peering-duplicate"
-    PEERING_SELF = "peering-with-itself"
-    URG_TWICE = "remote-gateways-twice"
-    URG_OWN_SERVER = "remote-gateways-beside-own"
-    URG_NO_TRANSIT = "remote-gateways-not-allowed"
-    URG_NO_SERVER = "remote-gateways-missing"
-    SERVER_SECOND = "second-route-server"
-    SERVER_SUBNET = "route-server-subnet"
-    PEERS_TOO_MANY = "too-many-peers"
-    PEER_DUPLICATE = "peer-duplicate"
-    PEER_ASN = "peer-asn"
-    PEER_UNREACHABLE = "peer-unreachable"
-    ROUTE_CONFLICT = "route-conflict"
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One refusal. `subjects` name the objects, the one to change first; `text` is a clause without a full stop."""
-
-    code: Code
-    text: str
-    subjects: tuple[str, ...]
+__all__ = ["Code", "Problem", "problems", "warnings"]
 
 
 def problems(azure: Azure) -> tuple[Problem, ...]:
-    """Everything of this module, in the order of the lab file."""
+    """Everything that Azure refuses, in the order of the lab file."""
     return (
         *address_space_problems(azure),
         *peering_problems(azure),
         *(p for server in azure.route_servers for p in server_problems(azure, server)),
         *(p for table in azure.route_tables for p in route_conflicts(table)),
+        *gateway_problems(azure),
     )
+
+
+def warnings(azure: Azure) -> tuple[Problem, ...]:
+    """What Azure accepts although it does not work, in the order of the lab file."""
+    return gateway_warnings(azure)
 
 
 def address_space_problems(azure: Azure) -> tuple[Problem, ...]:
@@ -160,12 +139,15 @@ def route_conflicts(table: RouteTable) -> tuple[Problem, ...]:
 
 
 def _urg_problems(azure: Azure, peering: Peering, name: str) -> Iterator[Problem]:
+    """Reference §4.3: not beside a gateway or route server of its own, and the hub must have one or the other."""
     ends = (peering.local, peering.remote)
-    owners = {s.virtual_network for s in azure.route_servers}
-    if peering.local in owners:
+    if server_in(azure, peering.local) is not None:
         text = f"{name} can't use remote gateways: {peering.local} has a route server of its own"
         yield Problem(Code.URG_OWN_SERVER, text, ends)
-    if peering.remote not in owners:
+    if gateways_in(azure, peering.local):
+        text = f"{name} can't use remote gateways: {peering.local} has a gateway of its own"
+        yield Problem(Code.URG_OWN_GATEWAY, text, ends)
+    if server_in(azure, peering.remote) is None and not gateways_in(azure, peering.remote):
         text = f"{name} can't use remote gateways: {peering.remote} has no route server"
         yield Problem(Code.URG_NO_SERVER, text, ends)
     back = [p for p in azure.peerings if (p.local, p.remote) == (peering.remote, peering.local)]

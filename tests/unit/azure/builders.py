@@ -9,9 +9,13 @@ from labkit.azure.model import (
     AsPath,
     Azure,
     BgpPeer,
+    Circuit,
+    Connection,
     EffectiveRoute,
+    Gateway,
     InstanceRoutes,
     LearnedRoute,
+    LocalNetworkGateway,
     Nic,
     PathAttributes,
     Peering,
@@ -92,10 +96,40 @@ def azure(
     servers: Iterable[RouteServer] = (),
     nics: Iterable[Nic] = (),
     tables: Iterable[RouteTable] = (),
+    gateways: Iterable[Gateway] = (),
+    circuits: Iterable[Circuit] = (),
+    sites: Iterable[LocalNetworkGateway] = (),
+    connections: Iterable[Connection] = (),
 ) -> Azure:
     return Azure(
-        tuple(networks), tuple(p for pair in peerings for p in pair), tuple(tables), tuple(nics), tuple(servers)
+        tuple(networks),
+        tuple(p for pair in peerings for p in pair),
+        tuple(tables),
+        tuple(nics),
+        tuple(servers),
+        tuple(gateways),
+        tuple(circuits),
+        tuple(sites),
+        tuple(connections),
     )
+
+
+def er_gateway(name: str, where: str, *instances: str) -> Gateway:
+    return Gateway(name, where, PeerKind.EXPRESSROUTE_GATEWAY, tuple(map(addr, instances)))
+
+
+def vpn_gateway(name: str, where: str, *instances: str, asn: int = 65515) -> Gateway:
+    return Gateway(
+        name, where, PeerKind.VPN_GATEWAY, tuple(map(addr, instances)), asn, active_active=len(instances) > 1
+    )
+
+
+def site(name: str, *prefixes: str, asn: int | None = None) -> LocalNetworkGateway:
+    return LocalNetworkGateway(name, tuple(map(net, prefixes)), asn)
+
+
+def connected(gateway: str, remote: str) -> Connection:
+    return Connection(f"{gateway}-{remote}", gateway, remote)
 
 
 def printed(rows: Iterable[EffectiveRoute], *, nones: bool = False) -> list[str]:

@@ -5,7 +5,7 @@ import pytest
 from labkit.azure.acceptance import RejectionReason, originated, rejection
 from labkit.azure.model import AsPath, Azure, OwnRangePolicy, Peering, PeerKind, RouteServer
 
-from .builders import addr, azure, er, net, network, nva, path, peered
+from .builders import addr, azure, er, net, network, nva, path, peered, vpn
 
 NVA = nva("nva", 65001, "10.1.1.4")
 SERVER = RouteServer("rs1", "hub", (addr("10.1.0.4"), addr("10.1.0.5")), (NVA,))
@@ -58,6 +58,26 @@ def test_a_gateway_with_our_asn_may_send_an_empty_path() -> None:
     # §5 "VPN gateway": static prefixes have an empty path (FAB-C).
     vpn_gateway = replace(er(), kind=PeerKind.VPN_GATEWAY)
     assert rejection(path("10.200.0.0/24", vpn_gateway, ""), SERVER, originated(lab(), "rs1")) is None
+
+
+@pytest.mark.parametrize(
+    ("asn", "communities", "dropped"),
+    [
+        (300, ((65517, 65517),), True),
+        (300, ((65517, 1),), True),
+        (300, ((65518, 65518),), False),
+        (65515, ((65517, 65517),), False),
+    ],
+)
+def test_a_vpn_gateway_with_another_asn_passes_on_nothing_relayed(
+    asn: int, communities: tuple[tuple[int, int], ...], dropped: bool
+) -> None:
+    # §5 "VPN gateway", FFED… community (WIKI).
+    peer = replace(vpn(), asn=asn)
+    route = path("10.250.0.0/16", peer, "300-65020" if asn == 300 else "65020")
+    route = replace(route, attributes=replace(route.attributes, communities=communities))
+    found = rejection(route, SERVER, originated(lab(), "rs1"))
+    assert (found is not None and found.reason is RejectionReason.RELAYED) is dropped
 
 
 @pytest.mark.parametrize("next_hop", ["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255", "10.1.0.4", "10.1.0.5"])

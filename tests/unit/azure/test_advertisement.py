@@ -4,8 +4,9 @@ from ipaddress import IPv4Network
 import pytest
 
 from labkit.azure.acceptance import Originated
-from labkit.azure.advertisement import NO_ADVERTISE, NO_EXPORT, RELAYED, SPOKE, advertised, originated_routes
-from labkit.azure.model import BgpPeer, LearnedRoute, Origin, PathAttributes, RouteServer
+from labkit.azure.advertisement import advertised, originated_routes
+from labkit.azure.communities import NO_ADVERTISE, NO_EXPORT, RELAYED, SPOKE
+from labkit.azure.model import BgpPeer, LearnedRoute, Origin, OwnRangePolicy, PathAttributes, RouteServer
 
 from .builders import addr, er, net, nva, path, vpn
 
@@ -130,6 +131,14 @@ def test_of_tied_paths_one_is_advertised() -> None:
 def test_own_ranges_are_not_relayed_even_where_they_are_kept(prefix: str) -> None:
     # §11.6 (MDD).
     assert [told(ON, peer, path(prefix, NVA1)) for peer in ON.peers] == [None] * 5
+
+
+@pytest.mark.parametrize("prefix", ["10.1.0.0/16", "10.1.3.0/24", "10.2.0.0/16"])
+def test_in_the_era_that_keeps_them_circuits_hear_of_own_ranges(prefix: str) -> None:
+    # FAB-E §4.7: 10.101.3.0/24 at the circuit's edge.
+    old = replace(ON, own_ranges=OwnRangePolicy.KEEP)
+    got = {peer.name for peer in old.peers if told(old, peer, path(prefix, NVA1)) is not None}
+    assert got == {"er"}
 
 
 def test_nothing_without_paths() -> None:

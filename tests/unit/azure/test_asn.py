@@ -1,6 +1,6 @@
 import pytest
 
-from labkit.azure.asn import is_four_byte, reserved_asn
+from labkit.azure.asn import is_four_byte, is_private, reserved_asn
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,23 @@ def test_four_byte_asns_are_allowed_and_told_apart() -> None:
     assert is_four_byte(65555)
     assert is_four_byte(65536)
     assert not is_four_byte(65535)
+
+
+@pytest.mark.parametrize(
+    ("asn", "private"),
+    [
+        (64511, False),
+        (64512, True),
+        (65515, True),
+        (65534, True),
+        (65535, False),
+        (12076, False),
+        (4199999999, False),
+        (4200000000, True),
+        (4294967294, True),
+        (4294967295, False),
+    ],
+)
+def test_private(asn: int, private: bool) -> None:
+    # §5 "strips private ASNs"; RFC 6996.
+    assert is_private(asn) is private

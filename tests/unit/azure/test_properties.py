@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from labkit.azure.acceptance import originated, rejection
 from labkit.azure.adjacency import local_and_adjacent_ranges, programming_server
-from labkit.azure.advertisement import NO_ADVERTISE, advertised, originated_routes
+from labkit.azure.advertisement import advertised, originated_routes
+from labkit.azure.communities import NO_ADVERTISE
 from labkit.azure.effective import (
     RESERVED_BLOCKS,
     active,

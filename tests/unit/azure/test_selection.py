@@ -75,6 +75,12 @@ def test_er_paths_never_tie() -> None:
     assert names(best(paths, ER)) == ["er-a"]
 
 
+def test_er_paths_tie_without_a_route_server() -> None:
+    # §4.1, after step 4; catalogue row 20.
+    paths = [path(P, er("er-b", "10.1.9.13"), "12076"), path(P, er("er-a", "10.1.9.12"), "12076")]
+    assert names(best(paths, ER, beside_route_server=False)) == ["er-a", "er-b"]
+
+
 def test_the_lowest_peer_address_is_advertised() -> None:
     # §5 "the lower address won" (CASC); addresses compare as numbers, not as text.
     nine, ten = nva("z", 65009, "10.1.1.9"), nva("a", 65010, "10.1.1.10")

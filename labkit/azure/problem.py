@@ -1,0 +1,48 @@
+"""What may be wrong with a model, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """What Azure refuses, or accepts although it does not work."""
+
+    OVERLAP_WITHIN = "address-space-overlaps-itself"
+    OVERLAP_PEERED = "peered-address-spaces-overlap"
+    PEERING_ONE_SIDED = "peering-one-sided"
+    PEERING_DUPLICATE = "peering-duplicate"
+    PEERING_SELF = "peering-with-itself"
+    URG_TWICE = "remote-gateways-twice"
+    URG_OWN_SERVER = "remote-gateways-beside-own"
+    URG_OWN_GATEWAY = "remote-gateways-beside-own-gateway"
+    URG_NO_TRANSIT = "remote-gateways-not-allowed"
+    URG_NO_SERVER = "remote-gateways-missing"
+    SERVER_SECOND = "second-route-server"
+    SERVER_SUBNET = "route-server-subnet"
+    PEERS_TOO_MANY = "too-many-peers"
+    PEER_DUPLICATE = "peer-duplicate"
+    PEER_ASN = "peer-asn"
+    PEER_UNREACHABLE = "peer-unreachable"
+    ROUTE_CONFLICT = "route-conflict"
+    GATEWAY_SECOND = "second-gateway"
+    GATEWAY_SUBNET = "gateway-subnet"
+    GATEWAY_INSTANCES = "gateway-instances"
+    GATEWAY_ASN = "gateway-asn"
+    GATEWAY_PROPAGATION = "gateway-subnet-propagation"
+    GATEWAY_DEFAULT_ROUTE = "gateway-subnet-default-route"
+    CONNECTION_REMOTE = "connection-remote"
+    CONNECTION_DUPLICATE = "connection-duplicate"
+    REMOTE_ASN = "remote-asn"
+    GATEWAY_NO_TRANSIT = "gateway-no-transit"
+    GATEWAY_CUT_OFF = "gateway-cut-off-from-route-server"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One of them. `subjects` name the objects, the one to change first; `text` is a clause without a full stop."""
+
+    code: Code
+    text: str
+    subjects: tuple[str, ...]

@@ -1,0 +1,370 @@
+"""What captures and documentation show of gateways, asked of the joined rules: reference §8 (b), (c), (e), and §5."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from ipaddress import IPv4Network
+
+import pytest
+
+from labkit.azure.circuits import best_in_circuit
+from labkit.azure.communities import RELAYED
+from labkit.azure.effective import effective_routes
+from labkit.azure.gateways import connected_sites, instance_peer
+from labkit.azure.model import (
+    Azure,
+    Circuit,
+    OwnRangePolicy,
+    PathAttributes,
+    RouteServer,
+)
+from labkit.azure.rows import as_path_text, gateway_rows
+
+from .builders import (
+    addr,
+    as_path,
+    azure,
+    connected,
+    er_gateway,
+    net,
+    network,
+    nic,
+    nva,
+    peered,
+    printed,
+    site,
+    vpn_gateway,
+)
+from .test_captures import TestDualExpressRoute as FabE
+from .test_captures import listing
+from .world import World
+
+
+def said(text: str, next_hop: str) -> dict[IPv4Network, PathAttributes]:
+    """Announcements as `prefix path` lines; a prefix alone has an empty path."""
+    lines = (line.split() for line in text.strip().splitlines())
+    return {net(p): PathAttributes(addr(next_hop), as_path(path[0] if path else "")) for p, *path in lines}
+
+
+def shown(routes: Mapping[IPv4Network, PathAttributes]) -> dict[str, str]:
+    return {str(p): as_path_text(a.as_path) for p, a in routes.items()}
+
+
+class TestExpressRouteAndNva:
+    """§8 (b), SEED2."""
+
+    NVA = nva("sdwan", 65001, "10.1.1.4")
+
+    def world(self, *, b2b: bool) -> World:
+        server = RouteServer("rs1", "hub", (addr("10.1.0.4"), addr("10.1.0.5")), (self.NVA,), branch_to_branch=b2b)
+        model = azure(
+            [network("hub", "10.1.0.0/16"), network("spoke", "10.2.0.0/16")],
+            peered("spoke", "hub", urg=True),
+            servers=[server],
+            nics=[nic("vm", "hub", "10.1.10.4"), nic("vm-spoke", "spoke", "10.2.0.4")],
+            gateways=[er_gateway("er", "hub", "10.1.9.12", "10.1.9.13")],
+            circuits=[Circuit("circuit", 65020)],
+            connections=[connected("er", "circuit")],
+        )
+        return World(
+            model,
+            nvas={"sdwan": said("10.250.0.0/16 65001-65010", "10.1.1.4")},
+            customers={"circuit": said("10.251.0.0/16 65020", "192.168.34.17")},
+            edges={"circuit": addr("10.1.9.6")},
+        )
+
+    @pytest.mark.parametrize("b2b", [False, True])
+    @pytest.mark.parametrize("where", ["vm", "vm-spoke"])
+    def test_machines_have_both_branches(self, where: str, b2b: bool) -> None:
+        world = self.world(b2b=b2b)
+        rows = printed(effective_routes(world.azure, where, world.learned, world.gateway_routes))
+        assert [r for r in rows if r.startswith("Virtual")] == [
+            "VirtualNetworkGateway 10.250.0.0/16 VirtualNetworkGateway 10.1.1.4",
+            "VirtualNetworkGateway 10.251.0.0/16 VirtualNetworkGateway 10.1.9.6",
+        ]
+
+    def test_without_b2b_branches_hear_virtual_networks_only(self) -> None:
+        world = self.world(b2b=False)
+        assert shown(world.told_by_server("rs1", 0, self.NVA)) == listing("10.1.0.0/16 65515\n10.2.0.0/16 65515")
+        assert shown(world.told_to_customer("circuit")) == listing("10.1.0.0/16 12076\n10.2.0.0/16 12076")
+
+    def test_with_b2b_they_hear_each_other(self) -> None:
+        world = self.world(b2b=True)
+        assert shown(world.told_by_server("rs1", 1, self.NVA)) == listing(
+            "10.1.0.0/16 65515\n10.2.0.0/16 65515\n10.251.0.0/16 65515-12076-65020"
+        )
+        told = world.told_by_server("rs1", 0, instance_peer(world.azure.gateway["er"], 0))
+        assert told == {net("10.250.0.0/16"): PathAttributes(self.NVA.address, (65001, 65010), communities=(RELAYED,))}
+        at_customer = world.told_to_customer("circuit")
+        assert shown(at_customer) == listing("10.1.0.0/16 12076\n10.2.0.0/16 12076\n10.250.0.0/16 12076")
+        # §5: "the community is not stripped towards on-prem" (WIKI).
+        assert at_customer[net("10.250.0.0/16")].communities == (RELAYED,)
+
+
+class TestExpressRouteAndVpn:
+    """§8 (c), FAB-C (`expressroute/er-rs-vpn-transitive`, section 3)."""
+
+    def world(self) -> World:
+        server = RouteServer("rs", "vnet1", (addr("10.100.0.68"), addr("10.100.0.69")), branch_to_branch=True)
+        model = azure(
+            [network("vnet1", "10.100.0.0/23")],
+            servers=[server],
+            nics=[nic("vm1", "vnet1", "10.100.1.4")],
+            gateways=[
+                vpn_gateway("vpngw1", "vnet1", "10.100.0.196", "10.100.0.197"),
+                er_gateway("ergw", "vnet1", "10.100.0.204", "10.100.0.205"),
+            ],
+            circuits=[Circuit("circuit", 65020)],
+            sites=[site("vnet2", "10.200.0.0/24")],
+            connections=[connected("vpngw1", "vnet2"), connected("ergw", "circuit")],
+        )
+        return World(
+            model,
+            customers={"circuit": said("10.1.34.0/25 65020", "192.168.34.17")},
+            edges={"circuit": addr("10.100.0.199")},
+        )
+
+    @staticmethod
+    def learned(world: World, name: str, instance: int) -> list[str]:
+        columns = ("localAddress", "network", "nextHop", "sourcePeer", "origin", "asPath", "weight")
+        rows = gateway_rows(world.azure.gateway[name], instance, world.at_gateway[name, instance])
+        return [" ".join(str(row[c]) for c in columns if row[c] != "") for row in rows]  # type: ignore[literal-required]
+
+    @pytest.mark.parametrize(("instance", "own"), [(0, "10.100.0.196"), (1, "10.100.0.197")])
+    def test_vpn_gateway(self, instance: int, own: str) -> None:
+        # Without the rows that an instance has from the other one.
+        assert self.learned(self.world(), "vpngw1", instance) == [
+            f"{own} 10.1.34.0/25 10.100.0.199 10.100.0.68 IBgp 12076-65020 32768",
+            f"{own} 10.1.34.0/25 10.100.0.199 10.100.0.69 IBgp 12076-65020 32768",
+            f"{own} 10.100.0.0/23 {own} Network 32768",
+            f"{own} 10.200.0.0/24 {own} Network 32768",
+        ]
+
+    def test_expressroute_gateway(self) -> None:
+        # One of the two edge routers.
+        assert self.learned(self.world(), "ergw", 0) == [
+            "10.100.0.204 10.1.34.0/25 10.100.0.199 10.100.0.199 EBgp 12076-65020 32769",
+            "10.100.0.204 10.100.0.0/23 10.100.0.204 Network 32768",
+            "10.100.0.204 10.200.0.0/24 10.100.0.196 10.100.0.68 IBgp 32768",
+            "10.100.0.204 10.200.0.0/24 10.100.0.196 10.100.0.69 IBgp 32768",
+        ]
+
+    def test_circuit(self) -> None:
+        found = self.world().at_circuit["circuit"]
+        assert {
+            str(prefix): [(str(p.address), as_path_text(p.attributes.as_path)) for p in paths]
+            for prefix, paths in found.items()
+        } == {
+            "10.1.34.0/25": [("192.168.34.17", "65020")],
+            "10.100.0.0/23": [("10.100.0.204", "65515"), ("10.100.0.205", "65515")],
+            "10.200.0.0/24": [("10.100.0.204", "65515"), ("10.100.0.205", "65515")],
+        }
+
+    def test_machines_of_the_hub(self) -> None:
+        world = self.world()
+        assert printed(effective_routes(world.azure, "vm1", world.learned, world.gateway_routes)) == [
+            "Default 10.100.0.0/23 VnetLocal",
+            "VirtualNetworkGateway 10.1.34.0/25 VirtualNetworkGateway 10.100.0.199",
+            "VirtualNetworkGateway 10.200.0.0/24 VirtualNetworkGateway 10.100.0.196 10.100.0.197",
+            "Default 0.0.0.0/0 Internet",
+        ]
+
+    def test_machine_behind_a_vpn_gateway_alone(self) -> None:
+        # vm2 in vnet2, whose active-active gateway has static prefixes and no route server.
+        model = azure(
+            [network("vnet2", "10.200.0.0/24")],
+            nics=[nic("vm2", "vnet2", "10.200.0.10")],
+            gateways=[vpn_gateway("vpngw2", "vnet2", "10.200.0.196", "10.200.0.197")],
+            sites=[site("local1", "10.100.0.0/23", "10.1.34.0/25"), site("local2", "10.100.0.0/23", "10.1.34.0/25")],
+            connections=[connected("vpngw2", "local1"), connected("vpngw2", "local2")],
+        )
+        assert [s.name for s in connected_sites(model, model.gateways[0])] == ["local1", "local2"]
+        world = World(model)
+        assert printed(effective_routes(model, "vm2", {}, world.gateway_routes)) == [
+            "Default 10.200.0.0/24 VnetLocal",
+            "VirtualNetworkGateway 10.1.34.0/25 VirtualNetworkGateway 10.200.0.196 10.200.0.197",
+            "VirtualNetworkGateway 10.100.0.0/23 VirtualNetworkGateway 10.200.0.196 10.200.0.197",
+            "Default 0.0.0.0/0 Internet",
+        ]
+
+
+class TestDualExpressRoute:
+    """§8 (e), FAB-E (`route-server/rs-dualhome-2er-circuits`, sections 4.2, 4.3, 4.6 and 4.7); era 2021."""
+
+    def world(self) -> World:
+        keep = OwnRangePolicy.KEEP
+        rs1 = replace(FabE.RS1, peers=(FabE.CSR1,))
+        rs2 = RouteServer(
+            "rs2",
+            "vnet2",
+            (addr("10.102.1.4"), addr("10.102.1.5")),
+            (FabE.CSR2,),
+            branch_to_branch=True,
+            own_ranges=keep,
+        )
+        base: Azure = FabE().lab()
+        model = replace(
+            base,
+            route_servers=(FabE.RS0, rs1, rs2),
+            nics=(*base.nics, nic("vm24", "vnet2", "10.102.4.10")),
+            gateways=(er_gateway("er1", "vnet1", "10.101.5.12"), er_gateway("er2", "vnet2", "10.102.5.12")),
+            circuits=(Circuit("circuit1", 65021), Circuit("circuit2", 65021)),
+            connections=(connected("er1", "circuit1"), connected("er2", "circuit2")),
+        )
+        return World(
+            model,
+            nvas={
+                "csr1": said(FabE.CSR1_SENDS, "10.101.3.10"),
+                "csr2": said(FabE.CSR2_SENDS, "10.102.3.10"),
+            },
+            customers={
+                "circuit1": said("10.2.13.0/25 65021", "192.168.20.17"),
+                "circuit2": said("10.2.20.0/25 65021", "192.168.13.17"),
+            },
+            edges={"circuit1": addr("10.3.129.67"), "circuit2": addr("10.2.146.14")},
+        )
+
+    def test_route_servers_tell_their_csr(self) -> None:
+        world = self.world()
+        assert shown(world.told_by_server("rs1", 0, FabE.CSR1)) == listing(
+            "10.101.0.0/16 65515\n10.2.13.0/25 65515-12076-65021"
+        )
+        assert shown(world.told_by_server("rs2", 1, FabE.CSR2)) == listing(
+            "10.102.0.0/16 65515\n10.2.20.0/25 65515-12076-65021"
+        )
+
+    @pytest.mark.parametrize("circuit", ["circuit1", "circuit2"])
+    def test_both_edges_have_the_same_eight_prefixes(self, circuit: str) -> None:
+        assert shown(self.world().told_to_customer(circuit)) == listing(
+            """
+            10.100.0.0/24 12076
+            10.101.0.0/16 12076
+            10.101.3.0/24 12076
+            10.101.4.0/24 12076
+            10.102.0.0/16 12076
+            10.102.3.0/24 12076
+            10.102.4.0/24 12076
+            10.200.0.0/24 12076"""
+        )
+
+    def test_in_2026_prefixes_inside_the_own_network_are_missing_there(self) -> None:
+        # §4.1 step 1: dropped on receipt.
+        old = self.world()
+        servers = tuple(replace(s, own_ranges=OwnRangePolicy.DROP) for s in old.azure.route_servers)
+        world = replace(old, azure=replace(old.azure, route_servers=servers))
+        assert {str(p) for p in old.told_to_customer("circuit1")} - {
+            str(p) for p in world.told_to_customer("circuit1")
+        } == {"10.101.3.0/24", "10.101.4.0/24"}
+
+    @pytest.mark.parametrize(
+        ("where", "expected"),
+        [
+            (
+                "vm14",
+                """
+                10.2.13.0/25 10.3.129.67
+                10.2.20.0/25 10.101.3.10
+                10.102.0.0/16 10.101.3.10
+                10.102.3.0/24 10.101.3.10
+                10.102.4.0/24 10.101.3.10""",
+            ),
+            (
+                "vm24",
+                """
+                10.2.13.0/25 10.102.3.10
+                10.2.20.0/25 10.2.146.14
+                10.101.0.0/16 10.102.3.10
+                10.101.3.0/24 10.102.3.10
+                10.101.4.0/24 10.102.3.10""",
+            ),
+            ("vm02", "10.2.13.0/25 10.101.3.10\n10.2.20.0/25 10.102.3.10"),
+        ],
+    )
+    def test_machines(self, where: str, expected: str) -> None:
+        world = self.world()
+        rows = effective_routes(world.azure, where, world.learned, world.gateway_routes)
+        got = {str(r.prefix): " ".join(map(str, r.next_hops)) for r in rows if r.source == "VirtualNetworkGateway"}
+        assert got == listing(expected)
+
+
+class TestTwoHubsOnOneCircuit:
+    """§5: what reaches the second hub through the circuit, and which hub on-premises prefers."""
+
+    def world(self, *, b2b: bool = True, prepend: str = "") -> World:
+        servers = [
+            RouteServer(
+                f"rs{i}",
+                f"hub{i}",
+                (addr(f"10.{i}.0.4"), addr(f"10.{i}.0.5")),
+                (nva(f"nva{i}", 65010, f"10.{i}.1.4"),),
+                branch_to_branch=b2b or i == 1,
+            )
+            for i in (1, 2)
+        ]
+        model = azure(
+            [network("hub1", "10.1.0.0/16"), network("hub2", "10.2.0.0/16")],
+            servers=servers,
+            gateways=[er_gateway("er1", "hub1", "10.1.9.12"), er_gateway("er2", "hub2", "10.2.9.12")],
+            circuits=[Circuit("circuit", 65020)],
+            connections=[connected("er1", "circuit"), connected("er2", "circuit")],
+        )
+        return World(
+            model,
+            nvas={
+                "nva1": said(f"10.99.0.0/16 65010{prepend}\n10.98.0.0/16 65010", "10.1.1.4"),
+                "nva2": said("10.99.0.0/16 65010", "10.2.1.4"),
+            },
+            edges={"circuit": addr("172.30.0.1")},
+        )
+
+    def test_virtual_networks_arrive_and_nva_routes_do_not(self) -> None:
+        # WIKI `12076 12076`; catalogue row 27.
+        held = self.world().at_gateway["er2", 0]
+        assert [as_path_text(p.attributes.as_path) for p in held[net("10.1.0.0/16")]] == ["12076-12076"]
+        assert net("10.98.0.0/16") not in held
+        assert net("10.98.0.0/16") not in self.world().at_server["rs2", 0]
+
+    def test_without_the_session_the_filter_is_off(self) -> None:
+        held = self.world(b2b=False).at_gateway["er2", 0]
+        assert [as_path_text(p.attributes.as_path) for p in held[net("10.98.0.0/16")]] == ["12076-12076-65010"]
+
+    @pytest.mark.parametrize(("prepend", "winners"), [("-65010-65010", ["er2"]), ("", ["er1", "er2"])])
+    def test_prepends_decide_in_the_circuit_and_are_hidden_behind_it(self, prepend: str, winners: list[str]) -> None:
+        # ADS-anycast; FAQ25, catalogue row 19.
+        world = self.world(prepend=prepend)
+        paths = world.at_circuit["circuit"][net("10.99.0.0/16")]
+        assert {as_path_text(p.attributes.as_path) for p in paths} == {f"65515-65010{prepend}", "65515-65010"}
+        assert [p.gateway for p in best_in_circuit(paths)] == winners
+        assert shown(world.told_to_customer("circuit"))["10.99.0.0/16"] == "12076"
+
+
+def test_a_vpn_gateway_with_an_asn_of_its_own() -> None:
+    # MDD: the CSR has 10.2.0.0/16 with path `65515 300 200`; the hub's gateway hears the CSR's routes over eBGP.
+    csr = nva("csr", 64000, "10.0.253.4")
+    server = RouteServer("ars", "hub", (addr("10.0.0.4"), addr("10.0.0.5")), (csr,), branch_to_branch=True)
+    model = azure(
+        [network("hub", "10.0.0.0/16"), network("spoke", "10.3.0.0/16")],
+        peered("spoke", "hub", urg=True),
+        servers=[server],
+        gateways=[vpn_gateway("gw", "hub", "10.0.254.4", "10.0.254.5", asn=300)],
+        sites=[site("branch2", asn=200)],
+        connections=[connected("gw", "branch2")],
+    )
+    world = World(
+        model,
+        nvas={"csr": said("10.1.0.0/16 64000-100\n10.0.253.0/24 64000", "10.0.253.4")},
+        sites={"branch2": said("10.2.0.0/16 200", "10.2.254.4")},
+    )
+    assert shown(world.told_by_server("ars", 0, csr)) == listing(
+        "10.0.0.0/16 65515\n10.3.0.0/16 65515\n10.2.0.0/16 65515-300-200"
+    )
+    held = world.at_gateway["gw", 0]
+    assert [(str(p.attributes.next_hop), p.attributes.as_path) for p in held[net("10.1.0.0/16")]] == [
+        ("10.0.0.4", (65515, 64000, 100)),
+        ("10.0.0.5", (65515, 64000, 100)),
+    ]
+    assert net("10.0.253.0/24") not in held
+    assert shown(world.told_by_gateway("gw", 0, "branch2")) == listing(
+        "10.0.0.0/16 300\n10.3.0.0/16 300\n10.1.0.0/16 300-65515-64000-100"
+    )

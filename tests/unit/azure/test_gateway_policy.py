@@ -1,0 +1,232 @@
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from labkit.azure.acceptance import Originated, RejectionReason
+from labkit.azure.communities import NO_ADVERTISE, NO_EXPORT, RELAYED
+from labkit.azure.gateway_policy import (
+    GatewayPath,
+    PathSource,
+    best_at_gateway,
+    gateway_rejection,
+    own_paths,
+    reported,
+    told_on_premises,
+    told_to_route_server,
+)
+from labkit.azure.gateways import instance_peer
+from labkit.azure.model import Gateway, LearnedRoute, Origin, PathAttributes, RouteServer
+
+from .builders import addr, as_path, azure, connected, er_gateway, net, network, peered, site, vpn_gateway
+
+ER = er_gateway("er", "hub", "10.1.9.12", "10.1.9.13")
+VPN = vpn_gateway("vpn", "hub", "10.1.9.4", "10.1.9.5")
+OLD_VPN = replace(VPN, asn=300)
+SERVER = RouteServer("rs1", "hub", (addr("10.1.0.4"), addr("10.1.0.5")), branch_to_branch=True)
+MINE = Originated((net("10.1.0.0/16"),), (net("10.2.0.0/16"),))
+P = net("10.250.0.0/16")
+ZERO = net("0.0.0.0/0")
+
+Communities = tuple[tuple[int, int], ...]
+
+
+def learned(
+    source: PathSource, text: str, *, sender: str = "s1", address: str = "172.30.0.1", communities: Communities = ()
+) -> GatewayPath:
+    attributes = PathAttributes(addr("172.30.0.9"), as_path(text), Origin.INCOMPLETE, 7, communities)
+    return GatewayPath(source, sender, addr(address), attributes)
+
+
+def on_premises(text: str = "65020", **more: str) -> GatewayPath:
+    return learned(PathSource.ON_PREMISES, text, **more)  # type: ignore[arg-type]
+
+
+def relayed(text: str = "65001", address: str = "10.1.0.4") -> GatewayPath:
+    return learned(PathSource.ROUTE_SERVER, text, sender="rs1", address=address)
+
+
+class TestOwnPaths:
+    """§3.1 rows 1 and 2, columns 2 and 3; §5 "static local-network-gateway prefixes"."""
+
+    MODEL = azure(
+        [network("hub", "10.1.0.0/16", "10.9.0.0/24"), network("urg", "10.2.0.0/16"), network("plain", "10.3.0.0/16")],
+        peered("urg", "hub", urg=True),
+        peered("plain", "hub"),
+        gateways=[ER, VPN],
+        sites=[site("s1", "10.200.0.0/24", "10.2.0.0/16"), site("s2", "10.200.0.0/24", asn=65020)],
+        connections=[connected("vpn", "s1"), connected("vpn", "s2")],
+    )
+
+    def test_ranges_of_the_network_and_of_urg_spokes(self) -> None:
+        own = own_paths(self.MODEL, ER, 1)
+        assert list(map(str, own)) == ["10.1.0.0/16", "10.9.0.0/24", "10.2.0.0/16"]
+        assert set(own.values()) == {
+            GatewayPath(PathSource.VIRTUAL_NETWORK, "er", addr("10.1.9.13"), PathAttributes(addr("10.1.9.13")))
+        }
+
+    def test_static_prefixes_of_sites_with_and_without_bgp(self) -> None:
+        own = own_paths(self.MODEL, VPN, 0)
+        assert own[net("10.200.0.0/24")] == GatewayPath(
+            PathSource.STATIC, "s1", addr("10.1.9.4"), PathAttributes(addr("10.1.9.4"))
+        )
+        assert own[net("10.2.0.0/16")].source is PathSource.VIRTUAL_NETWORK
+
+
+class TestRejection:
+    @pytest.mark.parametrize(
+        ("gateway", "server", "source", "dropped"),
+        [
+            (ER, SERVER, PathSource.ON_PREMISES, True),
+            (ER, None, PathSource.ON_PREMISES, False),  # "Without ARS the filter is off"
+            (ER, SERVER, PathSource.ROUTE_SERVER, False),
+            (VPN, SERVER, PathSource.ON_PREMISES, False),
+        ],
+    )
+    def test_relayed_routes_from_the_circuit(
+        self, gateway: Gateway, server: RouteServer | None, source: PathSource, dropped: bool
+    ) -> None:
+        # §5, WIKI; catalogue row 27.
+        attributes = PathAttributes(addr("172.30.0.1"), (12076, 12076, 65001), communities=(RELAYED,))
+        found = gateway_rejection(gateway, server, source, attributes)
+        assert (found is not None) is dropped
+        if found is not None:
+            assert found.reason is RejectionReason.RELAYED
+
+    def test_own_asn(self) -> None:
+        looped = PathAttributes(addr("172.30.0.1"), (65020, frozenset({65515, 7})))
+        found = gateway_rejection(VPN, None, PathSource.ON_PREMISES, looped)
+        assert found is not None
+        assert found.reason is RejectionReason.LOOP
+        assert gateway_rejection(OLD_VPN, None, PathSource.ON_PREMISES, looped) is None
+
+
+class TestBest:
+    @pytest.mark.parametrize(
+        ("gateway", "winner", "loser"),
+        [
+            # §3.3 weights (FAB-C): a circuit's long path beats what the route server has.
+            (ER, on_premises("12076-65020-65020"), relayed("65001")),
+            (VPN, relayed("65001"), on_premises("65020-65020")),
+            # eBGP before iBGP (MDD).
+            (VPN, on_premises("65020", address="172.30.0.1"), relayed("65001", address="10.1.0.4")),
+            # §5 "the lower address won" (CASC): of two instances with the same.
+            (VPN, relayed(address="10.1.0.4"), relayed(address="10.1.0.5")),
+            (VPN, on_premises(address="10.9.0.9"), on_premises(address="10.9.0.10")),
+            # Origin Network.
+            (VPN, learned(PathSource.STATIC, ""), on_premises("65020")),
+            (ER, learned(PathSource.VIRTUAL_NETWORK, ""), on_premises("12076")),
+            (VPN, learned(PathSource.VIRTUAL_NETWORK, ""), learned(PathSource.STATIC, "")),
+        ],
+    )
+    def test_order(self, gateway: Gateway, winner: GatewayPath, loser: GatewayPath) -> None:
+        assert best_at_gateway(gateway, [winner, loser]) == winner
+        assert best_at_gateway(gateway, [loser, winner]) == winner
+
+    def test_nothing_from_nothing(self) -> None:
+        assert best_at_gateway(ER, ()) is None
+
+    def test_any_order(self) -> None:
+        paths = [on_premises(), relayed(), relayed("65001-65001"), on_premises("65020", sender="s2")]
+        for gateway in (ER, VPN):
+            assert len({best_at_gateway(gateway, p) for p in itertools.permutations(paths)}) == 1
+
+
+class TestRouteServerSide:
+    """§3.2 column 2 and §5: what a route server hears and what NICs are programmed with."""
+
+    def test_expressroute_keeps_next_hop_and_path(self) -> None:
+        path = on_premises("12076-65020")
+        assert told_to_route_server(ER, 1, P, path) == path.attributes
+        assert reported(ER, 1, P, path) == LearnedRoute(P, path.attributes, instance_peer(ER, 1))
+
+    def test_vpn_is_its_own_next_hop(self) -> None:
+        static = own_paths(TestOwnPaths.MODEL, VPN, 1)[net("10.200.0.0/24")]
+        assert told_to_route_server(VPN, 1, P, static) == PathAttributes(addr("10.1.9.5"))
+        bgp = on_premises("65020")
+        assert told_to_route_server(VPN, 0, P, bgp) == replace(bgp.attributes, next_hop=addr("10.1.9.4"))
+
+    def test_another_asn_is_ebgp(self) -> None:
+        # §5: path `65515 300 200` at an NVA (MDD).
+        bgp = on_premises("200")
+        assert told_to_route_server(OLD_VPN, 0, P, bgp) == replace(
+            bgp.attributes, next_hop=addr("10.1.9.4"), as_path=(300, 200), med=None
+        )
+
+    @pytest.mark.parametrize("path", [relayed(), learned(PathSource.VIRTUAL_NETWORK, "")])
+    @pytest.mark.parametrize("gateway", [ER, VPN, OLD_VPN])
+    def test_on_premises_routes_only(self, gateway: Gateway, path: GatewayPath) -> None:
+        assert told_to_route_server(gateway, 0, P, path) is None
+        assert reported(gateway, 0, P, path) is None
+
+    @pytest.mark.parametrize(
+        ("gateway", "community", "told"),
+        [(VPN, NO_ADVERTISE, False), (VPN, NO_EXPORT, True), (OLD_VPN, NO_EXPORT, False)],
+    )
+    def test_well_known_communities(self, gateway: Gateway, community: tuple[int, int], told: bool) -> None:
+        path = learned(PathSource.ON_PREMISES, "65020", communities=(community,))
+        assert (told_to_route_server(gateway, 0, P, path) is not None) is told
+        assert reported(gateway, 0, P, path) is not None  # machines have it all the same (§3.1 last row)
+
+
+def told(gateway: Gateway, path: GatewayPath, prefix: str = "10.250.0.0/16", neighbour: str = "n") -> str | None:
+    """The AS path that a neighbour on-premises gets."""
+    sent = told_on_premises(gateway, 0, MINE, neighbour, net(prefix), path)
+    return None if sent is None else "-".join(map(str, sent.as_path))
+
+
+class TestOnPremises:
+    def test_attributes(self) -> None:
+        # §3.2 "ORIGIN": an incomplete one reaches the circuit (CASC); §5: communities are not stripped (WIKI).
+        path = learned(PathSource.ROUTE_SERVER, "65001-65010", communities=(RELAYED,))
+        assert told_on_premises(ER, 1, MINE, "circuit", P, path) == PathAttributes(
+            addr("10.1.9.13"), (65515, 65001, 65010), Origin.INCOMPLETE, None, (RELAYED,)
+        )
+
+    @pytest.mark.parametrize(
+        ("gateway", "path", "as_path"),
+        [
+            # §3.1: who hears what.
+            (ER, learned(PathSource.VIRTUAL_NETWORK, ""), "65515"),
+            (VPN, learned(PathSource.VIRTUAL_NETWORK, ""), "65515"),
+            (OLD_VPN, learned(PathSource.VIRTUAL_NETWORK, ""), "300"),
+            (ER, relayed(""), "65515"),  # FAB-C: static prefixes of the VPN gateway at the circuit
+            (ER, on_premises(sender="other"), None),  # no circuit-to-circuit (ERV)
+            (ER, on_premises(sender="n"), None),
+            (VPN, relayed("12076-65020"), "65515-12076-65020"),
+            (VPN, learned(PathSource.STATIC, "", sender="other"), "65515"),  # VPNF
+            (VPN, learned(PathSource.STATIC, "", sender="n"), None),
+            (VPN, on_premises(sender="other"), "65515-65020"),
+            (VPN, on_premises(sender="n"), None),
+        ],
+    )
+    def test_by_source(self, gateway: Gateway, path: GatewayPath, as_path: str | None) -> None:
+        assert told(gateway, path) == as_path
+
+    @pytest.mark.parametrize(
+        ("prefix", "by_vpn"),
+        [
+            ("0.0.0.0/0", False),  # TRB, VPNF; catalogue row 15
+            ("0.0.0.0/1", True),
+            ("128.0.0.0/1", True),
+            ("10.1.0.0/16", False),
+            ("10.1.3.0/24", False),
+            ("10.2.3.0/24", False),
+            ("10.0.0.0/8", True),  # a covering prefix passes
+            ("10.3.0.0/16", True),
+        ],
+    )
+    def test_prefixes_that_a_vpn_gateway_withholds(self, prefix: str, by_vpn: bool) -> None:
+        for path in (relayed(), on_premises(sender="other"), learned(PathSource.STATIC, "", sender="other")):
+            assert (told(VPN, path, prefix) is not None) is by_vpn
+        assert told(ER, relayed(), prefix) is not None  # 0/0 reaches the circuit (DML)
+
+    def test_a_vpn_gateway_takes_the_default_route_itself(self) -> None:
+        # §5 (AZC, MYE): it is accepted, and reported for its own network.
+        path = on_premises()
+        assert gateway_rejection(VPN, SERVER, path.source, path.attributes) is None
+        assert reported(VPN, 0, ZERO, path) is not None
+
+    @pytest.mark.parametrize("community", [NO_ADVERTISE, NO_EXPORT])
+    def test_well_known_communities(self, community: tuple[int, int]) -> None:
+        assert told(ER, learned(PathSource.ROUTE_SERVER, "65001", communities=(community,))) is None

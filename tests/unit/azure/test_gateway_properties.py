@@ -1,0 +1,277 @@
+"""Properties of the rules of gateways and circuits over random networks of two hubs."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labkit.azure.acceptance import originated_in
+from labkit.azure.asn import is_private
+from labkit.azure.circuits import best_in_circuit
+from labkit.azure.communities import RELAYED
+from labkit.azure.effective import active, effective_routes
+from labkit.azure.gateway_policy import PathSource, best_at_gateway
+from labkit.azure.gateways import instance_peer
+from labkit.azure.model import (
+    AsPath,
+    Azure,
+    Circuit,
+    Connection,
+    Gateway,
+    HubRoutingPreference,
+    LocalNetworkGateway,
+    OwnRangePolicy,
+    PathAttributes,
+    PeerKind,
+    RouteServer,
+    RouteTable,
+)
+from labkit.azure.selection import best_path
+
+from .builders import addr, azure, net, network, nic, nva, peered
+from .world import Announced, World
+
+HUBS = (1, 2)
+POOL = tuple(
+    map(
+        net,
+        (
+            "0.0.0.0/0",
+            "0.0.0.0/1",
+            "10.0.0.0/8",
+            "10.1.0.0/16",
+            "10.1.7.0/24",
+            "10.3.0.0/16",
+            "10.2.0.0/15",
+            "10.50.0.0/16",
+            "10.60.0.0/16",
+            "192.168.0.0/16",
+        ),
+    )
+)
+EDGES = {"c1": addr("172.30.1.1"), "c2": addr("172.30.2.1")}
+CUSTOMERS = {"c1": 65021, "c2": 65022}
+SITES = {"s1": 65031, "s2": 65032}
+
+tails = st.lists(st.sampled_from((65001, 65099, 3320, 12076)), max_size=3)
+
+
+def tag(name: str) -> tuple[int, int]:
+    """A community that says who announced a route; nothing on the way takes it off."""
+    return (1, ("nva1", "nva2", "c1", "c2", "s1", "s2").index(name))
+
+
+@st.composite
+def announced(draw: st.DrawFn, name: str, asn: int, next_hop: str) -> Announced:
+    prefixes = draw(st.lists(st.sampled_from(POOL), unique=True, max_size=4))
+    return {p: PathAttributes(addr(next_hop), (asn, *draw(tails)), communities=(tag(name),)) for p in prefixes}
+
+
+@st.composite
+def model(draw: st.DrawFn) -> Azure:
+    servers, gateways, connections = [], [], []
+    for i in HUBS:
+        if draw(st.integers(0, 3)):
+            servers.append(
+                RouteServer(
+                    f"rs{i}",
+                    f"hub{i}",
+                    (addr(f"10.{i}.0.4"), addr(f"10.{i}.0.5")),
+                    (nva(f"nva{i}", 65000 + i, f"10.{i}.1.4"),),
+                    draw(st.booleans()),
+                    draw(st.sampled_from(HubRoutingPreference)),
+                    draw(st.sampled_from(OwnRangePolicy)),
+                )
+            )
+        if draw(st.integers(0, 3)):
+            gateways.append(Gateway(f"er{i}", f"hub{i}", PeerKind.EXPRESSROUTE_GATEWAY, (addr(f"10.{i}.9.12"),)))
+            circuits = draw(st.lists(st.sampled_from(("c1", "c2")), unique=True, max_size=2))
+            connections += [Connection(f"er{i}-{c}", f"er{i}", c) for c in circuits]
+        if draw(st.integers(0, 3)):
+            instances = (addr(f"10.{i}.9.4"), addr(f"10.{i}.9.5"))
+            asn = draw(st.sampled_from((65515, 65515, 300)))
+            gateways.append(Gateway(f"vpn{i}", f"hub{i}", PeerKind.VPN_GATEWAY, instances, asn, active_active=True))
+            sites = draw(st.lists(st.sampled_from(("s1", "s2")), unique=True, max_size=2))
+            connections += [Connection(f"vpn{i}-{s}", f"vpn{i}", s) for s in sites]
+    return azure(
+        [network("hub1", "10.1.0.0/16", table="t"), network("hub2", "10.2.0.0/16"), network("spoke", "10.3.0.0/16")],
+        peered("spoke", "hub1", urg=draw(st.booleans())),
+        servers=servers,
+        tables=[RouteTable("t", (), draw(st.integers(0, 4)) == 0)],
+        nics=[nic("vm1", "hub1", "10.1.10.4"), nic("vm2", "hub2", "10.2.10.4"), nic("vm3", "spoke", "10.3.10.4")],
+        gateways=gateways,
+        circuits=[Circuit(c, asn) for c, asn in CUSTOMERS.items()],
+        sites=[
+            LocalNetworkGateway(s, tuple(draw(st.lists(st.sampled_from(POOL), unique=True, max_size=2))), asn)
+            for s, asn in SITES.items()
+        ],
+        connections=connections,
+    )
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    return World(
+        draw(model()),
+        nvas={f"nva{i}": draw(announced(f"nva{i}", 65000 + i, f"10.{i}.1.4")) for i in HUBS},
+        customers={c: draw(announced(c, asn, "192.168.34.17")) for c, asn in CUSTOMERS.items()},
+        sites={s: draw(announced(s, asn, "172.31.0.1")) for s, asn in SITES.items()},
+        edges=EDGES,
+    )
+
+
+def flat(as_path: AsPath) -> list[int]:
+    return [asn for hop in as_path for asn in (hop if isinstance(hop, frozenset) else (hop,))]
+
+
+def kind(world: World, name: str) -> PeerKind:
+    return world.azure.gateway[name].kind
+
+
+@given(worlds())
+def test_customers_see_12076_and_no_private_asn(world: World) -> None:
+    for circuit in CUSTOMERS:
+        for attributes in world.told_to_customer(circuit).values():
+            assert attributes.as_path[0] == 12076
+            assert not any(is_private(asn) for asn in flat(attributes.as_path))
+
+
+@given(worlds())
+def test_no_circuit_hears_of_any_circuits_customer(world: World) -> None:
+    customers = {tag(c) for c in CUSTOMERS}
+    for circuit in CUSTOMERS:
+        for attributes in world.told_to_customer(circuit).values():
+            assert not customers & set(attributes.communities)
+
+
+@given(worlds())
+def test_what_vpn_gateways_withhold(world: World) -> None:
+    for name, instance in world.at_gateway:
+        if kind(world, name) is not PeerKind.VPN_GATEWAY:
+            continue
+        mine = originated_in(world.azure, world.azure.gateway[name].virtual_network)
+        for site in SITES:
+            told = world.told_by_gateway(name, instance, site)
+            assert net("0.0.0.0/0") not in told
+            inside = {p for p in told if any(p.subnet_of(r) for r in (*mine.own, *mine.spokes))}
+            assert inside == {*mine.own, *mine.spokes}
+
+
+@given(worlds())
+def test_gateways_always_originate_their_networks(world: World) -> None:
+    for name, instance in world.at_gateway:
+        mine = originated_in(world.azure, world.azure.gateway[name].virtual_network)
+        asn = world.azure.gateway[name].asn
+        for neighbour in (*SITES, *CUSTOMERS):
+            told = world.told_by_gateway(name, instance, neighbour)
+            assert {told[p].as_path for p in (*mine.own, *mine.spokes)} == {(asn,)}
+
+
+@given(worlds())
+def test_route_servers_tell_gateways_nothing_of_their_own_kind(world: World) -> None:
+    for server in world.servers.values():
+        for peer in server.peers:
+            if peer.kind is PeerKind.NVA:
+                continue
+            for instance in (0, 1):
+                for prefix in world.told_by_server(server.name, instance, peer):
+                    paths = world.at_server[server.name, instance][prefix]
+                    best = best_path(paths, server.hub_routing_preference)
+                    assert best is not None
+                    assert best.peer.kind is not peer.kind
+
+
+@given(worlds())
+def test_with_b2b_off_nothing_passes_between_branches(world: World) -> None:
+    off = tuple(replace(s, branch_to_branch=False) for s in world.azure.route_servers)
+    quiet = replace(world, azure=replace(world.azure, route_servers=off))
+    for (name, _), table in quiet.at_gateway.items():
+        assert PathSource.ROUTE_SERVER not in {p.source for paths in table.values() for p in paths}, name
+    for server in quiet.servers.values():
+        assert all(p.kind is PeerKind.NVA for p in server.peers)
+        for peer in server.peers:
+            mine = originated_in(quiet.azure, server.virtual_network)
+            assert set(quiet.told_by_server(server.name, 0, peer)) == {*mine.own, *mine.spokes}
+
+
+@given(worlds())
+def test_a_gateway_beside_a_route_server_holds_nothing_relayed_from_a_circuit(world: World) -> None:
+    for (name, _), table in world.at_gateway.items():
+        gateway = world.azure.gateway[name]
+        beside = any(
+            s.branch_to_branch and s.virtual_network == gateway.virtual_network for s in world.azure.route_servers
+        )
+        for paths in table.values():
+            for path in paths:
+                if beside and path.source is PathSource.ON_PREMISES and path.sender in CUSTOMERS:
+                    assert RELAYED not in path.attributes.communities
+                assert gateway.asn not in flat(path.attributes.as_path)
+
+
+@given(worlds())
+def test_what_nics_get_does_not_depend_on_the_sessions_that_carry_it_too(world: World) -> None:
+    # No double counting: what a route server has from gateways adds nothing to what they say themselves.
+    routes = world.gateway_routes
+    alone = {
+        server: tuple(
+            {p: tuple(r for r in paths if r.peer.kind is PeerKind.NVA) for p, paths in table.items()}
+            for table in tables
+            if table is not None
+        )
+        for server, tables in world.learned.items()
+    }
+    learned = {server: (tables[0], tables[1]) for server, tables in alone.items()}
+    for name in world.azure.nic:
+        rows = effective_routes(world.azure, name, world.learned, routes)
+        assert rows == effective_routes(world.azure, name, learned, routes)
+        prefixes = [r.prefix for r in active(rows)]
+        assert len(prefixes) == len(set(prefixes))
+
+
+@given(worlds())
+def test_gateway_routes_reach_own_and_urg_networks_only(world: World) -> None:
+    without = replace(world.azure, route_servers=())
+    for name, virtual_network in (("vm1", "hub1"), ("vm2", "hub2"), ("vm3", "spoke")):
+        silenced = {
+            g: routes
+            for g, routes in world.gateway_routes.items()
+            if without.gateway[g].virtual_network not in (virtual_network, "hub1" if virtual_network == "spoke" else "")
+        }
+        assert effective_routes(without, name, {}, silenced) == effective_routes(without, name, {})
+
+
+@given(worlds(), st.randoms(use_true_random=False))
+def test_the_order_of_arrival_never_matters(world: World, rng: random.Random) -> None:
+    for (name, _), table in world.at_gateway.items():
+        gateway = world.azure.gateway[name]
+        for paths in table.values():
+            assert best_at_gateway(gateway, rng.sample(paths, len(paths))) == best_at_gateway(gateway, paths)
+    for held in world.at_circuit.values():
+        for several in held.values():
+            assert best_in_circuit(rng.sample(several, len(several))) == best_in_circuit(several)
+    shuffled = {
+        name: {p: tuple(rng.sample(paths, len(paths))) for p, paths in routes.items()}
+        for name, routes in reversed(list(world.gateway_routes.items()))
+    }
+    for nic_name in world.azure.nic:
+        first = effective_routes(world.azure, nic_name, world.learned, world.gateway_routes)
+        assert effective_routes(world.azure, nic_name, world.learned, shuffled) == first
+
+
+@given(worlds())
+@settings(max_examples=30)
+def test_reported_next_hops(world: World) -> None:
+    for name, routes in world.gateway_routes.items():
+        gateway = world.azure.gateway[name]
+        peers = [instance_peer(gateway, i) for i in range(len(gateway.instances))]
+        allowed: set[IPv4Address] = (
+            set(gateway.instances) if gateway.kind is PeerKind.VPN_GATEWAY else set(EDGES.values())
+        )
+        for prefix, paths in routes.items():
+            assert isinstance(prefix, IPv4Network)
+            assert {p.attributes.next_hop for p in paths} <= allowed
+            assert all(p.peer in peers and p.prefix == prefix for p in paths)
