@@ -8,20 +8,25 @@
 
 A lab boots once a session, whoever asks for it, and is taken down at the end. `--labkit-runtime` says on which runtime;
 with more than one (`sandbox,containerlab`) every such test runs on each, on one after the other.
+
+`labkit_lab("my.lab.yml", variant="active-passive")` boots a variant of the lab. The variants of a lab share its name:
+only one of them runs at a time, and who asks for another takes the one before down.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from labkit.lab.model import Lab
 from labkit.operate import lifecycle
 from labkit.operate.client import LabClient
+from labkit.operate.record import Record
 from labkit.operate.verify import Outcome, verify
 from labkit.runtimes.select import RUNTIMES, SANDBOX
 
@@ -36,6 +41,13 @@ class RunningLab:
     def verify(self, within: float | None = None) -> list[Outcome]:
         """Check every proof and the oracle; see `labkit.operate.verify.verify`."""
         return verify(self.lab, self.client, within=within)
+
+
+class Boot(Protocol):
+    """The fixture `labkit_lab`: boots a lab (a file, or a name of labkit's own) in a variant, "" for its base."""
+
+    def __call__(self, lab_file: str | Path, variant: str = "") -> RunningLab:
+        """The running lab; it is booted once as long as no other variant of it is asked for."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -62,21 +74,43 @@ def labkit_runtime(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def labkit_lab(labkit_runtime: str) -> Iterator[Callable[[str | Path], RunningLab]]:
-    """A function that boots a lab (a file, or a name of labkit's own) and returns it, once a session per lab."""
-    running: dict[str, RunningLab] = {}
-    with ExitStack() as taken_down:
+def labkit_lab(labkit_runtime: str) -> Iterator[Boot]:
+    """A function that boots a lab and returns it, once a session per lab; see `Boot`."""
+    labs = _Labs(labkit_runtime)
+    yield labs.boot
+    labs.all_down()
 
-        def boot(lab_file: str | Path) -> RunningLab:
-            key = str(lab_file)
-            if key not in running:
-                result = lifecycle.up(key, labkit_runtime, lifecycle.Silent())
-                running[key] = RunningLab(result.lab, LabClient(result.record))
-                if result.fresh:
-                    taken_down.callback(lifecycle.down, result.record)
-                problems = [f"{o.title}: {o.problem}" for o in result.outcomes if not o.ok]
-                if problems:
-                    pytest.fail(f"lab {result.lab.name} does not hold:\n" + "\n".join(problems))
-            return running[key]
 
-        yield boot
+class _Labs:
+    """The labs of a session, by what they were asked for."""
+
+    def __init__(self, runtime: str) -> None:
+        self.runtime = runtime
+        self.running: dict[tuple[str, str], RunningLab] = {}
+        self.own: list[Record] = []
+
+    def boot(self, lab_file: str | Path, variant: str = "") -> RunningLab:
+        asked = str(lab_file), variant
+        if asked not in self.running:
+            self._make_way(asked[0])
+            result = lifecycle.up(asked[0], self.runtime, lifecycle.Silent(), variant)
+            self.running[asked] = RunningLab(result.lab, LabClient(result.record))
+            if result.fresh:
+                self.own.append(result.record)
+            problems = [f"{o.title}: {o.problem}" for o in result.outcomes if not o.ok]
+            if problems:
+                pytest.fail(f"lab {result.record.title} does not hold:\n" + "\n".join(problems))
+        return self.running[asked]
+
+    def _make_way(self, lab_file: str) -> None:
+        """Take down another variant of a lab. One that this session has not brought up is in the way, and stays."""
+        for asked, lab in list(self.running.items()):
+            if asked[0] == lab_file and lab.client.record in self.own:
+                lifecycle.down(lab.client.record)
+                self.own.remove(lab.client.record)
+                del self.running[asked]
+
+    def all_down(self) -> None:
+        with ExitStack() as each:
+            for record in self.own:
+                each.callback(lifecycle.down, record)

@@ -25,6 +25,19 @@ def lab_files() -> list[str]:
     return sorted(path.parent.name for path in topologies().glob("*/lab.yml"))
 
 
+def variants(ctx: typer.Context) -> list[str]:
+    """The variants of the lab file that the line names."""
+    from labkit.operate.lifecycle import find_lab_file  # noqa: PLC0415 - it loads the runtimes
+
+    # An option that still lacks its value keeps the parser from naming the arguments.
+    lab = ctx.params.get("lab") or next(iter(ctx.args), "")
+    try:
+        found: Any = yaml.safe_load(find_lab_file(str(lab)).read_text())
+    except (LabkitError, OSError, ValueError, yaml.YAMLError):
+        return []
+    return list(_under(found, "variants"))
+
+
 def labs_and_files() -> list[str]:
     """The labs on this machine and those that come with labkit."""
     return sorted({*labs(), *lab_files()})
@@ -65,6 +78,10 @@ def _read(ctx: typer.Context, which: str, *keys: str) -> Any:
         found: Any = yaml.safe_load(file.read_text())
     except (LabkitError, OSError, ValueError, yaml.YAMLError):
         return []
+    return _under(found, *keys)
+
+
+def _under(found: Any, *keys: str) -> Any:
     for key in keys:
         found = found.get(key) if isinstance(found, dict) else None
     return found if isinstance(found, dict | list) else []

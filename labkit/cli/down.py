@@ -41,6 +41,8 @@ def _meant(lab: str | None, every: bool, own: list[record.Record]) -> list[recor
     found = [each for each in own if each.lab == lab]
     if found:
         return found
+    if lab is not None:
+        record.clear_lock(lab)
     there = [*own, *others(own)]
     if not there:
         say(" no lab is up.")

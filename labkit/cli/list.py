@@ -29,6 +29,7 @@ def command(output: FormatOption = Format.TABLE) -> None:
         labs.append(
             {
                 "lab": record.lab,
+                "variant": record.variant,
                 "runtime": record.runtime,
                 "state": state,
                 "nodes": nodes,
@@ -45,6 +46,7 @@ def command(output: FormatOption = Format.TABLE) -> None:
     rows = [
         (
             lab["lab"],
+            lab["variant"] or "-",
             lab["runtime"] or "?",
             lab["state"],
             lab["nodes"],
@@ -53,7 +55,7 @@ def command(output: FormatOption = Format.TABLE) -> None:
         )
         for lab in labs
     ]
-    put_table(("Lab", "Runtime", "State", "Nodes", "Age", "Lab file"), rows, _colour)
+    put_table(("Lab", "Variant", "Runtime", "State", "Nodes", "Age", "Lab file"), rows, _colour)
     for lab in labs:
         if lab["state"] in ("dead", "damaged"):
             say(f"{lab['lab']} is {lab['state']}. Clear it away: labkit down {lab['lab']}")

@@ -45,6 +45,16 @@ LabFileArgument = Annotated[
     ),
 ]
 
+VariantOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="A variant of the lab file. Default: the file's base.",
+        autocompletion=complete.variants,
+        show_default=False,
+    ),
+]
+
 
 def say(text: str) -> None:
     """Talk to the user. Talk that nobody hears (a closed terminal, a pipe whose reader is gone) stops no work."""

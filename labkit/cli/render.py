@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from labkit.cli.output import LabFileArgument, put, say
+from labkit.cli.output import LabFileArgument, VariantOption, put, say
 from labkit.lab.load import read
 from labkit.lab.plan import plan
 from labkit.operate.lifecycle import find_lab_file
@@ -18,14 +18,14 @@ from labkit.runtimes.images import node_image
 def command(
     lab: LabFileArgument,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder to write: new, empty, or rendered before.")],
+    variant: VariantOption = "",
 ) -> None:
     """Write a lab as a containerlab topology. The folder has every file that it needs. Nothing is started."""
-    lab_file = find_lab_file(lab)
-    loaded = read(lab_file)
+    loaded = read(find_lab_file(lab), variant)
     for warning in loaded.warnings:
         say(warning.show(loaded.name))
     the_plan = plan(loaded.lab)
     image = node_image().reference
-    topology = render(the_plan, out, image=image, lab_file=lab_file.read_bytes())
+    topology = render(the_plan, out, image=image, lab_file=loaded.standalone().encode())
     put(str(topology))
     say(f" {len(the_plan.nodes)} nodes, {len(the_plan.links)} links, image {image}.")

@@ -30,10 +30,17 @@ def command(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
             for n in status.nodes
         ]
         put_json(
-            {"lab": record.lab, "runtime": record.runtime, "state": status.state, "nodes": nodes, "platform": platform}
+            {
+                "lab": record.lab,
+                "variant": record.variant,
+                "runtime": record.runtime,
+                "state": status.state,
+                "nodes": nodes,
+                "platform": platform,
+            }
         )
     else:
-        put(f"{record.lab} on {record.runtime}: {status.state}, up for {span(time.time() - record.created)}\n")
+        put(f"{record.title} on {record.runtime}: {status.state}, up for {span(time.time() - record.created)}\n")
         rows = [
             (n.name, n.state, n.health or "-", "?" if silent else _programming(platform["nodes"].get(n.name)))
             for n in status.nodes

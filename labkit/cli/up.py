@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from labkit.cli.output import LabFileArgument, put, put_table, say, span
+from labkit.cli.output import LabFileArgument, VariantOption, put, put_table, say, span
 from labkit.cli.progress import reporter
 from labkit.cli.results import failures
 from labkit.lab.load import read
@@ -23,16 +23,17 @@ from labkit.runtimes.select import RUNTIMES, SANDBOX
 def command(
     lab: LabFileArgument,
     runtime: Annotated[str, typer.Option(metavar="NAME", help=f"Where it runs: {', '.join(RUNTIMES)}.")] = SANDBOX,
+    variant: VariantOption = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; start nothing.")] = False,
 ) -> None:
     """Bring a lab up, and prove it. A lab that is up already is only proved."""
     if dry_run:
-        _print_plan(lab)
+        _print_plan(lab, variant)
         return
     with reporter() as progress:
-        result = lifecycle.up(lab, runtime, progress)
+        result = lifecycle.up(lab, runtime, progress, variant)
     settled()  # the lab is there now: a late Ctrl-C must not look as if it were not
-    name = result.lab.name
+    name = result.record.title
     bad = failures(result.outcomes)
     if bad:
         say(f"\n {name} is up, but {len(bad)} of {len(result.outcomes)} checks do not hold.  Look: labkit status")
@@ -41,9 +42,9 @@ def command(
     say(next_steps(result))
 
 
-def _print_plan(lab: str) -> None:
+def _print_plan(lab: str, variant: str) -> None:
     """What an `up` would start: nodes with their roles and services, and links."""
-    loaded = read(lifecycle.find_lab_file(lab))
+    loaded = read(lifecycle.find_lab_file(lab), variant)
     for warning in loaded.warnings:
         say(warning.show(loaded.name))
     the_plan = plan(loaded.lab)

@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
-from labkit.cli.output import Format, FormatOption, LabFileArgument, put, put_json, say
-from labkit.lab.load import read
+from labkit.cli.output import Format, FormatOption, LabFileArgument, VariantOption, put, put_json, say
+from labkit.lab.load import Loaded, read, read_all
 from labkit.lab.problems import LabFileError, Problem
 from labkit.operate.lifecycle import contents, find_lab_file
 
 
-def command(lab: LabFileArgument, output: FormatOption = Format.TABLE) -> None:
-    """Check a lab file, and show all mistakes at once. Each has its line and its remedy."""
+def command(lab: LabFileArgument, variant: VariantOption = "", output: FormatOption = Format.TABLE) -> None:
+    """Check a lab file, its base and every variant, and show all mistakes at once.
+
+    Each has its line and its remedy. With --variant: the base and that variant.
+    """
     file = find_lab_file(lab)
     try:
-        loaded = read(file)
+        labs = [read(file, variant)] if variant else read_all(file)
     except LabFileError as error:
         if output is Format.JSON:
             put_json({"file": error.name, "lab": None, "ok": False, "problems": [_row(p) for p in error.problems]})
         raise
+    first = labs[0]
     if output is Format.JSON:
-        problems = [_row(warning) for warning in loaded.warnings]
-        put_json({"file": loaded.name, "lab": loaded.lab.name, "ok": True, "problems": problems})
+        problems = [_row(warning) for warning in first.warnings]
+        put_json(
+            {
+                "file": first.name,
+                "lab": first.lab.name,
+                "ok": True,
+                "problems": problems,
+                "variants": [_variant(each) for each in labs if each.lab.variant],
+            }
+        )
         return
-    for warning in loaded.warnings:
-        say(warning.show(loaded.name))
-    put(f"{loaded.name} is right: {contents(loaded.lab)}, {len(loaded.lab.proofs)} proofs.")
+    for warning in first.warnings:
+        say(warning.show(first.name))
+    for each in labs:
+        which = f", variant {each.lab.variant}," if each.lab.variant else ""
+        put(f"{each.name}{which} is right: {contents(each.lab)}, {len(each.lab.proofs)} proofs.")
+        if each.description:
+            put(f"    {each.description}")
+
+
+def _variant(loaded: Loaded) -> dict[str, object]:
+    return {"name": loaded.lab.variant, "description": loaded.description}
 
 
 def _row(problem: Problem) -> dict[str, object]:

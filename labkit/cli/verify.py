@@ -49,6 +49,6 @@ def command(
     bad = sum(not o.ok for o in outcomes)
     took = span(time.monotonic() - began)
     if bad:
-        say(f"{record.lab}: {bad} of {len(outcomes)} checks do not hold ({took}).")
+        say(f"{record.title}: {bad} of {len(outcomes)} checks do not hold ({took}).")
         raise typer.Exit(1)
-    say(f"{record.lab}: all {len(outcomes)} checks hold ({took}).")
+    say(f"{record.title}: all {len(outcomes)} checks hold ({took}).")

@@ -57,6 +57,8 @@ def build(draft: Draft, addresses: Addresses) -> model.Lab:
             advertises=nva.advertises,
             snat=nva.snat,
             timers=model.BgpTimers(nva.timers.keepalive, nva.timers.hold),
+            prepend=nva.prepend,
+            as_override=nva.as_override,
             peers_with=tuple(r for r, server in file.route_servers.items() if name in peer_names(server)),
         )
         for name, nva in file.nvas.items()
@@ -79,6 +81,7 @@ def build(draft: Draft, addresses: Addresses) -> model.Lab:
         internet=_internet(file, addresses),
         virtual_machines=tuple(model.VirtualMachine(name) for name in file.virtual_machines),
         proofs=tuple(_proof(draft, i, proof) for i, proof in enumerate(file.proofs)),
+        variant=draft.source.variant,
     )
 
 

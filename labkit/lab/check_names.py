@@ -14,6 +14,7 @@ from labkit.lab.nodes import CONTROLLER, INSTANCES, instance_node
 from labkit.lab.problems import Problem, in_order, listed, nearest
 from labkit.lab.schema import LabFile
 from labkit.lab.schema_types import AZURE_NAME, MAX_NODE_NAME, NODE_NAME
+from labkit.lab.variants import VARIANTS
 from labkit.lab.yaml_source import Path
 
 MAX_LAB_NAME = 20
@@ -140,6 +141,7 @@ def check_names(draft: Draft) -> Names:
     if draft.file.internet is not None or draft.broken((INTERNET,)):
         names.kinds.setdefault(INTERNET, Kind.INTERNET)
     _check_azure_names(draft)
+    _check_variant_names(draft)
     return names
 
 
@@ -233,3 +235,13 @@ def _check_azure_names(draft: Draft) -> None:
             if dedicated != name:
                 draft.spoil(path)
                 draft.error(path, f"{about}: Azure writes it {dedicated}.", f"Rename it to {dedicated}.")
+
+
+def _check_variant_names(draft: Draft) -> None:
+    for name in draft.names(VARIANTS):
+        if not re.fullmatch(NODE_NAME, name):
+            text = f'variant {name}: "{name}" is not a name for a variant.'
+            draft.error((VARIANTS, name), text, "Use letters, digits and hyphens, such as active-passive.")
+        elif len(name) > MAX_NODE_NAME:
+            text = f"variant {name}: the name has {len(name)} characters, {MAX_NODE_NAME} is the most."
+            draft.error((VARIANTS, name), text, "It is typed and stands in tables: shorten it.")

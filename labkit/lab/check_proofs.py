@@ -9,7 +9,8 @@ from labkit.lab.build import address_of, peer_names, site_names
 from labkit.lab.check_names import Kind, Names
 from labkit.lab.draft import Draft
 from labkit.lab.nodes import INSTANCES, instance_node
-from labkit.lab.problems import listed
+from labkit.lab.problems import listed, suggestion
+from labkit.lab.variants import VARIANTS, variant_names
 from labkit.lab.yaml_source import Path
 
 _SPEAKERS = (Kind.ROUTE_SERVER, Kind.NVA, Kind.SITE)
@@ -24,7 +25,8 @@ def check_proofs(draft: Draft, names: Names) -> None:
     for i, proof in enumerate(draft.file.proofs):
         path: Path = ("proofs", i)
         # As in a message about its values: a proof is known by its position in the file.
-        about = f"proof {draft.position(path) + 1}"
+        about = f"proof {draft.proof_position(path) + 1}"
+        _check_not_in(draft, path, about, proof)
         stated = checker.only(path, about, proof)
         if stated is None:
             continue
@@ -36,6 +38,14 @@ def check_proofs(draft: Draft, names: Names) -> None:
                 checker.check((*path, denied[0]), f"{about[:-1]} {denied[0]})", denied[1], denied=True)
         else:
             checker.check(path, about, claim, denied=False)
+
+
+def _check_not_in(draft: Draft, path: Path, about: str, proof: schema.Proof) -> None:
+    known = variant_names(draft.source)
+    for name in proof.not_in:
+        if name not in known and (known or not draft.broken((VARIANTS,))):
+            remedy = suggestion(name, known, "variants")
+            draft.error((*path, "not_in"), f'{about}: not_in: there is no variant "{name}".', remedy)
 
 
 class _Checker:
@@ -56,7 +66,7 @@ class _Checker:
         if len(stated) == 1:
             return next(iter(stated.items()))
         if not stated and not self.draft.broken(path):
-            keys = [k for k in type(part).model_fields if k != "within"]
+            keys = [k for k in type(part).model_fields if k not in {"within", "not_in"}]
             self.draft.error(path, f"{about} claims nothing.", f"Give it one of {', '.join(keys)}.")
         elif len(stated) > 1:
             text = f"{about} claims {len(stated)} things at once: {listed(stated)}."

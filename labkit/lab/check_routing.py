@@ -26,6 +26,12 @@ def check_routing(draft: Draft) -> None:
         if not entries and not nva.connects_to and not draft.broken(("route_servers",)):
             text = f"NVA {name} has no BGP session: no route server has it as a peer, and it connects to no site."
             draft.warn(("nvas", name), text, f"Add it to the peers of a route server: peers: [{name}].")
+        elif not entries and not draft.broken(("route_servers",)):
+            for option in ("prepend", "as_override"):
+                if getattr(nva, option):
+                    text = f"NVA {name}: {option} changes nothing: no route server has it as a peer."
+                    remedy = f"Add it to the peers of a route server, peers: [{name}], or remove {option}."
+                    draft.warn(("nvas", name, option), text, remedy)
     for name, site in file.sites.items():
         _check_asn(draft, ("sites", name, "asn"), site.asn)
         if site.asn == ROUTE_SERVER_ASN:

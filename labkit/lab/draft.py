@@ -76,11 +76,11 @@ class Draft:
         """The line of `path` in the file."""
         return self.source.line(_origin(self.tree, path))
 
-    def position(self, path: Path) -> int:
-        """The position in the file of the list item at `path`."""
+    def proof_position(self, path: Path) -> int:
+        """The position of the proof at `path` in the list that it was written in."""
         last = _origin(self.tree, path)[-1]
         assert isinstance(last, int)
-        return last
+        return self.source.proof(last)
 
     def broken(self, path: Path) -> bool:
         """Whether something at, in or around `path` was left out."""
@@ -154,6 +154,8 @@ def subject(path: Path) -> tuple[str, Path]:
             return f'link of NVA {nva} to "{site}"', tuple(rest)
         case (str(section), name, *rest) if section in _SECTIONS:
             return f"{_SECTIONS[section]} {name}", tuple(rest)
+        case ("variants", variant, *rest):
+            return f"variant {variant}", tuple(rest)
         case ("proofs", int(position), str(claim), *rest) if rest:
             return f"proof {position + 1} ({claim})", tuple(rest)
         case (str(section), int(position), *rest) if section in _LISTS:
@@ -232,7 +234,7 @@ def _describe(error: ErrorDetails) -> tuple[str, str]:
 
 
 def _problem(error: ErrorDetails, source: Source) -> Problem:
-    about, rest = subject(tuple(error["loc"]))
+    about, rest = subject(_as_written(tuple(error["loc"]), source))
     text, remedy = _describe(error)
     own = error["type"] in {"missing", "extra_forbidden"}
     words = [s if isinstance(s, str) else f", item {s + 1}" for s in (rest[:-1] if own else rest) if s != "[key]"]
@@ -241,7 +243,18 @@ def _problem(error: ErrorDetails, source: Source) -> Problem:
     if not own and words and len(place) < len(error["loc"]) and error["loc"][-1] != "[key]":
         words = words[:-1]
     where = f"{'.'.join(words).replace('.,', ',')}: " if words else ""
-    return Problem(source.line(place), f"{about}: {where}{text}." if about else f"{where}{text}.", remedy)
+    # A variant may have removed what is missing: then it is the line where it says so.
+    line = source.line(tuple(error["loc"]))
+    return Problem(line, f"{about}: {where}{text}." if about else f"{where}{text}.", remedy)
+
+
+def _as_written(path: Path, source: Source) -> Path:
+    """The path with a proof's position in the list that it was written in."""
+    match path:
+        case ("proofs", int(position), *rest):
+            return ("proofs", source.proof(position), *rest)
+        case _:
+            return path
 
 
 def read(source: Source) -> Draft:

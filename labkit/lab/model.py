@@ -27,7 +27,8 @@ class Nva:
     """A network virtual appliance: an FRR router behind one NIC of the same name.
 
     `peers_with` names the route servers that have it as a peer. `advertises` are prefixes it originates.
-    With `snat`, what it forwards out of the virtual network carries its own address.
+    With `snat`, what it forwards out of the virtual network carries its own address. What it sends to route servers
+    has its ASN `prepend` times more in the path, and with `as_override` in place of theirs.
     """
 
     name: str
@@ -36,6 +37,8 @@ class Nva:
     snat: bool = False
     timers: BgpTimers = BgpTimers()
     peers_with: tuple[str, ...] = ()
+    prepend: int = 0
+    as_override: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ class VirtualMachine:
 
 @dataclass(frozen=True)
 class Lab:
-    """A whole lab, valid by construction: `labkit.lab.load` refuses everything else."""
+    """A whole lab, valid by construction: `labkit.lab.load` refuses everything else. `variant` is "" for the base."""
 
     name: str
     azure: Azure
@@ -106,6 +109,7 @@ class Lab:
     internet: Internet | None = None
     virtual_machines: tuple[VirtualMachine, ...] = ()
     proofs: tuple[Proof, ...] = ()
+    variant: str = ""
 
     @cached_property
     def nva(self) -> Mapping[str, Nva]:

@@ -30,6 +30,7 @@ def plan(lab: Lab) -> Plan:
         links=wires(lab),
         files=tuple(file for p in planned for file in p.files),
         owners=_owners(lab),
+        variant=lab.variant,
     )
 
 

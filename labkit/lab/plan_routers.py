@@ -60,6 +60,8 @@ def plan_nva(lab: Lab, nva: Nva) -> Planned:
         neighbours=(*_instances(lab, nva), *sites),
         networks=nva.advertises,
         static_routes=_nva_routes(lab, nva),
+        prepend=nva.prepend,
+        as_override=nva.as_override,
     )
     files: list[File] = [conf]
     binds: list[Bind] = [conf_bind]
@@ -155,6 +157,8 @@ def _frr(
     networks: Iterable[IPv4Network],
     static_routes: Iterable[StaticRoute] = (),
     source: IPv4Address | None = None,
+    prepend: int = 0,
+    as_override: bool = False,
 ) -> tuple[File, Bind]:
     return node_file(
         name,
@@ -168,6 +172,8 @@ def _frr(
         networks=tuple(networks),
         static_routes=tuple(static_routes),
         source=source,
+        prepend=prepend,
+        as_override=as_override,
         route_server_asn=ROUTE_SERVER_ASN,
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.json_schema import WithJsonSchema
 
 from labkit.azure.model import HubRoutingPreference, NextHopType, OwnRangePolicy
@@ -146,6 +146,10 @@ class Nva(Machine):
     """False: Azure drops what is not to or from the NIC's own address."""
     timers: Timers = Timers()
     """Its BGP timers."""
+    prepend: Annotated[int, Field(ge=0, le=10)] = 0
+    """How many times more it puts its own ASN into the paths that it sends to route servers."""
+    as_override: bool = False
+    """True: in those paths, its own ASN takes the place of the route servers' 65515."""
 
 
 class Site(Part):
@@ -249,6 +253,17 @@ class Proof(Rows):
     path: PathProof | None = None
     absent: Rows | None = None
     within: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 30.0
+    not_in: Words = ()
+
+
+class Variant(Part):
+    """A patch in the lab file's own shape: mappings merge, null removes, the rest replaces; proofs are added."""
+
+    # What the patch says is checked in the lab that it leads to (labkit.lab.variants).
+    model_config = ConfigDict(extra="allow")
+
+    description: str = ""
+    """What the variant shows, in a sentence."""
 
 
 def _not_empty(value: object) -> object:
@@ -281,7 +296,9 @@ class LabFile(Part):
     virtual_machines: dict[NodeName, VirtualMachine] = Field(default_factory=dict)
     """Virtual machines by name."""
     proofs: list[Proof] = Field(default_factory=list)
-    """What must hold in the running lab, in order."""
+    """What must hold in the running lab, in order. `not_in` names the variants in which a proof does not hold."""
+    variants: dict[NodeName, Variant] = Field(default_factory=dict)
+    """Variants of this lab by name: labkit up LAB --variant NAME."""
 
     @model_validator(mode="before")
     @classmethod

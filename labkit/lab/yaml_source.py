@@ -36,17 +36,27 @@ _NULLS = {"", "~", "null", "Null", "NULL"}
 
 @dataclass(frozen=True)
 class Source:
-    """The values of a file, the line of each, and what is wrong with its YAML."""
+    """The values of a file, the line of each, and what is wrong with its YAML.
+
+    With `variant`, the values are those of a variant, and `proofs` holds the position of each proof in the list that
+    it was written in: the file's or the variant's own.
+    """
 
     data: Data
     lines: Mapping[Path, int]
     problems: tuple[Problem, ...] = ()
+    variant: str = ""
+    proofs: tuple[int, ...] = ()
 
     def line(self, path: Path) -> int:
         """The line of the value at `path`, or of the nearest value around it that the file holds."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 1)
+
+    def proof(self, position: int) -> int:
+        """The position of a proof in the list that it was written in."""
+        return self.proofs[position] if position < len(self.proofs) else position
 
 
 class _TooMuch(Exception):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from labkit.errors import CheckFailed, EnvironmentProblem, InvalidInput, LabkitError
-from labkit.lab.load import read
+from labkit.lab.load import Loaded, read
 from labkit.lab.model import Lab
 from labkit.lab.plan import plan
 from labkit.lab.plan_model import Plan
@@ -19,7 +19,7 @@ from labkit.operate.interrupt import held
 from labkit.operate.observe import Look
 from labkit.operate.others import others
 from labkit.operate.record import Record
-from labkit.operate.running import damaged, inspect, lab_text
+from labkit.operate.running import controllers_text, damaged, inspect
 from labkit.operate.verify import Outcome, verify
 from labkit.paths import state_home
 from labkit.render.render import render
@@ -98,17 +98,17 @@ def bundled() -> list[str]:
     return sorted(path.parent.name for path in topologies().glob("*/lab.yml"))
 
 
-def up(name: str, runtime_name: str, reporter: Reporter) -> Up:
-    """Bring a lab up and check its proofs.
+def up(name: str, runtime_name: str, reporter: Reporter, variant: str = "") -> Up:
+    """Bring a lab up in one of its variants ("": the base), and check its proofs.
 
     The lab stays when a proof fails, so that one can look at it; when anything else goes wrong, or the user
-    interrupts, nothing stays. A lab that runs already, from the same file, is checked only.
+    interrupts, nothing stays. A lab that runs already, from the same file in the same variant, is checked only.
 
     Raises:
         LabkitError: whatever stands in the way, with its remedy.
     """
     lab_file = find_lab_file(name)
-    loaded = read(lab_file)
+    loaded = read(lab_file, variant)
     for warning in loaded.warnings:
         reporter.note(warning.show(loaded.name))
     lab, engine, spec = loaded.lab, runtime(runtime_name), images.node_image()
@@ -118,7 +118,7 @@ def up(name: str, runtime_name: str, reporter: Reporter) -> Up:
         if former is not None and not former.runtime:
             raise damaged(former)
         if former is not None and _alive(former):
-            _must_be_the_same(former, runtime_name, lab_file)
+            _must_be_the_same(former, runtime_name, lab_file, variant)
             if former.image != spec.reference:
                 reporter.note(
                     f"{lab.name} runs {former.image}, this labkit's image is {spec.reference}.\n"
@@ -138,9 +138,9 @@ def up(name: str, runtime_name: str, reporter: Reporter) -> Up:
         _prepare(spec, reporter)
         try:
             with held():
-                record = records.create(lab.name, runtime_name, lab_file.resolve(), spec.reference)
+                record = records.create(lab.name, runtime_name, lab_file.resolve(), spec.reference, variant)
             reporter.begin("plan")
-            _render(the_plan, record, lab_file.read_bytes())
+            _write(the_plan, record, loaded)
             reporter.end(f"{contents(lab)} → {len(the_plan.nodes)} nodes, {len(the_plan.links)} links")
             outcomes = _boot_and_prove(lab, the_plan, record, engine, reporter)
         except BaseException as problem:
@@ -206,11 +206,14 @@ def _prepare(spec: images.ImageSpec, reporter: Reporter) -> None:
     reporter.end(f"image {spec.reference} " + ("is there" if known else "built (once)"))
 
 
-def _render(the_plan: Plan, record: Record, lab_file: bytes) -> None:
+def _write(the_plan: Plan, record: Record, loaded: Loaded) -> None:
     try:
-        render(the_plan, record.folder, image=record.image, lab_file=lab_file)
+        record.source.write_text(loaded.text, encoding="utf-8")
+        render(the_plan, record.folder, image=record.image, lab_file=loaded.standalone().encode())
     except EnvironmentProblem as problem:
         raise EnvironmentProblem(problem.message, _ROOM) from problem
+    except OSError as error:
+        raise EnvironmentProblem(f"{error.filename or record.source}: {error.strerror or error}.", _ROOM) from error
 
 
 def _boot_and_prove(
@@ -270,22 +273,29 @@ def _convergence(look: Look) -> str:
     return f"{up_}/{len(sessions)} BGP sessions · {done}/{len(agents)} VMs programmed"
 
 
-def _must_be_the_same(former: Record, runtime_name: str, lab_file: Path) -> None:
+def _must_be_the_same(former: Record, runtime_name: str, lab_file: Path, variant: str) -> None:
     if former.runtime != runtime_name:
         raise InvalidInput(
             f"lab {former.lab} runs already, on the {former.runtime} runtime.",
             f"Take it down first: labkit down {former.lab}",
         )
     must_be_its_file(former, lab_file)
+    if former.variant != variant:
+        runs = f"in variant {former.variant}" if former.variant else "as its base, without a variant"
+        raise InvalidInput(f"lab {former.lab} runs already, {runs}.", f"Take it down first: labkit down {former.lab}")
 
 
 def must_be_its_file(record: Record, lab_file: Path) -> None:
-    """Check that a lab runs what a lab file says.
+    """Check that a lab runs what a lab file says, in whichever variant.
 
     Raises:
         InvalidInput: it runs something else.
     """
-    if lab_text(record) == lab_file.read_text(encoding="utf-8-sig"):
+    if record.lab_file:
+        same = record.source.read_text(encoding="utf-8") == lab_file.read_text(encoding="utf-8-sig")
+    else:
+        same = controllers_text(record) == read(lab_file, record.variant).standalone()
+    if same:
         return
     if record.lab_file == str(lab_file.resolve()):
         what = f"lab {record.lab} runs already, and {lab_file} has changed since it came up."

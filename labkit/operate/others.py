@@ -31,5 +31,6 @@ def others(own: Iterable[Record]) -> list[Record]:
     for each in found:
         name = str(each["Labels"][LAB])
         if name not in known:
-            labs[name] = Record(name, CONTAINERLAB, "", str(each["Image"]), float(each["Created"]))
+            variant = str(each["Labels"].get("labkit-variant", ""))
+            labs[name] = Record(name, CONTAINERLAB, "", str(each["Image"]), float(each["Created"]), variant)
     return [labs[name] for name in sorted(labs)]

@@ -13,7 +13,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ FILE = "lab.json"
 class Record:
     """A lab on this machine. `lab_file` is where it came from, `image` what its nodes run, `created` in Unix seconds.
 
+    `variant` is that of the lab file, "" for the base.
     The record of a directory whose `lab.json` is lost or unreadable has nothing but a name and a time.
     """
 
@@ -36,6 +37,12 @@ class Record:
     lab_file: str
     image: str
     created: float
+    variant: str = ""
+
+    @property
+    def title(self) -> str:
+        """The lab's name, with its variant."""
+        return f"{self.lab} ({self.variant})" if self.variant else self.lab
 
     @property
     def directory(self) -> Path:
@@ -48,14 +55,19 @@ class Record:
         return self.directory / "topology"
 
     @property
+    def source(self) -> Path:
+        """The copy of the lab file, with all its variants. The rendered folder has a file of the lab alone."""
+        return self.directory / "lab.yml"
+
+    @property
     def topology(self) -> Path:
         """The rendered containerlab topology."""
         return self.folder / f"{self.lab}.clab.yml"
 
 
-def create(lab: str, runtime: str, lab_file: Path, image: str) -> Record:
+def create(lab: str, runtime: str, lab_file: Path, image: str, variant: str = "") -> Record:
     """Make a new lab's directory, with its record in it. The caller holds the lab's lock, and there is no such lab."""
-    record = Record(lab, runtime, str(lab_file), image, time.time())
+    record = Record(lab, runtime, str(lab_file), image, time.time(), variant)
     _sweep(lab)
     fresh = _aside(lab, "new")
     fresh.mkdir(parents=True)
@@ -74,7 +86,8 @@ def read(lab: str) -> Record | None:
         return None
     try:
         found = json.loads((lab_dir(lab) / FILE).read_text())
-        return Record(lab, str(found["runtime"]), str(found["lab_file"]), str(found["image"]), float(found["created"]))
+        runtime, lab_file, image, variant = (str(found[key]) for key in ("runtime", "lab_file", "image", "variant"))
+        return Record(lab, runtime, lab_file, image, float(found["created"]), variant)
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         pass
     try:
@@ -145,6 +158,13 @@ def lock(lab: str) -> Iterator[None]:
     finally:
         file.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def clear_lock(lab: str) -> None:
+    """Remove the lock that an `up` has left which was killed before it made anything; one that is held stays."""
+    if NAME.fullmatch(lab):
+        with suppress(InvalidInput), lock(lab):
+            pass
 
 
 def _locked(file: Path) -> int | None:

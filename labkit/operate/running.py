@@ -26,14 +26,24 @@ def the_lab(name: str | None) -> Record:
     return records.choose(name, [*own, *others(own)])
 
 
-def lab_text(record: Record) -> str:
-    """The lab file that a lab was made from. One that others have brought up is asked for it.
+def lab_of(record: Record) -> Lab:
+    """The lab as its file says. One that others have brought up is asked for it.
 
     Raises:
         LabkitError: it can't be read.
     """
+    name = f"lab {record.lab}"
     if record.lab_file:
-        return (record.folder / "lab.yml").read_text(encoding="utf-8-sig")
+        return load_text(record.source.read_text(encoding="utf-8"), name, record.variant)
+    return load_text(controllers_text(record), name)
+
+
+def controllers_text(record: Record) -> str:
+    """The file of a lab alone, its variant merged into it, as the lab's controller has it.
+
+    Raises:
+        LabkitError: it can't be read.
+    """
     done = LabClient(record).run(CONTROLLER, "cat", CONTROLLERS_LAB_FILE)
     if done.rc != 0:
         raise CheckFailed(
@@ -41,11 +51,6 @@ def lab_text(record: Record) -> str:
             f"Clear the lab away: labkit down {record.lab}",
         )
     return done.stdout
-
-
-def lab_of(record: Record) -> Lab:
-    """The lab as its file says. Raises LabkitError if that can't be read."""
-    return load_text(lab_text(record), f"lab {record.lab}")
 
 
 def running(name: str | None) -> tuple[Record, LabStatus]:
@@ -65,9 +70,13 @@ def running(name: str | None) -> tuple[Record, LabStatus]:
         raise CheckFailed(
             f"lab {record.lab} is dead: its processes were killed, or the machine was restarted.",
             f"Clear it away: labkit down {record.lab}"
-            + (f"    Or bring it up anew: labkit up {record.lab_file}" if record.lab_file else ""),
+            + (f"    Or bring it up anew: labkit up {record.lab_file}{_option(record)}" if record.lab_file else ""),
         )
     return record, found
+
+
+def _option(record: Record) -> str:
+    return f" --variant {record.variant}" if record.variant else ""
 
 
 def inspect(record: Record) -> LabStatus | None:

@@ -7,7 +7,7 @@ NIC's effective routes say where the fabric brings it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -70,21 +70,25 @@ def trace(lab: Lab, client: LabClient, source: str, target: str) -> Trace:
         destination = target_address(lab, target)
     except ValueError:
         raise InvalidInput(f"{target} is neither a node of lab {lab.name} nor an IPv4 address.") from None
-    walk = _Walk(lab, Look(lab, client), destination)
-    steps = tuple(walk.steps(source))
     real = traceroute(client, source, destination)
     while real and real[-1] is None:
         real.pop()
+    walk = _Walk(lab, Look(lab, client), destination, real)
+    steps = tuple(walk.steps(source))
     return Trace(steps, tuple(walk.hops), tuple(real), walk.verdict)
 
 
 class _Walk:
-    """Follows one destination from node to node. `hops` are the addresses met, `verdict` how it ended."""
+    """Follows one destination from node to node. `hops` are the addresses met, `verdict` how it ended.
 
-    def __init__(self, lab: Lab, look: Look, destination: IPv4Address) -> None:
+    Of equal next hops it takes the one that the real packet took: which flow gets which, no table says.
+    """
+
+    def __init__(self, lab: Lab, look: Look, destination: IPv4Address, real: Sequence[IPv4Address | None]) -> None:
         self._lab = lab
         self._look = look
         self._destination = destination
+        self._real = real
         self._owners = owners(lab)
         self.hops: list[IPv4Address] = []
         self.verdict = "dropped"
@@ -131,8 +135,13 @@ class _Walk:
         step = Step(node, "", f"{prefix} → {leads}", why)
         if node in self._look.state["effective"] and device == NIC_INTERFACE:
             return step, _Move(node, None)
-        neighbour = gateways[0] if gateways else self._destination
+        neighbour = self._taken(gateways) if gateways else self._destination
         return step, _Move(self._owners.get(neighbour, ""), neighbour if neighbour in self._owners else None)
+
+    def _taken(self, equal: Sequence[IPv4Address]) -> IPv4Address:
+        """The one of these next hops that the real packet took, if it shows one of them here."""
+        seen = self._real[len(self.hops)] if len(self.hops) < len(self._real) else None
+        return seen if seen is not None and seen in equal else equal[0]
 
     def _answers_from(self, node: str, arrived_at: IPv4Address) -> IPv4Address:
         """The address from which a node tells the source that a TTL ended there: its kernel chooses it."""
@@ -162,13 +171,14 @@ class _Walk:
                 return Step(fabric, "", f"{prefix} → Internet", f"{why}; nobody has this address there"), None
             return Step(fabric, "", f"{prefix} → Internet", why), _Move(internet.name, internet.host)
         next_hops = [self._destination] if kind in ARRIVES_LOCALLY else [*map(IPv4Address, row["nextHopIpAddress"])]
-        owner = self._owners.get(next_hops[0])
+        hop = self._taken(next_hops)
+        owner = self._owners.get(hop)
         there = self._lab.azure.nic.get(owner or "")
         if there is not None and not there.ip_forwarding and self._destination != there.address:
             return Step(fabric, "", f"{prefix} → dropped", f"{why}; IP forwarding is off on {owner}'s NIC"), None
         names = ", ".join(self._owners.get(a, str(a)) for a in next_hops)
         step = Step(fabric, "", f"{prefix} → {names}", why)
-        return (step, _Move(owner, next_hops[0])) if owner is not None else (replace(step, decision="dropped"), None)
+        return (step, _Move(owner, hop)) if owner is not None else (replace(step, decision="dropped"), None)
 
 
 def _longest_match(rows: list[dict[str, Any]], destination: IPv4Address) -> dict[str, Any] | None:

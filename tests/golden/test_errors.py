@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.lab.load import read_text
+from labkit.lab.load import read_all_text
 from labkit.lab.problems import LabFileError
 
 ERRORS = Path(__file__).parent / "errors"
@@ -21,10 +21,10 @@ FILES = sorted(ERRORS.glob("*.lab.yml"))
 
 def says(file: Path) -> str:
     try:
-        loaded = read_text(file.read_text(encoding="utf-8"), file.name)
+        base, *_ = read_all_text(file.read_text(encoding="utf-8"), file.name)
     except LabFileError as error:
         return f"{error.message}\n"
-    return "".join(f"{p.show(file.name)}\n" for p in loaded.warnings) + "0 errors.\n"
+    return "".join(f"{p.show(file.name)}\n" for p in base.warnings) + "0 errors.\n"
 
 
 @pytest.mark.parametrize("file", FILES, ids=[f.name.removesuffix(".lab.yml") for f in FILES])

@@ -1,7 +1,8 @@
 """The overview lab's rendered folder, file by file.
 
-`render/overview/` is what `labkit render overview` writes, with a fixed image name. After a change of a template or of
-the plan run with LABKIT_UPDATE_GOLDEN=1 and read the difference before committing it.
+`render/overview/` is what `labkit render overview` writes, with a fixed image name, and `render/overview-passive/` what
+is different with `--variant active-passive`. After a change of a template or of the plan run with
+LABKIT_UPDATE_GOLDEN=1 and read the difference before committing it.
 """
 
 from __future__ import annotations
@@ -13,19 +14,21 @@ from pathlib import Path
 
 import pytest
 
-from labkit.lab.load import load
+from labkit.lab.load import read
 from labkit.lab.plan import plan
 from labkit.render.render import render
 from labkit.resources import topologies
 
 GOLDEN = Path(__file__).parent / "render" / "overview"
+PASSIVE = GOLDEN.with_name("overview-passive")
 IMAGE = "labkit/node:golden"
 
 
-def render_overview(out: Path) -> None:
-    lab_file = topologies() / "overview" / "lab.yml"
-    render(plan(load(lab_file)), out, image=IMAGE, lab_file=lab_file.read_bytes())
-    (out / "lab.yml").unlink()  # a copy of topologies/overview/lab.yml, checked in tests/unit/lab/test_plan_render.py
+def render_overview(out: Path, variant: str = "") -> None:
+    loaded = read(topologies() / "overview" / "lab.yml", variant)
+    render(plan(loaded.lab), out, image=IMAGE, lab_file=loaded.standalone().encode())
+    if not variant:
+        (out / "lab.yml").unlink()  # topologies/overview/lab.yml, as tests/unit/lab/test_variants.py checks
 
 
 def files(folder: Path) -> dict[str, str]:
@@ -42,14 +45,24 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return files(out)
 
 
-def test_the_same_files(rendered: dict[str, str]) -> None:
-    assert sorted(rendered) == sorted(files(GOLDEN)), "LABKIT_UPDATE_GOLDEN=1 accepts it."
+@pytest.fixture(scope="module")
+def passive(rendered: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the variant's folder has that the base's has not, or has otherwise."""
+    out = tmp_path_factory.mktemp("render") / "overview"
+    render_overview(out, "active-passive")
+    for path, content in files(out).items():
+        if rendered.get(path) == content:
+            (out / path).unlink()
+    if os.environ.get("LABKIT_UPDATE_GOLDEN") == "1":
+        shutil.rmtree(PASSIVE, ignore_errors=True)
+        shutil.copytree(out, PASSIVE)
+    return files(out)
 
 
-def test_the_same_content(rendered: dict[str, str]) -> None:
-    difference = "".join(
+def differences(golden: Path, rendered: dict[str, str]) -> str:
+    return "".join(
         line
-        for path, expected in sorted(files(GOLDEN).items())
+        for path, expected in sorted(files(golden).items())
         for line in difflib.unified_diff(
             expected.splitlines(keepends=True),
             rendered.get(path, "").splitlines(keepends=True),
@@ -57,6 +70,15 @@ def test_the_same_content(rendered: dict[str, str]) -> None:
             f"rendered/{path}",
         )
     )
+
+
+def test_the_same_files(rendered: dict[str, str], passive: dict[str, str]) -> None:
+    assert sorted(rendered) == sorted(files(GOLDEN)), "LABKIT_UPDATE_GOLDEN=1 accepts it."
+    assert sorted(passive) == sorted(files(PASSIVE)), "LABKIT_UPDATE_GOLDEN=1 accepts it."
+
+
+def test_the_same_content(rendered: dict[str, str], passive: dict[str, str]) -> None:
+    difference = differences(GOLDEN, rendered) + differences(PASSIVE, passive)
     assert not difference, f"\n{difference}\nLABKIT_UPDATE_GOLDEN=1 accepts it."
 
 

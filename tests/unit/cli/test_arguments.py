@@ -35,6 +35,7 @@ def _nowhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("cwd"))
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        patch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")  # whose labs run there does not matter
         patch.setenv("COLUMNS", "100")
         patch.delenv("PYTHONUNBUFFERED", raising=False)  # as a user has it
         patch.setenv("PYTHONPATH", os.pathsep.join((str(REPOSITORY), *filter(None, sys.path))))
@@ -179,6 +180,8 @@ def complete(line: str) -> list[str]:
 def test_completion_of_verbs_and_labs_and_nodes() -> None:
     assert complete("labkit learned") == ["learned-routes"]
     assert complete("labkit up over") == ["overview"]
+    assert complete("labkit up overview --variant active-p") == ["active-passive"]
+    assert complete("labkit up nowhere --variant ") == []
     assert complete("labkit exec ") == []  # no lab, and no noise
     record = records.create("one", "sandbox", Path("/x"), "image")
     try:

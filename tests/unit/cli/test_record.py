@@ -30,6 +30,12 @@ def test_a_record_is_read_as_written(home: Path) -> None:
     assert [r.lab for r in records.everything()] == ["one"]
 
 
+def test_a_record_knows_its_variant() -> None:
+    made = records.create("one", "sandbox", Path("/a/lab.yml"), "labkit/node:abc", "active-active")
+    assert records.read("one") == made
+    assert (made.variant, made.title, make("two").title) == ("active-active", "one (active-active)", "two")
+
+
 def test_a_lab_that_is_there_is_not_overwritten(home: Path) -> None:
     make("one")
     with pytest.raises(OSError, match="not empty"):
@@ -98,3 +104,15 @@ def test_a_lock_keeps_others_out_and_leaves_nothing(home: Path) -> None:
             pass
     assert try_it().stdout == "in\n"
     assert list((home / "locks").iterdir()) == []
+
+
+def test_a_dead_lock_is_cleared_and_a_held_one_is_not(home: Path) -> None:
+    stale = home / "locks" / "one.lock"
+    stale.parent.mkdir(parents=True, exist_ok=True)
+    stale.touch()
+    records.clear_lock("one")
+    assert not stale.exists()
+    with records.lock("one"):
+        records.clear_lock("one")
+        assert stale.exists()
+    records.clear_lock("../one")

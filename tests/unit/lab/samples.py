@@ -43,7 +43,7 @@ nvas:
   fw: {subnet: hub/nva, asn: 65001, timers: {keepalive: 3, hold: 9}, ip_forwarding: false}
   fw2: {subnet: hub/nva, asn: 65002}
   fw3: {subnet: hub/nva, asn: 65003}
-  fw4: {subnet: spoke/work, asn: 65004, advertises: 10.0.0.0/8, connects_to: branch}
+  fw4: {subnet: spoke/work, asn: 65004, advertises: 10.0.0.0/8, connects_to: branch, prepend: 10, as_override: on}
 sites:
   branch: {asn: 65010, prefixes: 10.250.0.0/16}
 internet: {prefix: 198.51.100.0/24, host: 198.51.100.20}
@@ -60,4 +60,21 @@ proofs:
   - {ping: {from: branch, to: 10.2.1.200}, within: 2.5}
   - path: {from: branch, to: branch}
   - absent: {session: {on: rs1, with: branch}}
+  - {session: {on: rs1, with: fw}, not_in: bare}
+  - {session: {on: rs1, with: fw2}, not_in: [bare, more]}
+variants:
+  bare:
+    description: As little as possible.
+    internet: null
+    route_tables:
+      direct: {disable_bgp_route_propagation: null, routes: {10.5.0.0/16: ~}}
+    virtual_machines: {vm1: {subnet: spoke/work, address: 10.2.1.99}, vm2: {mac: null, ip_forwarding: null}}
+    nvas: {fw4: {prepend: null, as_override: no}}
+  more:
+    virtual_networks: {spoke: {subnets: {more: 10.2.2.0/24}}, hub: {subnets: {nva: {route_table: null}}}}
+    route_servers: {rs1: {peers: [fw, fw2, fw4, fw5]}}
+    nvas: {fw3: null, fw5: {subnet: spoke/more, asn: 65005}}
+    proofs:
+      - session: {on: rs1, with: fw5}
+  same: {}
 """

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from labkit.azure.validation import problems
-from labkit.lab.load import Loaded, read_text
+from labkit.lab.load import load_text, read_all_text
 from labkit.lab.nodes import owners
 from labkit.lab.problems import LabFileError, Problem
 from labkit.lab.yaml_source import parse
@@ -33,20 +33,22 @@ def check_problems(found: Sequence[Problem], text: str) -> None:
         assert "\n" not in problem.show("x.yml").replace("\n    ", "", 1)
 
 
-def outcome(text: str) -> Loaded | LabFileError:
-    """Loads a text; what comes of it must be of use to its reader."""
+def outcome(text: str) -> None:
+    """Loads a text in every variant; what comes of it must be of use to its reader."""
     try:
-        loaded = read_text(text, "x.yml")
+        labs = read_all_text(text, "x.yml")
     except LabFileError as error:
         check_problems(error.problems, text)
-        return error
-    check_problems(loaded.warnings, text)
-    # Valid by construction: what a file without errors gives, Azure takes, and names can be told apart.
-    assert problems(loaded.lab.azure) == ()
-    assert len(owners(loaded.lab)) >= len(loaded.lab.azure.nics)
-    nodes = [v.name for v in loaded.lab.azure.virtual_networks] + [n.name for n in loaded.lab.azure.nics]
-    assert len({n.casefold() for n in nodes}) == len(nodes)
-    return loaded
+        return
+    check_problems(labs[0].warnings, text)
+    for loaded in labs:
+        # Valid by construction: what a file without errors gives, Azure takes, and names can be told apart.
+        assert problems(loaded.lab.azure) == ()
+        assert len(owners(loaded.lab)) >= len(loaded.lab.azure.nics)
+        nodes = [v.name for v in loaded.lab.azure.virtual_networks] + [n.name for n in loaded.lab.azure.nics]
+        assert len({n.casefold() for n in nodes}) == len(nodes)
+        alone = load_text(loaded.standalone(), "alone.yml")
+        assert (alone.azure, alone.nvas, alone.sites) == (loaded.lab.azure, loaded.lab.nvas, loaded.lab.sites)
 
 
 def places(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -59,7 +61,23 @@ def places(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 WORDS = st.sampled_from(
     [
-        *("vm1", "vm2", "rs1", "rs1-0", "fw", "fw4", "sdwan-nva", "branch", "branch-host", "internet", "controller"),
+        *(
+            "vm1",
+            "vm2",
+            "rs1",
+            "variants",
+            "not_in",
+            "bare",
+            "proofs",
+            "rs1-0",
+            "fw",
+            "fw4",
+            "sdwan-nva",
+            "branch",
+            "branch-host",
+            "internet",
+            "controller",
+        ),
         *("vnet1", "vnet1/workload", "hub", "hub/nva", "spoke/work", "nope", "nope/nope", "/", "None", "Internet"),
         *("10.1.0.0/16", "10.1.0.0/26", "0.0.0.0/0", "10.1.2.3/8", "10.1.0.0/33", "::/0", "255.255.255.255/32"),
         *(

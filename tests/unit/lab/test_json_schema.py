@@ -48,10 +48,33 @@ def test_it_finds_mistakes_of_shape(name: str) -> None:
     assert errors((ERRORS / f"{name}.lab.yml").read_text()) != []
 
 
+@pytest.mark.parametrize(
+    "patch",
+    [
+        {"nvas": {"fw": {"prepend": 11}}},
+        {"nvas": {"fw": {"prepent": 1}}},
+        {"nvas": {"fw": None}, "name": "other"},
+        {"variants": {}},
+        {"proofs": None},
+        {"proofs": [None]},
+        {"peerings": [{"use_remote_gateways": "spoke"}]},
+        {"nvass": {}},
+        None,
+    ],
+)
+def test_it_finds_mistakes_of_shape_in_variants(patch: dict[str, Any] | None) -> None:
+    data = typed(parse(EVERYTHING).data)
+    validator = jsonschema.Draft202012Validator(json_schema())
+    assert [e.message for e in validator.iter_errors(data)] == []
+    data["variants"]["more"] = patch
+    assert [e.message for e in validator.iter_errors(data)] != []
+
+
 def test_editors_can_show_what_a_key_means() -> None:
     schema = json_schema()
     server = schema["$defs"]["RouteServer"]["properties"]
     assert server["branch_to_branch"]["description"].startswith("True: ")
+    assert schema["$defs"]["RouteServerPatch"]["properties"]["branch_to_branch"]["description"].startswith("True: ")
     parts = [d for d in schema["$defs"].values() if "properties" in d and "Proof" not in d.get("description", "Proof")]
     described = [p.get("description") or p.get("$ref") for d in parts for p in d["properties"].values()]
     assert len(described) > 20

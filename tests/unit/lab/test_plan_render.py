@@ -135,6 +135,19 @@ def test_an_undefined_name_in_a_template_is_an_error() -> None:
         environment().from_string("{{ nobody }}").render()
 
 
+def frr(options: str) -> str:
+    text = OVERVIEW.read_text().replace("asn: 65001,", f"asn: 65001, {options},", 1)
+    return render_files(plan(load_text(text, "x")), image=IMAGE, lab_file=b"")["nodes/sdwan-nva/frr.conf"].decode()
+
+
+def test_an_nvas_paths_towards_route_servers() -> None:
+    plain, longer, own = frr("prepend: 0"), frr("prepend: 3"), frr("as_override: true")
+    assert longer.replace(" set as-path prepend 65001 65001 65001\n", "") == plain
+    assert own.count(" as-override\n") == 2, "towards both instances, and not towards the branch"
+    assert "deny" in plain
+    assert "deny" not in own, "nothing carries the route servers' ASN any more"
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [("vm1", "vm1"), ("no", "'no'"), ("1", "'1'"), (1, "1"), ("a: b", "'a: b'"), ("", "''"), ("x" * 300, "x" * 300)],

@@ -1,0 +1,131 @@
+"""Variants of lab files: the overview lab's with two SD-WAN appliances, and what NVAs do to paths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+
+from labkit.errors import InvalidInput
+from labkit.lab.load import load_text
+from labkit.operate import lifecycle
+from labkit.operate import record as records
+from labkit.operate.probes import ping
+from labkit.operate.running import controllers_text, lab_of
+from labkit.operate.trace import trace
+from labkit.pytest import Boot, RunningLab
+from labkit.resources import topologies
+from tests.e2e.in_lab import SCAN, configure, effective, gateways, lab_file, problems, run
+from tests.e2e.in_lab import variant as changed
+from tests.e2e.waiting import eventually
+
+BRANCH, VNET = IPv4Network("10.250.0.0/16"), IPv4Network("10.1.0.0/16")
+BRANCH_HOST = IPv4Address("10.250.0.10")
+FIRST, SECOND = IPv4Address("10.1.1.4"), IPv4Address("10.1.1.5")
+FIRST_LINK, SECOND_LINK = IPv4Address("100.64.0.1"), IPv4Address("100.64.0.5")
+VMS = ("vm1", "vm2")
+Gone = Callable[[RunningLab], AbstractContextManager[None]]
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return changed(
+        topologies() / "overview" / "lab.yml", tmp_path_factory.mktemp("lab"), {"name: overview": "name: overview-pair"}
+    )
+
+
+def kernels_become(lab: RunningLab, *hops: IPv4Address) -> None:
+    """Wait until every VM's kernel has the branch via these appliances, and the branch answers every VM and back."""
+    eventually(lambda: [gateways(lab, vm, BRANCH) for vm in VMS], lambda found: found == [hops] * len(VMS))
+    for vm in VMS:
+        assert effective(lab, vm, BRANCH) == [
+            ("VirtualNetworkGateway", "Active", "VirtualNetworkGateway", [str(hop) for hop in hops])
+        ]
+    eventually(lambda: ping(lab.client, "vm1", BRANCH_HOST), lambda answered: answered)
+    assert ping(lab.client, "branch-host", lab.lab.azure.nic["vm2"].address)
+
+
+def branch_returns_by(lab: RunningLab, *links: IPv4Address) -> None:
+    eventually(lambda: set(gateways(lab, "branch", VNET) or ()), lambda found: found == set(links))
+
+
+@contextmanager
+def withdrawn(lab: RunningLab) -> Iterator[None]:
+    """The first appliance has lost its branch, and says so."""
+    (link,) = (link for link in lab.lab.wan_links if link.nva == "sdwan-nva")
+    session = f"neighbor {link.site_address.ip} shutdown"
+    configure(lab, "sdwan-nva", "router bgp 65001", session)
+    yield
+    configure(lab, "sdwan-nva", "router bgp 65001", f"no {session}")
+
+
+@contextmanager
+def killed(lab: RunningLab) -> Iterator[None]:
+    """The first appliance's bgpd is killed, and nothing starts another."""
+    service = f"{SCAN}/bgpd"
+    pid = run(lab, "sdwan-nva", "s6-svstat", "-o", "pid", service)
+    run(lab, "sdwan-nva", "s6-svc", "-O", service)
+    run(lab, "sdwan-nva", "kill", "-9", pid)
+    yield
+    run(lab, "sdwan-nva", "s6-svc", "-u", service)
+
+
+@pytest.mark.parametrize("gone", [withdrawn, killed])
+@pytest.mark.parametrize(
+    ("variant", "hops"),
+    [("active-active", (FIRST, SECOND)), ("active-passive", (FIRST,))],
+    ids=["active-active", "active-passive"],
+)
+def test_machines_turn_to_the_second_appliance_and_back(
+    labkit_lab: Boot, file: Path, variant: str, hops: tuple[IPv4Address, ...], gone: Gone
+) -> None:
+    lab = labkit_lab(file, variant=variant)
+    assert problems(lab, 30) == []
+    kernels_become(lab, *hops)
+    branch_returns_by(lab, FIRST_LINK, SECOND_LINK)
+    with gone(lab):
+        kernels_become(lab, SECOND)
+        branch_returns_by(lab, SECOND_LINK)
+    kernels_become(lab, *hops)
+    assert problems(lab, 30) == []
+
+
+def test_a_trace_follows_the_packet_over_equal_paths(labkit_lab: Boot, file: Path) -> None:
+    lab = labkit_lab(file, variant="active-active")
+    for source, target in 4 * [("vm1", "branch"), ("vm2", "branch"), ("branch-host", "vm1")]:
+        found = trace(lab.lab, lab.client, source, target)
+        assert (found.verdict, found.agrees) == ("delivered", True), found
+
+
+def test_a_running_lab_knows_its_variant(labkit_lab: Boot, file: Path, labkit_runtime: str) -> None:
+    lab = labkit_lab(file, variant="active-passive")
+    record = records.read("overview-pair")
+    assert record is not None
+    assert record.variant == "active-passive"
+    assert lab_of(record) == lab.lab
+    controllers = load_text(controllers_text(record), "the controller's")
+    assert (controllers.azure, controllers.nvas) == (lab.lab.azure, lab.lab.nvas)
+    assert [p.claim for p in controllers.proofs] == [p.claim for p in lab.lab.proofs]
+    again = lifecycle.up(str(file), labkit_runtime, lifecycle.Silent(), "active-passive")
+    assert not again.fresh
+    for other in ("", "active-active"):
+        with pytest.raises(InvalidInput, match="lab overview-pair runs already, in variant active-passive"):
+            lifecycle.up(str(file), labkit_runtime, lifecycle.Silent(), other)
+
+
+def test_the_base_is_as_before(labkit_lab: Boot, file: Path, labkit_runtime: str) -> None:
+    """It comes after the variants: a test that asks for another variant has the one before taken down."""
+    lab = labkit_lab(file)
+    assert "sdwan-nva-2" not in lab.lab.nva
+    kernels_become(lab, FIRST)
+    with pytest.raises(InvalidInput, match="runs already, as its base, without a variant"):
+        lifecycle.up(str(file), labkit_runtime, lifecycle.Silent(), "active-passive")
+
+
+@pytest.mark.parametrize("variant", ["", "override"])
+def test_an_nva_between_two_route_servers(labkit_lab: Boot, variant: str) -> None:
+    """FRR's as-override (reference §5 "Dual-homed loops", §11 point 9); the lab's proofs say what it does."""
+    assert problems(labkit_lab(lab_file("override"), variant=variant), 30) == []
