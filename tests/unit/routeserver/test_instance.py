@@ -166,7 +166,11 @@ def test_what_it_tells_is_what_the_rules_say(sequence: list[tuple[str, str, str,
             case _:
                 fewer = PEERS[:2] if peer == "without c" else PEERS
                 config = replace(CONFIG, server=replace(SERVER, branch_to_branch=peer == "b2b", peers=fewer))
-                one.configure(config)
+                if one.configure(config):  # then only a snapshot can tell, and the worker sends one
+                    one.settle()
+                    snapshot = one.snapshot()
+                    told.clear()
+                    _hear(told, snapshot | {"withdrawn": [], "announced": snapshot["routes"]})
         if not slow:
             speaker.take(one)
             _hear(told, one.delta(float(number)))
