@@ -59,12 +59,19 @@ def build(draft: Draft, addresses: Addresses) -> model.Lab:
             timers=model.BgpTimers(nva.timers.keepalive, nva.timers.hold),
             prepend=nva.prepend,
             as_override=nva.as_override,
+            tracks=_tracked(file, addresses, nva.tracks),
             peers_with=tuple(r for r, server in file.route_servers.items() if name in peer_names(server)),
         )
         for name, nva in file.nvas.items()
     )
     sites = tuple(
-        model.Site(name, site.asn, addresses.lans[name], model.SiteHost(name + HOST_SUFFIX, addresses.hosts[name]))
+        model.Site(
+            name,
+            site.asn,
+            addresses.lans[name],
+            model.SiteHost(name + HOST_SUFFIX, addresses.hosts[name]),
+            dict(site.prepend),
+        )
         for name, site in file.sites.items()
     )
     links = tuple(
@@ -83,6 +90,16 @@ def build(draft: Draft, addresses: Addresses) -> model.Lab:
         proofs=tuple(_proof(draft, i, proof) for i, proof in enumerate(file.proofs)),
         variant=draft.source.variant,
     )
+
+
+def _tracked(file: schema.LabFile, addresses: Addresses, target: str | None) -> IPv4Address | None:
+    """The address that an NVA's `tracks` stands for."""
+    if target is None:
+        return None
+    if target in file.sites:
+        return addresses.hosts[target].ip
+    internet = _internet(file, addresses)
+    return internet.host if internet is not None and target == internet.name else IPv4Address(target)
 
 
 def build_azure(draft: Draft, addresses: Addresses) -> azure.Azure:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 from labkit.azure.addressing import DEDICATED_SUBNETS
 from labkit.azure.model import NextHopType
 from labkit.lab.build import address_of, next_hop_type
@@ -43,8 +45,21 @@ def check_references(draft: Draft, names: Names) -> None:
                 names.refer(
                     draft, ("nvas", name, "connects_to", i, site), f"connects_to of NVA {name}", site, Kind.SITE
                 )
+        if nva.tracks is not None and not _is_address(nva.tracks):
+            names.refer(draft, ("nvas", name, "tracks"), f"tracks of NVA {name}", nva.tracks, Kind.SITE, Kind.INTERNET)
+    for name, site_file in file.sites.items():
+        for nva_name in site_file.prepend:
+            names.refer(draft, ("sites", name, "prepend", nva_name), f"prepend of site {name}", nva_name, Kind.NVA)
     for name, machine in file.virtual_machines.items():
         _check_machine(draft, names, ("virtual_machines", name), machine)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        IPv4Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_route_table(draft: Draft, path: Path, name: str) -> None:

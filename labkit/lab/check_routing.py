@@ -26,18 +26,23 @@ def check_routing(draft: Draft) -> None:
         if not entries and not nva.connects_to and not draft.broken(("route_servers",)):
             text = f"NVA {name} has no BGP session: no route server has it as a peer, and it connects to no site."
             draft.warn(("nvas", name), text, f"Add it to the peers of a route server: peers: [{name}].")
-        elif not entries and not draft.broken(("route_servers",)):
-            for option in ("prepend", "as_override"):
-                if getattr(nva, option):
-                    text = f"NVA {name}: {option} changes nothing: no route server has it as a peer."
-                    remedy = f"Add it to the peers of a route server, peers: [{name}], or remove {option}."
-                    draft.warn(("nvas", name, option), text, remedy)
+        elif not entries and nva.as_override and not draft.broken(("route_servers",)):
+            text = f"NVA {name}: as_override changes nothing: no route server has it as a peer."
+            remedy = f"Add it to the peers of a route server, peers: [{name}], or remove as_override."
+            draft.warn(("nvas", name, "as_override"), text, remedy)
+        if nva.tracks is not None and not nva.advertises:
+            text = f"NVA {name}: tracks changes nothing: the NVA advertises nothing itself that it could withdraw."
+            draft.warn(("nvas", name, "tracks"), text, "Say what it advertises, such as [0.0.0.0/0], or remove tracks.")
     for name, site in file.sites.items():
         _check_asn(draft, ("sites", name, "asn"), site.asn)
         if site.asn == ROUTE_SERVER_ASN:
             text = f"site {name}: ASN {site.asn} is the route servers' own."
             remedy = "Route servers drop every route with it in the path. Use another, such as 65010."
             draft.warn(("sites", name, "asn"), text, remedy)
+        for nva_name in site.prepend:
+            if nva_name in file.nvas and name not in site_names(file.nvas[nva_name]):
+                text = f"site {name}: prepend towards {nva_name} changes nothing: they are not connected."
+                draft.warn(("sites", name, "prepend", nva_name), text, f"Connect them: connects_to: [{name}].")
         linked = any(name in site_names(nva) for nva in file.nvas.values())
         if not linked and not draft.broken(("nvas",)):
             text = f"site {name} is connected to nothing."

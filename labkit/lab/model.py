@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from labkit.azure.model import Azure
 from labkit.lab.proofs import Proof
+
+PRIVATE = tuple(IPv4Network(n) for n in ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16"))
+"""What no firewall translates to by default, Azure's own included (RFC 1918, RFC 6598)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,9 @@ class Nva:
     """A network virtual appliance: an FRR router behind one NIC of the same name.
 
     `peers_with` names the route servers that have it as a peer. `advertises` are prefixes it originates.
-    With `snat`, what it forwards out of the virtual network carries its own address. What it sends to route servers
-    has its ASN `prepend` times more in the path, and with `as_override` in place of theirs.
+    With `snat`, what it forwards to public addresses carries its own. What it sends has its ASN `prepend` times more in
+    the path, and towards route servers with `as_override` in place of theirs. It withdraws what it advertises while
+    what it `tracks` does not answer.
     """
 
     name: str
@@ -39,6 +43,11 @@ class Nva:
     peers_with: tuple[str, ...] = ()
     prepend: int = 0
     as_override: bool = False
+    tracks: IPv4Address | None = None
+
+    def translates(self, target: IPv4Address) -> bool:
+        """Whether what it forwards to `target` carries its own address."""
+        return self.snat and not any(target in private for private in PRIVATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +62,15 @@ class SiteHost:
 class Site:
     """A branch or data centre: an FRR router, its LAN prefixes and one host in the first of them.
 
-    `lan` holds the router's own address in each prefix, in order.
+    `lan` holds the router's own address in each prefix, in order. `prepend` is how many times more it puts its ASN into
+    the paths that it sends, by NVA.
     """
 
     name: str
     asn: int
     lan: tuple[IPv4Interface, ...]
     host: SiteHost
+    prepend: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
 from labkit.azure.addressing import ROUTE_SERVER_SUBNET, gateway_address
 from labkit.azure.model import ROUTE_SERVER_ASN
-from labkit.lab.model import BgpTimers, Lab, Nva, Site
+from labkit.lab.model import PRIVATE, BgpTimers, Lab, Nva, Site
 from labkit.lab.nodes import INSTANCES, instance_node
 from labkit.lab.plan_common import (
     NET_ADMIN,
@@ -31,13 +31,18 @@ FRR_CAPABILITIES = ("NET_ADMIN", "SYS_ADMIN")
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A BGP neighbour in an FRR configuration. `route_server`: an instance, several hops away, fed through a filter."""
+    """A BGP neighbour in an FRR configuration.
+
+    `route_server`: an instance, several hops away, fed through a filter. `prepend`: times that the own ASN is put into
+    paths to it beyond the usual one.
+    """
 
     name: str
     address: IPv4Address
     asn: int
     timers: BgpTimers
     route_server: bool = False
+    prepend: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,10 @@ def plan_nva(lab: Lab, nva: Nva) -> Planned:
     """A network virtual appliance: FRR behind one NIC, with a WAN interface to each of its sites."""
     nic = lab.azure.nic[nva.name]
     wires = [w for w in wan_wires(lab) if w.link.nva == nva.name]
-    sites = [Neighbour(w.link.site, w.link.site_address.ip, lab.site[w.link.site].asn, nva.timers) for w in wires]
+    sites = [
+        Neighbour(w.link.site, w.link.site_address.ip, lab.site[w.link.site].asn, nva.timers, prepend=nva.prepend)
+        for w in wires
+    ]
     conf, conf_bind = _frr(
         nva.name,
         nva.asn,
@@ -60,7 +68,6 @@ def plan_nva(lab: Lab, nva: Nva) -> Planned:
         neighbours=(*_instances(lab, nva), *sites),
         networks=nva.advertises,
         static_routes=_nva_routes(lab, nva),
-        prepend=nva.prepend,
         as_override=nva.as_override,
     )
     files: list[File] = [conf]
@@ -72,7 +79,7 @@ def plan_nva(lab: Lab, nva: Nva) -> Planned:
             "nftables-nva.conf.j2",
             address=nic.address,
             own=(nic.address, *(w.link.nva_address.ip for w in wires)),
-            ranges=lab.azure.virtual_network[nic.virtual_network].address_space,
+            private=PRIVATE,
         )
         files.append(file)
         binds.append(bind)
@@ -80,13 +87,23 @@ def plan_nva(lab: Lab, nva: Nva) -> Planned:
     commands += interface_up(NIC, nic_interface(lab.azure, nic))
     for wire in wires:
         commands += interface_up(wire.nva_interface, wire.link.nva_address)
-    return Planned(_router(lab, nva.name, Role.NVA, binds, commands), tuple(files))
+    router = _router(lab, nva.name, Role.NVA, binds, commands)
+    return Planned(router if nva.tracks is None else _tracking(router, nva), tuple(files))
 
 
 def plan_site(lab: Lab, site: Site) -> Planned:
     """A site's router: FRR between its LAN and the NVAs it is linked to."""
     wires = [w for w in wan_wires(lab) if w.link.site == site.name]
-    neighbours = [Neighbour(w.link.nva, w.link.nva_address.ip, lab.nva[w.link.nva].asn, BgpTimers()) for w in wires]
+    neighbours = [
+        Neighbour(
+            w.link.nva,
+            w.link.nva_address.ip,
+            lab.nva[w.link.nva].asn,
+            BgpTimers(),
+            prepend=site.prepend.get(w.link.nva, 0),
+        )
+        for w in wires
+    ]
     conf, bind = _frr(
         site.name,
         site.asn,
@@ -125,6 +142,7 @@ def _instances(lab: Lab, nva: Nva) -> tuple[Neighbour, ...]:
             ROUTE_SERVER_ASN,
             nva.timers,
             route_server=True,
+            prepend=nva.prepend,
         )
         for server in nva.peers_with
         for i in INSTANCES
@@ -157,7 +175,6 @@ def _frr(
     networks: Iterable[IPv4Network],
     static_routes: Iterable[StaticRoute] = (),
     source: IPv4Address | None = None,
-    prepend: int = 0,
     as_override: bool = False,
 ) -> tuple[File, Bind]:
     return node_file(
@@ -172,10 +189,19 @@ def _frr(
         networks=tuple(networks),
         static_routes=tuple(static_routes),
         source=source,
-        prepend=prepend,
         as_override=as_override,
         route_server_asn=ROUTE_SERVER_ASN,
     )
+
+
+def _tracking(router: Node, nva: Nva) -> Node:
+    """The NVA's router with its tracker beside FRR."""
+    env = {
+        "LABKIT_TRACK": str(nva.tracks),
+        "LABKIT_TRACK_ASN": str(nva.asn),
+        "LABKIT_TRACK_PREFIXES": " ".join(map(str, nva.advertises)),
+    }
+    return replace(router, services=(*router.services, "tracker"), env={**router.env, **env})
 
 
 def _router(lab: Lab, name: str, role: Role, binds: Iterable[Bind], commands: Iterable[str]) -> Node:

@@ -139,7 +139,7 @@ class Nva(Machine):
     advertises: Prefixes = ()
     """Prefixes that it originates."""
     snat: bool = False
-    """True: what it forwards carries its own address."""
+    """True: what it forwards to public addresses carries its own address."""
     connects_to: Named[Connection] = Field(default_factory=list)
     """Sites behind it, each over a link of its own: names, or `{site: prefix of the link}`."""
     ip_forwarding: bool = True
@@ -147,9 +147,11 @@ class Nva(Machine):
     timers: Timers = Timers()
     """Its BGP timers."""
     prepend: Annotated[int, Field(ge=0, le=10)] = 0
-    """How many times more it puts its own ASN into the paths that it sends to route servers."""
+    """How many times more it puts its own ASN into the paths that it sends, to route servers and sites alike."""
     as_override: bool = False
-    """True: in those paths, its own ASN takes the place of the route servers' 65515."""
+    """True: in the paths that it sends to route servers, its own ASN takes the place of their 65515."""
+    tracks: str | None = None
+    """While this does not answer, it withdraws what it `advertises`: a site (its host), internet, or an address."""
 
 
 class Site(Part):
@@ -163,6 +165,8 @@ class Site(Part):
     """The router's address in the first range. Default: .1."""
     host: Address | None = None
     """The host's address, in the first range. Default: .10."""
+    prepend: dict[str, Annotated[int, Field(ge=0, le=10)]] = Field(default_factory=dict)
+    """How many times more the router puts its own ASN into the paths that it sends, by NVA."""
 
 
 class Internet(ShortPart):

@@ -107,7 +107,7 @@ class _Walk:
                 yield step
             if move is None or move.address is None:
                 return
-            if move.node == node and node in self._lab.nva and self._lab.nva[node].snat:
+            if move.node == node and self._translates(node):
                 yield Step(node, str(move.address), "dropped", "it comes back with the NVA's own source address")
                 return
             node = move.node
@@ -129,7 +129,7 @@ class _Walk:
         gateways = [IPv4Address(hop["gateway"]) for hop in hops if "gateway" in hop]
         device = next(hop["dev"] for hop in hops if "dev" in hop)
         why = f"kernel: proto {row.get('protocol', '?')}"
-        if node in self._lab.nva and self._lab.nva[node].snat:
+        if self._translates(node):
             why += f"; SNAT to {addresses(self._lab)[node]}"
         leads = ", ".join(map(str, gateways)) or f"on-link {device}"
         step = Step(node, "", f"{prefix} → {leads}", why)
@@ -137,6 +137,10 @@ class _Walk:
             return step, _Move(node, None)
         neighbour = self._taken(gateways) if gateways else self._destination
         return step, _Move(self._owners.get(neighbour, ""), neighbour if neighbour in self._owners else None)
+
+    def _translates(self, node: str) -> bool:
+        """Whether what this node forwards on the way carries its own address."""
+        return node in self._lab.nva and self._lab.nva[node].translates(self._destination)
 
     def _taken(self, equal: Sequence[IPv4Address]) -> IPv4Address:
         """The one of these next hops that the real packet took, if it shows one of them here."""
@@ -153,8 +157,7 @@ class _Walk:
         """What the fabric decides by the effective routes of the node's NIC."""
         nic = self._lab.azure.nic[node]
         fabric = nic.virtual_network
-        translated = node in self._lab.nva and self._lab.nva[node].snat
-        if not nic.ip_forwarding and nic.address != self._source and not translated:
+        if not nic.ip_forwarding and nic.address != self._source and not self._translates(node):
             return Step(fabric, "", "dropped", f"IP forwarding is off on {node}'s NIC"), None
         row = _longest_match(self._look.state["effective"][node]["value"], self._destination)
         if row is None:

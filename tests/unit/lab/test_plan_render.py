@@ -135,17 +135,40 @@ def test_an_undefined_name_in_a_template_is_an_error() -> None:
         environment().from_string("{{ nobody }}").render()
 
 
-def frr(options: str) -> str:
-    text = OVERVIEW.read_text().replace("asn: 65001,", f"asn: 65001, {options},", 1)
-    return render_files(plan(load_text(text, "x")), image=IMAGE, lab_file=b"")["nodes/sdwan-nva/frr.conf"].decode()
+def frr(options: str, node: str = "sdwan-nva", asn: int = 65001) -> str:
+    text = OVERVIEW.read_text().replace(f"asn: {asn},", f"asn: {asn}, {options},", 1)
+    return render_files(plan(load_text(text, "x")), image=IMAGE, lab_file=b"")[f"nodes/{node}/frr.conf"].decode()
 
 
-def test_an_nvas_paths_towards_route_servers() -> None:
+def test_the_paths_that_an_nva_sends() -> None:
     plain, longer, own = frr("prepend: 0"), frr("prepend: 3"), frr("as_override: true")
-    assert longer.replace(" set as-path prepend 65001 65001 65001\n", "") == plain
+    assert "prepend" not in plain
+    to_route_servers = "route-map to-route-server permit 20\n set as-path prepend 65001 65001 65001\n"
+    to_sites = "route-map prepend-3 permit 10\n set as-path prepend 65001 65001 65001\n"
+    assert to_route_servers in longer
+    assert to_sites in longer
+    assert longer.count(" route-map prepend-3 out\n") == 1, "towards the branch"
     assert own.count(" as-override\n") == 2, "towards both instances, and not towards the branch"
     assert "deny" in plain
     assert "deny" not in own, "nothing carries the route servers' ASN any more"
+
+
+def test_the_paths_that_a_site_sends() -> None:
+    longer = frr("prepend: {sdwan-nva: 1}", "branch", 65010)
+    assert "route-map prepend-1 permit 10\n set as-path prepend 65010\n" in longer
+    assert " route-map prepend-1 out\n" in longer
+
+
+@pytest.mark.parametrize(
+    ("target", "address"),
+    [("internet", "198.51.100.10"), ("branch", "10.250.0.10"), ("203.0.113.1", "203.0.113.1")],
+)
+def test_an_nva_that_tracks(target: str, address: str) -> None:
+    text = OVERVIEW.read_text().replace("asn: 65002,", f"asn: 65002, tracks: {target},", 1)
+    nva = next(node for node in plan(load_text(text, "x")).nodes if node.name == "security-nva")
+    assert nva.services[-1] == "tracker"
+    asked = {name: nva.env[name] for name in nva.env if "TRACK" in name}
+    assert asked == {"LABKIT_TRACK": address, "LABKIT_TRACK_ASN": "65002", "LABKIT_TRACK_PREFIXES": "0.0.0.0/0"}
 
 
 @pytest.mark.parametrize(

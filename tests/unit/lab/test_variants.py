@@ -205,10 +205,10 @@ def test_warnings_of_variants() -> None:
 
 
 def test_an_option_towards_route_servers_that_nobody_hears() -> None:
-    text = BASE + "  far: {nvas: {two: {subnet: vnet1/nva, asn: 65002, connects_to: b, prepend: 1}}, sites: {b: "
+    text = BASE + "  far: {nvas: {two: {subnet: vnet1/nva, asn: 65002, connects_to: b, as_override: true}}, sites: {b: "
     loaded = read_text(text + "{asn: 65010, prefixes: 10.250.0.0/16}}}\n", "x.yml", "far")
     assert [w.text for w in loaded.warnings] == [
-        "variant far: NVA two: prepend changes nothing: no route server has it as a peer."
+        "variant far: NVA two: as_override changes nothing: no route server has it as a peer."
     ]
 
 

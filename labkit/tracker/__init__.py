@@ -1,0 +1,1 @@
+"""What withdraws an appliance's own prefixes while the service behind it is out of order."""

@@ -1,0 +1,38 @@
+"""When a tracked service counts as dead, and when as alive again."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labkit.tracker.judge import Judge
+
+
+@pytest.mark.parametrize(
+    ("answers", "judgements"),
+    [
+        ("++++", "++++"),
+        ("---+", "++--"),
+        ("--+---", "+++++-"),
+        ("---++-+++", "++------+"),
+        ("---+++---", "++---+++-"),
+    ],
+)
+def test_judgements(answers: str, judgements: str) -> None:
+    judge = Judge(failures_to_die=3, answers_to_live=3)
+    found = []
+    for answer in answers:
+        before = judge.up
+        assert judge.hear(answer == "+") == (judge.up != before)
+        found.append("+" if judge.up else "-")
+    assert "".join(found) == judgements
+
+
+@given(st.lists(st.booleans()), st.integers(1, 5), st.integers(1, 5))
+def test_a_judgement_changes_only_after_enough_in_a_row(answers: list[bool], die: int, live: int) -> None:
+    judge = Judge(die, live)
+    for i, answer in enumerate(answers):
+        if judge.hear(answer):
+            needed = live if answer else die
+            assert answers[i + 1 - needed : i + 1] == [answer] * needed
