@@ -24,6 +24,7 @@ PANELS = {
         "advertised-routes",
         "route-table",
         "trace",
+        "measure",
         "events",
         "logs",
     ),

@@ -1,0 +1,157 @@
+"""`labkit measure`: what traffic loses while something breaks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from labkit.cli import complete
+from labkit.cli.output import Colour, Format, FormatOption, LabOption, put_json, put_table, say, span
+from labkit.cli.progress import reporter
+from labkit.errors import InvalidInput
+from labkit.operate import measure
+from labkit.operate.client import LabClient
+from labkit.operate.flow_loss import Direction
+from labkit.operate.flows import FlowLoss, Pace
+from labkit.operate.running import lab_of, running
+
+app = typer.Typer(help="Measure traffic while something breaks.", no_args_is_help=True)
+
+_COLUMNS = ("Flow", "Port", "Sent", "Lost Forward", "Longest", "At", "Lost Backward", "Longest", "At", "Recovered")
+
+
+@app.callback()
+def _group() -> None:
+    """Keep the name of the only command."""
+
+
+@app.command()
+def failover(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FROM", help="A virtual machine, NVA or site (its host).", autocompletion=complete.nodes
+        ),
+    ],
+    target: Annotated[
+        str, typer.Argument(metavar="TO", help="Another one, or an address of a node.", autocompletion=complete.nodes)
+    ],
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="-- COMMAND...", help="What breaks it: run on this machine once all flows are steady."),
+    ] = None,
+    *,
+    flows: Annotated[int, typer.Option(help="How many, each with ports of its own, so that ECMP spreads them.")] = 8,
+    interval: Annotated[float, typer.Option(help="Milliseconds between two packets of a flow.")] = 5.0,
+    settle: Annotated[float, typer.Option(help="Seconds without any loss after which all is well again.")] = 2.0,
+    within: Annotated[
+        float | None,
+        typer.Option(help="Seconds for the command and the recovery.  \\[default: 240]", show_default=False),
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="How long to measure without a command.  \\[default: 10]", show_default=False)
+    ] = None,
+    lab: LabOption = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Count what flows of UDP lose in each direction, while a command breaks something.
+
+    For example: labkit measure failover vm1 branch -- labkit stop sdwan-nva
+
+    Forward: the responder on TO never saw the packet. Backward: its answer did not come back.
+
+    Shown are the longest outages, and how long after the start of the command each began.
+
+    It ends when the command has ended and no flow loses anything any more. Without a command it only measures.
+
+    Exit status 1: not all flows recovered, or the command failed.
+    """
+    if seconds is not None and command:
+        raise InvalidInput("--seconds is for a measurement without a command.", "With one, --within bounds it.")
+    if within is not None and not command:
+        raise InvalidInput("--within is for a measurement with a command.", "Without one, say --seconds.")
+    lasts = (240.0 if within is None else within) if command else (10.0 if seconds is None else seconds)
+    record, _ = running(lab)
+    pace = Pace(flows, interval / 1000)
+    event = measure.Event(tuple(command or ()), settle, lasts)
+    between = measure.way(lab_of(record), source, target)
+    with reporter() as progress:
+        found = measure.failover(LabClient(record), between, pace, event, progress)
+    if output is Format.JSON:
+        put_json(_json(found, pace, event))
+    else:
+        put_table(_COLUMNS, [_row(i, flow) for i, flow in enumerate(found.flows, 1)], _colour)
+    say(_summary(found))
+    if not found.recovered or found.status != 0:
+        raise typer.Exit(1)
+
+
+def _row(number: int, flow: FlowLoss) -> tuple[object, ...]:
+    ways = (*_cells(flow.forward), *_cells(flow.backward))
+    return (number, flow.source_port, flow.sent, *ways, "yes" if flow.recovered else "NO")
+
+
+def _cells(direction: Direction) -> tuple[object, ...]:
+    longest = direction.longest
+    if longest is None:
+        return (0, "-", "-")
+    return (direction.lost, f"{longest.seconds * 1000:.0f} ms", f"{longest.began:.3f} s")
+
+
+def _colour(cell: str) -> Colour | None:
+    return Colour.RED if cell == "NO" else None
+
+
+def _summary(found: measure.Measurement) -> str:
+    """All flows in a sentence, and what is wrong."""
+    ways = [
+        f"{sum(each.lost for each in one)} {word}"
+        for word, one in (
+            ("forward", [f.forward for f in found.flows]),
+            ("backward", [f.backward for f in found.flows]),
+        )
+    ]
+    lost = f"{' and '.join(ways)} of {sum(f.sent for f in found.flows)} packets lost in {span(found.seconds)}"
+    bad = sum(not flow.recovered for flow in found.flows)
+    words = [f"{lost}; " + (f"{bad} of {len(found.flows)} flows did not recover." if bad else "all flows are well.")]
+    if found.status is None:
+        words.append("The command did not end in time; it was ended. Give it longer: --within.")
+    elif found.status:
+        words.append(f"The command failed: exit status {found.status}.")
+    return " ".join(words)
+
+
+def _json(found: measure.Measurement, pace: Pace, event: measure.Event) -> dict[str, Any]:
+    return {
+        "from": found.way.source,
+        "from_address": str(found.way.source_address),
+        "to": found.way.target,
+        "to_address": str(found.way.target_address),
+        "interval_ms": pace.interval * 1000,
+        "seconds": round(found.seconds, 3),
+        "command": list(event.command),
+        "command_status": found.status if event.command else None,
+        "recovered": found.recovered,
+        "flows": [
+            {
+                "flow": number,
+                "source_port": flow.source_port,
+                "sent": flow.sent,
+                "forward": _json_direction(flow.forward),
+                "backward": _json_direction(flow.backward),
+                "recovered": flow.recovered,
+            }
+            for number, flow in enumerate(found.flows, 1)
+        ],
+    }
+
+
+def _json_direction(direction: Direction) -> dict[str, Any]:
+    longest = direction.longest
+    return {
+        "lost": direction.lost,
+        "longest_ms": round(longest.seconds * 1000, 1) if longest else 0.0,
+        "longest_packets": longest.packets if longest else 0,
+        "began_s": round(longest.began, 4) if longest else None,
+    }

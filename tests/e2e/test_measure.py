@@ -1,0 +1,267 @@
+"""`labkit measure failover` in real kernels: what it counts is what was lost, in the direction that lost it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labkit.pytest import RunningLab
+from labkit.resources import topologies
+from tests.e2e.in_lab import problems, run, variant
+from tests.e2e.waiting import eventually
+
+Boot = Callable[[str | Path], RunningLab]
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+NAME = "measure"
+LABKIT = [sys.executable, "-m", "labkit.cli.main"]
+ENDS = ("vm1", "vm2", "branch-host")
+INTERVAL = 5.0
+WITHIN = 120.0
+
+
+@pytest.fixture(scope="module")
+def lab(labkit_lab: Boot, tmp_path_factory: pytest.TempPathFactory) -> RunningLab:
+    """The overview lab with a hold time of three seconds, so that a silent death is noticed within the test."""
+    changes = {f"asn: {asn},": f"asn: {asn}, timers: {{keepalive: 1, hold: 3}}," for asn in (65001, 65002)}
+    file = topologies() / "overview" / "lab.yml"
+    return labkit_lab(variant(file, tmp_path_factory.mktemp("lab"), changes | {"name: overview": f"name: {NAME}"}))
+
+
+@pytest.fixture(autouse=True)
+def _whole_again(lab: RunningLab) -> Iterator[None]:
+    """Every test leaves the lab as it found it, and no program in its nodes."""
+    yield
+    assert programs(lab) == []
+    assert problems(lab, 30) == []
+
+
+def programs(lab: RunningLab) -> list[str]:
+    """The nodes in which something measures."""
+    return [node for node in ENDS if lab.client.run(node, "pgrep", "-f", "CLOCK_MONOTONIC").rc == 0]
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": os.pathsep.join((str(REPOSITORY), *filter(None, sys.path)))}
+
+
+def arguments(*words: str) -> list[str]:
+    return [*LABKIT, "measure", "failover", "--lab", NAME, *words]
+
+
+def failover(*words: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        arguments(*words), env=environment(), capture_output=True, text=True, check=False, timeout=WITHIN
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def measured(*words: str, status: int = 0) -> dict[str, Any]:
+    done = failover(*words, "--format", "json") if "--" not in words else failover("--format", "json", *words)
+    assert done.returncode == status, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def labkit(*words: str) -> str:
+    """A verb for a shell."""
+    return shlex.join([*LABKIT, words[0], "--lab", NAME, *words[1:]])
+
+
+def consistent(flow: dict[str, Any]) -> None:
+    """Packets lost in a row are time without packets, and nothing is lost twice."""
+    assert flow["forward"]["lost"] + flow["backward"]["lost"] <= flow["sent"]
+    for way in (flow["forward"], flow["backward"]):
+        assert way["longest_packets"] <= way["lost"]
+        # A sender that is held up sends fewer packets, never more.
+        assert way["longest_ms"] >= way["longest_packets"] * INTERVAL * 0.95 - INTERVAL
+        assert way["longest_ms"] <= way["longest_packets"] * INTERVAL * 2 + 1000
+
+
+def test_nothing_breaks() -> None:
+    for source, target in (("vm1", "branch"), ("branch", "vm2"), ("vm2", "internet")):
+        found = measured(source, target, "--seconds", "1", "--flows", "3")
+        assert found["recovered"]
+        assert [f["flow"] for f in found["flows"]] == [1, 2, 3]
+        assert len({f["source_port"] for f in found["flows"]}) == 3
+        for flow in found["flows"]:
+            assert (flow["forward"]["lost"], flow["backward"]["lost"]) == (0, 0), (source, target)
+            assert 50 < flow["sent"] <= 1.5 / 0.005, "some 200 in a second"
+
+
+def test_the_table() -> None:
+    done = failover("vm1", "10.250.0.10", "--seconds", "0.5", "--flows", "2")
+    assert done.returncode == 0
+    head, _, *rows = done.stdout.splitlines()
+    assert head.split()[:3] == ["Flow", "Port", "Sent"]
+    assert [row.split()[0] for row in rows] == ["1", "2"]
+    assert [row.split()[-1] for row in rows] == ["yes", "yes"]
+    assert "2 from vm1 to branch-host (10.250.0.10), a packet every 5 ms" in done.stderr
+    assert "0 forward and 0 backward of" in done.stderr
+    assert "all flows are well." in done.stderr
+
+
+def test_power_off_and_on() -> None:
+    script = f"{labkit('stop', 'sdwan-nva')} && {labkit('start', 'sdwan-nva')}"
+    found = measured("vm1", "branch", "--", "sh", "-c", script)
+    assert found["recovered"]
+    assert found["command_status"] == 0
+    for flow in found["flows"]:
+        consistent(flow)
+        assert 20 < flow["forward"]["lost"] < flow["sent"], "not less than it takes to boot a router"
+        assert 0 < flow["forward"]["began_s"] < 30
+        assert 100 < flow["forward"]["longest_ms"] < found["seconds"] * 1000 - 1900, "two seconds without loss end it"
+
+
+def test_a_silent_death_lasts_for_ever_where_there_is_no_other_way() -> None:
+    try:
+        found = measured("vm1", "branch", "--within", "8", "--", *shlex.split(labkit("stop", "sdwan-nva")), status=1)
+    finally:
+        subprocess.run(shlex.split(labkit("start", "sdwan-nva")), env=environment(), check=True, capture_output=True)
+    assert not found["recovered"]
+    for flow in found["flows"]:
+        consistent(flow)
+        assert not flow["recovered"]
+        assert flow["forward"]["longest_ms"] + flow["forward"]["began_s"] * 1000 == pytest.approx(
+            found["seconds"] * 1000, abs=20
+        ), "it lasts until the end"
+
+
+@pytest.mark.parametrize(
+    ("node", "to", "loses", "keeps"),
+    [("branch-host", "10.1.10.4", "backward", "forward"), ("vm1", "10.250.0.10", "forward", "backward")],
+)
+def test_one_direction(node: str, to: str, loses: str, keeps: str) -> None:
+    route = f"route add blackhole {to}; sleep 0.5; ip route del blackhole {to}"  # the length of the outage
+    command = shlex.split(labkit("exec", node, "--", "sh", "-c", f"ip {route}"))
+    found = measured("vm1", "branch", "--", *command)
+    assert found["recovered"]
+    for flow in found["flows"]:
+        consistent(flow)
+        assert flow[keeps] == {"lost": 0, "longest_ms": 0.0, "longest_packets": 0, "began_s": None}
+        assert flow[loses]["lost"] == flow[loses]["longest_packets"], "one outage"
+        assert 490 < flow[loses]["longest_ms"] < 2000
+
+
+def test_each_flow_is_counted_by_itself() -> None:
+    """A filter that drops what comes from odd ports."""
+    rules = "add table ip odd; add chain ip odd in { type filter hook input priority 0; }"
+    rules += "; add rule ip odd in udp sport & 1 == 1 drop"
+    script = f"nft {shlex.quote(rules)}; sleep 0.3; nft delete table ip odd"  # the length of the outage
+    found = measured("vm1", "vm2", "--", *shlex.split(labkit("exec", "vm2", "--", "sh", "-c", script)))
+    for flow in found["flows"]:
+        consistent(flow)
+        assert (flow["forward"]["lost"] > 0) == (flow["source_port"] % 2 == 1)
+        assert flow["backward"]["lost"] == 0
+
+
+@pytest.mark.parametrize(
+    ("node", "to", "says"),
+    [
+        ("branch-host", "10.1.10.4", "branch-host sees the packets of vm1, but none of its answers comes back."),
+        ("vm1", "10.250.0.10", "no packet from vm1 comes to branch-host (10.250.0.10)."),
+    ],
+)
+def test_no_answer(lab: RunningLab, node: str, to: str, says: str) -> None:
+    run(lab, node, "ip", "route", "add", "blackhole", to)
+    try:
+        done = failover("vm1", "branch", "--", "touch", "/nothing/may/happen")
+    finally:
+        run(lab, node, "ip", "route", "del", "blackhole", to)
+    assert (done.returncode, done.stdout) == (1, "")
+    message, remedy = done.stderr.splitlines()[-2:]
+    assert message == says
+    assert "labkit trace" in remedy
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["vm9", "vm1"], "vm9 is no virtual machine, NVA or site of lab measure."),
+        (["vm1", "vm9"], "vm9 is no machine of lab measure, nor an address of one."),
+        (["vm1", "vm2", "--", "no-such-command"], "there is no command no-such-command on this machine."),
+        (["vm1", "vm2", "--flows", "64"], "64 flows with a packet every 5 ms are 12800 packets a second; 5000 are"),
+        (["vm1", "vm2", "--within", "3"], "--within is for a measurement with a command."),
+        (["vm1", "vm2", "--seconds", "3", "--", "true"], "--seconds is for a measurement without a command."),
+        (["vm1", "vm2", "--settle", "nan"], "nan s is no time to measure."),
+        (["vm1"], "labkit measure failover: Missing argument 'TO'."),
+    ],
+)
+def test_bad_usage(words: list[str], says: str) -> None:
+    done = failover(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    first, *rest = done.stderr.splitlines()
+    assert first.startswith(says)
+    assert rest
+
+
+def test_an_end_that_is_off() -> None:
+    subprocess.run(shlex.split(labkit("stop", "branch-host")), env=environment(), check=True, capture_output=True)
+    try:
+        done = failover("vm1", "branch")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "branch-host" in done.stderr
+    finally:
+        subprocess.run(shlex.split(labkit("start", "branch-host")), env=environment(), check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("node", ["branch-host", "vm1"])
+def test_an_end_that_goes_off(node: str) -> None:
+    done = failover("vm1", "branch", "--", *shlex.split(labkit("stop", node)))
+    subprocess.run(shlex.split(labkit("start", node)), env=environment(), check=True, capture_output=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    message, remedy = done.stderr.splitlines()[-2:]
+    assert message.startswith(f"{node} does not measure any more: "), done.stderr
+    assert "Both ends must stay on" in remedy
+
+
+def test_a_command_that_fails() -> None:
+    done = failover("vm1", "branch", "--flows", "1", "--settle", "0.2", "--", "sh", "-c", "echo oh no; exit 3")
+    assert done.returncode == 1
+    assert "oh no" in done.stderr
+    assert done.stdout.splitlines()[-1].endswith("yes"), "what was measured is shown all the same"
+    assert "The command failed: exit status 3." in done.stderr
+
+
+def test_a_command_that_does_not_end() -> None:
+    done = failover("vm1", "branch", "--flows", "1", "--within", "1", "--", "sh", "-c", "echo $$; exec sleep 1000")
+    assert done.returncode == 1
+    assert "The command did not end in time; it was ended." in done.stderr
+    (pid,) = [line for line in done.stderr.splitlines() if line.isdigit()]
+    assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interruption_leaves_nothing(lab: RunningLab, number: signal.Signals) -> None:
+    """Killed at once, labkit can end nothing: the programs see that it is gone."""
+    process = subprocess.Popen(
+        arguments("vm1", "branch", "--", "sh", "-c", "echo $$; exec sleep 1000"),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    pid = next(line for line in process.stderr if line.strip().isdigit()).strip()
+    try:
+        assert programs(lab) == ["vm1", "branch-host"]
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+        assert out == ""
+        if number is not signal.SIGKILL:
+            assert (process.returncode, err) == (130, "interrupted.\n")
+            assert not Path(f"/proc/{pid}").exists()
+            assert programs(lab) == []
+        eventually(lambda: programs(lab), lambda left: left == [])
+    finally:
+        if number is signal.SIGKILL:
+            os.kill(int(pid), signal.SIGKILL)  # it is nobody's now
