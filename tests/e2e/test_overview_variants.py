@@ -28,6 +28,7 @@ FIRST, SECOND = IPv4Address("10.1.1.4"), IPv4Address("10.1.1.5")
 FIRST_LINK, SECOND_LINK = IPv4Address("100.64.0.1"), IPv4Address("100.64.0.5")
 VMS = ("vm1", "vm2")
 Gone = Callable[[RunningLab], AbstractContextManager[None]]
+Addresses = tuple[IPv4Address, ...]
 
 
 @pytest.fixture(scope="module")
@@ -75,17 +76,21 @@ def killed(lab: RunningLab) -> Iterator[None]:
 
 @pytest.mark.parametrize("gone", [withdrawn, killed])
 @pytest.mark.parametrize(
-    ("variant", "hops"),
-    [("active-active", (FIRST, SECOND)), ("active-passive", (FIRST,))],
+    ("variant", "ways"),
+    [
+        ("active-active", ((FIRST, SECOND), (FIRST_LINK, SECOND_LINK))),
+        ("active-passive", ((FIRST,), (FIRST_LINK,))),
+    ],
     ids=["active-active", "active-passive"],
 )
 def test_machines_turn_to_the_second_appliance_and_back(
-    labkit_lab: Boot, file: Path, variant: str, hops: tuple[IPv4Address, ...], gone: Gone
+    labkit_lab: Boot, file: Path, variant: str, ways: tuple[Addresses, Addresses], gone: Gone
 ) -> None:
+    hops, links = ways
     lab = labkit_lab(file, variant=variant)
     assert problems(lab, 30) == []
     kernels_become(lab, *hops)
-    branch_returns_by(lab, FIRST_LINK, SECOND_LINK)
+    branch_returns_by(lab, *links)
     with gone(lab):
         kernels_become(lab, SECOND)
         branch_returns_by(lab, SECOND_LINK)
