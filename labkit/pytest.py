@@ -16,7 +16,7 @@ only one of them runs at a time, and who asks for another takes the one before d
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -76,13 +76,22 @@ def labkit_runtime(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def labkit_lab(labkit_runtime: str) -> Iterator[Boot]:
     """A function that boots a lab and returns it, once a session per lab; see `Boot`."""
-    labs = _Labs(labkit_runtime)
-    yield labs.boot
-    labs.all_down()
+    with labs_on(labkit_runtime) as boot:
+        yield boot
+
+
+@contextmanager
+def labs_on(runtime: str) -> Iterator[Boot]:
+    """Boot labs on a runtime for the time of the context: for a fixture like `labkit_lab` of another scope."""
+    labs = _Labs(runtime)
+    try:
+        yield labs.boot
+    finally:
+        labs.all_down()
 
 
 class _Labs:
-    """The labs of a session, by what they were asked for."""
+    """Labs that run, by what they were asked for."""
 
     def __init__(self, runtime: str) -> None:
         self.runtime = runtime
@@ -103,7 +112,7 @@ class _Labs:
         return self.running[asked]
 
     def _make_way(self, lab_file: str) -> None:
-        """Take down another variant of a lab. One that this session has not brought up is in the way, and stays."""
+        """Take down another variant of a lab. One that was up before is in the way, and stays."""
         for asked, lab in list(self.running.items()):
             if asked[0] == lab_file and lab.client.record in self.own:
                 lifecycle.down(lab.client.record)

@@ -1,16 +1,14 @@
-"""End-to-end tests: their order, and what is skipped aloud on a machine without Docker engine or containerlab."""
+"""How long end-to-end tests keep labs, and what is skipped aloud without a Docker engine or containerlab."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from labkit.pytest import Boot, labs_on
 from labkit.runtimes.select import CONTAINERLAB
 from tests.e2e.engines import need_containerlab
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Labs stay up until the last test that might ask for them: what needs none goes first, undisturbed."""
-    items.sort(key=lambda item: "labkit_runtime" in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +17,10 @@ def labkit_runtime(request: pytest.FixtureRequest) -> str:
     if request.param == CONTAINERLAB:
         need_containerlab()
     return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def labkit_lab(labkit_runtime: str) -> Iterator[Boot]:
+    """labkit's own fixture keeps labs for the session. No two modules share one here, and they are many."""
+    with labs_on(labkit_runtime) as boot:
+        yield boot
