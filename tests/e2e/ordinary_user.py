@@ -48,7 +48,7 @@ def test_every_verb_on_a_lab_of_somebody_elses() -> None:
     assert "10.1.0.0/16" in labkit("routes", "branch", "--bgp")
     assert "delivered" in labkit("trace", "vm1", "internet")
     assert labkit("exec", "vm1", "--", "id", "-u") == "0\n"
-    assert "because sdwan-nva announced 10.250.0.0/16" in labkit("events")
+    assert "10.250.0.0/16  — → VirtualNetworkGateway 10.1.1.4" in labkit("events")
     labkit("logs", "sdwan-nva")
     labkit("route-table", "remove", "direct-internet", "0.0.0.0/0")
     assert "direct-internet" in labkit("route-table", "show")
