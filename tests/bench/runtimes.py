@@ -104,7 +104,7 @@ def main() -> None:
     table = Table(title=f"command to every proof holding; medians of {options.runs} runs in turn")
     for column in ("lab", "runtime", "up s", "best", "worst", "down s", "MB/node", "up, ratio"):
         table.add_column(column, justify="right")
-    for lab in options.lab or ["overview"]:
+    for lab in options.lab or lifecycle.bundled():
         runs: dict[str, list[tuple[float, float, float]]] = {runtime: [] for runtime in RUNTIMES}
         for _ in range(options.runs):
             for runtime, found in runs.items():
@@ -115,7 +115,7 @@ def main() -> None:
             ups, downs, megabytes = zip(*found, strict=True)
             figures = (median(ups), min(ups), max(ups), median(downs), median(megabytes), median(ups) / first)
             table.add_row(lab, runtime, *(f"{figure:.2f}" for figure in figures))
-    Console().print(table)
+    Console(width=100).print(table)
 
 
 if __name__ == "__main__":
