@@ -81,7 +81,7 @@ class Instance:
             for prefix, attributes in received.items():
                 self._keep(peer, prefix, attributes)
         for peer in self.out.peers() | (self._policy.peers.keys() & self.speakers_peers):
-            originated = dict(self._policy.originated(peer)) if peer in self._policy.peers else {}
+            originated = self._policy.originated(peer) if peer in self._policy.peers else {}
             for prefix in [p for p in self.out.wanted(peer) if p not in originated]:
                 self.out.want(peer, prefix, None)
                 self._undecided.add(prefix)
@@ -122,11 +122,10 @@ class Instance:
             return
         targets = [peer for peer in policy.peers if peer in self.speakers_peers]
         for prefix in self._undecided:
-            if policy.originates(prefix):
-                continue
             told = policy.advertised(prefix, self._kept.get(prefix, {}))
             for peer in targets:
-                self.out.want(peer, prefix, told.get(peer))
+                if prefix not in policy.originated(peer):
+                    self.out.want(peer, prefix, told.get(peer))
         self._undecided.clear()
 
     def changes(self, prefixes: int) -> Iterator[Change]:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network
 
 from labkit.azure.acceptance import Originated, attributes_rejection, prefix_rejection
-from labkit.azure.advertisement import originated_routes, relayed
+from labkit.azure.advertisement import originated_routes, relayed, withheld
 from labkit.azure.model import BgpPeer, LearnedRoute, PathAttributes, RouteServer
 from labkit.azure.selection import best_path
 
@@ -39,25 +39,20 @@ class Policy:
         self._kept_prefix = lru_cache(maxsize=CACHED)(self._keeps_prefix)
         self._kept_path = lru_cache(maxsize=CACHED)(self._keeps_path)
         self._relayed = lru_cache(maxsize=CACHED)(self._relay)
-        self._covered = lru_cache(maxsize=CACHED)(self._covers)
+        self._withheld = lru_cache(maxsize=CACHED)(self._withholds)
+        self._originated = {peer: dict(self._originates(peer)) for peer in self.peers}
 
     def keeps(self, peer: str, prefix: str, attributes: PathAttributes) -> bool:
         """Whether a received route survives the acceptance rules (reference §4.1 step 1)."""
         return self._kept_path(peer, attributes) and self._kept_prefix(prefix)
 
-    def originated(self, peer: str) -> Iterator[tuple[str, PathAttributes]]:
+    def originated(self, peer: str) -> Mapping[str, PathAttributes]:
         """What the instance originates towards a peer."""
-        config = self._config
-        routes = originated_routes(config.server, config.instance, self.peers[peer], config.originated)
-        return ((str(prefix), attributes) for prefix, attributes in routes.items())
-
-    def originates(self, prefix: str) -> bool:
-        """Whether a prefix is the route server's own or lies in such a one: learned, it is told to nobody."""
-        return self._covered(prefix)
+        return self._originated[peer]
 
     def advertised(self, prefix: str, paths: Mapping[str, PathAttributes]) -> Mapping[str, PathAttributes]:
         """What each peer is told about a learned prefix with these kept paths, by the peers that sent them."""
-        if not paths or self._covered(prefix):
+        if not paths:
             return {}
         if len(paths) == 1:
             ((source, attributes),) = paths.items()
@@ -67,7 +62,8 @@ class Policy:
             best = best_path(learned, self._server.hub_routing_preference)
             assert best is not None
             source, attributes = str(best.peer.address), best.attributes
-        return self._relayed(source, attributes)
+        told, withheld_from = self._relayed(source, attributes), self._withheld(prefix)
+        return {peer: sent for peer, sent in told.items() if peer not in withheld_from} if withheld_from else told
 
     def _keeps_prefix(self, prefix: str) -> bool:
         return prefix_rejection(self._network(prefix), self._server, self._config.originated) is None
@@ -75,8 +71,14 @@ class Policy:
     def _keeps_path(self, peer: str, attributes: PathAttributes) -> bool:
         return peer in self.peers and attributes_rejection(attributes, self.peers[peer], self._server) is None
 
-    def _covers(self, prefix: str) -> bool:
-        return self._config.originated.ranges.covers(self._network(prefix))
+    def _originates(self, peer: str) -> Iterator[tuple[str, PathAttributes]]:
+        config = self._config
+        routes = originated_routes(config.server, config.instance, self.peers[peer], config.originated)
+        return ((str(prefix), attributes) for prefix, attributes in routes.items())
+
+    def _withholds(self, prefix: str) -> frozenset[str]:
+        network, originated = self._network(prefix), self._config.originated
+        return frozenset(a for a, peer in self.peers.items() if withheld(self._server, peer, originated, network))
 
     def _relay(self, source: str, attributes: PathAttributes) -> Mapping[str, PathAttributes]:
         told = {}
