@@ -19,7 +19,7 @@ def others(own: Iterable[Record]) -> list[Record]:
     Such a record has no lab file and no directory.
     """
     # The SDK takes long to load, and most verbs never come here.
-    from labkit.runtimes.containerlab import LAB  # noqa: PLC0415
+    from labkit.runtimes.containerlab_nodes import LAB  # noqa: PLC0415
     from labkit.runtimes.docker_engine import containers  # noqa: PLC0415
 
     known = {record.lab for record in own if record.runtime == CONTAINERLAB}

@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import yaml
 from docker.errors import NotFound
@@ -25,7 +24,18 @@ from labkit.runtimes import containerlab_leftovers as leftovers
 from labkit.runtimes import containerlab_tool as tool
 from labkit.runtimes import docker_exec, docker_files, docker_images
 from labkit.runtimes import topology as clab
-from labkit.runtimes.containerlab_logs import read_lines, tail
+from labkit.runtimes.containerlab_logs import read_lines
+from labkit.runtimes.containerlab_nodes import (
+    FOLDER,
+    LAB,
+    NODE,
+    TOPOLOGY,
+    Container,
+    is_healthy,
+    name_of,
+    nodes_of,
+    state_of,
+)
 from labkit.runtimes.docker_engine import containers, engine, engine_is_older_than, refusal, translated
 from labkit.runtimes.protocol import (
     Completed,
@@ -35,9 +45,6 @@ from labkit.runtimes.protocol import (
     Progress,
     ignore_progress,
 )
-
-LAB, NODE, TOPOLOGY, FOLDER = "containerlab", "clab-node-name", "clab-topo-file", "clab-node-lab-dir"
-"""Labels of containerlab's: lab, node, topology file, and the node's folder in containerlab's own one of the lab."""
 
 _LAB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 _DEPLOY_SECONDS = 900.0
@@ -63,8 +70,6 @@ cd /sys/class/net && [ -e {_PARKED} ] || exit 1
 ip link set dev {_PARKED} down && ip link set dev {_PARKED} name eth0 && ip link set dev eth0 up"""
 """Undo that; fails if there is nothing to undo."""
 _CUT_SECONDS = 30.0
-
-Container = dict[str, Any]
 
 
 class ContainerlabRuntime:
@@ -126,7 +131,7 @@ class ContainerlabRuntime:
     def _healthy(self, lab: str, nodes: set[str], on_progress: OnProgress) -> tuple[NodeStatus, ...]:
         """Wait until every one of the nodes runs and is healthy if it has a healthcheck.
 
-        The engine looks once a second, which is too seldom at boot; so the checks are also run from here.
+        The engine looks too seldom for a boot, so the checks are also run from here.
         """
         waiting = {each["Labels"][NODE]: each["Id"] for each in self.labs_containers(lab)}
         waiting = {node: container for node, container in waiting.items() if node in nodes}
@@ -136,11 +141,11 @@ class ContainerlabRuntime:
             for node, container in list(waiting.items()):
                 with translated():
                     details = engine().inspect_container(container)
-                if _is_healthy(node, details, time.monotonic() - began):
+                if is_healthy(node, details, time.monotonic() - began):
                     del waiting[node]
                     on_progress(Progress("healthy", node, total - len(waiting), total))
             if not waiting:
-                return _nodes(self.labs_containers(lab), healthy=nodes)
+                return nodes_of(self.labs_containers(lab), healthy=nodes)
             time.sleep(_PAUSE)
 
     def destroy(self, lab: str) -> bool:
@@ -161,7 +166,7 @@ class ContainerlabRuntime:
 
     def _destroy(self, lab: str, topology: Path) -> None:
         found = self.labs_containers(lab)
-        names = [_name(each) for each in found]
+        names = [name_of(each) for each in found]
         folders = {Path(folder).parent for each in found if (folder := each["Labels"].get(FOLDER))}
         if found:
             docker_files.give_back(found[0]["Image"], topology.parent)
@@ -190,7 +195,7 @@ class ContainerlabRuntime:
         found = self.labs_containers(lab)
         if not found:
             return None
-        nodes = _nodes(found)
+        nodes = nodes_of(found)
         states = {node.state for node in nodes}
         if "running" not in states and "exited" in states:
             return LabStatus(lab, self.name, "dead", nodes)
@@ -230,7 +235,7 @@ class ContainerlabRuntime:
 
         def kill() -> None:
             # Docker before 23 sends SIGTERM, whatever containerlab asks for: the node's init would wait for the rest.
-            if leftovers.links_are_parked(_name(container)):
+            if leftovers.links_are_parked(name_of(container)):
                 with contextlib.suppress(EnvironmentProblem, NotFound), translated():  # dead already
                     engine().kill(container["Id"], "KILL")
 
@@ -247,7 +252,7 @@ class ContainerlabRuntime:
         container = self._container(lab, node)
         if container["State"] == "running":
             return
-        if _state(container) == "exited":
+        if state_of(container) == "exited":
             raise EnvironmentProblem(
                 f"Node {node} of lab {lab} was not powered off, its command ended; its links are gone.",
                 f"See why: labkit logs {node} --lab {lab}. Then take the lab down (`labkit down {lab}`) and up again.",
@@ -302,7 +307,7 @@ class ContainerlabRuntime:
         container = self._container(lab, node)
         if container["State"] != "running":
             raise InvalidInput(
-                f"node {node} is {_state(container)}, so nothing can run in it.", "Start the node first."
+                f"node {node} is {state_of(container)}, so nothing can run in it.", "Start the node first."
             )
         return str(container["Id"])
 
@@ -361,64 +366,6 @@ def _command(argv: Sequence[str]) -> Sequence[str]:
     if not argv or not argv[0]:
         raise InvalidInput("There is no command to run.", "Name one, such as `ip route`.")
     return argv
-
-
-def _name(container: Container) -> str:
-    return str(container["Names"][0]).lstrip("/")
-
-
-def _state(container: Container) -> str:
-    state = container["State"]
-    if state == "running":
-        return "running"
-    if state in ("created", "restarting"):
-        return "starting"
-    return "stopped" if leftovers.is_parked(_name(container)) else "exited"
-
-
-def _nodes(found: Sequence[Container], healthy: set[str] | None = None) -> tuple[NodeStatus, ...]:
-    """The states of containers; those in `healthy` are so, though the engine may not have looked yet."""
-    return tuple(_node(each, healthy or set()) for each in found)
-
-
-def _node(container: Container, healthy: set[str]) -> NodeStatus:
-    name = str(container["Labels"][NODE])
-    with translated():
-        details = engine().inspect_container(container["Id"])
-    state = details["State"]
-    now = _state(container)
-    health = ""
-    if "Health" in state and now == "running":
-        # The engine looks seldom, and says "starting" until it has.
-        well = name in healthy or (state["Running"] and _is_healthy(name, details, 0))
-        health = "healthy" if well else "starting"
-    return NodeStatus(name, now, health, str(container["Image"]), state["ExitCode"] if now == "exited" else None)
-
-
-def _is_healthy(node: str, details: Container, waited: float) -> bool:
-    """Whether a container is up and healthy, tried now. Raises EnvironmentProblem if it will not be."""
-    state, container = details["State"], details["Id"]
-    remedy = "Its log says what its processes met."
-    if not state["Running"]:
-        words = f"node {node}: its command ended with status {state['ExitCode']}.{tail(container)}"
-        raise EnvironmentProblem(words, "Correct the node's `cmd` in the topology.")
-    check = details["Config"].get("Healthcheck") or {}
-    test = check.get("Test") or ["NONE"]
-    if test[0] == "NONE" or state.get("Health", {}).get("Status") == "healthy":
-        return True
-    argv = test[1:] if test[0] == "CMD" else ["sh", "-c", test[1]]
-    interval, timeout = (check.get(key, 0) / 1e9 or 30.0 for key in ("Interval", "Timeout"))
-    done = docker_exec.run(container, f"node {node}", argv, None, timeout)
-    if done.rc == 0:
-        return True
-    if waited > check.get("StartPeriod", 0) / 1e9 + (check.get("Retries", 0) or 3) * interval:
-        said = (done.stdout + done.stderr).strip()
-        raise EnvironmentProblem(
-            f"node {node} did not become healthy. {' '.join(argv)}: exit status {done.rc}"
-            f"{': ' + said if said else ''}{tail(container)}",
-            remedy,
-        )
-    return False
 
 
 def _paragraph(errors: str) -> str:
