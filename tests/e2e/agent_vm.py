@@ -14,13 +14,14 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Server, ServerConnection, unix_serve
+
+from tests.e2e import waiting
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 30.0
@@ -59,10 +60,7 @@ def delta(
 
 def eventually(condition: Callable[[], object], what: str) -> None:
     """Wait for a condition, with a deadline; its last value is shown if it never holds."""
-    end = time.monotonic() + DEADLINE
-    while not (seen := condition()):
-        assert time.monotonic() < end, f"not within {DEADLINE} s: {what} (last seen: {seen!r})"
-        time.sleep(0.005)
+    waiting.eventually(condition, bool, DEADLINE, what)
 
 
 class FakeController:

@@ -24,6 +24,7 @@ from websockets.sync.server import Server, ServerConnection, unix_serve
 
 from labkit.azure.model import ROUTE_SERVER_ASN, RouteServer
 from labkit.resources import templates as templates_folder
+from tests.e2e.waiting import eventually
 
 INSTANCE = "10.1.0.4"
 REPOSITORY = Path(__file__).parents[2]
@@ -32,14 +33,10 @@ T = TypeVar("T")
 
 
 def until(what: str, condition: Callable[[], T | None], seconds: float = 20.0) -> T:
-    """The first true value of a condition, which is asked every 20 ms; an AssertionError that names it otherwise."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
+    """The first true value of a condition; an AssertionError that names it otherwise."""
+    value = eventually(condition, bool, seconds, what)
+    assert value
+    return value
 
 
 def children(pid: int) -> list[int]:

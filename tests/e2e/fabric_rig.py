@@ -33,6 +33,7 @@ from websockets.sync.server import ServerConnection, unix_serve
 
 from tests.e2e.packets import Namespace as AnyNamespace
 from tests.e2e.packets import Node
+from tests.e2e.waiting import eventually
 
 BRIDGE_MAC = "12:34:56:78:9a:bc"
 DEADLINE = 10.0
@@ -444,7 +445,4 @@ def table(groups: Mapping[int, tuple[str, ...]], routes: Mapping[str, int]) -> d
 
 def until(condition: Callable[[], bool], what: str) -> None:
     """Poll a named condition until it holds."""
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {DEADLINE} s: {what}"
-        time.sleep(0.01)
+    eventually(condition, bool, DEADLINE, what)

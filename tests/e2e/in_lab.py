@@ -20,8 +20,6 @@ from labkit.render.render import render
 from labkit.runtimes import images
 from labkit.runtimes.protocol import Process
 
-Boot = Callable[[str | Path], RunningLab]
-
 LABS = Path(__file__).parent / "labs"
 SCAN = "/run/labkit-services"
 """Where a node's init has its services."""
@@ -140,3 +138,14 @@ def dialogue(lab: RunningLab, node: str, program: str, *arguments: object) -> It
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def without_bgpd(lab: RunningLab, node: str) -> Iterator[None]:
+    """A node's bgpd is killed, and nothing starts another until the context ends."""
+    service = f"{SCAN}/bgpd"
+    pid = run(lab, node, "s6-svstat", "-o", "pid", service)
+    run(lab, node, "s6-svc", "-O", service)
+    run(lab, node, "kill", "-9", pid)
+    yield
+    run(lab, node, "s6-svc", "-u", service)

@@ -7,7 +7,6 @@ import os
 import pty
 import random
 import re
-import select
 import shutil
 import signal
 import socket
@@ -25,6 +24,7 @@ import pytest
 from labkit.resources import topologies
 from labkit.runtimes import images
 from labkit.runtimes.sandbox import state
+from tests.e2e.terminal import drained, read_until
 from tests.e2e.waiting import eventually
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -298,28 +298,6 @@ def in_front(lab: Labkit, command: str) -> None:
     eventually(
         lambda: lab.run(ps).stdout, lambda text: re.search(rf"^\S*\+\S* +{command}$", text, re.MULTILINE) is not None
     )
-
-
-def read_until(descriptor: int, words: bytes, within: float = 20.0) -> bytes:
-    """What comes until `words` are in it."""
-    seen = b""
-    deadline = time.monotonic() + within
-    while words not in seen:
-        left = deadline - time.monotonic()
-        assert left > 0, f"{words!r} not within {within} s; came: {seen!r}"
-        if select.select([descriptor], [], [], left)[0]:
-            seen += os.read(descriptor, 4096)
-    return seen
-
-
-def drained(master: int, process: subprocess.Popen[bytes]) -> int | None:
-    """The exit status; what it prints meanwhile is taken, or it could not end."""
-    if select.select([master], [], [], 0)[0]:
-        try:
-            os.read(master, 4096)
-        except OSError:  # nobody has the terminal any more
-            return process.wait(10)
-    return process.poll()
 
 
 # --- What is wrong is said, with a remedy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import signal
 import socket
@@ -36,6 +37,7 @@ from labkit.runtimes.protocol import CommandTimeout, Progress
 from labkit.runtimes.sandbox.runtime import SandboxRuntime
 from labkit.runtimes.select import CONTAINERLAB, SANDBOX
 from tests.e2e.engines import host, need_containerlab
+from tests.e2e.terminal import drained, read_until
 from tests.e2e.waiting import eventually
 
 TOPOLOGIES = Path(__file__).parent / "clab"
@@ -238,6 +240,33 @@ def test_attached_to_pipes(two: Bed) -> None:
         input="in", capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (5, "in", "err\n")
+
+
+def test_attached_to_a_terminal(two: Bed) -> None:
+    """As `labkit shell`: a terminal of the node's own, Ctrl-C for what runs in it, and the exit status."""
+    code = (
+        "import sys; from labkit.runtimes.containerlab import ContainerlabRuntime\n"
+        "sys.exit(ContainerlabRuntime().attach(sys.argv[1], 'a', ['bash']))"
+    )
+    master, slave = pty.openpty()
+    shell = subprocess.Popen([sys.executable, "-c", code, two.name], stdin=slave, stdout=slave, stderr=slave)
+    os.close(slave)
+    try:
+        read_until(master, b"# ")
+        for keys, answer in (
+            ("tty\n", b"/dev/pts/"),
+            ("sleep 1000 & fg\n", b"sleep 1000\r\n"),
+            ("\x03", b"# "),
+            ("echo after $?\n", b"after 130"),
+        ):
+            os.write(master, keys.encode())
+            read_until(master, answer)
+        os.write(master, b"exit 5\n")
+        eventually(lambda: drained(master, shell), lambda ended: ended == 5)
+    finally:
+        shell.kill()
+        shell.wait()
+        os.close(master)
 
 
 def test_unknown_labs_and_nodes(two: Bed) -> None:

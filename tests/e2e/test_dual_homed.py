@@ -13,7 +13,7 @@ from labkit.operate.observe import Look
 from labkit.operate.probes import ping
 from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies
-from tests.e2e.in_lab import SCAN, configure, gateways, problems, put_table, run
+from tests.e2e.in_lab import configure, gateways, problems, put_table, run, without_bgpd
 from tests.e2e.in_lab import variant as changed
 from tests.e2e.waiting import eventually
 
@@ -72,15 +72,8 @@ def powered_off(lab: RunningLab) -> Iterator[None]:
     lab.client.runtime.start(lab.lab.name, "hub1-nva")
 
 
-@contextmanager
-def killed(lab: RunningLab) -> Iterator[None]:
-    """Its bgpd is killed, and nothing starts another."""
-    service = f"{SCAN}/bgpd"
-    pid = run(lab, "hub1-nva", "s6-svstat", "-o", "pid", service)
-    run(lab, "hub1-nva", "s6-svc", "-O", service)
-    run(lab, "hub1-nva", "kill", "-9", pid)
-    yield
-    run(lab, "hub1-nva", "s6-svc", "-u", service)
+def killed(lab: RunningLab) -> AbstractContextManager[None]:
+    return without_bgpd(lab, "hub1-nva")
 
 
 @contextmanager

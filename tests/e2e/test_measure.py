@@ -8,18 +8,17 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from labkit.pytest import RunningLab
+from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies
 from tests.e2e.in_lab import problems, run, variant
 from tests.e2e.waiting import eventually
 
-Boot = Callable[[str | Path], RunningLab]
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 NAME = "measure"
 LABKIT = [sys.executable, "-m", "labkit.cli.main"]

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import select
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
-from pathlib import Path
 
 import pytest
 
@@ -17,11 +16,10 @@ from labkit.azure.effective import listened_instance
 from labkit.operate.observe import Look
 from labkit.operate.probes import ping, traceroute
 from labkit.operate.trace import trace
-from labkit.pytest import RunningLab
+from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies
 from tests.e2e.waiting import eventually
 
-Boot = Callable[[str | Path], RunningLab]
 Fib = dict[IPv4Network, tuple[IPv4Address, ...]]
 
 BRANCH, DEFAULT = IPv4Network("10.250.0.0/16"), IPv4Network("0.0.0.0/0")

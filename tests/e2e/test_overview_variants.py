@@ -18,7 +18,7 @@ from labkit.operate.running import controllers_text, lab_of
 from labkit.operate.trace import trace
 from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies
-from tests.e2e.in_lab import SCAN, configure, effective, gateways, lab_file, problems, run
+from tests.e2e.in_lab import configure, effective, gateways, lab_file, problems, without_bgpd
 from tests.e2e.in_lab import variant as changed
 from tests.e2e.waiting import eventually
 
@@ -63,15 +63,8 @@ def withdrawn(lab: RunningLab) -> Iterator[None]:
     configure(lab, "sdwan-nva", "router bgp 65001", f"no {session}")
 
 
-@contextmanager
-def killed(lab: RunningLab) -> Iterator[None]:
-    """The first appliance's bgpd is killed, and nothing starts another."""
-    service = f"{SCAN}/bgpd"
-    pid = run(lab, "sdwan-nva", "s6-svstat", "-o", "pid", service)
-    run(lab, "sdwan-nva", "s6-svc", "-O", service)
-    run(lab, "sdwan-nva", "kill", "-9", pid)
-    yield
-    run(lab, "sdwan-nva", "s6-svc", "-u", service)
+def killed(lab: RunningLab) -> AbstractContextManager[None]:
+    return without_bgpd(lab, "sdwan-nva")
 
 
 @pytest.mark.parametrize("gone", [withdrawn, killed])

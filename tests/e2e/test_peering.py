@@ -13,9 +13,8 @@ import pytest
 from labkit.operate.observe import Look
 from labkit.operate.probes import ping, traceroute
 from labkit.operate.trace import trace
-from labkit.pytest import RunningLab
+from labkit.pytest import Boot, RunningLab
 from tests.e2e.in_lab import (
-    Boot,
     dialogue,
     effective,
     gateways,

@@ -18,11 +18,10 @@ from labkit.operate.client import LabClient
 from labkit.operate.observe import Look
 from labkit.operate.probes import MAX_HOPS, ping, traceroute
 from labkit.operate.trace import trace
-from labkit.pytest import RunningLab
+from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies
 from tests.e2e.in_lab import (
     SCAN,
-    Boot,
     booted,
     configure,
     effective,

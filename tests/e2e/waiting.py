@@ -8,15 +8,15 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PAUSE = 0.03
+PAUSE = 0.01
 
 
-def eventually(read: Callable[[], T], holds: Callable[[T], bool], within: float = 15.0) -> T:
-    """What `read` gives once `holds` is true of it; fails with the last value seen."""
+def eventually(read: Callable[[], T], holds: Callable[[T], bool], within: float = 15.0, what: str = "") -> T:
+    """What `read` gives once `holds` is true of it; fails with `what` was waited for and the last value seen."""
     deadline = time.monotonic() + within
     while True:
         value = read()
         if holds(value):
             return value
-        assert time.monotonic() < deadline, f"not within {within} s; last seen: {value}"
+        assert time.monotonic() < deadline, f"not within {within} s{f': {what}' if what else ''}; last seen: {value}"
         time.sleep(PAUSE)
