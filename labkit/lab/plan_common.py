@@ -47,7 +47,8 @@ def sysctls(*, forward: bool) -> dict[str, str]:
 
     - No redirects and no reverse-path filter: the fabric decides on the way, not the subnets.
     - No limit on ICMP errors, or a traceroute has holes.
-    - No IPv6: a route server has none, and neighbour discovery would only be dropped by the fabric.
+    - No IPv6 addresses: a route server has none, and neighbour discovery would only be dropped by the fabric.
+      `disable_ipv6` would say so, but containerlab sets it to 0 beside it, and which of them wins is chance.
     """
     return {
         "net.ipv4.ip_forward": "1" if forward else "0",
@@ -58,8 +59,7 @@ def sysctls(*, forward: bool) -> dict[str, str]:
         "net.ipv4.conf.all.accept_redirects": "0",
         "net.ipv4.conf.default.accept_redirects": "0",
         "net.ipv4.icmp_ratelimit": "0",
-        "net.ipv6.conf.all.disable_ipv6": "1",
-        "net.ipv6.conf.default.disable_ipv6": "1",
+        "net.ipv6.conf.default.addr_gen_mode": "1",
     }
 
 

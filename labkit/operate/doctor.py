@@ -43,7 +43,7 @@ def _ipv6() -> Probe:
     return Probe(
         "IPv6 in the kernel",
         False,
-        "nodes are told by sysctl to leave IPv6 alone, and this kernel has no such setting.",
+        "nodes are told by sysctl to make no IPv6 addresses, and this kernel has no such setting.",
         "Boot it without `ipv6.disable=1`; `ipv6.disable_ipv6=1` has the same effect and keeps the settings.",
     )
 

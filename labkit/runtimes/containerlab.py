@@ -197,7 +197,8 @@ class ContainerlabRuntime:
             return None
         nodes = nodes_of(found)
         states = {node.state for node in nodes}
-        if "running" not in states and "exited" in states:
+        if "running" not in states and states != {"stopped"}:
+            # Made but never started, too: containerlab starts a container as soon as it has made it.
             return LabStatus(lab, self.name, "dead", nodes)
         deploying = any(node.state == "starting" or node.health == "starting" for node in nodes)
         return LabStatus(lab, self.name, "deploying" if deploying else "running", nodes)

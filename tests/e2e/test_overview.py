@@ -167,6 +167,14 @@ def test_trace_to_nowhere(lab: RunningLab) -> None:
     assert found.agrees, found
 
 
+def test_nodes_speak_no_ipv6(lab: RunningLab) -> None:
+    status = lab.client.runtime.inspect(lab.lab.name)
+    assert status
+    for node in status.nodes:
+        links = json.loads(run(lab, node.name, "ip", "-6", "-j", "address", "show", "scope", "link"))
+        assert [link["ifname"] for link in links if link] == [], node.name
+
+
 def test_withdraw_and_announce_again(lab: RunningLab) -> None:
     announce_default(lab, yes=False)
     fibs_become(lab, DEFAULT, GATEWAY)
