@@ -45,6 +45,17 @@ def gateway_spokes(azure: Azure, hub: str) -> tuple[str, ...]:
     return tuple(p.remote for p in connected_peerings(azure, hub) if gateway_hub(azure, p.remote) == hub)
 
 
+def takes_forwarded(azure: Azure, virtual_network: str, remote: str) -> bool:
+    """Whether a virtual network takes from a peered one what comes from farther away, as an NVA's forwarded packets do.
+
+    Its own side of the peering says so (`allowForwardedTraffic`). Where one of the two uses the other's gateways it was
+    seen to work without (reference §4.3, MHK).
+    """
+    if gateway_hub(azure, virtual_network) == remote or gateway_hub(azure, remote) == virtual_network:
+        return True
+    return any(p.allow_forwarded_traffic for p in connected_peerings(azure, virtual_network) if p.remote == remote)
+
+
 def programming_hub(azure: Azure, virtual_network: str) -> str | None:
     """The virtual network whose route server and gateways write into a virtual network's NICs: itself or its URG hub.
 

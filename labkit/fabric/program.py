@@ -129,9 +129,10 @@ def _macs(macs: Mapping[str, str]) -> Map:
 
 def _reasons(port: Port) -> tuple[str, ...]:
     if isinstance(port, NicPort):
-        reasons = ("not-ipv4", "foreign-source", "none", "unknown-destination", "no-route")
+        reasons = ("not-ipv4", "protocol", "foreign-source", "none", "unknown-destination", "no-route")
         return reasons if port.ip_forwarding else (*reasons, "foreign-destination")
-    return ("not-ipv4", "unknown-destination")
+    others = ("not-ipv4", "unknown-destination")
+    return (*others, "forwarded") if isinstance(port, PeeringPort) and port.sources is not None else others
 
 
 def _drop(port: str, reason: str) -> str:
@@ -143,6 +144,8 @@ def _port(fabric: Fabric, name: str, port: Port, map_names: Mapping[str, str]) -
     if isinstance(port, PeeringPort):
         # The sender's fabric decided. What is addressed to the bridge itself would be routed here: never.
         yield f"ether type != ip {_drop(name, 'not-ipv4')}"
+        if port.sources is not None:
+            yield f"ip saddr != {{ {', '.join(port.sources)} }} {_drop(name, 'forwarded')}"
         yield f"ether daddr != {fabric.mac} accept"
         yield _drop(name, "unknown-destination")
         return
@@ -153,6 +156,8 @@ def _port(fabric: Fabric, name: str, port: Port, map_names: Mapping[str, str]) -
         yield "ether daddr set ip daddr map @nics accept"
         yield _drop(name, "unknown-destination")
         return
+    # GRE and IP-in-IP don't work in virtual networks (reference §5 "Self-next-hop loop", VNF).
+    yield f"ip protocol {{ gre, 4 }} {_drop(name, 'protocol')}"
     if not port.ip_forwarding:
         yield f"ip saddr != {port.address} {_drop(name, 'foreign-source')}"
     yield f"ip daddr vmap @{map_names[port.table]}"

@@ -20,12 +20,16 @@ _IFNAMSIZ = 16
 
 @dataclass(frozen=True, slots=True)
 class NicPort:
-    """The port of a NIC in this virtual network. Packets that come in are routed by the table named `table`."""
+    """The port of a NIC in this virtual network. Packets that come in are routed by the table named `table`.
+
+    The NIC is the way to the addresses `beyond` it, too.
+    """
 
     mac: str
     address: str
     ip_forwarding: bool
     table: str
+    beyond: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +41,13 @@ class InternetPort:
 
 @dataclass(frozen=True, slots=True)
 class PeeringPort:
-    """The port to a peered virtual network's fabric, with the address and MAC of every NIC reachable over it."""
+    """The port to a peered virtual network's fabric, with the address and MAC of every NIC reachable over it.
+
+    With `sources` (prefixes), nothing from elsewhere comes in.
+    """
 
     neighbours: tuple[tuple[str, str], ...]
+    sources: tuple[str, ...] | None = None
 
 
 Port = NicPort | InternetPort | PeeringPort
@@ -87,8 +95,8 @@ class Fabric:
 
     @cached_property
     def nics(self) -> Mapping[str, str]:
-        """MAC by address of the NICs of this virtual network."""
-        return {p.address: p.mac for p in self.ports.values() if isinstance(p, NicPort)}
+        """MAC by address of the NICs of this virtual network, and of what is beyond them."""
+        return {a: p.mac for p in self.ports.values() if isinstance(p, NicPort) for a in (*p.beyond, p.address)}
 
     @cached_property
     def reachable(self) -> Mapping[str, str]:
@@ -218,14 +226,20 @@ def _group(group: Mapping[str, Any]) -> Group:
 def _port(port: Mapping[str, Any]) -> Port:
     kind = port["kind"]
     if kind == "nic":
-        parse_address(port["address"])
-        return NicPort(_mac(port["mac"]), port["address"], bool(port["ip_forwarding"]), _name(port["table"]))
+        beyond = tuple(port.get("beyond", ()))
+        for address in (port["address"], *beyond):
+            parse_address(address)
+        return NicPort(_mac(port["mac"]), port["address"], bool(port["ip_forwarding"]), _name(port["table"]), beyond)
     if kind == "internet":
         return InternetPort(_mac(port["mac"]))
     if kind == "peering":
         for address, _ in port["neighbours"]:
             parse_address(address)
-        return PeeringPort(tuple((address, _mac(mac)) for address, mac in port["neighbours"]))
+        sources = port.get("sources")
+        for prefix in sources or ():
+            parse_prefix(prefix)
+        neighbours = tuple((address, _mac(mac)) for address, mac in port["neighbours"])
+        return PeeringPort(neighbours, None if sources is None else tuple(sources))
     raise ValueError(f"unknown kind of port {kind!r}")
 
 

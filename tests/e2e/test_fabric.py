@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Mapping
 
 import pytest
@@ -73,6 +74,21 @@ def test_nothing_is_flooded_and_nobody_else_is_asked() -> None:
         assert counters["drop-vm1-unknown-destination"] == 1
         assert counters["drop-vm1-no-route"] == 1
         assert counters["drop-vm1-not-ipv4"] >= 1
+
+
+@in_own_namespaces
+def test_gre_and_ip_in_ip_are_not_carried() -> None:
+    with Rig() as rig:
+        fabric = vnet(rig)
+        vm1, vm2 = fabric.nic("vm1", "10.1.10.4/24"), fabric.nic("vm2", "10.1.20.4/24")
+        fabric.start()
+        wire = vm2.sniff()
+        for protocol in (socket.IPPROTO_GRE, socket.IPPROTO_IPIP, socket.IPPROTO_ESP):
+            with vm1.namespace.inside(), socket.socket(socket.AF_INET, socket.SOCK_RAW, protocol) as raw:
+                raw.sendto(b"\0" * 20, (vm2.address, 0))
+        assert vm1.ping(vm2.address) is not None
+        assert {f.protocol for f in wire.frames() if f.ethertype == ETH_P_IP} == {socket.IPPROTO_ESP, ICMP}
+        assert fabric.counters()["drop-vm1-protocol"] == 2
 
 
 @in_own_namespaces

@@ -253,3 +253,20 @@ def test_the_same_private_address_in_two_networks_reaches_the_internet_at_once(l
     run(lab, "red", "nft", "delete", "element", "netdev", "labkit", "nics", f"{{ {blue.address} }}")
     run(lab, "red-vm", "ip", "address", "delete", f"{blue.address}/32", "dev", "eth0")
     assert problems(lab, 10) == []
+
+
+@pytest.fixture(scope="module")
+def nothing_forwarded(labkit_lab: Boot) -> RunningLab:
+    return labkit_lab(lab_file("spokes"), variant="no-forwarded")
+
+
+def test_a_network_that_takes_nothing_forwarded(nothing_forwarded: RunningLab) -> None:
+    """The way there is open, since the hub's own address is no forwarded one; the answer comes from too far away."""
+    lab = nothing_forwarded
+    assert problems(lab) == []
+    there, back = trace(lab.lab, lab.client, "hub-vm", "dc"), trace(lab.lab, lab.client, "dc-host", "hub-vm")
+    assert there.verdict == "delivered"
+    assert (back.verdict, back.agrees) == ("dropped", True), back
+    assert "takes nothing from spoke2 that is only forwarded" in back.steps[-1].why
+    found = json.loads(run(lab, "hub", "nft", "-j", "list", "counter", "netdev", "labkit", "drop-spoke2-forwarded"))
+    assert next(item["counter"]["packets"] for item in found["nftables"] if "counter" in item) > 0

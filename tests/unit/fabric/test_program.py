@@ -75,6 +75,11 @@ def test_the_share_of_an_unknown_next_hop_is_dropped_and_not_hashed_again() -> N
     assert "mod 2" in third
 
 
+def test_what_virtual_networks_do_not_carry() -> None:
+    program = build(follow(None, snapshot({}, {})), {"a": 2})
+    assert "ip protocol { gre, 4 } counter name drop-a-protocol drop" in program.chains["in-a"].rules
+
+
 def test_a_port_without_forwarding_sends_only_as_itself() -> None:
     program = build(follow(None, snapshot({}, {})), {"a": 2, "b": 3})
     assert "ip saddr != 10.1.0.11 counter name drop-b-foreign-source drop" in program.chains["in-b"].rules
@@ -100,6 +105,15 @@ def test_every_ingress_chain_ends_in_a_drop() -> None:
     hooked = [chain for chain in program.chains.values() if chain.hook and chain.hook.direction == "ingress"]
     assert len(hooked) == 4
     assert all(chain.rules[-1].startswith("counter name") and chain.rules[-1].endswith("drop") for chain in hooked)
+
+
+def test_a_peering_that_takes_nothing_forwarded_looks_at_the_source() -> None:
+    hub2 = {"kind": "peering", "neighbours": [["10.2.0.4", "00:0d:3a:00:00:02"]], "sources": ["10.2.0.0/16"]}
+    program = build(follow(None, snapshot({}, {}, hub2=hub2)), {"hub2": 5})
+    assert "ip saddr != { 10.2.0.0/16 } counter name drop-hub2-forwarded drop" in program.chains["in-hub2"].rules
+    assert "drop-hub2-forwarded" in program.counters
+    anywhere = build(follow(None, snapshot({}, {}, hub2={**hub2, "sources": None})), {"hub2": 5})
+    assert not any("saddr" in rule for rule in anywhere.chains["in-hub2"].rules)
 
 
 def test_a_port_without_interface_has_no_chain_but_can_be_sent_to() -> None:

@@ -54,6 +54,12 @@ def test_a_snapshot_is_read() -> None:
     }
 
 
+def test_what_is_beyond_a_nic_is_reached_by_it() -> None:
+    message = copy.deepcopy(SNAPSHOT)
+    message["ports"]["vm1"]["beyond"] = ["100.65.0.1"]
+    assert follow(None, message).reachable["100.65.0.1"] == "00:0d:3a:00:00:01"
+
+
 def test_a_delta_changes_what_it_names() -> None:
     before = fabric()
     after = follow(
@@ -99,6 +105,8 @@ BREAKAGES = [
     (("mac",), "12-34", "MAC"),
     (("ports", "vm1", "mac"), "00:0D:3A:00:00:01", "MAC"),
     (("ports", "vm1", "address"), "10.1", "IPv4 address"),
+    (("ports", "vm1", "beyond"), ["10.1"], "IPv4 address"),
+    (("ports", "hub2", "sources"), ["10.2.0.1/16"], "host bits"),
     (("ports", "vm1", "table"), "t9", "does not exist"),
     (("ports", "vm1", "kind"), "tap", "unknown kind"),
     (("ports", "a-name-of-16-char"), {"kind": "peering", "neighbours": []}, "too long"),
