@@ -53,7 +53,7 @@ class Feed:
         """Connect once and say hello.
 
         Args:
-            role: `agent`, `fabric` or `routeserver`.
+            role: `agent`, `fabric`, `gateway` or `routeserver`.
             node: the name of this node in the topology.
             path: the feed's socket, shorter than 108 bytes.
 

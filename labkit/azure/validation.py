@@ -148,7 +148,7 @@ def _urg_problems(azure: Azure, peering: Peering, name: str) -> Iterator[Problem
         text = f"{name} can't use remote gateways: {peering.local} has a gateway of its own"
         yield Problem(Code.URG_OWN_GATEWAY, text, ends)
     if server_in(azure, peering.remote) is None and not gateways_in(azure, peering.remote):
-        text = f"{name} can't use remote gateways: {peering.remote} has no route server"
+        text = f"{name} can't use remote gateways: {peering.remote} has no route server and no gateway"
         yield Problem(Code.URG_NO_SERVER, text, ends)
     back = [p for p in azure.peerings if (p.local, p.remote) == (peering.remote, peering.local)]
     if back and not any(p.allow_gateway_transit for p in back):

@@ -10,9 +10,12 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
-from labkit.azure.model import BgpPeer, RouteServer
+from labkit.azure.model import BgpPeer, Gateway, RouteServer
 from labkit.azure.rows import by_instance, effective_json, learned_rows
+from labkit.controller import gateway_views as views
 from labkit.controller.controller import Controller
+from labkit.controller.desired import parse_settings
+from labkit.controller.model_view import model
 from labkit.controller.platform import Instance, InstanceId
 from labkit.errors import InvalidInput
 from labkit.lab.route_table import parse_route_table, route_table_text
@@ -31,11 +34,17 @@ class Api:
             [
                 web.get("/v1/status", self._status),
                 web.get("/v1/state", self._state),
+                web.get("/v1/model", self._model),
                 web.get("/v1/learned-routes/{server}/{peer}", self._learned),
                 web.get("/v1/advertised-routes/{server}/{peer}", self._advertised),
                 web.get("/v1/effective-routes/{nic}", self._effective),
                 web.get("/v1/route-tables", self._route_tables),
                 web.put("/v1/route-tables/{name}", self._put_route_table),
+                web.get("/v1/route-servers/{server}", self._route_server),
+                web.put("/v1/route-servers/{server}", self._put_route_server),
+                web.get("/v1/gateways/{gateway}/bgp-peers", self._bgp_peers),
+                web.get("/v1/gateways/{gateway}/learned-routes", self._gateway_learned),
+                web.get("/v1/gateways/{gateway}/advertised-routes/{peer}", self._gateway_advertised),
                 web.get("/v1/events", self._events),
             ]
         )
@@ -70,7 +79,7 @@ class Api:
         sessions = []
         for instance in platform.instance_ids:
             known = platform.instances.get(instance)
-            for peer in platform.azure.route_server[instance.route_server].peers:
+            for peer in platform.all_peers(instance.route_server):
                 session = known.sessions.get(peer.name) if known else None
                 sessions.append(
                     {
@@ -87,6 +96,7 @@ class Api:
             "nodes": nodes,
             "instances": {i.node: _instance(platform.instances.get(i)) for i in platform.instance_ids},
             "sessions": sessions,
+            "gateways": views.sessions(platform),
             "programmed": controller.programmed(),
             "reported": controller.reported,
             "heard": controller.heard,
@@ -114,7 +124,7 @@ class Api:
     async def _state(self, _request: web.Request) -> web.Response:
         """Everything at once, for those who check the lab as a whole."""
         platform = self._platform
-        pairs = [(server, peer) for server in platform.azure.route_servers for peer in server.peers]
+        pairs = [(s, peer) for s in platform.azure.route_servers for peer in platform.all_peers(s.name)]
         advertised: dict[str, dict[str, Any]] = {server.name: {} for server in platform.azure.route_servers}
         learned: dict[str, dict[str, Any]] = {server.name: {} for server in platform.azure.route_servers}
         for (server, peer), rows in zip(
@@ -127,12 +137,16 @@ class Api:
                 "status": self.status(),
                 "learned": learned,
                 "advertised": advertised,
+                "gateways": {g.name: views.learned(platform, g) for g in platform.azure.gateways},
                 "effective": {nic.name: effective_json(platform.rows(nic.name)) for nic in platform.azure.nics},
                 "oracle": {
                     nic.name: platform.table(platform.table_key[nic.name]).wire() for nic in platform.azure.nics
                 },
             }
         )
+
+    async def _model(self, _request: web.Request) -> web.Response:
+        return web.json_response(await model(self._controller))
 
     async def _learned(self, request: web.Request) -> web.Response:
         return web.json_response(self.learned(*self._server_and_peer(request)))
@@ -156,6 +170,26 @@ class Api:
         self._controller.set_route_table(table)
         return web.json_response(route_table_text(table))
 
+    async def _route_server(self, request: web.Request) -> web.Response:
+        return web.json_response(_settings_json(self._server(request)))
+
+    async def _put_route_server(self, request: web.Request) -> web.Response:
+        server = self._server(request)
+        settings = parse_settings(server, await request.json())
+        self._controller.set_server_settings(server.name, settings)
+        return web.json_response(_settings_json(self._platform.azure.route_server[server.name]))
+
+    async def _gateway_learned(self, request: web.Request) -> web.Response:
+        gateway = self._gateway(request)
+        return web.json_response(views.learned(self._platform, gateway))
+
+    async def _gateway_advertised(self, request: web.Request) -> web.Response:
+        gateway = self._gateway(request)
+        return web.json_response(await views.advertised(self._controller, gateway, request.match_info["peer"]))
+
+    async def _bgp_peers(self, request: web.Request) -> web.Response:
+        return web.json_response(await views.bgp_peers(self._controller, self._gateway(request)))
+
     async def _events(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
@@ -174,20 +208,39 @@ class Api:
         Raises:
             InvalidInput: one of them does not exist; as in Azure, a peer goes by its own name.
         """
-        servers = self._platform.azure.route_server
-        name, peer_name = request.match_info["server"], request.match_info["peer"]
-        server = servers.get(name)
-        if server is None:
-            raise InvalidInput(f"there is no route server {name}.", f"These are: {', '.join(sorted(servers))}.")
-        for peer in server.peers:
+        server, peer_name = self._server(request), request.match_info["peer"]
+        peers = self._platform.all_peers(server.name)
+        for peer in peers:
             if peer.name == peer_name:
                 return server, peer
-        names = ", ".join(p.name for p in server.peers)
-        raise InvalidInput(f"route server {name} has no peer {peer_name}.", f"Its peers are: {names}.")
+        names = ", ".join(p.name for p in peers)
+        raise InvalidInput(f"route server {server.name} has no peer {peer_name}.", f"Its peers are: {names}.")
+
+    def _server(self, request: web.Request) -> RouteServer:
+        servers, name = self._platform.azure.route_server, request.match_info["server"]
+        if name not in servers:
+            raise InvalidInput(f"there is no route server {name}.", f"These are: {', '.join(sorted(servers))}.")
+        return servers[name]
+
+    def _gateway(self, request: web.Request) -> Gateway:
+        gateways, name = self._platform.azure.gateway, request.match_info["gateway"]
+        if not gateways:
+            raise InvalidInput("this lab has no gateways.")
+        if name not in gateways:
+            raise InvalidInput(f"there is no gateway {name}.", f"These are: {', '.join(sorted(gateways))}.")
+        return gateways[name]
 
 
 def _instance(known: Instance | None) -> dict[str, bool]:
     return {"up": known is not None, "joining": known is not None and known.joining}
+
+
+def _settings_json(server: RouteServer) -> dict[str, object]:
+    """A route server's settings under Azure's names."""
+    return {
+        "allowBranchToBranchTraffic": server.branch_to_branch,
+        "hubRoutingPreference": str(server.hub_routing_preference),
+    }
 
 
 @web.middleware

@@ -5,22 +5,27 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from labkit.azure.acceptance import originated
+from labkit.azure.adjacency import server_in
 from labkit.azure.attributes_json import attributes_from_json
+from labkit.azure.gateways import session_server, with_gateway_peers
 from labkit.azure.model import BgpPeer, RouteServer, RouteTable
 from labkit.azure.rows import AdvertisedRow, advertised_rows
 from labkit.controller import desired, liveness
 from labkit.controller.connection import Connection
+from labkit.controller.desired import ServerSettings
 from labkit.controller.events import EventLog
 from labkit.controller.feeds import Feeds
+from labkit.controller.gateways import GatewayId
 from labkit.controller.narrate import route_changes
-from labkit.controller.platform import ESTABLISHED, InstanceId, Platform, Session, TableChange, TableKey
+from labkit.controller.platform import InstanceId, Platform, TableChange, TableKey
+from labkit.controller.session import ESTABLISHED, Session
 from labkit.controller.switch import Switches
 from labkit.lab.model import Lab
 
@@ -29,6 +34,9 @@ PATIENCE = 30.0
 
 JOIN_PATIENCE = 10.0
 """Seconds that an instance which came up may take to learn what the other one knows."""
+
+_SPEAKERS = ("routeserver", "gateway")
+"""The roles that are told a configuration and report what they learn."""
 
 _SERVER: TypeAdapter[RouteServer] = TypeAdapter(RouteServer)
 
@@ -44,12 +52,14 @@ class Controller:
         self._run = run
         self.switches = Switches(self.platform)
         self._instances = {i.node: i for i in self.platform.instance_ids}
+        self._gateways = {i.node: i for i in self.platform.gateways.ids}
         roles = dict.fromkeys(self._instances, "routeserver")
+        roles |= dict.fromkeys(self._gateways, "gateway")
         roles |= dict.fromkeys((vm.name for vm in lab.virtual_machines), "agent")
         roles |= dict.fromkeys((vnet.name for vnet in lab.azure.virtual_networks), "fabric")
         self.roles = roles
         self.feeds = Feeds(run, roles, self)
-        self._awaited: set[InstanceId] = set()
+        self._awaited: set[InstanceId | GatewayId] = set()
         self._watched: set[str] = set()
         self._causes: list[str] = []
         self._scheduled = False
@@ -63,7 +73,8 @@ class Controller:
         instance that lives has reported, or it would take away what is right.
         """
         if self.events.has_past:
-            self._awaited = {i for i in self._instances.values() if liveness.is_alive(self._alive(i.node))}
+            everybody: tuple[InstanceId | GatewayId, ...] = (*self._instances.values(), *self._gateways.values())
+            self._awaited = {i for i in everybody if liveness.is_alive(self._alive(i.node))}
         for instance in self._awaited:
             self._watch(instance)
         await self.feeds.start()
@@ -78,15 +89,18 @@ class Controller:
 
     def connected(self, connection: Connection) -> None:
         """Greet a node with what it needs to know."""
-        if connection.role == "routeserver":
+        if connection.role in _SPEAKERS:
             self._configure(connection)
         elif not self._awaited:
             self._snapshot(connection)
 
     def received(self, connection: Connection, message: Mapping[str, Any]) -> None:
-        """Take a route server instance's report."""
-        instance = self._instances[connection.node]
+        """Take the report of an instance of a route server or a gateway."""
         self.reported, self.heard = message.get("time", 0.0), time.time()
+        if connection.role == "gateway":
+            self._gateway_reported(self._gateways[connection.node], message)
+            return
+        instance = self._instances[connection.node]
         if message["type"] == "down":
             self._down(instance, message["reason"])
             return
@@ -112,6 +126,35 @@ class Controller:
             causes.append(f"{item['peer']} announced {_named(item['prefixes'])} to {connection.node}")
         self._changed(*filter(None, causes[1:] or causes))
 
+    def _gateway_reported(self, instance: GatewayId, message: Mapping[str, Any]) -> None:
+        gateways = self.platform.gateways
+        former = gateways.running.get(instance)  # a snapshot begins anew; the sessions may go on
+        if message["type"] == "snapshot":
+            gateways.came_up(instance)
+            self._awaited.discard(instance)
+            self._watch(instance)
+            message = {**message, "announced": message["routes"], "withdrawn": []}
+        if instance not in gateways.running:
+            return
+        known, neighbours = gateways.running[instance], gateways.neighbours[instance]
+        causes = [f"{instance.node} reported"]
+        for peer, state in message["sessions"].items():
+            address, now = IPv4Address(peer), Session(**state)
+            before = former.sessions.get(address) if former is not None else None
+            known.sessions[address] = now
+            if now.state != ESTABLISHED:
+                gateways.forget(instance, address)
+            if address in neighbours:
+                causes.append(self._session_event(instance.node, neighbours[address].name, before, now))
+        for item in message["withdrawn"]:
+            gateways.withdraw(instance, IPv4Address(item["peer"]), [IPv4Network(p) for p in item["prefixes"]])
+            causes.append(f"{instance.node} lost {_named(item['prefixes'])}")
+        for item in message["announced"]:
+            attributes, prefixes = attributes_from_json(item["attributes"]), [IPv4Network(p) for p in item["prefixes"]]
+            gateways.announce(instance, IPv4Address(item["peer"]), attributes, prefixes)
+            causes.append(f"{instance.node} learned {_named(item['prefixes'])}")
+        self._changed(*filter(None, causes[1:] or causes))
+
     def acknowledged(self, connection: Connection) -> None:
         """Record a failure that a node reports."""
         if connection.error:
@@ -125,13 +168,7 @@ class Controller:
 
     async def advertised(self, instance: InstanceId, peer: BgpPeer) -> list[AdvertisedRow]:
         """What an instance advertises to a peer, asked of the instance itself; nothing of one that does not answer."""
-        connection = self.feeds.connections.get(instance.node)
-        if connection is None:
-            return []
-        try:
-            groups = await connection.query(table="advertised", peer=peer.name)
-        except (TimeoutError, ConnectionError):
-            return []
+        groups = await self.ask(instance.node, table="advertised", peer=peer.name)
         routes = {
             IPv4Network(prefix): attributes
             for group in groups
@@ -140,16 +177,39 @@ class Controller:
         }
         return advertised_rows(self.platform.azure.route_server[instance.route_server], instance.index, routes)
 
+    async def ask(self, node: str, **question: object) -> list[dict[str, Any]]:
+        """What a node answers; nothing of one that does not."""
+        connection = self.feeds.connections.get(node)
+        if connection is None:
+            return []
+        try:
+            answer: list[dict[str, Any]] = await connection.query(**question)
+        except (TimeoutError, ConnectionError):
+            return []
+        return answer
+
     def set_route_table(self, table: RouteTable) -> None:
         """Change a route table of the running lab, durably."""
         self.platform.set_route_table(table)
-        desired.save(self._desired, self.platform.azure.route_tables)
+        desired.save(self._desired, desired.kept(self.platform.azure))
         self.events.add(table.name, "route-table", "changed by the operator")
         self._changed(f"route table {table.name} was changed")
 
+    def set_server_settings(self, name: str, settings: ServerSettings) -> None:
+        """Change a route server of the running lab, durably: its instances and the gateways beside it are told."""
+        before = self.platform.azure.route_server[name]
+        self.platform.set_server_settings(name, settings)
+        desired.save(self._desired, desired.kept(self.platform.azure))
+        what = ", ".join(desired.changes(before, self.platform.azure.route_server[name])) or "set again as it was"
+        self.events.add(name, "route-server", f"{what}, by the operator")
+        for connection in self.feeds.connections.values():
+            if connection.role in _SPEAKERS:
+                self._configure(connection)
+        self._changed(f"route server {name}: {what}")
+
     def programmed(self) -> bool:
         """Whether every agent and fabric has applied all that it was told."""
-        nodes = [n for n, role in self.roles.items() if role != "routeserver"]
+        nodes = [n for n, role in self.roles.items() if role not in _SPEAKERS]
         return not self._awaited and all(
             (c := self.feeds.connections.get(n)) is not None and c.sent > 0 and c.applied == c.sent and not c.error
             for n in nodes
@@ -175,7 +235,7 @@ class Controller:
             self.events.add(nics, "route", text, because)
         by_key = {change.key: change for change in changes}
         for connection in list(self.feeds.connections.values()):
-            if connection.role == "routeserver":
+            if connection.role in _SPEAKERS:
                 continue
             if connection.sent == 0:
                 self._snapshot(connection)
@@ -201,8 +261,12 @@ class Controller:
             connection.send({"type": "snapshot", **self.switches.snapshot(connection.node)})
 
     def _configure(self, connection: Connection) -> None:
+        if connection.role == "gateway":
+            self._configure_gateway(connection)
+            return
         instance = self._instances[connection.node]
-        server = self.platform.azure.route_server[instance.route_server]
+        azure = self.platform.azure
+        server = with_gateway_peers(azure, azure.route_server[instance.route_server])
         ranges = originated(self.platform.azure, server.name)
         connection.send(
             {
@@ -213,23 +277,40 @@ class Controller:
             }
         )
 
+    def _configure_gateway(self, connection: Connection) -> None:
+        azure = self.platform.azure
+        gateway = azure.gateway[self._gateways[connection.node].gateway]
+        server = server_in(azure, gateway.virtual_network)
+        connection.send(
+            {
+                "type": "config",
+                "asn": gateway.asn,
+                "route_servers": [str(address) for address in server.instances] if server is not None else [],
+                "sessions": session_server(azure, gateway) is not None,
+            }
+        )
+
     # Who lives.
 
     def _alive(self, node: str) -> Path:
         return self._run / node / "alive"
 
-    def _watch(self, instance: InstanceId) -> None:
+    def _watch(self, instance: InstanceId | GatewayId) -> None:
         if instance.node not in self._watched:
             self._watched.add(instance.node)
             liveness.on_death(self._alive(instance.node), lambda: self._died(instance))
 
-    def _died(self, instance: InstanceId) -> None:
+    def _died(self, instance: InstanceId | GatewayId) -> None:
         self._watched.discard(instance.node)
         self._down(instance, "no process of the instance is left")
 
-    def _down(self, instance: InstanceId, reason: str) -> None:
+    def _down(self, instance: InstanceId | GatewayId, reason: str) -> None:
         self._awaited.discard(instance)
-        if self.platform.instances.pop(instance, None) is not None:
+        if isinstance(instance, GatewayId):
+            known: object = self.platform.gateways.running.pop(instance, None)
+        else:
+            known = self.platform.instances.pop(instance, None)
+        if known is not None:
             self.events.add(instance.node, "instance", f"down: {reason}")
             self._changed(f"{instance.node} is down")
 
@@ -246,16 +327,20 @@ class Controller:
     def _session(self, instance: InstanceId, peer: str, now: Session) -> str:
         """Record a session's state; the text is the cause of what follows, empty if nothing changed."""
         sessions = self.platform.instances[instance].sessions
-        was_up = peer in sessions and sessions[peer].state == ESTABLISHED
+        former = self.platform.instances[instance].former  # a snapshot begins anew; the session may go on
+        before = sessions.get(peer) or (former.sessions.get(peer) if former is not None else None)
         sessions[peer] = now
-        is_up = now.state == ESTABLISHED
-        if not is_up:
+        if now.state != ESTABLISHED:
             self.platform.forget(instance, peer)
+        return self._session_event(instance.node, peer, before, now)
+
+    def _session_event(self, node: str, peer: str, before: Session | None, now: Session) -> str:
+        was_up, is_up = before is not None and before.state == ESTABLISHED, now.state == ESTABLISHED
         if was_up == is_up:
             return ""
         text = f"session {peer} {'up' if is_up else 'down'}" + (f": {now.reason}" if now.reason else "")
-        self.events.add(instance.node, "session", text)
-        return f"{instance.node} {text}"
+        self.events.add(node, "session", text)
+        return f"{node} {text}"
 
 
 def _named(prefixes: Iterable[str]) -> str:

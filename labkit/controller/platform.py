@@ -12,8 +12,10 @@ from functools import cached_property
 from ipaddress import IPv4Network
 
 from labkit.azure.effective import effective_routes, listened_instance
+from labkit.azure.gateways import with_gateway_peers
 from labkit.azure.model import (
     Azure,
+    BgpPeer,
     EffectiveRoute,
     InstanceRoutes,
     LearnedRoute,
@@ -22,11 +24,12 @@ from labkit.azure.model import (
     RouteServer,
     RouteTable,
 )
+from labkit.controller.desired import Kept, ServerSettings
+from labkit.controller.gateways import Gateways
+from labkit.controller.session import ESTABLISHED, Session
 from labkit.controller.tables import Delta, Table, desired, diff
 from labkit.lab.model import Lab
 from labkit.lab.nodes import instance_node
-
-ESTABLISHED = "Established"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -45,15 +48,6 @@ class InstanceId:
     def other(self) -> InstanceId:
         """The other instance of the same route server."""
         return InstanceId(self.route_server, 1 - self.index)
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """The state of one BGP session as the instance saw it last; `since` in Unix seconds."""
-
-    state: str
-    since: float
-    reason: str = ""
 
 
 @dataclass(slots=True)
@@ -104,15 +98,18 @@ class TableChange:
 class Platform:
     """The lab's state as the controller holds it. Instances that are down are absent from it."""
 
-    def __init__(self, lab: Lab, route_tables: Iterable[RouteTable] = ()) -> None:
-        """Start with no instance known; `route_tables` replace those of the lab that have their names."""
+    def __init__(self, lab: Lab, changed: Kept | None = None) -> None:
+        """Start with no instance known; what `changed` holds replaces the lab's objects that have the same names."""
         self.lab = lab
         self.azure: Azure = lab.azure
         self.instances: dict[InstanceId, Instance] = {}
+        self.gateways = Gateways(lab)
         self._tables: dict[TableKey, Table] = {}
         self._rows: dict[TableKey, tuple[EffectiveRoute, ...]] = {}
-        for table in route_tables:
+        for table in changed.route_tables if changed is not None else ():
             self.set_route_table(table)
+        for name, settings in changed.route_servers.items() if changed is not None else ():
+            self.set_server_settings(name, settings)
 
     @cached_property
     def instance_ids(self) -> tuple[InstanceId, ...]:
@@ -166,9 +163,9 @@ class Platform:
         instance = self.instances.get(InstanceId(server.name, index))
         if instance is None or instance.joining:
             return None
-        order = {peer.name: i for i, peer in enumerate(server.peers)}
+        order = {peer.name: i for i, peer in enumerate(with_gateway_peers(self.azure, server).peers)}
         return {
-            prefix: tuple(paths[name] for name in sorted(paths, key=order.__getitem__))
+            prefix: tuple(paths[name] for name in sorted(paths.keys() & order.keys(), key=order.__getitem__))
             for prefix, paths in instance.routes.items()
         }
 
@@ -176,9 +173,9 @@ class Platform:
         self, instance: InstanceId, peer: str, attributes: PathAttributes, prefixes: Iterable[IPv4Network]
     ) -> None:
         """An instance accepted these paths of a peer, in place of those it had from it for the same prefixes."""
-        peers = {p.name: p for p in self.azure.route_server[instance.route_server].peers}
+        peers = {p.name: p for p in self.all_peers(instance.route_server)}
         routes = self.instances[instance].routes
-        for prefix in prefixes:
+        for prefix in prefixes if peer in peers else ():  # a session that is being ended may still have its say
             routes.setdefault(prefix, {})[peer] = LearnedRoute(prefix, attributes, peers[peer])
 
     def withdraw(self, instance: InstanceId, peer: str, prefixes: Iterable[IPv4Network]) -> None:
@@ -193,6 +190,24 @@ class Platform:
     def forget(self, instance: InstanceId, peer: str) -> None:
         """An instance lost its session with a peer, and all it had from it."""
         self.withdraw(instance, peer, [p for p, paths in self.instances[instance].routes.items() if peer in paths])
+
+    def all_peers(self, route_server: str) -> tuple[BgpPeer, ...]:
+        """The peers of a route server, those that are instances of gateways included."""
+        return with_gateway_peers(self.azure, self.azure.route_server[route_server]).peers
+
+    def set_server_settings(self, name: str, settings: ServerSettings) -> None:
+        """Give the route server of this name these settings.
+
+        Raises:
+            KeyError: the lab has no route server of this name.
+        """
+        server = replace(
+            self.azure.route_server[name],
+            branch_to_branch=settings.branch_to_branch,
+            hub_routing_preference=settings.hub_routing_preference,
+        )
+        servers = tuple(server if s.name == name else s for s in self.azure.route_servers)
+        self.azure = replace(self.azure, route_servers=servers)
 
     def set_route_table(self, table: RouteTable) -> None:
         """Give the route table of this name these routes.
@@ -216,11 +231,11 @@ class Platform:
     def conclude(self) -> list[TableChange]:
         """Work every table out anew and return those that changed."""
         self._join()
-        learned = self.learned()
+        learned, gateways = self.learned(), self.gateways.routes(self.azure)
         changes = []
         for key, nics in self.table_keys.items():
             before = self._rows.get(key, ())
-            after = effective_routes(self.azure, nics[0], learned)
+            after = effective_routes(self.azure, nics[0], learned, gateways)
             table, delta = diff(self.table(key), desired(after))
             self._rows[key], self._tables[key] = after, table
             if delta:

@@ -2,8 +2,12 @@
 
 - A NIC gets the first free usable address of its subnet: NVAs first, then virtual machines, each in file order.
 - A route server's instances get the first two of RouteServerSubnet: .4 and .5, as in Azure.
+- A gateway's instances get the first free ones of GatewaySubnet; Microsoft's edge, where their lines end, gets
+  addresses of `EDGES`.
+- The ends of VPNs have public addresses of the Internet's prefix, below those of its legs.
 - A site's router is .1 of every prefix and its host .10 of the first, or whatever is the first to fit.
-- A link between an NVA and a site is a /30 of `WAN`, skipping what the lab uses otherwise; the NVA has the lower end.
+- A link between an NVA or a circuit and a site, or an overlay between two NVAs, is a /30 of `WAN`, skipping what the
+  lab uses otherwise; the site, or the NVA that is named, has the higher end.
 - The Internet's host is .10 of its prefix; its legs take public addresses from the prefix's top downwards.
 
 Addresses are unique in the whole lab, so that a traceroute's hop has one name. What the file says goes first.
@@ -16,13 +20,17 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from labkit.azure.addressing import ROUTE_SERVER_SUBNET, SUBNET_LONGEST, usable_addresses
+from labkit.azure.addressing import GATEWAY_SUBNET, ROUTE_SERVER_SUBNET, SUBNET_LONGEST, usable_addresses
 from labkit.lab.draft import Draft
-from labkit.lab.schema import machines
+from labkit.lab.nodes import instance_node
+from labkit.lab.schema import Gateway, GatewayType, LabFile, machines
 from labkit.lab.yaml_source import Path
 
 WAN = IPv4Network("100.64.0.0/16")
-"""Links between NVAs and sites: a part of the shared address space (RFC 6598) that no Azure range is likely to use."""
+"""Links to sites: a part of the shared address space (RFC 6598) that no Azure range is likely to use."""
+
+EDGES = IPv4Network("100.65.0.0/16")
+"""Microsoft's side of the lines between gateways and circuits."""
 
 WAN_LENGTH = 30
 HOST_OFFSET = 10
@@ -43,22 +51,39 @@ def derive_mac(node: str, interface: str, taken: Container[str] = ()) -> str:
 
 @dataclass
 class Addresses:
-    """Every address and NIC MAC of a lab, said or assigned. `wan` is keyed by NVA and site, and holds both ends."""
+    """Every address and NIC MAC of a lab, said or assigned.
+
+    `wan` is keyed by NVA or circuit and site, or by two NVAs, and holds both ends; `edges` by gateway and circuit, an
+    address for each instance of the gateway.
+    """
 
     instances: dict[str, tuple[IPv4Address, IPv4Address]] = field(default_factory=dict)
     nics: dict[str, IPv4Address] = field(default_factory=dict)
     macs: dict[str, str] = field(default_factory=dict)
+    gateways: dict[str, tuple[IPv4Address, ...]] = field(default_factory=dict)
+    edges: dict[tuple[str, str], tuple[IPv4Address, ...]] = field(default_factory=dict)
     lans: dict[str, tuple[IPv4Interface, ...]] = field(default_factory=dict)
     hosts: dict[str, IPv4Interface] = field(default_factory=dict)
     wan: dict[tuple[str, str], tuple[IPv4Interface, IPv4Interface]] = field(default_factory=dict)
     internet_host: IPv4Address | None = None
     legs: dict[str, IPv4Address] = field(default_factory=dict)
+    public: dict[str, IPv4Address] = field(default_factory=dict)
 
 
 def ends(prefix: IPv4Network) -> tuple[IPv4Address, IPv4Address]:
     """The two addresses of a link of /30 or /31, lower one first."""
     first = prefix.network_address if prefix.prefixlen == 31 else prefix.network_address + 1
     return first, first + 1
+
+
+def vpn_nodes(file: LabFile) -> tuple[str, ...]:
+    """What stands in the Internet itself: the instances of VPN gateways, and the sites that they have tunnels with."""
+    nodes: list[str] = []
+    for name, gateway in file.gateways.items():
+        if gateway.type is GatewayType.VPN:
+            nodes += [instance_node(name, i) for i in range(gateway.instance_count)]
+            nodes += [site for connection in gateway.connects_to for site in connection if site in file.sites]
+    return tuple(dict.fromkeys(nodes))
 
 
 def assign(draft: Draft) -> Addresses:
@@ -76,6 +101,7 @@ class _Assignment:
     def run(self) -> Addresses:
         self._instances()
         self._nics()
+        self._gateways()
         self._sites()
         self._wan()
         self._internet()
@@ -127,6 +153,37 @@ class _Assignment:
                 section = "nvas" if name in self.file.nvas else "virtual_machines"
                 self._full((section, name), what, found[2].prefix, remedy)
 
+    def _gateways(self) -> None:
+        for name, gateway in self.file.gateways.items():
+            addresses = gateway.instances or self._gateway_instances(name, gateway)
+            if not addresses:
+                continue
+            self.result.gateways[name] = addresses
+            for index in range(len(addresses)):
+                node = instance_node(name, index)
+                self.result.macs[node] = derive_mac(node, "eth0", set(self.result.macs.values()))
+            for connection in gateway.connects_to:
+                for circuit, options in connection.items():
+                    if circuit not in self.file.circuits:
+                        continue
+                    said = options.edges if options is not None else ()
+                    self.result.edges[name, circuit] = said or tuple(
+                        edge for _ in addresses if (edge := self._first(EDGES.hosts())) is not None
+                    )
+
+    def _gateway_instances(self, name: str, gateway: Gateway) -> tuple[IPv4Address, ...]:
+        network = gateway.virtual_network
+        found = self.draft.subnet(f"{network}/{GATEWAY_SUBNET}")
+        if found is None or found[2].prefix.prefixlen > SUBNET_LONGEST:
+            return ()
+        usable = usable_addresses(found[2].prefix)
+        pair = tuple(a for _ in range(gateway.instance_count) if (a := self._first(usable)) is not None)
+        if len(pair) < gateway.instance_count:
+            path: Path = ("virtual_networks", network, "subnets", GATEWAY_SUBNET)
+            remedy = f"Widen it: gateway {name} has {gateway.instance_count} in it."
+            self._full(path, f"{GATEWAY_SUBNET} of {network}", found[2].prefix, remedy)
+        return pair
+
     def _sites(self) -> None:
         for name, site in self.file.sites.items():
             lan: list[IPv4Interface] = []
@@ -154,23 +211,23 @@ class _Assignment:
         used = [n for v in self.file.virtual_networks.values() for n in v.address_space]
         used += [p for s in self.file.sites.values() for p in s.prefixes]
         used += [self.file.internet.prefix] if self.file.internet else []
-        links = [(name, c) for name, nva in self.file.nvas.items() for c in nva.connects_to]
-        used += [options.prefix for _, c in links for options in c.values() if options is not None]
+        links = [(section, name, key, c) for section, name, key, found in self.file.links() for c in found]
+        used += [options.prefix for _, _, _, c in links for options in c.values() if options is not None]
         nearby = [n for n in used if n.overlaps(WAN)]
         free: Iterator[IPv4Network] = (
             n for n in WAN.subnets(new_prefix=WAN_LENGTH) if not any(n.overlaps(u) for u in nearby)
         )
-        for nva, connection in links:
+        for section, router, key, connection in links:
             for site, options in connection.items():
                 link = options.prefix if options is not None else next(free, None)
                 if link is None:
-                    remedy = f"Give the link a range: connects_to: [{{{site}: 192.168.0.0/30}}]."
-                    path: Path = ("nvas", nva, "connects_to")
-                    self.draft.error(path, f'link of NVA {nva} to "{site}": {WAN} is all in use.', remedy)
+                    remedy = f"Give the link a range: {key}: [{{{site}: 192.168.0.0/30}}]."
+                    path: Path = (section, router, key)
+                    self.draft.error(path, f'link of {router} to "{site}": {WAN} is all in use.', remedy)
                     continue
                 low, high = ends(link)
                 sides = IPv4Interface((low, link.prefixlen)), IPv4Interface((high, link.prefixlen))
-                self.result.wan.setdefault((nva, site), sides)
+                self.result.wan.setdefault((router, site), sides)
 
     def _internet(self) -> None:
         internet = self.file.internet
@@ -184,8 +241,14 @@ class _Assignment:
             public = self._first(downwards)
             if public is not None:
                 self.result.legs[network] = public
-        if self.result.internet_host is None or len(self.result.legs) < len(self.file.virtual_networks):
-            remedy = "It needs one for its host and one for each virtual network: widen it."
+        nodes = vpn_nodes(self.file)
+        for node in nodes:
+            address = self._first(downwards)
+            if address is not None:
+                self.result.public[node] = address
+        wanted = len(self.file.virtual_networks) + len(nodes)
+        if self.result.internet_host is None or len(self.result.legs) + len(self.result.public) < wanted:
+            remedy = "It needs one for its host, each virtual network and each end of a VPN: widen it."
             self._full(("internet",), "internet", prefix, remedy)
 
 
@@ -197,10 +260,15 @@ def _said(draft: Draft) -> Iterator[IPv4Address]:
             yield machine.address
     for server in file.route_servers.values():
         yield from server.instances or ()
+    for gateway in file.gateways.values():
+        yield from gateway.instances
+        yield from (
+            a for c in gateway.connects_to for options in c.values() if options is not None for a in options.edges
+        )
     for site in file.sites.values():
         yield from (a for a in (site.router, site.host) if a is not None)
-    for nva in file.nvas.values():
-        for connection in nva.connects_to:
+    for _, _, _, connections in file.links():
+        for connection in connections:
             for options in connection.values():
                 if options is not None:
                     yield from ends(options.prefix) if options.prefix.prefixlen >= WAN_LENGTH else ()

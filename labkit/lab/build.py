@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from itertools import count
 
 from labkit.azure import model as azure
+from labkit.azure.addressing import GATEWAY_SUBNET
 from labkit.lab import model, proofs, schema
 from labkit.lab.addressing import Addresses
 from labkit.lab.draft import Draft
+from labkit.lab.nodes import instance_node
 
 HOST_SUFFIX = "-host"
+_GATEWAY_KINDS = {
+    schema.GatewayType.EXPRESSROUTE: azure.PeerKind.EXPRESSROUTE_GATEWAY,
+    schema.GatewayType.VPN: azure.PeerKind.VPN_GATEWAY,
+}
 NOWHERE = IPv4Address(0)
-"""The instances of a route server that has no subnet to stand in, until its file is mended."""
+"""The instances of a route server or a gateway that has no subnet to stand in, until its file is mended."""
 
 _TYPES = {
     str(t).casefold(): t for t in (azure.NextHopType.INTERNET, azure.NextHopType.VNET_LOCAL, azure.NextHopType.NONE)
@@ -37,9 +44,9 @@ def peer_names(server: schema.RouteServer) -> tuple[str, ...]:
     return tuple(name for peer in server.peers for name in peer)
 
 
-def site_names(nva: schema.Nva) -> tuple[str, ...]:
-    """The names of the sites that an NVA connects to, in order."""
-    return tuple(name for connection in nva.connects_to for name in connection)
+def connected(one: schema.Nva | schema.Gateway | schema.Circuit) -> tuple[str, ...]:
+    """The names of what an NVA, a gateway or a circuit connects to, in order."""
+    return tuple(name for connection in one.connects_to for name in connection)
 
 
 def side_is(option: tuple[str, ...] | bool, side: str) -> bool:
@@ -59,6 +66,8 @@ def build(draft: Draft, addresses: Addresses) -> model.Lab:
             timers=model.BgpTimers(nva.timers.keepalive, nva.timers.hold),
             prepend=nva.prepend,
             as_override=nva.as_override,
+            communities=nva.communities,
+            next_hop=None if nva.next_hop is None else address_of(nva.next_hop) or addresses.nics.get(nva.next_hop),
             tracks=_tracked(file, addresses, nva.tracks),
             peers_with=tuple(r for r, server in file.route_servers.items() if name in peer_names(server)),
         )
@@ -76,13 +85,21 @@ def build(draft: Draft, addresses: Addresses) -> model.Lab:
     )
     links = tuple(
         model.WanLink(name, site, *addresses.wan[name, site])
-        for name, nva in file.nvas.items()
-        for site in site_names(nva)
+        for _, name, connections in file.wan()
+        for connection in connections
+        for site in connection
     )
     return model.Lab(
         name=file.name,
         azure=build_azure(draft, addresses),
         nvas=nvas,
+        overlays=tuple(
+            model.Overlay((name, other), addresses.wan[name, other], vni)
+            for vni, (name, other) in enumerate(
+                ((name, other) for name, nva in file.nvas.items() for link in nva.overlays for other in link), 1
+            )
+        ),
+        gateways=tuple(_gateways(file, addresses)),
         sites=sites,
         wan_links=links,
         internet=_internet(file, addresses),
@@ -90,6 +107,27 @@ def build(draft: Draft, addresses: Addresses) -> model.Lab:
         proofs=tuple(_proof(draft, i, proof) for i, proof in enumerate(file.proofs)),
         variant=draft.source.variant,
     )
+
+
+def _gateways(file: schema.LabFile, addresses: Addresses) -> Iterator[model.Gateway]:
+    vnis = count(1 + sum(len(nva.overlays) for nva in file.nvas.values()))
+    for name, gateway in file.gateways.items():
+        lines: list[model.Line] = []
+        tunnels: list[model.Tunnel] = []
+        for connection in gateway.connects_to:
+            for remote, options in connection.items():
+                said = options or schema.GatewayConnection()
+                if remote in file.circuits:
+                    lines += (model.Line(i, remote, edge) for i, edge in enumerate(addresses.edges[name, remote]))
+                    continue
+                ranges = said.remote_prefixes or file.virtual_networks[gateway.virtual_network].address_space
+                far = addresses.lans[remote][0].ip
+                tunnels += (
+                    model.Tunnel(i, remote, far, next(vnis), said.bgp, () if said.bgp else ranges)
+                    for i in range(gateway.instance_count)
+                )
+        timers = model.BgpTimers(gateway.timers.keepalive, gateway.timers.hold)
+        yield model.Gateway(name, tuple(lines), tuple(tunnels), timers)
 
 
 def _tracked(file: schema.LabFile, addresses: Addresses, target: str | None) -> IPv4Address | None:
@@ -130,10 +168,13 @@ def build_azure(draft: Draft, addresses: Addresses) -> azure.Azure:
             )
             for name, table in file.route_tables.items()
         ),
-        nics=tuple(
-            azure.Nic(name, found[0], found[1], nics[name], addresses.macs[name], machine.ip_forwarding)
-            for name, machine in schema.machines(file).items()
-            if (found := draft.subnet(machine.subnet)) is not None and name in nics
+        nics=(
+            *(
+                azure.Nic(name, found[0], found[1], nics[name], addresses.macs[name], machine.ip_forwarding)
+                for name, machine in schema.machines(file).items()
+                if (found := draft.subnet(machine.subnet)) is not None and name in nics
+            ),
+            *_gateway_nics(draft, addresses),
         ),
         route_servers=tuple(
             azure.RouteServer(
@@ -149,7 +190,56 @@ def build_azure(draft: Draft, addresses: Addresses) -> azure.Azure:
             for name, server in file.route_servers.items()
             if server.virtual_network in networks
         ),
+        gateways=tuple(
+            azure.Gateway(
+                name,
+                gateway.virtual_network,
+                _GATEWAY_KINDS[gateway.type],
+                addresses.gateways.get(name, (NOWHERE,) * gateway.instance_count),
+                asn=gateway.asn,
+                active_active=gateway.instance_count > 1,
+            )
+            for name, gateway in file.gateways.items()
+            if gateway.virtual_network in networks
+        ),
+        circuits=tuple(
+            azure.Circuit(name, file.sites[site].asn, circuit.premium)
+            for name, circuit in file.circuits.items()
+            for site in connected(circuit)[:1]
+            if site in file.sites
+        ),
+        connections=tuple(
+            azure.Connection(f"{name}-{remote}", name, remote)
+            for name, gateway in file.gateways.items()
+            for remote in connected(gateway)
+            if gateway.virtual_network in networks and (remote in file.circuits or remote in file.sites)
+        ),
+        local_network_gateways=tuple(_local_network_gateways(file)),
     )
+
+
+def _local_network_gateways(file: schema.LabFile) -> Iterator[azure.LocalNetworkGateway]:
+    """Each site as VPN gateways know it: by its prefixes, or by its ASN where they speak BGP with it."""
+    connections = [
+        (remote, options or schema.GatewayConnection())
+        for gateway in file.gateways.values()
+        for connection in gateway.connects_to
+        for remote, options in connection.items()
+    ]
+    for name, site in file.sites.items():
+        found = [options.bgp for remote, options in connections if remote == name]
+        if found:
+            yield azure.LocalNetworkGateway(name, () if all(found) else site.prefixes, site.asn if any(found) else None)
+
+
+def _gateway_nics(draft: Draft, addresses: Addresses) -> Iterator[azure.Nic]:
+    """The NICs of gateways' instances, which no user of Azure ever sees, named like the instances' nodes."""
+    for name, instances in addresses.gateways.items():
+        network = draft.file.gateways[name].virtual_network
+        for index, address in enumerate(instances):
+            node = instance_node(name, index)
+            if draft.subnet(f"{network}/{GATEWAY_SUBNET}") is not None:
+                yield azure.Nic(node, network, GATEWAY_SUBNET, address, addresses.macs[node], ip_forwarding=True)
 
 
 def _directions(peering: schema.Peering) -> tuple[azure.Peering, azure.Peering]:
@@ -190,7 +280,7 @@ def _internet(file: schema.LabFile, addresses: Addresses) -> model.Internet | No
     if file.internet is None or addresses.internet_host is None:
         return None
     legs = tuple(model.InternetLeg(network, addresses.legs[network]) for network in file.virtual_networks)
-    return model.Internet("internet", file.internet.prefix, addresses.internet_host, legs)
+    return model.Internet("internet", file.internet.prefix, addresses.internet_host, legs, addresses.public)
 
 
 def _proof(draft: Draft, position: int, proof: schema.Proof) -> proofs.Proof:
@@ -198,14 +288,14 @@ def _proof(draft: Draft, position: int, proof: schema.Proof) -> proofs.Proof:
     if isinstance(stated, schema.Rows):
         ((_, denied),) = schema.claims(stated).items()
         row = _claim(draft.file, denied)
-        assert not isinstance(row, proofs.Path)
-        claim: proofs.RowProof | proofs.Ping | proofs.Path | proofs.Absent = proofs.Absent(row)
+        assert not isinstance(row, proofs.Path | proofs.TableProof)
+        claim: proofs.Claim | proofs.Absent = proofs.Absent(row)
     else:
         claim = _claim(draft.file, stated)
     return proofs.Proof(claim, draft.line(("proofs", position, key)), proof.within)
 
 
-def _claim(file: schema.LabFile, claim: schema.Claim) -> proofs.RowProof | proofs.Ping | proofs.Path:
+def _claim(file: schema.LabFile, claim: schema.Claim) -> proofs.Claim:
     match claim:
         case schema.SessionProof():
             return proofs.Session(claim.on, claim.with_)
@@ -215,6 +305,12 @@ def _claim(file: schema.LabFile, claim: schema.Claim) -> proofs.RowProof | proof
             return proofs.AdvertisedRoute(claim.by, claim.to, claim.prefix, claim.as_path)
         case schema.EffectiveRouteProof():
             return proofs.EffectiveRoute(claim.on, claim.prefix, claim.type and str(claim.type), claim.via)
+        case schema.LearnedRoutesProof():
+            return proofs.LearnedRoutes(claim.on, claim.from_, claim.rows)
+        case schema.AdvertisedRoutesProof():
+            return proofs.AdvertisedRoutes(claim.by, claim.to, claim.rows)
+        case schema.EffectiveRoutesProof():
+            return proofs.EffectiveRoutes(claim.on, claim.rows)
         case schema.KernelRouteProof():
             return proofs.KernelRoute(claim.on, claim.prefix, claim.via)
         case schema.PingProof():

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from labkit.azure.addressing import ROUTE_SERVER_SUBNET, SUBNET_LONGEST, is_usable, reserved_addresses
+from labkit.azure.addressing import GATEWAY_SUBNET, ROUTE_SERVER_SUBNET, SUBNET_LONGEST, is_usable, reserved_addresses
 from labkit.lab.draft import Draft, subject
 from labkit.lab.schema import machines
 from labkit.lab.wires import FABRIC_MAC
@@ -50,6 +50,18 @@ def _given(draft: Draft) -> Iterator[_Given]:
             whose = f"instance {i} of route server {name}"
             path: Path = ("route_servers", name, "instances", i)
             yield _Given(instance, whose, path, found[2].prefix if found else None, where, azure=True)
+    for name, gateway in file.gateways.items():
+        found = draft.subnet(f"{gateway.virtual_network}/{GATEWAY_SUBNET}")
+        where = f"{GATEWAY_SUBNET} of {gateway.virtual_network}"
+        for i, instance in enumerate(gateway.instances):
+            whose = f"instance {i} of gateway {name}"
+            path = ("gateways", name, "instances", i)
+            yield _Given(instance, whose, path, found[2].prefix if found else None, where, azure=True)
+        for i, connection in enumerate(gateway.connects_to):
+            for circuit, options in connection.items():
+                for j, edge in enumerate(options.edges if options is not None else ()):
+                    path = ("gateways", name, "connects_to", i, circuit, "edges", j)
+                    yield _Given(edge, f"edge of {subject(path)[0]}", path, None, "")
     for name, machine in machines(file).items():
         place: Path = ("nvas" if name in file.nvas else "virtual_machines", name)
         found = draft.subnet(machine.subnet)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from labkit.azure.addressing import ROUTE_SERVER_SUBNET
+from labkit.azure.addressing import GATEWAY_SUBNET, ROUTE_SERVER_SUBNET
 from labkit.azure.asn import is_four_byte, reserved_asn
 from labkit.azure.limits import MAX_PEERS, too_many_peers
 from labkit.azure.model import Azure
-from labkit.azure.validation import Code, Problem, problems
+from labkit.azure.validation import Code, Problem, problems, warnings
 from labkit.lab.build import peer_names
 from labkit.lab.draft import Draft
 from labkit.lab.schema import RouteServer
@@ -18,11 +18,21 @@ _REMEDIES = {
     Code.PEERING_DUPLICATE: "Azure refuses the second. Remove it.",
     Code.URG_TWICE: "Azure refuses the second. Let one hub do it, or give the spoke a route server of its own.",
     Code.URG_OWN_SERVER: "Azure refuses it. Remove use_remote_gateways or the route server.",
+    Code.URG_OWN_GATEWAY: "Azure refuses it. Remove use_remote_gateways or the gateway.",
     Code.URG_NO_TRANSIT: "Azure refuses it. Add allow_gateway_transit: {1} to the peering.",
-    Code.URG_NO_SERVER: "Azure refuses it. Add a route server to {1}, or remove use_remote_gateways.",
+    Code.URG_NO_SERVER: "Azure refuses it. Add a route server or a gateway to {1}, or remove use_remote_gateways.",
     Code.SERVER_SECOND: "Azure allows one in a virtual network. Remove one, or give it a virtual network of its own.",
     Code.PEER_DUPLICATE: "Azure refuses the second. Remove it, or give it an address of its own.",
     Code.PEER_UNREACHABLE: "Azure refuses it. Peer the two virtual networks, or move the NVA.",
+    Code.GATEWAY_SECOND: "Azure allows one of each type in a virtual network. Remove one.",
+    Code.GATEWAY_SUBNET: "Azure refuses it. Add one of /27 to its subnets, such as GatewaySubnet: 10.1.255.0/27.",
+    Code.GATEWAY_PROPAGATION: "Azure refuses it: remove disable_bgp_route_propagation there.",
+    Code.GATEWAY_DEFAULT_ROUTE: "Azure refuses it. Remove the route, or the route table from GatewaySubnet.",
+    Code.GATEWAY_ASN: "Azure refuses it. Leave asn away, or give a VPN gateway another private ASN, such as 65501.",
+    Code.CONNECTION_DUPLICATE: "Azure refuses the second. Remove it.",
+    Code.REMOTE_ASN: "Azure refuses it. Give the site another private ASN, such as 65010.",
+    Code.GATEWAY_NO_TRANSIT: "Make it active_active: true without an asn of its own, or do without transit.",
+    Code.GATEWAY_CUT_OFF: "Give the route table a route for the RouteServerSubnet to VnetLocal.",
 }
 
 
@@ -38,6 +48,9 @@ def check_azure(draft: Draft, azure: Azure) -> None:
             if path not in seen:
                 seen.add(path)
                 draft.error(path, f"{about}{problem.text}.", _REMEDIES[problem.code].format(*problem.subjects))
+    for problem in warnings(azure):
+        path, about = _place(draft, problem)
+        draft.warn(path, f"{about}{problem.text}.", _REMEDIES[problem.code].format(*problem.subjects))
     told: set[Path] = set()
     for name, server in draft.file.route_servers.items():
         _check_server(draft, name, server, told)
@@ -52,13 +65,26 @@ def _place(draft: Draft, problem: Problem) -> tuple[Path, str]:
         case Code.PEERING_DUPLICATE:
             last = max(i for i, p in enumerate(file.peerings) if set(p.between) == set(subjects))
             return ("peerings", last), f"peering {last + 1}: "
-        case Code.URG_OWN_SERVER | Code.URG_NO_TRANSIT | Code.URG_NO_SERVER | Code.URG_TWICE:
+        case Code.URG_OWN_SERVER | Code.URG_OWN_GATEWAY | Code.URG_NO_TRANSIT | Code.URG_NO_SERVER | Code.URG_TWICE:
             last = max(
                 i for i, p in enumerate(file.peerings) if set(subjects) <= set(p.between) and p.use_remote_gateways
             )
             return ("peerings", last, "use_remote_gateways"), ""
         case Code.SERVER_SECOND:
             return ("route_servers", subjects[0], "virtual_network"), f"route server {subjects[0]}: "
+        case Code.GATEWAY_SECOND | Code.GATEWAY_SUBNET | Code.GATEWAY_NO_TRANSIT | Code.GATEWAY_CUT_OFF:
+            about = f"gateway {subjects[0]}: " if problem.code is Code.GATEWAY_SECOND else ""
+            return ("gateways", subjects[0]), about
+        case Code.GATEWAY_PROPAGATION | Code.GATEWAY_DEFAULT_ROUTE:
+            return ("virtual_networks", subjects[0], "subnets", GATEWAY_SUBNET, "route_table"), ""
+        case Code.GATEWAY_ASN:
+            return ("gateways", subjects[0], "asn"), f"gateway {subjects[0]}: "
+        case Code.CONNECTION_DUPLICATE:
+            gateway, remote = subjects
+            last = max(i for i, c in enumerate(file.gateways[gateway].connects_to) if remote in c)
+            return ("gateways", gateway, "connects_to", last), f"gateway {gateway}: "
+        case Code.REMOTE_ASN:
+            return ("circuits", subjects[0]), f"circuit {subjects[0]}: "
         case _:
             server, peer = subjects
             last = max(i for i, p in enumerate(file.route_servers[server].peers) if peer in p)
@@ -78,7 +104,9 @@ def _follows(draft: Draft, problem: Problem) -> bool:
             # Said twice: `_check_server` sees that in the file.
             return peer_names(draft.file.route_servers[subjects[0]]).count(subjects[1]) > 1
         case Code.URG_NO_SERVER:
-            return draft.broken(("route_servers",))
+            return draft.broken(("route_servers",)) or draft.broken(("gateways",))
+        case Code.GATEWAY_SUBNET:
+            return draft.broken(("virtual_networks", subjects[1], "subnets"))
         case Code.URG_NO_TRANSIT:
             return draft.broken(("peerings",))
         case _:
@@ -102,7 +130,8 @@ def _check_server(draft: Draft, name: str, server: RouteServer, told: set[Path])
     if too_many_peers(len(server.peers)):
         text = f"route server {name} has {len(server.peers)} peers, {MAX_PEERS} is the most."
         draft.error(path, text, "Azure refuses the rest. Remove some.")
-    if not server.peers and not draft.broken(path):
+    gateways = any(g.virtual_network == server.virtual_network for g in draft.file.gateways.values())
+    if not server.peers and not draft.broken(path) and not (gateways and server.branch_to_branch):
         text = f"route server {name} has no peers, so it will learn nothing."
         draft.warn(("route_servers", name), text, "Name NVAs, such as peers: [nva1].")
     for i, entry in enumerate(server.peers):

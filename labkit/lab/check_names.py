@@ -17,7 +17,7 @@ from labkit.lab.schema_types import AZURE_NAME, MAX_NODE_NAME, NODE_NAME
 from labkit.lab.variants import VARIANTS
 from labkit.lab.yaml_source import Path
 
-MAX_LAB_NAME = 20
+MAX_LAB_NAME = 24
 INTERNET = "internet"
 
 
@@ -28,6 +28,9 @@ class Kind(StrEnum):
     ROUTE_SERVER = "route server"
     INSTANCE = "route server instance"
     NVA = "NVA"
+    GATEWAY = "gateway"
+    GATEWAY_INSTANCE = "gateway instance"
+    CIRCUIT = "circuit"
     SITE = "site"
     SITE_HOST = "site's host"
     INTERNET = "Internet"
@@ -47,11 +50,19 @@ _SECTIONS = {
     "virtual_networks": Kind.VIRTUAL_NETWORK,
     "route_servers": Kind.ROUTE_SERVER,
     "nvas": Kind.NVA,
+    "gateways": Kind.GATEWAY,
+    "circuits": Kind.CIRCUIT,
     "sites": Kind.SITE,
     "virtual_machines": Kind.VIRTUAL_MACHINE,
 }
 
-_OWNERS = {Kind.INSTANCE: "an instance of route server", Kind.SITE_HOST: "the host of site"}
+_OWNERS = {
+    Kind.INSTANCE: "an instance of route server",
+    Kind.GATEWAY_INSTANCE: "an instance of gateway",
+    Kind.SITE_HOST: "the host of site",
+}
+_INSTANCES = {Kind.ROUTE_SERVER: Kind.INSTANCE, Kind.GATEWAY: Kind.GATEWAY_INSTANCE}
+"""What has instances, and what they are."""
 
 # Names that Linux gives to interfaces itself, or to files beside them in /proc/sys/net.
 _KERNEL_NAMES = re.compile(r"(?i:lo|all|default|bridge|br\d*|eth\d+)")
@@ -164,9 +175,9 @@ def _declared(draft: Draft) -> Iterator[_Declared]:
         for name in draft.names(section):
             path: Path = (section, name)
             yield _Declared(name, kind, path)
-            if kind is Kind.ROUTE_SERVER:
+            if kind in _INSTANCES:
                 for index in INSTANCES:
-                    yield _Declared(instance_node(name, index), Kind.INSTANCE, path, said=False)
+                    yield _Declared(instance_node(name, index), _INSTANCES[kind], path, said=False)
             if kind is Kind.SITE:
                 yield _Declared(name + HOST_SUFFIX, Kind.SITE_HOST, path, said=False)
 
@@ -187,7 +198,7 @@ def _clash(draft: Draft, declared: _Declared, other: tuple[str, int]) -> None:
 
 def _check_name(draft: Draft, declared: _Declared) -> None:
     name, kind, path = declared.name, declared.kind, declared.path
-    suffix = {Kind.ROUTE_SERVER: instance_node("", 0), Kind.SITE: HOST_SUFFIX}.get(kind, "")
+    suffix = instance_node("", 0) if kind in _INSTANCES else HOST_SUFFIX if kind is Kind.SITE else ""
     longest = MAX_NODE_NAME - len(suffix)
     if not re.fullmatch(NODE_NAME, name):
         near = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from labkit.azure.model import NextHopType
 from labkit.lab import schema
-from labkit.lab.build import address_of, peer_names, site_names
+from labkit.lab.build import address_of, connected, peer_names
 from labkit.lab.check_names import Kind, Names
 from labkit.lab.draft import Draft
 from labkit.lab.nodes import INSTANCES, instance_node
@@ -13,10 +14,11 @@ from labkit.lab.problems import listed, suggestion
 from labkit.lab.variants import VARIANTS, variant_names
 from labkit.lab.yaml_source import Path
 
-_SPEAKERS = (Kind.ROUTE_SERVER, Kind.NVA, Kind.SITE)
+_SPEAKERS = (Kind.ROUTE_SERVER, Kind.NVA, Kind.SITE, Kind.GATEWAY, Kind.CIRCUIT)
 _NICS = (Kind.NVA, Kind.VIRTUAL_MACHINE)
 _HOSTS = (Kind.VIRTUAL_MACHINE, Kind.NVA, Kind.SITE, Kind.SITE_HOST, Kind.INTERNET)
-_NODES = (*_HOSTS, Kind.INSTANCE)
+_HOPS = (*_HOSTS, Kind.CIRCUIT, Kind.GATEWAY_INSTANCE)
+_NODES = (*_HOPS, Kind.INSTANCE)
 
 
 def check_proofs(draft: Draft, names: Names) -> None:
@@ -56,7 +58,15 @@ class _Checker:
             frozenset(pair)
             for pair in (
                 *((r, p) for r, server in draft.file.route_servers.items() for p in peer_names(server)),
-                *((n, s) for n, nva in draft.file.nvas.items() for s in site_names(nva)),
+                *((n, s) for _, n, links in draft.file.wan() for link in links for s in link),
+                *((n, o) for n, nva in draft.file.nvas.items() for link in nva.overlays for o in link),
+                *((g, c) for g, gateway in draft.file.gateways.items() for c in connected(gateway)),
+                *(
+                    (r, g)
+                    for r, server in draft.file.route_servers.items()
+                    for g, gateway in draft.file.gateways.items()
+                    if gateway.virtual_network == server.virtual_network
+                ),
             )
         }
 
@@ -80,18 +90,23 @@ class _Checker:
                 found = self._names(path, about, {"on": claim.on, "with": claim.with_}, *_SPEAKERS)
                 if found and not denied:
                     self._neighbours(path, about, claim.on, claim.with_)
-            case schema.LearnedRouteProof():
+            case schema.LearnedRouteProof() | schema.LearnedRoutesProof():
                 found = self._names(path, about, {"on": claim.on, "from": claim.from_}, *_SPEAKERS)
                 if found and not denied:
                     self._neighbours(path, about, claim.on, claim.from_)
-            case schema.AdvertisedRouteProof():
+            case schema.AdvertisedRouteProof() | schema.AdvertisedRoutesProof():
                 server = self.names.refer(self.draft, (*path, "by"), about, claim.by, Kind.ROUTE_SERVER)
-                peer = self.names.refer(self.draft, (*path, "to"), about, claim.to, Kind.NVA)
+                peer = self.names.refer(self.draft, (*path, "to"), about, claim.to, Kind.NVA, Kind.GATEWAY)
                 if server and peer:
                     self._neighbours(path, about, claim.by, claim.to)
             case schema.EffectiveRouteProof():
                 self._names(path, about, {"on": claim.on}, *_NICS, wanted="NIC")
                 self._next_hops(path, about, claim.via)
+            case schema.EffectiveRoutesProof():
+                self._names(path, about, {"on": claim.on}, *_NICS, wanted="NIC")
+                for prefix, hops in claim.rows.items():
+                    if not (len(hops) == 1 and hops[0] in set(NextHopType)):
+                        self._next_hops((*path, "rows", str(prefix)), about, hops)
             case schema.KernelRouteProof():
                 self._names(path, about, {"on": claim.on}, *_NODES, wanted="node with a kernel's routes")
                 self._next_hops(path, about, claim.via)
@@ -110,7 +125,11 @@ class _Checker:
     def _neighbours(self, path: Path, about: str, one: str, other: str) -> None:
         if frozenset((one, other)) in self.sessions:
             return
-        if any(self.draft.broken((section, name)) for section in ("route_servers", "nvas") for name in (one, other)):
+        if any(
+            self.draft.broken((section, name))
+            for section in ("route_servers", "nvas", "gateways", "circuits")
+            for name in (one, other)
+        ):
             return
         near = sorted({n for pair in self.sessions if one in pair for n in pair} - {one})
         remedy = f"{one} has sessions with {listed(near)}." if near else f"{one} has no sessions."
@@ -119,7 +138,7 @@ class _Checker:
     def _next_hops(self, path: Path, about: str, via: Iterable[str] | None) -> None:
         for name in via or ():
             if address_of(name) is None:
-                place: Path = (*path, "via")
+                place: Path = (*path, "via") if "rows" not in path else path
                 self.names.refer(self.draft, place, about, name, *_NODES, wanted="next hop")
 
     def _travel(self, path: Path, about: str, source: str, target: str) -> None:
@@ -138,7 +157,7 @@ class _Checker:
                 text = f"{about}: {name} is {self.names.kinds[name].a}, and that never forwards a packet."
                 self.draft.error((*path, "through"), text, "Name the NVA that the packets cross.")
             else:
-                self.names.refer(self.draft, (*path, "through"), about, name, *_HOSTS, wanted="hop")
+                self.names.refer(self.draft, (*path, "through"), about, name, *_HOPS, wanted="hop")
         for name in claim.never:
             self.names.refer(self.draft, (*path, "never"), about, name, *_NODES, Kind.ROUTE_SERVER, wanted="hop")
         for name in dict.fromkeys(claim.never):

@@ -98,12 +98,12 @@ def _outside(draft: Draft) -> list[_Range]:
         for name, site in file.sites.items()
         for i, p in enumerate(site.prefixes)
     ]
-    for name, nva in file.nvas.items():
-        for i, connection in enumerate(nva.connects_to):
+    for section, name, key, connections in file.links():
+        for i, connection in enumerate(connections):
             for site_name, options in connection.items():
                 if options is None:
                     continue
-                path: Path = ("nvas", name, "connects_to", i, site_name)
+                path: Path = (section, name, key, i, site_name)
                 about = subject(path)[0]
                 found.append(_Range(options.prefix, about, path))
                 if options.prefix.prefixlen not in {WAN_LENGTH, WAN_LENGTH + 1}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address
 
 from labkit.azure.addressing import DEDICATED_SUBNETS
@@ -10,9 +11,10 @@ from labkit.lab.build import address_of, next_hop_type
 from labkit.lab.check_names import Kind, Names
 from labkit.lab.draft import Draft, subject
 from labkit.lab.problems import nearest, suggestion
-from labkit.lab.schema import Machine, Peering
+from labkit.lab.schema import GatewayType, Machine, Peering
 from labkit.lab.yaml_source import Path
 
+_REMOTES = {GatewayType.EXPRESSROUTE: Kind.CIRCUIT, GatewayType.VPN: Kind.SITE}
 _TYPES = [NextHopType.INTERNET, NextHopType.VNET_LOCAL, NextHopType.NONE]
 
 
@@ -40,18 +42,33 @@ def check_references(draft: Draft, names: Names) -> None:
                 names.refer(draft, place, f"peer of route server {name}", peer_name, Kind.NVA)
     for name, nva in file.nvas.items():
         _check_machine(draft, names, ("nvas", name), nva)
-        for i, connection in enumerate(nva.connects_to):
-            for site in connection:
-                names.refer(
-                    draft, ("nvas", name, "connects_to", i, site), f"connects_to of NVA {name}", site, Kind.SITE
-                )
+        _check_links(draft, names, ("nvas", name, "connects_to"), nva.connects_to, Kind.SITE)
+        _check_links(draft, names, ("nvas", name, "overlays"), nva.overlays, Kind.NVA)
+        if nva.next_hop is not None and address_of(nva.next_hop) is None:
+            names.refer(draft, ("nvas", name, "next_hop"), f"next_hop of NVA {name}", nva.next_hop, Kind.NVA)
         if nva.tracks is not None and not _is_address(nva.tracks):
             names.refer(draft, ("nvas", name, "tracks"), f"tracks of NVA {name}", nva.tracks, Kind.SITE, Kind.INTERNET)
+    for name, gateway in file.gateways.items():
+        place = ("gateways", name)
+        names.refer(
+            draft, (*place, "virtual_network"), f"gateway {name}", gateway.virtual_network, Kind.VIRTUAL_NETWORK
+        )
+        _check_links(draft, names, (*place, "connects_to"), gateway.connects_to, _REMOTES[gateway.type])
+    for name, circuit in file.circuits.items():
+        _check_links(draft, names, ("circuits", name, "connects_to"), circuit.connects_to, Kind.SITE)
     for name, site_file in file.sites.items():
-        for nva_name in site_file.prepend:
-            names.refer(draft, ("sites", name, "prepend", nva_name), f"prepend of site {name}", nva_name, Kind.NVA)
+        for router in site_file.prepend:
+            path = ("sites", name, "prepend", router)
+            names.refer(draft, path, f"prepend of site {name}", router, Kind.NVA, Kind.CIRCUIT)
     for name, machine in file.virtual_machines.items():
         _check_machine(draft, names, ("virtual_machines", name), machine)
+
+
+def _check_links(draft: Draft, names: Names, place: Path, links: Iterable[Mapping[str, object]], kind: Kind) -> None:
+    about = f"{place[-1]} of {subject(place)[0]}"
+    for i, link in enumerate(links):
+        for far in link:
+            names.refer(draft, (*place, i, far), about, far, kind)
 
 
 def _is_address(text: str) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from labkit.azure.asn import AS_TRANS, MAX_ASN
 from labkit.azure.model import ROUTE_SERVER_ASN
-from labkit.lab.build import site_names
+from labkit.lab.build import connected
 from labkit.lab.draft import Draft, subject
-from labkit.lab.schema import Nva
+from labkit.lab.schema import Circuit, Gateway, GatewayConnection, GatewayType, Nva, Timers
 from labkit.lab.yaml_source import Path
 
 MIN_HOLD = 3
@@ -17,13 +17,21 @@ def check_routing(draft: Draft) -> None:
     """Notes what NVAs and sites can't do with each other."""
     file = draft.file
     for name, nva in file.nvas.items():
-        _check_timers(draft, name, nva)
+        _check_timers(draft, ("nvas", name), nva.timers)
         _check_links(draft, name, nva)
+        _check_overlays(draft, name, nva)
         entries = [p[name] for server in file.route_servers.values() for p in server.peers if name in p]
         # A route server that takes the NVA's own word for its ASN has checked it (labkit.lab.check_azure).
         if all(options is not None and options.asn is not None for options in entries):
             _check_asn(draft, ("nvas", name, "asn"), nva.asn)
-        if not entries and not nva.connects_to and not draft.broken(("route_servers",)):
+        named = any(name in link for other in file.nvas.values() for link in other.overlays)
+        if (
+            not entries
+            and not nva.connects_to
+            and not nva.overlays
+            and not named
+            and not draft.broken(("route_servers",))
+        ):
             text = f"NVA {name} has no BGP session: no route server has it as a peer, and it connects to no site."
             draft.warn(("nvas", name), text, f"Add it to the peers of a route server: peers: [{name}].")
         elif not entries and nva.as_override and not draft.broken(("route_servers",)):
@@ -39,14 +47,66 @@ def check_routing(draft: Draft) -> None:
             text = f"site {name}: ASN {site.asn} is the route servers' own."
             remedy = "Route servers drop every route with it in the path. Use another, such as 65010."
             draft.warn(("sites", name, "asn"), text, remedy)
-        for nva_name in site.prepend:
-            if nva_name in file.nvas and name not in site_names(file.nvas[nva_name]):
-                text = f"site {name}: prepend towards {nva_name} changes nothing: they are not connected."
-                draft.warn(("sites", name, "prepend", nva_name), text, f"Connect them: connects_to: [{name}].")
-        linked = any(name in site_names(nva) for nva in file.nvas.values())
-        if not linked and not draft.broken(("nvas",)):
+        linked = {g for g, gateway in file.gateways.items() if name in connected(gateway)}
+        linked |= {router for _, router, links in file.wan() if any(name in link for link in links)}
+        for router in site.prepend:
+            if router not in linked and (router in file.nvas or router in file.circuits):
+                text = f"site {name}: prepend towards {router} changes nothing: they are not connected."
+                draft.warn(("sites", name, "prepend", router), text, f"Connect them: connects_to: [{name}].")
+        if not linked and not draft.broken(("nvas",)) and not draft.broken(("circuits",)):
             text = f"site {name} is connected to nothing."
-            draft.warn(("sites", name), text, f"Connect an NVA to it: connects_to: [{name}].")
+            draft.warn(("sites", name), text, f"Connect an NVA or a circuit to it: connects_to: [{name}].")
+    for name, gateway in file.gateways.items():
+        _check_gateway(draft, name, gateway)
+    for name, circuit in file.circuits.items():
+        _check_circuit(draft, name, circuit)
+
+
+def _check_gateway(draft: Draft, name: str, gateway: Gateway) -> None:
+    place: Path = ("gateways", name)
+    _check_timers(draft, place, gateway.timers)
+    if not gateway.connects_to and not draft.broken((*place, "connects_to")):
+        draft.warn(place, f"gateway {name} is connected to nothing.", "Name its circuits: connects_to: [circuit1].")
+    offline = draft.file.internet is None and not draft.broken(("internet",))
+    if gateway.type is GatewayType.VPN and gateway.connects_to and offline:
+        text = f"gateway {name}: its tunnels need the Internet, and the lab has none."
+        draft.error(place, text, "Add internet: {prefix: 198.51.100.0/24}.")
+    count = gateway.instance_count
+    for i, connection in enumerate(gateway.connects_to):
+        for circuit, options in connection.items():
+            if options is None:
+                continue
+            path: Path = (*place, "connects_to", i, circuit)
+            _check_options(draft, gateway, path, options)
+            if options.edges and len(options.edges) != count:
+                given = "one edge" if len(options.edges) == 1 else f"{len(options.edges)} edges"
+                text = f"{subject(path)[0]}: {given}, but the gateway has {count} instance{'s' * (count > 1)}."
+                remedy = "Each instance has a line of its own: give as many addresses."
+                draft.error((*path, "edges"), text, remedy)
+
+
+def _check_options(draft: Draft, gateway: Gateway, path: Path, options: GatewayConnection) -> None:
+    """What is said of one type of gateway and means nothing to the other."""
+    about = subject(path)[0]
+    vpn = gateway.type is GatewayType.VPN
+    if vpn and options.edges:
+        draft.error((*path, "edges"), f"{about}: edges are a circuit's.", "Remove edges.")
+    if not vpn and not options.bgp:
+        draft.error((*path, "bgp"), f"{about}: ExpressRoute has BGP always.", "Remove bgp.")
+    if options.remote_prefixes and (options.bgp or not vpn):
+        text = f"{about}: remote_prefixes are for a site without BGP."
+        draft.error((*path, "remote_prefixes"), text, "Add bgp: false, or remove remote_prefixes.")
+
+
+def _check_circuit(draft: Draft, name: str, circuit: Circuit) -> None:
+    path: Path = ("circuits", name)
+    sites = connected(circuit)
+    if len(sites) != 1 and not draft.broken((*path, "connects_to")):
+        text = f"circuit {name} is connected to {f'{len(sites)} sites' if sites else 'no site'}."
+        draft.error(path, text, "A circuit ends at one customer's edge: connects_to: [one site].")
+    linked = any(name in connected(gateway) for gateway in draft.file.gateways.values())
+    if not linked and not draft.broken(("gateways",)):
+        draft.warn(path, f"circuit {name}: no gateway is connected to it.", f"Connect one: connects_to: [{name}].")
 
 
 def _check_asn(draft: Draft, path: Path, asn: int) -> None:
@@ -55,16 +115,36 @@ def _check_asn(draft: Draft, path: Path, asn: int) -> None:
         draft.error(path, text, "Use a private one, such as 65001.")
 
 
-def _check_timers(draft: Draft, name: str, nva: Nva) -> None:
-    path: Path = ("nvas", name, "timers")
-    keepalive, hold = nva.timers.keepalive, nva.timers.hold
+def _check_timers(draft: Draft, place: Path, timers: Timers) -> None:
+    path, about = (*place, "timers"), subject(place)[0]
+    keepalive, hold = timers.keepalive, timers.hold
     if hold < MIN_HOLD:
-        text = f"NVA {name}: a hold time of {hold} s is too short."
+        text = f"{about}: a hold time of {hold} s is too short."
         draft.error((*path, "hold"), text, f"BGP allows {MIN_HOLD} s and more; three times the keepalive is usual.")
     elif keepalive > hold:
-        text = f"NVA {name}: keepalives every {keepalive} s come too late for a hold time of {hold} s."
+        text = f"{about}: keepalives every {keepalive} s come too late for a hold time of {hold} s."
         remedy = f"Use a third of the hold time: timers: {{keepalive: {hold // 3}, hold: {hold}}}."
         draft.error((*path, "keepalive"), text, remedy)
+
+
+def _check_overlays(draft: Draft, name: str, nva: Nva) -> None:
+    for i, overlay in enumerate(nva.overlays):
+        for other in overlay:
+            path: Path = ("nvas", name, "overlays", i, other)
+            far = draft.file.nvas.get(other)
+            if other == name:
+                draft.error(path, f"NVA {name}: an overlay with itself leads nowhere.", "Name another NVA.")
+            elif far is None:
+                continue
+            elif other in [n for link in nva.overlays[:i] for n in link] or (
+                any(name in link for link in far.overlays) and other < name
+            ):
+                draft.error(path, f"NVAs {name} and {other} have two overlays.", "One side names it: remove the other.")
+            elif far.asn == nva.asn:
+                text = f"NVAs {name} and {other} both have ASN {nva.asn}."
+                draft.error(
+                    path, text, "They speak external BGP through their overlay. Give one another, such as 65002."
+                )
 
 
 def _check_links(draft: Draft, name: str, nva: Nva) -> None:

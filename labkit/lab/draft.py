@@ -24,6 +24,8 @@ _SECTIONS = {
     "route_tables": "route table",
     "route_servers": "route server",
     "nvas": "NVA",
+    "gateways": "gateway",
+    "circuits": "circuit",
     "sites": "site",
     "virtual_machines": "virtual machine",
 }
@@ -36,6 +38,7 @@ _HINTS = {
     "subnet": "Add the subnet of its NIC, such as subnet: vnet1/workload.",
     "asn": "Add its ASN, such as asn: 65001.",
     "virtual_network": "Add the virtual network that it stands in, such as virtual_network: vnet1.",
+    "type": "Add its type, such as type: ExpressRoute.",
     "between": "Add the two virtual networks, such as between: [hub, spoke].",
 }
 
@@ -152,6 +155,12 @@ def subject(path: Path) -> tuple[str, Path]:
             return f'peer "{peer}" of route server {server}', tuple(rest)
         case ("nvas", nva, "connects_to", int(), site, *rest):
             return f'link of NVA {nva} to "{site}"', tuple(rest)
+        case ("nvas", nva, "overlays", int(), other, *rest):
+            return f'overlay of NVA {nva} to "{other}"', tuple(rest)
+        case ("circuits", circuit, "connects_to", int(), site, *rest):
+            return f'link of circuit {circuit} to "{site}"', tuple(rest)
+        case ("gateways", gateway, "connects_to", int(), circuit, *rest):
+            return f'connection of gateway {gateway} to "{circuit}"', tuple(rest)
         case (str(section), name, *rest) if section in _SECTIONS:
             return f"{_SECTIONS[section]} {name}", tuple(rest)
         case ("variants", variant, *rest):

@@ -31,8 +31,8 @@ class Nva:
 
     `peers_with` names the route servers that have it as a peer. `advertises` are prefixes it originates.
     With `snat`, what it forwards to public addresses carries its own. What it sends has its ASN `prepend` times more in
-    the path, and towards route servers with `as_override` in place of theirs. It withdraws what it advertises while
-    what it `tracks` does not answer.
+    the path, and towards route servers with `as_override` in place of theirs, with `communities`, and with another
+    `next_hop` than its own. It withdraws what it advertises while what it `tracks` does not answer.
     """
 
     name: str
@@ -43,6 +43,8 @@ class Nva:
     peers_with: tuple[str, ...] = ()
     prepend: int = 0
     as_override: bool = False
+    communities: tuple[tuple[int, int], ...] = ()
+    next_hop: IPv4Address | None = None
     tracks: IPv4Address | None = None
 
     def translates(self, target: IPv4Address) -> bool:
@@ -63,7 +65,7 @@ class Site:
     """A branch or data centre: an FRR router, its LAN prefixes and one host in the first of them.
 
     `lan` holds the router's own address in each prefix, in order. `prepend` is how many times more it puts its ASN into
-    the paths that it sends, by NVA.
+    the paths that it sends, by NVA or circuit.
     """
 
     name: str
@@ -75,12 +77,58 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class WanLink:
-    """A point-to-point link between an NVA and a site, with each side's address."""
+    """A point-to-point link between an NVA or a circuit (`router`) and a site, with each side's address."""
 
-    nva: str
+    router: str
     site: str
-    nva_address: IPv4Interface
+    router_address: IPv4Interface
     site_address: IPv4Interface
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """A VXLAN tunnel between two NVAs, from NIC to NIC, with each side's address in it."""
+
+    nvas: tuple[str, str]
+    addresses: tuple[IPv4Interface, IPv4Interface]
+    vni: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The line from an instance of a gateway to a circuit, whose end has the address `edge`.
+
+    The instance's end has the instance's own address: no packet shows the line itself.
+    """
+
+    instance: int
+    circuit: str
+    edge: IPv4Address
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """The tunnel from an instance of a VPN gateway to a site, whose router has the address `far` on its LAN.
+
+    Without `bgp` both sides have static routes: the gateway for the site's prefixes, the site for `remote_prefixes`.
+    """
+
+    instance: int
+    site: str
+    far: IPv4Address
+    vni: int
+    bgp: bool = True
+    remote_prefixes: tuple[IPv4Network, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """What a gateway's instances need beyond what Azure knows of it: lines or tunnels, and their BGP timers."""
+
+    name: str
+    lines: tuple[Line, ...] = ()
+    tunnels: tuple[Tunnel, ...] = ()
+    timers: BgpTimers = BgpTimers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +141,16 @@ class InternetLeg:
 
 @dataclass(frozen=True, slots=True)
 class Internet:
-    """The simulated Internet: a documentation prefix, the host that answers in it, a leg per virtual network."""
+    """The simulated Internet: a documentation prefix, the host that answers in it, a leg per virtual network.
+
+    `public` are the addresses of nodes that stand in it themselves: VPN gateways' instances and the sites they reach.
+    """
 
     name: str
     prefix: IPv4Network
     host: IPv4Address
     legs: tuple[InternetLeg, ...]
+    public: Mapping[str, IPv4Address] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +167,8 @@ class Lab:
     name: str
     azure: Azure
     nvas: tuple[Nva, ...] = ()
+    overlays: tuple[Overlay, ...] = ()
+    gateways: tuple[Gateway, ...] = ()
     sites: tuple[Site, ...] = ()
     wan_links: tuple[WanLink, ...] = ()
     internet: Internet | None = None
@@ -126,6 +180,11 @@ class Lab:
     def nva(self) -> Mapping[str, Nva]:
         """NVAs by name."""
         return {n.name: n for n in self.nvas}
+
+    @cached_property
+    def gateway(self) -> Mapping[str, Gateway]:
+        """Gateways by name."""
+        return {g.name: g for g in self.gateways}
 
     @cached_property
     def site(self) -> Mapping[str, Site]:

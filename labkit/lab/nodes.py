@@ -11,7 +11,7 @@ INSTANCES = (0, 1)
 
 
 def instance_node(server: str, index: int) -> str:
-    """The name of the node of a route server's instance."""
+    """The name of the node of an instance of a route server or a gateway."""
     return f"{server}-{index}"
 
 
@@ -21,10 +21,12 @@ def instance_addresses(lab: Lab, server: str) -> tuple[IPv4Address, IPv4Address]
 
 
 def addresses(lab: Lab) -> dict[str, IPv4Address]:
-    """The address by which every node is known: NIC, instance, site's LAN, site's host, Internet host."""
+    """The address by which every node is known: NIC, instance, line's end, site's LAN, site's host, Internet host."""
     found = {nic.name: nic.address for nic in lab.azure.nics}
     for server in lab.azure.route_servers:
         found |= {instance_node(server.name, i): server.instances[i] for i in INSTANCES}
+    for line in reversed([line for gateway in lab.gateways for line in gateway.lines]):
+        found[line.circuit] = line.edge
     for site in lab.sites:
         found[site.name] = site.lan[0].ip
         found[site.host.name] = site.host.address.ip
@@ -52,10 +54,15 @@ def target_address(lab: Lab, target: str | IPv4Address) -> IPv4Address:
 
 
 def owners(lab: Lab) -> dict[IPv4Address, str]:
-    """The node that owns each address, WAN addresses and a site's further LAN addresses included."""
+    """The node that owns each address: WAN addresses, ends of lines and a site's further LAN addresses included."""
     found = {address: name for name, address in addresses(lab).items()}
     for site in lab.sites:
         found |= {interface.ip: site.name for interface in site.lan}
+    found |= {line.edge: line.circuit for gateway in lab.gateways for line in gateway.lines}
+    if lab.internet is not None:
+        found |= {address: node for node, address in lab.internet.public.items()}
+    for overlay in lab.overlays:
+        found |= {interface.ip: nva for nva, interface in zip(overlay.nvas, overlay.addresses, strict=True)}
     for link in lab.wan_links:
-        found |= {link.nva_address.ip: link.nva, link.site_address.ip: link.site}
+        found |= {link.router_address.ip: link.router, link.site_address.ip: link.site}
     return found

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from labkit.lab.model import Lab
 from labkit.lab.nodes import INSTANCES, owners
 from labkit.lab.plan_common import Planned
+from labkit.lab.plan_gateways import plan_circuit, plan_gateway
 from labkit.lab.plan_internet import plan_internet
 from labkit.lab.plan_model import Plan
 from labkit.lab.plan_platform import plan_controller, plan_fabric, plan_instance, plan_virtual_machine
@@ -20,8 +21,8 @@ from labkit.lab.wires import wires
 def plan(lab: Lab) -> Plan:
     """The plan of a lab.
 
-    Nodes come in the order controller, virtual networks, route server instances, NVAs, sites, hosts, Internet,
-    virtual machines, and in file order within each.
+    Nodes come in the order controller, virtual networks, instances of route servers, NVAs, instances of gateways,
+    circuits, sites, hosts, Internet, virtual machines, and in file order within each.
     """
     planned = tuple(_planned(lab))
     return Plan(
@@ -43,6 +44,11 @@ def _planned(lab: Lab) -> Iterator[Planned]:
             yield plan_instance(lab, server, index)
     for nva in lab.nvas:
         yield plan_nva(lab, nva)
+    for gateway in lab.gateways:
+        for index in range(len(lab.azure.gateway[gateway.name].instances)):
+            yield plan_gateway(lab, gateway, index)
+    for circuit in lab.azure.circuits:
+        yield plan_circuit(lab, circuit)
     for site in lab.sites:
         yield plan_site(lab, site)
     for site in lab.sites:

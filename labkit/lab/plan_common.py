@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 
 from labkit.lab.plan_model import Bind, File, Healthcheck, Node
 
 NFTABLES = "/etc/labkit/nftables.conf"
 READY = "/run/labkit-ready"
 NET_ADMIN = ("NET_ADMIN",)
+VXLAN_PORT = 4789
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,17 @@ def interface_up(interface: str, *addresses: IPv4Interface) -> tuple[str, ...]:
         *(f"ip address replace {address} dev {interface}" for address in addresses),
         f"ip link set dev {interface} up",
     )
+
+
+def tunnel(interface: str, vni: int, local: IPv4Address, remote: IPv4Address) -> str:
+    """The command that makes a VXLAN tunnel (RFC 7348) between two addresses; right as well when run again."""
+    add = f"ip link add {interface} type vxlan id {vni} local {local} remote {remote} dstport {VXLAN_PORT}"
+    return f"sh -c 'ip link show dev {interface} >/dev/null 2>&1 || {add}'"
+
+
+def point_to_point(interface: str, own: IPv4Address, far: IPv4Address) -> tuple[str, ...]:
+    """Commands for an end of a line that has no range: behind the interface is nothing but the far end's address."""
+    return (f"ip address replace {own} peer {far} dev {interface}", f"ip link set dev {interface} up")
 
 
 def ready(services: Iterable[str]) -> Healthcheck:

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Interface
 from labkit.lab.model import Internet, Lab
 from labkit.lab.plan_common import NET_ADMIN, Planned, environment, interface_up, nftables, sysctls
 from labkit.lab.plan_model import Node, Role
-from labkit.lab.wires import FABRIC_MAC, leg_interface
+from labkit.lab.wires import FABRIC_MAC, leg_interface, public_wires
 
 PROVIDER = IPv4Address("169.254.0.1")
 """What a leg's routes point at: no such address exists, the fabric takes every packet by its destination."""
@@ -38,20 +38,27 @@ class Leg:
 
 
 def plan_internet(lab: Lab, internet: Internet) -> Planned:
-    """The Internet's node. It forwards nothing: what is not for its host ends here."""
+    """The Internet's node.
+
+    It forwards between those who stand in it themselves; of the others, what is not for its host ends here.
+    """
+    public = public_wires(lab)
     legs = [Leg(i + 1, leg_interface(i), leg.public) for i, leg in enumerate(internet.legs)]
-    file, bind, load = nftables(internet.name, "nftables-internet.conf.j2", legs=legs)
+    file, bind, load = nftables(internet.name, "nftables-internet.conf.j2", legs=legs, public=public)
     commands = [load, *interface_up("lo", IPv4Interface((internet.host, 32)))]
     commands.append(f"ip rule flush protocol {RULE_PROTOCOL}")
     for leg in legs:
         commands += _leg(leg)
+    for wire in public:
+        commands.append(f"ip link set dev {wire.internet_interface} up")
+        commands.append(f"ip route replace {wire.address} dev {wire.internet_interface}")
     node = Node(
         name=internet.name,
         role=Role.INTERNET,
         env=environment(lab.name, internet.name),
         binds=(bind,),
         exec=tuple(commands),
-        sysctls=sysctls(forward=False),
+        sysctls=sysctls(forward=bool(public)),
         cap_add=NET_ADMIN,
     )
     return Planned(node, (file,))

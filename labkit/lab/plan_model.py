@@ -17,6 +17,8 @@ class Role(StrEnum):
     FABRIC = "fabric"
     ROUTE_SERVER = "route-server"
     NVA = "nva"
+    GATEWAY = "gateway"
+    CIRCUIT = "circuit"
     SITE = "site"
     HOST = "host"
     INTERNET = "internet"

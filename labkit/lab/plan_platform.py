@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Interface, IPv4Network
 
 from labkit.azure.addressing import gateway_address
+from labkit.azure.gateways import gateway_peers
 from labkit.azure.model import ROUTE_SERVER_ASN, Azure, Nic, RouteServer, VirtualNetwork
 from labkit.lab.model import Lab, VirtualMachine
 from labkit.lab.nodes import CONTROLLER, instance_node
@@ -81,7 +83,9 @@ def plan_instance(lab: Lab, server: RouteServer, index: int) -> Planned:
     """One instance of a route server: ExaBGP, and a count of the packets that were never meant for it."""
     nic = next(n for n in instance_nics(lab) if n.name == instance_node(server.name, index))
     subnet = subnet_of(lab.azure, nic)
-    peers = [{"name": peer.name, "address": peer.address, "asn": peer.asn} for peer in server.peers]
+    # Gateways may always come; whether they do, branch-to-branch decides, and it may change while the lab runs.
+    everybody = (*server.peers, *gateway_peers(lab.azure, replace(server, branch_to_branch=True)))
+    peers = [{"name": peer.name, "address": peer.address, "asn": peer.asn} for peer in everybody]
     keep, channel = platform_channel(nic.name)
     conf, conf_bind = node_file(
         nic.name,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from labkit.azure.addressing import ROUTE_SERVER_SUBNET, gateway_address
+from labkit.azure.asn import MICROSOFT_ASN
 from labkit.azure.model import ROUTE_SERVER_ASN
 from labkit.lab.model import PRIVATE, BgpTimers, Lab, Nva, Site
 from labkit.lab.nodes import INSTANCES, instance_node
@@ -19,9 +20,11 @@ from labkit.lab.plan_common import (
     node_file,
     ready,
     sysctls,
+    tunnel,
 )
 from labkit.lab.plan_model import Bind, File, Node, Role
 from labkit.lab.plan_platform import nic_interface, subnet_of
+from labkit.lab.plan_tunnels import internet_commands, sites_tunnels, tunnel_commands
 from labkit.lab.wires import NIC, wan_wires
 
 FRR_SERVICES = ("mgmtd", "zebra", "staticd", "bgpd")
@@ -33,7 +36,8 @@ FRR_CAPABILITIES = ("NET_ADMIN", "SYS_ADMIN")
 class Neighbour:
     """A BGP neighbour in an FRR configuration.
 
-    `route_server`: an instance, several hops away, fed through a filter. `prepend`: times that the own ASN is put into
+    `route_server`: an instance, several hops away, fed through a filter. `circuit`: an edge router, which is not
+    told what has its ASN in the path, as customers' routers do. `prepend`: times that the own ASN is put into
     paths to it beyond the usual one.
     """
 
@@ -42,6 +46,7 @@ class Neighbour:
     asn: int
     timers: BgpTimers
     route_server: bool = False
+    circuit: bool = False
     prepend: int = 0
 
 
@@ -56,19 +61,23 @@ class StaticRoute:
 def plan_nva(lab: Lab, nva: Nva) -> Planned:
     """A network virtual appliance: FRR behind one NIC, with a WAN interface to each of its sites."""
     nic = lab.azure.nic[nva.name]
-    wires = [w for w in wan_wires(lab) if w.link.nva == nva.name]
+    wires = [w for w in wan_wires(lab) if w.link.router == nva.name]
     sites = [
         Neighbour(w.link.site, w.link.site_address.ip, lab.site[w.link.site].asn, nva.timers, prepend=nva.prepend)
         for w in wires
     ]
+    overlays = _overlays(lab, nva)
+    far = [Neighbour(o.far.name, o.far_address.ip, o.far.asn, nva.timers, prepend=nva.prepend) for o in overlays]
     conf, conf_bind = _frr(
         nva.name,
         nva.asn,
         nic.address,
-        neighbours=(*_instances(lab, nva), *sites),
+        neighbours=(*_instances(lab, nva), *sites, *far),
         networks=nva.advertises,
         static_routes=_nva_routes(lab, nva),
         as_override=nva.as_override,
+        communities=nva.communities,
+        next_hop=nva.next_hop,
     )
     files: list[File] = [conf]
     binds: list[Bind] = [conf_bind]
@@ -78,7 +87,7 @@ def plan_nva(lab: Lab, nva: Nva) -> Planned:
             nva.name,
             "nftables-nva.conf.j2",
             address=nic.address,
-            own=(nic.address, *(w.link.nva_address.ip for w in wires)),
+            own=(nic.address, *(w.link.router_address.ip for w in wires), *(o.address.ip for o in overlays)),
             private=PRIVATE,
         )
         files.append(file)
@@ -86,36 +95,53 @@ def plan_nva(lab: Lab, nva: Nva) -> Planned:
         commands.append(load)
     commands += interface_up(NIC, nic_interface(lab.azure, nic))
     for wire in wires:
-        commands += interface_up(wire.nva_interface, wire.link.nva_address)
-    router = _router(lab, nva.name, Role.NVA, binds, commands)
+        commands += interface_up(wire.router_interface, wire.link.router_address)
+    for overlay in overlays:
+        commands.append(tunnel(overlay.interface, overlay.vni, nic.address, lab.azure.nic[overlay.far.name].address))
+        commands += interface_up(overlay.interface, overlay.address)
+    router = frr_node(lab, nva.name, Role.NVA, binds, commands)
     return Planned(router if nva.tracks is None else _tracking(router, nva), tuple(files))
 
 
 def plan_site(lab: Lab, site: Site) -> Planned:
-    """A site's router: FRR between its LAN and the NVAs it is linked to."""
+    """A site's router: FRR between its LAN and the NVAs, circuits and VPN gateways it is linked to."""
     wires = [w for w in wan_wires(lab) if w.link.site == site.name]
     neighbours = [
         Neighbour(
-            w.link.nva,
-            w.link.nva_address.ip,
-            lab.nva[w.link.nva].asn,
+            w.link.router,
+            w.link.router_address.ip,
+            router_asn(lab, w.link.router),
             BgpTimers(),
-            prepend=site.prepend.get(w.link.nva, 0),
+            circuit=w.link.router in lab.azure.circuit,
+            prepend=site.prepend.get(w.link.router, 0),
         )
         for w in wires
     ]
+    tunnels = tuple(sites_tunnels(lab, site.name))
+    neighbours += [Neighbour(node, address, asn, BgpTimers()) for node, address, asn, each in tunnels if each.bgp]
     conf, bind = _frr(
         site.name,
         site.asn,
         site.lan[0].ip,
         neighbours=neighbours,
         networks=[interface.network for interface in site.lan],
+        static_routes=[
+            StaticRoute(prefix, address) for _, address, _, each in tunnels for prefix in each.remote_prefixes
+        ],
         source=site.lan[0].ip,
     )
     commands = [*interface_up(NIC, *site.lan)]
     for wire in wires:
         commands += interface_up(wire.site_interface, wire.link.site_address)
-    return Planned(_router(lab, site.name, Role.SITE, [bind], commands), (conf,))
+    commands += internet_commands(lab, site.name)
+    for _, _, _, each in tunnels:
+        commands += tunnel_commands(lab, site.name, each)
+    return Planned(frr_node(lab, site.name, Role.SITE, [bind], commands), (conf,))
+
+
+def router_asn(lab: Lab, name: str) -> int:
+    """The ASN of the NVA or the circuit of this name."""
+    return lab.nva[name].asn if name in lab.nva else MICROSOFT_ASN
 
 
 def plan_host(lab: Lab, site: Site) -> Planned:
@@ -149,11 +175,34 @@ def _instances(lab: Lab, nva: Nva) -> tuple[Neighbour, ...]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _OverlayEnd:
+    """An NVA's end of an overlay, and the NVA at the far one."""
+
+    interface: str
+    vni: int
+    address: IPv4Interface
+    far: Nva
+    far_address: IPv4Interface
+
+
+def _overlays(lab: Lab, nva: Nva) -> tuple[_OverlayEnd, ...]:
+    ends = []
+    for overlay in lab.overlays:
+        if nva.name in overlay.nvas:
+            mine = overlay.nvas.index(nva.name)
+            far = lab.nva[overlay.nvas[1 - mine]]
+            address, far_address = overlay.addresses[mine], overlay.addresses[1 - mine]
+            ends.append(_OverlayEnd(f"vxlan{overlay.vni}", overlay.vni, address, far, far_address))
+    return tuple(ends)
+
+
 def _nva_routes(lab: Lab, nva: Nva) -> tuple[StaticRoute, ...]:
     """What an NVA knows without BGP: the default route that Azure's DHCP hands out, and the way to its route servers.
 
-    Without the latter the route servers' own prefix, whose next hop they are, would resolve through itself
-    (reference §2 "Static routes to the instances").
+    And the way to the far ends of its overlays, which BGP would lead into the tunnel itself. Without the second the
+    route servers' own prefix, whose next hop they are, would resolve through itself (reference §2 "Static routes to the
+    instances").
     """
     gateway = gateway_address(subnet_of(lab.azure, lab.azure.nic[nva.name]))
     servers = (lab.azure.route_server[name] for name in nva.peers_with)
@@ -163,7 +212,8 @@ def _nva_routes(lab: Lab, nva: Nva) -> tuple[StaticRoute, ...]:
         for subnet in lab.azure.virtual_network[server.virtual_network].subnets
         if subnet.name == ROUTE_SERVER_SUBNET
     )
-    return tuple(StaticRoute(prefix, gateway) for prefix in (IPv4Network("0.0.0.0/0"), *subnets))
+    tunnels = (IPv4Network(lab.azure.nic[o.far.name].address) for o in _overlays(lab, nva))
+    return tuple(StaticRoute(prefix, gateway) for prefix in (IPv4Network("0.0.0.0/0"), *subnets, *tunnels))
 
 
 def _frr(
@@ -176,6 +226,8 @@ def _frr(
     static_routes: Iterable[StaticRoute] = (),
     source: IPv4Address | None = None,
     as_override: bool = False,
+    communities: Iterable[tuple[int, int]] = (),
+    next_hop: IPv4Address | None = None,
 ) -> tuple[File, Bind]:
     return node_file(
         name,
@@ -190,6 +242,8 @@ def _frr(
         static_routes=tuple(static_routes),
         source=source,
         as_override=as_override,
+        communities=[f"{high}:{low}" for high, low in communities],
+        next_hop=next_hop,
         route_server_asn=ROUTE_SERVER_ASN,
     )
 
@@ -204,7 +258,8 @@ def _tracking(router: Node, nva: Nva) -> Node:
     return replace(router, services=(*router.services, "tracker"), env={**router.env, **env})
 
 
-def _router(lab: Lab, name: str, role: Role, binds: Iterable[Bind], commands: Iterable[str]) -> Node:
+def frr_node(lab: Lab, name: str, role: Role, binds: Iterable[Bind], commands: Iterable[str]) -> Node:
+    """A node that FRR routes in."""
     return Node(
         name=name,
         role=role,

@@ -6,6 +6,7 @@ address is wanted, a name of a node stands for its address.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
@@ -53,6 +54,35 @@ class EffectiveRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class LearnedRoutes:
+    """`on` holds from `from_` exactly these prefixes, with these AS paths; speakers as for `LearnedRoute`."""
+
+    on: str
+    from_: str
+    rows: Mapping[IPv4Network, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class AdvertisedRoutes:
+    """Both instances of route server `by` advertise to peer `to` exactly these prefixes, with these AS paths."""
+
+    by: str
+    to: str
+    rows: Mapping[IPv4Network, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveRoutes:
+    """The Active effective routes of the NIC `on` are exactly these: a next hop type alone, or next hops.
+
+    Rows of type None are left out: Azure's list of reserved blocks is another one every few years.
+    """
+
+    on: str
+    rows: Mapping[IPv4Network, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class KernelRoute:
     """The kernel FIB of node `on` holds `prefix` via exactly the next hops `via`; None: any."""
 
@@ -83,7 +113,12 @@ class Path:
     never: tuple[str, ...] = ()
 
 
+TableProof = LearnedRoutes | AdvertisedRoutes | EffectiveRoutes
+
 RowProof = Session | LearnedRoute | AdvertisedRoute | EffectiveRoute | KernelRoute
+
+
+Claim = RowProof | TableProof | Ping | Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +132,6 @@ class Absent:
 class Proof:
     """One claim of a lab file: `line` is where it stands, `within` how many seconds it may take to hold."""
 
-    claim: RowProof | Ping | Path | Absent
+    claim: Claim | Absent
     line: int
     within: float = 30.0

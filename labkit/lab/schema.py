@@ -6,29 +6,33 @@ in `labkit.lab.check`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.json_schema import WithJsonSchema
 
-from labkit.azure.model import HubRoutingPreference, NextHopType, OwnRangePolicy
+from labkit.azure.model import ROUTE_SERVER_ASN, HubRoutingPreference, NextHopType, OwnRangePolicy
 from labkit.lab.schema_types import (
     Address,
     Asn,
     AsPath,
     AzureName,
+    Communities,
+    InstancedName,
     Mac,
     Named,
     NodeName,
     Part,
     Prefix,
     Prefixes,
-    RouteServerName,
     ShortPart,
     Sides,
     SiteName,
     Words,
     mistake,
+    one_or_more,
 )
 
 
@@ -112,7 +116,7 @@ class Timers(Part):
 
 
 class Connection(ShortPart):
-    """A link from an NVA to a site."""
+    """A link from an NVA or a circuit to a site, or from an NVA to another."""
 
     prefix: Prefix
     """The link's own range, /30 or /31. Default: a /30 of 100.64.0.0/16."""
@@ -142,6 +146,8 @@ class Nva(Machine):
     """True: what it forwards to public addresses carries its own address."""
     connects_to: Named[Connection] = Field(default_factory=list)
     """Sites behind it, each over a link of its own: names, or `{site: prefix of the link}`."""
+    overlays: Named[Connection] = Field(default_factory=list)
+    """NVAs that it has a VXLAN tunnel with, and BGP through it: names, or `{nva: prefix of the link}`."""
     ip_forwarding: bool = True
     """False: Azure drops what is not to or from the NIC's own address."""
     timers: Timers = Timers()
@@ -150,6 +156,10 @@ class Nva(Machine):
     """How many times more it puts its own ASN into the paths that it sends, to route servers and sites alike."""
     as_override: bool = False
     """True: in the paths that it sends to route servers, its own ASN takes the place of their 65515."""
+    communities: Communities = ()
+    """Communities on all that it says to route servers, such as no-advertise or 65001:100."""
+    next_hop: str | None = None
+    """The next hop of all that it says to route servers: another NVA, or an address. Default: its own."""
     tracks: str | None = None
     """While this does not answer, it withdraws what it `advertises`: a site (its host), internet, or an address."""
 
@@ -166,7 +176,58 @@ class Site(Part):
     host: Address | None = None
     """The host's address, in the first range. Default: .10."""
     prepend: dict[str, Annotated[int, Field(ge=0, le=10)]] = Field(default_factory=dict)
-    """How many times more the router puts its own ASN into the paths that it sends, by NVA."""
+    """How many times more the router puts its own ASN into the paths that it sends, by NVA or circuit."""
+
+
+class GatewayType(StrEnum):
+    """Azure's `gatewayType`."""
+
+    EXPRESSROUTE = "ExpressRoute"
+    VPN = "Vpn"
+
+
+class GatewayConnection(Part):
+    """A gateway's connection: an ExpressRoute gateway's to a circuit, a VPN gateway's to a site."""
+
+    edges: Annotated[tuple[Address, ...], BeforeValidator(one_or_more)] = ()
+    """To a circuit: the addresses of Microsoft's edge, one for each instance. Default: of 100.65.0.0/16."""
+    bgp: bool = True
+    """To a site: false for static routes in place of BGP, as with a local network gateway's address space."""
+    remote_prefixes: Prefixes = ()
+    """To a site without BGP: what the site sends into the tunnels. Default: the virtual network's ranges."""
+
+
+class Gateway(Part):
+    """A virtual network gateway: FRR routers in GatewaySubnet, one for each instance."""
+
+    type: GatewayType
+    """ExpressRoute, which always has two instances, or Vpn."""
+    virtual_network: str
+    """The virtual network whose GatewaySubnet it stands in."""
+    connects_to: Named[GatewayConnection] = Field(default_factory=list)
+    """Its circuits, or a VPN gateway's sites: names, or `{circuit: {edges: …}}`, `{site: {bgp: false}}`."""
+    active_active: bool = False
+    """True: a VPN gateway has two instances, each with its own tunnels, as it must beside a route server."""
+    asn: Asn = ROUTE_SERVER_ASN
+    """A VPN gateway's ASN."""
+    instances: Annotated[tuple[Address, ...], BeforeValidator(one_or_more), Field(max_length=2)] = ()
+    """The addresses of its instances. Default: the first free ones of GatewaySubnet."""
+    timers: Timers = Timers()
+    """Its BGP timers towards its circuits or sites."""
+
+    @property
+    def instance_count(self) -> int:
+        """How many instances it has."""
+        return len(self.instances) or (2 if self.active_active or self.type is GatewayType.EXPRESSROUTE else 1)
+
+
+class Circuit(Part):
+    """An ExpressRoute circuit with private peering; Microsoft's edge router, ASN 12076, is its node."""
+
+    connects_to: Named[Connection] = Field(default_factory=list)
+    """The site at its customer's end: a name, or `{site: prefix of the link}`."""
+    premium: bool = False
+    """True: the premium add-on, which takes more of the customer's routes."""
 
 
 class Internet(ShortPart):
@@ -216,6 +277,29 @@ class EffectiveRouteProof(Part):
     via: Words | None = None
 
 
+class LearnedRoutesProof(Part):
+    """A route server, a gateway, an NVA or a site has these prefixes from a neighbour, and no others."""
+
+    on: str
+    from_: Annotated[str, Field(alias="from")]
+    rows: dict[Prefix, AsPath]
+
+
+class AdvertisedRoutesProof(Part):
+    """A route server advertises these prefixes to a peer, and no others."""
+
+    by: str
+    to: str
+    rows: dict[Prefix, AsPath]
+
+
+class EffectiveRoutesProof(Part):
+    """A NIC has these prefixes as Active effective routes, and no others, apart from those of type None."""
+
+    on: str
+    rows: dict[Prefix, Words]
+
+
 class KernelRouteProof(Part):
     """The node's own kernel has the prefix."""
 
@@ -255,6 +339,9 @@ class Proof(Rows):
     """One claim about the running lab, and how many seconds it may take to hold."""
 
     path: PathProof | None = None
+    learned_routes: LearnedRoutesProof | None = None
+    advertised_routes: AdvertisedRoutesProof | None = None
+    effective_routes: EffectiveRoutesProof | None = None
     absent: Rows | None = None
     within: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 30.0
     not_in: Words = ()
@@ -280,7 +367,7 @@ class LabFile(Part):
     """A labkit lab: Azure virtual networks, route servers and appliances, and the world around them."""
 
     name: Annotated[
-        str, Field(json_schema_extra={"pattern": "^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$", "maxLength": 20})
+        str, Field(json_schema_extra={"pattern": "^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$", "maxLength": 24})
     ]
     """The lab's name."""
     virtual_networks: dict[NodeName, VirtualNetwork] = Field(default_factory=dict)
@@ -289,10 +376,14 @@ class LabFile(Part):
     """Virtual network peerings."""
     route_tables: dict[AzureName, RouteTable] = Field(default_factory=dict)
     """Route tables by name."""
-    route_servers: dict[RouteServerName, RouteServer] = Field(default_factory=dict)
+    route_servers: dict[InstancedName, RouteServer] = Field(default_factory=dict)
     """Route servers by name."""
     nvas: dict[NodeName, Nva] = Field(default_factory=dict)
     """Network virtual appliances by name."""
+    gateways: dict[InstancedName, Gateway] = Field(default_factory=dict)
+    """Virtual network gateways by name."""
+    circuits: dict[NodeName, Circuit] = Field(default_factory=dict)
+    """ExpressRoute circuits by name."""
     sites: dict[SiteName, Site] = Field(default_factory=dict)
     """Branches and data centres by name."""
     internet: Annotated[Internet | None, BeforeValidator(_not_empty)] = None
@@ -312,12 +403,25 @@ class LabFile(Part):
             return {k: v for k, v in value.items() if v is not None or k in {"name", "internet"}}
         return value
 
+    def links(self) -> Iterator[tuple[str, str, str, Sequence[Mapping[str, Connection | None]]]]:
+        """What has links with a range of their own: section, name, key and links, to sites first, then overlays."""
+        yield from ((section, name, "connects_to", links) for section, name, links in self.wan())
+        yield from (("nvas", name, "overlays", nva.overlays) for name, nva in self.nvas.items())
+
+    def wan(self) -> Iterator[tuple[str, str, Sequence[Mapping[str, Connection | None]]]]:
+        """What connects to sites by links of their own: section, name and links of every NVA and circuit."""
+        yield from (("nvas", name, nva.connects_to) for name, nva in self.nvas.items())
+        yield from (("circuits", name, circuit.connects_to) for name, circuit in self.circuits.items())
+
 
 Claim = (
     SessionProof
     | LearnedRouteProof
     | AdvertisedRouteProof
     | EffectiveRouteProof
+    | LearnedRoutesProof
+    | AdvertisedRoutesProof
+    | EffectiveRoutesProof
     | KernelRouteProof
     | PingProof
     | PathProof
@@ -326,8 +430,8 @@ Claim = (
 
 def claims(part: Rows) -> dict[str, Any]:
     """The claims that a proof or an `absent` states, by key. A valid one states exactly one."""
-    keys = (*Rows.model_fields, "path", "absent")
-    return {k: v for k in keys if (v := getattr(part, k, None)) is not None}
+    keys = (k for k in type(part).model_fields if k not in {"within", "not_in"})
+    return {k: v for k in keys if (v := getattr(part, k)) is not None}
 
 
 def machines(file: LabFile) -> dict[str, Machine]:

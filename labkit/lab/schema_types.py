@@ -14,6 +14,8 @@ from pydantic import model_validator as _model_validator
 from pydantic.json_schema import JsonSchemaValue, WithJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from labkit.azure.communities import NO_ADVERTISE, NO_EXPORT
+
 MAX_NODE_NAME = 15
 """A node's name is an interface's name in its fabric, and Linux ends those at 15 characters."""
 
@@ -62,6 +64,9 @@ def parse_prefix(value: object) -> IPv4Network:
     return network
 
 
+WELL_KNOWN_COMMUNITIES = {"no-advertise": NO_ADVERTISE, "no-export": NO_EXPORT}
+
+
 def parse_address(value: object) -> IPv4Address:
     """An IPv4 address."""
     if isinstance(value, IPv4Address):
@@ -87,7 +92,7 @@ def _parse_mac(value: object) -> str:
     raise mistake("a MAC address is wanted here", "Write it as 00:0d:3a:00:00:01.")
 
 
-def _parse_one_or_more(value: object) -> object:
+def one_or_more(value: object) -> object:
     """A list, or one value that stands for a list of it."""
     return [value] if isinstance(value, str) else value
 
@@ -95,6 +100,24 @@ def _parse_one_or_more(value: object) -> object:
 def _parse_as_path(value: object) -> object:
     """An AS path: a list, or one text with spaces or hyphens between the numbers."""
     return re.split(r"[\s-]+", value.strip()) if isinstance(value, str) and value.strip() else value
+
+
+def _parse_communities(value: object) -> tuple[tuple[int, int], ...]:
+    """Communities: names of well-known ones, or two numbers with a colon between."""
+    if isinstance(value, tuple):
+        return value
+    found = []
+    for item in value if isinstance(value, list) else [value]:
+        if item in WELL_KNOWN_COMMUNITIES:
+            found.append(WELL_KNOWN_COMMUNITIES[item])
+            continue
+        parts = re.fullmatch(r"(\d{1,5}):(\d{1,5})", item) if isinstance(item, str) else None
+        numbers = tuple(map(int, parts.groups())) if parts else ()
+        if len(numbers) != 2 or max(numbers) > 0xFFFF:
+            known = ", ".join(WELL_KNOWN_COMMUNITIES)
+            raise mistake(f'"{item}" is no community', f"Write two numbers up to 65535, such as 65001:100, or {known}.")
+        found.append((numbers[0], numbers[1]))
+    return tuple(found)
 
 
 def _parse_sides(value: object) -> tuple[str, ...] | bool:
@@ -135,17 +158,18 @@ Address = Annotated[IPv4Address, BeforeValidator(parse_address), WithJsonSchema(
 Mac = Annotated[str, BeforeValidator(_parse_mac), WithJsonSchema({"type": "string"})]
 Asn = Annotated[int, WithJsonSchema(_ASN_SCHEMA)]
 AsPath = Annotated[tuple[int, ...], BeforeValidator(_parse_as_path), WithJsonSchema(_AS_PATH_SCHEMA)]
+Communities = Annotated[
+    tuple[tuple[int, int], ...],
+    BeforeValidator(_parse_communities),
+    WithJsonSchema(_one_or_more({"type": "string", "examples": ["no-advertise", "65001:100"]})),
+]
 Sides = Annotated[tuple[str, ...] | bool, BeforeValidator(_parse_sides), WithJsonSchema(_SIDES_SCHEMA)]
-Prefixes = Annotated[
-    tuple[Prefix, ...], BeforeValidator(_parse_one_or_more), WithJsonSchema(_one_or_more(_PREFIX_SCHEMA))
-]
-Words = Annotated[
-    tuple[str, ...], BeforeValidator(_parse_one_or_more), WithJsonSchema(_one_or_more({"type": "string"}))
-]
+Prefixes = Annotated[tuple[Prefix, ...], BeforeValidator(one_or_more), WithJsonSchema(_one_or_more(_PREFIX_SCHEMA))]
+Words = Annotated[tuple[str, ...], BeforeValidator(one_or_more), WithJsonSchema(_one_or_more({"type": "string"}))]
 
 # Names are checked where their kind is known (labkit.lab.check_names); the patterns are for editors.
 NodeName = Annotated[str, WithJsonSchema(_name_schema(NODE_NAME, MAX_NODE_NAME))]
-RouteServerName = Annotated[str, WithJsonSchema(_name_schema(NODE_NAME, MAX_NODE_NAME - len("-0")))]
+InstancedName = Annotated[str, WithJsonSchema(_name_schema(NODE_NAME, MAX_NODE_NAME - len("-0")))]
 SiteName = Annotated[str, WithJsonSchema(_name_schema(NODE_NAME, MAX_NODE_NAME - len("-host")))]
 AzureName = Annotated[str, WithJsonSchema(_name_schema(AZURE_NAME, 80))]
 
@@ -201,5 +225,5 @@ class _NameAlone:
 
 _T = TypeVar("_T")
 _Named = Annotated[dict[str, _T | None], BeforeValidator(_as_named), _NameAlone]
-Named = Annotated[list[_Named[_T]], BeforeValidator(_parse_one_or_more), _OneAlone]
+Named = Annotated[list[_Named[_T]], BeforeValidator(one_or_more), _OneAlone]
 """A list of names, each alone or with options."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
 from labkit.azure.addressing import ROUTE_SERVER_SUBNET
 from labkit.azure.adjacency import connected_peerings
 from labkit.azure.model import Nic
 from labkit.lab.addressing import derive_mac
-from labkit.lab.model import Lab, WanLink
+from labkit.lab.model import Gateway, Lab, Line, WanLink
 from labkit.lab.nodes import INSTANCES, instance_node
 from labkit.lab.plan_model import Endpoint, Link
 
@@ -23,11 +24,22 @@ NIC = "eth0"
 
 @dataclass(frozen=True, slots=True)
 class WanWire:
-    """A link between an NVA and a site, with the interface of each."""
+    """A link between an NVA or a circuit and a site, with the interface of each."""
 
     link: WanLink
-    nva_interface: str
+    router_interface: str
     site_interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class LineWire:
+    """The line between an instance of a gateway (`node`) and a circuit, with the interface of each."""
+
+    gateway: Gateway
+    node: str
+    line: Line
+    gateway_interface: str
+    circuit_interface: str
 
 
 def instance_nics(lab: Lab) -> tuple[Nic, ...]:
@@ -48,7 +60,7 @@ def instance_nics(lab: Lab) -> tuple[Nic, ...]:
 
 
 def nics(lab: Lab, virtual_network: str) -> tuple[Nic, ...]:
-    """Every NIC in a virtual network: those of NVAs and virtual machines, then those of route server instances."""
+    """Every NIC in a virtual network: those of NVAs, virtual machines and gateways, then of route server instances."""
     return tuple(n for n in (*lab.azure.nics, *instance_nics(lab)) if n.virtual_network == virtual_network)
 
 
@@ -57,9 +69,42 @@ def wan_wires(lab: Lab) -> tuple[WanWire, ...]:
     used: Counter[str] = Counter()
     wires = []
     for link in lab.wan_links:
-        used.update((link.nva, link.site))
-        wires.append(WanWire(link, f"eth{used[link.nva]}", f"eth{used[link.site]}"))
+        used.update((link.router, link.site))
+        wires.append(WanWire(link, f"eth{used[link.router]}", f"eth{used[link.site]}"))
     return tuple(wires)
+
+
+def line_wires(lab: Lab) -> tuple[LineWire, ...]:
+    """The lines of gateways in their order; a circuit counts its interfaces on from its link to the site."""
+    used = Counter(link.router for link in lab.wan_links)
+    wires = []
+    for gateway in lab.gateways:
+        for line in gateway.lines:
+            node = instance_node(gateway.name, line.instance)
+            used.update((node, line.circuit))
+            wires.append(LineWire(gateway, node, line, f"eth{used[node]}", f"eth{used[line.circuit]}"))
+    return tuple(wires)
+
+
+@dataclass(frozen=True, slots=True)
+class PublicWire:
+    """The link of a node with the Internet, with the interface of each and the node's address there."""
+
+    node: str
+    address: IPv4Address
+    interface: str
+    internet_interface: str
+
+
+def public_wires(lab: Lab) -> tuple[PublicWire, ...]:
+    """The links of VPN gateways' instances and sites with the Internet, which counts on from its legs."""
+    if lab.internet is None:
+        return ()
+    used = Counter(link.site for link in lab.wan_links)
+    return tuple(
+        PublicWire(node, address, f"eth{used[node] + 1}", leg_interface(position))
+        for position, (node, address) in enumerate(lab.internet.public.items(), len(lab.internet.legs))
+    )
 
 
 def leg_interface(position: int) -> str:
@@ -71,7 +116,7 @@ def wires(lab: Lab) -> tuple[Link, ...]:
     """Every veth of the lab. MACs are unique; those of NICs are the NICs' own, the others hashed from the names.
 
     The order, and with it every MAC, follows from the lab alone: NICs and Internet leg of each virtual network, then
-    peerings, WAN links and LANs.
+    peerings, WAN links, lines, links with the Internet and LANs.
     """
     own = {nic.name: nic.mac for nic in (*lab.azure.nics, *instance_nics(lab))}
     taken = {FABRIC_MAC, *own.values()}
@@ -103,6 +148,10 @@ def _pairs(lab: Lab) -> Iterator[tuple[_End, _End]]:
             if networks.index(peering.remote) > position:
                 yield (network, peering.remote), (peering.remote, network)
     for wire in wan_wires(lab):
-        yield (wire.link.nva, wire.nva_interface), (wire.link.site, wire.site_interface)
+        yield (wire.link.router, wire.router_interface), (wire.link.site, wire.site_interface)
+    for line in line_wires(lab):
+        yield (line.node, line.gateway_interface), (line.line.circuit, line.circuit_interface)
+    for public in public_wires(lab):
+        yield (public.node, public.interface), (lab.internet.name if lab.internet else "", public.internet_interface)
     for site in lab.sites:
         yield (site.name, NIC), (site.host.name, NIC)

@@ -5,14 +5,15 @@ The texts are for a learner: what was wanted, what is there, and where to look n
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from functools import singledispatch
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
+from labkit.azure.model import NextHopType
 from labkit.lab import proofs
-from labkit.lab.model import Lab
-from labkit.lab.nodes import address_of, instance_addresses, target_address
+from labkit.lab.nodes import INSTANCES, target_address
+from labkit.lab.sessions import peer_names, speakers
 from labkit.operate.observe import Look
 from labkit.operate.probes import ping, traceroute
 
@@ -26,70 +27,152 @@ def check(claim: Any, _look: Look) -> str | None:
 
 
 @check.register
-def _(claim: proofs.Session, look: Look) -> str | None:
-    server, peer = _server_and_peer(look.lab, claim.on, claim.with_)
-    if server is None:
-        wanted = {_session_address(look.lab, claim.on, claim.with_)}
-        return _frr_sessions_down(look, claim.on, claim.with_, wanted)
-    mine = [s for s in look.state["status"]["sessions"] if (s["route_server"], s["peer"]) == (server, peer)]
-    down = [s for s in mine if s["state"] != ESTABLISHED]
-    if len(mine) < 2 or down:
-        first = down[0] if down else {"instance": "?", "state": "not reported", "reason": ""}
-        reason = f" ({first['reason']})" if first["reason"] else ""
-        return (
-            f"{server} instance {first['instance']} sees the session with {peer} as {first['state']}{reason}. "
-            f"Look: labkit logs {peer}"
-        )
-    return _frr_sessions_down(look, peer, server, set(instance_addresses(look.lab, server)))
+def _(claim: proofs.Session | proofs.LearnedRoute | proofs.AdvertisedRoute, look: Look) -> str | None:
+    return next((problem for problem in _by_speaker(claim, look) if problem is not None), None)
 
 
-@check.register
-def _(claim: proofs.LearnedRoute, look: Look) -> str | None:
-    if claim.on in look.lab.azure.route_server:
-        return _learned_by_server(claim, look)
-    paths = [p for p in look.frr(claim.on).paths if p.prefix == claim.prefix]
-    wanted: tuple[IPv4Address, ...]
-    if claim.from_ in look.lab.azure.route_server:
-        wanted = instance_addresses(look.lab, claim.from_)
-        own_next_hop = True
+def _by_speaker(claim: Any, look: Look) -> Iterator[str | None]:
+    """What is wrong with a claim about several speakers, for each of them."""
+    match claim:
+        case proofs.Session():
+            yield from _session(claim, look)
+        case proofs.LearnedRoute() if claim.on in look.lab.azure.route_server:
+            for peer in peer_names(look.lab, claim.from_):
+                rows = look.state["learned"][claim.on].get(peer, {})
+                missing = f"{claim.on} instance {{}} has no {claim.prefix} from {peer}"
+                yield from _in_both_instances(rows, claim, missing)
+        case proofs.LearnedRoute():
+            for node, neighbour in speakers(look.lab, claim.on, claim.from_):
+                yield _learned(claim, look, node, neighbour)
+        case proofs.AdvertisedRoute():
+            for peer in peer_names(look.lab, claim.to):
+                rows = look.state["advertised"][claim.by].get(peer, {})
+                missing = f"{claim.by} instance {{}} does not advertise {claim.prefix} to {peer}"
+                yield from _in_both_instances(rows, claim, missing)
+        case _:
+            yield check(claim, look)
+
+
+def _session(claim: proofs.Session, look: Look) -> Iterator[str | None]:
+    lab = look.lab
+    server, far = (claim.on, claim.with_) if claim.on in lab.azure.route_server else (claim.with_, claim.on)
+    if server in lab.azure.route_server:
+        for peer in peer_names(lab, far):
+            mine = [s for s in look.state["status"]["sessions"] if (s["route_server"], s["peer"]) == (server, peer)]
+            if len(mine) < len(INSTANCES):
+                yield f"{server} has no session with {peer}. Look: labkit status"
+            for session in mine:
+                yield _server_session(session)
+        near, other = far, server
     else:
-        wanted = (_session_address(look.lab, claim.on, claim.from_),)
-        own_next_hop = False
-    for neighbour in wanted:
-        found = [p for p in paths if p.neighbour == neighbour]
-        if not found:
-            hint = f"Look: labkit routes {claim.on} --bgp"
-            return f"{claim.on} has no {claim.prefix} from {neighbour} ({claim.from_}). {hint}"
-        if own_next_hop and found[0].next_hop != neighbour:
-            return f"{claim.on} has {claim.prefix} from {neighbour}, but with next hop {found[0].next_hop}."
-        if claim.as_path is not None and found[0].as_path != claim.as_path:
-            there, wanted_path = _path(found[0].as_path), _path(claim.as_path)
-            return f"{claim.on} has {claim.prefix} from {neighbour} with path {there}, wanted {wanted_path}."
+        near, other = claim.on, claim.with_
+    for node, address in speakers(lab, near, other):
+        state = look.frr(node).sessions.get(address, "not configured")
+        hint = f"Look: labkit exec {node} -- vtysh -c 'show bgp summary'"
+        yield (None if state == ESTABLISHED else f"{node} sees its session with {address} ({other}) as {state}. {hint}")
+
+
+def _server_session(session: dict[str, Any]) -> str | None:
+    if session["state"] == ESTABLISHED:
+        return None
+    reason = f" ({session['reason']})" if session["reason"] else ""
+    return (
+        f"{session['route_server']} instance {session['instance']} sees the session with {session['peer']} as "
+        f"{session['state']}{reason}. Look: labkit logs {session['peer']}"
+    )
+
+
+def _learned(claim: proofs.LearnedRoute, look: Look, node: str, neighbour: IPv4Address) -> str | None:
+    found = [p for p in look.frr(node).paths if p.prefix == claim.prefix and p.neighbour == neighbour]
+    if not found:
+        return f"{node} has no {claim.prefix} from {neighbour} ({claim.from_}). Look: labkit routes {node} --bgp"
+    internal = node not in look.lab.nva  # a gateway's session with a route server, which leaves next hops alone
+    if claim.from_ in look.lab.azure.route_server and not internal and found[0].next_hop != neighbour:
+        return f"{node} has {claim.prefix} from {neighbour}, but with next hop {found[0].next_hop}."
+    if claim.as_path is not None and found[0].as_path != claim.as_path:
+        there, wanted_path = _path(found[0].as_path), _path(claim.as_path)
+        return f"{node} has {claim.prefix} from {neighbour} with path {there}, wanted {wanted_path}."
     return None
-
-
-def _learned_by_server(claim: proofs.LearnedRoute, look: Look) -> str | None:
-    rows = look.state["learned"][claim.on].get(claim.from_, {})
-    return _in_both_instances(rows, claim, f"{claim.on} instance {{}} has no {claim.prefix} from {claim.from_}")
-
-
-@check.register
-def _(claim: proofs.AdvertisedRoute, look: Look) -> str | None:
-    rows = look.state["advertised"][claim.by].get(claim.to, {})
-    return _in_both_instances(rows, claim, f"{claim.by} instance {{}} does not advertise {claim.prefix} to {claim.to}")
 
 
 def _in_both_instances(
     rows: dict[str, list[dict[str, Any]]], claim: proofs.LearnedRoute | proofs.AdvertisedRoute, missing: str
-) -> str | None:
+) -> Iterator[str | None]:
     wanted = None if claim.as_path is None else "-".join(map(str, claim.as_path))
-    for index in (0, 1):
+    for index in INSTANCES:
         found = [r for r in rows.get(f"RouteServiceRole_IN_{index}", []) if r["network"] == str(claim.prefix)]
         if not found:
-            return missing.format(index) + "."
-        if wanted is not None and found[0]["asPath"] != wanted:
-            return f"instance {index}: {claim.prefix} has path {found[0]['asPath']}, wanted {wanted}."
+            yield missing.format(index) + "."
+        elif wanted is not None and found[0]["asPath"] != wanted:
+            yield f"instance {index}: {claim.prefix} has path {found[0]['asPath'] or 'empty'}, wanted {wanted}."
+        else:
+            yield None
+
+
+@check.register
+def _(claim: proofs.LearnedRoutes | proofs.AdvertisedRoutes, look: Look) -> str | None:
+    for where, there in _tables(claim, look):
+        wanted = {prefix: _path(as_path) for prefix, as_path in claim.rows.items()}
+        difference = _difference(wanted, there)
+        if difference:
+            return f"{where}: {difference}"
     return None
+
+
+def _tables(
+    claim: proofs.LearnedRoutes | proofs.AdvertisedRoutes, look: Look
+) -> Iterator[tuple[str, dict[IPv4Network, str]]]:
+    """The tables that a claim is about, one for each speaker: where it is, and the AS path of every prefix in it."""
+    if isinstance(claim, proofs.LearnedRoutes) and claim.on not in look.lab.azure.route_server:
+        for node, neighbour in speakers(look.lab, claim.on, claim.from_):
+            paths = [p for p in look.frr(node).paths if p.neighbour == neighbour]
+            yield f"{node}, from {neighbour}", {p.prefix: _path(p.as_path) for p in paths}
+        return
+    which, server, peer = (
+        ("learned", claim.on, claim.from_)
+        if isinstance(claim, proofs.LearnedRoutes)
+        else ("advertised", claim.by, claim.to)
+    )
+    for name in peer_names(look.lab, peer):
+        rows = look.state[which][server].get(name, {})
+        for index in INSTANCES:
+            found = rows.get(f"RouteServiceRole_IN_{index}", [])
+            where = f"{server} instance {index}, {'from' if which == 'learned' else 'to'} {name}"
+            yield where, {IPv4Network(r["network"]): r["asPath"].replace("-", " ") or "empty" for r in found}
+
+
+@check.register
+def _(claim: proofs.EffectiveRoutes, look: Look) -> str | None:
+    wanted = {prefix: " ".join(sorted(_known(look, hop) for hop in hops)) for prefix, hops in claim.rows.items()}
+    there = {
+        IPv4Network(prefix): " ".join(sorted(_known(look, h) for h in row["nextHopIpAddress"])) or row["nextHopType"]
+        for row in look.state["effective"][claim.on]["value"]
+        if row["state"] == "Active" and row["nextHopType"] != NextHopType.NONE
+        for prefix in row["addressPrefix"]
+    }
+    difference = _difference(wanted, there)
+    return f"{claim.on}: {difference} Look: labkit effective-routes {claim.on}" if difference else None
+
+
+def _known(look: Look, hop: str) -> str:
+    """A next hop by its node's name, where a file may have said the address."""
+    try:
+        return look.owners.get(IPv4Address(hop), hop)
+    except ValueError:
+        return hop
+
+
+def _difference(wanted: Mapping[IPv4Network, str], there: Mapping[IPv4Network, str]) -> str:
+    """The rows in which two tables differ, in words; empty if in none."""
+    texts = []
+    for prefix in sorted(wanted.keys() | there.keys()):
+        if prefix not in there:
+            texts.append(f"{prefix} {wanted[prefix]} is missing")
+        elif prefix not in wanted:
+            texts.append(f"{prefix} {there[prefix]} is too much")
+        elif there[prefix] != wanted[prefix]:
+            texts.append(f"{prefix} is {there[prefix]}, wanted {wanted[prefix]}")
+    return "; ".join(texts) + "." if texts else ""
 
 
 @check.register
@@ -103,7 +186,7 @@ def _(claim: proofs.EffectiveRoute, look: Look) -> str | None:
     if claim.type is not None and row["nextHopType"] != claim.type:
         return f"{claim.prefix} of {claim.on} is of type {row['nextHopType']}, wanted {claim.type}. {hint}"
     return _wrong_hops(
-        look.lab, claim.via, map(IPv4Address, row["nextHopIpAddress"]), f"{claim.prefix} of {claim.on}", hint
+        look, claim.via, map(IPv4Address, row["nextHopIpAddress"]), f"{claim.prefix} of {claim.on}", hint
     )
 
 
@@ -113,7 +196,7 @@ def _(claim: proofs.KernelRoute, look: Look) -> str | None:
     hint = f"Look: labkit routes {claim.on}"
     if not rows:
         return f"the kernel of {claim.on} has no route for {claim.prefix}. {hint}"
-    return _wrong_hops(look.lab, claim.via, rows[0].gateways, f"{claim.prefix} in the kernel of {claim.on}", hint)
+    return _wrong_hops(look, claim.via, rows[0].gateways, f"{claim.prefix} in the kernel of {claim.on}", hint)
 
 
 @check.register
@@ -153,7 +236,7 @@ def _(claim: proofs.Path, look: Look) -> str | None:
 
 @check.register
 def _(claim: proofs.Absent, look: Look) -> str | None:
-    if check(claim.row, look) is not None:
+    if None not in tuple(_by_speaker(claim.row, look)):
         return None
     return f"{describe(claim.row)} holds, but must not."
 
@@ -169,6 +252,12 @@ def describe(claim: object) -> str:
             return f"{claim.by} advertises {claim.prefix} to {claim.to}"
         case proofs.EffectiveRoute():
             return f"effective route {claim.prefix} of {claim.on}{_via(claim.via)}"
+        case proofs.LearnedRoutes():
+            return f"{claim.on} learned exactly {_rows(claim.rows)} from {claim.from_}"
+        case proofs.AdvertisedRoutes():
+            return f"{claim.by} advertises exactly {_rows(claim.rows)} to {claim.to}"
+        case proofs.EffectiveRoutes():
+            return f"effective routes of {claim.on} are exactly {_rows(claim.rows)}"
         case proofs.KernelRoute():
             return f"kernel route {claim.prefix} in {claim.on}{_via(claim.via)}"
         case proofs.Ping():
@@ -180,6 +269,10 @@ def describe(claim: object) -> str:
     raise TypeError(f"{type(claim).__name__} is not a proof")
 
 
+def _rows(rows: Mapping[IPv4Network, object]) -> str:
+    return "one row" if len(rows) == 1 else f"{len(rows)} rows"
+
+
 def _via(via: tuple[str, ...] | None) -> str:
     return f" via {', '.join(via)}" if via else ""
 
@@ -189,39 +282,16 @@ def _path(as_path: Iterable[int]) -> str:
 
 
 def _wrong_hops(
-    lab: Lab, via: tuple[str, ...] | None, found: Iterable[IPv4Address], what: str, hint: str
+    look: Look, via: tuple[str, ...] | None, found: Iterable[IPv4Address], what: str, hint: str
 ) -> str | None:
+    """A node stands for each of its addresses: which of a circuit's edges is the next hop, the file can't say."""
     if via is None:
         return None
-    wanted = sorted(address_of(lab, name) for name in via)
-    there = sorted(found)
-    if there == wanted:
+    hops = sorted(found)
+    names = {look.owners.get(hop, "") for hop in hops} | {str(hop) for hop in hops}
+    said = {name for name in via if name in names}
+    covered = [hop for hop in hops if {str(hop), look.owners.get(hop, "")} & said]
+    if said == set(via) and covered == hops:
         return None
-    return f"{what} leads via {', '.join(map(str, there)) or 'nothing'}, wanted {', '.join(map(str, wanted))}. {hint}"
-
-
-def _server_and_peer(lab: Lab, a: str, b: str) -> tuple[str | None, str]:
-    for server, peer in ((a, b), (b, a)):
-        if server in lab.azure.route_server:
-            return server, peer
-    return None, b
-
-
-def _session_address(lab: Lab, on: str, with_: str) -> IPv4Address:
-    """The address of `with_` on the WAN link that it shares with `on`."""
-    for link in lab.wan_links:
-        if (link.nva, link.site) == (on, with_):
-            return link.site_address.ip
-        if (link.site, link.nva) == (on, with_):
-            return link.nva_address.ip
-    raise ValueError(f"{on} and {with_} share no link")
-
-
-def _frr_sessions_down(look: Look, node: str, far: str, wanted: set[IPv4Address]) -> str | None:
-    sessions = look.frr(node).sessions
-    for address in sorted(wanted):
-        state = sessions.get(address, "not configured")
-        if state != ESTABLISHED:
-            hint = f"Look: labkit exec {node} -- vtysh -c 'show bgp summary'"
-            return f"{node} sees its session with {address} ({far}) as {state}. {hint}"
-    return None
+    there = ", ".join(look.owners.get(hop, str(hop)) for hop in hops) or "nothing"
+    return f"{what} leads via {there}, wanted {', '.join(via) or 'nothing'}. {hint}"

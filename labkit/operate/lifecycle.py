@@ -230,6 +230,8 @@ def contents(lab: Lab) -> str:
     counts = (
         (len(lab.azure.virtual_networks), "virtual network"),
         (len(lab.azure.route_servers), "route server"),
+        (len(lab.azure.gateways), "gateway"),
+        (len(lab.azure.circuits), "circuit"),
         (len(lab.nvas), "NVA"),
         (len(lab.sites), "branch", "branches"),
         (1 if lab.internet else 0, "Internet"),
@@ -266,7 +268,7 @@ def _convergence(look: Look) -> str:
         status = look.state["status"]
     except CheckFailed:
         return "the controller is starting"
-    sessions = status["sessions"]
+    sessions = [*status["sessions"], *status["gateways"]]
     agents = [n for n in status["nodes"].values() if n["role"] == "agent"]
     up_ = sum(s["state"] == "Established" for s in sessions)
     done = sum(n["connected"] and 0 < n["sent_seq"] == n["applied_seq"] for n in agents)

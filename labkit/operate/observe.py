@@ -11,6 +11,8 @@ from ipaddress import IPv4Address, IPv4Network
 from threading import Lock
 from typing import Any, TypeVar
 
+from labkit.azure.communities import NO_ADVERTISE, NO_EXPORT
+from labkit.azure.model import Origin, PathAttributes
 from labkit.errors import CheckFailed
 from labkit.lab.model import Lab
 from labkit.lab.nodes import owners
@@ -21,13 +23,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class BgpPath:
-    """One path in an FRR node's BGP table: from which neighbour, with which next hop and AS path."""
+    """One path in an FRR node's BGP table: from which neighbour, with which next hop and AS path.
+
+    `attributes` are all that the rules read, in their form.
+    """
 
     prefix: IPv4Network
     neighbour: IPv4Address
     next_hop: IPv4Address
     as_path: tuple[int, ...]
     best: bool
+    attributes: PathAttributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +137,35 @@ def _paths(table: dict[str, Any]) -> list[BgpPath]:
                 continue
             as_path = tuple(asn for segment in segments for asn in segment["list"])
             best = bool(path.get("bestpath", {}).get("overall"))
-            paths.append(BgpPath(IPv4Network(prefix), IPv4Address(peer), IPv4Address(hops[0]), as_path, best))
+            attributes = _attributes(path, IPv4Address(hops[0]))
+            paths.append(
+                BgpPath(IPv4Network(prefix), IPv4Address(peer), attributes.next_hop, as_path, best, attributes)
+            )
     return paths
+
+
+def _attributes(path: dict[str, Any], next_hop: IPv4Address) -> PathAttributes:
+    as_path: list[int | frozenset[int]] = []
+    for segment in path.get("aspath", {}).get("segments", []):
+        as_path += [frozenset(segment["list"])] if segment["type"] == "as-set" else segment["list"]
+    return PathAttributes(
+        next_hop,
+        tuple(as_path),
+        Origin(str(path["origin"]).lower()),
+        path.get("metric"),
+        tuple(sorted(_community(text) for text in path.get("community", {}).get("list", []))),
+    )
+
+
+_WELL_KNOWN = {"noExport": NO_EXPORT, "noAdvertise": NO_ADVERTISE}
+
+
+def _community(text: str) -> tuple[int, int]:
+    """A community as FRR prints it: `65517:65517`, or a word for a well-known one."""
+    if text in _WELL_KNOWN:
+        return _WELL_KNOWN[text]
+    high, _, low = text.partition(":")
+    return (int(high), int(low)) if low.isdigit() else (65535, 0)
 
 
 def _kernel_path(row: dict[str, Any]) -> KernelPath:

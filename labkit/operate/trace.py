@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
+from labkit.azure.adjacency import takes_forwarded
 from labkit.azure.model import NextHopType
 from labkit.errors import InvalidInput
 from labkit.lab.model import Lab
-from labkit.lab.nodes import addresses, owners, target_address
+from labkit.lab.nodes import addresses, instance_node, owners, target_address
 from labkit.operate.client import LabClient
 from labkit.operate.observe import Look
 from labkit.operate.probes import MAX_HOPS, traceroute
@@ -36,17 +37,25 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A predicted way and the real one; `predicted` and `real` are the addresses that a traceroute shows."""
+    """A predicted way and the real one; `predicted` and `real` are the addresses that a traceroute shows.
+
+    `silent` says for hops that the real one lacks why their answers do not come back, as `(address, reason)`.
+    """
 
     steps: tuple[Step, ...]
     predicted: tuple[IPv4Address, ...]
     real: tuple[IPv4Address | None, ...]
     verdict: str
+    silent: tuple[tuple[IPv4Address, str], ...] = ()
 
     @property
     def agrees(self) -> bool:
         """Whether the packets did what the kernels' and NICs' tables predict."""
-        return list(self.predicted) == list(self.real)
+        silent = {address for address, _ in self.silent}
+        answers = [None if hop in silent else hop for hop in self.predicted]
+        while answers and answers[-1] is None:
+            answers.pop()
+        return answers == list(self.real)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +82,21 @@ def trace(lab: Lab, client: LabClient, source: str, target: str) -> Trace:
     real = traceroute(client, source, destination)
     while real and real[-1] is None:
         real.pop()
-    walk = _Walk(lab, Look(lab, client), destination, real)
-    steps = tuple(walk.steps(source))
-    return Trace(steps, tuple(walk.hops), tuple(real), walk.verdict)
+    look = Look(lab, client)
+    walk = _Walk(lab, look, destination, real)
+    steps, predicted = tuple(walk.steps(source)), walk.hops
+    missing = [hop for i, hop in enumerate(predicted) if i >= len(real) or real[i] is None]
+    reasons = {hop: _silent(lab, look, hop, addresses(lab)[source]) for hop in dict.fromkeys(missing)}
+    silent = tuple((hop, reason) for hop, reason in reasons.items() if reason)
+    return Trace(steps, tuple(predicted), tuple(real), walk.verdict, silent)
+
+
+def _silent(lab: Lab, look: Look, hop: IPv4Address, source: IPv4Address) -> str:
+    """Why the answer of a hop does not come back to the source; empty if it should."""
+    node = owners(lab)[hop]
+    back = _Walk(lab, look, source, ())
+    *_, last = back.steps(node)
+    return "" if back.verdict == "delivered" else f"{last.place}: {last.decision} ({last.why})"
 
 
 class _Walk:
@@ -90,21 +111,33 @@ class _Walk:
         self._destination = destination
         self._real = real
         self._owners = owners(lab)
+        self._gateways = {
+            instance_node(gateway.name, i) for gateway in lab.azure.gateways for i in range(len(gateway.instances))
+        }
+        self._ways = {line.edge: instance_node(g.name, line.instance) for g in lab.gateways for line in g.lines}
+        """The gateway's instance that the fabric sends to for an address on Microsoft's side."""
         self.hops: list[IPv4Address] = []
         self.verdict = "dropped"
 
     def steps(self, node: str) -> Iterator[Step]:
         """The decisions from `node` on, until the packet arrives, is dropped or has circled for `MAX_HOPS`."""
         self._source = address = addresses(self._lab)[node]
+        from_network: bool | None = None
         while self._owners.get(self._destination) != node:
             if len(self.hops) == MAX_HOPS:
                 self.verdict = "circles until its TTL ends"
                 return
             step, move = self._leave(node)
+            into_network = move is not None and move.address is None
+            if node in self._gateways and from_network is not None and into_network is not from_network:
+                # Between a line or tunnel and the network a gateway gives the TTL back: nobody sees it.
+                self.hops.pop()
+                step = replace(step, why=f"{step.why}; takes no TTL")
             yield replace(step, address=str(address))
-            if move is not None and move.address is None:
+            if into_network:
                 step, move = self._cross(node)
                 yield step
+            from_network = into_network
             if move is None or move.address is None:
                 return
             if move.node == node and self._translates(node):
@@ -148,9 +181,15 @@ class _Walk:
         return seen if seen is not None and seen in equal else equal[0]
 
     def _answers_from(self, node: str, arrived_at: IPv4Address) -> IPv4Address:
-        """The address from which a node tells the source that a TTL ended there: its kernel chooses it."""
+        """The address from which a node tells the source that a TTL ended there: its kernel chooses it.
+
+        Among equal ways back it goes by a hash that no table shows; then it is the address that was seen.
+        """
+        seen = self._real[len(self.hops)] if len(self.hops) < len(self._real) else None
         done = self._look.client.run(node, "ip", "-j", "route", "get", str(self._source))
         rows = json.loads(done.stdout) if done.rc == 0 and done.stdout.strip() else []
+        if seen is not None and node in self._lab.azure.circuit and self._owners.get(seen) == node:
+            return seen
         return IPv4Address(rows[0]["prefsrc"]) if rows and "prefsrc" in rows[0] else arrived_at
 
     def _cross(self, node: str) -> tuple[Step, _Move | None]:
@@ -175,13 +214,23 @@ class _Walk:
             return Step(fabric, "", f"{prefix} → Internet", why), _Move(internet.name, internet.host)
         next_hops = [self._destination] if kind in ARRIVES_LOCALLY else [*map(IPv4Address, row["nextHopIpAddress"])]
         hop = self._taken(next_hops)
-        owner = self._owners.get(hop)
+        owner = self._ways.get(hop, self._owners.get(hop))
         there = self._lab.azure.nic.get(owner or "")
         if there is not None and not there.ip_forwarding and self._destination != there.address:
             return Step(fabric, "", f"{prefix} → dropped", f"{why}; IP forwarding is off on {owner}'s NIC"), None
-        names = ", ".join(self._owners.get(a, str(a)) for a in next_hops)
+        if there is not None and not self._may_enter(fabric, there.virtual_network, node):
+            why = f"{why}; {there.virtual_network} takes nothing from {fabric} that is only forwarded there"
+            return Step(fabric, "", f"{prefix} → dropped", why), None
+        names = ", ".join(self._ways.get(a, self._owners.get(a, str(a))) for a in next_hops)
         step = Step(fabric, "", f"{prefix} → {names}", why)
         return (step, _Move(owner, hop)) if owner is not None else (replace(step, decision="dropped"), None)
+
+    def _may_enter(self, fabric: str, network: str, node: str) -> bool:
+        """Whether the packet, as `node` sends it, may pass from one virtual network into another."""
+        azure = self._lab.azure
+        source = azure.nic[node].address if self._translates(node) else self._source
+        own = any(source in prefix for prefix in azure.virtual_network[fabric].address_space)
+        return network == fabric or own or takes_forwarded(azure, network, fabric)
 
 
 def _longest_match(rows: list[dict[str, Any]], destination: IPv4Address) -> dict[str, Any] | None:

@@ -155,6 +155,11 @@ class Instance:
                 return grouped(self.out.told(address).items())
         return []
 
+    def received(self, peer_name: str) -> list[dict[str, Any]]:
+        """What a peer (its name) has said, whether a rule drops it or not, as the feed's answer."""
+        address = next((address for address, name in self._names.items() if name == peer_name), "")
+        return grouped(self._received.routes(address).items())
+
     # Within.
 
     def _named_sessions(self) -> dict[str, Session]:

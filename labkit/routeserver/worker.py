@@ -241,7 +241,9 @@ class Worker:
                 self._instance.settle()
                 self._say(self._instance.snapshot())
         elif kind == "query":
-            routes = self._instance.advertised(heard.message["peer"])
+            received = heard.message["table"] == "received"
+            table = self._instance.received if received else self._instance.advertised
+            routes = table(heard.message["peer"])
             self._mouth.say(heard.feed, {"type": "answer", "id": heard.message["id"], "routes": routes})
             self._saying += 1
 

@@ -13,7 +13,7 @@ import labkit
 from labkit import resources
 
 # Rooms whose code runs inside nodes; the others stay out, so that a change of the CLI rebuilds no layer.
-_ROOMS = ("agent", "azure", "controller", "fabric", "lab", "routeserver", "tracker")
+_ROOMS = ("agent", "azure", "controller", "fabric", "gateway", "lab", "routeserver", "tracker")
 # Modules at the top of the package that no node needs.
 _NOT_IN_NODES = ("pytest.py",)
 # Changes with the builder's own behaviour: what is excluded, how the tree is normalised.

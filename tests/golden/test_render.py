@@ -1,8 +1,9 @@
-"""The overview lab's rendered folder, file by file.
+"""Rendered folders, file by file.
 
 `render/overview/` is what `labkit render overview` writes, with a fixed image name, and `render/overview-passive/` what
-is different with `--variant active-passive`. After a change of a template or of the plan run with
-LABKIT_UPDATE_GOLDEN=1 and read the difference before committing it.
+is different with `--variant active-passive`. Of the labs with gateways there is the topology and what is in nodes:
+of pairs the first node only, and of files that are the same the first one. After a change of a template or of the plan
+run with LABKIT_UPDATE_GOLDEN=1 and read the difference before committing it.
 """
 
 from __future__ import annotations
@@ -24,9 +25,13 @@ PASSIVE = GOLDEN.with_name("overview-passive")
 IMAGE = "labkit/node:golden"
 
 
-def render_overview(out: Path, variant: str = "") -> None:
-    loaded = read(topologies() / "overview" / "lab.yml", variant)
+def render_lab(name: str, out: Path, variant: str = "") -> None:
+    loaded = read(topologies() / name / "lab.yml", variant)
     render(plan(loaded.lab), out, image=IMAGE, lab_file=loaded.standalone().encode())
+
+
+def render_overview(out: Path, variant: str = "") -> None:
+    render_lab("overview", out, variant)
     if not variant:
         (out / "lab.yml").unlink()  # topologies/overview/lab.yml, as tests/unit/lab/test_variants.py checks
 
@@ -85,3 +90,27 @@ def test_the_same_content(rendered: dict[str, str], passive: dict[str, str]) -> 
 def test_twice_the_same(rendered: dict[str, str], tmp_path: Path) -> None:
     render_overview(tmp_path / "again")
     assert files(tmp_path / "again") == rendered
+
+
+def once(rendered: dict[str, str]) -> dict[str, str]:
+    """The topology and what is in nodes, without second nodes of pairs and second copies of files."""
+    kept: dict[str, str] = {}
+    for path, content in sorted(rendered.items()):
+        first = path.startswith("nodes/") and not Path(path).parent.name.endswith("-1")
+        if (first or path.endswith(".clab.yml")) and content not in kept.values():
+            kept[path] = content
+    return kept
+
+
+@pytest.mark.parametrize(("name", "variant"), [("expressroute-vpn", "bgp"), ("dual-homed-expressroute", "overlay")])
+def test_gateways(name: str, variant: str, tmp_path: Path) -> None:
+    render_lab(name, tmp_path, variant)
+    rendered, golden = once(files(tmp_path)), GOLDEN.with_name(name)
+    if os.environ.get("LABKIT_UPDATE_GOLDEN") == "1":
+        shutil.rmtree(golden, ignore_errors=True)
+        for path, content in rendered.items():
+            (golden / path).parent.mkdir(parents=True, exist_ok=True)
+            (golden / path).write_text(content, encoding="utf-8")
+    assert sorted(rendered) == sorted(files(golden)), "LABKIT_UPDATE_GOLDEN=1 accepts it."
+    difference = differences(golden, rendered)
+    assert not difference, f"\n{difference}\nLABKIT_UPDATE_GOLDEN=1 accepts it."

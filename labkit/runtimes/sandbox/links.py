@@ -49,11 +49,15 @@ def _note_and_up(node: Node, names: Sequence[str]) -> None:
 
 
 def down(node: Node, links: Sequence[Link]) -> None:
-    """Set the node's ends of its links down, as when its power fails: nothing it sends any more arrives anywhere."""
+    """Set the node's ends of its links down, as when its power fails: nothing it sends any more arrives anywhere.
+
+    The first link goes last. A gateway has the address of its NIC on others too, and FRR ends the sessions from an
+    address when the first interface with it goes: the others must not take that goodbye along.
+    """
     with netlink.Netlink(node.namespace) as there:
         living = set(there.links().values())
         mine = [node.interfaces[name] for name in _names(node, links) if name in node.interfaces]
-        there.send([netlink.link_state(index, up=False) for index in mine if index in living])
+        there.send([netlink.link_state(index, up=False) for index in reversed(mine) if index in living])
 
 
 def rewire(node: Node, parked: int, links: Sequence[Link], nodes: Mapping[str, Node]) -> Error | None:

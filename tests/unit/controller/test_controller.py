@@ -1,124 +1,28 @@
 """The controller over its real sockets; the test plays agents, fabrics and route server instances."""
 
 import asyncio
-import fcntl
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 
-from labkit.controller.api import Api
-from labkit.controller.controller import Controller
 from labkit.lab.load import load
 from labkit.resources import topologies
 
+from . import world as worlds
+from .world import Feed, World, established, route, table_when
+
 OVERVIEW = load(topologies() / "overview" / "lab.yml")
 BRANCH, DEFAULT = "10.250.0.0/16", "0.0.0.0/0"
-ATTRIBUTES: dict[str, Any] = {
-    "origin": "igp",
-    "med": None,
-    "communities": [],
-    "large_communities": [],
-    "unknown": [],
-}
-
-
-def route(peer: str, next_hop: str, as_path: list[int], *prefixes: str) -> dict[str, Any]:
-    return {"peer": peer, "attributes": {**ATTRIBUTES, "next_hop": next_hop, "as_path": as_path}, "prefixes": prefixes}
-
-
 VIA_SDWAN = route("sdwan-nva", "10.1.1.4", [65001, 65010], BRANCH)
 VIA_SECURITY = route("security-nva", "10.1.2.4", [65002], DEFAULT)
-UP = {peer: {"state": "Established", "since": 1.0, "reason": ""} for peer in ("sdwan-nva", "security-nva")}
-
-
-class Feed:
-    """One node's end of its feed."""
-
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self.socket = socket
-        self.groups: dict[str, str] = {}
-        self.routes: dict[str, int] = {}
-
-    async def receive(self) -> dict[str, Any]:
-        async with asyncio.timeout(5):
-            message: dict[str, Any] = await self.socket.receive_json()
-        return message
-
-    async def silent(self) -> bool:
-        try:
-            async with asyncio.timeout(0.2):
-                await self.socket.receive()
-        except TimeoutError:
-            return True
-        return False
-
-    async def report(self, kind: str, *routes: dict[str, Any], **fields: Any) -> None:
-        key = "routes" if kind == "snapshot" else "announced"
-        body = {"sessions": UP if kind == "snapshot" else {}, key: routes, "withdrawn": [], "time": 1.0}
-        await self.socket.send_json({"type": kind, **body, **fields})
-
-
-class World:
-    """A controller and whoever talks to it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.run, self.store, self.api_socket = folder / "run", folder / "store", folder / "api.sock"
-        self.store.mkdir(exist_ok=True)
-        for node in ("rs1-0", "rs1-1", "vm1", "vm2", "vnet1"):
-            (self.run / node).mkdir(parents=True, exist_ok=True)
-        self.sessions: list[aiohttp.ClientSession] = []
-        self.locks: dict[str, Any] = {}
-
-    def boot(self, node: str) -> None:
-        self.locks[node] = (self.run / node / "alive").open("w")
-        fcntl.flock(self.locks[node], fcntl.LOCK_EX)
-
-    def kill(self, node: str) -> None:
-        self.locks.pop(node).close()
-
-    async def feed(self, node: str, role: str) -> Feed:
-        session = aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(self.run / node / "feed.sock")))
-        self.sessions.append(session)
-        socket = await session.ws_connect("http://controller/", max_msg_size=0)
-        await socket.send_json({"type": "hello", "node": node, "role": role})
-        return Feed(socket)
-
-    async def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        connector = aiohttp.UnixConnector(str(self.api_socket))
-        async with (
-            aiohttp.ClientSession(connector=connector) as session,
-            session.request(method, f"http://controller/v1/{path}", json=body) as response,
-        ):
-            text = await response.text()
-            return response.status, json.loads(text) if "ndjson" not in response.content_type else text
-
-    @asynccontextmanager
-    async def controller(self) -> AsyncIterator[Controller]:
-        controller = Controller(OVERVIEW, self.run, self.store)
-        api = Api(controller)
-        await controller.start()
-        await api.start(self.api_socket)
-        try:
-            yield controller
-        finally:
-            for session in self.sessions:
-                await session.close()
-            self.sessions.clear()
-            await api.stop()
-            await controller.stop()
+UP = established("sdwan-nva", "security-nva")
 
 
 def run(test: Callable[[World], Awaitable[None]], folder: Path) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(30):
-            await test(World(folder))
-
-    asyncio.run(bounded())
+    worlds.run(test, folder, OVERVIEW)
 
 
 async def instances(world: World) -> tuple[Feed, Feed]:
@@ -131,26 +35,9 @@ async def instances(world: World) -> tuple[Feed, Feed]:
         assert config["type"] == "config"
         assert config["instance"] == index
         assert config["originated"] == {"own": ["10.1.0.0/16"], "spokes": []}
-        await feed.report("snapshot", VIA_SDWAN, VIA_SECURITY)
+        await feed.report("snapshot", VIA_SDWAN, VIA_SECURITY, sessions=UP)
         feeds.append(feed)
     return feeds[0], feeds[1]
-
-
-async def table_when(feed: Feed, done: Callable[[dict[str, str]], bool]) -> dict[str, str]:
-    """Follow a feed until its table is as wanted; routes as `{prefix: "type next-hops"}`."""
-    while True:
-        message = await feed.receive()
-        table = message["table"]
-        if message["type"] == "snapshot":
-            feed.groups, feed.routes = {}, {}
-        feed.groups |= {i: " ".join([g["type"], *g["next_hops"]]) for i, g in table["groups"].items()}
-        feed.routes |= table["routes"]
-        for prefix in table.get("removed_routes", ()):
-            del feed.routes[prefix]
-        await feed.socket.send_json({"type": "applied", "seq": message["seq"], "error": None})
-        now = {prefix: feed.groups[str(i)] for prefix, i in feed.routes.items()}
-        if done(now):
-            return now
 
 
 def has_both(table: dict[str, str]) -> bool:

@@ -70,12 +70,12 @@ sites:
   b: {asn: 65011, prefixes: 10.251.0.0/16}
   c: {asn: 65012, prefixes: 10.252.0.0/16}
 """)
-    assert [(w.site, str(w.nva_address), str(w.site_address)) for w in made.wan_links] == [
+    assert [(w.site, str(w.router_address), str(w.site_address)) for w in made.wan_links] == [
         ("a", "100.64.0.17/30", "100.64.0.18/30"),
         ("b", "192.168.9.0/31", "192.168.9.1/31"),
         ("c", "100.64.0.21/30", "100.64.0.22/30"),
     ]
-    assert made.wan_links[0].nva_address in WAN
+    assert made.wan_links[0].router_address in WAN
 
 
 def test_internet() -> None:
@@ -126,7 +126,7 @@ def test_addresses_are_unique_and_in_their_ranges(machines: int, nvas: int, site
     assert len(addresses(made)) == 2 + machines + nvas + 2 * sites + 1
     legs = [leg.public for leg in made.internet.legs] if made.internet else []
     found = owners(made)
-    wan: list[IPv4Interface] = [i for w in made.wan_links for i in (w.nva_address, w.site_address)]
+    wan: list[IPv4Interface] = [i for w in made.wan_links for i in (w.router_address, w.site_address)]
     assert len(found) == len(addresses(made)) + len({i.ip for i in wan})
     assert not set(legs) & set(found)
     assert len({nic.mac for nic in made.azure.nics}) == machines + nvas

@@ -49,7 +49,7 @@ def test_overview() -> None:
     assert lab.nva["security-nva"].snat
     assert lab.nva["sdwan-nva"].peers_with == ("rs1",)
     assert lab.nva["sdwan-nva"].timers == BgpTimers(60, 180)
-    assert [(w.nva, w.site) for w in lab.wan_links] == [("sdwan-nva", "branch")]
+    assert [(w.router, w.site) for w in lab.wan_links] == [("sdwan-nva", "branch")]
     assert lab.site["branch"].host.name == "branch-host"
 
 
@@ -170,7 +170,10 @@ def test_warnings_do_not_refuse_and_are_not_in_errors() -> None:
     loaded = read_text(text, "x.yml")
     assert isinstance(loaded, Loaded)
     assert [p.show("x.yml") for p in loaded.warnings] == [
-        "x.yml:2: warning: site branch is connected to nothing.\n    Connect an NVA to it: connects_to: [branch]."
+        (
+            "x.yml:2: warning: site branch is connected to nothing.\n"
+            "    Connect an NVA or a circuit to it: connects_to: [branch]."
+        )
     ]
     assert len(refused(text + "peering: []\n").problems) == 1
 

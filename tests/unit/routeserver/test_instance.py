@@ -212,3 +212,14 @@ def _hear(told: dict[tuple[str, str], PathAttributes], delta: dict[str, Any] | N
     for group in delta["announced"]:
         for prefix in group["prefixes"]:
             told[group["peer"], prefix] = attributes_from_json(group["attributes"])
+
+
+def test_what_a_peer_has_said_is_known_whether_it_is_kept_or_not() -> None:
+    one = instance()
+    one.configure(CONFIG)
+    one.update(Update(A, 1.0, ((path(A), ("10.9.0.0/16", "10.1.3.0/24")),)))
+    said = {prefix: attributes_from_json(g["attributes"]) for g in one.received("a") for prefix in g["prefixes"]}
+    assert said == dict.fromkeys(("10.9.0.0/16", "10.1.3.0/24"), path(A))
+    assert one.received("b") == one.received("nobody") == []
+    one.session_changed(SessionChange(A, 2.0, "Idle", ""))
+    assert one.received("a") == []

@@ -1,0 +1,200 @@
+"""Gateways in the shapes that Azure's command line prints (reference §3.3 "Gateway views")."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any, TypedDict
+
+from labkit.azure.gateway_policy import PathSource
+from labkit.azure.gateways import session_server
+from labkit.azure.model import AsPath, Gateway
+from labkit.azure.rows import ADVERTISED_WEIGHT, AdvertisedRow, as_path_text, gateway_rows
+from labkit.controller.controller import Controller
+from labkit.controller.gateways import GatewayId, Neighbour
+from labkit.controller.platform import Platform
+from labkit.errors import InvalidInput
+
+
+class GatewayAdvertisedRow(AdvertisedRow):
+    """One element of `az network vnet-gateway list-advertised-routes`; Azure prints `"sourcePeer": null`."""
+
+    sourcePeer: None  # noqa: N815 - Azure's name
+
+
+class BgpPeerRow(TypedDict):
+    """One element of `az network vnet-gateway list-bgp-peer-status`. `connectedDuration` is None if it isn't connected.
+
+    Azure's states are Unknown, Stopped, Idle, Connecting and Connected.
+    """
+
+    asn: int
+    connectedDuration: str | None
+    localAddress: str
+    messagesReceived: int
+    messagesSent: int
+    neighbor: str
+    routesReceived: int
+    state: str
+
+
+def learned(platform: Platform, gateway: Gateway) -> dict[str, Any]:
+    """What both instances hold, as `az network vnet-gateway list-learned-routes` prints it."""
+    return {
+        "value": [
+            row
+            for instance in instances(platform, gateway)
+            for row in gateway_rows(gateway, instance.index, platform.gateways.table(platform.azure, instance))
+        ]
+    }
+
+
+async def advertised(controller: Controller, gateway: Gateway, peer: str) -> dict[str, Any]:
+    """What the instances tell a neighbour, by its name or address, as `list-advertised-routes --peer` prints it.
+
+    Each instance is asked; one that does not answer has no rows.
+
+    Raises:
+        InvalidInput: the gateway has no such neighbour.
+    """
+    sessions = [
+        (instance, address, neighbour)
+        for instance in instances(controller.platform, gateway)
+        for address, neighbour in neighbours(controller.platform, instance).items()
+        if peer in (neighbour.name, str(address))
+    ]
+    if not sessions:
+        raise _no_neighbour(controller.platform, gateway, peer)
+    answers = await asyncio.gather(
+        *(controller.ask(i.node, table="advertised", peer=str(address)) for i, address, _ in sessions)
+    )
+    return {
+        "value": [
+            row
+            for (instance, _, neighbour), paths in zip(sessions, answers, strict=True)
+            for row in advertised_rows(gateway, instance.index, neighbour.asn, paths)
+        ]
+    }
+
+
+async def bgp_peers(controller: Controller, gateway: Gateway) -> dict[str, Any]:
+    """The state of every session of a gateway, as `az network vnet-gateway list-bgp-peer-status` prints it.
+
+    On-premises comes first. An instance that does not answer has no rows.
+    """
+    known = instances(controller.platform, gateway)
+    answers = await asyncio.gather(*(controller.ask(instance.node, table="peers") for instance in known))
+    rows = []
+    for instance, said in zip(known, answers, strict=True):
+        by_address = {IPv4Address(each["neighbour"]): each for each in said}
+        rows += [
+            peer_row(gateway.instances[instance.index], address, by_address[address])
+            for address in neighbours(controller.platform, instance)
+            if address in by_address
+        ]
+    return {"value": rows}
+
+
+def sessions(platform: Platform) -> list[dict[str, Any]]:
+    """The sessions of every gateway as `GET /v1/status` has them."""
+    rows = []
+    for instance in platform.gateways.ids:
+        known = platform.gateways.running.get(instance)
+        for address, neighbour in neighbours(platform, instance).items():
+            session = known.sessions.get(address) if known is not None else None
+            rows.append(
+                {
+                    "gateway": instance.gateway,
+                    "instance": instance.index,
+                    "neighbour": neighbour.name,
+                    "state": session.state if session else ("Idle" if known else "instance down"),
+                    "since": session.since if session else None,
+                    "reason": session.reason if session else "",
+                }
+            )
+    return rows
+
+
+def instances(platform: Platform, gateway: Gateway) -> list[GatewayId]:
+    """The instances of a gateway, whether they run or not."""
+    return [instance for instance in platform.gateways.ids if instance.gateway == gateway.name]
+
+
+def neighbours(platform: Platform, instance: GatewayId) -> Mapping[IPv4Address, Neighbour]:
+    """With whom an instance has sessions now, by address, on-premises first.
+
+    With the route server it has none while branch-to-branch is off (reference §5 "b2b switch").
+    """
+    inside = session_server(platform.azure, platform.azure.gateway[instance.gateway]) is not None
+    known = platform.gateways.neighbours[instance]
+    outer = {a: n for a, n in known.items() if n.source is not PathSource.ROUTE_SERVER}
+    return outer | ({a: n for a, n in known.items() if a not in outer} if inside else {})
+
+
+def advertised_rows(
+    gateway: Gateway, instance: int, neighbour_asn: int, paths: list[dict[str, Any]]
+) -> list[GatewayAdvertisedRow]:
+    """What an instance tells a neighbour, by ascending prefix, given what its FRR says of it.
+
+    Azure shows what the neighbour gets. FRR shows what it has before it puts its own ASN in front of the path and
+    itself in as the next hop, which it does for eBGP neighbours; an iBGP neighbour gets both as they are.
+    """
+    address, internal = gateway.instances[instance], neighbour_asn == gateway.asn
+    rows: list[GatewayAdvertisedRow] = []
+    for path in sorted(paths, key=lambda path: IPv4Network(path["network"])):
+        as_path: AsPath = tuple(frozenset(hop) if isinstance(hop, list) else hop for hop in path["as_path"])
+        rows.append(
+            {
+                "asPath": as_path_text(as_path if internal else (gateway.asn, *as_path)),
+                "localAddress": str(address),
+                "network": path["network"],
+                "nextHop": path["next_hop"] if internal and path["next_hop"] is not None else str(address),
+                "origin": path["origin"].capitalize(),
+                "sourcePeer": None,
+                "weight": ADVERTISED_WEIGHT,
+            }
+        )
+    return rows
+
+
+def peer_row(local: IPv4Address, neighbour: IPv4Address, said: Mapping[str, Any]) -> BgpPeerRow:
+    """A session of an instance in Azure's words, given what its FRR says of it."""
+    state = "Connected" if said["state"] == "Established" else "Connecting"
+    if said["state"].startswith("Idle"):
+        state = "Idle"
+    return {
+        "asn": said["asn"],
+        "connectedDuration": time_span(said["seconds"]) if state == "Connected" else None,
+        "localAddress": str(local),
+        "messagesReceived": said["received"],
+        "messagesSent": said["sent"],
+        "neighbor": str(neighbour),
+        "routesReceived": said["routes"],
+        "state": state,
+    }
+
+
+def time_span(seconds: float) -> str:
+    """A time span as .NET prints it, and Azure with it: `00:02:56.0967494`, `9.01:04:53.5768637`."""
+    span = timedelta(seconds=seconds)
+    minutes, rest = divmod(span.seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{hours:02}:{minutes:02}:{rest:02}" + (f".{span.microseconds:06}0" if span.microseconds else "")
+    return f"{span.days}.{text}" if span.days else text
+
+
+def _no_neighbour(platform: Platform, gateway: Gateway, peer: str) -> InvalidInput:
+    configured = [each for i in instances(platform, gateway) for each in platform.gateways.neighbours[i].items()]
+    for address, neighbour in configured:
+        if peer in (neighbour.name, str(address)):
+            return InvalidInput(
+                f"gateway {gateway.name} has no session with {peer}: branch-to-branch is off.",
+                f"To switch it on: labkit route-server update {neighbour.sender} --branch-to-branch on",
+            )
+    now = (n.name for i in instances(platform, gateway) for n in neighbours(platform, i).values())
+    names = ", ".join(dict.fromkeys(now))
+    return InvalidInput(
+        f"gateway {gateway.name} has no neighbour {peer}.", f"These are: {names}." if names else "It has none."
+    )

@@ -1,0 +1,126 @@
+"""What the platform knows of gateways: their instances' sessions and routes. No I/O; the rules are `labkit.azure`'s."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+
+from labkit.azure.adjacency import server_in
+from labkit.azure.asn import MICROSOFT_ASN
+from labkit.azure.gateway_policy import GatewayPath, PathSource, own_paths, reported
+from labkit.azure.model import ROUTE_SERVER_ASN, Azure, GatewayRoutes, LearnedRoute, PathAttributes
+from labkit.controller.session import Session
+from labkit.lab.model import Lab
+from labkit.lab.nodes import INSTANCES, instance_node
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class GatewayId:
+    """An instance of a gateway; its node is named `<gateway>-<index>`."""
+
+    gateway: str
+    index: int
+
+    @property
+    def node(self) -> str:
+        """The name of the instance's node."""
+        return instance_node(self.gateway, self.index)
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Whom an instance of a gateway speaks BGP with: the circuit or route server `sender`, by the node `name`."""
+
+    name: str
+    sender: str
+    source: PathSource
+    asn: int
+
+
+@dataclass(slots=True)
+class GatewayInstance:
+    """What is known of a running instance: sessions by neighbour (address), routes by prefix and neighbour."""
+
+    sessions: dict[IPv4Address, Session] = field(default_factory=dict)
+    routes: dict[IPv4Network, dict[IPv4Address, PathAttributes]] = field(default_factory=dict)
+
+
+class Gateways:
+    """The gateways' side of a platform. Instances that are down are absent from `running`."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.running: dict[GatewayId, GatewayInstance] = {}
+        self.ids = tuple(GatewayId(g.name, i) for g in lab.azure.gateways for i in range(len(g.instances)))
+        self.neighbours: Mapping[GatewayId, Mapping[IPv4Address, Neighbour]] = {
+            i: _neighbours(lab, i) for i in self.ids
+        }
+
+    def came_up(self, instance: GatewayId) -> None:
+        """An instance is about to report from the beginning."""
+        self.running[instance] = GatewayInstance()
+
+    def announce(
+        self, instance: GatewayId, peer: IPv4Address, attributes: PathAttributes, prefixes: Iterable[IPv4Network]
+    ) -> None:
+        """An instance kept these paths of a neighbour."""
+        for prefix in prefixes:
+            self.running[instance].routes.setdefault(prefix, {})[peer] = attributes
+
+    def withdraw(self, instance: GatewayId, peer: IPv4Address, prefixes: Iterable[IPv4Network]) -> None:
+        """An instance lost these paths of a neighbour."""
+        routes = self.running[instance].routes
+        for prefix in prefixes:
+            paths = routes.get(prefix, {})
+            paths.pop(peer, None)
+            if not paths:
+                routes.pop(prefix, None)
+
+    def forget(self, instance: GatewayId, peer: IPv4Address) -> None:
+        """An instance lost its session with a neighbour, and all it had from it."""
+        self.withdraw(instance, peer, [p for p, paths in self.running[instance].routes.items() if peer in paths])
+
+    def table(self, azure: Azure, instance: GatewayId) -> dict[IPv4Network, tuple[GatewayPath, ...]]:
+        """Every path that an instance holds, its own first; nothing of one that is down."""
+        known = self.running.get(instance)
+        if known is None:
+            return {}
+        own = own_paths(azure, azure.gateway[instance.gateway], instance.index)
+        found: dict[IPv4Network, tuple[GatewayPath, ...]] = {p: (path,) for p, path in own.items()}
+        for prefix, paths in known.routes.items():
+            for address in sorted(paths.keys() & self.neighbours[instance].keys()):
+                neighbour = self.neighbours[instance][address]
+                path = GatewayPath(neighbour.source, neighbour.sender, address, paths[address])
+                found[prefix] = (*found.get(prefix, ()), path)
+        return found
+
+    def routes(self, azure: Azure) -> GatewayRoutes:
+        """What gateways have from on-premises, in the form that the rules want."""
+        found: dict[str, dict[IPv4Network, tuple[LearnedRoute, ...]]] = {}
+        for instance in self.ids:
+            if instance not in self.running:
+                continue
+            routes = found.setdefault(instance.gateway, {})
+            for prefix, paths in self.table(azure, instance).items():
+                for path in paths:
+                    route = reported(azure.gateway[instance.gateway], instance.index, prefix, path)
+                    if route is not None:
+                        routes[prefix] = (*routes.get(prefix, ()), route)
+        return found
+
+
+def _neighbours(lab: Lab, instance: GatewayId) -> dict[IPv4Address, Neighbour]:
+    server = server_in(lab.azure, lab.azure.gateway[instance.gateway].virtual_network)
+    found = {}
+    if server is not None:
+        for i in INSTANCES:
+            node = instance_node(server.name, i)
+            found[server.instances[i]] = Neighbour(node, server.name, PathSource.ROUTE_SERVER, ROUTE_SERVER_ASN)
+    for tunnel in lab.gateway[instance.gateway].tunnels:
+        if tunnel.instance == instance.index and tunnel.bgp:
+            asn = lab.site[tunnel.site].asn
+            found[tunnel.far] = Neighbour(tunnel.site, tunnel.site, PathSource.ON_PREMISES, asn)
+    for line in lab.gateway[instance.gateway].lines:
+        if line.instance == instance.index:
+            found[line.edge] = Neighbour(line.circuit, line.circuit, PathSource.ON_PREMISES, MICROSOFT_ASN)
+    return found

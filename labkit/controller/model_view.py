@@ -1,0 +1,87 @@
+"""`GET /v1/model`: Azure's objects as they are now, and what its speakers have heard and said, attributes and all.
+
+For those who ask the rules themselves (`labkit.operate.heard`). Instances are asked, so it is not for every second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from labkit.azure.attributes_json import attributes_to_json
+from labkit.azure.model import Azure, PathAttributes
+from labkit.azure.rows import effective_json
+from labkit.controller.controller import Controller
+from labkit.controller.platform import InstanceId
+from labkit.controller.session import ESTABLISHED
+
+_AZURE: TypeAdapter[Azure] = TypeAdapter(Azure)
+
+
+async def model(controller: Controller) -> dict[str, Any]:
+    """The document.
+
+    - `azure`: the objects, with what operators changed while the lab runs.
+    - `route_servers`: by node, for each peer what the instance has `received` of it before any rule, what it has
+      `learned` in the controller's eyes, and what it has `advertised` to it, as `[{"attributes", "prefixes"}]`. None
+      for one that is down or still joining.
+    - `gateways`: by node, what the instance has kept of every neighbour (its address) with which its session is
+      Established; None for one that is down.
+    - `effective`: every NIC's effective routes.
+    - `silent`: the nodes that are up but can't be asked.
+    """
+    platform = controller.platform
+    instances = [i for i in platform.instance_ids if platform.learned()[i.route_server][i.index] is not None]
+    answers = await asyncio.gather(*(_instance(controller, i) for i in instances))
+    gateways = {}
+    for gateway in platform.gateways.ids:
+        known = platform.gateways.running.get(gateway)
+        sessions = known.sessions if known is not None else {}
+        kept: dict[str, list[tuple[str, PathAttributes]]] = {
+            str(address): [] for address, session in sessions.items() if session.state == ESTABLISHED
+        }
+        for prefix, paths in known.routes.items() if known is not None else ():
+            for address, attributes in paths.items():
+                kept.setdefault(str(address), []).append((str(prefix), attributes))
+        gateways[gateway.node] = (
+            None if known is None else {address: _grouped(routes) for address, routes in kept.items()}
+        )
+    return {
+        "azure": _AZURE.dump_python(platform.azure, mode="json"),
+        "route_servers": {i.node: None for i in platform.instance_ids}
+        | {i.node: answer for i, answer in zip(instances, answers, strict=True)},
+        "gateways": gateways,
+        "effective": {nic.name: effective_json(platform.rows(nic.name)) for nic in platform.azure.nics},
+        "silent": [i.node for i in instances if i.node not in controller.feeds.connections],
+    }
+
+
+async def _instance(controller: Controller, instance: InstanceId) -> dict[str, Any]:
+    peers = controller.platform.all_peers(instance.route_server)
+    tables = ("received", "advertised")
+    questions = [(peer.name, table) for peer in peers for table in tables]
+    answers = await asyncio.gather(*(controller.ask(instance.node, table=t, peer=p) for p, t in questions))
+    said = dict(zip(questions, answers, strict=True))
+    learned = controller.platform.learned()[instance.route_server][instance.index] or {}
+    return {
+        peer.name: {
+            **{table: said[peer.name, table] for table in tables},
+            "learned": _grouped(
+                (str(prefix), path.attributes)
+                for prefix, paths in learned.items()
+                for path in paths
+                if path.peer.name == peer.name
+            ),
+        }
+        for peer in peers
+    }
+
+
+def _grouped(routes: Iterable[tuple[str, PathAttributes]]) -> list[dict[str, Any]]:
+    groups: dict[PathAttributes, list[str]] = {}
+    for prefix, attributes in routes:
+        groups.setdefault(attributes, []).append(prefix)
+    return [{"attributes": attributes_to_json(a), "prefixes": prefixes} for a, prefixes in groups.items()]

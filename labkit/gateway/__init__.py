@@ -1,0 +1,1 @@
+"""What the controller hears a gateway's instance by, and tells it by: beside its FRR, one process."""

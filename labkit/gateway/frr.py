@@ -1,0 +1,127 @@
+"""The FRR of a gateway's instance: what is changed in it while it runs, and what it tells of its neighbours."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from labkit.gateway.bmp import CLOSED_HERE
+from labkit.routeserver.reasons import reason_text
+
+_LOCK = "/run/frr/configure.lock"
+"""Held while a daemon reads its configuration; what is said to it meanwhile would be lost."""
+
+_PATIENCE = 8.0
+"""Seconds that FRR may take to answer; who asks the controller waits for 10."""
+
+_UNSPECIFIED = "0.0.0.0"  # noqa: S104 - FRR's word for itself as the next hop
+
+
+def set_sessions(asn: int, route_servers: Sequence[str], *, on: bool) -> None:
+    """Start or stop the sessions with the route server (reference §5 "b2b switch").
+
+    With them comes the filter of what one route server relayed and a circuit brings to the next (§5, WIKI).
+
+    Raises:
+        SubprocessError: FRR refuses, or does not answer.
+    """
+    lines = [
+        f"route-map from-circuit {'deny' if on else 'permit'} 10",
+        "exit",
+        f"router bgp {asn}",
+        *(f"{'no ' if on else ''}neighbor {address} shutdown" for address in route_servers),
+        "do clear bgp ipv4 unicast external soft in",  # what circuits have said already passes the filter anew
+    ]
+    _vtysh("configure terminal", *lines)
+
+
+def advertised(peer: str) -> list[dict[str, Any]]:
+    """What FRR tells a peer (its address), as `advertised_paths` has it; nothing where it knows no such peer.
+
+    Raises:
+        SubprocessError: FRR does not answer.
+    """
+    return list(advertised_paths(_ask(f"show bgp ipv4 unicast neighbors {peer} advertised-routes detail json")))
+
+
+def peers() -> list[dict[str, Any]]:
+    """FRR's neighbours, as `summary` has them.
+
+    Raises:
+        SubprocessError: FRR does not answer.
+    """
+    return list(summary(_ask("show bgp ipv4 unicast summary json")))
+
+
+def why_closed(peer: str) -> str:
+    """Why FRR itself ended the session with a peer (its address), in words."""
+    try:
+        return why_reset(_ask(f"show bgp neighbors {peer} json").get(peer, {}))
+    except (subprocess.SubprocessError, ValueError):
+        return CLOSED_HERE
+
+
+def advertised_paths(said: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """FRR's `advertised-routes detail json` as paths: `network`, `as_path` (an AS_SET is a list), `next_hop`, `origin`.
+
+    It shows them as they are before FRR puts its own ASN in front for an eBGP neighbour. A path that FRR originates, or
+    of which it makes itself the next hop, has none here: `next_hop` is None.
+    """
+    for network, route in said.get("advertisedRoutes", {}).items():
+        paths = route["paths"]
+        path = next((p for p in paths if p.get("bestpath", {}).get("overall")), paths[0])
+        hop = next((h["ip"] for h in path["nexthops"] if h.get("afi") == "ipv4"), _UNSPECIFIED)
+        as_path: list[int | list[int]] = []
+        for segment in path["aspath"]["segments"]:
+            as_path += [segment["list"]] if segment["type"] == "as-set" else segment["list"]
+        yield {
+            "network": network,
+            "as_path": as_path,
+            "next_hop": None if hop == _UNSPECIFIED else hop,
+            "origin": path["origin"].lower(),
+        }
+
+
+def summary(said: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """FRR's `summary json` as a row per `neighbour` (its address): `state`, `seconds` in it, and what is counted."""
+    for address, peer in said.get("peers", {}).items():
+        yield {
+            "neighbour": address,
+            "asn": peer["remoteAs"],
+            "state": peer["state"],
+            "seconds": peer["peerUptimeMsec"] / 1000,
+            "received": peer["msgRcvd"],
+            "sent": peer["msgSent"],
+            "routes": peer.get("pfxRcd", 0),
+        }
+
+
+def why_reset(neighbour: Mapping[str, Any]) -> str:
+    """The reason of the last reset in FRR's `neighbors json`, in words."""
+    if "lastErrorCodeSubcode" in neighbour:
+        code, subcode = bytes.fromhex(neighbour["lastErrorCodeSubcode"])[:2]
+        received = "received" in neighbour.get("lastResetDueTo", "")
+        return reason_text(f"notification {'received' if received else 'sent'} ({code},{subcode})")
+    why = str(neighbour.get("lastResetDueTo", ""))
+    return {"": CLOSED_HERE, "Admin. shutdown": "administrative shutdown", "User reset": "administrative reset"}.get(
+        why, why[:1].lower() + why[1:]
+    )
+
+
+def _ask(command: str) -> dict[str, Any]:
+    found = json.loads(_vtysh(command))
+    return found if isinstance(found, dict) else {}
+
+
+def _vtysh(*commands: str) -> str:
+    words = [word for command in commands for word in ("-c", command)]
+    return subprocess.run(
+        ["flock", _LOCK, "vtysh", *words],
+        check=True,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=_PATIENCE,
+    ).stdout

@@ -1,0 +1,165 @@
+"""The service beside a gateway's FRR: reports what FRR learns, and switches what the controller wants switched."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from labkit.feed_client import Feed, feeds
+from labkit.gateway import frr, kernel
+from labkit.gateway.bmp import CLOSED_HERE, Message, PeerDown, Stream, Update
+from labkit.gateway.state import State
+from labkit.ready import mark_ready
+
+SERVICE = "gateway"
+PATIENCE = 5.0
+"""Seconds that FRR may take to tell all that it has before the controller hears that there is nothing."""
+
+_log = logging.getLogger("gateway")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the service needs to know."""
+
+    node: str
+    bmp_port: int
+
+
+class Service:
+    """One thread hears FRR, one the controller; what both touch is held by a lock."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._state = State()
+        self._feed: Feed | None = None
+        self._told = False
+        """Whether the controller has had its snapshot on this feed."""
+        self._config: Mapping[str, Any] | None = None
+        self._sessions: bool | None = None
+        """What FRR has been told; None for one that has not been told anything."""
+        self._lock = threading.Lock()
+
+    def run(self) -> None:
+        """Serve until killed."""
+        listener = socket.create_server(("127.0.0.1", self._settings.bmp_port))
+        threading.Thread(target=self._hear_frr, args=(listener,), name="bmp", daemon=True).start()
+        patience = threading.Timer(PATIENCE, self._stop_waiting)
+        patience.daemon = True
+        patience.start()
+        for feed in feeds("gateway", self._settings.node):
+            for message in feed:
+                if message["type"] == "config":
+                    self._configure(feed, message)
+                elif message["type"] == "query":
+                    feed.send({"type": "answer", "id": message["id"], "routes": _answer(message)})
+            with self._lock:
+                self._feed = None
+
+    def _configure(self, feed: Feed, config: Mapping[str, Any]) -> None:
+        with self._lock:
+            self._config = config
+            self._switch()
+            if self._feed is not feed:
+                self._feed, self._told = feed, False
+            self._report()
+            self._ready()
+
+    def _hear_frr(self, listener: socket.socket) -> None:
+        try:
+            while True:
+                connection, _ = listener.accept()
+                self._hear(connection)
+        finally:
+            # Whatever it was: the other thread alone is of no use, and the supervisor starts both again.
+            _log.exception("FRR can't be heard")
+            os._exit(1)
+
+    def _hear(self, connection: socket.socket) -> None:
+        stream = Stream()
+        with connection:
+            with self._lock:
+                # It may have just read its configuration, or be one that a service before this one has told.
+                self._sessions = None
+                self._state.connected = True
+                self._switch()
+                self._ready()
+            while data := _read(connection):
+                messages = list(stream.feed(data, time.time()))
+                kernel.await_routes(_announced(messages))
+                with self._lock:
+                    for message in messages:
+                        self._state.take(self._explained(message))
+                    self._report()
+        with self._lock:
+            self._state.lost(time.time())
+            self._report()
+
+    def _explained(self, message: Message) -> Message:
+        """A message with the reason for a closed session that FRR leaves out."""
+        if not isinstance(message, PeerDown) or message.reason != CLOSED_HERE:
+            return message
+        config = self._config
+        if config is not None and not config["sessions"] and message.peer in config["route_servers"]:
+            return replace(message, reason="branch-to-branch is off")
+        return replace(message, reason=frr.why_closed(message.peer))
+
+    def _report(self) -> None:
+        if self._feed is None or not self._state.whole:
+            return
+        if not self._told:
+            self._told = True
+            self._feed.send(self._state.snapshot())
+            return
+        delta = self._state.delta(time.time())
+        if delta is not None:
+            self._feed.send(delta)
+
+    def _stop_waiting(self) -> None:
+        with self._lock:
+            self._state.whole = True
+            self._report()
+
+    def _switch(self) -> None:
+        config = self._config
+        if config is None or not self._state.connected or config["sessions"] == self._sessions:
+            return
+        frr.set_sessions(config["asn"], config["route_servers"], on=config["sessions"])
+        self._sessions = config["sessions"]
+        _log.info("sessions with the route server %s", "on" if self._sessions else "off")
+
+    def _ready(self) -> None:
+        if self._config is not None and self._state.connected:
+            mark_ready(SERVICE)
+
+
+def _announced(messages: Iterable[Message]) -> set[str]:
+    """The prefixes that are there after these messages, as far as they say."""
+    found: set[str] = set()
+    for message in messages:
+        if isinstance(message, Update):
+            found = found.difference(message.withdrawn).union(message.announced)
+    return found
+
+
+def _read(connection: socket.socket) -> bytes:
+    """The next bytes; none when FRR is gone, however it went."""
+    try:
+        return connection.recv(1 << 16)
+    except ConnectionError:
+        return b""
+
+
+def _answer(query: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of the table that the controller asks for; none while FRR does not answer."""
+    try:
+        return frr.peers() if query["table"] == "peers" else frr.advertised(query["peer"])
+    except (subprocess.SubprocessError, ValueError):
+        return []

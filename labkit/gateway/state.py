@@ -1,0 +1,76 @@
+"""What a gateway's instance has from its neighbours, and what of it the controller was told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from labkit.azure.model import PathAttributes
+from labkit.gateway.bmp import EndOfRoutes, Message, PeerDown, PeersListed, PeerUp, Update
+from labkit.routeserver.report import Reporter, Session
+from labkit.routeserver.wire import ESTABLISHED
+
+IDLE = "Idle"
+
+
+class State:
+    """Sessions and kept routes by neighbour (its address). `connected` says whether FRR reports at all.
+
+    `whole` turns true once all that FRR has is known here: before that, a snapshot would take routes away.
+    """
+
+    def __init__(self) -> None:
+        self.connected = False
+        self.whole = False
+        self._to_come: set[str] = set()
+        self._sessions: dict[str, Session] = {}
+        self._kept: dict[str, dict[str, PathAttributes]] = {}
+        self._reporter = Reporter()
+
+    def take(self, message: Message) -> None:
+        """Something happened to a session or its routes."""
+        match message:
+            case PeerUp():
+                self._sessions[message.peer] = Session(ESTABLISHED, message.time)
+            case PeerDown():
+                self._sessions[message.peer] = Session(IDLE, message.time, message.reason)
+                self._forget(message.peer)
+                self._came(message.peer)
+            case PeersListed():
+                self._to_come = {peer for peer, session in self._sessions.items() if session.state == ESTABLISHED}
+                self.whole |= not self._to_come
+            case EndOfRoutes():
+                self._came(message.peer)
+            case Update():
+                kept = self._kept.setdefault(message.peer, {})
+                for prefix in message.withdrawn:
+                    if kept.pop(prefix, None) is not None:
+                        self._reporter.route_changed(message.peer, prefix)
+                for prefix in message.announced:
+                    assert message.attributes is not None
+                    kept[prefix] = message.attributes
+                    self._reporter.route_changed(message.peer, prefix)
+
+    def lost(self, now: float) -> None:
+        """FRR is gone, and every session with it."""
+        self.connected = False
+        self.whole = True
+        for peer in self._sessions:
+            self._sessions[peer] = Session(IDLE, now, "the BGP daemon is gone")
+            self._forget(peer)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything, for a controller that knows nothing."""
+        return self._reporter.snapshot(self._sessions, self._kept)
+
+    def delta(self, now: float) -> dict[str, Any] | None:
+        """What changed since the last report; None if nothing did."""
+        return self._reporter.delta(self._sessions, lambda peer, prefix: self._kept.get(peer, {}).get(prefix), now)
+
+    def _came(self, peer: str) -> None:
+        if peer in self._to_come:
+            self._to_come.remove(peer)
+            self.whole |= not self._to_come
+
+    def _forget(self, peer: str) -> None:
+        for prefix in self._kept.pop(peer, {}):
+            self._reporter.route_changed(peer, prefix)

@@ -1,0 +1,46 @@
+"""Who speaks BGP with whom in a lab, and at which address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+
+from labkit.lab.model import Lab
+from labkit.lab.nodes import instance_node
+
+
+def peer_names(lab: Lab, peer: str) -> tuple[str, ...]:
+    """The names under which a route server has an NVA, or each instance of a gateway, as its peer."""
+    if peer not in lab.azure.gateway:
+        return (peer,)
+    return tuple(instance_node(peer, i) for i in range(len(lab.azure.gateway[peer].instances)))
+
+
+def speakers(lab: Lab, near: str, far: str) -> tuple[tuple[str, IPv4Address], ...]:
+    """The sessions between `near`, which is no route server, and `far`: FRR node of `near`, address of `far`."""
+    return tuple(dict.fromkeys(_speakers(lab, near, far)))
+
+
+def _speakers(lab: Lab, near: str, far: str) -> Iterator[tuple[str, IPv4Address]]:
+    nodes = peer_names(lab, near)
+    if far in lab.azure.route_server:
+        yield from ((node, address) for node in nodes for address in lab.azure.route_server[far].instances)
+    for link in lab.wan_links:
+        if (link.router, link.site) == (near, far):
+            yield near, link.site_address.ip
+        if (link.site, link.router) == (near, far):
+            yield near, link.router_address.ip
+    for overlay in lab.overlays:
+        if {near, far} == set(overlay.nvas):
+            yield near, overlay.addresses[overlay.nvas.index(far)].ip
+    for gateway in lab.gateways:
+        for tunnel in gateway.tunnels:
+            if tunnel.bgp and (gateway.name, tunnel.site) == (near, far):
+                yield instance_node(near, tunnel.instance), tunnel.far
+            if tunnel.bgp and (tunnel.site, gateway.name) == (near, far):
+                yield near, lab.azure.gateway[far].instances[tunnel.instance]
+        for line in gateway.lines:
+            if (gateway.name, line.circuit) == (near, far):
+                yield instance_node(near, line.instance), line.edge
+            if (line.circuit, gateway.name) == (near, far):
+                yield near, lab.azure.gateway[far].instances[line.instance]

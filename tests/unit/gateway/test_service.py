@@ -1,0 +1,153 @@
+"""The service between FRR and the controller; the test plays both."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labkit.azure.model import PathAttributes
+from labkit.gateway import frr, kernel
+from labkit.gateway.service import Service, Settings
+
+from . import bmp_bytes as made
+
+PATH = PathAttributes(IPv4Address(made.CIRCUIT), (12076, 65020))
+ROUTE = made.monitoring(
+    made.CIRCUIT, made.update_body(announced=["10.2.0.0/16"], attributes=made.attributes_bytes(PATH))
+)
+CONFIG = {"type": "config", "asn": 65515, "route_servers": [made.SERVER], "sessions": True}
+
+
+class Controller:
+    """The controller's end of a feed: what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[dict[str, Any]] = []
+
+    def send(self, message: dict[str, Any]) -> bool:
+        self.told.append(message)
+        return True
+
+    @property
+    def kinds(self) -> list[str]:
+        return [message["type"] for message in self.told]
+
+
+class Frr:
+    """FRR's end of its connection to the service, and what it was told to do."""
+
+    def __init__(self, service: Service) -> None:
+        self._here, there = socket.socketpair()
+        self._hearing = threading.Thread(target=service._hear, args=(there,))
+        self._hearing.start()
+
+    def say(self, *messages: bytes) -> None:
+        self._here.sendall(b"".join(messages))
+
+    def die(self) -> None:
+        """Close the connection, and wait until all was heard."""
+        self._here.close()
+        self._hearing.join(10)
+
+
+@pytest.fixture(autouse=True)
+def switched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """How FRR's sessions with the route server were switched."""
+    switched: list[bool] = []
+    monkeypatch.setattr(frr, "set_sessions", lambda _asn, _servers, *, on: switched.append(on))
+    monkeypatch.setattr(frr, "why_closed", lambda _peer: "hold timer expired")
+    monkeypatch.setattr(kernel, "prefixes", lambda: {"10.2.0.0/16"})
+    monkeypatch.setattr("labkit.ready.READY", tmp_path)
+    return switched
+
+
+def service() -> Service:
+    return Service(Settings("ergw-0", 11019))
+
+
+def test_nothing_is_told_before_all_is_known(switched: list[bool]) -> None:
+    """A service that was killed comes back to a controller that knows more than it does."""
+    it, controller = service(), Controller()
+    it._configure(controller, CONFIG)  # type: ignore[arg-type]
+    assert controller.told == []
+    assert switched == []
+    bgpd = Frr(it)
+    bgpd.say(made.peer_up(made.CIRCUIT), made.own_route(), ROUTE, made.end_of_routes(made.CIRCUIT))
+    bgpd.die()
+    assert switched == [True]
+    assert controller.kinds == ["snapshot", "delta"]
+    (routes,) = controller.told[0]["routes"]
+    assert routes["prefixes"] == ["10.2.0.0/16"]
+    assert controller.told[1]["sessions"][made.CIRCUIT]["reason"] == "the BGP daemon is gone"
+
+
+def test_without_frr_it_says_so_after_a_while() -> None:
+    it, controller = service(), Controller()
+    it._configure(controller, CONFIG)  # type: ignore[arg-type]
+    it._stop_waiting()
+    assert controller.kinds == ["snapshot"]
+
+
+def test_every_feed_begins_with_a_snapshot_and_frr_is_switched_once(switched: list[bool]) -> None:
+    it, first, second = service(), Controller(), Controller()
+    bgpd = Frr(it)
+    bgpd.say(made.peer_up(made.CIRCUIT), made.own_route(), made.end_of_routes(made.CIRCUIT))
+    bgpd.die()
+    it._state.connected = True
+    for controller in (first, first, second):
+        it._configure(controller, CONFIG)  # type: ignore[arg-type]
+    it._configure(second, {**CONFIG, "sessions": False})  # type: ignore[arg-type]
+    assert first.kinds == second.kinds == ["snapshot"]
+    assert switched == [True, False]
+
+
+def test_a_route_is_told_once_the_kernel_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or machines would be sent to a gateway that has no way yet."""
+    it, controller = service(), Controller()
+    it._configure(controller, CONFIG)  # type: ignore[arg-type]
+    kernels = [{"10.1.0.0/16"}, {"10.1.0.0/16"}, {"10.1.0.0/16", "10.2.0.0/16"}]
+    told: list[list[str]] = []
+
+    def prefixes() -> set[str]:
+        told.append(controller.kinds)
+        return kernels[min(len(told), len(kernels)) - 1]
+
+    monkeypatch.setattr(kernel, "prefixes", prefixes)
+    bgpd = Frr(it)
+    bgpd.say(made.peer_up(made.CIRCUIT), made.own_route(), ROUTE, made.end_of_routes(made.CIRCUIT))
+    bgpd.die()
+    assert told == [[], [], []]
+    assert controller.kinds == ["snapshot", "delta"]
+
+
+def test_a_route_that_frr_does_not_use_is_told_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "PATIENCE", 0.05)
+    monkeypatch.setattr(kernel, "prefixes", set)
+    it, controller = service(), Controller()
+    it._configure(controller, CONFIG)  # type: ignore[arg-type]
+    bgpd = Frr(it)
+    bgpd.say(made.peer_up(made.CIRCUIT), made.own_route(), ROUTE, made.end_of_routes(made.CIRCUIT))
+    bgpd.die()
+    assert controller.kinds == ["snapshot", "delta"]
+
+
+@pytest.mark.parametrize(
+    ("peer", "sessions", "reason"),
+    [
+        (made.SERVER, False, "branch-to-branch is off"),
+        (made.SERVER, True, "hold timer expired"),
+        (made.CIRCUIT, False, "hold timer expired"),
+    ],
+)
+def test_why_frr_closed_a_session(peer: str, sessions: bool, reason: str) -> None:
+    it, controller = service(), Controller()
+    it._configure(controller, {**CONFIG, "sessions": sessions})  # type: ignore[arg-type]
+    bgpd = Frr(it)
+    bgpd.say(made.peer_down(peer, 2, b"\0\0"), made.own_route())
+    bgpd.die()
+    assert controller.told[0]["sessions"][peer]["reason"] == reason

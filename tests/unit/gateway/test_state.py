@@ -1,0 +1,92 @@
+"""What the controller is told of a gateway's instance, and when."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+from labkit.azure.model import PathAttributes
+from labkit.gateway.bmp import EndOfRoutes, PeerDown, PeersListed, PeerUp, Update
+from labkit.gateway.state import State
+
+CIRCUIT, SERVER = "100.65.0.1", "10.1.0.4"
+PATH = PathAttributes(IPv4Address(CIRCUIT), (12076, 65020))
+LONGER = PathAttributes(IPv4Address(CIRCUIT), (12076, 65020, 65020))
+
+
+def announced(attributes: PathAttributes, *prefixes: str) -> Update:
+    return Update(CIRCUIT, (), prefixes, attributes)
+
+
+def made() -> State:
+    state = State()
+    for message in (PeerUp(CIRCUIT, 1.0), PeersListed(), announced(PATH, "10.2.0.0/16", "10.3.0.0/16")):
+        state.take(message)
+    return state
+
+
+def test_it_is_whole_once_every_session_that_is_up_has_told_all() -> None:
+    state = State()
+    state.take(PeerUp(CIRCUIT, 1.0))
+    state.take(PeerUp(SERVER, 1.0))
+    state.take(EndOfRoutes(CIRCUIT))
+    assert not state.whole, "nobody said yet whom there is to wait for"
+    state.take(PeersListed())
+    state.take(EndOfRoutes(CIRCUIT))
+    assert not state.whole
+    state.take(PeerDown(SERVER, 2.0, "connection closed"))
+    assert state.whole, "nothing comes any more from one that went down"
+
+
+def test_without_a_session_it_is_whole_at_once() -> None:
+    state = State()
+    state.take(PeerDown(CIRCUIT, 1.0, "x"))
+    state.take(PeersListed())
+    assert state.whole
+
+
+def test_a_snapshot_and_what_changed_since() -> None:
+    state = made()
+    told = state.snapshot()
+    assert told["sessions"] == {CIRCUIT: {"state": "Established", "since": 1.0, "reason": ""}}
+    assert [(g["peer"], g["prefixes"]) for g in told["routes"]] == [(CIRCUIT, ["10.2.0.0/16", "10.3.0.0/16"])]
+    assert state.delta(2.0) is None
+    state.take(announced(LONGER, "10.2.0.0/16"))
+    state.take(Update(CIRCUIT, ("10.3.0.0/16", "10.9.0.0/16"), (), None))
+    delta = state.delta(3.0)
+    assert delta is not None
+    assert delta["time"] == 3.0
+    assert delta["sessions"] == {}
+    assert [g["attributes"]["as_path"] for g in delta["announced"]] == [[12076, 65020, 65020]]
+    assert delta["withdrawn"] == [{"peer": CIRCUIT, "prefixes": ["10.3.0.0/16"]}]
+
+
+def test_a_change_that_came_back_is_none() -> None:
+    state = made()
+    state.snapshot()
+    state.take(announced(LONGER, "10.2.0.0/16"))
+    state.take(announced(PATH, "10.2.0.0/16"))
+    assert state.delta(2.0) is None
+
+
+def test_a_session_that_goes_takes_its_routes() -> None:
+    state = made()
+    state.snapshot()
+    state.take(PeerDown(CIRCUIT, 5.0, "hold timer expired"))
+    delta = state.delta(5.0)
+    assert delta is not None
+    assert delta["sessions"] == {CIRCUIT: {"state": "Idle", "since": 5.0, "reason": "hold timer expired"}}
+    assert delta["announced"] == delta["withdrawn"] == []
+    assert state.snapshot()["routes"] == []
+
+
+def test_a_daemon_that_is_gone_takes_everything() -> None:
+    state = made()
+    state.connected = True
+    state.snapshot()
+    state.lost(7.0)
+    delta = state.delta(7.0)
+    assert delta is not None
+    assert delta["sessions"][CIRCUIT] == {"state": "Idle", "since": 7.0, "reason": "the BGP daemon is gone"}
+    assert not state.connected
+    assert state.whole, "what it had is gone for certain"
+    assert state.snapshot()["routes"] == []
