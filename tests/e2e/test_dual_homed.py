@@ -53,7 +53,7 @@ def kernels_become(lab: RunningLab, prefix: IPv4Network, hops: Hops) -> None:
 
 def onprem_returns_by(lab: RunningLab, *nvas: str) -> None:
     """Wait until the site's kernel has the spoke via these appliances."""
-    links = {link.nva_address.ip for link in lab.lab.wan_links if link.nva in nvas}
+    links = {link.router_address.ip for link in lab.lab.wan_links if link.router in nvas}
     eventually(lambda: set(gateways(lab, "onprem", SPOKE) or ()), lambda found: found == links, 30)
 
 
@@ -80,7 +80,7 @@ def killed(lab: RunningLab) -> AbstractContextManager[None]:
 def shut(lab: RunningLab) -> Iterator[None]:
     """An administrator shuts all its sessions."""
     neighbours = [str(a) for a in lab.lab.azure.route_server["rs0"].instances]
-    neighbours += [str(link.site_address.ip) for link in lab.lab.wan_links if link.nva == "hub1-nva"]
+    neighbours += [str(link.site_address.ip) for link in lab.lab.wan_links if link.router == "hub1-nva"]
     configure(lab, "hub1-nva", "router bgp 65001", *(f"neighbor {address} shutdown" for address in neighbours))
     yield
     configure(lab, "hub1-nva", "router bgp 65001", *(f"no neighbor {address} shutdown" for address in neighbours))

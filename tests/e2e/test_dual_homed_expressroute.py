@@ -1,0 +1,130 @@
+"""A spoke, two hubs and a circuit behind each: Azure's published tables by real FRR, and what fails in them."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+
+from labkit.operate.checks import ESTABLISHED
+from labkit.operate.observe import Look
+from labkit.operate.probes import MAX_HOPS, ping, traceroute
+from labkit.pytest import Boot, RunningLab
+from labkit.resources import topologies
+from tests.e2e.in_lab import gateways, kernel, problems, variant, without_bgpd
+from tests.e2e.waiting import eventually
+from tests.unit.azure.test_captures import TestDualExpressRoute as FabE
+from tests.unit.azure.test_captures import listing, sent
+from tests.unit.azure.test_gateway_captures import TestDualExpressRoute as FabEWithGateways
+from tests.unit.azure.test_gateway_captures import shown
+
+ONPREM1, ONPREM2 = IPv4Network("10.2.13.0/25"), IPv4Network("10.2.20.0/25")
+ONPREM1_HOST, ONPREM2_HOST = IPv4Address("10.2.13.10"), IPv4Address("10.2.20.10")
+CSR1, CSR2, CSR2_OVERLAY = IPv4Address("10.101.3.10"), IPv4Address("10.102.3.10"), IPv4Address("100.64.0.2")
+VM14, VM24 = IPv4Address("10.101.4.10"), IPv4Address("10.102.4.10")
+Table = dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    changes = {"name: dual-homed-expressroute": "name: dual-er-e2e"}
+    return variant(topologies() / "dual-homed-expressroute" / "lab.yml", tmp_path_factory.mktemp("lab"), changes)
+
+
+@pytest.fixture
+def lab(labkit_lab: Boot, file: Path) -> RunningLab:
+    """All proofs of the lab hold, or it would not be here; so it is with its variants."""
+    return labkit_lab(file)
+
+
+@pytest.fixture
+def without_override(labkit_lab: Boot, file: Path) -> RunningLab:
+    return labkit_lab(file, variant="no-as-override")
+
+
+@pytest.fixture
+def overlay(labkit_lab: Boot, file: Path) -> RunningLab:
+    return labkit_lab(file, variant="overlay")
+
+
+def tables(lab: RunningLab, listing_name: str, server: str, peer: str) -> list[Table]:
+    """The AS paths by prefix that the instances of a route server have from a peer, or tell it."""
+    found = lab.client.get("state")[listing_name][server][peer]
+    return [{row["network"]: row["asPath"] for row in found[f"RouteServiceRole_IN_{i}"]} for i in (0, 1)]
+
+
+def heard(lab: RunningLab, site: str) -> Table:
+    """What a site's router has from its circuit."""
+    return {str(p.prefix): "-".join(map(str, p.as_path)) for p in Look(lab.lab, lab.client).frr(site).paths}
+
+
+@pytest.mark.parametrize(("csr", "published"), [("csr1", FabE.CSR1_SENDS), ("csr2", FabE.CSR2_SENDS)])
+def test_what_the_spoke_hears_is_what_was_published(lab: RunningLab, csr: str, published: str) -> None:
+    """Every 65515 that an appliance got comes back as its own ASN, and a hub's route server hears the same."""
+    hub = {"csr1": "rs1", "csr2": "rs2"}[csr]
+    for server in ("rs0", hub):
+        assert tables(lab, "learned", server, csr) == [listing(published)] * 2
+
+
+def test_what_the_spoke_says_is_what_was_published(lab: RunningLab) -> None:
+    for csr in (FabE.CSR1, FabE.CSR2):
+        assert tables(lab, "advertised", "rs0", csr.name) == [sent(FabE().lab(), FabE.RS0, csr, FabE.AT_RS0)] * 2
+
+
+def test_both_edges_have_the_same_eight_prefixes(lab: RunningLab) -> None:
+    azure = shown(FabEWithGateways().world().told_to_customer("circuit1"))
+    assert len(azure) == 8
+    assert set(azure.values()) == {"12076"}
+    assert heard(lab, "onprem1") == heard(lab, "onprem2") == azure
+
+
+def test_from_hub_to_hub_packets_circle_until_their_ttl_ends(lab: RunningLab) -> None:
+    """The fabric brings what the appliance sends back to it: its NIC has the route that it advertised itself."""
+    for target in (VM24, ONPREM2_HOST):
+        assert traceroute(lab.client, "vm14", target) == [CSR1] * MAX_HOPS
+    assert "Time to live exceeded" in lab.client.run("vm14", "ping", "-n", "-c", "1", "-W", "2", str(VM24)).stdout
+
+
+def test_a_circuit_fails(lab: RunningLab) -> None:
+    """The spoke loses what is behind it and nothing else, and no appliance keeps it alive as its own echo."""
+
+    def ways() -> list[tuple[IPv4Address, ...] | None]:
+        return [gateways(lab, "vm02", prefix) for prefix in (ONPREM1, ONPREM2)]
+
+    def echoes() -> list[str]:
+        both = tables(lab, "learned", "rs0", "csr1") + tables(lab, "learned", "rs0", "csr2")
+        return [table[str(ONPREM1)] for table in both if str(ONPREM1) in table]
+
+    with without_bgpd(lab, "circuit1"):
+        eventually(ways, lambda found: found == [None, (CSR2,)])
+        eventually(echoes, lambda found: found == [])
+        assert ping(lab.client, "vm02", ONPREM2_HOST)
+        assert not ping(lab.client, "vm02", ONPREM1_HOST)
+    eventually(ways, lambda found: found == [(CSR1,), (CSR2,)], 30)
+    assert problems(lab, 30) == []
+
+
+def test_sessions_are_up_and_nothing_gets_there(without_override: RunningLab) -> None:
+    """The appliances have it all and can't pass it on: no route server takes what has its own ASN in the path."""
+    lab = without_override
+    status = lab.client.get("status")
+    assert {s["state"] for s in (*status["sessions"], *status["gateways"])} == {ESTABLISHED}
+    for node in ("csr1", "csr2", "circuit1", "circuit2", "onprem1", "onprem2"):
+        assert set(Look(lab.lab, lab.client).frr(node).sessions.values()) == {ESTABLISHED}
+    assert ONPREM1 in kernel(lab, "csr1")
+    assert ONPREM2 in kernel(lab, "csr2")
+    assert not {ONPREM1, ONPREM2} & kernel(lab, "vm02").keys()
+    for csr, published in ((FabE.CSR1, FabE.CSR1_SENDS), (FabE.CSR2, FabE.CSR2_SENDS)):
+        its_own = {prefix: path for prefix, path in listing(published).items() if path == str(csr.asn)}
+        assert tables(lab, "learned", "rs0", csr.name) == [its_own] * 2
+    assert heard(lab, "onprem1") == {"10.101.0.0/16": "12076", "10.101.3.0/24": "12076", "10.101.4.0/24": "12076"}
+
+
+def test_the_overlay_ends_the_loop(overlay: RunningLab) -> None:
+    """VXLAN's packets are between the appliances' own addresses, and nobody but Azure's peering decides on these."""
+    assert traceroute(overlay.client, "vm14", VM24) == [CSR1, CSR2_OVERLAY, VM24]
+    way = traceroute(overlay.client, "vm14", ONPREM2_HOST)
+    assert way[:2] == [CSR1, CSR2_OVERLAY]
+    assert way[-1] == ONPREM2_HOST
+    assert len(way) == 5, "the circuit and the site are routers, a gateway is no hop"

@@ -1,0 +1,238 @@
+"""The ExpressRoute lab in real kernels: branches meet when they may, and whatever dies, what lives goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+import pytest
+
+from labkit.lab.nodes import INSTANCES, instance_node
+from labkit.operate.observe import BgpPath, Look
+from labkit.operate.probes import ping, traceroute
+from labkit.pytest import Boot, RunningLab
+from labkit.resources import topologies
+from tests.e2e.in_lab import SCAN, gateways, problems, run, variant, without_bgpd
+from tests.e2e.waiting import eventually
+
+HUB, BRANCH, ONPREM = map(IPv4Network, ("10.1.0.0/16", "10.250.0.0/16", "10.2.0.0/16"))
+NVA, BRANCH_HOST, ONPREM_HOST = map(IPv4Address, ("10.1.1.4", "10.250.0.10", "10.2.0.10"))
+INSTANCE = IPv4Address("10.1.255.4"), IPv4Address("10.1.255.5")
+EDGE = IPv4Address("100.65.0.1"), IPv4Address("100.65.0.2")
+SERVER = IPv4Address("10.1.0.4"), IPv4Address("10.1.0.5")
+VMS = ("vm1", "vm2")
+
+
+@pytest.fixture(scope="module")
+def lab(labkit_lab: Boot, tmp_path_factory: pytest.TempPathFactory) -> RunningLab:
+    """The ExpressRoute lab with a hold time of three seconds, so that a silent death is noticed within the test."""
+    source = topologies() / "expressroute" / "lab.yml"
+    connects = "connects_to: [circuit1]"
+    changes = {
+        "name: expressroute": "name: expressroute-e2e",
+        connects: connects + ", timers: {keepalive: 1, hold: 3}",
+    }
+    return labkit_lab(variant(source, tmp_path_factory.mktemp("lab"), changes))
+
+
+@pytest.fixture
+def _whole_again(lab: RunningLab) -> Iterator[None]:
+    """Whoever breaks the lab leaves it as it was, and that is checked."""
+    yield
+    assert problems(lab, 30) == []
+
+
+@contextmanager
+def branch_to_branch(lab: RunningLab) -> Iterator[None]:
+    """Branch-to-branch is on, and both branches know of it; afterwards it is off, and they have forgotten."""
+    switch(lab, on=True)
+    try:
+        eventually(lambda: has(lab, "sdwan-nva", ONPREM, *SERVER), lambda found: len(found) == 2)
+        eventually(lambda: has(lab, "circuit1", BRANCH, *INSTANCE), lambda found: len(found) == 2)
+        eventually(lambda: gateways(lab, "onprem2", BRANCH), lambda found: found is not None)
+        eventually(lambda: gateways(lab, "onprem1", ONPREM), lambda found: found is not None)
+        yield
+    finally:
+        switch(lab, on=False)
+    eventually(lambda: gateways(lab, "onprem2", BRANCH), lambda found: found is None)
+    eventually(lambda: gateways(lab, "onprem1", ONPREM), lambda found: found is None)
+
+
+def switch(lab: RunningLab, *, on: bool) -> None:
+    lab.client.put("route-servers", "rs1", body={"allowBranchToBranchTraffic": on})
+
+
+def has(lab: RunningLab, node: str, prefix: IPv4Network, *neighbours: IPv4Address) -> list[BgpPath]:
+    """What an FRR node has for a prefix from these neighbours."""
+    return [p for p in Look(lab.lab, lab.client).frr(node).paths if p.prefix == prefix and p.neighbour in neighbours]
+
+
+def vms_leave_by(lab: RunningLab, edge: IPv4Address) -> None:
+    """Wait until every machine's kernel has on-premises by this end of the circuit."""
+    eventually(lambda: [gateways(lab, vm, ONPREM) for vm in VMS], lambda found: found == [(edge,)] * len(VMS))
+
+
+def circuit_enters_by(lab: RunningLab, *instances: IPv4Address) -> None:
+    """Wait until the circuit's kernel has the virtual network by these instances of the gateway."""
+    eventually(lambda: set(gateways(lab, "circuit1", HUB) or ()), lambda found: found == set(instances))
+
+
+def kill_service(lab: RunningLab, node: str, service: str) -> None:
+    """Kill a service's process and wait until its supervisor has started another."""
+    pid = run(lab, node, "s6-svstat", "-o", "pid", f"{SCAN}/{service}")
+    run(lab, node, "kill", "-9", pid)
+    now = eventually(lambda: run(lab, node, "s6-svstat", "-o", "pid", f"{SCAN}/{service}"), lambda p: p != pid)
+    assert now
+
+
+def listed(lab: RunningLab, *path: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = lab.client.get("gateways", "ergw", *path)["value"]
+    return rows
+
+
+def advertised(lab: RunningLab, peer: str) -> set[tuple[str, str, str, str]]:
+    """What the gateway says that it tells a neighbour: by whom, prefix, path, next hop."""
+    rows = listed(lab, "advertised-routes", peer)
+    assert {(r["origin"], r["sourcePeer"], r["weight"]) for r in rows} <= {("Igp", None, 0)}
+    return {(r["localAddress"], r["network"], r["asPath"], r["nextHop"]) for r in rows}
+
+
+def received_by_circuit(lab: RunningLab) -> set[tuple[str, str, str, str]]:
+    """What the circuit has from the gateway, in the same form."""
+    paths = [p for p in Look(lab.lab, lab.client).frr("circuit1").paths if p.neighbour in INSTANCE]
+    return {(str(p.neighbour), str(p.prefix), "-".join(map(str, p.as_path)), str(p.next_hop)) for p in paths}
+
+
+def foreign_packets(lab: RunningLab) -> list[int]:
+    look = Look(lab.lab, lab.client)
+    return [look.foreign_packets(instance_node("rs1", index)) for index in INSTANCES]
+
+
+def test_the_gateways_sessions_in_azures_words(lab: RunningLab) -> None:
+    rows = listed(lab, "bgp-peers")
+    assert [(r["localAddress"], r["neighbor"], r["asn"], r["state"], r["routesReceived"]) for r in rows] == [
+        (str(instance), str(edge), 12076, "Connected", 1) for instance, edge in zip(INSTANCE, EDGE, strict=True)
+    ]
+    assert all(r["messagesReceived"] > 1 and r["messagesSent"] > 1 for r in rows)
+    assert all(r["connectedDuration"].startswith("00:0") for r in rows)
+    assert advertised(lab, "circuit1") == received_by_circuit(lab)
+
+
+@pytest.mark.usefixtures("_whole_again")
+def test_branches_meet_while_branch_to_branch_is_on(lab: RunningLab) -> None:
+    assert not ping(lab.client, "onprem2-host", BRANCH_HOST)
+    with branch_to_branch(lab):
+        assert {p.as_path for p in has(lab, "sdwan-nva", ONPREM, *SERVER)} == {(65515, 12076, 65020)}
+        (hop,) = gateways(lab, "onprem2", BRANCH) or ()
+        assert [p.as_path for p in has(lab, "onprem2", BRANCH, hop)] == [(12076,)]
+        relayed = json.loads(run(lab, "ergw-0", "vtysh", "-c", f"show bgp ipv4 unicast {BRANCH} json"))
+        assert [
+            (p["peer"]["type"], p["nexthops"][0]["ip"], p["community"]["string"], p["aspath"]["string"])
+            for p in relayed["paths"]
+        ] == [("internal", str(NVA), "65517:65517", "65001 65010")] * 2
+
+        # What it says that it tells is what they hear.
+        assert advertised(lab, "circuit1") == received_by_circuit(lab)
+        heard = {
+            (row["sourcePeer"], row["network"], row["asPath"], row["nextHop"])
+            for node in ("ergw-0", "ergw-1")
+            for row in lab.client.get("learned-routes", "rs1", node)["RouteServiceRole_IN_0"]
+        }
+        assert (
+            advertised(lab, "rs1-0")
+            == heard
+            == {
+                (str(instance), str(ONPREM), "12076-65020", str(edge))
+                for instance, edge in zip(INSTANCE, EDGE, strict=True)
+            }
+        )
+        assert len(listed(lab, "bgp-peers")) == 6
+
+        # Packets: the gateway is no hop, and the route server is not on the way.
+        assert ping(lab.client, "onprem1-host", ONPREM_HOST)
+        there = traceroute(lab.client, "onprem2-host", BRANCH_HOST)
+        owners = Look(lab.lab, lab.client).owners
+        assert [owners[hop] if hop else None for hop in there] == [
+            "onprem2",
+            "circuit1",
+            "sdwan-nva",
+            "onprem1",
+            "onprem1-host",
+        ]
+        assert foreign_packets(lab) == [0, 0]
+    assert has(lab, "sdwan-nva", ONPREM, *SERVER) == []
+    assert not ping(lab.client, "onprem1-host", ONPREM_HOST)
+    texts = [e["text"] for e in lab.client.events(follow=False) if e["node"] == "ergw-0" and "down" in e["text"]]
+    assert texts[-2:] == [f"session rs1-{index} down: branch-to-branch is off" for index in INSTANCES]
+
+
+@pytest.mark.usefixtures("_whole_again")
+def test_without_bgp_on_one_instance_the_other_carries_all(lab: RunningLab) -> None:
+    vms_leave_by(lab, EDGE[0])
+    with without_bgpd(lab, "ergw-0"):
+        vms_leave_by(lab, EDGE[1])
+        circuit_enters_by(lab, INSTANCE[1])
+        assert ping(lab.client, "vm1", ONPREM_HOST)
+        assert ping(lab.client, "onprem2-host", lab.lab.azure.nic["vm2"].address)
+        assert {row["localAddress"] for row in listed(lab, "bgp-peers")} == {str(INSTANCE[1])}
+    vms_leave_by(lab, EDGE[0])
+    circuit_enters_by(lab, *INSTANCE)
+
+
+@pytest.mark.usefixtures("_whole_again")
+def test_an_instance_that_is_off_is_left_at_once_and_heard_of_after_the_hold_time(lab: RunningLab) -> None:
+    name = lab.client.record.lab
+    lab.client.runtime.stop(name, "ergw-0")
+    vms_leave_by(lab, EDGE[1])
+    circuit_enters_by(lab, INSTANCE[1])
+    assert ping(lab.client, "vm1", ONPREM_HOST)
+    assert {row[0] for row in advertised(lab, "circuit1")} == {str(INSTANCE[1])}
+    for listing in ("bgp-peers", "learned-routes"):
+        assert {row["localAddress"] for row in listed(lab, listing)} == {str(INSTANCE[1])}
+    states = [(s["instance"], s["state"]) for s in lab.client.get("status")["gateways"]]
+    assert states == [(0, "instance down"), (1, "Established")]
+    lab.client.runtime.start(name, "ergw-0")
+    vms_leave_by(lab, EDGE[0])
+    circuit_enters_by(lab, *INSTANCE)
+
+
+def test_a_service_that_was_killed_comes_back_and_loses_nothing(lab: RunningLab) -> None:
+    def events() -> list[str]:
+        return [e["text"] for e in lab.client.events(follow=False) if e["kind"] in {"route", "session"}]
+
+    before, heard = events(), lab.client.get("status")["heard"]
+    kill_service(lab, "ergw-0", "gateway")
+    eventually(lambda: lab.client.get("status")["heard"], lambda now: now > heard)
+    assert len(listed(lab, "bgp-peers")) == 2
+    assert events() == before, "it told nothing new, and took nothing back"
+
+
+@pytest.mark.usefixtures("_whole_again")
+def test_a_controller_that_was_killed_keeps_the_setting(lab: RunningLab) -> None:
+    with branch_to_branch(lab):
+        kill_service(lab, "controller", "controller")
+        eventually(lambda: has_answer(lab), lambda answers: answers, within=30)
+        assert lab.client.get("route-servers", "rs1")["allowBranchToBranchTraffic"] is True
+        eventually(lambda: lab.client.get("status")["programmed"], lambda programmed: programmed)
+        assert len(has(lab, "sdwan-nva", ONPREM, *SERVER)) == 2
+        assert ping(lab.client, "onprem1-host", ONPREM_HOST)
+
+
+def has_answer(lab: RunningLab) -> bool:
+    return lab.client.run("controller", "python3", "-m", "labkit.controller.call", "GET", "/v1/status").rc == 0
+
+
+def test_a_loop_at_a_gateway_ends(lab: RunningLab) -> None:
+    """It sends a packet back into the virtual network, which brings it back: such a hop costs what a hop costs."""
+    astray = IPv4Address("10.2.99.1")
+    route = (f"{astray}/32", "via", "10.1.255.1", "dev", "eth0")
+    run(lab, "ergw-0", "ip", "route", "add", *route)
+    try:
+        assert set(traceroute(lab.client, "vm1", astray)) == {INSTANCE[0]}, "every turn is a hop, and the gateway's"
+        said = lab.client.run("vm1", "ping", "-c", "1", "-W", "2", str(astray)).stdout
+        assert f"From {INSTANCE[0]} icmp_seq=1 Time to live exceeded" in said
+    finally:
+        run(lab, "ergw-0", "ip", "route", "del", *route)
