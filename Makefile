@@ -2,6 +2,7 @@
 
 LAB ?= overview
 RUNTIME ?= sandbox
+LABS ?= 200
 PYTHON ?= python3
 
 BIN := .venv/bin
@@ -14,7 +15,7 @@ export PYTHON
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help lab-up lab-down lab-status test lint image containerlab containerlab-stop bench fresh clean prepare prepare-dev
+.PHONY: help lab-up lab-down lab-status test lint image containerlab containerlab-stop bench soak fresh clean prepare prepare-dev
 
 help: ## this list
 	@echo 'make TARGET [LAB=$(LAB)] [RUNTIME=$(RUNTIME)]'
@@ -50,6 +51,9 @@ containerlab-stop: ## stop the Docker engine if `make containerlab` started it
 
 bench: prepare-dev image ## the figures, as ratios measured in one run
 	@$(BIN)/python -m tests.bench
+
+soak: prepare-dev image ## LABS random labs (200) in real kernels against the rules
+	@LABKIT_SOAK=$(LABS) $(BIN)/python -m pytest tests/e2e/test_random_labs.py
 
 fresh: prepare-dev ## the README's two commands in a bare Debian, as an ordinary user (needs root)
 	@$(BIN)/python -m tests.acceptance.fresh

@@ -7,7 +7,7 @@ import platform
 import subprocess
 import sys
 
-BENCHMARKS = ("up", "pipeline", "transit", "fib", "runtimes")
+BENCHMARKS = ("up", "pipeline", "transit", "fib", "failover", "runtimes")
 
 
 def main() -> int:

@@ -1,0 +1,139 @@
+"""Random labs: where real BGP comes to rest, and what kernels and fabrics are programmed with, is what the rules say.
+
+On the sandbox alone, which is the faster one; that both runtimes show the same rows is proved with every other lab.
+`make soak` boots hundreds of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, event, given, settings
+
+from labkit.azure.effective import effective_routes
+from labkit.azure.rows import advertised_rows, by_instance, effective_json, gateway_rows, learned_rows
+from labkit.azure.world import World
+from labkit.lab.load import load_text
+from labkit.lab.model import Lab
+from labkit.operate import lifecycle
+from labkit.operate.client import LabClient
+from labkit.operate.observe import Look
+from labkit.operate.trace import trace
+from labkit.operate.verify import verify
+from labkit.runtimes.select import SANDBOX
+from tests.e2e.random_labs import expected, lab_files
+from tests.e2e.waiting import eventually
+
+LABS = int(os.environ.get("LABKIT_SOAK", "3"))
+SETTLES_WITHIN = 30.0
+
+Tables = dict[str, Any]
+
+
+# The same few in continuous integration; no shrinking, since every example is a lab to boot.
+@settings(
+    max_examples=LABS,
+    phases=[Phase.generate],
+    derandomize="LABKIT_SOAK" not in os.environ,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(text=lab_files())
+def test_a_random_lab_is_what_the_rules_say(tmp_path_factory: Any, text: str) -> None:
+    file: Path = tmp_path_factory.mktemp("random") / "random.lab.yml"
+    file.write_text(text)
+    lab = load_text(text, str(file))
+    event(f"{len(lab.azure.route_servers)} route servers, {len(lab.azure.gateways)} gateways")
+    world = expected(lab)
+    up = lifecycle.up(str(file), SANDBOX, lifecycle.Silent(), "")
+    try:
+        client = LabClient(up.record)
+        wanted = tables(world)
+        eventually(lambda: differences(wanted, client.get("state")), lambda found: found == [], SETTLES_WITHIN, text)
+        assert outside(lab, world, Look(lab, client)) == [], text
+        broken = [f"{o.title}: {o.problem}" for o in verify(lab, client, within=10.0) if not o.ok]
+        assert broken == [], text
+        for source, target in journeys(lab):
+            found = trace(lab, client, source, target)
+            assert found.agrees, f"{source} to {target}: {found}\n{text}"
+    finally:
+        lifecycle.down(up.record)
+
+
+def tables(world: World) -> Tables:
+    """Everything that the controller shows, as the rules have it."""
+    azure = world.azure
+    learned: Tables = {}
+    advertised: Tables = {}
+    for server in world.servers.values():
+        for peer in server.peers:
+            rows = [learned_rows(server, i, peer, world.at_server[server.name, i]) for i in (0, 1)]
+            learned.setdefault(server.name, {})[peer.name] = by_instance(*rows)
+            told = [advertised_rows(server, i, world.told_by_server(server.name, i, peer)) for i in (0, 1)]
+            advertised.setdefault(server.name, {})[peer.name] = by_instance(*told)
+    gateways = {
+        g.name: [row for i in range(len(g.instances)) for row in gateway_rows(g, i, world.at_gateway[g.name, i])]
+        for g in azure.gateways
+    }
+    effective = {
+        nic.name: effective_json(effective_routes(azure, nic.name, world.learned, world.gateway_routes))
+        for nic in azure.nics
+    }
+    return {"learned": learned, "advertised": advertised, "gateways": gateways, "effective": effective}
+
+
+def differences(wanted: Tables, state: Tables) -> list[str]:
+    """The rows that only one side has, table by table."""
+    found: list[str] = []
+    for which in ("learned", "advertised"):
+        for server, peers in wanted[which].items():
+            for peer, document in peers.items():
+                for instance, rows in document.items():
+                    there = state[which][server][peer][instance]
+                    found += differing(f"{server} {instance} {which} {peer}", rows, there)
+    for gateway, rows in wanted["gateways"].items():
+        found += differing(gateway, rows, state["gateways"][gateway]["value"])
+    for nic, document in wanted["effective"].items():
+        found += differing(nic, document["value"], state["effective"][nic]["value"])
+    return found
+
+
+def differing(where: str, wanted: Iterable[Any], there: Iterable[Any]) -> list[str]:
+    """The rows of two tables that are in one of them alone; their order does not matter."""
+    one, other = {str(row) for row in wanted}, {str(row) for row in there}
+    return [f"{where} lacks {row}" for row in one - other] + [f"{where} has {row}" for row in other - one]
+
+
+def outside(lab: Lab, world: World, look: Look) -> list[str]:
+    """What appliances and on-premises routers have from Azure, where it is not what they should have been told."""
+    found: list[str] = []
+    for server in world.servers.values():
+        for peer in server.peers:
+            if peer.name not in lab.nva:
+                continue
+            for i, address in enumerate(server.instances):
+                there = {(str(p.prefix), p.as_path) for p in look.frr(peer.name).paths if p.neighbour == address}
+                told = world.told_by_server(server.name, i, peer)
+                # It drops what has its own ASN in the path.
+                right = {(str(p), a.as_path) for p, a in told.items() if peer.asn not in a.as_path}
+                found += differing(f"{peer.name} from {address}", right, there)
+    for link in lab.wan_links:
+        if link.router in lab.azure.circuit:
+            there = {
+                (str(p.prefix), p.as_path) for p in look.frr(link.site).paths if p.neighbour == link.router_address.ip
+            }
+            right = {(str(p), a.as_path) for p, a in world.told_to_customer(link.router).items()}
+            found += differing(f"{link.site} from {link.router}", right, there)
+    return found
+
+
+def journeys(lab: Lab) -> list[tuple[str, str]]:
+    """A few ways through the lab: between machines, on-premises and back."""
+    machines = [vm.name for vm in lab.virtual_machines]
+    sites = [site.name for site in lab.sites]
+    pairs = [(machines[0], machines[-1])]
+    pairs += [(machines[0], sites[0]), (f"{sites[-1]}-host", machines[-1])] if sites else []
+    return [(source, target) for source, target in pairs if source != target]
