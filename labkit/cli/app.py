@@ -11,19 +11,22 @@ from typing import Annotated
 
 import typer
 
-from labkit.cli.output import Colour, paint, say
+from labkit.cli.output import Colour, ReaderGone, paint, say
 from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
 from labkit.lab.problems import nearest
 
 PANELS = {
-    "Labs": ("up", "down", "list", "status", "verify"),
+    "Labs": ("up", "down", "list", "status", "verify", "diff"),
     "Looking": (
         "routes",
         "effective-routes",
         "learned-routes",
         "advertised-routes",
+        "route-server",
         "route-table",
+        "gateway",
         "trace",
+        "whatif",
         "measure",
         "events",
         "logs",
@@ -54,6 +57,7 @@ def application(verbs: Sequence[str]) -> typer.Typer:
             app.add_typer(module.app, name=verb, rich_help_panel=PANEL[verb])
             continue
         settings = {"ignore_unknown_options": True, "allow_interspersed_args": False} if verb in PASS_THROUGH else {}
+        settings |= getattr(module, "SETTINGS", {})
         summary = module.command.__doc__.partition(".")[0] + "."
         app.command(verb, context_settings=settings, short_help=summary, rich_help_panel=PANEL[verb])(module.command)
     return app
@@ -88,8 +92,8 @@ def run(arguments: Sequence[str]) -> int:
         except LabkitError as found:
             error = found
         sys.stdout.flush()
-    except BrokenPipeError:
-        _drop_output()  # whoever read it has had enough, as `head` has
+    except (BrokenPipeError, ReaderGone):
+        _drop_output()
         return 0
     except OSError as refused:
         _drop_output()

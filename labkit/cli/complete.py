@@ -11,6 +11,7 @@ import typer
 import yaml
 
 from labkit.errors import LabkitError
+from labkit.lab.nodes import INSTANCES, instance_node
 from labkit.operate import record as records
 from labkit.resources import topologies
 
@@ -50,7 +51,9 @@ def nodes(ctx: typer.Context) -> list[str]:
 
 def nics(ctx: typer.Context) -> list[str]:
     """Everything with a NIC in a virtual network."""
-    return [*_read(ctx, "lab_file", "nvas"), *_read(ctx, "lab_file", "virtual_machines")]
+    found = [*_read(ctx, "lab_file", "nvas"), *_read(ctx, "lab_file", "virtual_machines")]
+    running = _read(ctx, "topology", "topology", "nodes")
+    return [*found, *(n for name in gateways(ctx) for n in _instances(name) if n in running)]
 
 
 def route_servers(ctx: typer.Context) -> list[str]:
@@ -60,9 +63,25 @@ def route_servers(ctx: typer.Context) -> list[str]:
 
 def peers(ctx: typer.Context) -> list[str]:
     """The peers of the route server that the line names."""
-    server = ctx.params.get("route_server")
-    found = _read(ctx, "lab_file", "route_servers", str(server), "peers")
-    return [name for peer in found for name in (peer if isinstance(peer, dict) else [peer])]
+    server = str(ctx.params.get("route_server"))
+    network = _value(ctx, "lab_file", "route_servers", server, "virtual_network")
+    configured = _names(_value(ctx, "lab_file", "route_servers", server, "peers"))
+    beside = _beside(ctx, "gateways", network)
+    running = _read(ctx, "topology", "topology", "nodes")
+    return [*configured, *(n for name in beside for n in _instances(name) if n in running)]
+
+
+def gateways(ctx: typer.Context) -> list[str]:
+    """The gateways of the running lab."""
+    return list(_read(ctx, "lab_file", "gateways"))
+
+
+def neighbours(ctx: typer.Context) -> list[str]:
+    """Whom the gateway that the line names may have sessions with: outside Azure, and route servers beside it."""
+    gateway = str(ctx.params.get("gateway"))
+    outside = _names(_value(ctx, "lab_file", "gateways", gateway, "connects_to"))
+    network = _value(ctx, "lab_file", "gateways", gateway, "virtual_network")
+    return [*outside, *(n for name in _beside(ctx, "route_servers", network) for n in _instances(name))]
 
 
 def route_tables(ctx: typer.Context) -> list[str]:
@@ -70,18 +89,46 @@ def route_tables(ctx: typer.Context) -> list[str]:
     return list(_read(ctx, "lab_file", "route_tables"))
 
 
+def _beside(ctx: typer.Context, kind: str, network: object) -> list[str]:
+    """The gateways or route servers of the lab that are in a virtual network."""
+    found = _read(ctx, "lab_file", kind)
+    return [name for name in found if network and _value(ctx, "lab_file", kind, name, "virtual_network") == network]
+
+
+def _names(found: object) -> list[str]:
+    """The names in a list of them, of which some may have more to them."""
+    each = found if isinstance(found, list) else [found] if found else []
+    return [str(name) for item in each for name in (item if isinstance(item, dict) else [item])]
+
+
+def _instances(name: str) -> list[str]:
+    return [instance_node(name, index) for index in INSTANCES]
+
+
 def _read(ctx: typer.Context, which: str, *keys: str) -> Any:
     """What stands under `keys` in a file of the lab; an empty list if there is no such thing."""
+    return _listed(_value(ctx, which, *keys))
+
+
+def _value(ctx: typer.Context, which: str, *keys: str) -> Any:
     try:
         record = records.choose(ctx.params.get("lab"), records.everything())
         file = record.topology if which == "topology" else record.folder / "lab.yml"
         found: Any = yaml.safe_load(file.read_text())
     except (LabkitError, OSError, ValueError, yaml.YAMLError):
-        return []
-    return _under(found, *keys)
+        return None
+    return _at(found, *keys)
 
 
 def _under(found: Any, *keys: str) -> Any:
+    return _listed(_at(found, *keys))
+
+
+def _at(found: Any, *keys: str) -> Any:
     for key in keys:
         found = found.get(key) if isinstance(found, dict) else None
+    return found
+
+
+def _listed(found: Any) -> Any:
     return found if isinstance(found, dict | list) else []

@@ -63,11 +63,18 @@ def say(text: str) -> None:
         sys.stderr.flush()
 
 
+class ReaderGone(Exception):
+    """Whoever read the output has had enough of it, as `head` has."""
+
+
 def put(text: str, *, now: bool = False) -> None:
     """Print data; `now` sends it on its way at once, for what goes on while the reader waits."""
-    sys.stdout.write(text + "\n")
-    if now:
-        sys.stdout.flush()
+    try:
+        sys.stdout.write(text + "\n")
+        if now:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise ReaderGone from None  # the library beneath would take a broken pipe for a failure
 
 
 def put_json(data: object) -> None:

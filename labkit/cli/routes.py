@@ -8,6 +8,7 @@ import typer
 
 from labkit.cli.output import Format, FormatOption, LabOption, NodeArgument
 from labkit.errors import InvalidInput
+from labkit.lab.nodes import instance_node
 from labkit.operate.running import lab_of, running
 from labkit.runtimes.select import runtime
 
@@ -23,7 +24,8 @@ def command(
     record, status = running(lab)
     if bgp:
         found = lab_of(record)
-        routers = [*found.nva, *(site.name for site in found.sites)]
+        instances = [instance_node(g.name, i) for g in found.azure.gateways for i in range(len(g.instances))]
+        routers = [*found.nva, *instances, *found.azure.circuit, *(site.name for site in found.sites)]
         if node not in routers and any(n.name == node for n in status.nodes):
             raise InvalidInput(f"{node} has no FRR.", f"These have: {', '.join(routers) or 'none'}.")
         argv = ["vtysh", "-c", "show bgp ipv4 unicast" + (" json" if json else "")]

@@ -10,6 +10,9 @@ from labkit.errors import CheckFailed, LabkitError
 from labkit.operate.client import LabClient
 from labkit.operate.running import running
 
+NOT_PROGRAMMED = ("routeserver", "gateway")
+"""The roles that speak BGP: a controller configures them, and programs nothing in them."""
+
 WELL = ("running", "healthy", "yes", "Established")
 UNDER_WAY = ("starting", "under way", "stopped")
 WRONG = ("exited", "unhealthy", "no feed", "Idle")
@@ -18,7 +21,7 @@ WRONG = ("exited", "unhealthy", "no feed", "Idle")
 def command(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
     """Show nodes, BGP sessions and what is programmed."""
     record, status = running(lab)
-    platform: dict[str, Any] = {"nodes": {}, "sessions": [], "programmed": False}
+    platform: dict[str, Any] = {"nodes": {}, "sessions": [], "gateways": [], "programmed": False}
     silent: LabkitError | None = None
     try:
         platform = LabClient(record).get("status")
@@ -53,12 +56,19 @@ def command(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
         ]
         if not silent:
             put_table(("Route server", "Instance", "Peer", "State", "For", "Reason"), sessions, _colour)
+        lines = [
+            (s["gateway"], s["instance"], s["neighbour"], s["state"], _since(s["since"]), s["reason"] or "-")
+            for s in platform["gateways"]
+        ]
+        if lines:
+            put("")
+            put_table(("Gateway", "Instance", "Neighbour", "State", "For", "Reason"), lines, _colour)
     if silent is not None:
         raise CheckFailed(f"BGP sessions and programming can't be shown: {silent.message}", silent.remedy)
 
 
 def _programming(node: dict[str, object] | None) -> str:
-    if node is None or node["role"] == "routeserver":
+    if node is None or node["role"] in NOT_PROGRAMMED:
         return "-"
     if node["error"]:
         return f"failed: {node['error']}"

@@ -37,7 +37,14 @@ def command(
         real = [str(hop) if hop else None for hop in found.real]
         predicted = [str(hop) for hop in found.predicted]
         put_json(
-            {"steps": steps, "verdict": found.verdict, "predicted": predicted, "real": real, "agrees": found.agrees}
+            {
+                "steps": steps,
+                "verdict": found.verdict,
+                "predicted": predicted,
+                "real": real,
+                "silent": [{"address": str(address), "why": why} for address, why in found.silent],
+                "agrees": found.agrees,
+            }
         )
     else:
         _print(found)
@@ -54,6 +61,8 @@ def _print(found: Trace) -> None:
     real = ", ".join(str(hop) if hop else "*" for hop in found.real) or "no answer"
     predicted = ", ".join(map(str, found.predicted)) or "no hop"
     put(f"\npredicted:        {predicted}  ({found.verdict})")
+    for address, why in found.silent:
+        put(f"no answer from:   {address}, on its way back at {why}")
     put(
         f"real traceroute:  {real}  "
         + (

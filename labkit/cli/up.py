@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from labkit.azure.adjacency import server_in
 from labkit.cli.output import LabFileArgument, VariantOption, put, put_table, say, span
 from labkit.cli.progress import reporter
 from labkit.cli.results import failures
@@ -75,6 +76,14 @@ def next_steps(result: lifecycle.Up) -> str:
         far = [*(site.name for site in lab.sites), *([lab.internet.name] if lab.internet else [])]
         near = [*(other.name for other in lab.virtual_machines[1:]), *(nva.name for nva in lab.nvas)]
         steps += [(f"labkit trace {vm} {target}", "a packet's way, and why") for target in (far + near)[:1]]
+    if lab.gateways:
+        gateway = lab.azure.gateway[lab.gateways[0].name]
+        steps.append((f"labkit gateway learned-routes {gateway.name}", "what a gateway has, and from whom"))
+        server = server_in(lab.azure, gateway.virtual_network)
+        if server is not None:
+            other, then = ("off", "cease to hear") if server.branch_to_branch else ("on", "hear")
+            step = f"labkit route-server update {server.name} --branch-to-branch {other}"
+            steps.append((step, f"branches {then} of each other"))
     if lab.nvas:
         nva, hold = lab.nvas[-1].name, lab.nvas[-1].timers.hold
         steps.append((f"labkit shell {lab.nvas[0].name}", "inside an appliance; vtysh is there"))

@@ -25,6 +25,7 @@ WORDS = (
     "", "-", "--", "-l", "-o", "-f", "--lab", "--format", "json", "table", "--follow", "--within", "-1", "0", "nan",
     "1e9",
     "--out", "--bgp", "--help", "--all", "show", "add", "remove", "overview", "rs1", "vm1", "..", "../x", "\udcff",
+    "--branch-to-branch", "bgp-peers", "update",
     "\0", "\n", "\x1b[31m", "%s", "{}", "☃", "x" * 5000, "=", "--lab=", "-lx", "0.0.0.0/0",
 )  # fmt: skip
 
@@ -88,6 +89,7 @@ def test_every_module_that_is_a_verb_is_in_the_help() -> None:
     [
         ("up",), ("up", "overview", "extra"), ("exec", "vm1"), ("status", "--format", "xml"),
         ("verify", "--within", "x"),
+        ("gateway", "bgp-peers"), ("route-server", "update"),
         ("route-table", "bogus"), ("no-such-verb",), ("-x",), ("down", "one", "--all"),
         ("up", "overview", "--runtime", "x"),
         ("validate", "no-such-lab"), ("render", "overview"), ("status", "--lab", "x"), ("exec", "vm1", "--", "true"),
@@ -198,6 +200,20 @@ def test_completion_of_verbs_and_labs_and_nodes() -> None:
         assert complete("labkit learned-routes rs1 ") == ["fw", "sdwan"]
         assert complete("labkit route-table add ") == ["direct"]
         assert complete("labkit status --lab ") == ["one"]
+        assert complete("labkit gateway advertised-routes ") == []
+        record.topology.write_text("topology: {nodes: {vm1: {}, fw: {}, gw-0: {}, gw-1: {}, rs1-0: {}}}")
+        (record.folder / "lab.yml").write_text(
+            "route_servers: {rs1: {virtual_network: hub}, rs2: {virtual_network: far}}\nvirtual_machines: {vm1: {}}\n"
+            "gateways: {gw: {virtual_network: hub, connects_to: [{circuit1: {}}]}}"
+        )
+        assert complete("labkit gateway bgp") == ["bgp-peers"]
+        assert complete("labkit gateway learned-routes ") == ["gw"]
+        assert complete("labkit gateway advertised-routes gw ") == ["circuit1", "rs1-0", "rs1-1"]
+        assert complete("labkit effective-routes ") == ["vm1", "gw-0", "gw-1"]
+        assert complete("labkit learned-routes rs1 ") == ["gw-0", "gw-1"]
+        assert complete("labkit learned-routes rs2 ") == []
+        assert complete("labkit route-server show ") == ["rs1", "rs2"]
+        assert complete("labkit route-server update rs1 --branch-to-branch o") == ["on", "off"]
         record.topology.write_text("- [")
         assert complete("labkit exec ") == []
     finally:

@@ -1,0 +1,200 @@
+"""The verbs about gateways and route servers, with an API that the test plays."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from labkit.cli import gateway, route_server, status, up
+from labkit.cli.app import run
+from labkit.lab.load import load
+from labkit.lab.model import Lab
+from labkit.operate import lifecycle
+from labkit.operate.record import Record
+from labkit.resources import topologies
+
+LAB = load(topologies() / "expressroute" / "lab.yml")
+ROUTE = {
+    "asPath": "12076-65020",
+    "localAddress": "10.1.255.4",
+    "network": "10.2.0.0/16",
+    "nextHop": "100.65.0.1",
+    "origin": "EBgp",
+    "sourcePeer": "100.65.0.1",
+    "weight": 32769,
+}
+PEER = {
+    "asn": 12076,
+    "connectedDuration": None,
+    "localAddress": "10.1.255.4",
+    "messagesReceived": 4,
+    "messagesSent": 5,
+    "neighbor": "100.65.0.1",
+    "routesReceived": 0,
+    "state": "Connecting",
+}
+
+
+class Api:
+    """The controller's API: what it answers by path, what it was asked, and a route server's settings."""
+
+    def __init__(self) -> None:
+        self.answers: dict[tuple[str, ...], Any] = {}
+        self.asked: list[tuple[str, ...]] = []
+        self.settings = {"allowBranchToBranchTraffic": False, "hubRoutingPreference": "ExpressRoute"}
+        self.put_: list[object] = []
+
+    def get(self, *path: str) -> Any:
+        self.asked.append(path)
+        return dict(self.settings) if path[0] == "route-servers" else self.answers[path]
+
+    def put(self, *path: str, body: dict[str, Any]) -> Any:
+        self.asked.append(path)
+        self.put_.append(body)
+        self.settings |= body
+        return dict(self.settings)
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Api:
+    api = Api()
+    record = SimpleNamespace(title="lab", runtime="sandbox", created=0.0, lab="lab", variant="")
+    lab_status = SimpleNamespace(state="running", nodes=[])
+    for module in (gateway, route_server, status):
+        monkeypatch.setattr(module, "running", lambda _name: (record, lab_status))
+        monkeypatch.setattr(module, "LabClient", lambda _record: api)
+    monkeypatch.setattr(route_server, "lab_of", lambda _record: LAB)
+    return api
+
+
+def labkit(*arguments: str) -> tuple[int, str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run(arguments)
+    return code, out.getvalue(), err.getvalue()
+
+
+def rows(text: str) -> list[list[str]]:
+    return [line.split() for line in text.splitlines() if not line.startswith("-")]
+
+
+def test_routes_have_azures_columns(api: Api) -> None:
+    api.answers["gateways", "ergw", "learned-routes"] = {"value": [ROUTE]}
+    api.answers["gateways", "ergw", "advertised-routes", "circuit1"] = {"value": [ROUTE | {"sourcePeer": None}]}
+    assert rows(labkit("gateway", "learned-routes", "ergw")[1]) == [
+        ["LocalAddress", "Network", "NextHop", "SourcePeer", "Origin", "AsPath", "Weight"],
+        ["10.1.255.4", "10.2.0.0/16", "100.65.0.1", "100.65.0.1", "EBgp", "12076-65020", "32769"],
+    ]
+    code, out, _ = labkit("gateway", "advertised-routes", "ergw", "circuit1")
+    assert code == 0
+    assert rows(out)[0] == ["LocalAddress", "Network", "NextHop", "Origin", "AsPath", "Weight"]
+    document = json.loads(labkit("gateway", "advertised-routes", "ergw", "circuit1", "-o", "json")[1])
+    assert document["value"][0]["sourcePeer"] is None
+
+
+def test_peers_have_azures_columns(api: Api) -> None:
+    api.answers["gateways", "ergw", "bgp-peers"] = {"value": [PEER]}
+    head, row = rows(labkit("gateway", "bgp-peers", "ergw")[1])
+    assert head == [
+        "LocalAddress", "Neighbor", "ASN", "State", "ConnectedDuration", "RoutesReceived", "MessagesSent",
+        "MessagesReceived",
+    ]  # fmt: skip
+    assert row == ["10.1.255.4", "100.65.0.1", "12076", "Connecting", "0", "5", "4"]
+    assert json.loads(labkit("gateway", "bgp-peers", "ergw", "--format", "json")[1]) == {"value": [PEER]}
+
+
+def test_settings_are_shown(api: Api) -> None:
+    for arguments in ((), ("rs1",)):
+        assert labkit("route-server", "show", *arguments)[1].splitlines()[-1].split() == ["rs1", "off", "ExpressRoute"]
+    assert json.loads(labkit("route-server", "show", "rs1", "-o", "json")[1]) == api.settings
+    assert json.loads(labkit("route-server", "show", "-o", "json")[1]) == {"rs1": api.settings}
+
+
+@pytest.mark.parametrize(
+    ("options", "body", "said"),
+    [
+        (("--branch-to-branch", "on"), {"allowBranchToBranchTraffic": True}, "branch-to-branch off → on"),
+        (("--branch-to-branch", "off"), {"allowBranchToBranchTraffic": False}, "branch-to-branch is off already"),
+        (
+            ("rs1", "--hub-routing-preference", "aspath", "--branch-to-branch", "on"),
+            {"allowBranchToBranchTraffic": True, "hubRoutingPreference": "ASPath"},
+            "branch-to-branch off → on, hub routing preference ExpressRoute → ASPath",
+        ),
+    ],
+)
+def test_settings_are_changed(api: Api, options: tuple[str, ...], body: dict[str, object], said: str) -> None:
+    assert labkit("route-server", "update", *options) == (0, "", f" rs1: {said}\n")
+    assert api.put_ == [body]
+    assert api.asked[-1] == ("route-servers", "rs1")
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ((), "nothing to change"),
+        (("rs1",), "nothing to change"),
+        (("--branch-to-branch", "maybe"), "maybe"),
+        (("--hub-routing-preference", "best"), "best"),
+        (("--hub-routing-preference",), "requires an argument"),
+    ],
+)
+def test_wrong_settings_change_nothing(api: Api, options: tuple[str, ...], text: str) -> None:
+    code, out, err = labkit("route-server", "update", *options)
+    assert (code, out) == (2, "")
+    assert text in err
+    assert api.put_ == []
+
+
+@pytest.mark.parametrize(
+    ("names", "text"), [((), "this lab has no route server."), (("rs1", "rs2"), "2 route servers: rs1, rs2.")]
+)
+def test_which_route_server_is_meant(
+    api: Api, names: tuple[str, ...], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    azure = SimpleNamespace(route_servers=[SimpleNamespace(name=name) for name in names])
+    monkeypatch.setattr(route_server, "lab_of", lambda _record: SimpleNamespace(azure=azure))
+    code, _, err = labkit("route-server", "update", "--branch-to-branch", "on")
+    assert code == 2
+    assert text in err
+    assert api.put_ == []
+
+
+def test_status_shows_gateways_and_programs_none_of_them(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = {"connected": True, "sent_seq": 2, "applied_seq": 0, "error": ""}
+    api.answers["status",] = {
+        "nodes": {"ergw-0": node | {"role": "gateway"}, "vm1": node | {"role": "agent"}},
+        "sessions": [],
+        "gateways": [
+            {"gateway": "ergw", "instance": 0, "neighbour": "circuit1", "state": "Idle", "since": None, "reason": "x"}
+        ],
+        "programmed": False,
+    }
+    nodes = [SimpleNamespace(name=name, state="running", health="healthy") for name in ("ergw-0", "vm1")]
+    record = SimpleNamespace(title="lab", runtime="sandbox", created=0.0)
+    monkeypatch.setattr(status, "running", lambda _name: (record, SimpleNamespace(state="running", nodes=nodes)))
+    code, out, _ = labkit("status")
+    assert code == 0
+    lines = rows(out)
+    assert ["ergw-0", "running", "healthy", "-"] in lines
+    assert ["vm1", "running", "healthy", "under", "way"] in lines
+    assert lines[-2:] == [
+        ["Gateway", "Instance", "Neighbour", "State", "For", "Reason"],
+        ["ergw", "0", "circuit1", "Idle", "-", "x"],
+    ]
+
+
+def hints(lab: Lab) -> str:
+    record = Record(lab.name, "sandbox", "/nowhere/lab.yml", "image", 0.0)
+    return up.next_steps(lifecycle.Up(lab, record, (), fresh=True))
+
+
+def test_what_to_try_and_what_there_is() -> None:
+    assert "labkit gateway learned-routes ergw" in hints(LAB)
+    assert "labkit route-server update rs1 --branch-to-branch on " in hints(LAB)
+    assert "labkit gateway" not in hints(load(topologies() / "overview" / "lab.yml"))
+    assert "1 gateway, 1 circuit, 1 NVA" in lifecycle.contents(LAB)
