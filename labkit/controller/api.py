@@ -214,7 +214,8 @@ class Api:
             if peer.name == peer_name:
                 return server, peer
         names = ", ".join(p.name for p in peers)
-        raise InvalidInput(f"route server {server.name} has no peer {peer_name}.", f"Its peers are: {names}.")
+        remedy = f"Its peers are: {names}." if names else "It has none while branch-to-branch is off."
+        raise InvalidInput(f"route server {server.name} has no peer {peer_name}.", remedy)
 
     def _server(self, request: web.Request) -> RouteServer:
         servers, name = self._platform.azure.route_server, request.match_info["server"]

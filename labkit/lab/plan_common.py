@@ -12,6 +12,8 @@ NFTABLES = "/etc/labkit/nftables.conf"
 READY = "/run/labkit-ready"
 NET_ADMIN = ("NET_ADMIN",)
 VXLAN_PORT = 4789
+TUNNEL_MTU = 1450
+"""What is left of 1500 bytes, Azure's own MTU, after the headers of VXLAN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ def interface_up(interface: str, *addresses: IPv4Interface) -> tuple[str, ...]:
 
 def tunnel(interface: str, vni: int, local: IPv4Address, remote: IPv4Address) -> str:
     """The command that makes a VXLAN tunnel (RFC 7348) between two addresses; right as well when run again."""
-    add = f"ip link add {interface} type vxlan id {vni} local {local} remote {remote} dstport {VXLAN_PORT}"
+    ends = f"local {local} remote {remote} dstport {VXLAN_PORT}"
+    add = f"ip link add {interface} mtu {TUNNEL_MTU} type vxlan id {vni} {ends}"
     return f"sh -c 'ip link show dev {interface} >/dev/null 2>&1 || {add}'"
 
 

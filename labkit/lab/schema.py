@@ -213,7 +213,7 @@ class Gateway(Part):
     instances: Annotated[tuple[Address, ...], BeforeValidator(one_or_more), Field(max_length=2)] = ()
     """The addresses of its instances. Default: the first free ones of GatewaySubnet."""
     timers: Timers = Timers()
-    """Its BGP timers towards its circuits or sites."""
+    """Its BGP timers."""
 
     @property
     def instance_count(self) -> int:
