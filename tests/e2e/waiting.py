@@ -8,15 +8,18 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PAUSE = 0.01
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.2
+"""Seconds between two looks: as long as a look takes, so that looking does not hold up what it waits for."""
 
 
 def eventually(read: Callable[[], T], holds: Callable[[T], bool], within: float = 15.0, what: str = "") -> T:
     """What `read` gives once `holds` is true of it; fails with `what` was waited for and the last value seen."""
     deadline = time.monotonic() + within
     while True:
+        began = time.monotonic()
         value = read()
         if holds(value):
             return value
-        assert time.monotonic() < deadline, f"not within {within} s{f': {what}' if what else ''}; last seen: {value}"
-        time.sleep(PAUSE)
+        now = time.monotonic()
+        assert now < deadline, f"not within {within} s{f': {what}' if what else ''}; last seen: {value}"
+        time.sleep(min(max(SHORTEST_PAUSE, now - began), LONGEST_PAUSE))
