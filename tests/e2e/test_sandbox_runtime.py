@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -872,11 +873,11 @@ def test_the_host_is_as_it_was(bed: Bed) -> None:
 
 if os.geteuid() == 0:
 
-    def test_all_of_this_as_an_ordinary_user(layers: list[Path]) -> None:
-        """Root runs the tests of this file again as somebody who has no privileges and no subordinate ids."""
+    def as_an_ordinary_user(layers: list[Path], *which: str) -> None:
+        """Root runs tests of this file again as somebody who has no privileges and no subordinate ids."""
         helper = [sys.executable, "-m", "tests.e2e.as_user", str(ORDINARY_USER), *map(str, layers)]
         done = subprocess.run(
-            [*helper, "--", "-q", "-p", "no:cacheprovider", "tests/e2e/test_sandbox_runtime.py"],
+            [*helper, "--", "-q", "-p", "no:cacheprovider", *which],
             capture_output=True,
             text=True,
             check=False,
@@ -884,3 +885,13 @@ if os.geteuid() == 0:
             env=apart(),
         )
         assert done.returncode == 0, done.stdout + done.stderr
+        assert re.search(r"^\d+ passed\b", done.stdout, re.MULTILINE), done.stdout
+
+    # In two parts: tests/side_by_side.py says why one of them is not run beside all others.
+    HOST = "tests/e2e/test_sandbox_runtime.py::test_the_host_is_as_it_was"
+
+    def test_all_of_this_as_an_ordinary_user(layers: list[Path]) -> None:
+        as_an_ordinary_user(layers, "tests/e2e/test_sandbox_runtime.py", f"--deselect={HOST}")
+
+    def test_the_host_is_as_it_was_after_an_ordinary_user(layers: list[Path]) -> None:
+        as_an_ordinary_user(layers, HOST)
