@@ -1,7 +1,11 @@
-"""What `labkit measure failover` refuses, and commands that end badly. No runtime makes a difference to that."""
+"""What `labkit measure failover` refuses and says, how it counts flows, and commands that end badly.
+
+No runtime makes a difference to that: `test_measure.py` has on each what gets there by it, and what is left there.
+"""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,17 +14,70 @@ import pytest
 from labkit.pytest import RunningLab, labs_on
 from labkit.resources import topologies
 from labkit.runtimes.select import SANDBOX
-from tests.e2e.in_lab import variant
-from tests.e2e.test_measure import NAME, failover
+from tests.e2e.in_lab import problems, run, variant
+from tests.e2e.test_measure import NAME, consistent, failover, labkit, measured, programs
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
     file = variant(
         topologies() / "overview" / "lab.yml", tmp_path_factory.mktemp("lab"), {"name: overview": f"name: {NAME}"}
     )
     with labs_on(SANDBOX) as boot:
         yield boot(file)
+
+
+@pytest.fixture
+def whole_again(lab: RunningLab) -> Iterator[None]:
+    """The test leaves the lab as it found it, and no program in its nodes."""
+    yield
+    assert programs(lab) == []
+    assert problems(lab, 30) == []
+
+
+def test_the_table() -> None:
+    done = failover("vm1", "10.250.0.10", "--seconds", "0.5", "--flows", "2")
+    assert done.returncode == 0
+    head, _, *rows = done.stdout.splitlines()
+    assert head.split()[:3] == ["Flow", "Port", "Sent"]
+    assert [row.split()[0] for row in rows] == ["1", "2"]
+    assert [row.split()[-1] for row in rows] == ["yes", "yes"]
+    assert "2 from vm1 to branch-host (10.250.0.10), a packet every 5 ms" in done.stderr
+    assert "0 forward and 0 backward of" in done.stderr
+    assert "all flows are well." in done.stderr
+
+
+@pytest.mark.usefixtures("whole_again")
+def test_each_flow_is_counted_by_itself() -> None:
+    """A filter that drops what comes from odd ports."""
+    rules = "add table ip odd; add chain ip odd in { type filter hook input priority 0; }"
+    rules += "; add rule ip odd in udp sport & 1 == 1 drop"
+    script = f"nft {shlex.quote(rules)}; sleep 0.3; nft delete table ip odd"  # the length of the outage
+    found = measured("vm1", "vm2", "--", *shlex.split(labkit("exec", "vm2", "--", "sh", "-c", script)))
+    for flow in found["flows"]:
+        consistent(flow)
+        assert (flow["forward"]["lost"] > 0) == (flow["source_port"] % 2 == 1)
+        assert flow["backward"]["lost"] == 0
+
+
+@pytest.mark.usefixtures("whole_again")
+@pytest.mark.parametrize(
+    ("node", "to", "says"),
+    [
+        ("branch-host", "10.1.10.4", "branch-host sees the packets of vm1, but none of its answers comes back."),
+        ("vm1", "10.250.0.10", "no packet from vm1 comes to branch-host (10.250.0.10)."),
+    ],
+)
+def test_no_answer(lab: RunningLab, node: str, to: str, says: str) -> None:
+    run(lab, node, "ip", "route", "add", "blackhole", to)
+    try:
+        done = failover("vm1", "branch", "--", "touch", "/nothing/may/happen")
+    finally:
+        run(lab, node, "ip", "route", "del", "blackhole", to)
+    assert (done.returncode, done.stdout) == (1, "")
+    message, remedy = done.stderr.splitlines()[-2:]
+    assert message == says
+    assert "labkit trace" in remedy
 
 
 @pytest.mark.parametrize(
@@ -44,6 +101,7 @@ def test_bad_usage(words: list[str], says: str) -> None:
     assert rest
 
 
+@pytest.mark.usefixtures("whole_again")
 def test_a_command_that_fails() -> None:
     done = failover("vm1", "branch", "--flows", "1", "--settle", "0.2", "--", "sh", "-c", "echo oh no; exit 3")
     assert done.returncode == 1
@@ -52,6 +110,7 @@ def test_a_command_that_fails() -> None:
     assert "The command failed: exit status 3." in done.stderr
 
 
+@pytest.mark.usefixtures("whole_again")
 def test_a_command_that_does_not_end() -> None:
     done = failover("vm1", "branch", "--flows", "1", "--within", "1", "--", "sh", "-c", "echo $$; exec sleep 1000")
     assert done.returncode == 1
