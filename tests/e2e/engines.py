@@ -14,13 +14,16 @@ from labkit.errors import EnvironmentProblem
 from labkit.runtimes import containerlab_leftovers as leftovers
 from labkit.runtimes import containerlab_tool
 from labkit.runtimes.docker_engine import engine
+from tests.side_by_side import must_be_at_the_engine
 
 REQUIRE = "LABKIT_REQUIRE"
 """The variable that names what must not be skipped, such as `containerlab`."""
 
 
-def need_containerlab() -> None:
+def need_containerlab(*, with_its_own_engine: bool = False) -> None:
     """Skip the test, with the reason, on a machine without; fail it if LABKIT_REQUIRE says so."""
+    if not with_its_own_engine:
+        must_be_at_the_engine()
     try:
         engine()
         containerlab_tool.program()

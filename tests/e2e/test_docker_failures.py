@@ -21,6 +21,7 @@ import pytest
 
 from labkit.resources import topologies
 from labkit.runtimes import images
+from labkit.runtimes.containerlab_leftovers import SSH
 from tests.e2e.engines import need_containerlab
 from tests.e2e.waiting import eventually
 
@@ -43,7 +44,7 @@ def children(process: int) -> list[int]:
 
 
 class Machine:
-    """Processes, mounts, `/run`, `/etc/hosts` and network interfaces of its own, and a Docker engine.
+    """Processes, mounts, `/run`, network interfaces and what containerlab writes to in `/etc`, and a Docker engine.
 
     Everything hangs on one process that reads its standard input: when that ends, or whoever holds it, the kernel
     ends the rest and takes the mounts away.
@@ -67,6 +68,7 @@ class Machine:
             f"mount -t tmpfs -o size={ROOM} tmpfs {DATA}",
             f"cp /etc/hosts {ENGINE}/hosts",
             f"mount --bind {ENGINE}/hosts /etc/hosts",
+            *([f"mount -t tmpfs tmpfs {SSH}"] if SSH.is_dir() else []),
             # It shows the interfaces of the network namespace that it is mounted in.
             f"mount -t sysfs sysfs {ENGINE}/sys",
             f"mount --bind {ENGINE}/sys/class/net /sys/class/net",
@@ -172,7 +174,7 @@ class Machine:
 
 @pytest.fixture(scope="module")
 def its_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    need_containerlab()
+    need_containerlab(with_its_own_engine=True)
     if os.geteuid() != 0:
         pytest.skip("only root can run a Docker engine of its own")
     if shutil.which("dockerd") is None:
