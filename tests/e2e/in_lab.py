@@ -147,5 +147,7 @@ def without_bgpd(lab: RunningLab, node: str) -> Iterator[None]:
     pid = run(lab, node, "s6-svstat", "-o", "pid", service)
     run(lab, node, "s6-svc", "-O", service)
     run(lab, node, "kill", "-9", pid)
-    yield
-    run(lab, node, "s6-svc", "-u", service)
+    try:
+        yield
+    finally:
+        run(lab, node, "s6-svc", "-u", service)

@@ -68,8 +68,10 @@ def packets_pass(lab: RunningLab, *targets: IPv4Address) -> None:
 def powered_off(lab: RunningLab) -> Iterator[None]:
     """Silently: only hold times tell."""
     lab.client.runtime.stop(lab.lab.name, "hub1-nva")
-    yield
-    lab.client.runtime.start(lab.lab.name, "hub1-nva")
+    try:
+        yield
+    finally:
+        lab.client.runtime.start(lab.lab.name, "hub1-nva")
 
 
 def killed(lab: RunningLab) -> AbstractContextManager[None]:
@@ -82,8 +84,10 @@ def shut(lab: RunningLab) -> Iterator[None]:
     neighbours = [str(a) for a in lab.lab.azure.route_server["rs0"].instances]
     neighbours += [str(link.site_address.ip) for link in lab.lab.wan_links if link.router == "hub1-nva"]
     configure(lab, "hub1-nva", "router bgp 65001", *(f"neighbor {address} shutdown" for address in neighbours))
-    yield
-    configure(lab, "hub1-nva", "router bgp 65001", *(f"no neighbor {address} shutdown" for address in neighbours))
+    try:
+        yield
+    finally:
+        configure(lab, "hub1-nva", "router bgp 65001", *(f"no neighbor {address} shutdown" for address in neighbours))
 
 
 @pytest.mark.parametrize("gone", [powered_off, killed, shut])

@@ -102,6 +102,18 @@ SCAN = "/run/labkit-services"
 
 
 @contextmanager
+def off(lab: RunningLab, *nodes: str) -> Iterator[None]:
+    """The nodes are powered off, and on again whatever comes of it: the next test wants a whole lab."""
+    for node in nodes:
+        lab.client.runtime.stop(lab.client.record.lab, node)
+    try:
+        yield
+    finally:
+        for node in nodes:
+            lab.client.runtime.start(lab.client.record.lab, node)
+
+
+@contextmanager
 def route_changes(lab: RunningLab, vm: str) -> Iterator[list[str]]:
     """What the VM's kernel changed in its routes while the context lasted, as `ip monitor route` prints it."""
     seen: list[str] = []
@@ -197,40 +209,34 @@ def test_a_killed_bgp_daemon_resets_its_sessions_at_once(lab: RunningLab) -> Non
 
 def test_power_off_is_silent_until_the_hold_time_ends(lab: RunningLab) -> None:
     began = time.monotonic()
-    lab.client.runtime.stop(lab.client.record.lab, "sdwan-nva")
-    assert fib(lab, "vm1")[BRANCH] == (SDWAN,), "nobody said goodbye, so nobody knows yet"
-    fibs_become(lab, BRANCH, None)
-    assert time.monotonic() - began > 1.5, "the hold time is three seconds, its keepalives one"
-    assert not ping(lab.client, "vm1", BRANCH_HOST)
-    lab.client.runtime.start(lab.client.record.lab, "sdwan-nva")
+    with off(lab, "sdwan-nva"):
+        fibs_become(lab, BRANCH, None)
+        assert time.monotonic() - began > 1.5, "the hold time is three seconds, its keepalives one"
+        sessions = [s for s in lab.client.get("status")["sessions"] if s["peer"] == "sdwan-nva"]
+        assert [s["reason"] for s in sessions] == 2 * ["hold timer expired"], "nobody said goodbye"
+        assert not ping(lab.client, "vm1", BRANCH_HOST)
     fibs_become(lab, BRANCH, SDWAN, within=30)
 
 
 def test_one_instance_down_its_listeners_take_the_others_routes(lab: RunningLab) -> None:
-    name = lab.client.record.lab
     assert {listened_instance(vm) for vm in VMS} == {0, 1}, "one VM listens to each instance"
     for instance in ("rs1-0", "rs1-1"):
         with route_changes(lab, "vm1") as one, route_changes(lab, "vm2") as two:
-            lab.client.runtime.stop(name, instance)
-            eventually(partial(instance_up, lab, instance), lambda up: not up)
-            for vm in VMS:
-                assert fib(lab, vm)[BRANCH] == (SDWAN,)
-                assert fib(lab, vm)[DEFAULT] == (SECURITY,)
-            assert ping(lab.client, "vm1", BRANCH_HOST)
-            lab.client.runtime.start(name, instance)
+            with off(lab, instance):
+                eventually(partial(instance_up, lab, instance), lambda up: not up)
+                for vm in VMS:
+                    assert fib(lab, vm)[BRANCH] == (SDWAN,)
+                    assert fib(lab, vm)[DEFAULT] == (SECURITY,)
+                assert ping(lab.client, "vm1", BRANCH_HOST)
             eventually(partial(instance_up, lab, instance), lambda up: up, within=30)
         assert one == two == [], "both instances say the same: no route changes"
 
 
 def test_both_instances_down_bgp_routes_go(lab: RunningLab) -> None:
-    name = lab.client.record.lab
-    for instance in ("rs1-0", "rs1-1"):
-        lab.client.runtime.stop(name, instance)
-    fibs_become(lab, BRANCH, None)
-    fibs_become(lab, DEFAULT, GATEWAY)
-    assert ping(lab.client, "vm1", INTERNET), "straight out, as Azure's default has it"
-    for instance in ("rs1-0", "rs1-1"):
-        lab.client.runtime.start(name, instance)
+    with off(lab, "rs1-0", "rs1-1"):
+        fibs_become(lab, BRANCH, None)
+        fibs_become(lab, DEFAULT, GATEWAY)
+        assert ping(lab.client, "vm1", INTERNET), "straight out, as Azure's default has it"
     fibs_become(lab, BRANCH, SDWAN, within=30)
     fibs_become(lab, DEFAULT, SECURITY, within=30)
 

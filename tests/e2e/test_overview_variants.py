@@ -59,8 +59,10 @@ def withdrawn(lab: RunningLab) -> Iterator[None]:
     (link,) = (link for link in lab.lab.wan_links if link.router == "sdwan-nva")
     session = f"neighbor {link.site_address.ip} shutdown"
     configure(lab, "sdwan-nva", "router bgp 65001", session)
-    yield
-    configure(lab, "sdwan-nva", "router bgp 65001", f"no {session}")
+    try:
+        yield
+    finally:
+        configure(lab, "sdwan-nva", "router bgp 65001", f"no {session}")
 
 
 def killed(lab: RunningLab) -> AbstractContextManager[None]:
