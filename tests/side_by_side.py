@@ -31,7 +31,7 @@ def rank(test: str) -> int:
     """Lower numbers begin sooner: the longest part, then the others that boot labs, and last what fills gaps."""
     if part(test) == ENGINE:
         return 0
-    return 1 if test.startswith("tests/e2e/") else 2
+    return 1 if test.startswith(("tests/e2e/", "tests/acceptance/")) else 2
 
 
 def must_be_at_the_engine() -> None:
