@@ -18,36 +18,129 @@ from labkit.azure.effective import ForwardingKey, effective_table
 from labkit.azure.model import NextHopType
 from labkit.controller.tables import Hop, desired
 from labkit.lab.fabric_ports import InternetPort, NicPort, PeeringPort, Port, fabric_ports
+from labkit.operate.difference import NOTHING, Difference
 from labkit.operate.observe import Look
 
 TABLE = ("netdev", "labkit")
 LOCAL = (NextHopType.VNET_LOCAL, NextHopType.VNET_PEERING, NextHopType.VNET_GLOBAL_PEERING)
 
+GUARDS = {
+    "foreign-source": "what comes from another address than the NIC's",
+    "foreign-destination": "what is for another address than the NIC's",
+    "forwarded": "what the peered network only forwards",
+}
+"""What ports drop whatever the routes say, by the reasons in the names of their counters."""
+
 Macs = frozenset[str]
 """Where a packet may go: the destination MACs it may be given. Empty: dropped."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """What ports of a fabric send to `address`, an address of `prefix`, goes elsewhere than it should.
+
+    Ports without a program have no `address`: nothing they send goes anywhere.
+    """
+
+    ports: tuple[str, ...]
+    prefix: IPv4Network | None = None
+    address: IPv4Address | None = None
+    right: Macs = frozenset()
+    there: Macs = frozenset()
+
+
 def fabric_difference(vnet: str, look: Look) -> str | None:
     """The first difference between a fabric's program and the effective routes, None if there is none."""
-    ports = fabric_ports(look.lab, vnet)
-    ruleset = _Ruleset(json.loads(look.output(vnet, "nft", "-j", "list", "table", *TABLE)))
-    macs = _macs(ports)
-    for name, port in ports.items():
-        if not isinstance(port, NicPort):
-            continue
-        table = ruleset.table_of(name)
-        if table is None:
+    for wrong in _wrong(vnet, look, fabric_ports(look.lab, vnet)):
+        name = wrong.ports[0]
+        if wrong.address is None:
             return f"the port of {name} in fabric {vnet} has no program. Look: labkit logs {vnet}"
-        hops = _hops(look, vnet, port)
-        for address in _corners(hops):
-            right = _right(hops, address, macs, ports)
-            there = ruleset.leads(table, address)
-            if there != right:
-                return (
-                    f"fabric {vnet} brings what {name} sends to {address} to {_text(there)}; "
-                    f"the rules say {_text(right)}. Look: labkit logs {vnet}"
-                )
+        return (
+            f"fabric {vnet} brings what {name} sends to {wrong.address} to {_text(wrong.there)}; "
+            f"the rules say {_text(wrong.right)}. Look: labkit logs {vnet}"
+        )
     return None
+
+
+def fabric_differences(vnet: str, look: Look) -> Iterator[Difference]:
+    """Every difference between a fabric's program and the effective routes; ports with the same ones together."""
+    ports = fabric_ports(look.lab, vnet)
+    names = {port.nic.mac: name for name, port in ports.items() if isinstance(port, NicPort)}
+    names |= {port.mac: "the Internet" for port in ports.values() if isinstance(port, InternetPort)}
+    names |= {
+        mac: look.owners.get(address, mac)
+        for port in ports.values()
+        if isinstance(port, PeeringPort)
+        for address, mac in reversed(port.neighbours)
+    }
+
+    def text(macs: Macs) -> str:
+        return " or ".join(sorted(names.get(mac, mac) for mac in macs)) or "nobody"
+
+    for dropped, unguarded in _unguarded(vnet, look, ports).items():
+        where = f"fabric {vnet}, port{'s' if len(unguarded) > 1 else ''} {', '.join(unguarded)}"
+        yield Difference(where, "", f"drops {dropped}", "lets it through", f"labkit logs {vnet}")
+    for wrong in _wrong(vnet, look, ports):
+        where = f"fabric {vnet}, from {', '.join(wrong.ports)}"
+        if wrong.address is None:
+            yield Difference(where, "", "a program", NOTHING, f"labkit logs {vnet}")
+        else:
+            right, there = f"to {text(wrong.right)}", f"to {text(wrong.there)}"
+            yield Difference(where, str(wrong.prefix), right, there, f"labkit logs {vnet}")
+
+
+def _unguarded(vnet: str, look: Look, ports: Mapping[str, Port]) -> dict[str, list[str]]:
+    """What ports should drop whatever the routes say, and do not: the ports by what it is."""
+    ruleset = _ruleset(vnet, look)
+    found: dict[str, list[str]] = {}
+    for name, port in ports.items():
+        guards = []
+        if isinstance(port, NicPort) and not port.nic.ip_forwarding and ruleset.table_of(name) is not None:
+            guards.append((f"in-{name}", "foreign-source"))
+        if isinstance(port, NicPort) and not port.nic.ip_forwarding:
+            guards.append((f"out-{name}", "foreign-destination"))
+        if isinstance(port, PeeringPort) and port.sources is not None:
+            guards.append((f"in-{name}", "forwarded"))
+        for chain, reason in guards:
+            if not ruleset.drops(chain, f"drop-{name}-{reason}"):
+                found.setdefault(GUARDS[reason], []).append(name)
+    return found
+
+
+def _ruleset(vnet: str, look: Look) -> _Ruleset:
+    return _Ruleset(json.loads(look.output(vnet, "nft", "-j", "list", "table", *TABLE)))
+
+
+def _wrong(vnet: str, look: Look, ports: Mapping[str, Port]) -> Iterator[Wrong]:
+    ruleset = _ruleset(vnet, look)
+    macs = _macs(ports)
+    sharing: dict[tuple[str, str], list[str]] = {}
+    bare = []
+    for name, port in ports.items():
+        table = ruleset.table_of(name) if isinstance(port, NicPort) else None
+        if isinstance(port, NicPort) and table is None:
+            bare.append(name)
+        elif isinstance(port, NicPort) and table is not None:
+            oracle = json.dumps(look.state["oracle"].get(port.nic.name), sort_keys=True)
+            sharing.setdefault((table, oracle), []).append(name)
+    if bare:
+        yield Wrong(tuple(bare))
+    for (table, _), names in sharing.items():
+        port = ports[names[0]]
+        assert isinstance(port, NicPort)
+        hops = _hops(look, vnet, port)
+        seen: set[tuple[IPv4Network, Macs, Macs]] = set()
+        for address in sorted({*_corners(hops), *ruleset.corners(table), *macs}):
+            prefix = _match(hops, address)
+            right, there = _right(hops, prefix, address, macs, ports), ruleset.leads(table, address)
+            if there == right:
+                continue
+            # Of what is brought to its own address, and of what has no route, every address is a row of its own.
+            whole = prefix is not None and hops[prefix].type not in LOCAL
+            about = prefix if whole and prefix is not None else IPv4Network(address)
+            if (about, right, there) not in seen:
+                seen.add((about, right, there))
+                yield Wrong(tuple(names), about, address, right, there)
 
 
 def _hops(look: Look, vnet: str, port: NicPort) -> Mapping[IPv4Network, Hop]:
@@ -63,7 +156,7 @@ def _hops(look: Look, vnet: str, port: NicPort) -> Mapping[IPv4Network, Hop]:
 
 def _macs(ports: Mapping[str, Port]) -> dict[IPv4Address, str]:
     """The MAC of every NIC that a fabric reaches, its own and those of peered virtual networks."""
-    found = {port.nic.address: port.nic.mac for port in ports.values() if isinstance(port, NicPort)}
+    found = {a: port.nic.mac for port in ports.values() if isinstance(port, NicPort) for a in port.addresses}
     for port in ports.values():
         if isinstance(port, PeeringPort):
             found |= dict(port.neighbours)
@@ -78,12 +171,22 @@ def _corners(hops: Mapping[IPv4Network, Hop]) -> Iterator[IPv4Address]:
             yield prefix[4 if prefix.num_addresses > 4 else 1]
 
 
-def _right(
-    hops: Mapping[IPv4Network, Hop], address: IPv4Address, macs: Mapping[IPv4Address, str], ports: Mapping[str, Port]
-) -> Macs:
-    hop = next(
-        (hops[p] for length in range(32, -1, -1) if (p := IPv4Network((address, length), strict=False)) in hops), None
+def _match(hops: Mapping[IPv4Network, Hop], address: IPv4Address) -> IPv4Network | None:
+    """The longest prefix that covers an address."""
+    return next(
+        (p for length in range(32, -1, -1) if (p := IPv4Network((address, length), strict=False)) in hops), None
     )
+
+
+def _right(
+    hops: Mapping[IPv4Network, Hop],
+    prefix: IPv4Network | None,
+    address: IPv4Address,
+    macs: Mapping[IPv4Address, str],
+    ports: Mapping[str, Port],
+) -> Macs:
+    """Where packets to an address should go, whose longest prefix is `prefix`."""
+    hop = hops[prefix] if prefix is not None else None
     if hop is None or hop.type is NextHopType.NONE:
         return frozenset()
     if hop.type is NextHopType.INTERNET:
@@ -129,11 +232,26 @@ class _Ruleset:
                     return name.removeprefix("@")
         return None
 
+    def drops(self, chain: str, counter: str) -> bool:
+        """Whether a chain has a rule that counts so and drops."""
+        return any(
+            {"counter": counter} in rule and any("drop" in statement for statement in rule)
+            for rule in self._rules.get(chain, [])
+        )
+
+    def corners(self, table: str) -> Iterator[IPv4Address]:
+        """The first and last address of every element of a forwarding map."""
+        for first, last, _ in self._maps.get(table, ()):
+            yield IPv4Address(first)
+            yield IPv4Address(last)
+
     def leads(self, table: str, address: IPv4Address) -> Macs:
         """Where the program brings a packet to `address` by the forwarding map `table`."""
         verdict = self._lookup(table, address)
-        if verdict is None:
+        if verdict is None or "drop" in verdict:
             return frozenset()
+        if "jump" not in verdict:
+            return frozenset({"wherever its sender says"})  # no program of ours: it leaves the packet as it is
         found: set[str] = set()
         for rule in self._rules.get(verdict["jump"]["target"], []):
             for statement in rule:
@@ -151,7 +269,7 @@ class _Ruleset:
         return {mac for _, mac in data["set"]}
 
     def _lookup(self, name: str, address: IPv4Address) -> Any:
-        elements = self._maps[name]
+        elements = self._maps.get(name, [])
         position = bisect.bisect_right(elements, int(address), key=lambda element: element[0]) - 1
         if position >= 0 and elements[position][1] >= int(address):
             return elements[position][2]

@@ -9,6 +9,7 @@ from typing import Any
 
 from labkit.azure.model import NextHopType
 from labkit.lab.model import Lab
+from labkit.operate.difference import NOTHING, Difference
 from labkit.operate.fabric_check import fabric_difference
 from labkit.operate.observe import KernelPath, Look
 
@@ -31,6 +32,14 @@ def oracle_checks(lab: Lab) -> Iterator[tuple[str, Callable[[Look], str | None]]
 
 def kernel_difference(vm: str, look: Look) -> str | None:
     """The first difference between a VM's kernel FIB and its effective routes, None if there is none."""
+    for found in kernel_differences(vm, look):
+        there, right = ("nothing" if text == NOTHING else text for text in (found.there, found.model))
+        return f"{found.prefix} is {there} in the kernel of {vm}, the rules say {right}. Look: {found.hint}"
+    return None
+
+
+def kernel_differences(vm: str, look: Look) -> Iterator[Difference]:
+    """Every difference between a VM's kernel FIB and its effective routes, by ascending prefix."""
     nic = look.lab.azure.nic[vm]
     vnet = look.lab.azure.virtual_network[nic.virtual_network]
     subnet = next(s.prefix for s in vnet.subnets if s.name == nic.subnet)
@@ -42,11 +51,10 @@ def kernel_difference(vm: str, look: Look) -> str | None:
     for prefix in sorted(wanted.keys() | found.keys()):
         hop = wanted.get(prefix)
         row = found.get(prefix)
-        there = _text(row.type, row.gateways) if row is not None else "nothing"
-        right = _text(*hop) if hop is not None else "nothing"
+        there = _text(row.type, row.gateways) if row is not None else NOTHING
+        right = _text(*hop) if hop is not None else NOTHING
         if there != right:
-            return f"{prefix} is {there} in the kernel of {vm}, the rules say {right}. Look: labkit routes {vm}"
-    return None
+            yield Difference(f"kernel of {vm}", str(prefix), right, there, f"labkit routes {vm}")
 
 
 def _wanted(table: dict[str, Any], gateway: IPv4Address) -> dict[IPv4Network, tuple[str, tuple[IPv4Address, ...]]]:

@@ -1,0 +1,32 @@
+"""`labkit diff`: where the running lab is not what the model says."""
+
+from __future__ import annotations
+
+import typer
+
+from labkit.cli.output import Format, FormatOption, LabOption, put, put_json, put_table, say
+from labkit.operate.client import LabClient
+from labkit.operate.diff import differences
+from labkit.operate.running import lab_of, running
+
+COLUMNS = ("Where", "Prefix", "The model says", "There is")
+
+
+def command(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
+    """Show where the running lab is not what the model says, row by row.
+
+    Compares what route servers, gateways and circuits keep and say, what their neighbours really hold, effective
+    routes, fabrics' programs and machines' kernels. A difference is exit status 1.
+    """
+    record, _ = running(lab)
+    found = differences(lab_of(record), LabClient(record))
+    if output is Format.JSON:
+        put_json([{"where": d.where, "prefix": d.prefix, "model": d.model, "there": d.there} for d in found])
+    elif found:
+        put_table(COLUMNS, [(d.where, d.prefix or "-", d.model, d.there) for d in found])
+        for hint in dict.fromkeys(d.hint for d in found):
+            say(f"Look: {hint}")
+    else:
+        put(f"{record.title}: nothing differs from the model.")
+    if found:
+        raise typer.Exit(1)

@@ -1,0 +1,45 @@
+"""Everything in which the running lab is not what the model says: speakers, controller, fabrics, kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from labkit.lab.model import Lab
+from labkit.operate.client import LabClient
+from labkit.operate.diff_bgp import (
+    effective_differences,
+    gateway_differences,
+    held_differences,
+    server_differences,
+)
+from labkit.operate.difference import Difference
+from labkit.operate.fabric_check import fabric_differences
+from labkit.operate.heard import read
+from labkit.operate.observe import Look
+from labkit.operate.oracle import kernel_differences
+
+
+def differences(lab: Lab, client: LabClient) -> list[Difference]:
+    """What differs, in the order in which a route travels, each row once.
+
+    What differs is looked at twice: news that are on their way between the two ends are no difference.
+
+    Raises:
+        CheckFailed: something that runs does not answer.
+    """
+    first = list(_once(Look(lab, client)))
+    if not first:
+        return []
+    still = set(_once(Look(lab, client)))
+    return [found for found in dict.fromkeys(first) if found in still]
+
+
+def _once(look: Look) -> Iterator[Difference]:
+    running = read(look)
+    for part in (server_differences, held_differences, gateway_differences):
+        yield from part(running, look)
+    yield from effective_differences(running)
+    for vnet in look.lab.azure.virtual_networks:
+        yield from fabric_differences(vnet.name, look)
+    for vm in look.lab.virtual_machines:
+        yield from kernel_differences(vm.name, look)

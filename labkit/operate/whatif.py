@@ -1,0 +1,144 @@
+"""What changes of a running lab would do to routes and packets, worked out by the rules before anything is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from labkit.azure.limits import GATEWAY_TO_CIRCUIT_ROUTES, circuit_drops_gateway
+from labkit.azure.model import PeerKind
+from labkit.azure.rows import effective_json
+from labkit.lab.model import Lab
+from labkit.lab.nodes import instance_node
+from labkit.lab.problems import listed
+from labkit.operate.client import LabClient
+from labkit.operate.heard import Running, by_prefix, read
+from labkit.operate.observe import Look
+from labkit.operate.whatif_model import Prediction, predict
+from labkit.operate.whatif_outside import ASSUMED
+from labkit.operate.whatif_reach import PairChange, Reach, reach_changes
+from labkit.operate.whatif_routes import NicChange, Told, nic_changes, told_changes
+from labkit.operate.whatif_ways import Outcome
+from labkit.operate.whatif_words import changes as parsed
+
+ESTABLISHED = "Established"
+OUTSIDE = "NVAs, sites and customers keep saying what they say now."
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What would change. `titles` say the changes, `warnings` what else to know, `assumed` what was taken for granted.
+
+    The lab is `unsettled` where NICs have other routes now than the rules make of what its speakers have heard.
+    """
+
+    titles: tuple[str, ...]
+    nics: tuple[NicChange, ...]
+    pairs: tuple[PairChange, ...]
+    told: tuple[Told, ...]
+    warnings: tuple[str, ...]
+    assumed: tuple[str, ...]
+    unsettled: tuple[str, ...]
+
+    @property
+    def nothing(self) -> bool:
+        """Whether nothing would change."""
+        return not (self.nics or self.pairs or self.told)
+
+
+def whatif(lab: Lab, client: LabClient, words: Sequence[str]) -> Outlook:
+    """Try the changes that `words` say on the model of a running lab; the lab stays as it is.
+
+    Raises:
+        InvalidInput: the words are no changes, are of something that the lab has not, or Azure would refuse them.
+        CheckFailed: the controller, a route server's instance or a circuit does not answer.
+    """
+    running = read(Look(lab, client))
+    down = tuple(_down(client.get("status")))
+    changes = parsed(words, running.azure)
+    prediction = predict(running.azure, running.heard, changes)
+    told = told_changes(lab, prediction)
+    return Outlook(
+        prediction.titles,
+        nic_changes(prediction),
+        reach_changes(lab, prediction.before, prediction.after),
+        told,
+        (
+            *down,
+            *prediction.warnings,
+            *_limits(prediction),
+            *_cut_off(lab, prediction),
+            *_relays(lab, told),
+        ),
+        (OUTSIDE, *ASSUMED),
+        tuple(unsettled(running, prediction)),
+    )
+
+
+def unsettled(running: Running, prediction: Prediction) -> Iterator[str]:
+    """Where the running lab is not what the rules make of it: it is on its way, or something is wrong with it."""
+    for nic in prediction.before.azure.nic:
+        now = by_prefix(running.said["effective"][nic]["value"])
+        model = by_prefix(effective_json(prediction.before.rows[nic])["value"])
+        for prefix in sorted(now.keys() | model.keys()):
+            if now.get(prefix) != model.get(prefix):
+                yield f"{nic} {prefix}"
+
+
+def _down(status: Mapping[str, Any]) -> Iterator[str]:
+    """Sessions that are down: what they would bring nobody knows."""
+    sessions = [(instance_node(s["route_server"], s["instance"]), s["peer"], s["state"]) for s in status["sessions"]]
+    sessions += [(instance_node(s["gateway"], s["instance"]), s["neighbour"], s["state"]) for s in status["gateways"]]
+    for node, far, state in sessions:
+        if state != ESTABLISHED:
+            yield f"the session of {node} with {far} is down ({state}): what it would bring is not in this."
+
+
+def _limits(prediction: Prediction) -> Iterator[str]:
+    """Sessions that a limit would end (reference §5)."""
+    world = prediction.after.world
+    for gateway, instance, circuit in world.heard.edges:
+        count = len(world.told_by_gateway(gateway, instance, circuit))
+        if circuit_drops_gateway(count):
+            yield (
+                f"{instance_node(gateway, instance)} would tell {circuit} {count:,} prefixes; more than "
+                f"{GATEWAY_TO_CIRCUIT_ROUTES:,} end the session. What follows from that is not predicted."
+            )
+
+
+def _cut_off(lab: Lab, prediction: Prediction) -> Iterator[str]:
+    """NVAs that would no longer reach their route server."""
+    before, after = Reach(lab, prediction.before), Reach(lab, prediction.after)
+    for server in prediction.after.azure.route_servers:
+        for peer in server.peers:
+            for address in server.instances if peer.kind is PeerKind.NVA and peer.name in lab.nva else ():
+                had, has = (
+                    all(w.outcome is Outcome.DELIVERED for w in r.from_nic(peer.name, address)) for r in (before, after)
+                )
+                if had and not has:
+                    yield (
+                        f"{peer.name} would no longer reach {address} of {server.name}, and its session would end. "
+                        "What follows from that is not predicted."
+                    )
+
+
+def _relays(lab: Lab, told: Iterable[Told]) -> Iterator[str]:
+    """Those outside Azure who are told otherwise and speak with others too, to whom they may pass it on."""
+    for to, by in dict.fromkeys((each.to, each.by) for each in told):
+        others = [name for name in _neighbours(lab, to) if name != by]
+        if others:
+            yield (
+                f"{to} would be told otherwise by {by}. What it tells {listed(others)} may change with that, which is "
+                "not followed."
+            )
+
+
+def _neighbours(lab: Lab, speaker: str) -> list[str]:
+    """With whom an NVA or a site speaks BGP, but for an NVA's sites."""
+    if speaker in lab.nva:
+        far = [nva for overlay in lab.overlays if speaker in overlay.nvas for nva in overlay.nvas if nva != speaker]
+        return [*lab.nva[speaker].peers_with, *far]
+    links = [link.router for link in lab.wan_links if link.site == speaker]
+    tunnels = [g.name for g in lab.gateways for tunnel in g.tunnels if tunnel.bgp and tunnel.site == speaker]
+    return list(dict.fromkeys((*links, *tunnels)))

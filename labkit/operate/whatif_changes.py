@@ -1,0 +1,231 @@
+"""The changes that `labkit whatif` tries: each a value that makes another model of a model. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Network
+from typing import Any, Protocol
+
+from labkit.azure.model import (
+    Azure,
+    HubRoutingPreference,
+    InstanceRoutes,
+    LearnedRoute,
+    PeerKind,
+    RouteServer,
+    RouteTable,
+    UserRoute,
+)
+from labkit.azure.world import Heard
+from labkit.errors import InvalidInput
+
+FLAGS = {
+    "use-remote-gateways": "use_remote_gateways",
+    "allow-gateway-transit": "allow_gateway_transit",
+    "allow-forwarded-traffic": "allow_forwarded_traffic",
+}
+"""The switches of a peering's side, by the names that people say."""
+
+
+class Change(Protocol):
+    """A change of what Azure knows, or of what an NVA says to it."""
+
+    def apply(self, azure: Azure, heard: Heard) -> tuple[Azure, Heard]:
+        """The model and what its speakers hear, with the change.
+
+        Raises:
+            InvalidInput: what it changes is not there.
+        """
+
+    def title(self, azure: Azure) -> str:
+        """The change in a few words, given the model before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BranchToBranch:
+    """A route server's branch-to-branch setting."""
+
+    server: str
+    on: bool
+
+    def apply(self, azure: Azure, heard: Heard) -> tuple[Azure, Heard]:
+        """See `Change`."""
+        return _with_server(azure, replace(_server(azure, self.server), branch_to_branch=self.on)), heard
+
+    def title(self, azure: Azure) -> str:
+        """See `Change`."""
+        before = _server(azure, self.server).branch_to_branch
+        return f"branch-to-branch of {self.server}: {_step(_switch(on=before), _switch(on=self.on))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """A route server's hub routing preference."""
+
+    server: str
+    value: HubRoutingPreference
+
+    def apply(self, azure: Azure, heard: Heard) -> tuple[Azure, Heard]:
+        """See `Change`."""
+        return _with_server(azure, replace(_server(azure, self.server), hub_routing_preference=self.value)), heard
+
+    def title(self, azure: Azure) -> str:
+        """See `Change`."""
+        before = _server(azure, self.server).hub_routing_preference
+        return f"hub routing preference of {self.server}: {_step(str(before), str(self.value))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepend:
+    """An NVA puts its ASN into the paths it tells route servers `times` more; less, if negative."""
+
+    peer: str
+    times: int
+
+    def apply(self, azure: Azure, heard: Heard) -> tuple[Azure, Heard]:
+        """See `Change`."""
+        if not any(p.name == self.peer and p.kind is PeerKind.NVA for s in azure.route_servers for p in s.peers):
+            names = dict.fromkeys(p.name for s in azure.route_servers for p in s.peers if p.kind is PeerKind.NVA)
+            raise InvalidInput(
+                f"{self.peer} is no NVA that a route server has as its peer.",
+                f"These are: {', '.join(names) or 'none'}.",
+            )
+        return azure, replace(heard, servers={i: self._longer(table) for i, table in heard.servers.items()})
+
+    def title(self, azure: Azure) -> str:  # noqa: ARG002 - it is the same in every model
+        """See `Change`."""
+        word = "more" if self.times >= 0 else "less"
+        return f"{self.peer} prepends its ASN {_times(abs(self.times))} {word} towards route servers"
+
+    def _longer(self, table: InstanceRoutes) -> InstanceRoutes:
+        return {
+            prefix: tuple(self._prepended(path) if path.peer.name == self.peer else path for path in paths)
+            for prefix, paths in table.items()
+        }
+
+    def _prepended(self, path: LearnedRoute) -> LearnedRoute:
+        asn, as_path = path.peer.asn, path.attributes.as_path
+        if self.times >= 0:
+            as_path = (asn,) * self.times + as_path
+        elif as_path[: 1 - self.times] == (asn,) * (1 - self.times):
+            as_path = as_path[-self.times :]
+        else:
+            raise InvalidInput(
+                f"{self.peer} does not put its ASN {_times(-self.times)} more than needed into {path.prefix}.",
+                f"Look: labkit learned-routes SERVER {self.peer}",
+            )
+        return replace(path, attributes=replace(path.attributes, as_path=as_path))
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A user-defined route of a route table, in place of the one for its prefix; None takes that one away."""
+
+    table: str
+    prefix: IPv4Network
+    route: UserRoute | None
+
+    def apply(self, azure: Azure, heard: Heard) -> tuple[Azure, Heard]:
+        """See `Change`."""
+        table = _table(azure, self.table)
+        routes = {route.prefix: route for route in table.routes}
+        if self.route is not None:
+            routes[self.prefix] = self.route
+        elif routes.pop(self.prefix, None) is None:
+            has = ", ".join(map(str, routes)) or "none"
+            raise InvalidInput(f"route table {self.table} has no route for {self.prefix}.", f"It has: {has}.")
+        return _with_table(azure, replace(table, routes=tuple(routes.values()))), heard
+
+    def title(self, azure: Azure) -> str:
+        """See `Change`."""
+        before = next((r for r in _table(azure, self.table).routes if r.prefix == self.prefix), None)
+        return f"{self.prefix} in route table {self.table}: {_step(_hop(before), _hop(self.route))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Propagation:
+    """Whether the subnets of a route table get BGP routes."""
+
+    table: str
+    on: bool
+
+    def apply(self, azure: Azure, heard: Heard) -> tuple[Azure, Heard]:
+        """See `Change`."""
+        table = replace(_table(azure, self.table), disable_bgp_route_propagation=not self.on)
+        return _with_table(azure, table), heard
+
+    def title(self, azure: Azure) -> str:
+        """See `Change`."""
+        before = not _table(azure, self.table).disable_bgp_route_propagation
+        return f"BGP propagation of route table {self.table}: {_step(_switch(on=before), _switch(on=self.on))}"
+
+
+@dataclass(frozen=True, slots=True)
+class PeeringFlag:
+    """A switch of a peering, on the side of `local`; `flag` is a key of `FLAGS`."""
+
+    local: str
+    remote: str
+    flag: str
+    on: bool
+
+    def apply(self, azure: Azure, heard: Heard) -> tuple[Azure, Heard]:
+        """See `Change`."""
+        self._before(azure)
+        changed: dict[str, Any] = {FLAGS[self.flag]: self.on}
+        ends = (self.local, self.remote)
+        peerings = tuple(replace(p, **changed) if (p.local, p.remote) == ends else p for p in azure.peerings)
+        return replace(azure, peerings=peerings), heard
+
+    def title(self, azure: Azure) -> str:
+        """See `Change`."""
+        step = _step(_switch(on=self._before(azure)), _switch(on=self.on))
+        return f"{self.flag} of the peering {self.local} to {self.remote}: {step}"
+
+    def _before(self, azure: Azure) -> bool:
+        for peering in azure.peerings:
+            if (peering.local, peering.remote) == (self.local, self.remote):
+                return bool(getattr(peering, FLAGS[self.flag]))
+        known = dict.fromkeys(" - ".join(sorted((p.local, p.remote))) for p in azure.peerings)
+        raise InvalidInput(
+            f"{self.local} and {self.remote} are not peered.", f"The lab's peerings: {', '.join(known) or 'none'}."
+        )
+
+
+def _server(azure: Azure, name: str) -> RouteServer:
+    if name not in azure.route_server:
+        known = ", ".join(sorted(azure.route_server)) or "none"
+        raise InvalidInput(f"there is no route server {name}.", f"The lab's route servers: {known}.")
+    return azure.route_server[name]
+
+
+def _table(azure: Azure, name: str) -> RouteTable:
+    if name not in azure.route_table:
+        known = ", ".join(sorted(azure.route_table)) or "none"
+        raise InvalidInput(f"there is no route table {name}.", f"The lab's route tables: {known}.")
+    return azure.route_table[name]
+
+
+def _with_server(azure: Azure, server: RouteServer) -> Azure:
+    servers = tuple(server if s.name == server.name else s for s in azure.route_servers)
+    return replace(azure, route_servers=servers)
+
+
+def _with_table(azure: Azure, table: RouteTable) -> Azure:
+    return replace(azure, route_tables=tuple(table if t.name == table.name else t for t in azure.route_tables))
+
+
+def _step(before: str, after: str) -> str:
+    return f"{before} → {after}" if before != after else f"{after} already"
+
+
+def _switch(*, on: bool) -> str:
+    return "on" if on else "off"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _hop(route: UserRoute | None) -> str:
+    return "none" if route is None else str(route.next_hop or route.next_hop_type)

@@ -1,0 +1,113 @@
+"""A model before and after changes: every speaker's routes and every NIC's effective routes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import IPv4Network
+
+from labkit.azure.effective import effective_table, forwarding_key
+from labkit.azure.model import Azure, EffectiveRoute
+from labkit.azure.validation import Code, problems, warnings
+from labkit.azure.world import Heard, NeverSettlesError, World
+from labkit.errors import InvalidInput
+from labkit.operate.whatif_changes import Change
+
+Rows = tuple[EffectiveRoute, ...]
+
+_REMEDIES = {
+    Code.URG_TWICE: "Switch use-remote-gateways off on its other peering in the same call.",
+    Code.URG_OWN_SERVER: "The lab file would have to lose the route server.",
+    Code.URG_OWN_GATEWAY: "The lab file would have to lose the gateway.",
+    Code.URG_NO_SERVER: "Only a hub with a route server or a gateway can be used.",
+    Code.GATEWAY_PROPAGATION: "Leave propagation on there, or give GatewaySubnet a route table of its own.",
+    Code.GATEWAY_DEFAULT_ROUTE: "Give GatewaySubnet a route table of its own, without a route for 0.0.0.0/0.",
+}
+
+
+@dataclass(frozen=True)
+class Side:
+    """A model, what its speakers hear from outside, and what follows from both."""
+
+    azure: Azure
+    heard: Heard
+
+    @cached_property
+    def world(self) -> World:
+        """What every speaker holds in the end.
+
+        Raises:
+            InvalidInput: there is no end.
+        """
+        try:
+            return World(self.azure, self.heard)
+        except NeverSettlesError:
+            raise InvalidInput(
+                "the routes would never settle: each that comes makes itself go.",
+                "Look for a loop of gateways, circuits and route servers in it.",
+            ) from None
+
+    @cached_property
+    def rows(self) -> Mapping[str, Rows]:
+        """Every NIC's effective routes."""
+        learned, gateways = self.world.learned, self.world.gateway_routes
+        keys = {nic.name: forwarding_key(self.azure, nic.name, learned) for nic in self.azure.nics}
+        tables = {key: effective_table(self.azure, key, learned, gateways) for key in dict.fromkeys(keys.values())}
+        return {nic: tables[key] for nic, key in keys.items()}
+
+    def by_prefix(self, nic: str) -> dict[IPv4Network, Rows]:
+        """A NIC's effective routes, Active and Invalid, by prefix."""
+        found: dict[IPv4Network, Rows] = {}
+        for row in self.rows[nic]:
+            found[row.prefix] = (*found.get(row.prefix, ()), row)
+        return found
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What changes would do. `titles` say what they are, `warnings` what Azure accepts although it does not work."""
+
+    before: Side
+    after: Side
+    titles: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def predict(azure: Azure, heard: Heard, changes: Sequence[Change]) -> Prediction:
+    """Try changes, one after the other; those outside Azure keep saying what they say.
+
+    Raises:
+        InvalidInput: a change is of something that is not there, Azure would refuse the outcome, or the routes would
+            never settle.
+    """
+    before, titles = Side(azure, heard), []
+    for change in changes:
+        titles.append(change.title(azure))
+        azure, heard = change.apply(azure, heard)
+    _refuse(before.azure, azure)
+    known = {problem.text for problem in warnings(before.azure)}
+    new = tuple(f"{problem.text}." for problem in warnings(azure) if problem.text not in known)
+    return Prediction(before, Side(azure, heard), tuple(titles), new)
+
+
+def _refuse(before: Azure, after: Azure) -> None:
+    known = set(problems(before))
+    found = [problem for problem in problems(after) if problem not in known]
+    if not found:
+        return
+    reasons = "; ".join(dict.fromkeys(problem.text for problem in found))
+    first = found[0]
+    remedy = _REMEDIES.get(first.code, "")
+    if first.code is Code.URG_NO_TRANSIT:
+        spoke, hub = first.subjects
+        remedy = (
+            f"Say both in one call: peering {hub} {spoke} allow-gateway-transit on, "
+            f"or peering {spoke} {hub} use-remote-gateways off."
+        )
+    raise InvalidInput(f"Azure would refuse that: {reasons}.", remedy)
+
+
+def same(one: Iterable[EffectiveRoute], other: Iterable[EffectiveRoute]) -> bool:
+    """Whether rows of one prefix are the same, whatever their order."""
+    return set(one) == set(other)

@@ -1,0 +1,257 @@
+"""Where packets would go by effective routes and known announcements. Pure.
+
+NICs, gateways and circuits decide by tables that the rules give; what NVAs and sites do is taken for granted as
+`labkit.operate.whatif_outside` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from ipaddress import IPv4Address
+
+from labkit.azure.adjacency import connected_peerings, takes_forwarded
+from labkit.azure.circuits import best_in_circuit
+from labkit.azure.effective import lookup
+from labkit.azure.gateway_policy import PathSource, best_at_gateway
+from labkit.azure.model import NextHopType
+from labkit.lab.model import Lab
+from labkit.lab.nodes import instance_node
+from labkit.operate.whatif_model import Side
+from labkit.operate.whatif_outside import Outside, longest
+from labkit.operate.whatif_ways import Outcome, Packet, Way
+
+LOCAL = (NextHopType.VNET_LOCAL, NextHopType.VNET_PEERING, NextHopType.VNET_GLOBAL_PEERING)
+
+
+@dataclass(frozen=True, slots=True)
+class PairChange:
+    """Packets from a node to another would fare otherwise; of several ways, flows are shared among them."""
+
+    source: str
+    target: str
+    before: tuple[Way, ...]
+    after: tuple[Way, ...]
+
+
+def reach_changes(lab: Lab, before: Side, after: Side) -> tuple[PairChange, ...]:
+    """The pairs of machines, appliances and sites' hosts whose verdict changes, in the order of the lab."""
+    one, other = Reach(lab, before), Reach(lab, after)
+    return tuple(
+        PairChange(source, target, was, will)
+        for source in sources(lab)
+        for target, address in targets(lab).items()
+        if target != source
+        for was, will in ((one.ways(source, address), other.ways(source, address)),)
+        if was != will
+    )
+
+
+def sources(lab: Lab) -> list[str]:
+    """Whose packets are followed: machines, appliances and sites' hosts."""
+    return [*(vm.name for vm in lab.virtual_machines), *lab.nva, *(site.host.name for site in lab.sites)]
+
+
+def targets(lab: Lab) -> dict[str, IPv4Address]:
+    """Where they go: the same, and the Internet."""
+    found = {name: lab.azure.nic[name].address for name in (*(vm.name for vm in lab.virtual_machines), *lab.nva)}
+    found |= {site.host.name: site.host.address.ip for site in lab.sites}
+    return found | ({lab.internet.name: lab.internet.host} if lab.internet is not None else {})
+
+
+class Reach:
+    """Follows packets through one side of a prediction."""
+
+    def __init__(self, lab: Lab, side: Side) -> None:
+        self._lab, self._side = lab, side
+        self._world = side.world
+        self._sites = {site.host.name: site.name for site in lab.sites}
+        self._outside = Outside(lab, self._world)
+
+    def ways(self, source: str, target: IPv4Address) -> tuple[Way, ...]:
+        """How packets from a node of `sources` to an address end; each way once, in a stable order."""
+        if source in self._sites:
+            site = self._sites[source]
+            found = self._from_site(site, Packet(self._lab.site[site].host.address.ip, target))
+        else:
+            packet = Packet(self._side.azure.nic[source].address, target)
+            found = self._leave_nva(source, packet) if source in self._lab.nva else self._cross(source, packet)
+        return tuple(sorted({replace(way, through=self._named(way.through)) for way in found}))
+
+    def from_nic(self, nic: str, target: IPv4Address) -> tuple[Way, ...]:
+        """How packets that leave a NIC for an address end, a route server's included."""
+        return tuple(sorted(set(self._cross(nic, Packet(self._side.azure.nic[nic].address, target)))))
+
+    def _named(self, through: Iterable[str]) -> tuple[str, ...]:
+        """Nodes on the way with gateways for their instances: which of them it is makes no difference."""
+        names = (self._instances[node][0] if node in self._instances else node for node in through)
+        return tuple(dict.fromkeys(names))
+
+    # Virtual networks.
+
+    def _cross(self, nic: str, packet: Packet) -> Iterator[Way]:
+        """What the fabric does with a packet out of a NIC, by its effective routes."""
+        row = lookup(self._side.rows[nic], packet.target)
+        if row is None or row.next_hop_type is NextHopType.NONE:
+            yield packet.ends(Outcome.DROPPED, nic, "no route" if row is None else f"{row.prefix} leads to None")
+        elif row.next_hop_type is NextHopType.INTERNET:
+            internet = self._lab.internet
+            if internet is not None and packet.target == internet.host:
+                yield packet.ends(Outcome.DELIVERED, internet.name)
+            else:
+                why = f"{row.prefix} leads to the Internet, where nobody has it"
+                yield packet.ends(Outcome.DROPPED, nic, why)
+        elif row.next_hop_type in LOCAL:
+            owner = self._near(nic, packet.target)
+            if owner is None:
+                yield packet.ends(Outcome.DROPPED, nic, f"nobody has it in {row.prefix}")
+            else:
+                yield self._refused(nic, owner, packet) or packet.ends(Outcome.DELIVERED, owner)
+        else:
+            for hop in row.next_hops:
+                yield from self._hop(nic, hop, packet)
+
+    def _hop(self, nic: str, hop: IPv4Address, packet: Packet) -> Iterator[Way]:
+        """What becomes of a packet that the fabric brings to a next hop."""
+        line = next((line for line, edge in self._world.heard.edges.items() if edge == hop), None)
+        owner = self._near(nic, hop) or (instance_node(line[0], line[1]) if line is not None else None)
+        refused = self._refused(nic, owner, packet) if owner is not None else None
+        if owner is None:
+            yield packet.ends(Outcome.DROPPED, nic, f"nobody has the next hop {hop}")
+        elif refused is not None:
+            yield refused
+        elif line is not None:
+            yield from self._in_circuit(line[2], packet.by(owner))
+        elif hop == packet.target:
+            yield packet.ends(Outcome.DELIVERED, owner)
+        elif owner in self._instances:
+            yield from self._at_gateway(owner, packet)
+        elif owner in self._side.azure.route_server:
+            yield packet.ends(Outcome.DROPPED, owner, "a route server forwards nothing")
+        elif not self._side.azure.nic[owner].ip_forwarding:
+            yield packet.ends(Outcome.DROPPED, owner, "IP forwarding is off on its NIC")
+        elif owner in packet.through:
+            yield packet.ends(Outcome.LOOPS, owner)
+        elif owner in self._lab.nva:
+            yield from self._leave_nva(owner, packet.by(owner))
+        else:
+            yield from self._cross(owner, packet.by(owner))
+
+    def _refused(self, nic: str, owner: str, packet: Packet) -> Way | None:
+        """The end of a packet that a peered virtual network does not take, because it is only forwarded there."""
+        azure = self._side.azure
+        here = azure.nic[nic].virtual_network
+        holder = azure.route_server[owner] if owner in azure.route_server else azure.nic[owner]
+        there = holder.virtual_network
+        own = any(packet.source in prefix for prefix in azure.virtual_network[here].address_space)
+        if here == there or own or takes_forwarded(azure, there, here):
+            return None
+        return packet.ends(Outcome.DROPPED, there, f"it takes nothing from {here} that is only forwarded there")
+
+    def _near(self, nic: str, address: IPv4Address) -> str | None:
+        """Whose NIC has an address in a NIC's virtual network or one peered with it."""
+        azure = self._side.azure
+        network = azure.nic[nic].virtual_network
+        near = (network, *(peering.remote for peering in connected_peerings(azure, network)))
+        owner = next((n.name for n in azure.nics if n.address == address and n.virtual_network in near), None)
+        servers = (s for s in azure.route_servers if s.virtual_network in near)
+        return owner or next((s.name for s in servers if address in s.instances), None)
+
+    # Appliances.
+
+    def _leave_nva(self, nva: str, packet: Packet) -> Iterator[Way]:
+        """What an appliance does with a packet: to a site or tunnel that it has a route from, or out of its NIC."""
+        address, target = self._side.azure.nic[nva].address, packet.target
+        if target == address:
+            yield replace(packet, through=tuple(n for n in packet.through if n != nva)).ends(Outcome.DELIVERED, nva)
+            return
+        if self._lab.nva[nva].translates(target):
+            packet = replace(packet, source=address)
+        known = longest(self._outside.announced(nva), target)
+        told = longest(self._outside.told(nva), target)
+        if known is not None and (told is None or known[0].prefixlen >= told[0].prefixlen):
+            _, (neighbour, _) = known
+            if neighbour in self._lab.site:
+                yield from self._at_site(neighbour, packet)
+            elif neighbour in packet.through:
+                yield packet.ends(Outcome.LOOPS, neighbour)
+            else:
+                yield from self._leave_nva(neighbour, packet.by(neighbour))
+            return
+        for site in self._outside.linked_sites(nva):
+            if self._outside.on_lan(site, target):
+                yield from self._at_site(site, packet)
+                return
+        yield from self._cross(nva, packet)
+
+    # Gateways and circuits.
+
+    @cached_property
+    def _instances(self) -> Mapping[str, tuple[str, int]]:
+        """The instances of gateways by their nodes' and NICs' names."""
+        return {instance_node(g.name, i): (g.name, i) for g in self._lab.azure.gateways for i in range(2)}
+
+    def _at_gateway(self, node: str, packet: Packet) -> Iterator[Way]:
+        """What an instance of a gateway does with a packet, by the best path that it holds."""
+        if node in packet.through:
+            yield packet.ends(Outcome.LOOPS, node)
+            return
+        name, packet = self._instances[node][0], packet.by(node)
+        found = longest(self._world.at_gateway.get(self._instances[node], {}), packet.target)
+        best = best_at_gateway(self._side.azure.gateway[name], found[1]) if found is not None else None
+        if best is None:
+            yield packet.ends(Outcome.DROPPED, node, "no route")
+        elif best.source in (PathSource.VIRTUAL_NETWORK, PathSource.ROUTE_SERVER):
+            yield from self._cross(node, packet)
+        elif best.sender in self._side.azure.circuit:
+            yield from self._in_circuit(best.sender, packet)
+        else:
+            yield from self._at_site(best.sender, packet)
+
+    def _in_circuit(self, circuit: str, packet: Packet) -> Iterator[Way]:
+        """What a circuit's edge router does with a packet."""
+        if circuit in packet.through:
+            yield packet.ends(Outcome.LOOPS, circuit)
+            return
+        packet = packet.by(circuit)
+        found = longest(self._world.at_circuit.get(circuit, {}), packet.target)
+        if found is None:
+            yield packet.ends(Outcome.DROPPED, circuit, "no route")
+            return
+        sites = {link.site_address.ip: link.site for link in self._lab.wan_links if link.router == circuit}
+        gateways = {address: g.name for g in self._side.azure.gateways for address in g.instances}
+        for path in best_in_circuit(found[1]):
+            if path.gateway is None:
+                yield from self._at_site(sites[path.address], packet)
+            else:
+                gateway = self._side.azure.gateway[gateways[path.address]]
+                yield from self._at_gateway(instance_node(gateway.name, gateway.instances.index(path.address)), packet)
+
+    # Sites.
+
+    def _at_site(self, site: str, packet: Packet) -> Iterator[Way]:
+        """A packet is at a site's router, which may send it on: that is not known."""
+        if self._outside.on_lan(site, packet.target):
+            yield packet.ends(Outcome.DELIVERED, site)
+        else:
+            yield packet.ends(Outcome.HANDED_ON, site, "what it does with it is not known")
+
+    def _from_site(self, site: str, packet: Packet) -> Iterator[Way]:
+        """What a site's router does with a packet of its host."""
+        if self._outside.on_lan(site, packet.target):
+            yield packet.ends(Outcome.DELIVERED, site)
+            return
+        offers = list(self._outside.offers(site, packet.target))
+        best = min((offer[0] for offer in offers), default=None)
+        if best is None:
+            yield packet.ends(Outcome.DROPPED, site, "nobody tells it the way")
+        for rank, router in offers:
+            if rank != best:
+                continue
+            if router in self._lab.nva:
+                yield from self._leave_nva(router, packet.by(router))
+            elif router in self._instances:
+                yield from self._at_gateway(router, packet)
+            else:
+                yield from self._in_circuit(router, packet)

@@ -1,0 +1,263 @@
+"""`labkit diff` without a lab: one as the rules have it differs in nothing, and what is altered is what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property
+from ipaddress import IPv4Address, IPv4Network
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from pydantic import TypeAdapter
+
+from labkit.azure.attributes_json import attributes_to_json
+from labkit.azure.gateway_policy import PathSource
+from labkit.azure.model import Azure, PathAttributes
+from labkit.azure.rows import effective_json
+from labkit.azure.world import Announced, World
+from labkit.controller.tables import Table, desired, diff
+from labkit.lab.nodes import instance_node, owners
+from labkit.operate import diff as diffs
+from labkit.operate.client import LabClient
+from labkit.operate.diff_bgp import (
+    effective_differences,
+    gateway_differences,
+    held_differences,
+    server_differences,
+)
+from labkit.operate.difference import Difference
+from labkit.operate.heard import Running
+from labkit.operate.observe import BgpPath, FrrState, KernelPath, Look
+from labkit.operate.oracle import kernel_difference, kernel_differences
+from labkit.operate.whatif_changes import BranchToBranch
+from labkit.operate.whatif_model import Side
+from tests.unit.operate.test_whatif import LAB, heard
+
+AZURE, HEARD = BranchToBranch("rs1", on=True).apply(LAB.azure, heard(LAB))
+SIDE = Side(AZURE, HEARD)
+FW, SDWAN = "fw", "sdwan"
+
+
+def groups(routes: Announced) -> list[dict[str, Any]]:
+    return [{"attributes": attributes_to_json(a), "prefixes": [str(p)]} for p, a in routes.items()]
+
+
+def of_peer(routes: Mapping[IPv4Network, Any], name: str) -> dict[IPv4Network, PathAttributes]:
+    return {prefix: path.attributes for prefix, paths in routes.items() for path in paths if path.peer.name == name}
+
+
+def model(world: World) -> dict[str, Any]:
+    """`GET /v1/model` of a lab that does what the rules say."""
+    servers: dict[str, Any] = {}
+    for name, i in world.at_server:
+        peers = {}
+        for peer in world.servers[name].peers:
+            gateway = peer.name.rpartition("-")[0]
+            if gateway in AZURE.gateway:
+                said: Announced = world.told_to_server(gateway, int(peer.name[-1]))
+            else:
+                said = of_peer(HEARD.servers[name, i], peer.name)
+            peers[peer.name] = {
+                "received": groups(said),
+                "learned": groups(of_peer(world.at_server[name, i], peer.name)),
+                "advertised": groups(world.told_by_server(name, i, peer)),
+            }
+        servers[instance_node(name, i)] = peers
+    return {
+        "azure": TypeAdapter(Azure).dump_python(AZURE, mode="json"),
+        "route_servers": servers,
+        "gateways": {
+            instance_node(*instance): {str(a): groups(routes) for a, routes in kept(world, instance).items()}
+            for instance in world.at_gateway
+        },
+        "effective": {nic: effective_json(rows) for nic, rows in SIDE.rows.items()},
+        "silent": [],
+    }
+
+
+def kept(world: World, instance: tuple[str, int]) -> dict[IPv4Address, dict[IPv4Network, PathAttributes]]:
+    found: dict[IPv4Address, dict[IPv4Network, PathAttributes]] = {}
+    for prefix, paths in world.at_gateway[instance].items():
+        for path in paths:
+            if path.source in (PathSource.ON_PREMISES, PathSource.ROUTE_SERVER):
+                found.setdefault(path.address, {})[prefix] = path.attributes
+    return found
+
+
+class Healthy:
+    """A look at such a lab; tests alter what it shows."""
+
+    lab = LAB
+    owners = owners(LAB)
+
+    def __init__(self) -> None:
+        self.said = model(SIDE.world)
+        self.frrs = dict(self._frrs())
+        tables = {nic: diff(Table(), desired(rows))[0].wire() for nic, rows in SIDE.rows.items()}
+        sessions = [
+            {"route_server": name, "instance": i, "peer": peer.name, "state": "Established"}
+            for name, i in SIDE.world.at_server
+            for peer in SIDE.world.servers[name].peers
+        ]
+        self.state = {"status": {"sessions": sessions}, "oracle": tables}
+        self.kernels = {"vm1": [KernelPath(IPv4Network("10.1.10.0/24"), "unicast", (), "kernel"), *self._right("vm1")]}
+
+    def frr(self, node: str) -> FrrState:
+        return FrrState({}, tuple(self.frrs[node]))
+
+    def kernel(self, node: str) -> tuple[KernelPath, ...]:
+        return tuple(self.kernels[node])
+
+    @cached_property
+    def running(self) -> Running:
+        return Running(LAB, self.said, HEARD.circuits)
+
+    def _frrs(self) -> Iterator[tuple[str, list[BgpPath]]]:
+        world = SIDE.world
+        server = world.servers["rs1"]
+        for nva in LAB.nvas:
+            peer = next(p for p in server.peers if p.name == nva.name)
+            yield (
+                nva.name,
+                [
+                    in_frr(prefix, server.instances[i], attributes)
+                    for i in (0, 1)
+                    for prefix, attributes in world.told_by_server("rs1", i, peer).items()
+                    if nva.asn not in attributes.as_path
+                ],
+            )
+        for instance in world.at_gateway:
+            yield (
+                instance_node(*instance),
+                [
+                    in_frr(prefix, address, attributes)
+                    for address, routes in kept(world, instance).items()
+                    for prefix, attributes in routes.items()
+                ],
+            )
+        held = world.at_circuit["circuit1"]
+        yield "circuit1", [in_frr(prefix, path.address, path.attributes) for prefix in held for path in held[prefix]]
+
+    def _right(self, vm: str) -> Iterator[KernelPath]:
+        for row in SIDE.rows[vm]:
+            hops = tuple(sorted(row.next_hops))
+            if row.next_hop_type == "Internet":
+                hops = (IPv4Address("10.1.10.1"),)
+            kind = "blackhole" if row.next_hop_type == "None" else "unicast"
+            if row.state == "Active":
+                yield KernelPath(row.prefix, kind, hops, "65")
+
+
+def in_frr(prefix: IPv4Network, neighbour: IPv4Address, attributes: PathAttributes) -> BgpPath:
+    # What FRR shows has a MED of 0 where there is none.
+    shown = replace(attributes, med=attributes.med or 0)
+    flat = tuple(asn for asn in attributes.as_path if isinstance(asn, int))
+    return BgpPath(prefix, neighbour, attributes.next_hop, flat, False, shown)
+
+
+def look(healthy: Healthy) -> Look:
+    return cast(Look, healthy)
+
+
+def differences(healthy: Healthy) -> set[tuple[str, str, str, str]]:
+    running, seen = healthy.running, look(healthy)
+    found = [
+        *server_differences(running, seen),
+        *held_differences(running, seen),
+        *gateway_differences(running, seen),
+        *effective_differences(running),
+        *kernel_differences("vm1", seen),
+    ]
+    assert len(found) == len(set(found))
+    return {(d.where, d.prefix, d.model, d.there) for d in found}
+
+
+def test_a_healthy_lab_has_routes_everywhere_and_no_difference() -> None:
+    healthy = Healthy()
+    assert all(
+        groups for peers in healthy.said["route_servers"].values() for p in peers.values() for groups in p.values()
+    )
+    assert all(healthy.frrs.values())
+    assert differences(healthy) == set()
+
+
+BRANCH, ONPREM = "10.250.0.0/16", "10.2.0.0/16"
+
+
+def drop(routes: list[dict[str, Any]], prefix: str) -> None:
+    before = len(routes)
+    routes[:] = [group for group in routes if group["prefixes"] != [prefix]]
+    assert len(routes) == before - 1
+
+
+def forget(healthy: Healthy, node: str, prefix: str, neighbour: str) -> None:
+    paths = healthy.frrs[node]
+    before = len(paths)
+    paths[:] = [p for p in paths if (str(p.prefix), str(p.neighbour)) != (prefix, neighbour)]
+    assert len(paths) == before - 1
+
+
+SDWAN_TO_FW = "via 10.1.0.4 path 65515-65001-65010 igp 65517:65517"
+
+
+@pytest.mark.parametrize(
+    ("alter", "wanted"),
+    [
+        (
+            # The instance no longer says what the rules say, and the appliance still has it.
+            lambda lab: drop(lab.said["route_servers"]["rs1-0"][FW]["advertised"], BRANCH),
+            {("rs1-0, told to fw", BRANCH, SDWAN_TO_FW, "-"), ("fw, from rs1-0", BRANCH, "-", SDWAN_TO_FW)},
+        ),
+        (
+            lambda lab: forget(lab, FW, BRANCH, "10.1.0.4"),
+            {("fw, from rs1-0", BRANCH, SDWAN_TO_FW, "-")},
+        ),
+        (
+            lambda lab: drop(lab.said["route_servers"]["rs1-1"]["ergw-0"]["received"], ONPREM),
+            {
+                ("rs1-1, learned from ergw-0", ONPREM, "-", "via 100.65.0.1 path 12076-65020 igp"),
+                ("rs1-1, received from ergw-0", ONPREM, "via 100.65.0.1 path 12076-65020 igp", "-"),
+            },
+        ),
+        (
+            lambda lab: forget(lab, "circuit1", "10.1.0.0/16", "10.1.255.4"),
+            {("circuit1, from ergw-0", "10.1.0.0/16", "via 10.1.255.4 path 65515 igp", "-")},
+        ),
+        (
+            lambda lab: lab.kernels["vm1"].append(
+                KernelPath(IPv4Network("192.0.2.0/24"), "unicast", (IPv4Address("10.1.1.4"),), "static")
+            ),
+            {("kernel of vm1", "192.0.2.0/24", "-", "via 10.1.1.4")},
+        ),
+        (
+            lambda lab: lab.said["effective"]["vm3"]["value"].pop(0),
+            {("effective routes of vm3", "10.3.0.0/16", "Active Default VnetLocal", "-")},
+        ),
+    ],
+)
+def test_what_is_altered_is_what_differs(
+    alter: Callable[[Healthy], object], wanted: set[tuple[str, str, str, str]]
+) -> None:
+    healthy = Healthy()
+    alter(healthy)
+    assert differences(healthy) == wanted
+
+
+def test_verify_says_the_first_difference_of_a_kernel() -> None:
+    healthy = Healthy()
+    assert kernel_difference("vm1", look(healthy)) is None
+    healthy.kernels["vm1"] = []
+    found = kernel_difference("vm1", look(healthy))
+    assert found == "0.0.0.0/0 is nothing in the kernel of vm1, the rules say via 10.1.1.5. Look: labkit routes vm1"
+
+
+def test_what_a_second_look_does_not_show_was_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    stays, goes = (Difference("kernel of vm1", prefix, "-", "on-link", "") for prefix in (BRANCH, ONPREM))
+    looks = iter([[goes, stays, stays], [stays]])
+    monkeypatch.setattr(diffs, "_once", lambda _look: iter(next(looks)))
+    client = cast(LabClient, SimpleNamespace())
+    assert diffs.differences(LAB, client) == [stays]
+    looks = iter([[]])
+    assert diffs.differences(LAB, client) == []

@@ -1,0 +1,267 @@
+"""What is predicted of routes and packets, in labs that say everything; and what is refused."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+
+from labkit.azure.circuits import CircuitPath
+from labkit.azure.gateway_policy import GatewayPath
+from labkit.azure.model import LearnedRoute, PathAttributes
+from labkit.azure.world import Heard
+from labkit.errors import InvalidInput
+from labkit.lab.load import load_text
+from labkit.lab.model import Lab
+from labkit.operate.whatif import _cut_off, _relays
+from labkit.operate.whatif_model import Prediction, predict
+from labkit.operate.whatif_reach import reach_changes
+from labkit.operate.whatif_routes import nic_changes, told_changes
+from labkit.operate.whatif_words import changes
+from tests.unit.azure.builders import addr, as_path, net
+
+HUB = """
+name: hub
+virtual_networks:
+  hub:
+    address_space: 10.1.0.0/16
+    subnets:
+      RouteServerSubnet: 10.1.0.0/26
+      GatewaySubnet: {prefix: 10.1.255.0/27, route_table: on-gateway}
+      nvas: {prefix: 10.1.1.0/24, route_table: on-nva}
+      work: {prefix: 10.1.10.0/24, route_table: on-work}
+  spoke:
+    address_space: 10.3.0.0/16
+    subnets: {work: 10.3.1.0/24}
+peerings:
+  - {between: [spoke, hub]}
+route_tables:
+  on-gateway: {}
+  on-nva: {}
+  on-work: {}
+route_servers:
+  rs1: {virtual_network: hub, peers: [sdwan, fw]}
+gateways:
+  ergw: {type: ExpressRoute, virtual_network: hub, connects_to: [circuit1]}
+circuits:
+  circuit1: {connects_to: [onprem2]}
+nvas:
+  sdwan: {subnet: hub/nvas, asn: 65001, connects_to: [onprem1]}
+  fw: {subnet: hub/nvas, asn: 65002, advertises: [0.0.0.0/0]}
+sites:
+  onprem1: {asn: 65010, prefixes: 10.250.0.0/16}
+  onprem2: {asn: 65020, prefixes: 10.2.0.0/16}
+internet: {prefix: 198.51.100.0/24}
+virtual_machines:
+  vm1: hub/work
+  vm3: spoke/work
+"""
+LAB = load_text(HUB, "hub")
+
+SAID = {
+    "sdwan": {"10.250.0.0/16": "65001-65010", "10.2.0.0/16": "65001", "10.3.0.0/16": "65001"},
+    "fw": {"0.0.0.0/0": "65002"},
+}
+
+
+def heard(lab: Lab, said: dict[str, dict[str, str]] = SAID) -> Heard:
+    server = lab.azure.route_servers[0]
+    table: dict[IPv4Network, tuple[LearnedRoute, ...]] = {}
+    for peer in server.peers:
+        for prefix, path in said.get(peer.name, {}).items():
+            route = LearnedRoute(net(prefix), PathAttributes(peer.address, as_path(path)), peer)
+            table[route.prefix] = (*table.get(route.prefix, ()), route)
+    site = addr("100.64.0.6")
+    nothing: dict[IPv4Network, tuple[GatewayPath, ...]] = {}
+    return Heard(
+        {(server.name, i): table for i in (0, 1)},
+        {(g.name, i): nothing for g in lab.azure.gateways for i in range(len(g.instances))},
+        {"circuit1": {net("10.2.0.0/16"): (CircuitPath(None, customer(lab), PathAttributes(site, (65020,))),)}},
+        {(g.name, line.instance, line.circuit): line.edge for g in lab.gateways for line in g.lines},
+    )
+
+
+def customer(lab: Lab) -> IPv4Address:
+    return next(link.site_address.ip for link in lab.wan_links if link.router == "circuit1")
+
+
+def tried(words: str, lab: Lab = LAB) -> Prediction:
+    return predict(lab.azure, heard(lab), changes(words.split(), lab.azure))
+
+
+def routes(prediction: Prediction) -> dict[str, dict[str, str]]:
+    """Why which prefix changes, by NICs."""
+    return {" ".join(c.nics): {str(r.prefix): r.why for r in c.routes} for c in nic_changes(prediction)}
+
+
+HUBS_NICS = "sdwan fw vm1 ergw-0 ergw-1"
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ("branch-to-branch on", {}),
+        ("branch-to-branch off", {}),
+        ("hub-routing-preference ASPath", {HUBS_NICS: {"10.2.0.0/16": "preference ASPath"}}),
+        ("hub-routing-preference ASPath prepend sdwan 3", {}),
+        ("prepend sdwan 1", {}),
+        ("route on-work 10.250.0.0/16 fw", {"vm1": {"10.250.0.0/16": "user-defined route"}}),
+        ("route on-work 10.250.0.0/16 fw route on-work 10.250.0.0/16 remove", {}),
+        (
+            "propagation on-work off",
+            {
+                "vm1": {
+                    "10.2.0.0/16": "BGP propagation off",
+                    "10.250.0.0/16": "BGP propagation off",
+                    "10.0.0.0/8": "no default route by BGP displaces it any more",
+                    "0.0.0.0/0": "BGP propagation off",
+                }
+            },
+        ),
+    ],
+)
+def test_which_routes_change_and_why(words: str, wanted: dict[str, dict[str, str]]) -> None:
+    found = routes(tried(words))
+    assert found.keys() == wanted.keys()
+    for nics, reasons in wanted.items():
+        assert reasons.items() <= found[nics].items()
+        assert set(found[nics].values()) == set(reasons.values())
+
+
+def test_a_spoke_that_uses_the_hubs_gateways() -> None:
+    words = "peering spoke hub use-remote-gateways on peering hub spoke allow-gateway-transit on"
+    prediction = tried(words)
+    assert prediction.titles == (
+        "use-remote-gateways of the peering spoke to hub: off → on",
+        "allow-gateway-transit of the peering hub to spoke: off → on",
+    )
+    found = routes(prediction)["vm3"]
+    assert {found[p] for p in ("10.2.0.0/16", "10.250.0.0/16", "0.0.0.0/0")} == {"uses the gateways of hub"}
+    assert found["10.0.0.0/8"] == "a default route by BGP displaces it"
+    told = {(t.to, t.by, str(t.prefix), t.before, t.after) for t in told_changes(LAB, prediction)}
+    assert told == {
+        ("sdwan", "rs1", "10.3.0.0/16", "-", "65515"),
+        ("fw", "rs1", "10.3.0.0/16", "-", "65515"),
+        ("onprem2", "circuit1", "10.3.0.0/16", "-", "12076"),
+    }
+
+
+def test_what_the_rules_drop_only_after_the_change_is_remembered() -> None:
+    # The appliance says the spoke's own range: kept while the spoke is none of the hub's, dropped when it is.
+    before = tried("peering spoke hub use-remote-gateways on peering hub spoke allow-gateway-transit on")
+    spoke = net("10.3.0.0/16")
+    assert spoke in before.before.world.at_server["rs1", 0]
+    assert spoke not in before.after.world.at_server["rs1", 0]
+    after = predict(
+        before.after.azure,
+        before.after.heard,
+        changes(["peering", "spoke", "hub", "use-remote-gateways", "off"], before.after.azure),
+    )
+    assert spoke in after.after.world.at_server["rs1", 0]
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (
+            "branch-to-branch on",
+            {
+                ("onprem2-host", "onprem1-host"): "delivered through circuit1, ergw, sdwan",
+                # The default route of the other appliance, which has no way out but its own NIC.
+                ("onprem1-host", "internet"): "loops at fw",
+                ("onprem2-host", "internet"): "loops at fw",
+                ("onprem2-host", "vm3"): "delivered through circuit1, ergw",
+            },
+        ),
+        ("route on-work 10.250.0.0/16 None", {("vm1", "onprem1-host"): "dropped at vm1: 10.250.0.0/16 leads to None"}),
+        ("route on-work 10.250.0.0/16 fw", {("vm1", "onprem1-host"): "delivered through fw, sdwan"}),
+        (
+            "route on-work 10.250.0.0/16 vm3",
+            {("vm1", "onprem1-host"): "dropped at vm3: IP forwarding is off on its NIC"},
+        ),
+        (
+            "route on-nva 0.0.0.0/0 Internet",
+            {
+                ("vm1", "internet"): "delivered through fw",
+                ("sdwan", "internet"): "delivered",
+                ("fw", "internet"): "delivered",
+            },
+        ),
+        (
+            "peering spoke hub allow-forwarded-traffic off",
+            {
+                ("onprem1-host", "vm3"): "dropped at spoke: it takes nothing from hub that is only forwarded there",
+            },
+        ),
+        (
+            "hub-routing-preference ASPath",
+            {(source, "onprem2-host"): "loops at sdwan" for source in ("vm1", "sdwan", "fw", "onprem1-host")},
+        ),
+    ],
+)
+def test_whose_packets_fare_otherwise(words: str, wanted: dict[tuple[str, str], str]) -> None:
+    prediction = tried(words)
+    found = reach_changes(LAB, prediction.before, prediction.after)
+    assert {(p.source, p.target): " or ".join(map(str, p.after)) for p in found} == wanted
+
+
+def test_appliances_that_lose_their_route_server_are_told_of() -> None:
+    prediction = tried("route on-nva 10.1.0.0/26 None")
+    assert [line.split(" of rs1")[0] for line in _cut_off(LAB, prediction)] == [
+        f"{nva} would no longer reach 10.1.0.{i}" for nva in ("sdwan", "fw") for i in (4, 5)
+    ]
+    assert list(_cut_off(LAB, tried("route on-nva 10.9.0.0/16 None"))) == []
+
+
+def test_those_who_may_pass_news_on_are_told_of() -> None:
+    two_ways = load_text(HUB.replace("connects_to: [onprem1]", "connects_to: [onprem1, onprem2]"), "two ways")
+    for lab, wanted in ((LAB, []), (two_ways, ["onprem2"])):
+        prediction = predict(lab.azure, heard(lab), changes(["branch-to-branch", "on"], lab.azure))
+        assert [line.split()[0] for line in _relays(lab, told_changes(lab, prediction))] == wanted
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "remedy"),
+    [
+        (
+            "peering spoke hub use-remote-gateways on",
+            "Azure would refuse that: peering spoke to hub can't use remote gateways: hub doesn't allow gateway",
+            "Say both in one call: peering hub spoke allow-gateway-transit on",
+        ),
+        (
+            "peering hub spoke use-remote-gateways on",
+            "Azure would refuse that: peering hub to spoke can't use remote gateways: hub has a route server of",
+            "The lab file would have to lose the route server.",
+        ),
+        (
+            "propagation on-gateway off",
+            "Azure would refuse that: route table on-gateway turns BGP route propagation off",
+            "Leave propagation on there",
+        ),
+        (
+            "route on-gateway 0.0.0.0/0 fw",
+            "Azure would refuse that: route table on-gateway has a route for 0.0.0.0/0",
+            "Give GatewaySubnet a route table of its own",
+        ),
+        ("route on-work 10.9.0.0/16 remove", "route table on-work has no route for 10.9.0.0/16.", "It has: none."),
+        ("branch-to-branch on rs9", "there is no route server rs9.", "The lab's route servers: rs1."),
+        ("propagation x on", "there is no route table x.", "The lab's route tables: on-gateway, on-nva, on-work."),
+        ("prepend vm1 2", "vm1 is no NVA that a route server has as its peer.", "These are: sdwan, fw."),
+        ("prepend fw -1", "fw does not put its ASN once more than needed into 0.0.0.0/0.", "Look: labkit learned"),
+        (
+            "peering hub elsewhere use-remote-gateways on",
+            "hub and elsewhere are not peered.",
+            "The lab's peerings: hub",
+        ),
+    ],
+)
+def test_what_is_refused(words: str, message: str, remedy: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        tried(words)
+    assert raised.value.message.startswith(message)
+    assert raised.value.remedy.startswith(remedy)
+
+
+def test_what_azure_accepts_although_it_does_not_work() -> None:
+    found = tried("route on-gateway 10.1.0.0/24 fw branch-to-branch on").warnings
+    assert found == ("route table on-gateway leads ergw away from 10.1.0.4 of rs1.",)
