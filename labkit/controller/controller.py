@@ -24,7 +24,7 @@ from labkit.controller.events import EventLog
 from labkit.controller.feeds import Feeds
 from labkit.controller.gateways import GatewayId
 from labkit.controller.narrate import route_changes
-from labkit.controller.platform import InstanceId, Platform, TableChange, TableKey
+from labkit.controller.platform import Instance, InstanceId, Platform, TableChange, TableKey
 from labkit.controller.session import ESTABLISHED, Session
 from labkit.controller.switch import Switches
 from labkit.lab.model import Lab
@@ -106,7 +106,8 @@ class Controller:
             return
         if message["type"] == "snapshot":
             self.platform.came_up(instance)
-            asyncio.get_running_loop().call_later(JOIN_PATIENCE, self._stop_joining, instance)
+            joining = self.platform.instances[instance]
+            asyncio.get_running_loop().call_later(JOIN_PATIENCE, self._stop_joining, instance, joining)
             self._awaited.discard(instance)
             self._watch(instance)
             message = {**message, "announced": message["routes"], "withdrawn": []}
@@ -320,8 +321,9 @@ class Controller:
         self._awaited.clear()
         self._changed("the controller stopped waiting")
 
-    def _stop_joining(self, instance: InstanceId) -> None:
-        if self.platform.joined(instance):
+    def _stop_joining(self, instance: InstanceId, joining: Instance) -> None:
+        # It may have gone and come back since: then it has only begun to learn.
+        if self.platform.instances.get(instance) is joining and self.platform.joined(instance):
             self._changed(f"{instance.node} takes part with what it has learned in {JOIN_PATIENCE:.0f} s")
 
     def _session(self, instance: InstanceId, peer: str, now: Session) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -251,5 +252,35 @@ def test_a_stranger_gets_nothing(tmp_path: Path) -> None:
             stranger = await world.feed("vm1", "fabric")
             message = await stranger.socket.receive()
             assert message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+
+    run(test, tmp_path)
+
+
+def test_an_instance_that_comes_back_twice_has_its_time_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it takes part with nothing, and those who listen to it lose what the other instance knows all the while."""
+    patience = 2.0
+    monkeypatch.setattr("labkit.controller.controller.JOIN_PATIENCE", patience)
+
+    async def test(world: World) -> None:
+        async with world.controller():
+            await instances(world)
+
+            async def until(**wanted: bool) -> None:
+                while (await world.call("GET", "status"))[1]["instances"]["rs1-1"] != wanted:
+                    await asyncio.sleep(0.01)
+
+            await until(up=True, joining=False)
+            for _ in range(2):
+                world.kill("rs1-1")
+                await until(up=False, joining=False)
+                world.boot("rs1-1")
+                feed = await world.feed("rs1-1", "routeserver")
+                await feed.receive()
+                began = time.monotonic()
+                await feed.report("snapshot")
+                await until(up=True, joining=True)
+                await asyncio.sleep(patience / 2)  # so the first time ends within the second
+            await until(up=True, joining=False)
+            assert time.monotonic() - began >= patience
 
     run(test, tmp_path)
