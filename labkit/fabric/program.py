@@ -156,8 +156,9 @@ def _port(fabric: Fabric, name: str, port: Port, map_names: Mapping[str, str]) -
         yield "ether daddr set ip daddr map @nics accept"
         yield _drop(name, "unknown-destination")
         return
-    # GRE and IP-in-IP don't work in virtual networks (reference §5 "Self-next-hop loop", VNF).
-    yield f"ip protocol {{ gre, 4 }} {_drop(name, 'protocol')}"
+    # IP-in-IP and GRE don't work in virtual networks (reference §5 "Self-next-hop loop", VNF). Not every machine knows
+    # them by name.
+    yield f"ip protocol {{ 4, 47 }} {_drop(name, 'protocol')}"
     if not port.ip_forwarding:
         yield f"ip saddr != {port.address} {_drop(name, 'foreign-source')}"
     yield f"ip daddr vmap @{map_names[port.table]}"

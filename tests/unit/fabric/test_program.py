@@ -77,7 +77,7 @@ def test_the_share_of_an_unknown_next_hop_is_dropped_and_not_hashed_again() -> N
 
 def test_what_virtual_networks_do_not_carry() -> None:
     program = build(follow(None, snapshot({}, {})), {"a": 2})
-    assert "ip protocol { gre, 4 } counter name drop-a-protocol drop" in program.chains["in-a"].rules
+    assert "ip protocol { 4, 47 } counter name drop-a-protocol drop" in program.chains["in-a"].rules
 
 
 def test_a_port_without_forwarding_sends_only_as_itself() -> None:
