@@ -1,7 +1,7 @@
 """How long flows are cut when an appliance of `dual-homed` fails, by how it fails: `python -m tests.bench.failover`.
 
 In the variant active/passive, so that every flow has to move. The ways to fail take turns on one lab; the longest
-outage of all flows counts, in either direction. The ratio is to the quickest way: what the hold time costs.
+outage of all flows counts, in either direction. The ratio is to the slowest way, which is the silent one.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from rich.table import Table
 from tests.bench.up import labkit
 
 LAB = "dual-homed"
+BGPD = "/run/labkit-services/bgpd"
+"""The service in an appliance; one that is killed with -O stays away until it is wanted again."""
 FAULTS = {
-    "bgpd is killed": ("exec", "hub1-nva", "--", "s6-svc", "-k", "/run/labkit-services/bgpd"),
+    "bgpd is killed": ("exec", "hub1-nva", "--", "s6-svc", "-Ok", BGPD),
     "the link on-premises goes": ("exec", "hub1-nva", "--", "ip", "link", "set", "eth1", "down"),
     "power off (hold time 9 s)": ("stop", "hub1-nva"),
 }
 REPAIRS = {
-    "bgpd is killed": (),
+    "bgpd is killed": ("exec", "hub1-nva", "--", "s6-svc", "-u", BGPD),
     "the link on-premises goes": ("exec", "hub1-nva", "--", "ip", "link", "set", "eth1", "up"),
     "power off (hold time 9 s)": ("start", "hub1-nva"),
 }
@@ -52,18 +54,17 @@ def main() -> None:
         for _ in range(options.runs):
             for name, fault in FAULTS.items():
                 found[name].append(outage(fault))
-                if REPAIRS[name]:
-                    labkit(*REPAIRS[name])
+                labkit(*REPAIRS[name])
                 labkit("verify", LAB, "--within", "60")
     finally:
         labkit("down", LAB)
-    best = min(median(values) for values in found.values())
+    slowest = max(median(values) for values in found.values())
     table = Table(title=f"the longest outage of a flow, {options.runs} runs in turn")
     for column in ("fault", "median ms", "best", "worst", "ratio"):
         table.add_column(column, justify="left" if column == "fault" else "right")
     for name, values in found.items():
         figures = [f"{choose(values):.0f}" for choose in (median, min, max)]
-        table.add_row(name, *figures, f"{median(values) / best:.1f}")
+        table.add_row(name, *figures, f"{median(values) / slowest:.3f}")
     Console().print(table)
 
 
