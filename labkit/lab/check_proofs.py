@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from labkit.azure.model import NextHopType
 from labkit.lab import schema
-from labkit.lab.build import address_of, connected, peer_names
+from labkit.lab.build import address_of, peer_names
 from labkit.lab.check_names import Kind, Names
 from labkit.lab.draft import Draft
 from labkit.lab.nodes import INSTANCES, instance_node
@@ -60,7 +60,13 @@ class _Checker:
                 *((r, p) for r, server in draft.file.route_servers.items() for p in peer_names(server)),
                 *((n, s) for _, n, links in draft.file.wan() for link in links for s in link),
                 *((n, o) for n, nva in draft.file.nvas.items() for link in nva.overlays for o in link),
-                *((g, c) for g, gateway in draft.file.gateways.items() for c in connected(gateway)),
+                *(
+                    (g, c)
+                    for g, gateway in draft.file.gateways.items()
+                    for connection in gateway.connects_to
+                    for c, options in connection.items()
+                    if options is None or options.bgp
+                ),
                 *(
                     (r, g)
                     for r, server in draft.file.route_servers.items()

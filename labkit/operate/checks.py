@@ -28,7 +28,10 @@ def check(claim: Any, _look: Look) -> str | None:
 
 @check.register
 def _(claim: proofs.Session | proofs.LearnedRoute | proofs.AdvertisedRoute, look: Look) -> str | None:
-    return next((problem for problem in _by_speaker(claim, look) if problem is not None), None)
+    found = tuple(_by_speaker(claim, look))
+    if not found:  # of nobody everything would hold
+        return f"nobody speaks BGP there: {describe(claim)}."
+    return next((problem for problem in found if problem is not None), None)
 
 
 def _by_speaker(claim: Any, look: Look) -> Iterator[str | None]:
@@ -111,7 +114,10 @@ def _in_both_instances(
 
 @check.register
 def _(claim: proofs.LearnedRoutes | proofs.AdvertisedRoutes, look: Look) -> str | None:
-    for where, there in _tables(claim, look):
+    tables = tuple(_tables(claim, look))
+    if not tables:
+        return f"nobody speaks BGP there: {describe(claim)}."
+    for where, there in tables:
         wanted = {prefix: _path(as_path) for prefix, as_path in claim.rows.items()}
         difference = _difference(wanted, there)
         if difference:
