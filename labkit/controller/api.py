@@ -17,6 +17,7 @@ from labkit.controller.controller import Controller
 from labkit.controller.desired import parse_settings
 from labkit.controller.model_view import model
 from labkit.controller.platform import Instance, InstanceId
+from labkit.controller.session import session_json
 from labkit.errors import InvalidInput
 from labkit.lab.route_table import parse_route_table, route_table_text
 
@@ -86,9 +87,7 @@ class Api:
                         "route_server": instance.route_server,
                         "instance": instance.index,
                         "peer": peer.name,
-                        "state": session.state if session else ("Idle" if known else "instance down"),
-                        "since": session.since if session else None,
-                        "reason": session.reason if session else "",
+                        **session_json(session, alive=known is not None),
                     }
                 )
         return {

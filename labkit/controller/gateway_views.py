@@ -15,6 +15,7 @@ from labkit.azure.rows import ADVERTISED_WEIGHT, AdvertisedRow, as_path_text, ga
 from labkit.controller.controller import Controller
 from labkit.controller.gateways import GatewayId, Neighbour
 from labkit.controller.platform import Platform
+from labkit.controller.session import session_json
 from labkit.errors import InvalidInput
 
 
@@ -109,9 +110,7 @@ def sessions(platform: Platform) -> list[dict[str, Any]]:
                     "gateway": instance.gateway,
                     "instance": instance.index,
                     "neighbour": neighbour.name,
-                    "state": session.state if session else ("Idle" if known else "instance down"),
-                    "since": session.since if session else None,
-                    "reason": session.reason if session else "",
+                    **session_json(session, alive=known is not None),
                 }
             )
     return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 ESTABLISHED = "Established"
 
@@ -14,3 +15,10 @@ class Session:
     state: str
     since: float
     reason: str = ""
+
+
+def session_json(session: Session | None, *, alive: bool) -> dict[str, Any]:
+    """A session as `GET /v1/status` has it; `alive` says whether the instance is that should know of it."""
+    if session is None:
+        return {"state": "Idle" if alive else "instance down", "since": None, "reason": ""}
+    return {"state": session.state, "since": session.since, "reason": session.reason}

@@ -10,6 +10,7 @@ from labkit.azure.acceptance import originated_in
 from labkit.azure.addressing import gateway_address
 from labkit.azure.adjacency import local_and_adjacent_ranges, server_in
 from labkit.azure.asn import MICROSOFT_ASN
+from labkit.azure.communities import RELAYED
 from labkit.azure.gateways import session_server
 from labkit.azure.limits import (
     CUSTOMER_TO_CIRCUIT_ROUTES,
@@ -17,7 +18,7 @@ from labkit.azure.limits import (
     PREMIUM_CUSTOMER_TO_CIRCUIT_ROUTES,
     VPN_GATEWAY_ROUTES,
 )
-from labkit.azure.model import Circuit, PeerKind
+from labkit.azure.model import ROUTE_SERVER_ASN, Circuit, PeerKind
 from labkit.lab.model import Gateway, Lab, Tunnel
 from labkit.lab.nodes import INSTANCES, instance_node
 from labkit.lab.plan_common import (
@@ -74,6 +75,8 @@ def plan_gateway(lab: Lab, gateway: Gateway, index: int) -> Planned:
         ],
         is_vpn=azure.kind is PeerKind.VPN_GATEWAY,
         microsoft_asn=MICROSOFT_ASN,
+        route_server_asn=ROUTE_SERVER_ASN,
+        relayed=":".join(map(str, RELAYED)),
         most_from_site=VPN_GATEWAY_ROUTES,
         timers=gateway.timers,
         bmp_port=BMP_PORT,
