@@ -363,6 +363,7 @@ class Fabric:
             )
         seconds = self.controller.applied()
         assert (self.folder / "ready" / "fabric").exists()
+        until(self.rig.links_carry, "every link that has a carrier carries packets")
         return seconds
 
     def _isolate(self) -> None:
@@ -405,6 +406,7 @@ class Rig:
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._macs = count(1)
+        self._nodes: list[Node] = []
         self._fabrics: list[Fabric] = []
 
     def __enter__(self) -> Self:
@@ -427,12 +429,29 @@ class Rig:
         """A node that is not linked yet."""
         namespace = Namespace()
         namespace.sysctl(_NODE_SYSCTLS)
-        return Node(name, address, mac, namespace)
+        self._nodes.append(Node(name, address, mac, namespace))
+        return self._nodes[-1]
 
     def fabric(self, name: str = "vnet1") -> Fabric:
         """A virtual network that is not started yet."""
         self._fabrics.append(Fabric(name, self, self._folder / name))
         return self._fabrics[-1]
+
+    def links_carry(self) -> bool:
+        """Whether the kernel has dealt with every carrier that came.
+
+        When one end of a veth link is set up, a worker of the kernel gives the other end its queue, and a bridge port
+        its state. What is sent before that is lost, and on a busy machine a ping can be faster.
+        """
+        for namespace in [*(node.namespace for node in self._nodes), *(fabric.namespace for fabric in self._fabrics)]:
+            links = json.loads(namespace.run("ip", "-j", "-d", "link"))
+            for link in links:
+                if "LOWER_UP" not in link["flags"] or "LOOPBACK" in link["flags"]:
+                    continue
+                port = link.get("linkinfo", {}).get("info_slave_data", {})
+                if link["operstate"] != "UP" or port.get("state", "forwarding") != "forwarding":
+                    return False
+        return True
 
 
 def table(groups: Mapping[int, tuple[str, ...]], routes: Mapping[str, int]) -> dict[str, Any]:

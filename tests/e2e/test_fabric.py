@@ -411,7 +411,7 @@ def test_wrong_sysctls_are_named() -> None:
 
 
 @in_own_namespaces
-def test_a_small_lab_works_as_soon_as_it_is_ready() -> None:
+def test_a_small_lab_works_once_it_is_ready() -> None:
     with Rig() as rig:
         fabric = vnet(rig)
         nodes = [fabric.nic(f"vm{i}", f"10.1.10.{i}/24") for i in range(4, 14)]
