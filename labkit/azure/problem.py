@@ -26,6 +26,7 @@ class Code(StrEnum):
     PEER_ASN = "peer-asn"
     PEER_UNREACHABLE = "peer-unreachable"
     ROUTE_CONFLICT = "route-conflict"
+    SUBNET_OUTSIDE = "subnet-outside-address-space"
     GATEWAY_SECOND = "second-gateway"
     GATEWAY_SUBNET = "gateway-subnet"
     GATEWAY_INSTANCES = "gateway-instances"

@@ -24,6 +24,7 @@ PANELS = {
         "advertised-routes",
         "route-server",
         "route-table",
+        "vnet",
         "gateway",
         "trace",
         "whatif",

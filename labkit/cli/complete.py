@@ -84,6 +84,16 @@ def neighbours(ctx: typer.Context) -> list[str]:
     return [*outside, *(n for name in _beside(ctx, "route_servers", network) for n in _instances(name))]
 
 
+def virtual_networks(ctx: typer.Context) -> list[str]:
+    """The virtual networks of the running lab."""
+    return list(_read(ctx, "lab_file", "virtual_networks"))
+
+
+def nvas(ctx: typer.Context) -> list[str]:
+    """The NVAs of the running lab."""
+    return list(_read(ctx, "lab_file", "nvas"))
+
+
 def route_tables(ctx: typer.Context) -> list[str]:
     """The route tables of the running lab."""
     return list(_read(ctx, "lab_file", "route_tables"))

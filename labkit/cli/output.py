@@ -22,6 +22,18 @@ class Format(StrEnum):
     JSON = "json"
 
 
+class Switch(StrEnum):
+    """What a setting of Azure's may be."""
+
+    ON = "on"
+    OFF = "off"
+
+
+def switch_text(on: bool) -> str:
+    """A setting as people say it."""
+    return Switch.ON if on else Switch.OFF
+
+
 class Colour(StrEnum):
     """The few colours there are, as the terminal's own: what is well, what wants a look, what is wrong."""
 

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from labkit.azure.model import HubRoutingPreference
 from labkit.cli import complete
-from labkit.cli.output import Format, FormatOption, LabOption, put_json, put_table, say
+from labkit.cli.output import Format, FormatOption, LabOption, Switch, put_json, put_table, say, switch_text
 from labkit.errors import InvalidInput
 from labkit.operate.client import LabClient
 from labkit.operate.running import lab_of, running
 
 app = typer.Typer(help="Show and change route servers of the running lab.", no_args_is_help=True)
+peering = typer.Typer(help="Show and change the peers of a route server.", no_args_is_help=True)
+app.add_typer(peering, name="peering")
 
 BRANCH_TO_BRANCH, PREFERENCE = "allowBranchToBranchTraffic", "hubRoutingPreference"
-
-
-class Switch(StrEnum):
-    """What a setting may be."""
-
-    ON = "on"
-    OFF = "off"
 
 
 ServerName = Annotated[
@@ -48,7 +42,7 @@ def show(name: ServerName = None, lab: LabOption = None, output: FormatOption = 
     if output is Format.JSON:
         put_json(found if name is None else found[name])
         return
-    rows = [(each, _switch(settings[BRANCH_TO_BRANCH]), settings[PREFERENCE]) for each, settings in found.items()]
+    rows = [(each, switch_text(settings[BRANCH_TO_BRANCH]), settings[PREFERENCE]) for each, settings in found.items()]
     put_table(("Route server", "Branch-to-branch", "Hub routing preference"), rows)
 
 
@@ -87,6 +81,58 @@ def update(
     say(f" {name}: {', '.join(changed + same)}")
 
 
+Server = Annotated[
+    str, typer.Argument(metavar="ROUTE-SERVER", help="The route server.", autocompletion=complete.route_servers)
+]
+Peer = Annotated[str, typer.Argument(metavar="PEER", help="The peer's name.", autocompletion=complete.nvas)]
+
+
+@app.command()
+def create(name: Server, lab: LabOption = None) -> None:
+    """Create a route server anew that was deleted. It has no peers: `labkit route-server peering create`."""
+    _done(LabClient(running(lab)[0]).post("route-servers", name))
+
+
+@app.command()
+def delete(name: Server, lab: LabOption = None) -> None:
+    """Delete a route server of the running lab, with its peers: what it wrote into NICs goes."""
+    _done(LabClient(running(lab)[0]).delete("route-servers", name))
+
+
+@peering.command("list")
+def list_peers(route_server: Server, lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
+    """List the peers of a route server, under the names of `az network routeserver peering list`."""
+    found = LabClient(running(lab)[0]).get("route-servers", route_server, "peers")
+    if output is Format.JSON:
+        put_json(found)
+        return
+    put_table(("Name", "PeerAsn", "PeerIp"), [(p["name"], p["peerAsn"], p["peerIp"]) for p in found])
+
+
+@peering.command("create")
+def create_peer(
+    route_server: Server,
+    peer: Peer,
+    peer_asn: Annotated[int | None, typer.Option(help="Default: the NVA's of this name.", show_default=False)] = None,
+    peer_ip: Annotated[str | None, typer.Option(help="Default: the NVA's of this name.", show_default=False)] = None,
+    lab: LabOption = None,
+) -> None:
+    """Create a peer of a route server, or change the one of this name. Both instances speak with it then."""
+    said = {"peerAsn": peer_asn, "peerIp": peer_ip}
+    body = {key: value for key, value in said.items() if value is not None}
+    _done(LabClient(running(lab)[0]).put("route-servers", route_server, "peers", peer, body=body))
+
+
+@peering.command("delete")
+def delete_peer(route_server: Server, peer: Peer, lab: LabOption = None) -> None:
+    """Delete a peer of a route server: its sessions end."""
+    _done(LabClient(running(lab)[0]).delete("route-servers", route_server, "peers", peer))
+
+
+def _done(answer: dict[str, str]) -> None:
+    say(f" {answer['subject']}: {answer['what']}")
+
+
 def _servers(lab: str | None) -> tuple[LabClient, list[str]]:
     record, _ = running(lab)
     return LabClient(record), [server.name for server in lab_of(record).azure.route_servers]
@@ -101,8 +147,4 @@ def _the_only(names: list[str]) -> str:
 
 
 def _text(setting: object) -> str:
-    return _switch(setting) if isinstance(setting, bool) else str(setting)
-
-
-def _switch(on: bool) -> str:
-    return Switch.ON if on else Switch.OFF
+    return switch_text(setting) if isinstance(setting, bool) else str(setting)

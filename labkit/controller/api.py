@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from labkit.azure.model import BgpPeer, Gateway, RouteServer
 from labkit.azure.rows import by_instance, effective_json, learned_rows
 from labkit.controller import gateway_views as views
+from labkit.controller import requests
 from labkit.controller.controller import Controller
-from labkit.controller.desired import parse_settings
-from labkit.controller.model_view import model
+from labkit.controller.model_view import azure_json, model
 from labkit.controller.platform import Instance, InstanceId
 from labkit.controller.session import session_json
 from labkit.errors import InvalidInput
@@ -43,6 +43,16 @@ class Api:
                 web.put("/v1/route-tables/{name}", self._put_route_table),
                 web.get("/v1/route-servers/{server}", self._route_server),
                 web.put("/v1/route-servers/{server}", self._put_route_server),
+                web.post("/v1/route-servers/{server}", self._create_route_server),
+                web.delete("/v1/route-servers/{server}", self._delete_route_server),
+                web.get("/v1/route-servers/{server}/peers", self._peers),
+                web.put("/v1/route-servers/{server}/peers/{peer}", self._put_peer),
+                web.delete("/v1/route-servers/{server}/peers/{peer}", self._delete_peer),
+                web.get("/v1/virtual-networks", self._virtual_networks),
+                web.put("/v1/virtual-networks/{network}", self._put_virtual_network),
+                web.get("/v1/peerings", self._peerings),
+                web.put("/v1/peerings/{local}/{remote}", self._put_peering),
+                web.delete("/v1/peerings/{local}/{remote}", self._delete_peering),
                 web.get("/v1/gateways/{gateway}/bgp-peers", self._bgp_peers),
                 web.get("/v1/gateways/{gateway}/learned-routes", self._gateway_learned),
                 web.get("/v1/gateways/{gateway}/advertised-routes/{peer}", self._gateway_advertised),
@@ -91,7 +101,7 @@ class Api:
                     }
                 )
         return {
-            "lab": platform.lab.name,
+            "lab": platform.declared.name,
             "nodes": nodes,
             "instances": {i.node: _instance(platform.instances.get(i)) for i in platform.instance_ids},
             "sessions": sessions,
@@ -133,6 +143,7 @@ class Api:
             learned[server.name][peer.name] = self.learned(server, peer)
         return web.json_response(
             {
+                "azure": azure_json(platform.azure),
                 "status": self.status(),
                 "learned": learned,
                 "advertised": advertised,
@@ -166,7 +177,7 @@ class Api:
     async def _put_route_table(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
         table = parse_route_table(name, await request.json(), self._platform.azure)
-        self._controller.set_route_table(table)
+        self._controller.change(requests.route_table(self._platform.azure, table))
         return web.json_response(route_table_text(table))
 
     async def _route_server(self, request: web.Request) -> web.Response:
@@ -174,9 +185,50 @@ class Api:
 
     async def _put_route_server(self, request: web.Request) -> web.Response:
         server = self._server(request)
-        settings = parse_settings(server, await request.json())
-        self._controller.set_server_settings(server.name, settings)
+        self._controller.change(requests.server_settings(self._platform.azure, server, await request.json()))
         return web.json_response(_settings_json(self._platform.azure.route_server[server.name]))
+
+    async def _create_route_server(self, request: web.Request) -> web.Response:
+        name = request.match_info["server"]
+        return self._done(requests.create_server(self._platform.azure, self._platform.declared, name))
+
+    async def _delete_route_server(self, request: web.Request) -> web.Response:
+        return self._done(requests.delete_server(self._platform.azure, self._server(request)))
+
+    async def _peers(self, request: web.Request) -> web.Response:
+        rows = [{"name": p.name, "peerAsn": p.asn, "peerIp": str(p.address)} for p in self._server(request).peers]
+        return web.json_response(rows)
+
+    async def _put_peer(self, request: web.Request) -> web.Response:
+        azure, server, name = self._platform.azure, self._server(request), request.match_info["peer"]
+        return self._done(requests.put_peer(azure, self._platform.declared, server, name, await request.json()))
+
+    async def _delete_peer(self, request: web.Request) -> web.Response:
+        server, name = self._server(request), request.match_info["peer"]
+        return self._done(requests.delete_peer(self._platform.azure, server, name))
+
+    async def _virtual_networks(self, _request: web.Request) -> web.Response:
+        networks = self._platform.azure.virtual_networks
+        return web.json_response({n.name: {"addressPrefixes": [str(p) for p in n.address_space]} for n in networks})
+
+    async def _put_virtual_network(self, request: web.Request) -> web.Response:
+        name = request.match_info["network"]
+        return self._done(requests.address_space(self._platform.azure, name, await request.json()))
+
+    async def _peerings(self, _request: web.Request) -> web.Response:
+        azure = self._platform.azure
+        return web.json_response([requests.peering_text(azure, peering) for peering in azure.peerings])
+
+    async def _put_peering(self, request: web.Request) -> web.Response:
+        azure, (local, remote) = self._platform.azure, _ends(request)
+        return self._done(requests.put_peering(azure, self._platform.declared, local, remote, await request.json()))
+
+    async def _delete_peering(self, request: web.Request) -> web.Response:
+        return self._done(requests.delete_peering(self._platform.azure, *_ends(request)))
+
+    def _done(self, request: requests.Request) -> web.Response:
+        self._controller.change(request)
+        return web.json_response({"subject": request.subject, "what": request.what})
 
     async def _gateway_learned(self, request: web.Request) -> web.Response:
         gateway = self._gateway(request)
@@ -229,6 +281,10 @@ class Api:
         if name not in gateways:
             raise InvalidInput(f"there is no gateway {name}.", f"These are: {', '.join(sorted(gateways))}.")
         return gateways[name]
+
+
+def _ends(request: web.Request) -> tuple[str, str]:
+    return request.match_info["local"], request.match_info["remote"]
 
 
 def _instance(known: Instance | None) -> dict[str, bool]:

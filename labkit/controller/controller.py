@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from labkit.azure.acceptance import originated
-from labkit.azure.adjacency import server_in
+from labkit.azure.acceptance import Originated, originated, originated_in
+from labkit.azure.addressing import GATEWAY_SUBNET, gateway_address
+from labkit.azure.adjacency import connected_peerings, local_and_adjacent_ranges, server_in
 from labkit.azure.attributes_json import attributes_from_json
 from labkit.azure.gateways import session_server, with_gateway_peers
-from labkit.azure.model import BgpPeer, RouteServer, RouteTable
+from labkit.azure.model import Azure, BgpPeer, Gateway, PeerKind, RouteServer
 from labkit.azure.rows import AdvertisedRow, advertised_rows
 from labkit.controller import desired, liveness
 from labkit.controller.connection import Connection
-from labkit.controller.desired import ServerSettings
 from labkit.controller.events import EventLog
 from labkit.controller.feeds import Feeds
 from labkit.controller.gateways import GatewayId
 from labkit.controller.narrate import route_changes
 from labkit.controller.platform import Instance, InstanceId, Platform, TableChange, TableKey
+from labkit.controller.requests import Request
 from labkit.controller.session import ESTABLISHED, Session
 from labkit.controller.switch import Switches
 from labkit.lab.model import Lab
+from labkit.lab.nodes import INSTANCES, instance_node
 
 PATIENCE = 30.0
 """Seconds that a controller which came back waits for an instance that lives but does not report."""
@@ -39,6 +42,7 @@ _SPEAKERS = ("routeserver", "gateway")
 """The roles that are told a configuration and report what they learn."""
 
 _SERVER: TypeAdapter[RouteServer] = TypeAdapter(RouteServer)
+_PEERS: TypeAdapter[tuple[BgpPeer, ...]] = TypeAdapter(tuple[BgpPeer, ...])
 
 
 class Controller:
@@ -51,7 +55,7 @@ class Controller:
         self.platform = Platform(lab, desired.load(self._desired))
         self._run = run
         self.switches = Switches(self.platform)
-        self._instances = {i.node: i for i in self.platform.instance_ids}
+        self._instances = {i.node: i for i in self.platform.built_instances}
         self._gateways = {i.node: i for i in self.platform.gateways.ids}
         roles = dict.fromkeys(self._instances, "routeserver")
         roles |= dict.fromkeys(self._gateways, "gateway")
@@ -189,24 +193,18 @@ class Controller:
             return []
         return answer
 
-    def set_route_table(self, table: RouteTable) -> None:
-        """Change a route table of the running lab, durably."""
-        self.platform.set_route_table(table)
-        desired.save(self._desired, desired.kept(self.platform.azure))
-        self.events.add(table.name, "route-table", "changed by the operator")
-        self._changed(f"route table {table.name} was changed")
-
-    def set_server_settings(self, name: str, settings: ServerSettings) -> None:
-        """Change a route server of the running lab, durably: its instances and the gateways beside it are told."""
-        before = self.platform.azure.route_server[name]
-        self.platform.set_server_settings(name, settings)
-        desired.save(self._desired, desired.kept(self.platform.azure))
-        what = ", ".join(desired.changes(before, self.platform.azure.route_server[name])) or "set again as it was"
-        self.events.add(name, "route-server", f"{what}, by the operator")
+    def change(self, request: Request) -> None:
+        """Do what an operator asks, durably, and tell everybody whom it concerns."""
+        newly_peered = set(_peered(request.azure)) - set(_peered(self.platform.azure))
+        self.platform.azure = request.azure
+        desired.save(self._desired, request.azure)
+        self.events.add(request.subject, request.kind, f"{request.what}, by the operator")
         for connection in self.feeds.connections.values():
             if connection.role in _SPEAKERS:
                 self._configure(connection)
-        self._changed(f"route server {name}: {what}")
+        for server in dict.fromkeys(server for server, _ in sorted(newly_peered)):
+            self._refresh(server)
+        self._changed(f"{request.kind} {request.subject}: {request.what}")
 
     def programmed(self) -> bool:
         """Whether every agent and fabric has applied all that it was told."""
@@ -250,9 +248,9 @@ class Controller:
             if change is not None:
                 connection.send({"type": "delta", "table": change.delta.wire()})
         else:
-            tables = self.switches.table_deltas(connection.node, changes)
-            if tables:
-                connection.send({"type": "delta", "ports": {}, "tables": tables})
+            delta = self.switches.delta(connection.node, changes)
+            if delta is not None:
+                connection.send({"type": "delta", **delta})
 
     def _snapshot(self, connection: Connection) -> None:
         if connection.role == "agent":
@@ -267,27 +265,51 @@ class Controller:
             return
         instance = self._instances[connection.node]
         azure = self.platform.azure
-        server = with_gateway_peers(azure, azure.route_server[instance.route_server])
-        ranges = originated(self.platform.azure, server.name)
+        server = azure.route_server.get(instance.route_server)
+        if server is None:  # deleted: its node speaks with nobody
+            server = replace(self.platform.declared.azure.route_server[instance.route_server], peers=())
+            ranges = Originated(())
+            speaks_with: tuple[BgpPeer, ...] = ()
+        else:
+            ranges = originated(azure, server.name)
+            # Gateways may always come; whether they do, branch-to-branch decides.
+            speaks_with = with_gateway_peers(azure, replace(server, branch_to_branch=True)).peers
+            server = with_gateway_peers(azure, server)
         connection.send(
             {
                 "type": "config",
                 "instance": instance.index,
                 "server": _SERVER.dump_python(server, mode="json"),
+                "speaks_with": _PEERS.dump_python(speaks_with, mode="json"),
                 "originated": {"own": [str(p) for p in ranges.own], "spokes": [str(p) for p in ranges.spokes]},
             }
         )
 
+    def _refresh(self, server: str) -> None:
+        """Let a route server ask its NVAs for all their routes, as it does at a new peering (reference §2)."""
+        for index in INSTANCES:
+            connection = self.feeds.connections.get(instance_node(server, index))
+            if connection is not None:
+                connection.send({"type": "refresh"})
+
     def _configure_gateway(self, connection: Connection) -> None:
         azure = self.platform.azure
         gateway = azure.gateway[self._gateways[connection.node].gateway]
-        server = server_in(azure, gateway.virtual_network)
+        built = server_in(self.platform.declared.azure, gateway.virtual_network)
+        mine = originated_in(azure, gateway.virtual_network)
+        near = dict.fromkeys(local_and_adjacent_ranges(azure, gateway.virtual_network))
+        off = "branch-to-branch is off" if server_in(azure, gateway.virtual_network) else "the route server is deleted"
         connection.send(
             {
                 "type": "config",
                 "asn": gateway.asn,
-                "route_servers": [str(address) for address in server.instances] if server is not None else [],
+                "route_servers": [str(address) for address in built.instances] if built is not None else [],
                 "sessions": session_server(azure, gateway) is not None,
+                "no_sessions": off,
+                "vpn": gateway.kind is PeerKind.VPN_GATEWAY,
+                "subnet_gateway": str(gateway_address(_gateway_subnet(azure, gateway))),
+                "originated": [str(prefix) for prefix in (*mine.own, *mine.spokes)],
+                "adjacent": [str(prefix) for prefix in near],
             }
         )
 
@@ -343,6 +365,17 @@ class Controller:
         text = f"session {peer} {'up' if is_up else 'down'}" + (f": {now.reason}" if now.reason else "")
         self.events.add(node, "session", text)
         return f"{node} {text}"
+
+
+def _gateway_subnet(azure: Azure, gateway: Gateway) -> IPv4Network:
+    subnets = azure.virtual_network[gateway.virtual_network].subnets
+    return next(subnet.prefix for subnet in subnets if subnet.name == GATEWAY_SUBNET)
+
+
+def _peered(azure: Azure) -> Iterator[tuple[str, str]]:
+    """Each route server with each virtual network that its own is peered with."""
+    for server in azure.route_servers:
+        yield from ((server.name, peering.remote) for peering in connected_peerings(azure, server.virtual_network))
 
 
 def _named(prefixes: Iterable[str]) -> str:

@@ -50,13 +50,18 @@ async def model(controller: Controller) -> dict[str, Any]:
             None if known is None else {address: _grouped(routes) for address, routes in kept.items()}
         )
     return {
-        "azure": _AZURE.dump_python(platform.azure, mode="json"),
+        "azure": azure_json(platform.azure),
         "route_servers": {i.node: None for i in platform.instance_ids}
         | {i.node: answer for i, answer in zip(instances, answers, strict=True)},
         "gateways": gateways,
         "effective": {nic.name: effective_json(platform.rows(nic.name)) for nic in platform.azure.nics},
         "silent": [i.node for i in instances if i.node not in controller.feeds.connections],
     }
+
+
+def azure_json(azure: Azure) -> Any:
+    """Azure's objects as JSON."""
+    return _AZURE.dump_python(azure, mode="json")
 
 
 async def _instance(controller: Controller, instance: InstanceId) -> dict[str, Any]:

@@ -7,7 +7,7 @@ table, same route server instance listened to) share one table.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import IPv4Network
 
@@ -22,14 +22,12 @@ from labkit.azure.model import (
     LearnedRoutes,
     PathAttributes,
     RouteServer,
-    RouteTable,
 )
-from labkit.controller.desired import Kept, ServerSettings
 from labkit.controller.gateways import Gateways
 from labkit.controller.session import ESTABLISHED, Session
 from labkit.controller.tables import Delta, Table, desired, diff
 from labkit.lab.model import Lab
-from labkit.lab.nodes import instance_node
+from labkit.lab.nodes import INSTANCES, instance_node
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -98,30 +96,32 @@ class TableChange:
 class Platform:
     """The lab's state as the controller holds it. Instances that are down are absent from it."""
 
-    def __init__(self, lab: Lab, changed: Kept | None = None) -> None:
-        """Start with no instance known; what `changed` holds replaces the lab's objects that have the same names."""
-        self.lab = lab
-        self.azure: Azure = lab.azure
+    def __init__(self, lab: Lab, azure: Azure | None = None) -> None:
+        """Start with no instance known. `azure` is what operators have made of the lab's own."""
+        self.declared = lab
+        """What was built. Nodes and links stay as they are, whatever operators change."""
+        self.azure: Azure = lab.azure if azure is None else azure
         self.instances: dict[InstanceId, Instance] = {}
         self.gateways = Gateways(lab)
         self._tables: dict[TableKey, Table] = {}
         self._rows: dict[TableKey, tuple[EffectiveRoute, ...]] = {}
-        for table in changed.route_tables if changed is not None else ():
-            self.set_route_table(table)
-        for name, settings in changed.route_servers.items() if changed is not None else ():
-            self.set_server_settings(name, settings)
 
-    @cached_property
+    @property
     def instance_ids(self) -> tuple[InstanceId, ...]:
         """Both instances of every route server."""
-        return tuple(InstanceId(s.name, i) for s in self.lab.azure.route_servers for i in (0, 1))
+        return tuple(InstanceId(s.name, i) for s in self.azure.route_servers for i in INSTANCES)
+
+    @cached_property
+    def built_instances(self) -> tuple[InstanceId, ...]:
+        """The instances that have nodes: those of deleted route servers, too."""
+        return tuple(InstanceId(s.name, i) for s in self.declared.azure.route_servers for i in INSTANCES)
 
     @cached_property
     def table_keys(self) -> Mapping[TableKey, tuple[str, ...]]:
         """The tables there are, in a stable order, each with the NICs that have it."""
         nics: dict[TableKey, list[str]] = {}
-        subnets = {(v.name, s.name): s for v in self.lab.azure.virtual_networks for s in v.subnets}
-        for nic in self.lab.azure.nics:
+        subnets = {(v.name, s.name): s for v in self.declared.azure.virtual_networks for s in v.subnets}
+        for nic in self.declared.azure.nics:
             subnet = subnets[nic.virtual_network, nic.subnet]
             key = TableKey(nic.virtual_network, subnet.route_table or "", listened_instance(nic.name))
             nics.setdefault(key, []).append(nic.name)
@@ -192,33 +192,9 @@ class Platform:
         self.withdraw(instance, peer, [p for p, paths in self.instances[instance].routes.items() if peer in paths])
 
     def all_peers(self, route_server: str) -> tuple[BgpPeer, ...]:
-        """The peers of a route server, those that are instances of gateways included."""
-        return with_gateway_peers(self.azure, self.azure.route_server[route_server]).peers
-
-    def set_server_settings(self, name: str, settings: ServerSettings) -> None:
-        """Give the route server of this name these settings.
-
-        Raises:
-            KeyError: the lab has no route server of this name.
-        """
-        server = replace(
-            self.azure.route_server[name],
-            branch_to_branch=settings.branch_to_branch,
-            hub_routing_preference=settings.hub_routing_preference,
-        )
-        servers = tuple(server if s.name == name else s for s in self.azure.route_servers)
-        self.azure = replace(self.azure, route_servers=servers)
-
-    def set_route_table(self, table: RouteTable) -> None:
-        """Give the route table of this name these routes.
-
-        Raises:
-            KeyError: the lab has no route table of this name.
-        """
-        if table.name not in self.azure.route_table:
-            raise KeyError(table.name)
-        tables = tuple(table if t.name == table.name else t for t in self.azure.route_tables)
-        self.azure = replace(self.azure, route_tables=tables)
+        """The peers of a route server, those that are instances of gateways included; none of a deleted one."""
+        server = self.azure.route_server.get(route_server)
+        return with_gateway_peers(self.azure, server).peers if server is not None else ()
 
     def rows(self, nic: str) -> tuple[EffectiveRoute, ...]:
         """The effective routes of a NIC as of the last `conclude`; empty before the first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from labkit.gateway.bmp import CLOSED_HERE
@@ -35,6 +36,65 @@ def set_sessions(asn: int, route_servers: Sequence[str], *, on: bool) -> None:
         "do clear bgp ipv4 unicast external soft in",  # what circuits have said already passes the filter anew
     ]
     _vtysh("configure terminal", *lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """Prefixes: what a gateway has `originated`, and the virtual networks that are `adjacent`."""
+
+    originated: tuple[str, ...]
+    adjacent: tuple[str, ...]
+
+
+def set_ranges(asn: int, subnet_gateway: str, ranges: Ranges, *, vpn: bool) -> None:
+    """Make what FRR originates, and what it leaves to the virtual network, these ranges, if they are others.
+
+    Each daemon is asked and told for itself: one that has just been started has the ranges of its file again.
+
+    Raises:
+        SubprocessError: FRR refuses, or does not answer.
+    """
+    for daemon, lines in (
+        ("mgmtd", route_lines(_configuration("mgmtd"), subnet_gateway, ranges)),
+        ("bgpd", range_lines(_configuration("bgpd"), asn, ranges, vpn=vpn)),
+    ):
+        if commands := list(lines):
+            _vtysh("configure terminal", *commands, daemon=daemon)
+
+
+def range_lines(configuration: str, asn: int, ranges: Ranges, *, vpn: bool) -> Iterator[str]:
+    """The commands that make bgpd originate these ranges, given its configuration; none if it does.
+
+    A prefix is on the lists before it is originated, and as long as it is: what the filters take for the gateway's own
+    they never let pass as somebody else's.
+    """
+    words = [line.split() for line in configuration.splitlines()]
+    listed = [line[-1] for line in words if line[:3] == ["ip", "prefix-list", "originated"]]
+    networks = {line[1] for line in words if line[:1] == ["network"]}
+    old = [prefix for prefix in listed if prefix not in ranges.originated]
+    for prefix in ranges.originated:
+        if prefix not in listed:
+            yield f"ip prefix-list originated permit {prefix}"
+            if vpn:
+                yield f"ip prefix-list inside permit {prefix} le 32"
+    statements = [f"network {prefix}" for prefix in ranges.originated if prefix not in networks]
+    statements += [f"no network {prefix}" for prefix in old if prefix in networks]
+    if statements:
+        yield from (f"router bgp {asn}", "address-family ipv4 unicast", *statements, "exit-address-family", "exit")
+    for prefix in old:
+        yield f"no ip prefix-list originated permit {prefix}"
+        if vpn:
+            yield f"no ip prefix-list inside permit {prefix} le 32"
+
+
+def route_lines(configuration: str, subnet_gateway: str, ranges: Ranges) -> Iterator[str]:
+    """The commands that leave what is adjacent to the virtual network, given mgmtd's configuration."""
+    words = [line.split() for line in configuration.splitlines()]
+    via = [line[2] for line in words if line[:2] == ["ip", "route"] and line[3] == subnet_gateway]
+    # A host is the far end of another gateway's line: no virtual network is as small.
+    present = [prefix for prefix in via if not prefix.endswith("/32")]
+    yield from (f"ip route {prefix} {subnet_gateway}" for prefix in ranges.adjacent if prefix not in present)
+    yield from (f"no ip route {prefix} {subnet_gateway}" for prefix in present if prefix not in ranges.adjacent)
 
 
 def advertised(peer: str) -> list[dict[str, Any]]:
@@ -115,8 +175,13 @@ def _ask(command: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _vtysh(*commands: str) -> str:
-    words = [word for command in commands for word in ("-c", command)]
+def _configuration(daemon: str) -> str:
+    return _vtysh("show running-config", daemon=daemon)
+
+
+def _vtysh(*commands: str, daemon: str = "") -> str:
+    """What FRR, or one daemon of it, answers to commands."""
+    words = [*(("-d", daemon) if daemon else ()), *(word for command in commands for word in ("-c", command))]
     return subprocess.run(
         ["flock", _LOCK, "vtysh", *words],
         check=True,

@@ -15,6 +15,7 @@ from typing import Any
 from labkit.feed_client import Feed, feeds
 from labkit.gateway import frr, kernel
 from labkit.gateway.bmp import CLOSED_HERE, Message, PeerDown, Stream, Update
+from labkit.gateway.frr import Ranges
 from labkit.gateway.state import State
 from labkit.ready import mark_ready
 
@@ -44,7 +45,8 @@ class Service:
         """Whether the controller has had its snapshot on this feed."""
         self._config: Mapping[str, Any] | None = None
         self._sessions: bool | None = None
-        """What FRR has been told; None for one that has not been told anything."""
+        self._ranges: Ranges | None = None
+        """Both are what FRR has been told; None for one that has not been told anything."""
         self._lock = threading.Lock()
 
     def run(self) -> None:
@@ -87,7 +89,7 @@ class Service:
         with connection:
             with self._lock:
                 # It may have just read its configuration, or be one that a service before this one has told.
-                self._sessions = None
+                self._sessions = self._ranges = None
                 self._state.connected = True
                 self._switch()
                 self._ready()
@@ -108,7 +110,7 @@ class Service:
             return message
         config = self._config
         if config is not None and not config["sessions"] and message.peer in config["route_servers"]:
-            return replace(message, reason="branch-to-branch is off")
+            return replace(message, reason=config["no_sessions"])
         return replace(message, reason=frr.why_closed(message.peer))
 
     def _report(self) -> None:
@@ -129,11 +131,16 @@ class Service:
 
     def _switch(self) -> None:
         config = self._config
-        if config is None or not self._state.connected or config["sessions"] == self._sessions:
+        if config is None or not self._state.connected:
             return
-        frr.set_sessions(config["asn"], config["route_servers"], on=config["sessions"])
-        self._sessions = config["sessions"]
-        _log.info("sessions with the route server %s", "on" if self._sessions else "off")
+        if config["sessions"] != self._sessions:
+            frr.set_sessions(config["asn"], config["route_servers"], on=config["sessions"])
+            self._sessions = config["sessions"]
+            _log.info("sessions with the route server %s", "on" if self._sessions else "off")
+        ranges = Ranges(tuple(config["originated"]), tuple(config["adjacent"]))
+        if ranges != self._ranges:
+            frr.set_ranges(config["asn"], config["subnet_gateway"], ranges, vpn=config["vpn"])
+            self._ranges = ranges
 
     def _ready(self) -> None:
         if self._config is not None and self._state.connected:

@@ -41,7 +41,7 @@ def _by_speaker(claim: Any, look: Look) -> Iterator[str | None]:
             yield from _session(claim, look)
         case proofs.LearnedRoute() if claim.on in look.lab.azure.route_server:
             for peer in peer_names(look.lab, claim.from_):
-                rows = look.state["learned"][claim.on].get(peer, {})
+                rows = _server_rows(look, "learned", claim.on, peer)
                 missing = f"{claim.on} instance {{}} has no {claim.prefix} from {peer}"
                 yield from _in_both_instances(rows, claim, missing)
         case proofs.LearnedRoute():
@@ -49,11 +49,17 @@ def _by_speaker(claim: Any, look: Look) -> Iterator[str | None]:
                 yield _learned(claim, look, node, neighbour)
         case proofs.AdvertisedRoute():
             for peer in peer_names(look.lab, claim.to):
-                rows = look.state["advertised"][claim.by].get(peer, {})
+                rows = _server_rows(look, "advertised", claim.by, peer)
                 missing = f"{claim.by} instance {{}} does not advertise {claim.prefix} to {peer}"
                 yield from _in_both_instances(rows, claim, missing)
         case _:
             yield check(claim, look)
+
+
+def _server_rows(look: Look, which: str, server: str, peer: str) -> dict[str, list[dict[str, Any]]]:
+    """What a route server has `learned` of a peer or `advertised` to it; nothing of one that operators deleted."""
+    rows: dict[str, list[dict[str, Any]]] = look.state[which].get(server, {}).get(peer, {})
+    return rows
 
 
 def _session(claim: proofs.Session, look: Look) -> Iterator[str | None]:
@@ -140,7 +146,7 @@ def _tables(
         else ("advertised", claim.by, claim.to)
     )
     for name in peer_names(look.lab, peer):
-        rows = look.state[which][server].get(name, {})
+        rows = _server_rows(look, which, server, name)
         for index in INSTANCES:
             found = rows.get(f"RouteServiceRole_IN_{index}", [])
             where = f"{server} instance {index}, {'from' if which == 'learned' else 'to'} {name}"

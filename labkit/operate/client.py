@@ -40,6 +40,14 @@ class LabClient:
         """PUT JSON to `/v1/<path>`; raises as `get` does."""
         return self._request("PUT", path, json.dumps(body))
 
+    def post(self, *path: str) -> Any:
+        """POST `/v1/<path>`: create what it names; raises as `get` does."""
+        return self._request("POST", path)
+
+    def delete(self, *path: str) -> Any:
+        """DELETE `/v1/<path>`; raises as `get` does."""
+        return self._request("DELETE", path)
+
     def events(self, *, follow: bool) -> Iterator[dict[str, Any]]:
         """The events of the lab, oldest first; with `follow` until the lab is gone.
 

@@ -51,7 +51,7 @@ class Wrong:
 
 def fabric_difference(vnet: str, look: Look) -> str | None:
     """The first difference between a fabric's program and the effective routes, None if there is none."""
-    for wrong in _wrong(vnet, look, fabric_ports(look.lab, vnet)):
+    for wrong in _wrong(vnet, look, fabric_ports(look.lab, vnet, look.azure)):
         name = wrong.ports[0]
         if wrong.address is None:
             return f"the port of {name} in fabric {vnet} has no program. Look: labkit logs {vnet}"
@@ -64,7 +64,7 @@ def fabric_difference(vnet: str, look: Look) -> str | None:
 
 def fabric_differences(vnet: str, look: Look) -> Iterator[Difference]:
     """Every difference between a fabric's program and the effective routes; ports with the same ones together."""
-    ports = fabric_ports(look.lab, vnet)
+    ports = fabric_ports(look.lab, vnet, look.azure)
     names = {port.nic.mac: name for name, port in ports.items() if isinstance(port, NicPort)}
     names |= {port.mac: "the Internet" for port in ports.values() if isinstance(port, InternetPort)}
     names |= {
@@ -146,7 +146,7 @@ def _wrong(vnet: str, look: Look, ports: Mapping[str, Port]) -> Iterator[Wrong]:
 def _hops(look: Look, vnet: str, port: NicPort) -> Mapping[IPv4Network, Hop]:
     oracle = look.state["oracle"].get(port.nic.name)
     if oracle is None:  # a route server instance: its subnet has system routes only
-        return desired(effective_table(look.lab.azure, ForwardingKey(vnet, None, None), {}))
+        return desired(effective_table(look.azure, ForwardingKey(vnet, None, None), {}))
     groups = {
         int(i): Hop(NextHopType(g["type"]), tuple(map(IPv4Address, g["next_hops"])))
         for i, g in oracle["groups"].items()

@@ -11,14 +11,18 @@ from ipaddress import IPv4Address, IPv4Network
 from threading import Lock
 from typing import Any, TypeVar
 
+from pydantic import TypeAdapter
+
 from labkit.azure.communities import NO_ADVERTISE, NO_EXPORT
-from labkit.azure.model import Origin, PathAttributes
+from labkit.azure.model import Azure, Origin, PathAttributes
 from labkit.errors import CheckFailed
 from labkit.lab.model import Lab
 from labkit.lab.nodes import owners
 from labkit.operate.client import LabClient
 
 T = TypeVar("T")
+
+_AZURE: TypeAdapter[Azure] = TypeAdapter(Azure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,11 @@ class Look:
         """The controller's `GET /v1/state`."""
         state: dict[str, Any] = self._once(("state",), lambda: self.client.get("state"))
         return state
+
+    @property
+    def azure(self) -> Azure:
+        """Azure's objects as they are now: the lab's own, and what operators have made of them."""
+        return self._once(("azure",), lambda: _AZURE.validate_python(self.state["azure"]))
 
     def frr(self, node: str) -> FrrState:
         """The BGP state of an FRR node."""

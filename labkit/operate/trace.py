@@ -227,7 +227,7 @@ class _Walk:
 
     def _may_enter(self, fabric: str, network: str, node: str) -> bool:
         """Whether the packet, as `node` sends it, may pass from one virtual network into another."""
-        azure = self._lab.azure
+        azure = self._look.azure
         source = azure.nic[node].address if self._translates(node) else self._source
         own = any(source in prefix for prefix in azure.virtual_network[fabric].address_space)
         return network == fabric or own or takes_forwarded(azure, network, fabric)

@@ -9,21 +9,13 @@ from ipaddress import IPv4Network
 
 from labkit.azure.effective import effective_table, forwarding_key
 from labkit.azure.model import Azure, EffectiveRoute
-from labkit.azure.validation import Code, problems, warnings
+from labkit.azure.validation import warnings
 from labkit.azure.world import Heard, NeverSettlesError, World
 from labkit.errors import InvalidInput
+from labkit.lab.refusal import refuse
 from labkit.operate.whatif_changes import Change
 
 Rows = tuple[EffectiveRoute, ...]
-
-_REMEDIES = {
-    Code.URG_TWICE: "Switch use-remote-gateways off on its other peering in the same call.",
-    Code.URG_OWN_SERVER: "The lab file would have to lose the route server.",
-    Code.URG_OWN_GATEWAY: "The lab file would have to lose the gateway.",
-    Code.URG_NO_SERVER: "Only a hub with a route server or a gateway can be used.",
-    Code.GATEWAY_PROPAGATION: "Leave propagation on there, or give GatewaySubnet a route table of its own.",
-    Code.GATEWAY_DEFAULT_ROUTE: "Give GatewaySubnet a route table of its own, without a route for 0.0.0.0/0.",
-}
 
 
 @dataclass(frozen=True)
@@ -85,27 +77,10 @@ def predict(azure: Azure, heard: Heard, changes: Sequence[Change]) -> Prediction
     for change in changes:
         titles.append(change.title(azure))
         azure, heard = change.apply(azure, heard)
-    _refuse(before.azure, azure)
+    refuse(before.azure, azure)
     known = {problem.text for problem in warnings(before.azure)}
     new = tuple(f"{problem.text}." for problem in warnings(azure) if problem.text not in known)
     return Prediction(before, Side(azure, heard), tuple(titles), new)
-
-
-def _refuse(before: Azure, after: Azure) -> None:
-    known = set(problems(before))
-    found = [problem for problem in problems(after) if problem not in known]
-    if not found:
-        return
-    reasons = "; ".join(dict.fromkeys(problem.text for problem in found))
-    first = found[0]
-    remedy = _REMEDIES.get(first.code, "")
-    if first.code is Code.URG_NO_TRANSIT:
-        spoke, hub = first.subjects
-        remedy = (
-            f"Say both in one call: peering {hub} {spoke} allow-gateway-transit on, "
-            f"or peering {spoke} {hub} use-remote-gateways off."
-        )
-    raise InvalidInput(f"Azure would refuse that: {reasons}.", remedy)
 
 
 def same(one: Iterable[EffectiveRoute], other: Iterable[EffectiveRoute]) -> bool:

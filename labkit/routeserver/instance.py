@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from labkit.azure.limits import tears_down
-from labkit.azure.model import PathAttributes
+from labkit.azure.model import PathAttributes, PeerKind
 from labkit.routeserver.limit import RouteCounter
 from labkit.routeserver.messages import grouped
 from labkit.routeserver.policy import Config, Policy
@@ -89,6 +89,20 @@ class Instance:
                 self.out.want(peer, prefix, attributes)
         return self._names != former_names
 
+    def speaks_with(self, peers: Iterable[str]) -> None:
+        """The speaker has these neighbours (addresses) now. New ones start empty, and those that went are forgotten."""
+        before, self.speakers_peers = self.speakers_peers, frozenset(peers)
+        for peer in before - self.speakers_peers:
+            self.session_changed(SessionChange(peer, self._started, "Idle"))
+            del self._sessions[peer]
+            self.out.forget(peer)
+        if self._policy is None:
+            return
+        for peer in (self.speakers_peers - before) & self._policy.peers.keys():
+            for prefix, attributes in self._policy.originated(peer).items():
+                self.out.want(peer, prefix, attributes)
+            self._undecided.update(self._kept)
+
     def update(self, event: Update) -> None:
         """A peer's UPDATE."""
         if event.peer in self._condemned:
@@ -146,6 +160,18 @@ class Instance:
         return self._reporter.delta(
             self._named_sessions(), lambda name, prefix: self._kept.get(prefix, {}).get(addresses.get(name, "")), now
         )
+
+    def refresh(self) -> tuple[str, ...]:
+        """The NVAs (addresses) to be asked for all their routes: those with a session.
+
+        What they answer is an announcement of its own, and counted as one.
+        """
+        config = self._config
+        nvas = [str(p.address) for p in config.server.peers if p.kind is PeerKind.NVA] if config is not None else []
+        asked = tuple(peer for peer in nvas if peer in self._sessions and self._sessions[peer].state == ESTABLISHED)
+        for peer in asked:
+            self._counters.pop(peer, None)
+        return asked
 
     def advertised(self, peer_name: str) -> list[dict[str, Any]]:
         """What a peer (its name) has been told, as the feed's answer; nothing while its session is down."""

@@ -43,8 +43,8 @@ _log = logging.getLogger("labkit.routeserver")
 class Keeper:
     """One ExaBGP, one worker at a time. `run` returns the exit code."""
 
-    def __init__(self, node: str, feed_socket: Path, patience: int) -> None:
-        self._settings = Settings(node, feed_socket, patience, os.getpid())
+    def __init__(self, node: str, feed_socket: Path, patience: int, configuration: Path) -> None:
+        self._settings = Settings(node, feed_socket, patience, os.getpid(), configuration)
         # A handle, not a number: a number may be somebody else's by the time it is used.
         self._speaker = os.pidfd_open(os.getppid())
         self._asked_to_end = False
@@ -158,8 +158,9 @@ def main() -> int:
     node = os.environ.get("LABKIT_NODE") or socket.gethostname()
     feed_socket = Path(os.environ.get("LABKIT_FEED") or FEED_SOCKET)
     patience = int(os.environ.get("LABKIT_WATCHDOG") or PATIENCE)
+    configuration = Path(os.environ["LABKIT_EXABGP_CONF"])
     try:
-        keeper = Keeper(node, feed_socket, patience)
+        keeper = Keeper(node, feed_socket, patience, configuration)
     except ProcessLookupError:
         return 0  # ExaBGP died while we were starting
     return keeper.run()

@@ -35,6 +35,11 @@ def config_from_json(message: Mapping[str, Any]) -> Config:
     )
 
 
+def neighbours_from_json(message: Mapping[str, Any]) -> tuple[BgpPeer, ...]:
+    """Whom the speaker is to speak with, according to a `config` message."""
+    return tuple(_peer(peer) for peer in message["speaks_with"])
+
+
 def grouped(routes: Iterable[tuple[str, PathAttributes]]) -> list[dict[str, Any]]:
     """Routes (prefix, attributes) as `[{"attributes", "prefixes"}]`, one entry for equal attributes."""
     groups: dict[PathAttributes, list[str]] = {}
@@ -49,11 +54,13 @@ def _route_server(content: Mapping[str, Any]) -> RouteServer:
         name=content["name"],
         virtual_network=content["virtual_network"],
         instances=(IPv4Address(first), IPv4Address(second)),
-        peers=tuple(
-            BgpPeer(p["name"], p["asn"], IPv4Address(p["address"]), PeerKind(p["kind"])) for p in content["peers"]
-        ),
+        peers=tuple(_peer(peer) for peer in content["peers"]),
         branch_to_branch=content["branch_to_branch"],
         hub_routing_preference=HubRoutingPreference(content["hub_routing_preference"]),
         own_ranges=OwnRangePolicy(content["own_ranges"]),
         routes_per_peer=content["routes_per_peer"],
     )
+
+
+def _peer(content: Mapping[str, Any]) -> BgpPeer:
+    return BgpPeer(content["name"], content["asn"], IPv4Address(content["address"]), PeerKind(content["kind"]))

@@ -32,9 +32,10 @@ class RecoveryFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """Where things stand: state and seconds in it, and the RIBs, by peer address."""
+    """Where things stand: state and seconds in it, expected ASN, and the RIBs, by peer address."""
 
     states: Mapping[str, tuple[str, float]]
+    asns: Mapping[str, int]
     adj_rib_in: Mapping[str, Mapping[str, PathAttributes]]
     adj_rib_out: Mapping[str, Mapping[str, PathAttributes]]
 
@@ -53,6 +54,7 @@ class Recovery:
     _seen: dict[str, dict[str, PathAttributes | None]] = field(default_factory=dict)
     _anew: set[str] = field(default_factory=set)
     _states: dict[str, tuple[str, float]] | None = None
+    _asns: Mapping[str, int] = field(default_factory=dict)
 
     def take(self, event: Event) -> Recovered | None:
         """Take the next event; the outcome with the one that completes it.
@@ -80,7 +82,7 @@ class Recovery:
             case ShownRoute() if self._answers in {1, 2} and self._states is None:
                 self._shown[self._answers - 1].append(event)
             case Neighbours() if self._answers == 3 and self._states is None:
-                self._states = dict(event.states)
+                self._states, self._asns = dict(event.states), event.asns
                 self.refreshes = tuple(sorted({route.peer for route in self._inexact()}))
             case _:
                 return None
@@ -117,4 +119,4 @@ class Recovery:
             if route.attributes is None:
                 raise RecoveryFailed(f"ExaBGP's Adj-RIB-Out shows {route.prefix} with attributes that can't be")
             adj_rib_out.setdefault(route.peer, {})[route.prefix] = route.attributes
-        return Recovered(states, adj_rib_in, adj_rib_out)
+        return Recovered(states, self._asns, adj_rib_in, adj_rib_out)

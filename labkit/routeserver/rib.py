@@ -78,6 +78,12 @@ class AdjRibOut:
         """Those for whom there is anything, wanted or told."""
         return {*self._wanted, *self._told}
 
+    def forget(self, peer: str) -> None:
+        """The speaker does not know a peer any more, nor what it was to tell it."""
+        self._told.pop(peer, None)
+        self._wanted.pop(peer, None)
+        self._dirty = {prefix: rest for prefix, peers in self._dirty.items() if (rest := peers - {peer})}
+
     def recovered(self, told: Mapping[str, Mapping[str, PathAttributes]]) -> None:
         """Take what the speaker says it has."""
         self._told = {peer: dict(routes) for peer, routes in told.items()}

@@ -92,9 +92,10 @@ class SummaryHeader:
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """What `show neighbor json` says: state, and seconds in it, by peer address."""
+    """What `show neighbor json` says by peer address: state and seconds in it, and the ASN that is expected."""
 
     states: Mapping[str, tuple[str, float]]
+    asns: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,9 @@ def refresh(peer: str) -> bytes:
 PING = b"# ping\n"
 """A command without effect that is answered at once."""
 
+RELOAD = (b"reload\n", b"show neighbor json\n")
+"""The commands that make ExaBGP read its file again, and show whom it speaks with."""
+
 RECOVERY = (b"show neighbor summary\n", b"show adj-rib in json\n", b"show adj-rib out json\n", b"show neighbor json\n")
 """The commands whose answers hold all that ExaBGP knows; see `recovery`."""
 
@@ -190,7 +194,10 @@ def _split(head: str, prefixes: Sequence[Prefix]) -> Iterator[bytes]:
 
 
 def _neighbours(content: list[Any]) -> Neighbours:
-    return Neighbours({n["peer"]["address"]: (_STATES.get(n["fsm"], "Idle"), float(n["duration"])) for n in content})
+    return Neighbours(
+        {n["peer"]["address"]: (_STATES.get(n["fsm"], "Idle"), float(n["duration"])) for n in content},
+        {n["peer"]["address"]: n["peer"]["as"] for n in content},
+    )
 
 
 def _session_change(content: dict[str, Any]) -> SessionChange:

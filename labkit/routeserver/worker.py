@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ from labkit.ready import mark_ready
 from labkit.routeserver import wire
 from labkit.routeserver.feed import Ear, Heard, Mouth, Said
 from labkit.routeserver.instance import Instance
-from labkit.routeserver.messages import config_from_json
-from labkit.routeserver.recovery import Recovery, RecoveryFailed
+from labkit.routeserver.messages import config_from_json, neighbours_from_json
+from labkit.routeserver.neighbours import FileRefused, Neighbours
+from labkit.routeserver.recovery import Recovered, Recovery, RecoveryFailed
 from labkit.routeserver.rib import Change
 from labkit.routeserver.speaker import WINDOW, Speaker
 
@@ -63,12 +65,16 @@ class Goodbye:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a worker needs to know. `patience` is in ticks of a second; a stopped machine has no ticks."""
+    """What a worker needs to know. `patience` is in ticks of a second; a stopped machine has no ticks.
+
+    `configuration` is the file that ExaBGP was started with, and reads again when it is told to.
+    """
 
     node: str
     feed_socket: Path
     patience: int
     keeper: int
+    configuration: Path
 
 
 Item = bytes | Heard | Said | Goodbye
@@ -88,6 +94,8 @@ class Worker:
         self._line = b""
         self._recovery: Recovery | None = Recovery()
         self._instance: Instance | None = None
+        self._neighbours: Neighbours | None = None
+        self._reload_due = True
         self._recovering_ticks = 0
         self._ticked = time.monotonic()
         self._silent_ticks = 0
@@ -181,7 +189,7 @@ class Worker:
             asked = self._recovery.refreshes
             recovered = self._recovery.take(event)
             if recovered is not None:
-                self._recovered(Instance(recovered, time.time()))
+                self._recovered(recovered)
             elif self._recovery.refreshes != asked:
                 self._speaker.send(wire.refresh(peer) for peer in self._recovery.refreshes)
             return
@@ -192,11 +200,15 @@ class Worker:
                 self._instance.update(event)
             case wire.SessionChange():
                 self._instance.session_changed(event)
+            case wire.Neighbours() if self._neighbours is not None:
+                self._neighbours.shown(event.asns)
+                self._instance.speaks_with(event.asns)
             case _:
                 pass
 
-    def _recovered(self, instance: Instance) -> None:
-        self._recovery, self._instance = None, instance
+    def _recovered(self, recovered: Recovered) -> None:
+        self._recovery, self._instance = None, Instance(recovered, time.time())
+        self._neighbours = Neighbours(self._settings.configuration, recovered.asns)
         self._speaker.nudging = True
         if self._pending_config is not None:
             self._heard_controller(self._pending_config)
@@ -235,11 +247,16 @@ class Worker:
                 self._pending_config = heard
             return
         if kind == "config":
+            assert self._neighbours is not None
+            self._neighbours.want(neighbours_from_json(heard.message))
+            self._reload_due = True
             others = self._instance.configure(config_from_json(heard.message))
             if others or heard.feed is not self._feed:
                 self._feed = heard.feed
                 self._instance.settle()
                 self._say(self._instance.snapshot())
+        elif kind == "refresh":
+            self._speaker.send(wire.refresh(peer) for peer in self._instance.refresh())
         elif kind == "query":
             received = heard.message["table"] == "received"
             table = self._instance.received if received else self._instance.advertised
@@ -273,9 +290,22 @@ class Worker:
         if not self._holding() and self._speaker.outstanding < WINDOW:
             for change in instance.changes(MAX_COALESCED):
                 self._speaker.send(_commands(change))
+        self._reload()
         if not self._ready and instance.configured and not instance.out and not self._speaker.outstanding:
             self._ready = True
             mark_ready(SERVICE)
+
+    def _reload(self) -> None:
+        """Let ExaBGP have the neighbours that it should: when it has nothing to send, and once a tick."""
+        assert self._instance is not None
+        assert self._neighbours is not None
+        if self._neighbours.settled or not self._reload_due or self._instance.out or self._speaker.outstanding:
+            return
+        self._reload_due = False
+        try:
+            self._speaker.send(self._neighbours.reload())
+        except (FileRefused, OSError, subprocess.SubprocessError) as error:
+            _log.error("ExaBGP's neighbours can't be changed: %s", error)
 
     def _holding(self) -> bool:
         """Whether changes wait for the end of a stream of UPDATEs."""
@@ -293,6 +323,7 @@ class Worker:
 
     def _tick(self) -> int | None:
         """A second has passed."""
+        self._reload_due = True
         outstanding = self._speaker.outstanding or self._recovery is not None
         self._silent_ticks += 1
         if outstanding and self._silent_ticks >= self._settings.patience:
@@ -305,7 +336,7 @@ class Worker:
             self._recovering_ticks += 1
             recovered = self._recovery.late() if self._recovering_ticks >= REFRESH_PATIENCE else None
             if recovered is not None:
-                self._recovered(Instance(recovered, time.time()))
+                self._recovered(recovered)
         if self._goodbye_ticks is not None:
             self._goodbye_ticks += 1
             if self._goodbye_ticks >= GOODBYE_PATIENCE:

@@ -112,7 +112,7 @@ def ours(count: int, alike: int) -> dict[str, float]:
             }
             head = {"exabgp": "5.0.0", "time": 1.0, "host": "rs1-0", "pid": 1, "ppid": 1, "counter": 1}
             lines.append(json.dumps({**head, "type": "update", "neighbor": neighbor}))
-    instance = Instance(Recovered(dict.fromkeys((A, B), ("Established", 1.0)), {}, {}), now=1.0)
+    instance = Instance(Recovered(dict.fromkeys((A, B), ("Established", 1.0)), {}, {}, {}), now=1.0)
     instance.configure(Config(0, SERVER, Originated((IPv4Network("10.1.0.0/16"),))))
     instance.snapshot()
     times = [time.perf_counter()]

@@ -86,6 +86,7 @@ class FeedServer:
             "type": "config",
             "instance": 0,
             "server": TypeAdapter(RouteServer).dump_python(server, mode="json"),
+            "speaks_with": TypeAdapter(RouteServer).dump_python(server, mode="json")["peers"],
             "originated": {"own": list(own), "spokes": list(spokes)},
         }
         if self._connection is not None:
@@ -240,6 +241,7 @@ class Bed:
             "LABKIT_NODE": "rs1-0",
             "LABKIT_FEED": str(self.directory / "feed.sock"),
             "LABKIT_WATCHDOG": str(watchdog),
+            "LABKIT_EXABGP_CONF": str(file),
         }
         Path(settings["EXABGP_ENVFILE"]).write_text(templates.get_template("exabgp.env.j2").render(facts))
         argv = [*(f"{k}={v}" for k, v in settings.items()), sys.executable, "-m", "exabgp", "server", str(file)]

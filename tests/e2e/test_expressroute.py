@@ -15,7 +15,7 @@ from labkit.operate.observe import BgpPath, Look
 from labkit.operate.probes import ping, traceroute
 from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies
-from tests.e2e.in_lab import SCAN, gateways, problems, run, variant, without_bgpd
+from tests.e2e.in_lab import SCAN, gateways, kernel, problems, run, variant, without_bgpd
 from tests.e2e.waiting import eventually
 
 HUB, BRANCH, ONPREM = map(IPv4Network, ("10.1.0.0/16", "10.250.0.0/16", "10.2.0.0/16"))
@@ -223,6 +223,42 @@ def test_a_controller_that_was_killed_keeps_the_setting(lab: RunningLab) -> None
 
 def has_answer(lab: RunningLab) -> bool:
     return lab.client.run("controller", "python3", "-m", "labkit.controller.call", "GET", "/v1/status").rc == 0
+
+
+@pytest.mark.usefixtures("_whole_again")
+def test_a_new_range_reaches_on_premises(lab: RunningLab) -> None:
+    """The gateway originates it, and does so again when its FRR comes back with its first configuration."""
+    added = IPv4Network("10.11.0.0/16")
+    lab.client.put("virtual-networks", "hub", body={"addressPrefixes": [str(HUB), str(added)]})
+    eventually(lambda: gateways(lab, "onprem2", added), bool, 15, "on-premises has the new range")
+    assert {p.as_path for p in has(lab, "circuit1", added, *INSTANCE)} == {(65515,)}
+    assert added in kernel(lab, "sdwan-nva"), "and the NVA"
+    with branch_to_branch(lab):
+        assert has(lab, "circuit1", added, *INSTANCE), "what the gateway originates it hears from nobody"
+    kill_service(lab, "ergw-0", "bgpd")
+    eventually(lambda: len(has(lab, "circuit1", added, INSTANCE[0])), lambda paths: paths == 1, 30)
+
+    lab.client.put("virtual-networks", "hub", body={"addressPrefixes": [str(HUB)]})
+    eventually(lambda: gateways(lab, "onprem2", added), lambda found: found is None, 15)
+    eventually(lambda: gateways(lab, "onprem2", HUB), bool, 15)
+
+
+@pytest.mark.usefixtures("_whole_again")
+def test_a_route_server_is_deleted_and_created_beside_a_gateway(lab: RunningLab) -> None:
+    """Without it machines have on-premises by both ends of the circuit; with it by one (reference §4.1, TRB)."""
+    with branch_to_branch(lab):
+        lab.client.delete("route-servers", "rs1")
+        eventually(lambda: gateways(lab, "onprem2", BRANCH), lambda found: found is None, 15)
+        eventually(lambda: [gateways(lab, vm, ONPREM) for vm in VMS], lambda found: found == [EDGE] * len(VMS), 15)
+        assert ping(lab.client, "vm1", ONPREM_HOST)
+        rows = [row for row in lab.client.get("status")["gateways"] if row["neighbour"].startswith("rs1")]
+        assert rows == [], "nobody to have a session with"
+        assert any("rs1" in problem for problem in problems(lab)), "the proofs about it fail in so many words"
+        lab.client.post("route-servers", "rs1")
+        lab.client.put("route-servers", "rs1", "peers", "sdwan-nva", body={})
+        assert lab.client.get("route-servers", "rs1")["allowBranchToBranchTraffic"] is False, "as the file has it"
+        switch(lab, on=True)
+        eventually(lambda: ping(lab.client, "onprem1-host", ONPREM_HOST), bool, 30, "the branches meet again")
 
 
 def test_a_loop_at_a_gateway_ends(lab: RunningLab) -> None:

@@ -306,6 +306,33 @@ def test_many_routes(bed: Bed, count: int) -> None:
     assert bed.neighbor("b")["messageStats"]["updatesRecv"] == before
 
 
+def test_neighbours_come_and_go_while_another_floods(bed: Bed) -> None:
+    """ExaBGP loses a reload while it has routes to send: the neighbours are what they should be all the same."""
+    alone = replace(server(branch_to_branch=True, routes_per_peer=20_000), peers=server().peers[:1])
+    both = replace(alone, peers=server().peers)
+    bed.feed.configure(alone)
+    bed.start_exabgp({A: 65001}, 20)
+    until("the instance to be ready", bed.ready)
+    bed.start_frr("b", B, 65002, ["0.0.0.0/0"])
+    routes = {f"10.{64 + i // 256}.{i % 256}.0/24" for i in range(5000)}
+    until("b to be refused", lambda: bed.neighbor("b").get("lastResetDueTo"))
+    bed.start_frr("a", A, 65001, sorted(routes))
+    until("the flood", lambda: len(bed.feed.prefixes("a")) > 100)
+
+    bed.feed.configure(both)
+    until("b's session", lambda: bed.feed.state("b") == "Established", 60)
+    until("b to have all", lambda: set(bed.learned("b")) == routes | {OWN}, 60)
+    speaker, worker = bed.speaker_pid(), bed.worker_pid()
+    bed.feed.configure(alone)
+    until("b's routes to be gone", lambda: not bed.feed.prefixes("b"))
+    until("b to lose all", lambda: not bed.learned("b"), 60)
+    bed.feed.configure(both)
+    until("b to have all again", lambda: set(bed.learned("b")) == routes | {OWN}, 60)
+    assert (bed.speaker_pid(), bed.worker_pid()) == (speaker, worker), "nothing had to be restarted"
+    assert bed.feed.state("a") == "Established"
+    assert bed.neighbor("a")["connectionsDropped"] == 0
+
+
 def test_the_limit_ends_the_session_and_counts_as_azure_does(bed: Bed) -> None:
     start(bed, limit=100)
     a = bed.raw_speaker("a", A, 65001)

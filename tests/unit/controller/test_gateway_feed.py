@@ -42,6 +42,11 @@ async def gateways(world: World, *, sessions: bool = False) -> list[Feed]:
             "asn": 65515,
             "route_servers": list(SERVERS),
             "sessions": sessions,
+            "no_sessions": "branch-to-branch is off",
+            "vpn": False,
+            "subnet_gateway": "10.1.255.1",
+            "originated": ["10.1.0.0/16"],
+            "adjacent": ["10.1.0.0/16"],
         }
         await feed.report("snapshot", via(edge), sessions=established(edge))
         feeds.append(feed)

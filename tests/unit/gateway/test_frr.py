@@ -7,7 +7,7 @@ import json
 import pytest
 
 from labkit.gateway.bmp import CLOSED_HERE
-from labkit.gateway.frr import advertised_paths, summary, why_reset
+from labkit.gateway.frr import Ranges, advertised_paths, range_lines, route_lines, summary, why_reset
 
 ADVERTISED = """
 {"bgpTableVersion":3,"bgpLocalRouterId":"10.1.255.4","defaultLocPrf":100,"localAS":65515,"advertisedRoutes": {
@@ -78,3 +78,61 @@ def test_summary() -> None:
 )
 def test_why_frr_reset_a_session(said: dict[str, str], text: str) -> None:
     assert why_reset(said) == text
+
+
+BGPD = """
+ip prefix-list default seq 5 permit 0.0.0.0/0
+ip prefix-list inside seq 5 permit 10.1.0.0/16 le 32
+ip prefix-list originated seq 5 permit 10.1.0.0/16
+router bgp 65515
+ address-family ipv4 unicast
+  network 10.1.0.0/16
+  network 10.200.0.0/24
+"""
+STATICD = """
+ip route 10.1.0.0/16 10.1.255.1
+ip route 10.2.0.0/16 10.1.255.1
+ip route 10.200.0.0/24 10.200.0.1
+ip route 100.65.0.1/32 10.1.255.1
+"""
+FAMILY, END = ["router bgp 65515", "address-family ipv4 unicast"], ["exit-address-family", "exit"]
+
+
+def lines(*originated: str, vpn: bool = False, of: str = BGPD) -> list[str]:
+    return list(range_lines(of, 65515, Ranges(originated, ()), vpn=vpn))
+
+
+def routes(*adjacent: str) -> list[str]:
+    return list(route_lines(STATICD, "10.1.255.1", Ranges((), adjacent)))
+
+
+def test_nothing_is_said_of_what_is_there() -> None:
+    assert lines("10.1.0.0/16", vpn=True) == []
+    assert routes("10.1.0.0/16", "10.2.0.0/16") == []
+
+
+def test_a_new_range_is_on_the_lists_before_it_is_originated() -> None:
+    assert lines("10.1.0.0/16", "10.2.0.0/16", vpn=True) == [
+        "ip prefix-list originated permit 10.2.0.0/16",
+        "ip prefix-list inside permit 10.2.0.0/16 le 32",
+        *FAMILY,
+        "network 10.2.0.0/16",
+        *END,
+    ]
+
+
+def test_what_goes_is_on_the_lists_as_long_as_it_is_originated() -> None:
+    assert lines() == [*FAMILY, "no network 10.1.0.0/16", *END, "no ip prefix-list originated permit 10.1.0.0/16"]
+
+
+def test_what_was_half_done_is_finished() -> None:
+    listed = BGPD.replace("  network 10.1.0.0/16\n", "")
+    assert lines("10.1.0.0/16", of=listed) == [*FAMILY, "network 10.1.0.0/16", *END]
+    assert lines(of=listed) == ["no ip prefix-list originated permit 10.1.0.0/16"]
+
+
+def test_what_is_adjacent_is_left_to_the_virtual_network() -> None:
+    assert routes("10.1.0.0/16", "10.3.0.0/16") == [
+        "ip route 10.3.0.0/16 10.1.255.1",
+        "no ip route 10.2.0.0/16 10.1.255.1",
+    ]

@@ -20,7 +20,17 @@ PATH = PathAttributes(IPv4Address(made.CIRCUIT), (12076, 65020))
 ROUTE = made.monitoring(
     made.CIRCUIT, made.update_body(announced=["10.2.0.0/16"], attributes=made.attributes_bytes(PATH))
 )
-CONFIG = {"type": "config", "asn": 65515, "route_servers": [made.SERVER], "sessions": True}
+CONFIG = {
+    "type": "config",
+    "asn": 65515,
+    "route_servers": [made.SERVER],
+    "sessions": True,
+    "no_sessions": "branch-to-branch is off",
+    "vpn": False,
+    "subnet_gateway": "10.1.255.1",
+    "originated": ["10.1.0.0/16"],
+    "adjacent": ["10.1.0.0/16"],
+}
 
 
 class Controller:
@@ -60,6 +70,7 @@ def switched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """How FRR's sessions with the route server were switched."""
     switched: list[bool] = []
     monkeypatch.setattr(frr, "set_sessions", lambda _asn, _servers, *, on: switched.append(on))
+    monkeypatch.setattr(frr, "set_ranges", lambda _asn, _gateway, _ranges, *, vpn: vpn)
     monkeypatch.setattr(frr, "why_closed", lambda _peer: "hold timer expired")
     monkeypatch.setattr(kernel, "prefixes", lambda: {"10.2.0.0/16"})
     monkeypatch.setattr("labkit.ready.READY", tmp_path)

@@ -226,12 +226,12 @@ def test_those_who_may_pass_news_on_are_told_of() -> None:
         (
             "peering spoke hub use-remote-gateways on",
             "Azure would refuse that: peering spoke to hub can't use remote gateways: hub doesn't allow gateway",
-            "Say both in one call: peering hub spoke allow-gateway-transit on",
+            "Switch allow-gateway-transit on at the peering hub to spoke first.",
         ),
         (
             "peering hub spoke use-remote-gateways on",
             "Azure would refuse that: peering hub to spoke can't use remote gateways: hub has a route server of",
-            "The lab file would have to lose the route server.",
+            "A virtual network with a route server of its own can't use another's",
         ),
         (
             "propagation on-gateway off",

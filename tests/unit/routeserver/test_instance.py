@@ -34,7 +34,7 @@ def path(peer: str, *more: int) -> PathAttributes:
 
 def instance(adj_rib_in: Mapping[str, Mapping[str, PathAttributes]] | None = None, **out: Any) -> Instance:
     states = dict.fromkeys((A, B, C), ("Established", 5.0))
-    return Instance(Recovered(states, adj_rib_in or {}, out), now=100.0)
+    return Instance(Recovered(states, {}, adj_rib_in or {}, out), now=100.0)
 
 
 class Speaker:
@@ -123,7 +123,7 @@ def test_the_limit_holds_for_what_was_received_before_it_was_known() -> None:
 
 
 def test_peers_that_the_speaker_does_not_know_are_told_nothing() -> None:
-    one = Instance(Recovered({A: ("Established", 1.0)}, {}, {}), now=100.0)
+    one = Instance(Recovered({A: ("Established", 1.0)}, {A: 65001}, {}, {}), now=100.0)
     one.configure(CONFIG)
     one.update(Update(A, 1.0, ((path(A), ("10.9.0.0/16",)),)))
     one.settle()
@@ -223,3 +223,53 @@ def test_what_a_peer_has_said_is_known_whether_it_is_kept_or_not() -> None:
     assert one.received("b") == one.received("nobody") == []
     one.session_changed(SessionChange(A, 2.0, "Idle", ""))
     assert one.received("a") == []
+
+
+def test_a_neighbour_that_the_speaker_learns_of_is_told_everything() -> None:
+    one, speaker = Instance(Recovered({A: ("Established", 1.0)}, {A: 65001}, {}, {}), now=100.0), Speaker()
+    one.configure(CONFIG)
+    one.update(Update(A, 1.0, ((path(A), ("10.9.0.0/16",)),)))
+    speaker.take(one)
+    assert speaker.told[B] == {}
+    one.speaks_with([A, B])
+    speaker.take(one)
+    assert set(speaker.told[B]) == {"10.1.0.0/16", "10.2.0.0/16", "10.9.0.0/16"}
+    one.session_changed(SessionChange(B, 2.0, "Established"))
+    assert one.snapshot()["sessions"]["b"]["state"] == "Established"
+
+
+def test_a_neighbour_that_went_is_forgotten_and_may_come_back() -> None:
+    one, speaker = instance({B: {"10.9.0.0/16": path(B)}}), Speaker()
+    one.configure(CONFIG)
+    speaker.take(one)
+    assert "10.9.0.0/16" in speaker.told[A]
+    one.speaks_with([A, C])
+    speaker.told[B] = {}  # as ExaBGP does
+    speaker.take(one)
+    assert "10.9.0.0/16" not in speaker.told[A]
+    assert one.received("b") == []
+    assert one.snapshot()["sessions"]["b"]["reason"] == "the speaker does not know this peer"
+    one.speaks_with([A, B, C])
+    speaker.take(one)
+    assert set(speaker.told[B]) == {"10.1.0.0/16", "10.2.0.0/16"}
+
+
+def test_routes_asked_for_again_count_again() -> None:
+    """However soon: what is asked for is an announcement of its own (reference §1 "Counting rule")."""
+    one = instance()
+    one.configure(replace(CONFIG, server=replace(SERVER, routes_per_peer=3)))
+    two = Update(A, 1.0, ((path(A), ("10.8.0.0/16", "10.9.0.0/16")),))
+    one.update(two)
+    one.update(replace(two, time=1.1))
+    assert one.over_limit == [], "the same announcement"
+    assert A in one.refresh()
+    one.update(replace(two, time=1.2))
+    assert one.over_limit == [A]
+
+
+def test_only_nvas_with_a_session_are_asked_for_their_routes() -> None:
+    one = instance()
+    assert one.refresh() == (), "nothing is known before the configuration"
+    one.configure(CONFIG)
+    one.session_changed(SessionChange(A, 3.0, "Idle"))
+    assert one.refresh() == (B, C)

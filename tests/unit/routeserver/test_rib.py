@@ -79,3 +79,19 @@ def test_changes_lead_from_what_was_told_to_what_is_wanted(
     while out:
         drain(size)
     assert speaker == wanted
+
+
+def test_a_forgotten_peer_begins_anew() -> None:
+    out = AdjRibOut()
+    for peer in PEERS[:2]:
+        out.want(peer, PREFIXES[0], ONE)
+    assert len(list(out.changes(100))) == 1
+    for peer in PEERS[:2]:
+        out.want(peer, PREFIXES[1], ONE)
+    out.forget(PEERS[0])
+    (change,) = out.changes(100)
+    assert change.peers == (PEERS[1],)
+    assert (out.wanted(PEERS[0]), out.told(PEERS[0])) == ({}, {})
+    out.want(PEERS[0], PREFIXES[0], ONE)
+    (change,) = out.changes(100)
+    assert (change.peers, change.prefixes) == ((PEERS[0],), (PREFIXES[0],))

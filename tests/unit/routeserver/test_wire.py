@@ -112,10 +112,10 @@ def test_decodes_states(content: str, state: str, reason: str) -> None:
         ('{ "exabgp": "5.0.0", "ti', None),
         ("", None),
         (
-            '[{"fsm": "ESTABLISHED", "duration": 3, "peer": {"address": "10.1.0.10"}}]',
-            wire.Neighbours({"10.1.0.10": ("Established", 3.0)}),
+            '[{"fsm": "ESTABLISHED", "duration": 3, "peer": {"address": "10.1.0.10", "as": 65001}}]',
+            wire.Neighbours({"10.1.0.10": ("Established", 3.0)}, {"10.1.0.10": 65001}),
         ),
-        ("[]", wire.Neighbours({})),
+        ("[]", wire.Neighbours({}, {})),
         (
             f'{HEAD}"type": "update", {NEIGHBOR}"message": {{ "eor": {{ "afi" : "ipv4", "safi" : "unicast" }} }} }} }}',
             None,

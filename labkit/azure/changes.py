@@ -1,0 +1,84 @@
+"""A model with one object changed: what operators do while a lab runs, and what is tried before it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Network
+
+from labkit.azure.model import Azure, BgpPeer, Peering, RouteServer, RouteTable
+from labkit.azure.problem import Code, Problem
+from labkit.azure.ranges import Ranges
+from labkit.azure.validation import problems
+
+_TRANSIENT = frozenset({Code.PEERING_ONE_SIDED})
+"""What is a mistake in a lab file and a step on the way in a running lab: Azure calls such a peering Initiated."""
+
+
+def refusals(before: Azure, after: Azure) -> tuple[Problem, ...]:
+    """Why Azure would refuse to make `after` of `before`: what is wrong with it and was not."""
+    known = set(problems(before))
+    found = (*problems(after), *_homeless_subnets(after))
+    return tuple(problem for problem in found if problem not in known and problem.code not in _TRANSIENT)
+
+
+def with_route_table(azure: Azure, table: RouteTable) -> Azure:
+    """The model with this route table in place of the one of its name."""
+    return replace(azure, route_tables=tuple(table if t.name == table.name else t for t in azure.route_tables))
+
+
+def with_route_server(azure: Azure, server: RouteServer) -> Azure:
+    """The model with this route server, in place of the one of its name if there is one."""
+    if server.name not in azure.route_server:
+        return replace(azure, route_servers=(*azure.route_servers, server))
+    servers = tuple(server if s.name == server.name else s for s in azure.route_servers)
+    return replace(azure, route_servers=servers)
+
+
+def without_route_server(azure: Azure, name: str) -> Azure:
+    """The model without a route server, and without its peers."""
+    return replace(azure, route_servers=tuple(s for s in azure.route_servers if s.name != name))
+
+
+def with_peer(server: RouteServer, peer: BgpPeer) -> RouteServer:
+    """The route server with this peer, in place of the one of its name if there is one."""
+    if all(p.name != peer.name for p in server.peers):
+        return replace(server, peers=(*server.peers, peer))
+    return replace(server, peers=tuple(peer if p.name == peer.name else p for p in server.peers))
+
+
+def without_peer(server: RouteServer, name: str) -> RouteServer:
+    """The route server without a peer."""
+    return replace(server, peers=tuple(p for p in server.peers if p.name != name))
+
+
+def with_address_space(azure: Azure, network: str, ranges: tuple[IPv4Network, ...]) -> Azure:
+    """The model with another address space of a virtual network."""
+    networks = tuple(
+        replace(each, address_space=ranges) if each.name == network else each for each in azure.virtual_networks
+    )
+    return replace(azure, virtual_networks=networks)
+
+
+def with_peering(azure: Azure, peering: Peering) -> Azure:
+    """The model with this side of a peering, in place of the same side if there is one."""
+    ends = (peering.local, peering.remote)
+    if all((p.local, p.remote) != ends for p in azure.peerings):
+        return replace(azure, peerings=(*azure.peerings, peering))
+    peerings = tuple(peering if (p.local, p.remote) == ends else p for p in azure.peerings)
+    return replace(azure, peerings=peerings)
+
+
+def without_peering(azure: Azure, local: str, remote: str) -> Azure:
+    """The model without a side of a peering; the other side stays, Disconnected."""
+    return replace(azure, peerings=tuple(p for p in azure.peerings if (p.local, p.remote) != (local, remote)))
+
+
+def _homeless_subnets(azure: Azure) -> Iterator[Problem]:
+    """Subnets outside their virtual network's address space: Azure keeps a range that has subnets."""
+    for network in azure.virtual_networks:
+        space = Ranges(network.address_space)
+        for subnet in network.subnets:
+            if not space.covers(subnet.prefix):
+                text = f"subnet {subnet.name} ({subnet.prefix}) of {network.name} would lie outside its address space"
+                yield Problem(Code.SUBNET_OUTSIDE, text, (network.name, subnet.name))

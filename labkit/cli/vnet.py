@@ -1,0 +1,139 @@
+"""`labkit vnet`: virtual networks of the running lab and their peerings."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from labkit.cli import complete
+from labkit.cli.output import Format, FormatOption, LabOption, Switch, put_json, put_table, say, switch_text
+from labkit.errors import InvalidInput
+from labkit.operate.client import LabClient
+from labkit.operate.running import running
+
+app = typer.Typer(help="Show and change virtual networks of the running lab.", no_args_is_help=True)
+peering = typer.Typer(
+    help="Show and change peerings, each side for itself: nothing flows until both exist.", no_args_is_help=True
+)
+app.add_typer(peering, name="peering")
+
+FLAGS = ("useRemoteGateways", "allowGatewayTransit", "allowForwardedTraffic")
+
+Network = Annotated[
+    str, typer.Argument(metavar="VNET", help="The virtual network.", autocompletion=complete.virtual_networks)
+]
+Remote = Annotated[
+    str, typer.Argument(metavar="REMOTE", help="The other one.", autocompletion=complete.virtual_networks)
+]
+UseRemoteGateways = Annotated[
+    Switch | None,
+    typer.Option(help="Whether this side uses the other's route server and gateways.", show_default=False),
+]
+AllowGatewayTransit = Annotated[
+    Switch | None,
+    typer.Option(help="Whether this side lets the other use its route server and gateways.", show_default=False),
+]
+AllowForwardedTraffic = Annotated[
+    Switch | None,
+    typer.Option(help="Whether this side takes what the other only forwards.", show_default=False),
+]
+
+
+@app.command()
+def show(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
+    """Show the virtual networks and their address spaces."""
+    found = LabClient(running(lab)[0]).get("virtual-networks")
+    if output is Format.JSON:
+        put_json(found)
+        return
+    put_table(("Name", "AddressPrefixes"), [(name, ", ".join(v["addressPrefixes"])) for name, v in found.items()])
+
+
+@app.command()
+def update(
+    name: Network,
+    address_prefixes: Annotated[
+        list[str], typer.Option(help="A range of its address space; say it again for each, the old ones included.")
+    ],
+    lab: LabOption = None,
+) -> None:
+    """Change the address space of a virtual network. NVAs hear of it by BGP: `labkit events -f`."""
+    body = {"addressPrefixes": [prefix for said in address_prefixes for prefix in said.split()]}
+    _done(LabClient(running(lab)[0]).put("virtual-networks", name, body=body))
+
+
+@peering.command("list")
+def list_peerings(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
+    """List the sides of peerings, under the names of `az network vnet peering list`."""
+    found = LabClient(running(lab)[0]).get("peerings")
+    if output is Format.JSON:
+        put_json(found)
+        return
+    rows = [
+        (p["virtualNetwork"], p["remoteVirtualNetwork"], p["peeringState"], *(switch_text(p[flag]) for flag in FLAGS))
+        for p in found
+    ]
+    put_table(("VNet", "Remote", "PeeringState", "UseRemoteGateways", "AllowGatewayTransit", "AllowForwarded"), rows)
+
+
+@peering.command("create")
+def create_peering(
+    vnet: Network,
+    remote: Remote,
+    *,
+    use_remote_gateways: UseRemoteGateways = None,
+    allow_gateway_transit: AllowGatewayTransit = None,
+    allow_forwarded_traffic: AllowForwardedTraffic = None,
+    lab: LabOption = None,
+) -> None:
+    """Create a side of a peering anew that was deleted; the lab file must have had it."""
+    client = LabClient(running(lab)[0])
+    if _exists(client, vnet, remote):
+        raise InvalidInput(f"the peering {vnet} to {remote} is there.", "Change it: labkit vnet peering update")
+    body = _switches(use_remote_gateways, allow_gateway_transit, allow_forwarded_traffic)
+    _done(client.put("peerings", vnet, remote, body=body))
+
+
+@peering.command("update")
+def update_peering(
+    vnet: Network,
+    remote: Remote,
+    *,
+    use_remote_gateways: UseRemoteGateways = None,
+    allow_gateway_transit: AllowGatewayTransit = None,
+    allow_forwarded_traffic: AllowForwardedTraffic = None,
+    lab: LabOption = None,
+) -> None:
+    """Change the switches of a side of a peering. What comes of it, `labkit whatif peering` says before."""
+    client = LabClient(running(lab)[0])
+    body = _switches(use_remote_gateways, allow_gateway_transit, allow_forwarded_traffic)
+    if not body:
+        raise InvalidInput(
+            "labkit vnet peering update: nothing to change.",
+            "Say --use-remote-gateways, --allow-gateway-transit or --allow-forwarded-traffic on|off.",
+        )
+    if not _exists(client, vnet, remote):
+        raise InvalidInput(
+            f"there is no peering {vnet} to {remote}.", "`labkit vnet peering list` shows those that there are."
+        )
+    _done(client.put("peerings", vnet, remote, body=body))
+
+
+@peering.command("delete")
+def delete_peering(vnet: Network, remote: Remote, lab: LabOption = None) -> None:
+    """Delete a side of a peering: the other side is Disconnected, and nothing flows."""
+    _done(LabClient(running(lab)[0]).delete("peerings", vnet, remote))
+
+
+def _switches(*said: Switch | None) -> dict[str, bool]:
+    return {flag: value is Switch.ON for flag, value in zip(FLAGS, said, strict=True) if value is not None}
+
+
+def _exists(client: LabClient, vnet: str, remote: str) -> bool:
+    sides = client.get("peerings")
+    return any((p["virtualNetwork"], p["remoteVirtualNetwork"]) == (vnet, remote) for p in sides)
+
+
+def _done(answer: dict[str, str]) -> None:
+    say(f" {answer['subject']}: {answer['what']}")

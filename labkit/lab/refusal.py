@@ -1,0 +1,40 @@
+"""Azure's refusals of a change of a running lab, in words."""
+
+from __future__ import annotations
+
+from labkit.azure.changes import refusals
+from labkit.azure.model import Azure
+from labkit.azure.problem import Code, Problem
+from labkit.errors import InvalidInput
+
+_REMEDIES = {
+    Code.OVERLAP_WITHIN: "Take ranges that don't overlap.",
+    Code.OVERLAP_PEERED: "Peered virtual networks need ranges of their own: take another, or delete the peering first.",
+    Code.SUBNET_OUTSIDE: "Keep the ranges that have subnets.",
+    Code.URG_TWICE: "Switch use-remote-gateways off on its other peering first.",
+    Code.URG_OWN_SERVER: "A virtual network with a route server of its own can't use another's: delete it first.",
+    Code.URG_OWN_GATEWAY: "A virtual network with a gateway of its own can't use another's.",
+    Code.URG_NO_SERVER: "Only a hub with a route server or a gateway can be used.",
+    Code.URG_NO_TRANSIT: "Switch allow-gateway-transit on at the peering {1} to {0} first.",
+    Code.PEER_ASN: "Take another private ASN, such as 65001.",
+    Code.PEER_DUPLICATE: "Give it a name and an address of its own.",
+    Code.PEER_UNREACHABLE: "Peer the two virtual networks first.",
+    Code.GATEWAY_PROPAGATION: "Leave propagation on there, or give GatewaySubnet a route table of its own.",
+    Code.GATEWAY_DEFAULT_ROUTE: "Give GatewaySubnet a route table of its own, without a route for 0.0.0.0/0.",
+}
+
+
+def refuse(before: Azure, after: Azure) -> None:
+    """See that Azure would let somebody make `after` of `before`.
+
+    Raises:
+        InvalidInput: it would not.
+    """
+    found = refusals(before, after)
+    if found:
+        reasons = "; ".join(dict.fromkeys(problem.text for problem in found))
+        raise InvalidInput(f"Azure would refuse that: {reasons}.", _remedy(found[0]))
+
+
+def _remedy(problem: Problem) -> str:
+    return _REMEDIES.get(problem.code, "").format(*problem.subjects)

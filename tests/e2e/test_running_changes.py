@@ -1,0 +1,275 @@
+"""What operators change in a running lab: address spaces, peerings, peers, and the route server itself."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+import pytest
+
+from labkit.cli.app import run as labkit
+from labkit.errors import CheckFailed, InvalidInput
+from labkit.operate.diff import differences
+from labkit.operate.observe import Look
+from labkit.operate.probes import ping
+from labkit.pytest import Boot, RunningLab
+from tests.e2e.in_lab import SCAN, configure, effective, gateways, kernel, lab_file, problems, run
+from tests.e2e.waiting import eventually
+
+HUB, SPOKE, ADDED = IPv4Network("10.0.0.0/16"), IPv4Network("10.1.0.0/16"), IPv4Network("10.11.0.0/16")
+BRANCH, SECOND = IPv4Network("10.250.0.0/16"), IPv4Network("10.252.0.0/16")
+INSTANCES = (IPv4Address("10.0.0.4"), IPv4Address("10.0.0.5"))
+MACHINES = ("hub-vm", "hub-vm2", "vm1")
+LIMIT = 20
+
+
+@pytest.fixture(scope="module")
+def booted(labkit_lab: Boot) -> RunningLab:
+    return labkit_lab(lab_file("changing"))
+
+
+@pytest.fixture
+def lab(booted: RunningLab) -> Iterator[RunningLab]:
+    """The test leaves it as it found it: every proof holds, and nothing differs from the model."""
+    yield booted
+    assert problems(booted, 30) == []
+    assert differences(booted.lab, booted.client) == []
+
+
+def addresses(lab: RunningLab, *names: str) -> tuple[IPv4Address, ...]:
+    return tuple(lab.lab.azure.nic[name].address for name in names)
+
+
+def every_machine_has(lab: RunningLab, prefix: IPv4Network, *nvas: str) -> None:
+    """No NVA: no machine has the route."""
+    wanted = addresses(lab, *nvas) or None
+    for machine in MACHINES:
+        eventually(lambda machine=machine: gateways(lab, machine, prefix), lambda found: found == wanted, 20, machine)  # type: ignore[misc]
+
+
+def unlike_the_model(lab: RunningLab) -> list[object]:
+    """What differs from the model, or can't be asked."""
+    try:
+        return list(differences(lab.lab, lab.client))
+    except CheckFailed as error:
+        return [error.message]
+
+
+def neighbour(lab: RunningLab, nva: str, instance: IPv4Address) -> dict[str, Any]:
+    """An NVA's neighbour as its FRR knows it."""
+    found: dict[str, Any] = json.loads(run(lab, nva, "vtysh", "-c", f"show bgp neighbors {instance} json"))
+    return found[str(instance)]  # type: ignore[no-any-return]
+
+
+def refreshes(lab: RunningLab) -> list[int]:
+    """How many times each instance has asked nva1 for all its routes."""
+    return [neighbour(lab, "nva1", instance)["messageStats"]["routeRefreshRecv"] for instance in INSTANCES]
+
+
+def configuration(lab: RunningLab, nva: str) -> str:
+    return run(lab, nva, "vtysh", "-c", "show running-config")
+
+
+def texts(lab: RunningLab, since: int = 0) -> list[str]:
+    return [event["text"] for event in list(lab.client.events(follow=False))[since:]]
+
+
+def test_a_new_range_reaches_an_appliance_that_nobody_touches(lab: RunningLab) -> None:
+    before = configuration(lab, "nva1")
+    lab.client.put("virtual-networks", "spoke", body={"addressPrefixes": [str(SPOKE), str(ADDED)]})
+
+    eventually(lambda: ADDED in kernel(lab, "nva1"), bool, 15, "nva1's kernel has the new range")
+    heard = [path for path in Look(lab.lab, lab.client).frr("nva1").paths if path.prefix == ADDED]
+    assert {(path.neighbour, path.next_hop, path.as_path) for path in heard} == {(i, i, (65515,)) for i in INSTANCES}
+    eventually(lambda: ADDED in kernel(lab, "branch"), bool, 15, "the branch has it")
+    assert effective(lab, "hub-vm", ADDED) == [("Default", "Active", "VNetPeering", [])]
+    assert effective(lab, "vm1", ADDED) == [("Default", "Active", "VnetLocal", [])]
+    assert configuration(lab, "nva1") == before
+
+    lab.client.put("virtual-networks", "spoke", body={"addressPrefixes": [str(SPOKE)]})
+    eventually(lambda: ADDED in kernel(lab, "branch"), lambda there: not there, 15, "the branch has it no more")
+
+
+def test_a_peering_goes_and_comes_back(lab: RunningLab) -> None:
+    """Until both sides exist nothing flows; when they do, the route server asks its NVAs for all their routes."""
+    hub_vm, (nva1,) = lab.lab.azure.nic["hub-vm"].address, addresses(lab, "nva1")
+    asked = refreshes(lab)
+
+    lab.client.delete("peerings", "spoke", "hub")
+    eventually(lambda: gateways(lab, "vm1", BRANCH), lambda found: found is None, 15, "vm1 has no way to the branch")
+    eventually(lambda: SPOKE in kernel(lab, "nva1"), lambda there: not there, 15, "nva1 does not know the spoke")
+    assert not ping(lab.client, "vm1", hub_vm)
+    assert not ping(lab.client, "hub-vm", lab.lab.azure.nic["vm1"].address)
+    (side,) = lab.client.get("peerings")
+    assert (side["virtualNetwork"], side["peeringState"]) == ("hub", "Initiated")
+    assert gateways(lab, "hub-vm", BRANCH) == (nva1,), "the hub's own machines notice nothing"
+    assert refreshes(lab) == asked
+
+    lab.client.put("peerings", "spoke", "hub", body={"useRemoteGateways": True})
+    eventually(lambda: gateways(lab, "vm1", BRANCH), lambda found: found == (nva1,), 15, "vm1 has its way back")
+    eventually(lambda: ping(lab.client, "vm1", hub_vm), bool, 15)
+    eventually(lambda: refreshes(lab), lambda now: now == [count + 1 for count in asked], 15)
+
+
+def test_a_peering_without_gateways_leaves_the_spoke_to_itself(lab: RunningLab) -> None:
+    lab.client.put("peerings", "spoke", "hub", body={"useRemoteGateways": False})
+    eventually(lambda: gateways(lab, "vm1", BRANCH), lambda found: found is None, 15)
+    eventually(lambda: SPOKE in kernel(lab, "nva1"), lambda there: not there, 15)
+    assert ping(lab.client, "vm1", lab.lab.azure.nic["hub-vm"].address), "the peering itself is there"
+    lab.client.put("peerings", "spoke", "hub", body={"useRemoteGateways": True})
+
+
+def test_a_new_peering_counts_all_routes_again(lab: RunningLab) -> None:
+    """Above half of the limit the routes that are sent again end the session (reference §9, 16)."""
+    many = [f"10.200.{i}.0/24" for i in range(LIMIT - 5)]
+    family = ("router bgp 65001", "address-family ipv4 unicast")
+    configure(lab, "nva1", *family, *(f"network {prefix}" for prefix in many))
+    eventually(lambda: gateways(lab, "vm1", IPv4Network(many[-1])), bool, 15, "vm1 has them all")
+    past = len(texts(lab))
+
+    lab.client.delete("peerings", "spoke", "hub")
+    lab.client.put("peerings", "spoke", "hub", body={"useRemoteGateways": True})
+    said = re.compile(rf"session nva1 down: \d+ routes counted, {LIMIT} allowed")
+    ended = lambda found: len([text for text in found if said.fullmatch(text)]) == 2  # noqa: E731
+    eventually(lambda: texts(lab, past), ended, 15, "both instances end it")
+
+    configure(lab, "nva1", *family, *(f"no network {prefix}" for prefix in many))
+    every_machine_has(lab, BRANCH, "nva1")
+
+
+@pytest.fixture
+def nva2_speaks(lab: RunningLab) -> Iterator[None]:
+    """nva2 is configured for the route server, as its owner would do it, whether that knows it or not."""
+    sessions = [
+        f"neighbor {instance} {setting}"
+        for instance in INSTANCES
+        for setting in ("remote-as 65515", "ebgp-multihop 2", "timers 1 3", "timers connect 1")
+    ]
+    configure(lab, "nva2", "router bgp 65002", *sessions)
+    yield
+    configure(lab, "nva2", "router bgp 65002", *(f"no neighbor {instance}" for instance in INSTANCES))
+
+
+@pytest.mark.usefixtures("nva2_speaks")
+def test_a_peer_comes_and_goes(lab: RunningLab) -> None:
+    """Until it is a peer it is refused. Neither dead processes nor a dead controller forget it, once it is."""
+
+    def refused(instance: IPv4Address) -> bool:
+        return str(neighbour(lab, "nva2", instance).get("lastResetDueTo")).startswith("BGP Notification")
+
+    def state(instance: IPv4Address) -> str:
+        return str(neighbour(lab, "nva2", instance)["bgpState"])
+
+    for instance in INSTANCES:
+        eventually(lambda instance=instance: refused(instance), bool, 20, "nva2 is refused")  # type: ignore[misc]
+    every_machine_has(lab, SECOND)
+    since = [neighbour(lab, "nva1", instance)["bgpTimerUpEstablishedEpoch"] for instance in INSTANCES]
+
+    lab.client.put("route-servers", "rs1", "peers", "nva2", body={})
+    every_machine_has(lab, SECOND, "nva2")
+    assert [p["name"] for p in lab.client.get("route-servers", "rs1", "peers")] == ["nva1", "nva2"]
+    eventually(lambda: SPOKE in kernel(lab, "nva2"), bool, 15, "nva2 hears of the spoke")
+    up = [neighbour(lab, "nva1", instance)["bgpTimerUpEstablishedEpoch"] for instance in INSTANCES]
+    assert all(abs(a - b) <= 2 for a, b in zip(since, up, strict=True)), "nva1's sessions go on"
+
+    for node, service in (("rs1-0", "exabgp"), ("controller", "controller")):
+        pid = run(lab, node, "s6-svstat", "-o", "pid", f"{SCAN}/{service}")
+        run(lab, node, "kill", "-9", pid)
+        eventually(
+            lambda node=node, service=service: run(lab, node, "s6-svstat", "-o", "pid", f"{SCAN}/{service}"),  # type: ignore[misc]
+            lambda now, pid=pid: now not in {pid, "-1"},  # type: ignore[misc]
+        )
+        eventually(lambda: unlike_the_model(lab), lambda found: not found, 30)
+        every_machine_has(lab, SECOND, "nva2")
+        eventually(lambda: [state(i) for i in INSTANCES], lambda states: states == ["Established"] * 2, 20)
+
+    lab.client.delete("route-servers", "rs1", "peers", "nva2")
+    every_machine_has(lab, SECOND)
+    for instance in INSTANCES:
+        eventually(lambda instance=instance: state(instance), lambda now: now != "Established", 10)  # type: ignore[misc]
+    eventually(lambda: SPOKE in kernel(lab, "nva2"), lambda there: not there, 15)
+
+
+def test_the_route_server_is_deleted_and_created(lab: RunningLab) -> None:
+    foreign = [Look(lab.lab, lab.client).foreign_packets(f"rs1-{index}") for index in (0, 1)]
+    lab.client.delete("route-servers", "rs1")
+    every_machine_has(lab, BRANCH)
+    eventually(lambda: SPOKE in kernel(lab, "nva1"), lambda there: not there, 15)
+    assert ping(lab.client, "vm1", lab.lab.azure.nic["hub-vm"].address), "the peering is there"
+    assert not ping(lab.client, "hub-vm", INSTANCES[0]), "nobody has its address"
+    with pytest.raises(InvalidInput, match="there is no route server rs1"):
+        lab.client.get("route-servers", "rs1")
+    assert differences(lab.lab, lab.client) == []
+
+    lab.client.post("route-servers", "rs1")
+    assert lab.client.get("route-servers", "rs1", "peers") == []
+    lab.client.put("route-servers", "rs1", "peers", "nva1", body={})
+    every_machine_has(lab, BRANCH, "nva1")
+    eventually(lambda: ping(lab.client, "vm1", IPv4Address("10.250.0.10")), bool, 15)
+    assert [Look(lab.lab, lab.client).foreign_packets(f"rs1-{index}") for index in (0, 1)] == foreign
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "text"),
+    [
+        (("virtual-networks", "spoke"), {"addressPrefixes": ["10.9.0.0/16"]}, "subnet workload"),
+        (("virtual-networks", "spoke"), {"addressPrefixes": ["10.1.0.0/16", "10.0.128.0/17"]}, "can't be peered"),
+        (("peerings", "hub", "spoke"), {"allowGatewayTransit": False}, "doesn't allow gateway transit"),
+        (("peerings", "hub", "spoke"), {"useRemoteGateways": True}, "has a route server of its own"),
+        (("route-servers", "rs1", "peers", "nva2"), {"peerAsn": 65515}, "65515"),
+        (("route-servers", "rs1", "peers", "fw"), {"peerAsn": 65009, "peerIp": "10.3.0.4"}, "neither in hub"),
+    ],
+)
+def test_a_refused_change_leaves_the_lab_as_it_was(
+    lab: RunningLab, path: tuple[str, ...], body: dict[str, object], text: str
+) -> None:
+    before, events = lab.client.get("state")["azure"], len(texts(lab))
+    with pytest.raises(InvalidInput, match=f"Azure would refuse that: .*{text}") as refused:
+        lab.client.put(*path, body=body)
+    assert refused.value.remedy
+    assert lab.client.get("state")["azure"] == before
+    assert len(texts(lab)) == events
+
+
+def test_the_commands(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> None:
+    def said(*words: str, status: int = 0) -> str:
+        assert labkit([*words, "--lab", lab.client.record.lab]) == status
+        captured = capsys.readouterr()
+        return captured.out + captured.err
+
+    assert said("vnet", "update", "spoke", "--address-prefixes", f"{SPOKE} {ADDED}").startswith(" spoke: address space")
+    assert f"spoke  {SPOKE}, {ADDED}" in said("vnet", "show")
+    assert json.loads(said("vnet", "show", "-o", "json"))["spoke"] == {"addressPrefixes": [str(SPOKE), str(ADDED)]}
+    said("vnet", "update", "spoke", "--address-prefixes", str(SPOKE))
+
+    assert "is there" in said("vnet", "peering", "create", "hub", "spoke", status=2)
+    assert "nothing to change" in said("vnet", "peering", "update", "hub", "spoke", status=2)
+    turned = said("vnet", "peering", "update", "hub", "spoke", "--allow-forwarded-traffic", "off")
+    assert turned == " hub to spoke: allowForwardedTraffic off\n"
+    said("vnet", "peering", "update", "hub", "spoke", "--allow-forwarded-traffic", "on")
+    said("vnet", "peering", "delete", "hub", "spoke")
+    assert "there is no peering hub to spoke" in said(
+        "vnet", "peering", "update", "hub", "spoke", "--allow-gateway-transit", "on", status=2
+    )
+    listed = said("vnet", "peering", "list")
+    assert listed.splitlines()[2].split() == ["spoke", "hub", "Initiated", "on", "off", "on"]
+    assert "created" in said("vnet", "peering", "create", "hub", "spoke", "--allow-gateway-transit", "on")
+
+    assert "is there" in said("route-server", "create", "rs1", status=2)
+    assert "nva1  65001    10.0.1.4" in said("route-server", "peering", "list", "rs1")
+    assert "created" in said(
+        "route-server", "peering", "create", "rs1", "fw", "--peer-asn", "65009", "--peer-ip", "10.0.1.99"
+    )
+    assert [p["name"] for p in json.loads(said("route-server", "peering", "list", "rs1", "-o", "json"))] == [
+        "nva1",
+        "fw",
+    ]
+    assert said("route-server", "peering", "delete", "rs1", "fw") == " rs1: peering fw deleted\n"
+    assert said("route-server", "delete", "rs1") == " rs1: deleted\n"
+    assert "there is no route server rs1" in said("route-server", "peering", "list", "rs1", status=2)
+    assert said("route-server", "create", "rs1") == " rs1: created\n"
+    said("route-server", "peering", "create", "rs1", "nva1")
+    every_machine_has(lab, BRANCH, "nva1")

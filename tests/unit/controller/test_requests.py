@@ -1,0 +1,258 @@
+"""What operators may ask of a running lab, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+import pytest
+
+from labkit.azure.acceptance import originated
+from labkit.azure.adjacency import connected_peerings
+from labkit.azure.model import Azure, BgpPeer, HubRoutingPreference, RouteServer
+from labkit.controller import requests
+from labkit.controller.requests import Request
+from labkit.errors import InvalidInput
+from labkit.lab.load import load_text
+
+LAB = load_text(
+    """
+name: requests
+virtual_networks:
+  hub:
+    address_space: [10.1.0.0/16, 10.11.0.0/16]
+    subnets: {RouteServerSubnet: 10.1.0.0/26, nva: 10.1.1.0/24}
+  spoke: {address_space: 10.2.0.0/16, subnets: {app: 10.2.1.0/24}}
+  other: {address_space: 10.3.0.0/16, subnets: {RouteServerSubnet: 10.3.0.0/26}}
+peerings:
+  - {between: [hub, spoke], use_remote_gateways: spoke, allow_gateway_transit: hub}
+  - {between: [spoke, other]}
+nvas:
+  nva1: {subnet: hub/nva, asn: 65001}
+  nva2: {subnet: hub/nva, asn: 65002}
+route_servers:
+  rs1: {virtual_network: hub, peers: [nva1]}
+  rs2: {virtual_network: other}
+virtual_machines: {vm1: spoke/app}
+""",
+    "requests.lab.yml",
+)
+AZURE = LAB.azure
+RS1 = AZURE.route_server["rs1"]
+DEFAULT = RS1.hub_routing_preference
+
+
+def refused(text: str) -> Any:
+    return pytest.raises(InvalidInput, match=text)
+
+
+class TestRouteServers:
+    @pytest.mark.parametrize(
+        ("said", "branch_to_branch", "preference", "what"),
+        [
+            ({"allowBranchToBranchTraffic": True}, True, DEFAULT, "branch-to-branch on"),
+            (
+                {"hubRoutingPreference": "ASPath"},
+                False,
+                HubRoutingPreference.AS_PATH,
+                "hub routing preference ASPath",
+            ),
+            (
+                {"allowBranchToBranchTraffic": True, "hubRoutingPreference": "VpnGateway"},
+                True,
+                HubRoutingPreference.VPN_GATEWAY,
+                "branch-to-branch on, hub routing preference VpnGateway",
+            ),
+            ({"allowBranchToBranchTraffic": False}, False, DEFAULT, "set again as it was"),
+        ],
+    )
+    def test_what_is_not_said_stays(
+        self, said: dict[str, object], branch_to_branch: bool, preference: HubRoutingPreference, what: str
+    ) -> None:
+        request = requests.server_settings(AZURE, RS1, said)
+        after = request.azure.route_server["rs1"]
+        assert (after.branch_to_branch, after.hub_routing_preference, request.what) == (
+            branch_to_branch,
+            preference,
+            what,
+        )
+
+    @pytest.mark.parametrize(
+        ("said", "text"),
+        [
+            ({}, "no settings of a route server"),
+            ([], "no settings of a route server"),
+            (None, "no settings of a route server"),
+            ({"branchToBranch": True}, "no settings of a route server"),
+            ({"allowBranchToBranchTraffic": "on"}, "either on or off"),
+            ({"allowBranchToBranchTraffic": 1}, "either on or off"),
+            ({"hubRoutingPreference": "expressroute"}, "expressroute is no hub routing preference"),
+            ({"hubRoutingPreference": None}, "None is no hub routing preference"),
+            ({"hubRoutingPreference": ["ASPath"]}, "is no hub routing preference"),
+        ],
+    )
+    def test_what_can_t_be_is_refused(self, said: Any, text: str) -> None:
+        with refused(text):
+            requests.server_settings(AZURE, RS1, said)
+
+    def test_a_deleted_one_comes_back_without_peers(self) -> None:
+        gone = requests.delete_server(AZURE, RS1).azure
+        assert [s.name for s in gone.route_servers] == ["rs2"]
+        back = requests.create_server(gone, LAB, "rs1").azure.route_server["rs1"]
+        assert (back.instances, back.peers) == (RS1.instances, ())
+
+    def test_only_one_that_was_deleted_can_be_created(self) -> None:
+        with refused("route server rs1 is there"):
+            requests.create_server(AZURE, LAB, "rs1")
+        with refused("no nodes for a route server rs9"):
+            requests.create_server(AZURE, LAB, "rs9")
+
+    def test_what_azure_refuses_is_refused_of_a_new_one_too(self) -> None:
+        gone = requests.delete_server(AZURE, AZURE.route_server["rs2"]).azure
+        gone = requests.delete_peering(gone, "spoke", "hub").azure
+        gone = requests.put_peering(gone, LAB, "spoke", "other", {"allowGatewayTransit": True}).azure
+        spoke = AZURE.route_server["rs1"]
+        lab = replace(LAB, azure=replace(AZURE, route_servers=(replace(spoke, virtual_network="spoke"),)))
+        with refused("spoke has no RouteServerSubnet"):
+            requests.create_server(requests.delete_server(gone, spoke).azure, lab, "rs1")
+
+
+class TestPeers:
+    def put(self, name: str, said: Any, azure: Azure = AZURE) -> Request:
+        return requests.put_peer(azure, LAB, azure.route_server["rs1"], name, said)
+
+    def test_an_nva_of_the_lab_needs_no_more_than_its_name(self) -> None:
+        request = self.put("nva2", {})
+        assert request.azure.route_server["rs1"].peers[-1] == BgpPeer("nva2", 65002, AZURE.nic["nva2"].address)
+        assert request.what.endswith("created")
+
+    def test_anybody_else_is_said_in_full(self) -> None:
+        after = self.put("firewall", {"peerAsn": 65010, "peerIp": "10.2.1.9"}).azure
+        assert after.route_server["rs1"].peers[-1] == BgpPeer("firewall", 65010, IPv4Address("10.2.1.9"))
+
+    def test_a_peer_of_the_same_name_is_replaced(self) -> None:
+        request = self.put("nva1", {"peerAsn": 65099})
+        assert [(p.name, p.asn) for p in request.azure.route_server["rs1"].peers] == [("nva1", 65099)]
+        assert request.what.endswith("changed")
+        assert self.put("nva1", {}).what.endswith("set again as it was")
+
+    @pytest.mark.parametrize(
+        ("name", "said", "text"),
+        [
+            ("firewall", {}, "its ASN and its address must be said"),
+            ("firewall", {"peerAsn": 65010}, "its ASN and its address must be said"),
+            ("firewall", {"peerAsn": 65010, "peerIp": "10.2.1"}, "10.2.1 is no IPv4 address"),
+            ("firewall", {"peerAsn": 65010, "peerIp": 7}, "7 is no IPv4 address"),
+            ("firewall", {"peerAsn": "65010", "peerIp": "10.2.1.9"}, "65010 is no ASN"),
+            ("firewall", {"peerAsn": 0, "peerIp": "10.2.1.9"}, "0 is no ASN"),
+            ("firewall", {"peerAsn": True, "peerIp": "10.2.1.9"}, "True is no ASN"),
+            ("firewall", {"peerAsn": 65515, "peerIp": "10.2.1.9"}, "Azure would refuse that: .*65515"),
+            ("firewall", {"peerAsn": 65010, "peerIp": "10.3.1.9"}, "neither in hub.*nor in one directly peered"),
+            ("firewall", {"peerAsn": 65010, "peerIp": "10.1.1.4"}, "have the same name or address"),
+            ("nva2", {"asn": 65010}, "no peering of a route server"),
+            ("nva2", None, "no peering of a route server"),
+            ('x"; process', {"peerAsn": 65010, "peerIp": "10.2.1.9"}, "no name of a peering"),
+        ],
+    )
+    def test_what_can_t_be_is_refused(self, name: str, said: Any, text: str) -> None:
+        with refused(text):
+            self.put(name, said)
+
+    def test_the_ninth_is_refused(self) -> None:
+        azure = AZURE
+        for number in range(7):
+            azure = self.put(f"p{number}", {"peerAsn": 65100, "peerIp": f"10.1.1.{100 + number}"}, azure).azure
+        with refused("8 is the most"):
+            self.put("nva2", {}, azure)
+
+    def test_a_peer_is_deleted_by_its_own_name(self) -> None:
+        assert requests.delete_peer(AZURE, RS1, "nva1").azure.route_server["rs1"].peers == ()
+        with refused("has no peer nva2"):
+            requests.delete_peer(AZURE, RS1, "nva2")
+
+
+class TestAddressSpaces:
+    def space(self, *prefixes: object, network: str = "spoke") -> Request:
+        return requests.address_space(AZURE, network, {"addressPrefixes": list(prefixes)})
+
+    def test_a_spoke_s_new_range_is_originated(self) -> None:
+        after = self.space("10.2.0.0/16", "10.20.0.0/16").azure
+        assert originated(after, "rs1").spokes == (IPv4Network("10.2.0.0/16"), IPv4Network("10.20.0.0/16"))
+
+    @pytest.mark.parametrize(
+        ("prefixes", "text"),
+        [
+            (["10.20.0.0/16"], r"subnet app \(10.2.1.0/24\) of spoke would lie outside"),
+            (["10.2.0.0/16", "10.2.128.0/17"], "overlap"),
+            (["10.2.0.0/16", "10.11.7.0/24"], "can't be peered"),
+            (["10.2.0.1/16"], "10.2.0.1/16 is no address range"),
+            ([7], "7 is no address range"),
+            ([], "no address space"),
+        ],
+    )
+    def test_what_can_t_be_is_refused(self, prefixes: list[object], text: str) -> None:
+        with refused(text):
+            self.space(*prefixes)
+
+    def test_of_a_network_that_is_not_there_it_is_refused(self) -> None:
+        with refused("no virtual network vnet9"):
+            self.space("10.2.0.0/16", network="vnet9")
+
+
+class TestPeerings:
+    def put(self, local: str, remote: str, said: Any, azure: Azure = AZURE) -> Request:
+        return requests.put_peering(azure, LAB, local, remote, said)
+
+    def test_one_side_alone_is_initiated_and_carries_nothing(self) -> None:
+        gone = requests.delete_peering(requests.delete_peering(AZURE, "hub", "spoke").azure, "spoke", "hub").azure
+        request = self.put("spoke", "hub", {}, gone)
+        assert request.what == "created: Initiated until the other side exists"
+        assert connected_peerings(request.azure, "hub") == ()
+        (side,) = [p for p in request.azure.peerings if p.remote == "hub"]
+        assert requests.peering_text(request.azure, side)["peeringState"] == "Initiated"
+        both = self.put("hub", "spoke", {"allowGatewayTransit": True}, request.azure)
+        assert both.what == "created"
+        assert [p.remote for p in connected_peerings(both.azure, "hub")] == ["spoke"]
+
+    def test_what_is_not_said_of_a_side_stays(self) -> None:
+        request = self.put("spoke", "hub", {"allowForwardedTraffic": False})
+        side = requests.peering_side(request.azure, "spoke", "hub")
+        assert side is not None
+        assert (side.use_remote_gateways, side.allow_forwarded_traffic) == (True, False)
+        assert request.what == "allowForwardedTraffic off"
+        assert self.put("spoke", "hub", {}).what == "set again as it was"
+
+    def test_a_deleted_side_leaves_the_other_disconnected(self) -> None:
+        request = requests.delete_peering(AZURE, "hub", "spoke")
+        assert request.what == "deleted: the other side is Disconnected"
+        assert connected_peerings(request.azure, "spoke") == connected_peerings(AZURE, "spoke")[1:]
+
+    @pytest.mark.parametrize(
+        ("local", "remote", "said", "text"),
+        [
+            ("hub", "other", {}, "no link between hub and other"),
+            ("hub", "hub", {}, "no link between hub and hub"),
+            ("hub", "vnet9", {}, "no virtual network vnet9"),
+            ("spoke", "hub", {"allowVirtualNetworkAccess": True}, "no switches of a peering"),
+            ("spoke", "hub", [], "no switches of a peering"),
+            ("spoke", "hub", {"useRemoteGateways": "on"}, "either on or off"),
+            ("spoke", "other", {"useRemoteGateways": True}, "only one peering of spoke can use remote gateways"),
+            ("hub", "spoke", {"useRemoteGateways": True}, "hub has a route server of its own"),
+            ("hub", "spoke", {"allowGatewayTransit": False}, "hub doesn't allow gateway transit"),
+        ],
+    )
+    def test_what_can_t_be_is_refused(self, local: str, remote: str, said: Any, text: str) -> None:
+        with refused(text):
+            self.put(local, remote, said)
+
+    def test_a_side_that_is_not_there_can_t_be_deleted(self) -> None:
+        with refused("no peering from hub to other"):
+            requests.delete_peering(AZURE, "hub", "other")
+
+
+def test_a_refused_request_leaves_the_model_as_it_was() -> None:
+    before: RouteServer = AZURE.route_server["rs1"]
+    with refused("65515"):
+        requests.put_peer(AZURE, LAB, before, "nva1", {"peerAsn": 65515})
+    assert AZURE.route_server["rs1"] is before
