@@ -186,6 +186,7 @@ def build_azure(draft: Draft, addresses: Addresses) -> azure.Azure:
                 hub_routing_preference=server.hub_routing_preference,
                 own_ranges=server.own_ranges,
                 routes_per_peer=server.routes_per_peer,
+                assumptions=azure.Assumptions(**file.assumptions.model_dump()),
             )
             for name, server in file.route_servers.items()
             if server.virtual_network in networks

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.json_schema import WithJsonSchema
 
-from labkit.azure.model import ROUTE_SERVER_ASN, HubRoutingPreference, NextHopType, OwnRangePolicy
+from labkit.azure.model import ROUTE_SERVER_ASN, HubRoutingPreference, NextHopType, OwnRangePolicy, VpnNvaTie
 from labkit.lab.schema_types import (
     Address,
     Asn,
@@ -230,6 +230,27 @@ class Circuit(Part):
     """True: the premium add-on, which takes more of the customer's routes."""
 
 
+class Assumptions(Part):
+    """What to take for granted where nobody knows for sure what Azure does. Defaults have more evidence."""
+
+    route_server_subnet_minimum: Annotated[int, Field(ge=26, le=27)] = 27
+    """The smallest RouteServerSubnet: 27 warns of a /27, as old labs have one; 26 refuses it, as the documentation."""
+    peers_need_remote_gateways: bool = False
+    """True: a peer in a peered virtual network is refused unless that one uses the route server's gateways (2026)."""
+    spoke_community: bool = True
+    """False: the ranges of spokes don't carry the community 65518:65518 towards NVAs."""
+    nva_relay_community: bool = True
+    """False: what goes from NVA to NVA doesn't get the community 65517:65517."""
+    honours_no_export: bool = True
+    """False: route servers pass on to NVAs what has the community no-export."""
+    expressroute_wins_ties: bool = True
+    """False: under hub_routing_preference ASPath, ExpressRoute shares with VPN and NVA paths of the same length."""
+    vpn_nva_tie: VpnNvaTie = VpnNvaTie.SHARED
+    """VPN and NVA paths of the same length: shared, or one of them wins."""
+    preference_needs_branch_to_branch: bool = False
+    """True: with branch_to_branch off, ExpressRoute wins on NICs whatever hub_routing_preference says."""
+
+
 class Internet(ShortPart):
     """The simulated Internet: its range alone, or the range and the address of its host."""
 
@@ -390,6 +411,8 @@ class LabFile(Part):
     """The simulated Internet; without it there is none."""
     virtual_machines: dict[NodeName, VirtualMachine] = Field(default_factory=dict)
     """Virtual machines by name."""
+    assumptions: Assumptions = Assumptions()
+    """What to take for granted where nobody knows for sure what Azure does."""
     proofs: list[Proof] = Field(default_factory=list)
     """What must hold in the running lab, in order. `not_in` names the variants in which a proof does not hold."""
     variants: dict[NodeName, Variant] = Field(default_factory=dict)
