@@ -144,6 +144,8 @@ class Nva(Machine):
     """Prefixes that it originates."""
     snat: bool = False
     """True: what it forwards to public addresses carries its own address."""
+    stateful: bool = False
+    """True: it forwards nothing of a TCP connection whose beginning went another way."""
     connects_to: Named[Connection] = Field(default_factory=list)
     """Sites behind it, each over a link of its own: names, or `{site: prefix of the link}`."""
     overlays: Named[Connection] = Field(default_factory=list)
@@ -156,6 +158,12 @@ class Nva(Machine):
     """How many times more it puts its own ASN into the paths that it sends, to route servers and sites alike."""
     as_override: bool = False
     """True: in the paths that it sends to route servers, its own ASN takes the place of their 65515."""
+    strip_route_server_asn: bool = False
+    """True: in the paths that it sends to route servers, their 65515 is missing. Instead of as_override."""
+    requires_policy: bool = False
+    """True: FRR's own default, `bgp ebgp-requires-policy`, without any policy: sessions, and no route in or out."""
+    ebgp_multihop: bool = True
+    """False: its sessions with route servers lack `ebgp-multihop`."""
     communities: Communities = ()
     """Communities on all that it says to route servers, such as no-advertise or 65001:100."""
     next_hop: str | None = None
