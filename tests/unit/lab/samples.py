@@ -42,7 +42,7 @@ route_servers:
 nvas:
   fw: {subnet: hub/nva, asn: 65001, timers: {keepalive: 3, hold: 9}, ip_forwarding: false}
   fw2: {subnet: hub/nva, asn: 65002}
-  fw3: {subnet: hub/nva, asn: 65003, strip_route_server_asn: true, requires_policy: no, stateful: yes, ebgp_multihop: no}
+  fw3: {subnet: hub/nva, asn: 65003, strip_route_server_asn: true, stateful: yes, ebgp_multihop: no}
   fw4: {subnet: spoke/work, asn: 65004, advertises: 10.0.0.0/8, connects_to: branch, prepend: 10, as_override: on}
 sites:
   branch: {asn: 65010, prefixes: 10.250.0.0/16}
