@@ -43,11 +43,12 @@ class AdjRibIn:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of the Adj-RIB-Out: prefixes that all of `peers` get with these attributes; None takes them away."""
+    """One change of the Adj-RIB-Out: prefixes that all of `peers` get with these attributes, or had and lose."""
 
     peers: tuple[str, ...]
-    attributes: PathAttributes | None
+    attributes: PathAttributes
     prefixes: tuple[str, ...]
+    withdrawn: bool = False
 
 
 class AdjRibOut:
@@ -97,23 +98,22 @@ class AdjRibOut:
 
     def changes(self, prefixes: int) -> Iterator[Change]:
         """What the speaker has yet to be told, about this many prefixes at most; counts as told from now on."""
-        groups: dict[tuple[tuple[str, ...], PathAttributes | None], list[str]] = {}
+        groups: dict[tuple[tuple[str, ...], PathAttributes, bool], list[str]] = {}
         for prefix in list(self._take(prefixes)):
-            by_attributes: dict[PathAttributes | None, list[str]] = {}
+            by_change: dict[tuple[PathAttributes, bool], list[str]] = {}
             for peer in sorted(self._dirty.pop(prefix)):
-                attributes = self.wanted(peer).get(prefix)
-                if attributes == self.told(peer).get(prefix):
-                    continue
                 told = self._told.setdefault(peer, {})
-                if attributes is None:
+                wanted, former = self.wanted(peer).get(prefix), told.get(prefix)
+                if wanted is not None and wanted != former:
+                    told[prefix] = wanted
+                    by_change.setdefault((wanted, False), []).append(peer)
+                elif wanted is None and former is not None:
                     del told[prefix]
-                else:
-                    told[prefix] = attributes
-                by_attributes.setdefault(attributes, []).append(peer)
-            for attributes, peers in by_attributes.items():
-                groups.setdefault((tuple(peers), attributes), []).append(prefix)
-        for (targets, attributes), grouped in groups.items():
-            yield Change(targets, attributes, tuple(grouped))
+                    by_change.setdefault((former, True), []).append(peer)
+            for change, peers in by_change.items():
+                groups.setdefault((tuple(peers), *change), []).append(prefix)
+        for (targets, attributes, withdrawn), grouped in groups.items():
+            yield Change(targets, attributes, tuple(grouped), withdrawn)
 
     def _take(self, count: int) -> Iterable[str]:
         for prefix, _ in zip(self._dirty, range(count), strict=False):

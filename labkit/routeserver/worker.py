@@ -11,7 +11,6 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -51,7 +50,6 @@ thousand routes reach the controller, and the VMs, many times later."""
 
 CEASE_MAXIMUM_PREFIXES = 1
 CEASE_ADMINISTRATIVE_SHUTDOWN = 2
-_WITHDRAW_NEXT_HOP = IPv4Address("192.0.2.1")
 
 _log = logging.getLogger("labkit.routeserver")
 
@@ -322,6 +320,6 @@ class Worker:
 
 
 def _commands(change: Change) -> Iterable[bytes]:
-    if change.attributes is None:
-        return wire.withdraw(change.peers, _WITHDRAW_NEXT_HOP, change.prefixes)
+    if change.withdrawn:
+        return wire.withdraw(change.peers, change.attributes, change.prefixes)
     return wire.announce(change.peers, change.attributes, change.prefixes)

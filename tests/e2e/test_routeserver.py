@@ -110,6 +110,22 @@ def test_branch_to_branch_is_switched_at_run_time(bed: Bed) -> None:
     until("b to lose a's routes", lambda: bed.learned("b") == {OWN: "65515"})
 
 
+def test_what_came_and_went_before_a_session_is_not_told_in_it(bed: Bed) -> None:
+    """ExaBGP leaves withdrawals out of the first that it says in a session, but not the announcements before them."""
+    witness = BgpPeer("c", 65003, IPv4Address("10.1.0.30"))
+    bed.feed.configure(server(branch_to_branch=True, peers=(*server().peers, witness)))
+    bed.start_exabgp({**PEERS, str(witness.address): witness.asn})
+    until("the instance to be ready", bed.ready)
+    a, c = bed.raw_speaker("a", A, 65001), bed.raw_speaker("c", str(witness.address), witness.asn)
+    gone, stays = "10.66.0.0/24", "10.67.0.0/24"
+    a.send(update(usual(a), [gone, stays]))
+    until("c to have both", lambda: raw_updates(c)[0] == {OWN, gone, stays})
+    a.send(update(b"", withdrawn=[gone]))
+    until("c to have one", lambda: raw_updates(c)[0] == {OWN, stays})
+    b = bed.raw_speaker("b", B, 65002)
+    until("b to have one", lambda: raw_updates(b)[0] == {OWN, stays})
+
+
 def test_drops_what_azure_and_bgp_forbid(bed: Bed) -> None:
     start(bed, b2b=True)
     a, b = bed.raw_speaker("a", A, 65001), bed.raw_speaker("b", B, 65002)

@@ -48,7 +48,7 @@ class Speaker:
         for change in of.changes(10_000):
             for peer in change.peers:
                 for prefix in change.prefixes:
-                    if change.attributes is None:
+                    if change.withdrawn:
                         del self.told[peer][prefix]
                     else:
                         self.told[peer][prefix] = change.attributes

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.azure.model import PathAttributes
-from labkit.routeserver.rib import AdjRibOut
+from labkit.routeserver.rib import AdjRibOut, Change
 
 PEERS = ["10.1.0.10", "10.1.0.20", "10.1.0.30"]
 PREFIXES = [f"10.{i}.0.0/16" for i in range(4)]
@@ -40,7 +40,7 @@ def test_what_a_speaker_has_and_nobody_wants_is_taken_away() -> None:
     out.recovered({PEERS[0]: {PREFIXES[0]: ONE, PREFIXES[1]: ONE}})
     out.want(PEERS[0], PREFIXES[0], ONE)
     (change,) = out.changes(100)
-    assert (change.peers, change.attributes, change.prefixes) == ((PEERS[0],), None, (PREFIXES[1],))
+    assert change == Change((PEERS[0],), ONE, (PREFIXES[1],), withdrawn=True)
 
 
 @given(
@@ -62,10 +62,10 @@ def test_changes_lead_from_what_was_told_to_what_is_wanted(
         for change in out.changes(limit):
             for peer in change.peers:
                 for prefix in change.prefixes:
-                    assert speaker.get((peer, prefix)) != change.attributes, "a change that changes nothing"
-                    if change.attributes is None:
-                        del speaker[peer, prefix]
+                    if change.withdrawn:
+                        assert speaker.pop((peer, prefix)) == change.attributes, "as the speaker has it"
                     else:
+                        assert speaker.get((peer, prefix)) != change.attributes, "a change that changes nothing"
                         speaker[peer, prefix] = change.attributes
 
     for wish in rounds:
