@@ -56,9 +56,13 @@ class AdjRibOut:
 
     The difference is handed out in `changes`, as much at a time as the speaker takes. Until then changes of the same
     prefix replace each other, so a storm of updates costs what its outcome costs.
+
+    A peer without a session only loses what it was told: ExaBGP does not keep the order of what waits for a session,
+    and leaves withdrawals out of the first that it says in one.
     """
 
     def __init__(self) -> None:
+        self._open: set[str] = set()
         self._wanted: dict[str, Routes] = {}
         self._told: dict[str, Routes] = {}
         self._dirty: dict[str, set[str]] = {}
@@ -83,8 +87,16 @@ class AdjRibOut:
         """Take what the speaker says it has."""
         self._told = {peer: dict(routes) for peer, routes in told.items()}
         for peer in self.peers():
-            for prefix in {**self.told(peer), **self.wanted(peer)}:
-                self._dirty.setdefault(prefix, set()).add(peer)
+            self._look_through(peer)
+
+    def open(self, peer: str) -> None:
+        """A peer has a session."""
+        self._open.add(peer)
+        self._look_through(peer)
+
+    def close(self, peer: str) -> None:
+        """A peer has no session any more."""
+        self._open.discard(peer)
 
     def want(self, peer: str, prefix: str, attributes: PathAttributes | None) -> None:
         """Decide what a peer is to be told about a prefix; None for nothing."""
@@ -104,16 +116,20 @@ class AdjRibOut:
             for peer in sorted(self._dirty.pop(prefix)):
                 told = self._told.setdefault(peer, {})
                 wanted, former = self.wanted(peer).get(prefix), told.get(prefix)
-                if wanted is not None and wanted != former:
+                if wanted is not None and wanted != former and peer in self._open:
                     told[prefix] = wanted
                     by_change.setdefault((wanted, False), []).append(peer)
-                elif wanted is None and former is not None:
+                elif former is not None and wanted != former:
                     del told[prefix]
                     by_change.setdefault((former, True), []).append(peer)
             for change, peers in by_change.items():
                 groups.setdefault((tuple(peers), *change), []).append(prefix)
         for (targets, attributes, withdrawn), grouped in groups.items():
             yield Change(targets, attributes, tuple(grouped), withdrawn)
+
+    def _look_through(self, peer: str) -> None:
+        for prefix in {**self.told(peer), **self.wanted(peer)}:
+            self._dirty.setdefault(prefix, set()).add(peer)
 
     def _take(self, count: int) -> Iterable[str]:
         for prefix, _ in zip(self._dirty, range(count), strict=False):

@@ -154,8 +154,8 @@ def announce(peers: Sequence[str], attributes: PathAttributes, prefixes: Sequenc
 def withdraw(peers: Sequence[str], attributes: PathAttributes, prefixes: Sequence[Prefix]) -> Iterator[bytes]:
     """The commands that take prefixes out of the Adj-RIB-Out of peers, which have them with these attributes.
 
-    ExaBGP would take any, but it queues a peer's changes by attributes, and one replaces another with the same ones
-    only: an announcement and its withdrawal would both wait for a session, whose first messages have no withdrawals.
+    ExaBGP would take any, but it queues a peer's changes by attributes: only among the same ones does a withdrawal take
+    the place of an announcement that has not left yet.
     """
     yield from _split(f"{_selector(peers)} withdraw attributes {_attributes_text(attributes)} nlri", prefixes)
 

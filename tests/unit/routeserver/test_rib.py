@@ -18,8 +18,15 @@ ONE, TWO = ATTRIBUTES
 wishes = st.tuples(st.sampled_from(PEERS), st.sampled_from(PREFIXES), st.none() | st.sampled_from(ATTRIBUTES))
 
 
-def test_equal_changes_go_out_as_one() -> None:
+def with_sessions() -> AdjRibOut:
     out = AdjRibOut()
+    for peer in PEERS:
+        out.open(peer)
+    return out
+
+
+def test_equal_changes_go_out_as_one() -> None:
+    out = with_sessions()
     for peer in PEERS[:2]:
         for prefix in PREFIXES[:2]:
             out.want(peer, prefix, ONE)
@@ -28,8 +35,22 @@ def test_equal_changes_go_out_as_one() -> None:
     assert not out
 
 
+def test_a_peer_without_a_session_only_loses() -> None:
+    out = with_sessions()
+    peer, (first, second, *_) = PEERS[0], PREFIXES
+    out.want(peer, first, ONE)
+    assert list(out.changes(100)) == [Change((peer,), ONE, (first,))]
+    out.close(peer)
+    out.want(peer, first, TWO)
+    out.want(peer, second, ONE)
+    assert list(out.changes(100)) == [Change((peer,), ONE, (first,), withdrawn=True)]
+    assert not out
+    out.open(peer)
+    assert list(out.changes(100)) == [Change((peer,), TWO, (first,)), Change((peer,), ONE, (second,))]
+
+
 def test_what_came_and_went_goes_unsaid() -> None:
-    out = AdjRibOut()
+    out = with_sessions()
     out.want(PEERS[0], PREFIXES[0], ONE)
     out.want(PEERS[0], PREFIXES[0], None)
     assert list(out.changes(100)) == []
@@ -38,6 +59,7 @@ def test_what_came_and_went_goes_unsaid() -> None:
 def test_what_a_speaker_has_and_nobody_wants_is_taken_away() -> None:
     out = AdjRibOut()
     out.recovered({PEERS[0]: {PREFIXES[0]: ONE, PREFIXES[1]: ONE}})
+    out.open(PEERS[0])
     out.want(PEERS[0], PREFIXES[0], ONE)
     (change,) = out.changes(100)
     assert change == Change((PEERS[0],), ONE, (PREFIXES[1],), withdrawn=True)
@@ -47,19 +69,23 @@ def test_what_a_speaker_has_and_nobody_wants_is_taken_away() -> None:
     st.dictionaries(
         st.sampled_from(PEERS), st.dictionaries(st.sampled_from(PREFIXES), st.sampled_from(ATTRIBUTES)), max_size=3
     ),
-    st.lists(st.lists(wishes, max_size=6), max_size=6),
+    st.lists(st.lists(wishes | st.sampled_from(PEERS), max_size=6), max_size=6),
     st.integers(1, 3),
 )
 def test_changes_lead_from_what_was_told_to_what_is_wanted(
-    told: dict[str, dict[str, PathAttributes]], rounds: list[list[tuple[str, str, PathAttributes | None]]], size: int
+    told: dict[str, dict[str, PathAttributes]],
+    rounds: list[list[tuple[str, str, PathAttributes | None] | str]],
+    size: int,
 ) -> None:
     out = AdjRibOut()
     out.recovered(told)
+    standing: set[str] = set()
     speaker = {(peer, prefix): a for peer, routes in told.items() for prefix, a in routes.items()}
     wanted: dict[tuple[str, str], PathAttributes] = {}
 
     def drain(limit: int) -> None:
         for change in out.changes(limit):
+            assert change.withdrawn or standing.issuperset(change.peers)
             for peer in change.peers:
                 for prefix in change.prefixes:
                     if change.withdrawn:
@@ -69,13 +95,21 @@ def test_changes_lead_from_what_was_told_to_what_is_wanted(
                         speaker[peer, prefix] = change.attributes
 
     for wish in rounds:
-        for peer, prefix, attributes in wish:
+        for step in wish:
+            if isinstance(step, str):  # a session comes or goes
+                (out.close if step in standing else out.open)(step)
+                standing ^= {step}
+                continue
+            peer, prefix, attributes = step
             out.want(peer, prefix, attributes)
             if attributes is None:
                 wanted.pop((peer, prefix), None)
             else:
                 wanted[peer, prefix] = attributes
         drain(size)
+    for peer in set(PEERS) - standing:
+        out.open(peer)
+    standing = set(PEERS)
     while out:
         drain(size)
     assert speaker == wanted
