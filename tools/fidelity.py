@@ -265,6 +265,7 @@ def _differences(facts: Iterable[Fact]) -> Iterator[str]:
 
 def _open(facts: Iterable[Fact]) -> Iterator[str]:
     yield "## What nobody knows for sure\n"
+    yield "`Assumptions` are the keys of `assumptions` in a lab file; every default has more evidence than the rest.\n"
     rows = [(f.azure, _verdict(f), f"`{f.switch}`" if f.switch else "-") for f in facts if "uncertain" in f.source]
     yield _table(("Azure", "labkit", "decided by"), rows)
 

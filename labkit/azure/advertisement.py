@@ -37,7 +37,7 @@ def advertised(  # noqa: PLR0917 - the six facts that the matrix asks for
     """
     if withheld(server, peer, originated, prefix):
         return None
-    best = best_path(paths, server.hub_routing_preference)
+    best = best_path(paths, server.hub_routing_preference, server.assumptions)
     return None if best is None else relayed(server, instance, peer, best.peer, best.attributes)
 
 
@@ -61,15 +61,16 @@ def relayed(
 
     Reference §3.2: over eBGP the next hop is the sending instance, 65515 is prepended once and no MED is sent; to a
     gateway with ASN 65515 (iBGP) all three stay. Communities are kept, and 65517:65517 is added to what goes to NVAs
-    and to what gateways get from NVAs.
+    (from another NVA: assumed) and to what gateways get from NVAs. Whether no-export stops it is assumed too.
     """
     if source.name == peer.name or not _session_relays(server, source, peer):
         return None
     ebgp = peer.asn != ROUTE_SERVER_ASN
-    if not may_be_told(attributes, ebgp=ebgp):
+    if not may_be_told(attributes, ebgp=ebgp and server.assumptions.honours_no_export):
         return None
     communities = attributes.communities
-    if PeerKind.NVA in (source.kind, peer.kind):
+    kinds = (source.kind, peer.kind)
+    if PeerKind.NVA in kinds and (server.assumptions.nva_relay_community or kinds != (PeerKind.NVA, PeerKind.NVA)):
         communities = tuple(sorted({*communities, RELAYED}))
     if not ebgp:
         return replace(attributes, communities=communities)
@@ -88,13 +89,13 @@ def originated_routes(
     """The prefixes that instance `instance` originates towards `peer`, with their attributes.
 
     Reference §3.1 rows 1 and 2: NVAs always get the ranges of the virtual network (path 65515, no community) and of
-    URG spokes (community 65518:65518); gateways get none, they originate them themselves. Origin is IGP and the next
-    hop the instance's own address (§3.2).
+    URG spokes (community 65518:65518, assumed); gateways get none, they originate them themselves. Origin is IGP and
+    the next hop the instance's own address (§3.2).
     """
     if peer.kind is not PeerKind.NVA:
         return {}
     own = PathAttributes(next_hop=server.instances[instance], as_path=(ROUTE_SERVER_ASN,))
-    spoke = replace(own, communities=(SPOKE,))
+    spoke = replace(own, communities=(SPOKE,)) if server.assumptions.spoke_community else own
     return dict.fromkeys(originated.spokes, spoke) | dict.fromkeys(originated.own, own)
 
 

@@ -18,6 +18,6 @@ def may_be_told(attributes: PathAttributes, *, ebgp: bool) -> bool:
     """Whether the well-known communities let a route pass a session.
 
     no-advertise stops it everywhere (reference §3.1 last row, INJ). no-export is undocumented for Azure (§3.2);
-    RFC 1997's meaning is taken, so it stops at eBGP sessions.
+    RFC 1997's meaning is taken, so it stops at eBGP sessions; a route server's may be assumed to ignore it.
     """
     return NO_ADVERTISE not in attributes.communities and not (ebgp and NO_EXPORT in attributes.communities)

@@ -27,6 +27,7 @@ from labkit.azure.adjacency import (
 )
 from labkit.azure.gateways import gateways_in
 from labkit.azure.model import (
+    Assumptions,
     Azure,
     EffectiveRoute,
     GatewayRoutes,
@@ -264,10 +265,11 @@ def _bgp_rows(
     suppressed_everywhere = originated_in(azure, hub).ranges
     server = server_in(azure, hub)
     preference = _preference(server)
+    assumptions = server.assumptions if server is not None else Assumptions()
     for prefix, paths in routes.items():
         if suppressed_everywhere.covers(prefix) or near.covers(prefix):
             continue
-        winners = best(paths, preference, beside_route_server=server is not None)
+        winners = best(paths, preference, assumptions, beside_route_server=server is not None)
         if not winners:
             continue
         hops = _reachable_next_hops(winners, near)
@@ -284,9 +286,9 @@ def _preference(server: RouteServer | None) -> HubRoutingPreference:
     """The preference by which NICs choose between a route server's and gateways' paths (reference §4.1 step 2).
 
     ExpressRoute where nobody can set one: in a virtual network with gateways alone [I], and with branch-to-branch off
-    where `preference_needs_branch_to_branch` says so.
+    where `preference_needs_branch_to_branch` is assumed.
     """
-    if server is None or (server.preference_needs_branch_to_branch and not server.branch_to_branch):
+    if server is None or (server.assumptions.preference_needs_branch_to_branch and not server.branch_to_branch):
         return HubRoutingPreference.EXPRESSROUTE
     return server.hub_routing_preference
 

@@ -72,6 +72,14 @@ class OwnRangePolicy(StrEnum):
     KEEP = "2021"
 
 
+class VpnNvaTie(StrEnum):
+    """Who wins between VPN and NVA paths of equal length (reference §11.3)."""
+
+    SHARED = "shared"
+    VPN = "vpn"
+    NVA = "nva"
+
+
 class Origin(StrEnum):
     """The BGP ORIGIN attribute."""
 
@@ -151,6 +159,34 @@ class BgpPeer:
 
 
 @dataclass(frozen=True, slots=True)
+class Assumptions:
+    """What is taken to be so where nobody knows for sure; a lab's route servers all have the same.
+
+    Every default is the behaviour for which there is more evidence.
+    """
+
+    route_server_subnet_minimum: int = 27
+    """The longest RouteServerSubnet that is not refused: 26 as documented, 27 as in labs (reference §1, §11.1)."""
+    peers_need_remote_gateways: bool = False
+    """Whether a peer in a peered virtual network is refused unless that one uses the route server's (§1, NLB 2026)."""
+    spoke_community: bool = True
+    """Whether ranges of URG spokes carry 65518:65518 towards NVAs (§3.1 row 2, §11.4: one bed of 2026)."""
+    nva_relay_community: bool = True
+    """Whether 65517:65517 is added from NVA to NVA (§3.2 "Communities", §11.4: one capture of 2021)."""
+    honours_no_export: bool = True
+    """Whether no-export keeps a route from a route server's eBGP sessions (§3.2 "no-export": nothing documented)."""
+    expressroute_wins_ties: bool = True
+    """Whether ExpressRoute wins equal lengths under `ASPath`, as in Virtual WAN (§4.1 step 3, §11.3, VHRP)."""
+    vpn_nva_tie: VpnNvaTie = VpnNvaTie.SHARED
+    """Who wins between VPN and NVA paths of equal length (§4.1 step 2, §11.3)."""
+    preference_needs_branch_to_branch: bool = False
+    """Whether `hub_routing_preference` has a say on NICs only with branch-to-branch on, ExpressRoute winning without.
+
+    The documentation once said so and no longer does (§4.1 step 2, §11.3).
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class RouteServer:
     """A route server. `instances` are the addresses of instance 0 and 1 (`virtualRouterIps`)."""
 
@@ -162,11 +198,7 @@ class RouteServer:
     hub_routing_preference: HubRoutingPreference = HubRoutingPreference.EXPRESSROUTE
     own_ranges: OwnRangePolicy = OwnRangePolicy.DROP
     routes_per_peer: int = 4000
-    preference_needs_branch_to_branch: bool = False
-    """Whether `hub_routing_preference` has a say on NICs only with branch-to-branch on, ExpressRoute winning without.
-
-    An open point (reference §4.1 step 2, §11.3): the documentation once said so and no longer does.
-    """
+    assumptions: Assumptions = Assumptions()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ class Code(StrEnum):
     PEER_DUPLICATE = "peer-duplicate"
     PEER_ASN = "peer-asn"
     PEER_UNREACHABLE = "peer-unreachable"
+    PEER_NO_REMOTE_GATEWAYS = "peer-without-remote-gateways"
     ROUTE_CONFLICT = "route-conflict"
     SUBNET_OUTSIDE = "subnet-outside-address-space"
     GATEWAY_SECOND = "second-gateway"

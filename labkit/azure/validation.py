@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 from itertools import combinations
 
 from labkit.azure.addressing import ROUTE_SERVER_SUBNET
-from labkit.azure.adjacency import connected_peerings, local_and_adjacent_ranges, server_in
+from labkit.azure.adjacency import connected_peerings, gateway_hub, server_in
 from labkit.azure.asn import reserved_asn
 from labkit.azure.gateway_validation import gateway_problems, gateway_warnings
 from labkit.azure.gateways import gateways_in
@@ -118,10 +118,18 @@ def server_problems(azure: Azure, server: RouteServer) -> tuple[Problem, ...]:
 def peer_reachable(azure: Azure, server: RouteServer, peer: BgpPeer) -> Problem | None:
     """A problem if a peer is neither in the server's virtual network nor in a directly peered one, else None.
 
-    Reference §1, below the table (TUT); peered ones work with all gateway flags off (DH, FAB-D/E).
+    Reference §1, below the table (TUT); peered ones work with all gateway flags off (DH, FAB-D/E), unless they are
+    assumed to need "use remote gateways" of that peering (NLB 2026).
     """
-    if Ranges(local_and_adjacent_ranges(azure, server.virtual_network)).contains(peer.address):
+    hub = server.virtual_network
+    if Ranges(azure.virtual_network[hub].address_space).contains(peer.address):
         return None
+    for peering in connected_peerings(azure, hub):
+        if Ranges(azure.virtual_network[peering.remote].address_space).contains(peer.address):
+            if gateway_hub(azure, peering.remote) == hub or not server.assumptions.peers_need_remote_gateways:
+                return None
+            text = f"peer {peer.name} ({peer.address}) is in {peering.remote}, which doesn't use the gateways of {hub}"
+            return Problem(Code.PEER_NO_REMOTE_GATEWAYS, text, (server.name, peer.name))
     text = (
         f"peer {peer.name} ({peer.address}) is neither in {server.virtual_network}, the virtual network of "
         f"{server.name}, nor in one directly peered with it"

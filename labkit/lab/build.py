@@ -66,6 +66,10 @@ def build(draft: Draft, addresses: Addresses) -> model.Lab:
             timers=model.BgpTimers(nva.timers.keepalive, nva.timers.hold),
             prepend=nva.prepend,
             as_override=nva.as_override,
+            strip_route_server_asn=nva.strip_route_server_asn,
+            requires_policy=nva.requires_policy,
+            ebgp_multihop=nva.ebgp_multihop,
+            stateful=nva.stateful,
             communities=nva.communities,
             next_hop=None if nva.next_hop is None else address_of(nva.next_hop) or addresses.nics.get(nva.next_hop),
             tracks=_tracked(file, addresses, nva.tracks),
@@ -186,6 +190,7 @@ def build_azure(draft: Draft, addresses: Addresses) -> azure.Azure:
                 hub_routing_preference=server.hub_routing_preference,
                 own_ranges=server.own_ranges,
                 routes_per_peer=server.routes_per_peer,
+                assumptions=azure.Assumptions(**file.assumptions.model_dump()),
             )
             for name, server in file.route_servers.items()
             if server.virtual_network in networks

@@ -24,6 +24,10 @@ _REMEDIES = {
     Code.SERVER_SECOND: "Azure allows one in a virtual network. Remove one, or give it a virtual network of its own.",
     Code.PEER_DUPLICATE: "Azure refuses the second. Remove it, or give it an address of its own.",
     Code.PEER_UNREACHABLE: "Azure refuses it. Peer the two virtual networks, or move the NVA.",
+    Code.PEER_NO_REMOTE_GATEWAYS: (
+        "Azure's newer rule refuses it. Add use_remote_gateways and allow_gateway_transit to the peering, or remove "
+        "peers_need_remote_gateways from assumptions."
+    ),
     Code.GATEWAY_SECOND: "Azure allows one of each type in a virtual network. Remove one.",
     Code.GATEWAY_SUBNET: "Azure refuses it. Add one of /27 to its subnets, such as GatewaySubnet: 10.1.255.0/27.",
     Code.GATEWAY_PROPAGATION: "Azure refuses it: remove disable_bgp_route_propagation there.",
@@ -95,7 +99,7 @@ def _follows(draft: Draft, problem: Problem) -> bool:
     """Whether a problem may only follow from something that was left out."""
     subjects = problem.subjects
     match problem.code:
-        case Code.PEER_UNREACHABLE:
+        case Code.PEER_UNREACHABLE | Code.PEER_NO_REMOTE_GATEWAYS:
             network = draft.file.route_servers[subjects[0]].virtual_network
             places: list[Path] = [("peerings",), ("virtual_networks", network, "address_space")]
             places.append(("nvas", subjects[1], "address"))

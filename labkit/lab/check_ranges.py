@@ -10,7 +10,6 @@ from itertools import combinations
 from labkit.azure.addressing import (
     ROUTE_SERVER_SUBNET,
     ROUTE_SERVER_SUBNET_ADVISED,
-    ROUTE_SERVER_SUBNET_LONGEST,
     SUBNET_LONGEST,
     forbidden_address_space,
 )
@@ -79,7 +78,7 @@ def _check_subnet(draft: Draft, name: str, network: VirtualNetwork, subnet: _Ran
     if not any(prefix.subnet_of(s) for s in space) and not draft.broken(("virtual_networks", name, "address_space")):
         text = f"{about} lies outside virtual network {name} ({', '.join(map(str, space))})."
         draft.error(subnet.path, text, "Widen address_space or move the subnet.")
-    if subnet.path[-1] == ROUTE_SERVER_SUBNET and prefix.prefixlen > ROUTE_SERVER_SUBNET_LONGEST:
+    if subnet.path[-1] == ROUTE_SERVER_SUBNET and prefix.prefixlen > draft.file.assumptions.route_server_subnet_minimum:
         text = f"{about} of virtual network {name} is too small for a route server."
         draft.error(subnet.path, text, f"Azure refuses it. Make it a /{ROUTE_SERVER_SUBNET_ADVISED}.")
     elif subnet.path[-1] == ROUTE_SERVER_SUBNET and prefix.prefixlen > ROUTE_SERVER_SUBNET_ADVISED:

@@ -34,10 +34,17 @@ def check_routing(draft: Draft) -> None:
         ):
             text = f"NVA {name} has no BGP session: no route server has it as a peer, and it connects to no site."
             draft.warn(("nvas", name), text, f"Add it to the peers of a route server: peers: [{name}].")
-        elif not entries and nva.as_override and not draft.broken(("route_servers",)):
-            text = f"NVA {name}: as_override changes nothing: no route server has it as a peer."
-            remedy = f"Add it to the peers of a route server, peers: [{name}], or remove as_override."
-            draft.warn(("nvas", name, "as_override"), text, remedy)
+        elif not entries and not draft.broken(("route_servers",)):
+            for key in ("as_override", "strip_route_server_asn"):
+                if getattr(nva, key):
+                    text = f"NVA {name}: {key} changes nothing: no route server has it as a peer."
+                    remedy = f"Add it to the peers of a route server, peers: [{name}], or remove {key}."
+                    draft.warn(("nvas", name, key), text, remedy)
+        if nva.as_override and nva.strip_route_server_asn:
+            text = f"NVA {name}: as_override puts another ASN where strip_route_server_asn leaves none."
+            draft.error(("nvas", name, "strip_route_server_asn"), text, "Remove one of them.")
+        if nva.requires_policy:
+            _check_silent(draft, name, nva)
         if nva.tracks is not None and not nva.advertises:
             text = f"NVA {name}: tracks changes nothing: the NVA advertises nothing itself that it could withdraw."
             draft.warn(("nvas", name, "tracks"), text, "Say what it advertises, such as [0.0.0.0/0], or remove tracks.")
@@ -60,6 +67,14 @@ def check_routing(draft: Draft) -> None:
         _check_gateway(draft, name, gateway)
     for name, circuit in file.circuits.items():
         _check_circuit(draft, name, circuit)
+
+
+def _check_silent(draft: Draft, name: str, nva: Nva) -> None:
+    """What an NVA that says nothing can't say."""
+    said = ("prepend", "as_override", "strip_route_server_asn", "communities", "next_hop", "tracks")
+    for key in (k for k in said if getattr(nva, k)):
+        text = f"NVA {name}: {key} changes nothing: with requires_policy it sends no route."
+        draft.warn(("nvas", name, key), text, f"Remove {key}, or requires_policy.")
 
 
 def _check_gateway(draft: Draft, name: str, gateway: Gateway) -> None:

@@ -30,9 +30,11 @@ class Nva:
     """A network virtual appliance: an FRR router behind one NIC of the same name.
 
     `peers_with` names the route servers that have it as a peer. `advertises` are prefixes it originates.
-    With `snat`, what it forwards to public addresses carries its own. What it sends has its ASN `prepend` times more in
-    the path, and towards route servers with `as_override` in place of theirs, with `communities`, and with another
-    `next_hop` than its own. It withdraws what it advertises while what it `tracks` does not answer.
+    With `snat`, what it forwards to public addresses carries its own; a `stateful` one drops TCP that it has not seen
+    begin. What it sends has its ASN `prepend` times more in the path, and towards route servers with `as_override` in
+    place of theirs (with `strip_route_server_asn` theirs is missing), with `communities`, and with another `next_hop`
+    than its own. With `requires_policy` it neither sends nor takes anything. It withdraws what it advertises while what
+    it `tracks` does not answer.
     """
 
     name: str
@@ -43,6 +45,10 @@ class Nva:
     peers_with: tuple[str, ...] = ()
     prepend: int = 0
     as_override: bool = False
+    strip_route_server_asn: bool = False
+    requires_policy: bool = False
+    ebgp_multihop: bool = True
+    stateful: bool = False
     communities: tuple[tuple[int, int], ...] = ()
     next_hop: IPv4Address | None = None
     tracks: IPv4Address | None = None

@@ -76,19 +76,24 @@ def plan_nva(lab: Lab, nva: Nva) -> Planned:
         networks=nva.advertises,
         static_routes=_nva_routes(lab, nva),
         as_override=nva.as_override,
+        strip_route_server_asn=nva.strip_route_server_asn,
+        requires_policy=nva.requires_policy,
+        ebgp_multihop=nva.ebgp_multihop,
         communities=nva.communities,
         next_hop=nva.next_hop,
     )
     files: list[File] = [conf]
     binds: list[Bind] = [conf_bind]
     commands: list[str] = []
-    if nva.snat:
+    if nva.snat or nva.stateful:
         file, bind, load = nftables(
             nva.name,
             "nftables-nva.conf.j2",
             address=nic.address,
             own=(nic.address, *(w.link.router_address.ip for w in wires), *(o.address.ip for o in overlays)),
             private=PRIVATE,
+            snat=nva.snat,
+            stateful=nva.stateful,
         )
         files.append(file)
         binds.append(bind)
@@ -226,6 +231,9 @@ def _frr(
     static_routes: Iterable[StaticRoute] = (),
     source: IPv4Address | None = None,
     as_override: bool = False,
+    strip_route_server_asn: bool = False,
+    requires_policy: bool = False,
+    ebgp_multihop: bool = True,
     communities: Iterable[tuple[int, int]] = (),
     next_hop: IPv4Address | None = None,
 ) -> tuple[File, Bind]:
@@ -242,6 +250,9 @@ def _frr(
         static_routes=tuple(static_routes),
         source=source,
         as_override=as_override,
+        strip_route_server_asn=strip_route_server_asn,
+        requires_policy=requires_policy,
+        ebgp_multihop=ebgp_multihop,
         communities=[f"{high}:{low}" for high, low in communities],
         next_hop=next_hop,
         route_server_asn=ROUTE_SERVER_ASN,

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.json_schema import WithJsonSchema
 
-from labkit.azure.model import ROUTE_SERVER_ASN, HubRoutingPreference, NextHopType, OwnRangePolicy
+from labkit.azure.model import ROUTE_SERVER_ASN, HubRoutingPreference, NextHopType, OwnRangePolicy, VpnNvaTie
 from labkit.lab.schema_types import (
     Address,
     Asn,
@@ -144,6 +144,8 @@ class Nva(Machine):
     """Prefixes that it originates."""
     snat: bool = False
     """True: what it forwards to public addresses carries its own address."""
+    stateful: bool = False
+    """True: it forwards nothing of a TCP connection whose beginning went another way."""
     connects_to: Named[Connection] = Field(default_factory=list)
     """Sites behind it, each over a link of its own: names, or `{site: prefix of the link}`."""
     overlays: Named[Connection] = Field(default_factory=list)
@@ -156,6 +158,12 @@ class Nva(Machine):
     """How many times more it puts its own ASN into the paths that it sends, to route servers and sites alike."""
     as_override: bool = False
     """True: in the paths that it sends to route servers, its own ASN takes the place of their 65515."""
+    strip_route_server_asn: bool = False
+    """True: in the paths that it sends to route servers, their 65515 is missing. Instead of as_override."""
+    requires_policy: bool = False
+    """True: FRR's own default, `bgp ebgp-requires-policy`, without any policy: sessions, and no route in or out."""
+    ebgp_multihop: bool = True
+    """False: its sessions with route servers lack `ebgp-multihop`."""
     communities: Communities = ()
     """Communities on all that it says to route servers, such as no-advertise or 65001:100."""
     next_hop: str | None = None
@@ -228,6 +236,27 @@ class Circuit(Part):
     """The site at its customer's end: a name, or `{site: prefix of the link}`."""
     premium: bool = False
     """True: the premium add-on, which takes more of the customer's routes."""
+
+
+class Assumptions(Part):
+    """What to take for granted where nobody knows for sure what Azure does. Defaults have more evidence."""
+
+    route_server_subnet_minimum: Annotated[int, Field(ge=26, le=27)] = 27
+    """The smallest RouteServerSubnet: 27 warns of a /27, as old labs have one; 26 refuses it, as the documentation."""
+    peers_need_remote_gateways: bool = False
+    """True: a peer in a peered virtual network is refused unless that one uses the route server's gateways (2026)."""
+    spoke_community: bool = True
+    """False: the ranges of spokes don't carry the community 65518:65518 towards NVAs."""
+    nva_relay_community: bool = True
+    """False: what goes from NVA to NVA doesn't get the community 65517:65517."""
+    honours_no_export: bool = True
+    """False: route servers pass on to NVAs what has the community no-export."""
+    expressroute_wins_ties: bool = True
+    """False: under hub_routing_preference ASPath, ExpressRoute shares with VPN and NVA paths of the same length."""
+    vpn_nva_tie: VpnNvaTie = VpnNvaTie.SHARED
+    """VPN and NVA paths of the same length: shared, or one of them wins."""
+    preference_needs_branch_to_branch: bool = False
+    """True: with branch_to_branch off, ExpressRoute wins on NICs whatever hub_routing_preference says."""
 
 
 class Internet(ShortPart):
@@ -390,6 +419,8 @@ class LabFile(Part):
     """The simulated Internet; without it there is none."""
     virtual_machines: dict[NodeName, VirtualMachine] = Field(default_factory=dict)
     """Virtual machines by name."""
+    assumptions: Assumptions = Assumptions()
+    """What to take for granted where nobody knows for sure what Azure does."""
     proofs: list[Proof] = Field(default_factory=list)
     """What must hold in the running lab, in order. `not_in` names the variants in which a proof does not hold."""
     variants: dict[NodeName, Variant] = Field(default_factory=dict)

@@ -36,6 +36,9 @@ class Instance:
             for prefix, attributes in routes.items():
                 self._received.announce(peer, prefix, attributes)
         self.out.recovered(recovered.adj_rib_out)
+        for peer, session in self._sessions.items():
+            if session.state == ESTABLISHED:
+                self.out.open(peer)
         self._started = now
         self._policy: Policy | None = None
         self._config: Config | None = None
@@ -124,6 +127,10 @@ class Instance:
             reason = self._condemned.pop(event.peer, reason)
         self._counters.pop(event.peer, None)
         self._sessions[event.peer] = Session(event.state, event.time, reason)
+        if event.state == ESTABLISHED:
+            self.out.open(event.peer)
+        else:
+            self.out.close(event.peer)
         for prefix in self._received.drop(event.peer):
             self._lose(event.peer, prefix)
 

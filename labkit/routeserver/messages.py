@@ -13,12 +13,14 @@ from typing import Any
 from labkit.azure.acceptance import Originated
 from labkit.azure.attributes_json import attributes_to_json
 from labkit.azure.model import (
+    Assumptions,
     BgpPeer,
     HubRoutingPreference,
     OwnRangePolicy,
     PathAttributes,
     PeerKind,
     RouteServer,
+    VpnNvaTie,
 )
 from labkit.routeserver.policy import Config
 
@@ -59,8 +61,13 @@ def _route_server(content: Mapping[str, Any]) -> RouteServer:
         hub_routing_preference=HubRoutingPreference(content["hub_routing_preference"]),
         own_ranges=OwnRangePolicy(content["own_ranges"]),
         routes_per_peer=content["routes_per_peer"],
+        assumptions=_assumptions(content["assumptions"]),
     )
 
 
 def _peer(content: Mapping[str, Any]) -> BgpPeer:
     return BgpPeer(content["name"], content["asn"], IPv4Address(content["address"]), PeerKind(content["kind"]))
+
+
+def _assumptions(content: Mapping[str, Any]) -> Assumptions:
+    return Assumptions(**{**content, "vpn_nva_tie": VpnNvaTie(content["vpn_nva_tie"])})

@@ -59,7 +59,7 @@ class Policy:
         else:
             network = self._network(prefix)
             learned = [LearnedRoute(network, paths[a], peer) for a, peer in self.peers.items() if a in paths]
-            best = best_path(learned, self._server.hub_routing_preference)
+            best = best_path(learned, self._server.hub_routing_preference, self._server.assumptions)
             assert best is not None
             source, attributes = str(best.peer.address), best.attributes
         told, withheld_from = self._relayed(source, attributes), self._withheld(prefix)

@@ -43,11 +43,12 @@ class AdjRibIn:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of the Adj-RIB-Out: prefixes that all of `peers` get with these attributes; None takes them away."""
+    """One change of the Adj-RIB-Out: prefixes that all of `peers` get with these attributes, or had and lose."""
 
     peers: tuple[str, ...]
-    attributes: PathAttributes | None
+    attributes: PathAttributes
     prefixes: tuple[str, ...]
+    withdrawn: bool = False
 
 
 class AdjRibOut:
@@ -55,9 +56,13 @@ class AdjRibOut:
 
     The difference is handed out in `changes`, as much at a time as the speaker takes. Until then changes of the same
     prefix replace each other, so a storm of updates costs what its outcome costs.
+
+    A peer without a session only loses what it was told: ExaBGP does not keep the order of what waits for a session,
+    and leaves withdrawals out of the first that it says in one.
     """
 
     def __init__(self) -> None:
+        self._open: set[str] = set()
         self._wanted: dict[str, Routes] = {}
         self._told: dict[str, Routes] = {}
         self._dirty: dict[str, set[str]] = {}
@@ -80,6 +85,7 @@ class AdjRibOut:
 
     def forget(self, peer: str) -> None:
         """The speaker does not know a peer any more, nor what it was to tell it."""
+        self._open.discard(peer)
         self._told.pop(peer, None)
         self._wanted.pop(peer, None)
         self._dirty = {prefix: rest for prefix, peers in self._dirty.items() if (rest := peers - {peer})}
@@ -88,8 +94,16 @@ class AdjRibOut:
         """Take what the speaker says it has."""
         self._told = {peer: dict(routes) for peer, routes in told.items()}
         for peer in self.peers():
-            for prefix in {**self.told(peer), **self.wanted(peer)}:
-                self._dirty.setdefault(prefix, set()).add(peer)
+            self._look_through(peer)
+
+    def open(self, peer: str) -> None:
+        """A peer has a session."""
+        self._open.add(peer)
+        self._look_through(peer)
+
+    def close(self, peer: str) -> None:
+        """A peer has no session any more."""
+        self._open.discard(peer)
 
     def want(self, peer: str, prefix: str, attributes: PathAttributes | None) -> None:
         """Decide what a peer is to be told about a prefix; None for nothing."""
@@ -103,23 +117,26 @@ class AdjRibOut:
 
     def changes(self, prefixes: int) -> Iterator[Change]:
         """What the speaker has yet to be told, about this many prefixes at most; counts as told from now on."""
-        groups: dict[tuple[tuple[str, ...], PathAttributes | None], list[str]] = {}
+        groups: dict[tuple[tuple[str, ...], PathAttributes, bool], list[str]] = {}
         for prefix in list(self._take(prefixes)):
-            by_attributes: dict[PathAttributes | None, list[str]] = {}
+            by_change: dict[tuple[PathAttributes, bool], list[str]] = {}
             for peer in sorted(self._dirty.pop(prefix)):
-                attributes = self.wanted(peer).get(prefix)
-                if attributes == self.told(peer).get(prefix):
-                    continue
                 told = self._told.setdefault(peer, {})
-                if attributes is None:
+                wanted, former = self.wanted(peer).get(prefix), told.get(prefix)
+                if wanted is not None and wanted != former and peer in self._open:
+                    told[prefix] = wanted
+                    by_change.setdefault((wanted, False), []).append(peer)
+                elif former is not None and wanted != former:
                     del told[prefix]
-                else:
-                    told[prefix] = attributes
-                by_attributes.setdefault(attributes, []).append(peer)
-            for attributes, peers in by_attributes.items():
-                groups.setdefault((tuple(peers), attributes), []).append(prefix)
-        for (targets, attributes), grouped in groups.items():
-            yield Change(targets, attributes, tuple(grouped))
+                    by_change.setdefault((former, True), []).append(peer)
+            for change, peers in by_change.items():
+                groups.setdefault((tuple(peers), *change), []).append(prefix)
+        for (targets, attributes, withdrawn), grouped in groups.items():
+            yield Change(targets, attributes, tuple(grouped), withdrawn)
+
+    def _look_through(self, peer: str) -> None:
+        for prefix in {**self.told(peer), **self.wanted(peer)}:
+            self._dirty.setdefault(prefix, set()).add(peer)
 
     def _take(self, count: int) -> Iterable[str]:
         for prefix, _ in zip(self._dirty, range(count), strict=False):

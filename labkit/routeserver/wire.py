@@ -152,9 +152,13 @@ def announce(peers: Sequence[str], attributes: PathAttributes, prefixes: Sequenc
     yield from _split(f"{_selector(peers)} announce attributes {_attributes_text(attributes)} nlri", prefixes)
 
 
-def withdraw(peers: Sequence[str], next_hop: IPv4Address, prefixes: Sequence[Prefix]) -> Iterator[bytes]:
-    """The commands that take prefixes out of the Adj-RIB-Out of peers; any next hop will do."""
-    yield from _split(f"{_selector(peers)} withdraw attributes next-hop {next_hop} nlri", prefixes)
+def withdraw(peers: Sequence[str], attributes: PathAttributes, prefixes: Sequence[Prefix]) -> Iterator[bytes]:
+    """The commands that take prefixes out of the Adj-RIB-Out of peers, which have them with these attributes.
+
+    ExaBGP would take any, but it queues a peer's changes by attributes: only among the same ones does a withdrawal take
+    the place of an announcement that has not left yet.
+    """
+    yield from _split(f"{_selector(peers)} withdraw attributes {_attributes_text(attributes)} nlri", prefixes)
 
 
 def teardown(peer: str, subcode: int) -> bytes:

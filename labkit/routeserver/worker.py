@@ -12,7 +12,6 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -53,7 +52,6 @@ thousand routes reach the controller, and the VMs, many times later."""
 
 CEASE_MAXIMUM_PREFIXES = 1
 CEASE_ADMINISTRATIVE_SHUTDOWN = 2
-_WITHDRAW_NEXT_HOP = IPv4Address("192.0.2.1")
 
 _log = logging.getLogger("labkit.routeserver")
 
@@ -353,6 +351,6 @@ class Worker:
 
 
 def _commands(change: Change) -> Iterable[bytes]:
-    if change.attributes is None:
-        return wire.withdraw(change.peers, _WITHDRAW_NEXT_HOP, change.prefixes)
+    if change.withdrawn:
+        return wire.withdraw(change.peers, change.attributes, change.prefixes)
     return wire.announce(change.peers, change.attributes, change.prefixes)

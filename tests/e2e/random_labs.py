@@ -22,6 +22,14 @@ POOL = ("0.0.0.0/0", "10.90.0.0/16", "10.91.0.0/16", "10.1.1.0/24", "10.2.128.0/
 """What appliances may advertise: defaults, ranges of nobody, ranges inside and around virtual networks."""
 TARGETS = ("10.90.0.0/16", "10.201.0.0/16", "10.202.0.0/16", "0.0.0.0/0", "10.1.10.0/24")
 PREFERENCES = ("ExpressRoute", "VpnGateway", "ASPath")
+ASSUMPTIONS = {
+    "spoke_community": st.booleans(),
+    "nva_relay_community": st.booleans(),
+    "honours_no_export": st.booleans(),
+    "expressroute_wins_ties": st.booleans(),
+    "vpn_nva_tie": st.sampled_from(("shared", "vpn", "nva")),
+    "preference_needs_branch_to_branch": st.booleans(),
+}
 
 
 @st.composite
@@ -45,6 +53,7 @@ def lab_files(draw: st.DrawFn) -> str:
         site = f"dc{name[-1]}"
         circuit["connects_to"] = [site]
         file["sites"][site] = {"asn": 65020, "prefixes": f"10.21{name[-1]}.0.0/16"}
+    file["assumptions"] = {key: draw(values) for key, values in ASSUMPTIONS.items()}
     return yaml.safe_dump(file, sort_keys=False)
 
 
@@ -83,7 +92,7 @@ def _hub(draw: st.DrawFn, file: dict[str, Any], hub: str, number: int) -> None:
             "asn": draw(st.sampled_from((65001, 65002))),
             "advertises": draw(st.lists(st.sampled_from(POOL), unique=True, max_size=3)),
             "prepend": draw(st.integers(0, 2)),
-            "communities": draw(st.lists(st.sampled_from(("no-advertise", "65001:7")), max_size=1)),
+            "communities": draw(st.lists(st.sampled_from(("no-advertise", "no-export", "65001:7")), max_size=1)),
         }
         site = f"branch{number}{i}"
         if draw(st.booleans()):

@@ -90,6 +90,11 @@ def raw_updates(speaker: RawSpeaker) -> tuple[set[str], list[str]]:
     return held, gone
 
 
+def sayings(speaker: RawSpeaker) -> list[tuple[list[str], list[str]]]:
+    """What every UPDATE to a raw speaker announces and withdraws, but for the end of the RIB."""
+    return [said for _, body in speaker.updates() if (said := parse_update(body)) != ([], [])]
+
+
 def test_advertises_its_ranges_and_relays_nothing_without_branch_to_branch(bed: Bed) -> None:
     start_pair(bed)
     assert bed.learned("a") == bed.learned("b") == {OWN: "65515"}
@@ -108,6 +113,28 @@ def test_branch_to_branch_is_switched_at_run_time(bed: Bed) -> None:
     bed.feed.configure(server())
     until("a to lose b's routes", lambda: bed.learned("a") == {OWN: "65515"})
     until("b to lose a's routes", lambda: bed.learned("b") == {OWN: "65515"})
+
+
+def test_before_a_session_only_the_outcome_counts(bed: Bed) -> None:
+    """What changed before it is not said in it: ExaBGP would mix up the order, and leave withdrawals out."""
+    witness = BgpPeer("c", 65003, IPv4Address("10.1.0.30"))
+    bed.feed.configure(server(branch_to_branch=True, peers=(*server().peers, witness)))
+    bed.start_exabgp({**PEERS, str(witness.address): witness.asn})
+    until("the instance to be ready", bed.ready)
+    a, c = bed.raw_speaker("a", A, 65001), bed.raw_speaker("c", str(witness.address), witness.asn)
+    gone, stays, longer = "10.66.0.0/24", "10.67.0.0/24", "10.68.0.0/24"
+    for number, said in enumerate((
+        update(usual(a, 65100), [longer]),
+        update(usual(a), [gone, stays]),
+        update(usual(a, 65100), [stays]),
+        update(b"", withdrawn=[gone]),
+    ), 1):  # fmt: skip
+        a.send(said)
+        until("c to have heard so much", lambda seen=number: len(sayings(c)) == 1 + seen)  # type: ignore[misc]
+    b = bed.raw_speaker("b", B, 65002)
+    until("b to have them", lambda: raw_updates(b)[0] == {OWN, stays, longer})
+    assert [set(announced) for announced, _ in sayings(b)] == [{OWN}, {stays, longer}]
+    assert [withdrawn for _, withdrawn in sayings(b)] == [[], []]
 
 
 def test_drops_what_azure_and_bgp_forbid(bed: Bed) -> None:

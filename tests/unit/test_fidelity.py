@@ -71,7 +71,7 @@ def test_a_rule_is_named_by_facts_of_every_section_that_it_cites() -> None:
     assert ("azure.selection.best", "4.1") in unnamed([replace(FACT, row="3.2 Multipath")])
     assert ("azure.limits.MAX_PEERS", "1") in unnamed([FACT]), "constants have docstrings too"
     assert ("azure.acceptance.attributes_rejection", "6") not in unnamed([]), "an RFC's §6.3 is not the reference's"
-    switch = replace(FACT, switch="RouteServer.preference_needs_branch_to_branch")
+    switch = replace(FACT, switch="Assumptions.preference_needs_branch_to_branch")
     assert unnamed([FACT])[-1:] == unnamed([switch])[-1:]
     assert len(unnamed([FACT])) == len(unnamed([switch])) + 1, "a switch names its field"
 

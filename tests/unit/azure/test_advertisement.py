@@ -6,7 +6,7 @@ import pytest
 from labkit.azure.acceptance import Originated
 from labkit.azure.advertisement import advertised, originated_routes
 from labkit.azure.communities import NO_ADVERTISE, NO_EXPORT, RELAYED, SPOKE
-from labkit.azure.model import BgpPeer, LearnedRoute, Origin, OwnRangePolicy, PathAttributes, RouteServer
+from labkit.azure.model import Assumptions, BgpPeer, LearnedRoute, Origin, OwnRangePolicy, PathAttributes, RouteServer
 
 from .builders import addr, er, net, nva, path, vpn
 
@@ -107,6 +107,43 @@ def test_no_export_stays_inside_the_as() -> None:
     route = replace(route, attributes=replace(route.attributes, communities=(NO_EXPORT,)))
     assert told(ON, NVA2, route) is None
     assert told(ON, ER, route) is not None
+
+
+def test_a_route_server_that_ignores_no_export() -> None:
+    # §3.2 "no-export" [?]; no-advertise counts in any case (§3.1 last row, INJ).
+    deaf = replace(ON, assumptions=Assumptions(honours_no_export=False))
+    route = path(P, NVA1)
+    marked = replace(route, attributes=replace(route.attributes, communities=(NO_EXPORT,)))
+    got = told(deaf, NVA2, marked)
+    assert got is not None
+    assert NO_EXPORT in got.communities, "passed on like any other community"
+    assert told(deaf, ER, marked) is not None
+    quiet = replace(route, attributes=replace(route.attributes, communities=(NO_ADVERTISE, NO_EXPORT)))
+    assert [told(deaf, peer, quiet) for peer in ON.peers] == [None] * 5
+
+
+@pytest.mark.parametrize("assumed", [True, False])
+def test_the_community_from_nva_to_nva(assumed: bool) -> None:
+    # §3.2 "Communities", §11.4; towards and from gateways it is no assumption (NLB, WIKI).
+    server = replace(ON, assumptions=Assumptions(nva_relay_community=assumed))
+
+    def marked(source: BgpPeer, target: BgpPeer) -> bool:
+        got = told(server, target, path(P, source))
+        assert got is not None
+        return RELAYED in got.communities
+
+    assert marked(NVA1, NVA2) is assumed
+    assert marked(NVA1, ER)
+    assert marked(NVA1, OLD_VPN)
+    assert marked(VPN, NVA1)
+
+
+@pytest.mark.parametrize(("assumed", "communities"), [(True, (SPOKE,)), (False, ())])
+def test_the_community_of_spokes(assumed: bool, communities: tuple[tuple[int, int], ...]) -> None:
+    # §3.1 row 2, §11.4.
+    server = replace(ON, assumptions=Assumptions(spoke_community=assumed))
+    got = originated_routes(server, 0, NVA1, MINE)
+    assert [got[net(p)].communities for p in ("10.1.0.0/16", "10.2.0.0/16")] == [(), communities]
 
 
 def test_never_back_to_the_supplier_of_the_best_path() -> None:

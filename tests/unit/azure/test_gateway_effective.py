@@ -8,6 +8,7 @@ import pytest
 from labkit.azure.effective import effective_routes, lookup
 from labkit.azure.gateways import instance_peer
 from labkit.azure.model import (
+    Assumptions,
     Azure,
     GatewayRoutes,
     HubRoutingPreference,
@@ -109,7 +110,7 @@ class TestPreference:
             SERVER,
             branch_to_branch=b2b,
             hub_routing_preference=HubRoutingPreference.VPN_GATEWAY,
-            preference_needs_branch_to_branch=True,
+            assumptions=Assumptions(preference_needs_branch_to_branch=True),
         )
         assert leads(lab(server=server), self.NVA_SHORT, {"er": FROM_ER}) == hops
 

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.azure.model import BgpPeer, HubRoutingPreference, LearnedRoute, PathAttributes, PeerKind
+from labkit.azure.model import (
+    Assumptions,
+    BgpPeer,
+    HubRoutingPreference,
+    LearnedRoute,
+    PathAttributes,
+    PeerKind,
+    VpnNvaTie,
+)
 from labkit.azure.selection import best, best_path
 
 from .builders import addr, er, net, nva, path, vpn
@@ -43,6 +51,38 @@ def test_between_vpn_and_nva_the_shorter_path_wins(preference: HubRoutingPrefere
     # §4.1 step 2, third bullet.
     assert names(best([path(P, ONE), path(P, vpn(), "65021-65022")], preference)) == ["nva1"]
     assert names(best([path(P, ONE, "65001-65001"), path(P, vpn(), "65021")], preference)) == ["vpn"]
+
+
+@pytest.mark.parametrize(
+    ("wins", "preference", "winners"),
+    [
+        (True, LENGTH, ["er-a"]),
+        (False, LENGTH, ["nva1", "vpn", "er-a"]),
+        (False, ER, ["er-a"]),
+        (False, VPN, ["nva1", "vpn"]),
+    ],
+)
+def test_expressroute_among_equals(wins: bool, preference: HubRoutingPreference, winners: list[str]) -> None:
+    # §4.1 step 3, §11.3; and still one ER connection (TRB).
+    paths = [path(P, vpn()), path(P, er("er-a")), path(P, er("er-b", "10.1.9.13"), "12076"), path(P, ONE)]
+    assert names(best(paths, preference, Assumptions(expressroute_wins_ties=wins))) == winners
+    longer = path(P, er("er-a"), "12076-65021")
+    assert "er-a" not in names(best([path(P, ONE), longer], LENGTH, Assumptions(expressroute_wins_ties=wins)))
+
+
+@pytest.mark.parametrize(
+    ("tie", "winners"), [(VpnNvaTie.SHARED, ["nva1", "vpn"]), (VpnNvaTie.VPN, ["vpn"]), (VpnNvaTie.NVA, ["nva1"])]
+)
+@pytest.mark.parametrize("preference", HubRoutingPreference)
+def test_vpn_and_nva_of_equal_length(tie: VpnNvaTie, winners: list[str], preference: HubRoutingPreference) -> None:
+    # §4.1 step 2, §11.3.
+    paths = [path(P, ONE), path(P, vpn(), "65021")]
+    assert names(best(paths, preference, Assumptions(vpn_nva_tie=tie))) == winners
+    found = best_path(paths, preference, Assumptions(vpn_nva_tie=tie))
+    assert found is not None
+    assert found.peer.name == winners[0]
+    longer = [path(P, ONE), path(P, vpn(), "65021-65022")]
+    assert names(best(longer, preference, Assumptions(vpn_nva_tie=tie))) == ["nva1"], "length comes first"
 
 
 def test_equal_nva_paths_are_all_best_and_a_prepended_one_is_not() -> None:
@@ -110,33 +150,48 @@ routes = st.builds(
 path_sets = st.lists(routes, max_size=5, unique_by=lambda r: r.peer.name)
 
 
-@given(path_sets, st.sampled_from(HubRoutingPreference))
-def test_order_of_arrival_never_matters(paths: list[LearnedRoute], preference: HubRoutingPreference) -> None:
-    results = {best(p, preference) for p in itertools.permutations(paths)}
+assumptions_of_ties = st.builds(
+    Assumptions, expressroute_wins_ties=st.booleans(), vpn_nva_tie=st.sampled_from(VpnNvaTie)
+)
+
+
+@given(path_sets, st.sampled_from(HubRoutingPreference), assumptions_of_ties)
+def test_order_of_arrival_never_matters(
+    paths: list[LearnedRoute], preference: HubRoutingPreference, assumptions: Assumptions
+) -> None:
+    results = {best(p, preference, assumptions) for p in itertools.permutations(paths)}
     assert len(results) == 1
 
 
-@given(path_sets, st.sampled_from(HubRoutingPreference))
+@given(path_sets, st.sampled_from(HubRoutingPreference), assumptions_of_ties)
 def test_best_is_a_tied_subset_with_distinct_next_hops(
-    paths: list[LearnedRoute], preference: HubRoutingPreference
+    paths: list[LearnedRoute], preference: HubRoutingPreference, assumptions: Assumptions
 ) -> None:
-    winners = best(paths, preference)
+    winners = best(paths, preference, assumptions)
     assert bool(winners) == bool(paths)
     assert set(winners) <= set(paths)
     hops = [w.attributes.next_hop for w in winners]
     assert len(set(hops)) == len(hops)
     assert len({len(w.attributes.as_path) for w in winners}) <= 1
     if winners:
-        assert best_path(paths, preference) == winners[0]
+        assert best_path(paths, preference, assumptions) == winners[0]
         shortest = min(len(p.attributes.as_path) for p in paths)
         if preference is HubRoutingPreference.AS_PATH:
             assert len(winners[0].attributes.as_path) == shortest
 
 
-@given(path_sets, routes, st.sampled_from(HubRoutingPreference))
-def test_removing_a_loser_changes_nothing(
-    paths: list[LearnedRoute], extra: LearnedRoute, preference: HubRoutingPreference
+@given(path_sets, st.sampled_from(HubRoutingPreference), assumptions_of_ties)
+def test_assumptions_of_ties_choose_among_equal_lengths_only(
+    paths: list[LearnedRoute], preference: HubRoutingPreference, assumptions: Assumptions
 ) -> None:
-    winners = best([*paths, extra], preference)
+    lengths = {len(p.attributes.as_path) for p in best(paths, preference)}
+    assert {len(p.attributes.as_path) for p in best(paths, preference, assumptions)} == lengths
+
+
+@given(path_sets, routes, st.sampled_from(HubRoutingPreference), assumptions_of_ties)
+def test_removing_a_loser_changes_nothing(
+    paths: list[LearnedRoute], extra: LearnedRoute, preference: HubRoutingPreference, assumptions: Assumptions
+) -> None:
+    winners = best([*paths, extra], preference, assumptions)
     if extra not in winners and extra.peer.name not in {p.peer.name for p in paths}:
-        assert best(paths, preference) == winners
+        assert best(paths, preference, assumptions) == winners

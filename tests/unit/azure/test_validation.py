@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 from labkit.azure.model import (
+    Assumptions,
     Azure,
     BgpPeer,
     NextHopType,
@@ -53,6 +54,22 @@ def test_peers_in_the_network_or_a_directly_peered_one() -> None:
     assert found == Problem(
         Code.PEER_UNREACHABLE,
         "peer a (10.3.1.4) is neither in hub, the virtual network of rs1, nor in one directly peered with it",
+        ("rs1", "a"),
+    )
+
+
+def test_the_newer_rule_of_peers_in_peered_networks() -> None:
+    # §1 "Peered-VNet peers" [?], §11.1 (NLB 2026).
+    newer = replace(server(), assumptions=Assumptions(peers_need_remote_gateways=True))
+    networks = [hub(), network("user", "10.2.0.0/16"), network("plain", "10.3.0.0/16")]
+    model = azure(networks, peered("user", "hub", urg=True), peered("plain", "hub"), servers=[newer])
+    assert peer_reachable(model, newer, nva("a", 65001, "10.1.1.4")) is None
+    assert peer_reachable(model, newer, nva("a", 65001, "10.2.1.4")) is None
+    outside = nva("a", 65001, "10.3.1.4")
+    assert peer_reachable(model, server(), outside) is None
+    assert peer_reachable(model, newer, outside) == Problem(
+        Code.PEER_NO_REMOTE_GATEWAYS,
+        "peer a (10.3.1.4) is in plain, which doesn't use the gateways of hub",
         ("rs1", "a"),
     )
 

@@ -42,7 +42,7 @@ route_servers:
 nvas:
   fw: {subnet: hub/nva, asn: 65001, timers: {keepalive: 3, hold: 9}, ip_forwarding: false}
   fw2: {subnet: hub/nva, asn: 65002}
-  fw3: {subnet: hub/nva, asn: 65003}
+  fw3: {subnet: hub/nva, asn: 65003, strip_route_server_asn: true, stateful: yes, ebgp_multihop: no}
   fw4: {subnet: spoke/work, asn: 65004, advertises: 10.0.0.0/8, connects_to: branch, prepend: 10, as_override: on}
 sites:
   branch: {asn: 65010, prefixes: 10.250.0.0/16}
@@ -50,6 +50,14 @@ internet: {prefix: 198.51.100.0/24, host: 198.51.100.20}
 virtual_machines:
   vm1: spoke/work
   vm2: {subnet: spoke/work, ip_forwarding: true, mac: 00:0D:3A:00:00:0A, address: 10.2.1.200}
+assumptions:
+  route_server_subnet_minimum: 26
+  spoke_community: no
+  nva_relay_community: false
+  honours_no_export: no
+  expressroute_wins_ties: false
+  vpn_nva_tie: nva
+  preference_needs_branch_to_branch: true
 proofs:
   - learned_route: {on: rs1, prefix: 10.0.0.0/8, from: fw4, as_path: 65004-65010}
   - learned_route: {on: rs1, prefix: 10.0.0.0/8, from: fw4, as_path: 65004 65010}
@@ -73,6 +81,7 @@ variants:
   more:
     virtual_networks: {spoke: {subnets: {more: 10.2.2.0/24}}, hub: {subnets: {nva: {route_table: null}}}}
     route_servers: {rs1: {peers: [fw, fw2, fw4, fw5]}}
+    assumptions: {vpn_nva_tie: vpn, honours_no_export: null}
     nvas: {fw3: null, fw5: {subnet: spoke/more, asn: 65005}}
     proofs:
       - session: {on: rs1, with: fw5}

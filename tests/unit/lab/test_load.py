@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import asdict
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
 
 from labkit.azure.model import (
+    Assumptions,
     BgpPeer,
     HubRoutingPreference,
     NextHopType,
@@ -13,10 +15,11 @@ from labkit.azure.model import (
     Peering,
     RouteTable,
     UserRoute,
+    VpnNvaTie,
 )
 from labkit.azure.validation import problems
 from labkit.errors import InvalidInput
-from labkit.lab import proofs
+from labkit.lab import proofs, schema
 from labkit.lab.load import Loaded, load, load_text, read, read_text
 from labkit.lab.model import BgpTimers
 from labkit.lab.problems import LabFileError
@@ -112,6 +115,15 @@ def test_every_form_of_the_file() -> None:
     assert server.hub_routing_preference is HubRoutingPreference.AS_PATH
     assert server.own_ranges is OwnRangePolicy.KEEP
     assert server.routes_per_peer == 200
+    assert server.assumptions == Assumptions(
+        route_server_subnet_minimum=26,
+        spoke_community=False,
+        nva_relay_community=False,
+        honours_no_export=False,
+        expressroute_wins_ties=False,
+        vpn_nva_tie=VpnNvaTie.NVA,
+        preference_needs_branch_to_branch=True,
+    )
     assert lab.nva["fw"].timers == BgpTimers(3, 9)
     assert not azure.nic["fw"].ip_forwarding
     assert azure.nic["vm2"].ip_forwarding
@@ -119,6 +131,12 @@ def test_every_form_of_the_file() -> None:
     assert lab.nva["fw4"].advertises == (IPv4Network("10.0.0.0/8"),)
     assert lab.internet is not None
     assert str(lab.internet.host) == "198.51.100.20"
+
+
+def test_lab_files_can_say_every_assumption_and_none() -> None:
+    said = {name: field.default for name, field in schema.Assumptions.model_fields.items()}
+    assert said == asdict(Assumptions())
+    assert load(OVERVIEW).azure.route_servers[0].assumptions == Assumptions()
 
 
 def test_proofs_of_every_form() -> None:

@@ -153,6 +153,34 @@ def test_the_paths_that_an_nva_sends() -> None:
     assert "deny" not in own, "nothing carries the route servers' ASN any more"
 
 
+def test_an_nva_that_strips_the_route_servers_asn() -> None:
+    stripped = frr("strip_route_server_asn: true, prepend: 1")
+    permit = "route-map to-route-server permit 20\n set as-path exclude 65515\n set as-path prepend 65001\nexit\n"
+    assert permit in stripped
+    assert "deny" not in stripped
+    assert "as-override" not in stripped
+
+
+def test_an_nva_without_policy_or_multihop() -> None:
+    plain, fresh, near = frr("prepend: 0"), frr("requires_policy: true"), frr("ebgp_multihop: false")
+    assert " no bgp ebgp-requires-policy\n" in plain
+    assert " bgp ebgp-requires-policy\n" in fresh.replace(" no bgp ebgp-requires-policy\n", "")
+    assert "to-route-server" not in fresh, "a policy would let routes out"
+    assert plain.count(" ebgp-multihop 2\n") == 2
+    assert [line for line in plain.splitlines() if "multihop" not in line] == near.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("options", "inspects", "translates"),
+    [("stateful: true", True, False), ("snat: true", False, True), ("stateful: true, snat: true", True, True)],
+)
+def test_the_firewall_of_an_nva(options: str, inspects: bool, translates: bool) -> None:
+    text = OVERVIEW.read_text().replace("asn: 65001,", f"asn: 65001, {options},", 1)
+    files = render_files(plan(load_text(text, "x")), image=IMAGE, lab_file=b"")
+    rules = files["nodes/sdwan-nva/nftables.conf"].decode()
+    assert ("ct state invalid drop" in rules, "snat ip to 10.1.1.4" in rules) == (inspects, translates)
+
+
 def test_the_paths_that_a_site_sends() -> None:
     longer = frr("prepend: {sdwan-nva: 1}", "branch", 65010)
     assert "route-map prepend-1 permit 10\n set as-path prepend 65010\n" in longer

@@ -48,7 +48,7 @@ class Speaker:
         for change in of.changes(10_000):
             for peer in change.peers:
                 for prefix in change.prefixes:
-                    if change.attributes is None:
+                    if change.withdrawn:
                         del self.told[peer][prefix]
                     else:
                         self.told[peer][prefix] = change.attributes
@@ -80,13 +80,16 @@ def test_a_session_that_ends_takes_its_routes_along() -> None:
     one.session_changed(SessionChange(A, 3.0, "Idle", "hold timer expired"))
     speaker.take(one)
     assert speaker.told[C]["10.9.0.0/16"].as_path == (65515, 65002, 7)
-    assert speaker.told[A]["10.9.0.0/16"].as_path == (65515, 65002, 7)
+    assert speaker.told[A].get("10.9.0.0/16") is None, "what is for a peer waits for its session"
     delta = one.delta(4.0)
     assert delta is not None
     assert delta["sessions"] == {"a": {"state": "Idle", "since": 3.0, "reason": "hold timer expired"}}
     assert delta["withdrawn"] == []
     assert one.advertised("a") == []
     assert len(one.advertised("c")) == 3
+    one.session_changed(SessionChange(A, 5.0, "Established"))
+    speaker.take(one)
+    assert speaker.told[A]["10.9.0.0/16"].as_path == (65515, 65002, 7)
 
 
 def test_a_session_that_ends_and_returns_at_once_is_told_by_its_difference() -> None:
@@ -232,9 +235,9 @@ def test_a_neighbour_that_the_speaker_learns_of_is_told_everything() -> None:
     speaker.take(one)
     assert speaker.told[B] == {}
     one.speaks_with([A, B])
+    one.session_changed(SessionChange(B, 2.0, "Established"))
     speaker.take(one)
     assert set(speaker.told[B]) == {"10.1.0.0/16", "10.2.0.0/16", "10.9.0.0/16"}
-    one.session_changed(SessionChange(B, 2.0, "Established"))
     assert one.snapshot()["sessions"]["b"]["state"] == "Established"
 
 
@@ -250,6 +253,9 @@ def test_a_neighbour_that_went_is_forgotten_and_may_come_back() -> None:
     assert one.received("b") == []
     assert one.snapshot()["sessions"]["b"]["reason"] == "the speaker does not know this peer"
     one.speaks_with([A, B, C])
+    speaker.take(one)
+    assert speaker.told[B] == {}, "it has no session yet"
+    one.session_changed(SessionChange(B, 3.0, "Established"))
     speaker.take(one)
     assert set(speaker.told[B]) == {"10.1.0.0/16", "10.2.0.0/16"}
 

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from labkit.azure.acceptance import Originated
 from labkit.azure.attributes_json import attributes_from_json, attributes_to_json
 from labkit.azure.model import (
+    Assumptions,
     BgpPeer,
     HubRoutingPreference,
     Origin,
@@ -18,6 +19,7 @@ from labkit.azure.model import (
     PathAttributes,
     PeerKind,
     RouteServer,
+    VpnNvaTie,
 )
 from labkit.routeserver.messages import config_from_json
 from labkit.routeserver.policy import Config
@@ -68,6 +70,14 @@ servers = st.builds(
     hub_routing_preference=st.sampled_from(HubRoutingPreference),
     own_ranges=st.sampled_from(OwnRangePolicy),
     routes_per_peer=st.integers(1, 10_000),
+    assumptions=st.builds(
+        Assumptions,
+        spoke_community=st.booleans(),
+        nva_relay_community=st.booleans(),
+        honours_no_export=st.booleans(),
+        expressroute_wins_ties=st.booleans(),
+        vpn_nva_tie=st.sampled_from(VpnNvaTie),
+    ),
 )
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.azure.model import PathAttributes
-from labkit.routeserver.rib import AdjRibOut
+from labkit.routeserver.rib import AdjRibOut, Change
 
 PEERS = ["10.1.0.10", "10.1.0.20", "10.1.0.30"]
 PREFIXES = [f"10.{i}.0.0/16" for i in range(4)]
@@ -18,8 +18,15 @@ ONE, TWO = ATTRIBUTES
 wishes = st.tuples(st.sampled_from(PEERS), st.sampled_from(PREFIXES), st.none() | st.sampled_from(ATTRIBUTES))
 
 
-def test_equal_changes_go_out_as_one() -> None:
+def with_sessions() -> AdjRibOut:
     out = AdjRibOut()
+    for peer in PEERS:
+        out.open(peer)
+    return out
+
+
+def test_equal_changes_go_out_as_one() -> None:
+    out = with_sessions()
     for peer in PEERS[:2]:
         for prefix in PREFIXES[:2]:
             out.want(peer, prefix, ONE)
@@ -28,8 +35,22 @@ def test_equal_changes_go_out_as_one() -> None:
     assert not out
 
 
+def test_a_peer_without_a_session_only_loses() -> None:
+    out = with_sessions()
+    peer, (first, second, *_) = PEERS[0], PREFIXES
+    out.want(peer, first, ONE)
+    assert list(out.changes(100)) == [Change((peer,), ONE, (first,))]
+    out.close(peer)
+    out.want(peer, first, TWO)
+    out.want(peer, second, ONE)
+    assert list(out.changes(100)) == [Change((peer,), ONE, (first,), withdrawn=True)]
+    assert not out
+    out.open(peer)
+    assert list(out.changes(100)) == [Change((peer,), TWO, (first,)), Change((peer,), ONE, (second,))]
+
+
 def test_what_came_and_went_goes_unsaid() -> None:
-    out = AdjRibOut()
+    out = with_sessions()
     out.want(PEERS[0], PREFIXES[0], ONE)
     out.want(PEERS[0], PREFIXES[0], None)
     assert list(out.changes(100)) == []
@@ -38,44 +59,57 @@ def test_what_came_and_went_goes_unsaid() -> None:
 def test_what_a_speaker_has_and_nobody_wants_is_taken_away() -> None:
     out = AdjRibOut()
     out.recovered({PEERS[0]: {PREFIXES[0]: ONE, PREFIXES[1]: ONE}})
+    out.open(PEERS[0])
     out.want(PEERS[0], PREFIXES[0], ONE)
     (change,) = out.changes(100)
-    assert (change.peers, change.attributes, change.prefixes) == ((PEERS[0],), None, (PREFIXES[1],))
+    assert change == Change((PEERS[0],), ONE, (PREFIXES[1],), withdrawn=True)
 
 
 @given(
     st.dictionaries(
         st.sampled_from(PEERS), st.dictionaries(st.sampled_from(PREFIXES), st.sampled_from(ATTRIBUTES)), max_size=3
     ),
-    st.lists(st.lists(wishes, max_size=6), max_size=6),
+    st.lists(st.lists(wishes | st.sampled_from(PEERS), max_size=6), max_size=6),
     st.integers(1, 3),
 )
 def test_changes_lead_from_what_was_told_to_what_is_wanted(
-    told: dict[str, dict[str, PathAttributes]], rounds: list[list[tuple[str, str, PathAttributes | None]]], size: int
+    told: dict[str, dict[str, PathAttributes]],
+    rounds: list[list[tuple[str, str, PathAttributes | None] | str]],
+    size: int,
 ) -> None:
     out = AdjRibOut()
     out.recovered(told)
+    standing: set[str] = set()
     speaker = {(peer, prefix): a for peer, routes in told.items() for prefix, a in routes.items()}
     wanted: dict[tuple[str, str], PathAttributes] = {}
 
     def drain(limit: int) -> None:
         for change in out.changes(limit):
+            assert change.withdrawn or standing.issuperset(change.peers)
             for peer in change.peers:
                 for prefix in change.prefixes:
-                    assert speaker.get((peer, prefix)) != change.attributes, "a change that changes nothing"
-                    if change.attributes is None:
-                        del speaker[peer, prefix]
+                    if change.withdrawn:
+                        assert speaker.pop((peer, prefix)) == change.attributes, "as the speaker has it"
                     else:
+                        assert speaker.get((peer, prefix)) != change.attributes, "a change that changes nothing"
                         speaker[peer, prefix] = change.attributes
 
     for wish in rounds:
-        for peer, prefix, attributes in wish:
+        for step in wish:
+            if isinstance(step, str):  # a session comes or goes
+                (out.close if step in standing else out.open)(step)
+                standing ^= {step}
+                continue
+            peer, prefix, attributes = step
             out.want(peer, prefix, attributes)
             if attributes is None:
                 wanted.pop((peer, prefix), None)
             else:
                 wanted[peer, prefix] = attributes
         drain(size)
+    for peer in set(PEERS) - standing:
+        out.open(peer)
+    standing = set(PEERS)
     while out:
         drain(size)
     assert speaker == wanted
@@ -84,6 +118,7 @@ def test_changes_lead_from_what_was_told_to_what_is_wanted(
 def test_a_forgotten_peer_begins_anew() -> None:
     out = AdjRibOut()
     for peer in PEERS[:2]:
+        out.open(peer)
         out.want(peer, PREFIXES[0], ONE)
     assert len(list(out.changes(100))) == 1
     for peer in PEERS[:2]:
@@ -93,5 +128,7 @@ def test_a_forgotten_peer_begins_anew() -> None:
     assert change.peers == (PEERS[1],)
     assert (out.wanted(PEERS[0]), out.told(PEERS[0])) == ({}, {})
     out.want(PEERS[0], PREFIXES[0], ONE)
+    assert list(out.changes(100)) == [], "it has no session"
+    out.open(PEERS[0])
     (change,) = out.changes(100)
     assert (change.peers, change.prefixes) == ((PEERS[0],), (PREFIXES[0],))

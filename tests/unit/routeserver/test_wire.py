@@ -170,8 +170,9 @@ def test_commands() -> None:
         ("10.1.0.10",), PathAttributes(IPv4Address("10.1.0.4"), origin=Origin.EGP), ("0.0.0.0/0",)
     )
     assert b"origin egp as-path [ ] nlri 0.0.0.0/0\n" in command
-    (command,) = wire.withdraw(("10.1.0.10",), IPv4Address("10.1.0.4"), ("0.0.0.0/0",))
-    assert command == b"neighbor 10.1.0.10 withdraw attributes next-hop 10.1.0.4 nlri 0.0.0.0/0\n"
+    (command,) = wire.withdraw(("10.1.0.10",), PathAttributes(IPv4Address("10.1.0.4"), (65515,)), ("0.0.0.0/0",))
+    withdraw = b"neighbor 10.1.0.10 withdraw attributes next-hop 10.1.0.4 origin igp as-path [ 65515 ] nlri 0.0.0.0/0\n"
+    assert command == withdraw
     assert wire.teardown("10.1.0.10", 1) == b"neighbor 10.1.0.10 teardown 1\n"
 
 

@@ -1,0 +1,120 @@
+"""What NVAs of the kinds that workshops fail with do to routes and packets (catalogue rows 4, 5, 10 and 13)."""
+
+from __future__ import annotations
+
+import json
+from ipaddress import IPv4Address
+
+import pytest
+
+from labkit.operate.probes import MAX_HOPS, ping, traceroute
+from labkit.operate.trace import trace
+from labkit.pytest import Boot, RunningLab
+from tests.e2e.in_lab import dialogue, lab_file, problems, python, run
+
+BRANCH_HOST, INTERNET = IPv4Address("10.250.0.10"), IPv4Address("198.51.100.10")
+CONNECTIONS = 24
+
+ECHO_SERVER = """
+    import selectors, socket
+    listener = socket.create_server(("", 7000), backlog=100)
+    listener.setblocking(False)
+    events = selectors.DefaultSelector()
+    events.register(listener, selectors.EVENT_READ)
+    print("ready")
+    while True:
+        for key, _ in events.select():
+            if key.fileobj is listener:
+                events.register(listener.accept()[0], selectors.EVENT_READ)
+            elif data := key.fileobj.recv(100):
+                key.fileobj.send(data)
+            else:
+                events.unregister(key.fileobj)
+                key.fileobj.close()
+"""
+
+# How many connections, all begun at once, have an answer within three seconds, in which TCP tries twice.
+CLIENT = """
+    import socket, sys, threading
+    def talk():
+        try:
+            with socket.create_connection((sys.argv[1], 7000), 3) as one:
+                one.sendall(b"hello")
+                alive.append(one.recv(100) == b"hello")
+        except OSError:
+            alive.append(False)
+    alive = []
+    threads = [threading.Thread(target=talk) for _ in range(int(sys.argv[2]))]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    print(sum(alive))
+"""
+
+
+def connections(lab: RunningLab, server: str, address: IPv4Address) -> int:
+    """How many of `CONNECTIONS` from vm1 to a server are answered."""
+    with dialogue(lab, server, ECHO_SERVER) as listening:
+        assert listening.hear() == "ready"
+        return int(python(lab, "vm1", CLIENT, address, CONNECTIONS))
+
+
+# FRR's options.
+
+
+def test_a_session_without_multihop_stands_and_one_without_policy_is_silent(labkit_lab: Boot) -> None:
+    lab = labkit_lab(lab_file("nva-options"))
+    assert problems(lab) == []
+    configured = run(lab, "near", "vtysh", "-c", "show running-config")
+    assert "ebgp-multihop" not in configured
+    peers = json.loads(run(lab, "fresh", "vtysh", "-c", "show bgp ipv4 unicast summary json"))["peers"]
+    assert {(p["state"], p["pfxRcd"], p["pfxSnt"]) for p in peers.values()} == {("Established", 0, 0)}
+    assert len(peers) == 3
+
+
+# Paths without 65515, and no filter.
+
+
+@pytest.fixture(scope="module", params=["", "filtered"])
+def boomerang(labkit_lab: Boot, request: pytest.FixtureRequest) -> RunningLab:
+    return labkit_lab(lab_file("boomerang"), variant=request.param)
+
+
+def test_what_one_route_server_says_comes_to_the_other_one(boomerang: RunningLab) -> None:
+    assert problems(boomerang) == []
+    learned = boomerang.client.get("learned-routes", "rs2", "nva")
+    by_nva = {row["asPath"] for rows in learned.values() for row in rows if row["network"] == "10.250.0.0/16"}
+    found = trace(boomerang.lab, boomerang.client, "vm2", "onprem")
+    if boomerang.lab.variant:
+        assert by_nva == set()
+        assert (found.verdict, found.agrees) == ("delivered", True), found
+        return
+    assert by_nva == {"65001-12076-65020"}
+    nva = boomerang.lab.azure.nic["nva"].address
+    assert traceroute(boomerang.client, "vm2", BRANCH_HOST) == [nva] * MAX_HOPS
+    said = boomerang.client.run("vm2", "ping", "-n", "-c", "1", "-W", "2", str(BRANCH_HOST)).stdout
+    assert f"From {nva}" in said
+    assert "Time to live exceeded" in said
+    assert (found.verdict, found.agrees) == ("circles until its TTL ends", True), found
+    assert ping(boomerang.client, "vm1", BRANCH_HOST), "where ExpressRoute is preferred it does no harm"
+
+
+# Two firewalls.
+
+
+@pytest.mark.parametrize(
+    ("variant", "by_site", "by_internet"),
+    [
+        # To the site, those live whose way there leads through the one firewall that is the way back. The Internet
+        # answers the machine itself, past both.
+        ("", range(1, CONNECTIONS), [0]),
+        ("snat", range(1, CONNECTIONS), [CONNECTIONS]),
+        ("prepend", [CONNECTIONS], [0]),
+    ],
+)
+def test_two_active_stateful_appliances(
+    labkit_lab: Boot, variant: str, by_site: range | list[int], by_internet: list[int]
+) -> None:
+    lab = labkit_lab(lab_file("stateful"), variant=variant)
+    assert problems(lab) == [], "ping is fine"
+    assert connections(lab, "branch-host", BRANCH_HOST) in by_site
+    assert connections(lab, "internet", INTERNET) in by_internet
