@@ -15,7 +15,7 @@ from labkit.azure.communities import NO_ADVERTISE, NO_EXPORT
 from labkit.azure.model import Origin, PathAttributes
 from labkit.errors import CheckFailed
 from labkit.lab.model import Lab
-from labkit.lab.nodes import owners
+from labkit.lab.nodes import frontends, owners
 from labkit.operate.client import LabClient
 
 T = TypeVar("T")
@@ -77,8 +77,8 @@ class Look:
 
     @cached_property
     def owners(self) -> dict[IPv4Address, str]:
-        """The node that owns each address."""
-        return owners(self.lab)
+        """The node that owns each address, or the load balancer whose frontend has it."""
+        return {**frontends(self.lab), **owners(self.lab)}
 
     @property
     def state(self) -> dict[str, Any]:
