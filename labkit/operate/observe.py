@@ -86,6 +86,15 @@ class Look:
         state: dict[str, Any] = self._once(("state",), lambda: self.client.get("state"))
         return state
 
+    @property
+    def backends_up(self) -> dict[IPv4Address, list[IPv4Address]]:
+        """What packets whose next hop is a load balancer's frontend may be brought to: the backends that are up."""
+        found: dict[IPv4Address, list[IPv4Address]] = {b.address: [] for b in self.lab.azure.load_balancers}
+        for row in self.state["status"]["backends"] if found else ():
+            if row["state"] == "Up":
+                found[IPv4Address(row["frontend"])].append(IPv4Address(row["address"]))
+        return found
+
     def frr(self, node: str) -> FrrState:
         """The BGP state of an FRR node."""
         return self._once(("frr", node), lambda: self._frr(node))
