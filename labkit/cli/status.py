@@ -19,7 +19,7 @@ WRONG = ("exited", "unhealthy", "no feed", "Idle", "Down")
 
 
 def command(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
-    """Show nodes, BGP sessions, backends of load balancers and what is programmed."""
+    """Show nodes, BGP sessions and what is programmed."""
     record, status = running(lab)
     platform: dict[str, Any] = {"nodes": {}, "sessions": [], "gateways": [], "backends": [], "programmed": False}
     silent: LabkitError | None = None

@@ -86,6 +86,16 @@ def kill(lab: RunningLab, node: str, service: str) -> None:
     eventually(pid, lambda now: now not in ("-1", before))
 
 
+def test_a_program_that_is_not_as_probes_say_is_a_difference(lab: RunningLab) -> None:
+    until_backends(lab, BOTH)
+    run(lab, "spoke", "nft", "flush", "chain", "netdev", "labkit", "lb-lb1")
+    assert any("fabric spoke brings what vm2 sends" in problem for problem in problems(lab))
+    (found,) = {f for f in differences(lab.lab, lab.client) if f.prefix == str(BRANCH)}
+    assert (found.model, found.there) == ("to nva1 or nva2", "to nobody")
+    kill(lab, "spoke", "fabric")
+    assert problems(lab, 30) == []
+
+
 def test_fabric_and_controller_find_their_way_back(lab: RunningLab) -> None:
     until_backends(lab, BOTH)
     before = flows_sent(lab, "nva1", "nva2", source="vm2")
