@@ -26,7 +26,10 @@ def load_balancers_near(azure: Azure, virtual_network: str) -> tuple[LoadBalance
 
 
 def load_balancer_problems(azure: Azure) -> Iterator[Problem]:
-    """What Azure refuses of load balancers: a pool of NICs spans one virtual network, a NIC is in one internal pool."""
+    """What Azure refuses of load balancers.
+
+    A pool of NICs is in one virtual network, and two rules with the same ports, here all, can't have the same backend.
+    """
     member: dict[str, str] = {}
     for balancer in azure.load_balancers:
         for backend in dict.fromkeys(balancer.backends):

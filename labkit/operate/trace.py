@@ -216,7 +216,8 @@ class _Walk:
         next_hops = [self._destination] if kind in ARRIVES_LOCALLY else [*map(IPv4Address, row["nextHopIpAddress"])]
         names = ", ".join(self._name(a) for a in next_hops)
         if self._destination in self._frontends and kind in ARRIVES_LOCALLY:
-            return Step(fabric, "", f"{prefix} → dropped", f"{why}; {names} is a next hop only"), None
+            why = f"{why}; the frontend of {self._frontends[self._destination]} is a next hop and takes nothing itself"
+            return Step(fabric, "", f"{prefix} → dropped", why), None
         behind = [backend for a in next_hops for backend in self._behind(a)]
         if not behind:
             return Step(fabric, "", f"{prefix} → {names} → dropped", f"{why}; no backend is up"), None

@@ -37,7 +37,7 @@ def test_a_pool_spans_one_virtual_network() -> None:
     assert problem.text == "spo1 is in virtual network spo, the frontend in hub"
 
 
-def test_a_nic_is_in_one_internal_pool() -> None:
+def test_two_rules_for_all_ports_share_no_backend() -> None:
     (problem,) = problems(lab(balancer("lb1", "hub1"), balancer("lb2", "hub2", "hub1")))
     assert (problem.code, problem.subjects) == (Code.BACKEND_TWICE, ("lb2", "hub1"))
     assert problem.text == "hub1 is already behind the internal load balancer lb1"
