@@ -315,7 +315,7 @@ class Fabric:
         """What happens when a node is stopped: its link is gone."""
         self.namespace.run("ip", "link", "del", node.name)
 
-    def balance(self, name: str, frontend: str, *backends: Node, port: int = 179, interval: float = 0.05) -> None:
+    def balance(self, name: str, frontend: str, *backends: Node, port: int = 179, interval: float = 0.25) -> None:
         """A load balancer in front of nodes of this virtual network, of whose health nobody knows yet."""
         self.balancers[name] = {
             "address": frontend,
