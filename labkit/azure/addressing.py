@@ -14,6 +14,9 @@ ROUTE_SERVER_SUBNET_ADVISED = 26
 GATEWAY_SUBNET = "GatewaySubnet"
 """The exact name of the subnet of a virtual network's gateways (reference §5)."""
 
+PLATFORM_ADDRESS = IPv4Address("168.63.129.16")
+"""Where health probes of load balancers come from, in every virtual network (reference §6 "Reserved addresses")."""
+
 SUBNET_LONGEST = 29
 """The smallest subnet of a virtual network: five of its eight addresses are reserved."""
 
@@ -27,7 +30,7 @@ DEDICATED_SUBNETS = (
 """Subnet names that Azure keeps for its own services: no machine of a user may live there."""
 
 FORBIDDEN_ADDRESS_SPACE = tuple(
-    IPv4Network(n) for n in ("224.0.0.0/4", "255.255.255.255/32", "127.0.0.0/8", "169.254.0.0/16", "168.63.129.16/32")
+    IPv4Network(n) for n in ("224.0.0.0/4", "255.255.255.255/32", "127.0.0.0/8", "169.254.0.0/16", PLATFORM_ADDRESS)
 )
 """Ranges that no virtual network may contain or lie in: multicast, broadcast, loopback, link-local, Azure's DNS."""
 

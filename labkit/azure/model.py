@@ -244,6 +244,34 @@ class Connection:
     remote: str
 
 
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A load balancer's health probe: a TCP connection to `port` every `interval` seconds.
+
+    After `count` failures in a row the backend is down; one success brings it up.
+    """
+
+    port: int
+    interval: int = 5
+    count: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class LoadBalancer:
+    """An internal Standard Load Balancer with one frontend, at `address`, and one rule for all ports ("HA ports").
+
+    `backends` name NICs of its virtual network. As a next hop it stands for those of them that are up (reference §3.2
+    below the table, §6 "Statefulness"); effective routes show its frontend's address.
+    """
+
+    name: str
+    virtual_network: str
+    subnet: str
+    address: IPv4Address
+    backends: tuple[str, ...]
+    probe: Probe
+
+
 @dataclass(frozen=True)
 class Azure:
     """Everything of a lab that Azure itself would know; the input of every rule.
@@ -260,6 +288,7 @@ class Azure:
     circuits: tuple[Circuit, ...] = ()
     local_network_gateways: tuple[LocalNetworkGateway, ...] = ()
     connections: tuple[Connection, ...] = ()
+    load_balancers: tuple[LoadBalancer, ...] = ()
 
     @cached_property
     def virtual_network(self) -> Mapping[str, VirtualNetwork]:
@@ -295,6 +324,11 @@ class Azure:
     def local_network_gateway(self) -> Mapping[str, LocalNetworkGateway]:
         """Local network gateways by name."""
         return {g.name: g for g in self.local_network_gateways}
+
+    @cached_property
+    def load_balancer(self) -> Mapping[str, LoadBalancer]:
+        """Load balancers by name."""
+        return {b.name: b for b in self.load_balancers}
 
 
 AsPath = tuple[int | frozenset[int], ...]

@@ -39,6 +39,9 @@ class Code(StrEnum):
     REMOTE_ASN = "remote-asn"
     GATEWAY_NO_TRANSIT = "gateway-no-transit"
     GATEWAY_CUT_OFF = "gateway-cut-off-from-route-server"
+    BACKEND_ELSEWHERE = "backend-in-another-virtual-network"
+    BACKEND_TWICE = "backend-of-two-load-balancers"
+    PROBE_INTERVAL = "probe-interval"
 
 
 @dataclass(frozen=True, slots=True)

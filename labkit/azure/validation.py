@@ -13,6 +13,7 @@ from labkit.azure.asn import reserved_asn
 from labkit.azure.gateway_validation import gateway_problems, gateway_warnings
 from labkit.azure.gateways import gateways_in
 from labkit.azure.limits import MAX_PEERS, too_many_peers
+from labkit.azure.load_balancers import load_balancer_problems, load_balancer_warnings
 from labkit.azure.model import Azure, BgpPeer, Peering, PeerKind, RouteServer, RouteTable
 from labkit.azure.problem import Code, Problem
 from labkit.azure.ranges import Ranges
@@ -28,12 +29,13 @@ def problems(azure: Azure) -> tuple[Problem, ...]:
         *(p for server in azure.route_servers for p in server_problems(azure, server)),
         *(p for table in azure.route_tables for p in route_conflicts(table)),
         *gateway_problems(azure),
+        *load_balancer_problems(azure),
     )
 
 
 def warnings(azure: Azure) -> tuple[Problem, ...]:
     """What Azure accepts although it does not work, in the order of the lab file."""
-    return gateway_warnings(azure)
+    return (*gateway_warnings(azure), *load_balancer_warnings(azure))
 
 
 def address_space_problems(azure: Azure) -> tuple[Problem, ...]:

@@ -13,15 +13,15 @@ from labkit.operate.running import running
 NOT_PROGRAMMED = ("routeserver", "gateway")
 """The roles that speak BGP: a controller configures them, and programs nothing in them."""
 
-WELL = ("running", "healthy", "yes", "Established")
+WELL = ("running", "healthy", "yes", "Established", "Up")
 UNDER_WAY = ("starting", "under way", "stopped")
-WRONG = ("exited", "unhealthy", "no feed", "Idle")
+WRONG = ("exited", "unhealthy", "no feed", "Idle", "Down")
 
 
 def command(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
     """Show nodes, BGP sessions and what is programmed."""
     record, status = running(lab)
-    platform: dict[str, Any] = {"nodes": {}, "sessions": [], "gateways": [], "programmed": False}
+    platform: dict[str, Any] = {"nodes": {}, "sessions": [], "gateways": [], "backends": [], "programmed": False}
     silent: LabkitError | None = None
     try:
         platform = LabClient(record).get("status")
@@ -63,6 +63,13 @@ def command(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
         if lines:
             put("")
             put_table(("Gateway", "Instance", "Neighbour", "State", "For", "Reason"), lines, _colour)
+        backends = [
+            (b["load_balancer"], b["frontend"], b["backend"], b["state"], b["reason"] or "-")
+            for b in platform["backends"]
+        ]
+        if backends:
+            put("")
+            put_table(("Load balancer", "Frontend", "Backend", "State", "Reason"), backends, _colour)
     if silent is not None:
         raise CheckFailed(f"BGP sessions and programming can't be shown: {silent.message}", silent.remedy)
 

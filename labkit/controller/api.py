@@ -74,7 +74,7 @@ class Api:
     # What the platform knows.
 
     def status(self) -> dict[str, Any]:
-        """Which nodes are connected and how far they are, which instances live, and every session's state."""
+        """Which nodes are connected and how far they are, which instances live, every session's and backend's state."""
         platform, controller = self._platform, self._controller
         nodes = {}
         for node, role in controller.roles.items():
@@ -106,6 +106,7 @@ class Api:
             "instances": {i.node: _instance(platform.instances.get(i)) for i in platform.instance_ids},
             "sessions": sessions,
             "gateways": views.sessions(platform),
+            "backends": controller.load_balancers.backends(),
             "programmed": controller.programmed(),
             "reported": controller.reported,
             "heard": controller.heard,

@@ -24,6 +24,7 @@ from labkit.controller.connection import Connection
 from labkit.controller.events import EventLog
 from labkit.controller.feeds import Feeds
 from labkit.controller.gateways import GatewayId
+from labkit.controller.load_balancers import LoadBalancers
 from labkit.controller.narrate import route_changes
 from labkit.controller.platform import Instance, InstanceId, Platform, TableChange, TableKey
 from labkit.controller.requests import Request
@@ -54,6 +55,7 @@ class Controller:
         self._desired = store / "desired.json"
         self.platform = Platform(lab, desired.load(self._desired))
         self._run = run
+        self.load_balancers = LoadBalancers(lab)
         self.switches = Switches(self.platform)
         self._instances = {i.node: i for i in self.platform.built_instances}
         self._gateways = {i.node: i for i in self.platform.gateways.ids}
@@ -99,7 +101,10 @@ class Controller:
             self._snapshot(connection)
 
     def received(self, connection: Connection, message: Mapping[str, Any]) -> None:
-        """Take the report of an instance of a route server or a gateway."""
+        """Take the report of an instance of a route server or a gateway, or what a fabric's probes found."""
+        if connection.role == "fabric":
+            self._probed(connection.node, message)
+            return
         self.reported, self.heard = message.get("time", 0.0), time.time()
         if connection.role == "gateway":
             self._gateway_reported(self._gateways[connection.node], message)
@@ -130,6 +135,16 @@ class Controller:
             self.platform.announce(instance, item["peer"], attributes, prefixes)
             causes.append(f"{item['peer']} announced {_named(item['prefixes'])} to {connection.node}")
         self._changed(*filter(None, causes[1:] or causes))
+
+    def _probed(self, fabric: str, message: Mapping[str, Any]) -> None:
+        """The fabric has acted on it; those of peered virtual networks are told."""
+        news = self.load_balancers.heard(fabric, message["found"])
+        for name, what, because in news:
+            self.events.add(name, "probe", what, because)
+        for connection in self.feeds.connections.values():
+            healthy = self.load_balancers.delta(connection.node, dict.fromkeys(name for name, *_ in news))
+            if connection.role == "fabric" and connection.sent > 0 and healthy:
+                connection.send({"type": "delta", "ports": {}, "tables": {}, "healthy": healthy})
 
     def _gateway_reported(self, instance: GatewayId, message: Mapping[str, Any]) -> None:
         gateways = self.platform.gateways
@@ -257,7 +272,9 @@ class Controller:
             table = self.platform.table(self.platform.table_key[connection.node])
             connection.send({"type": "snapshot", "table": table.wire()})
         else:
-            connection.send({"type": "snapshot", **self.switches.snapshot(connection.node)})
+            balancers = self.load_balancers.snapshot(connection.node)
+            snapshot = self.switches.snapshot(connection.node)
+            connection.send({"type": "snapshot", **snapshot, "load_balancers": balancers})
 
     def _configure(self, connection: Connection) -> None:
         if connection.role == "gateway":

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
 from labkit.errors import EnvironmentProblem
 from labkit.fabric.iproute import batch, query, run
 from labkit.fabric.links import interfaces
+from labkit.fabric.load_balancers import PROBE_SOURCE
 from labkit.fabric.state import Fabric, PeeringPort
 
 BRIDGE = "br0"
@@ -44,13 +45,14 @@ class Bridge:
         self._attached: dict[str, tuple[int, bool]] = {}
         self._database: dict[str, str] = {}
         self._strangers: dict[str, int] = {}
+        self._probed: frozenset[tuple[str, str, int]] = frozenset()
         if BRIDGE in known:
             ports = query("ip", "-j", "link", "show", "master", BRIDGE) or []
             self._strangers = {port["ifname"]: port["ifindex"] for port in ports}
             entries = query("bridge", "-j", "fdb", "show", "br", BRIDGE) or []
             self._database = {e["mac"]: e["ifname"] for e in entries if e.get("state") == "static"}
         batch("ip", [*([] if BRIDGE in known else [_NEW]), *_settings(mac)])
-        _guard(mac)
+        _guard(mac, self._probed)
         _check_sysctls()
 
     def forget(self, indices: frozenset[int]) -> None:
@@ -93,6 +95,26 @@ class Bridge:
         batch("bridge", _entries(self._database, database))
         self._database = database
 
+    def let_probe(self, fabric: Fabric) -> None:
+        """Let this namespace reach, from the address of probes, the ports of backends that it probes; nothing else.
+
+        Raises:
+            KernelRefused: the kernel refused; call again.
+        """
+        probed = frozenset(
+            (address, fabric.nics[address], balancer.probe.port)
+            for balancer in fabric.load_balancers.values()
+            for address in balancer.backends.values()
+            if balancer.probe is not None and address in fabric.nics
+        )
+        if probed == self._probed:
+            return
+        # The bridge asks nobody by ARP: its questions would go nowhere, as all that is flooded.
+        neighbours = {f"neigh replace {a} lladdr {mac} dev {BRIDGE} nud permanent" for a, mac, _ in probed}
+        batch("ip", [f"address replace {PROBE_SOURCE}/32 dev {BRIDGE}", *sorted(neighbours)])
+        _guard(self.mac, probed)
+        self._probed = probed
+
 
 def _settings(mac: str) -> Iterator[str]:
     yield f"link set dev {BRIDGE} address {mac} addrgenmode none up"
@@ -102,9 +124,11 @@ def _settings(mac: str) -> Iterator[str]:
     yield f"ntable change name arp_cache dev {BRIDGE} proxy_delay 0"
 
 
-def _guard(mac: str) -> None:
-    # Proxy ARP needs forwarding on, but this namespace must never forward a packet itself, nor send one. What the
-    # bridge forwards is not addressed to it, so this holds where br_netfilter shows bridged packets to this hook, too.
+def _guard(mac: str, probed: Set[tuple[str, str, int]]) -> None:
+    # Proxy ARP needs forwarding on, but this namespace must never forward a packet itself, nor send one but its probes.
+    # What the bridge forwards is not addressed to it, so this holds where br_netfilter shows bridged packets to this
+    # hook, too.
+    targets = ", ".join(sorted(f"{address} . {port}" for address, _, port in probed))
     lines = [
         "add table inet labkit",
         "delete table inet labkit",
@@ -115,6 +139,7 @@ def _guard(mac: str) -> None:
         "}",
         "chain output {",
         "type filter hook output priority 0; policy drop;",
+        *([f"ip saddr {PROBE_SOURCE} ip daddr . tcp dport {{ {targets} }} accept"] if targets else []),
         "}",
         "}",
     ]

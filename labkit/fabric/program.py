@@ -10,6 +10,7 @@ then delivers by its static forwarding database.
     reachable        the same and those of peered virtual networks
     r-<table>        forwarding table: a jump for every disjoint interval of addresses
     g-<table>-<id>   next-hop group of a table: rewrites the MAC and accepts, or returns with a mark that says why not
+    lb-<name>        load balancer: rewrites the MAC to that of a backend that is up and accepts, or returns with a mark
     drop-<port>-<reason>   counter of dropped packets; `nft list counters` shows them
 
 Names begin with a word of ours, since a port named `inet` or `1st` would be no identifier.
@@ -22,12 +23,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 
+from labkit.fabric.load_balancers import PROBE_SOURCE, LoadBalancer
 from labkit.fabric.prefixes import Range, parse_prefix
 from labkit.fabric.state import Fabric, Group, InternetPort, NicPort, PeeringPort, Port, Table
 
 # Marks that a group's chain leaves on a packet it does not forward. Marks are 0 on arrival and seen by nobody else.
 _NONE = 1
 _UNKNOWN = 2
+_NO_BACKEND = 3
 
 _ROUTES = "type ipv4_addr : verdict; flags interval;"
 _MACS = "type ipv4_addr : ether_addr;"
@@ -96,11 +99,13 @@ def build(fabric: Fabric, interfaces: Mapping[str, int], map_names: Mapping[str,
     for name, table in fabric.tables.items():
         for number, group in table.groups.items():
             chains[f"g-{name}-{number}"] = Chain(tuple(_group(fabric, group)))
+    for name, balancer in fabric.load_balancers.items():
+        chains[f"lb-{name}"] = Chain(tuple(_balance(fabric, balancer)))
     for name, port in fabric.ports.items():
         if name in interfaces:
             rules = tuple(_port(fabric, name, port, names))
             chains[f"in-{name}"] = Chain(rules, Hook(name, interfaces[name]))
-            counters |= {f"drop-{name}-{reason}" for reason in _reasons(port)}
+            counters |= {f"drop-{name}-{reason}" for reason in _reasons(fabric, port)}
             if isinstance(port, NicPort) and not port.ip_forwarding:
                 foreign = f"ether type ip ip daddr != {port.address} {_drop(name, 'foreign-destination')}"
                 chains[f"out-{name}"] = Chain((foreign,), Hook(name, interfaces[name], "egress"))
@@ -127,10 +132,11 @@ def _macs(macs: Mapping[str, str]) -> Map:
     return Map(_MACS, {parse_prefix(f"{address}/32"): mac for address, mac in macs.items()})
 
 
-def _reasons(port: Port) -> tuple[str, ...]:
+def _reasons(fabric: Fabric, port: Port) -> tuple[str, ...]:
     if isinstance(port, NicPort):
-        reasons = ("not-ipv4", "protocol", "foreign-source", "none", "unknown-destination", "no-route")
-        return reasons if port.ip_forwarding else (*reasons, "foreign-destination")
+        reasons = ["not-ipv4", "protocol", "foreign-source", "none", "unknown-destination", "no-route"]
+        reasons += ["no-backend"] if fabric.load_balancers else []
+        return (*reasons,) if port.ip_forwarding else (*reasons, "foreign-destination")
     others = ("not-ipv4", "unknown-destination")
     return (*others, "forwarded") if isinstance(port, PeeringPort) and port.sources is not None else others
 
@@ -161,9 +167,14 @@ def _port(fabric: Fabric, name: str, port: Port, map_names: Mapping[str, str]) -
     yield f"ip protocol {{ 4, 47 }} {_drop(name, 'protocol')}"
     if not port.ip_forwarding:
         yield f"ip saddr != {port.address} {_drop(name, 'foreign-source')}"
+    for answer in _answers(fabric, port):
+        # A probe is the platform's: no route of the NIC leads its answer astray, only one of the guest does.
+        yield f"{answer} ether daddr set {fabric.mac} accept"
     yield f"ip daddr vmap @{map_names[port.table]}"
     yield f"meta mark {_NONE} {_drop(name, 'none')}"
     yield f"meta mark {_UNKNOWN} {_drop(name, 'unknown-destination')}"
+    if fabric.load_balancers:
+        yield f"meta mark {_NO_BACKEND} {_drop(name, 'no-backend')}"
     yield _drop(name, "no-route")
 
 
@@ -175,25 +186,61 @@ def _group(fabric: Fabric, group: Group) -> Iterator[str]:
     if group.on_link:
         yield "ether daddr set ip daddr map @reachable accept"
     elif group.via:
-        yield from _via(fabric, tuple(fabric.reachable.get(hop) for hop in group.next_hops))
+        yield from _via(fabric, group.next_hops)
     elif fabric.internet is not None:
         yield f"ether daddr set {fabric.internet} accept"
     yield f"meta mark set {_UNKNOWN} return"
 
 
-def _via(fabric: Fabric, macs: tuple[str | None, ...]) -> Iterator[str]:
-    answers = ", ".join(f"{i} : {mac}" for i, mac in enumerate(macs) if mac is not None)
-    if not answers:
+def _via(fabric: Fabric, hops: tuple[str, ...]) -> Iterator[str]:
+    macs = {i: mac for i, hop in enumerate(hops) if (mac := fabric.reachable.get(hop)) is not None}
+    chains = {i: f"lb-{fabric.frontends[hop]}" for i, hop in enumerate(hops) if hop in fabric.frontends}
+    if len(hops) == 1:
+        yield from (f"ether daddr set {mac} accept" for mac in macs.values())
+        # Not a jump: the mark with which that chain returns is the port's to see.
+        yield from (f"goto {chain}" for chain in chains.values())
         return
-    if len(macs) == 1:
-        yield f"ether daddr set {macs[0]} accept"
+    for condition, flow in ((f"{_HAS_PORTS} ", _FLOW_WITH_PORTS), ("", _FLOW)):
+        if macs:
+            yield f"{condition}ether daddr set {_choose(flow, len(hops), fabric.seed, macs)} accept"
+        if chains:
+            jumps = ", ".join(f"{i} : goto {chain}" for i, chain in chains.items())
+            yield f"{condition}{_hash(flow, len(hops), fabric.seed)} vmap {{ {jumps} }}"
+        if condition and 0 < len(macs) + len(chains) < len(hops):
+            yield f"{condition}meta mark set {_UNKNOWN} return"
+
+
+def _balance(fabric: Fabric, balancer: LoadBalancer) -> Iterator[str]:
+    """The rules of a load balancer. A backend that goes down, or comes up, moves no flow between the others."""
+    everyone = [fabric.reachable.get(address) for address in balancer.backends.values()]
+    up = [mac if balancer.is_up(name) else None for name, mac in zip(balancer.backends, everyone, strict=True)]
+    healthy = [mac for mac in up if mac is not None]
+    if len(healthy) == 1:
+        yield f"ether daddr set {healthy[0]} accept"
         return
+    # Seeds other than that of equal paths, or those who share among load balancers would see half of the backends each.
+    first, second = ((fabric.seed + i) & 0xFFFFFFFF for i in (1, 2))
+    for condition, flow in ((f"{_HAS_PORTS} ", _FLOW_WITH_PORTS), ("", _FLOW)) if healthy else ():
+        own = {i: mac for i, mac in enumerate(up) if mac is not None}
+        yield f"{condition}ether daddr set {_choose(flow, len(up), first, own)} accept"
+        if len(healthy) < len(up):
+            shared = dict(enumerate(healthy))
+            yield f"{condition}ether daddr set {_choose(flow, len(healthy), second, shared)} accept"
+    yield f"meta mark set {_NO_BACKEND} return"
 
-    def choose(flow: str) -> str:
-        # A fixed seed: by default each load draws a new one, and every flow might move.
-        return f"ether daddr set jhash {flow} mod {len(macs)} seed {fabric.seed:#x} map {{ {answers} }} accept"
 
-    yield f"{_HAS_PORTS} {choose(_FLOW_WITH_PORTS)}"
-    if None in macs:
-        yield f"{_HAS_PORTS} meta mark set {_UNKNOWN} return"
-    yield choose(_FLOW)
+def _hash(flow: str, count: int, seed: int) -> str:
+    # A fixed seed: by default each load draws a new one, and every flow might move.
+    return f"jhash {flow} mod {count} seed {seed:#x}"
+
+
+def _choose(flow: str, count: int, seed: int, macs: Mapping[int, str]) -> str:
+    """One of `count` MACs by a flow's hash; no answer where `macs` has none at its place."""
+    return f"{_hash(flow, count, seed)} map {{ {', '.join(f'{i} : {mac}' for i, mac in macs.items())} }}"
+
+
+def _answers(fabric: Fabric, port: NicPort) -> Iterator[str]:
+    """What matches the answers of a NIC to this fabric's own probes."""
+    for balancer in fabric.load_balancers.values():
+        if balancer.probe is not None and port.address in balancer.backends.values():
+            yield f"ip saddr {port.address} ip daddr {PROBE_SOURCE} tcp sport {balancer.probe.port}"

@@ -6,8 +6,8 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from labkit.errors import LabkitError
@@ -16,6 +16,7 @@ from labkit.fabric.bridge import Bridge
 from labkit.fabric.iproute import KernelRefused
 from labkit.fabric.links import LinkMonitor, interfaces
 from labkit.fabric.loader import Loader
+from labkit.fabric.prober import Finding, Prober
 from labkit.fabric.state import Fabric, follow
 from labkit.feed_client import FEED_SOCKET, Feed, Message, feeds
 
@@ -36,7 +37,7 @@ class _Said:
     message: Message
 
 
-_Event = _Said | frozenset[int]
+_Event = _Said | frozenset[int] | Finding
 
 
 class Service:
@@ -50,7 +51,11 @@ class Service:
         self._bridge: Bridge | None = None
         self._loader = Loader(nft.room())
         self._unacknowledged: _Said | None = None
+        self._failed = False
         self._distrusted: Feed | None = None
+        self._feed: Feed | None = None
+        self._prober = Prober(self._inbox.put)
+        self._findings: dict[tuple[str, str], Finding] = {}
 
     def run(self, node: str, socket: Path = FEED_SOCKET) -> None:
         """Serve for ever as the fabric named `node`."""
@@ -72,7 +77,7 @@ class Service:
     def _events(self) -> Iterator[_Event]:
         """Everything that has come in; waits for something, but not for long while something is amiss."""
         try:
-            yield self._inbox.get(timeout=RETRY if self._unacknowledged else None)
+            yield self._inbox.get(timeout=RETRY if self._failed else None)
             while True:
                 yield self._inbox.get_nowait()
         except queue.Empty:
@@ -80,14 +85,20 @@ class Service:
 
     def _handle(self, events: list[_Event]) -> None:
         heard: list[_Said] = []
+        found: list[Finding] = []
         for event in events:
             if isinstance(event, frozenset):
                 self._forget(event)
+            elif isinstance(event, Finding):
+                found += self._learned(event)
             elif self._understand(event):
                 heard.append(event)
         if self._fabric is None:
             return
         failure = self._realise(self._fabric)
+        self._failed = failure is not None
+        # The controller hears what counts already.
+        self._report(found)
         if heard:
             self._unacknowledged = None
         elif failure is None and self._unacknowledged is not None:
@@ -104,6 +115,19 @@ class Service:
             self._bridge.forget(gone)
         self._loader.forget(gone)
 
+    def _learned(self, finding: Finding) -> Iterator[Finding]:
+        """Take what a probe found into `_fabric`; nothing of a load balancer that has gone meanwhile."""
+        place = finding.load_balancer, finding.backend
+        if self._fabric is not None and finding.load_balancer in self._fabric.load_balancers:
+            self._fabric = self._fabric.found(*place, up=finding.up)
+            self._findings[place] = finding
+            yield finding
+
+    def _report(self, findings: Iterable[Finding]) -> None:
+        said = [asdict(finding) for finding in findings]
+        if self._feed is not None and said:
+            self._feed.send({"type": "probes", "found": said})
+
     def _understand(self, said: _Said) -> bool:
         """Take a message into `_fabric`. One that makes no sense is refused, and what was true stays."""
         if said.feed is self._distrusted:
@@ -117,6 +141,10 @@ class Service:
             self._distrusted = said.feed
             said.feed.close()
             return False
+        if said.message["type"] == "snapshot":
+            # A new feed: the controller may have heard nothing yet.
+            self._feed = said.feed
+            self._report(self._findings.values())
         return True
 
     def _realise(self, fabric: Fabric) -> str | None:
@@ -144,4 +172,6 @@ class Service:
         # A port is filtered before it becomes a port.
         self._loader.load(fabric, present)
         self._bridge.attach(fabric, present)
+        self._bridge.let_probe(fabric)
+        self._prober.follow(fabric.load_balancers)
         _log.debug("true after %.1f ms", (time.perf_counter() - started) * 1000)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from labkit.fabric import load_balancers
+from labkit.fabric.load_balancers import LoadBalancer
 from labkit.fabric.prefixes import Range, intervals, parse_address, parse_prefix
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -92,6 +94,17 @@ class Fabric:
     seed: int
     ports: Mapping[str, Port]
     tables: Mapping[str, Table]
+    load_balancers: Mapping[str, LoadBalancer] = field(default_factory=dict)
+
+    def found(self, balancer: str, backend: str, *, up: bool) -> Fabric:
+        """The fabric after news of a backend of a load balancer, by their names."""
+        known = self.load_balancers[balancer].found(backend, up=up)
+        return replace(self, load_balancers={**self.load_balancers, balancer: known})
+
+    @cached_property
+    def frontends(self) -> Mapping[str, str]:
+        """The name of the load balancer that has each frontend's address."""
+        return {balancer.address: name for name, balancer in self.load_balancers.items()}
 
     @cached_property
     def nics(self) -> Mapping[str, str]:
@@ -131,10 +144,16 @@ def follow(fabric: Fabric | None, message: Mapping[str, Any]) -> Fabric:
         ValueError: the message makes no sense; the text says why.
     """
     if message.get("type") == "snapshot":
-        return read_snapshot(message)
+        return _remembering(read_snapshot(message), fabric)
     if message.get("type") == "delta" and fabric is not None:
         return apply_delta(fabric, message)
     raise ValueError(f"unexpected message of type {message.get('type')!r}")
+
+
+def _remembering(fabric: Fabric, former: Fabric | None) -> Fabric:
+    known = former.load_balancers if former is not None else {}
+    now = {n: load_balancers.remembering(b, known.get(n)) for n, b in fabric.load_balancers.items()}
+    return replace(fabric, load_balancers=now)
 
 
 def read_snapshot(message: Mapping[str, Any]) -> Fabric:
@@ -150,6 +169,9 @@ def read_snapshot(message: Mapping[str, Any]) -> Fabric:
                 seed=int(message["seed"]) & 0xFFFFFFFF,
                 ports={_interface(name): _port(port) for name, port in message["ports"].items()},
                 tables={_name(name): _changed(Table(), table) for name, table in message["tables"].items()},
+                load_balancers={
+                    _name(name): load_balancers.read(said) for name, said in message.get("load_balancers", {}).items()
+                },
             )
         )
     except (KeyError, TypeError, AttributeError) as error:
@@ -177,7 +199,10 @@ def apply_delta(fabric: Fabric, message: Mapping[str, Any]) -> Fabric:
                 tables[_name(name)] = _changed(Table(), table["full"])
             else:
                 tables[name] = _changed(tables[name], table)
-        return _checked(Fabric(fabric.mac, fabric.seed, ports, tables))
+        balancers = dict(fabric.load_balancers)
+        for name, healthy in message.get("healthy", {}).items():
+            balancers[name] = replace(balancers[name], healthy=frozenset(healthy))
+        return _checked(Fabric(fabric.mac, fabric.seed, ports, tables, balancers))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"malformed delta: {error!r}") from error
 

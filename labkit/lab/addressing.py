@@ -1,6 +1,7 @@
 """Addresses and MACs that a lab file leaves open. The same file always gives the same ones.
 
-- A NIC gets the first free usable address of its subnet: NVAs first, then virtual machines, each in file order.
+- A NIC gets the first free usable address of its subnet: NVAs first, then virtual machines, each in file order; after
+  them the frontends of load balancers.
 - A route server's instances get the first two of RouteServerSubnet: .4 and .5, as in Azure.
 - A gateway's instances get the first free ones of GatewaySubnet; Microsoft's edge, where their lines end, gets
   addresses of `EDGES`.
@@ -60,6 +61,7 @@ class Addresses:
     instances: dict[str, tuple[IPv4Address, IPv4Address]] = field(default_factory=dict)
     nics: dict[str, IPv4Address] = field(default_factory=dict)
     macs: dict[str, str] = field(default_factory=dict)
+    frontends: dict[str, IPv4Address] = field(default_factory=dict)
     gateways: dict[str, tuple[IPv4Address, ...]] = field(default_factory=dict)
     edges: dict[tuple[str, str], tuple[IPv4Address, ...]] = field(default_factory=dict)
     lans: dict[str, tuple[IPv4Interface, ...]] = field(default_factory=dict)
@@ -68,6 +70,11 @@ class Addresses:
     internet_host: IPv4Address | None = None
     legs: dict[str, IPv4Address] = field(default_factory=dict)
     public: dict[str, IPv4Address] = field(default_factory=dict)
+
+    @property
+    def next_hops(self) -> dict[str, IPv4Address]:
+        """What a next hop may name: NICs, and frontends by their load balancers."""
+        return {**self.frontends, **self.nics}
 
 
 def ends(prefix: IPv4Network) -> tuple[IPv4Address, IPv4Address]:
@@ -101,6 +108,7 @@ class _Assignment:
     def run(self) -> Addresses:
         self._instances()
         self._nics()
+        self._frontends()
         self._gateways()
         self._sites()
         self._wan()
@@ -152,6 +160,19 @@ class _Assignment:
                 remedy = "Widen the subnet; Azure keeps its first four addresses and its last."
                 section = "nvas" if name in self.file.nvas else "virtual_machines"
                 self._full((section, name), what, found[2].prefix, remedy)
+
+    def _frontends(self) -> None:
+        for name, balancer in self.file.load_balancers.items():
+            found = self.draft.subnet(balancer.subnet)
+            address = balancer.address
+            if address is None and found is not None and found[2].prefix.prefixlen <= SUBNET_LONGEST:
+                address = self._first(usable_addresses(found[2].prefix))
+                if address is None:
+                    what = f'frontend of load balancer {name}: subnet "{found[1]}" of virtual network {found[0]}'
+                    remedy = "Widen the subnet; Azure keeps its first four addresses and its last."
+                    self._full(("load_balancers", name), what, found[2].prefix, remedy)
+            if address is not None:
+                self.result.frontends[name] = address
 
     def _gateways(self) -> None:
         for name, gateway in self.file.gateways.items():
@@ -258,6 +279,9 @@ def _said(draft: Draft) -> Iterator[IPv4Address]:
     for machine in machines(file).values():
         if machine.address is not None:
             yield machine.address
+    for balancer in file.load_balancers.values():
+        if balancer.address is not None:
+            yield balancer.address
     for server in file.route_servers.values():
         yield from server.instances or ()
     for gateway in file.gateways.values():

@@ -71,7 +71,7 @@ def build(draft: Draft, addresses: Addresses) -> model.Lab:
             ebgp_multihop=nva.ebgp_multihop,
             stateful=nva.stateful,
             communities=nva.communities,
-            next_hop=None if nva.next_hop is None else address_of(nva.next_hop) or addresses.nics.get(nva.next_hop),
+            next_hop=_next_hop(addresses, nva.next_hop),
             tracks=_tracked(file, addresses, nva.tracks),
             peers_with=tuple(r for r, server in file.route_servers.items() if name in peer_names(server)),
         )
@@ -134,6 +134,11 @@ def _gateways(file: schema.LabFile, addresses: Addresses) -> Iterator[model.Gate
         yield model.Gateway(name, tuple(lines), tuple(tunnels), timers)
 
 
+def _next_hop(addresses: Addresses, said: str | None) -> IPv4Address | None:
+    """The address that an NVA's `next_hop` stands for."""
+    return None if said is None else address_of(said) or addresses.next_hops.get(said)
+
+
 def _tracked(file: schema.LabFile, addresses: Addresses, target: str | None) -> IPv4Address | None:
     """The address that an NVA's `tracks` stands for."""
     if target is None:
@@ -149,6 +154,7 @@ def build_azure(draft: Draft, addresses: Addresses) -> azure.Azure:
     file = draft.file
     networks = file.virtual_networks
     nics = addresses.nics
+    machines = schema.machines(file)
     return azure.Azure(
         virtual_networks=tuple(
             azure.VirtualNetwork(
@@ -167,7 +173,7 @@ def build_azure(draft: Draft, addresses: Addresses) -> azure.Azure:
         route_tables=tuple(
             azure.RouteTable(
                 name,
-                tuple(r for prefix, hop in table.routes.items() for r in _user_route(prefix, hop, nics)),
+                tuple(r for prefix, hop in table.routes.items() for r in _user_route(prefix, hop, addresses.next_hops)),
                 table.disable_bgp_route_propagation,
             )
             for name, table in file.route_tables.items()
@@ -175,7 +181,7 @@ def build_azure(draft: Draft, addresses: Addresses) -> azure.Azure:
         nics=(
             *(
                 azure.Nic(name, found[0], found[1], nics[name], addresses.macs[name], machine.ip_forwarding)
-                for name, machine in schema.machines(file).items()
+                for name, machine in machines.items()
                 if (found := draft.subnet(machine.subnet)) is not None and name in nics
             ),
             *_gateway_nics(draft, addresses),
@@ -220,6 +226,18 @@ def build_azure(draft: Draft, addresses: Addresses) -> azure.Azure:
             if gateway.virtual_network in networks and (remote in file.circuits or remote in file.sites)
         ),
         local_network_gateways=tuple(_local_network_gateways(file)),
+        load_balancers=tuple(
+            azure.LoadBalancer(
+                name,
+                found[0],
+                found[1],
+                addresses.frontends[name],
+                tuple(b for b in balancer.backends if b in nics and draft.subnet(machines[b].subnet) is not None),
+                azure.Probe(balancer.probe.port, balancer.probe.interval, balancer.probe.count),
+            )
+            for name, balancer in file.load_balancers.items()
+            if (found := draft.subnet(balancer.subnet)) is not None and name in addresses.frontends
+        ),
     )
 
 
@@ -263,9 +281,9 @@ def _direction(peering: schema.Peering, local: str, remote: str) -> azure.Peerin
     )
 
 
-def _user_route(prefix: IPv4Network, hop: str, nics: Mapping[str, IPv4Address]) -> Iterator[azure.UserRoute]:
+def _user_route(prefix: IPv4Network, hop: str, next_hops: Mapping[str, IPv4Address]) -> Iterator[azure.UserRoute]:
     kind = next_hop_type(hop)
-    address = address_of(hop) or nics.get(hop)
+    address = address_of(hop) or next_hops.get(hop)
     if kind is not None:
         yield azure.UserRoute(prefix, kind)
     elif address is not None:

@@ -69,6 +69,12 @@ def _given(draft: Draft) -> Iterator[_Given]:
             where = f"subnet {machine.subnet}"
             prefix = found[2].prefix if found else None
             yield _Given(machine.address, subject(place)[0], (*place, "address"), prefix, where, azure=True)
+    for name, balancer in file.load_balancers.items():
+        found = draft.subnet(balancer.subnet)
+        if balancer.address is not None:
+            path, where = ("load_balancers", name, "address"), f"subnet {balancer.subnet}"
+            whose = f"frontend of load balancer {name}"
+            yield _Given(balancer.address, whose, path, found[2].prefix if found else None, where, azure=True)
     for name, site in file.sites.items():
         for key, address in (("router", site.router), ("host", site.host)):
             if address is not None:

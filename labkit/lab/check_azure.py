@@ -35,6 +35,9 @@ _REMEDIES = {
     Code.GATEWAY_ASN: "Azure refuses it. Leave asn away, or give a VPN gateway another private ASN, such as 65501.",
     Code.CONNECTION_DUPLICATE: "Azure refuses the second. Remove it.",
     Code.REMOTE_ASN: "Azure refuses it. Give the site another private ASN, such as 65010.",
+    Code.BACKEND_ELSEWHERE: "Azure refuses it: a pool of NICs spans one virtual network. Move one of them.",
+    Code.BACKEND_TWICE: "Azure refuses two rules with the same ports, here all, and backend. Remove it from one.",
+    Code.PROBE_INTERVAL: "The lab does it all the same. Leave interval away to see what Azure does.",
     Code.GATEWAY_NO_TRANSIT: "Make it active_active: true without an asn of its own, or do without transit.",
     Code.GATEWAY_CUT_OFF: "Give the route table a route for the RouteServerSubnet to VnetLocal.",
 }
@@ -89,6 +92,13 @@ def _place(draft: Draft, problem: Problem) -> tuple[Path, str]:
             return ("gateways", gateway, "connects_to", last), f"gateway {gateway}: "
         case Code.REMOTE_ASN:
             return ("circuits", subjects[0]), f"circuit {subjects[0]}: "
+        case Code.PROBE_INTERVAL:
+            return ("load_balancers", subjects[0], "probe", "interval"), f"load balancer {subjects[0]}: "
+        case Code.BACKEND_ELSEWHERE | Code.BACKEND_TWICE:
+            name, backend = subjects
+            return ("load_balancers", name, "backends", file.load_balancers[name].backends.index(backend)), (
+                f"load balancer {name}: "
+            )
         case _:
             server, peer = subjects
             last = max(i for i, p in enumerate(file.route_servers[server].peers) if peer in p)

@@ -28,6 +28,7 @@ class Kind(StrEnum):
     ROUTE_SERVER = "route server"
     INSTANCE = "route server instance"
     NVA = "NVA"
+    LOAD_BALANCER = "load balancer"
     GATEWAY = "gateway"
     GATEWAY_INSTANCE = "gateway instance"
     CIRCUIT = "circuit"
@@ -50,6 +51,7 @@ _SECTIONS = {
     "virtual_networks": Kind.VIRTUAL_NETWORK,
     "route_servers": Kind.ROUTE_SERVER,
     "nvas": Kind.NVA,
+    "load_balancers": Kind.LOAD_BALANCER,
     "gateways": Kind.GATEWAY,
     "circuits": Kind.CIRCUIT,
     "sites": Kind.SITE,
@@ -212,7 +214,7 @@ def _check_name(draft: Draft, declared: _Declared) -> None:
     elif _KERNEL_NAMES.fullmatch(name):
         text = f"{kind} {name}: Linux has an interface or a setting called {name}."
         draft.error(path, text, "Use another name.")
-    elif name.casefold() in _NEXT_HOP_TYPES and kind in {Kind.NVA, Kind.VIRTUAL_MACHINE}:
+    elif name.casefold() in _NEXT_HOP_TYPES and kind in {Kind.NVA, Kind.LOAD_BALANCER, Kind.VIRTUAL_MACHINE}:
         draft.error(path, f"{kind} {name}: {name} is a next hop type of route tables.", "Use another name.")
 
 

@@ -145,7 +145,7 @@ class _Checker:
         for name in via or ():
             if address_of(name) is None:
                 place: Path = (*path, "via") if "rows" not in path else path
-                self.names.refer(self.draft, place, about, name, *_NODES, wanted="next hop")
+                self.names.refer(self.draft, place, about, name, *_NODES, Kind.LOAD_BALANCER, wanted="next hop")
 
     def _travel(self, path: Path, about: str, source: str, target: str) -> None:
         self.names.refer(self.draft, (*path, "from"), about, source, *_HOSTS, wanted="machine")

@@ -11,7 +11,7 @@ from labkit.lab.build import address_of, next_hop_type
 from labkit.lab.check_names import Kind, Names
 from labkit.lab.draft import Draft, subject
 from labkit.lab.problems import nearest, suggestion
-from labkit.lab.schema import GatewayType, Machine, Peering
+from labkit.lab.schema import GatewayType, LoadBalancer, Machine, Peering
 from labkit.lab.yaml_source import Path
 
 _REMOTES = {GatewayType.EXPRESSROUTE: Kind.CIRCUIT, GatewayType.VPN: Kind.SITE}
@@ -41,13 +41,22 @@ def check_references(draft: Draft, names: Names) -> None:
                 place: Path = (*path, "peers", i, peer_name)
                 names.refer(draft, place, f"peer of route server {name}", peer_name, Kind.NVA)
     for name, nva in file.nvas.items():
-        _check_machine(draft, names, ("nvas", name), nva)
+        _check_place(draft, names, ("nvas", name), nva)
         _check_links(draft, names, ("nvas", name, "connects_to"), nva.connects_to, Kind.SITE)
         _check_links(draft, names, ("nvas", name, "overlays"), nva.overlays, Kind.NVA)
         if nva.next_hop is not None and address_of(nva.next_hop) is None:
-            names.refer(draft, ("nvas", name, "next_hop"), f"next_hop of NVA {name}", nva.next_hop, Kind.NVA)
+            path = ("nvas", name, "next_hop")
+            names.refer(draft, path, f"next_hop of NVA {name}", nva.next_hop, Kind.NVA, Kind.LOAD_BALANCER)
         if nva.tracks is not None and not _is_address(nva.tracks):
             names.refer(draft, ("nvas", name, "tracks"), f"tracks of NVA {name}", nva.tracks, Kind.SITE, Kind.INTERNET)
+    for name, balancer in file.load_balancers.items():
+        _check_place(draft, names, ("load_balancers", name), balancer)
+        for i, backend in enumerate(balancer.backends):
+            path = ("load_balancers", name, "backends", i)
+            about = f"backends of load balancer {name}"
+            found = names.refer(draft, path, about, backend, Kind.NVA, Kind.VIRTUAL_MACHINE)
+            if found and backend in balancer.backends[:i]:
+                draft.error(path, f"{about}: {backend} is its second time in the list.", "Remove one.")
     for name, gateway in file.gateways.items():
         place = ("gateways", name)
         names.refer(
@@ -61,7 +70,7 @@ def check_references(draft: Draft, names: Names) -> None:
             path = ("sites", name, "prepend", router)
             names.refer(draft, path, f"prepend of site {name}", router, Kind.NVA, Kind.CIRCUIT)
     for name, machine in file.virtual_machines.items():
-        _check_machine(draft, names, ("virtual_machines", name), machine)
+        _check_place(draft, names, ("virtual_machines", name), machine)
 
 
 def _check_links(draft: Draft, names: Names, place: Path, links: Iterable[Mapping[str, object]], kind: Kind) -> None:
@@ -128,10 +137,11 @@ def _check_next_hop(draft: Draft, names: Names, path: Path, hop: str) -> None:
         text = f"{about}: {hop} is {names.kinds[hop].a}, and that never forwards a packet."
         draft.error(path, text, "Name the NVA that the route server has the route from.")
     else:
-        names.refer(draft, path, about, hop, Kind.NVA, Kind.VIRTUAL_MACHINE, wanted="next hop", also=_TYPES)
+        kinds = (Kind.NVA, Kind.LOAD_BALANCER, Kind.VIRTUAL_MACHINE)
+        names.refer(draft, path, about, hop, *kinds, wanted="next hop", also=_TYPES)
 
 
-def _check_machine(draft: Draft, names: Names, place: Path, machine: Machine) -> None:
+def _check_place(draft: Draft, names: Names, place: Path, machine: Machine | LoadBalancer) -> None:
     about, path = subject(place)[0], (*place, "subnet")
     network, slash, name = machine.subnet.partition("/")
     if not slash:

@@ -24,6 +24,7 @@ _SECTIONS = {
     "route_tables": "route table",
     "route_servers": "route server",
     "nvas": "NVA",
+    "load_balancers": "load balancer",
     "gateways": "gateway",
     "circuits": "circuit",
     "sites": "site",
@@ -39,6 +40,9 @@ _HINTS = {
     "asn": "Add its ASN, such as asn: 65001.",
     "virtual_network": "Add the virtual network that it stands in, such as virtual_network: vnet1.",
     "type": "Add its type, such as type: ExpressRoute.",
+    "backends": "Name the NVAs behind it, such as backends: [nva1, nva2].",
+    "probe": "Say which port shows that a backend is up, such as probe: {port: 179}.",
+    "port": "Add the port that backends listen on, such as port: 179.",
     "between": "Add the two virtual networks, such as between: [hub, spoke].",
 }
 

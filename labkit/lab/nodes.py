@@ -35,6 +35,11 @@ def addresses(lab: Lab) -> dict[str, IPv4Address]:
     return found
 
 
+def frontends(lab: Lab) -> dict[IPv4Address, str]:
+    """The load balancer that has each frontend's address; no node has it."""
+    return {balancer.address: balancer.name for balancer in lab.azure.load_balancers}
+
+
 def address_of(lab: Lab, name: str) -> IPv4Address:
     """The address that a name, or an address written out, stands for.
 

@@ -42,8 +42,8 @@ def parse_route_table(name: str, body: object, azure: Azure) -> RouteTable:
         address = None
         if kind is None:
             kind = NextHopType.VIRTUAL_APPLIANCE
-            nic = azure.nic.get(hop)
-            address = nic.address if nic is not None else address_of(hop)
+            named = azure.nic.get(hop) or azure.load_balancer.get(hop)
+            address = named.address if named is not None else address_of(hop)
             if address is None:
                 remedy = "Write Internet, VnetLocal, None, or the name or address of an appliance."
                 raise InvalidInput(f"route table {name}: {hop} is no next hop.", remedy)

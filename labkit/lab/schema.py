@@ -73,7 +73,7 @@ class RouteTable(Part):
     """A route table: user-defined routes for the subnets that name it."""
 
     routes: dict[Prefix, str] = Field(default_factory=dict)
-    """Next hop by prefix: Internet, VnetLocal, None, or the name or address of an appliance."""
+    """Next hop by prefix: Internet, VnetLocal, None, or the name or address of an appliance or a load balancer."""
     disable_bgp_route_propagation: bool = False
     """True: the subnets' NICs get no routes from route servers."""
 
@@ -167,7 +167,8 @@ class Nva(Machine):
     communities: Communities = ()
     """Communities on all that it says to route servers, such as no-advertise or 65001:100."""
     next_hop: str | None = None
-    """The next hop of all that it says to route servers: another NVA, or an address. Default: its own."""
+    """The next hop of all that it says to route servers: another NVA, a load balancer, or an address. Default: its own.
+    """
     tracks: str | None = None
     """While this does not answer, it withdraws what it `advertises`: a site (its host), internet, or an address."""
 
@@ -266,6 +267,30 @@ class Internet(ShortPart):
     """A documentation range, such as 198.51.100.0/24."""
     host: Address | None = None
     """The address of the host that answers. Default: .10."""
+
+
+class Probe(Part):
+    """A load balancer's health probe: a TCP connection from 168.63.129.16."""
+
+    port: Annotated[int, Field(ge=1, le=65535)]
+    """The port that a backend which is up listens on, such as 179, FRR's BGP."""
+    interval: Annotated[int, Field(ge=1, le=3600)] = 5
+    """Seconds between two probes of a backend. Azure's shortest is 5."""
+    count: Annotated[int, Field(ge=1, le=100)] = 2
+    """After so many failures in a row a backend is down; one success brings it up."""
+
+
+class LoadBalancer(Part):
+    """An internal Standard Load Balancer with a rule for all ports ("HA ports"): a next hop of `nvas` and routes."""
+
+    subnet: str
+    """Where its frontend is: virtual-network/subnet."""
+    address: Address | None = None
+    """Its frontend's address. Default: the first free one of the subnet, after all NICs."""
+    backends: Annotated[Words, Field(min_length=1)]
+    """The NVAs or virtual machines behind it, in its virtual network."""
+    probe: Probe
+    """How it sees which backends are up."""
 
 
 class VirtualMachine(Machine, ShortPart):
@@ -409,6 +434,8 @@ class LabFile(Part):
     """Route servers by name."""
     nvas: dict[NodeName, Nva] = Field(default_factory=dict)
     """Network virtual appliances by name."""
+    load_balancers: dict[NodeName, LoadBalancer] = Field(default_factory=dict)
+    """Internal load balancers by name."""
     gateways: dict[InstancedName, Gateway] = Field(default_factory=dict)
     """Virtual network gateways by name."""
     circuits: dict[NodeName, Circuit] = Field(default_factory=dict)

@@ -113,7 +113,7 @@ def _ruleset(vnet: str, look: Look) -> _Ruleset:
 
 def _wrong(vnet: str, look: Look, ports: Mapping[str, Port]) -> Iterator[Wrong]:
     ruleset = _ruleset(vnet, look)
-    macs = _macs(ports)
+    macs, hop_macs = _macs(ports), _hop_macs(look, ports)
     sharing: dict[tuple[str, str], list[str]] = {}
     bare = []
     for name, port in ports.items():
@@ -132,7 +132,8 @@ def _wrong(vnet: str, look: Look, ports: Mapping[str, Port]) -> Iterator[Wrong]:
         seen: set[tuple[IPv4Network, Macs, Macs]] = set()
         for address in sorted({*_corners(hops), *ruleset.corners(table), *macs}):
             prefix = _match(hops, address)
-            right, there = _right(hops, prefix, address, macs, ports), ruleset.leads(table, address)
+            hop = hops[prefix] if prefix is not None else None
+            right, there = _right(hop, address, macs, hop_macs, ports), ruleset.leads(table, address)
             if there == right:
                 continue
             # Of what is brought to its own address, and of what has no route, every address is a row of its own.
@@ -152,6 +153,14 @@ def _hops(look: Look, vnet: str, port: NicPort) -> Mapping[IPv4Network, Hop]:
         for i, g in oracle["groups"].items()
     }
     return {IPv4Network(prefix): groups[group] for prefix, group in oracle["routes"].items()}
+
+
+def _hop_macs(look: Look, ports: Mapping[str, Port]) -> dict[IPv4Address, Macs]:
+    """Where packets to a next hop should go: to its NIC, or to those of a load balancer's backends that are up."""
+    macs = _macs(ports)
+    found = {address: frozenset({mac}) for address, mac in macs.items()}
+    found |= {frontend: frozenset(macs[a] for a in up if a in macs) for frontend, up in look.backends_up.items()}
+    return found
 
 
 def _macs(ports: Mapping[str, Port]) -> dict[IPv4Address, str]:
@@ -179,20 +188,20 @@ def _match(hops: Mapping[IPv4Network, Hop], address: IPv4Address) -> IPv4Network
 
 
 def _right(
-    hops: Mapping[IPv4Network, Hop],
-    prefix: IPv4Network | None,
+    hop: Hop | None,
     address: IPv4Address,
     macs: Mapping[IPv4Address, str],
+    hop_macs: Mapping[IPv4Address, Macs],
     ports: Mapping[str, Port],
 ) -> Macs:
-    """Where packets to an address should go, whose longest prefix is `prefix`."""
-    hop = hops[prefix] if prefix is not None else None
+    """Where packets to an address should go, whose longest prefix leads to `hop`."""
     if hop is None or hop.type is NextHopType.NONE:
         return frozenset()
     if hop.type is NextHopType.INTERNET:
         return frozenset(port.mac for port in ports.values() if isinstance(port, InternetPort))
-    targets = (address,) if hop.type in LOCAL else hop.next_hops
-    return frozenset(macs[a] for a in targets if a in macs)
+    if hop.type in LOCAL:
+        return frozenset({macs[address]} if address in macs else ())
+    return frozenset[str]().union(*(hop_macs.get(a, ()) for a in hop.next_hops))
 
 
 def _text(macs: Macs) -> str:
@@ -252,12 +261,20 @@ class _Ruleset:
             return frozenset()
         if "jump" not in verdict:
             return frozenset({"wherever its sender says"})  # no program of ours: it leaves the packet as it is
+        return frozenset(self._chain(verdict["jump"]["target"], address))
+
+    def _chain(self, name: str, address: IPv4Address) -> set[str]:
+        """Where the chain of a next-hop group or of a load balancer brings a packet."""
         found: set[str] = set()
-        for rule in self._rules.get(verdict["jump"]["target"], []):
+        for rule in self._rules.get(name, []):
             for statement in rule:
                 if "mangle" in statement and statement["mangle"]["key"].get("payload", {}).get("field") == "daddr":
                     found |= self._values(statement["mangle"]["value"], address)
-        return frozenset(found)
+                verdicts = [verdict for _, verdict in statement["vmap"]["data"]["set"]] if "vmap" in statement else []
+                for verdict in [statement, *verdicts]:
+                    if "goto" in verdict:
+                        found |= self._chain(verdict["goto"]["target"], address)
+        return found
 
     def _values(self, value: Any, address: IPv4Address) -> set[str]:
         if isinstance(value, str):

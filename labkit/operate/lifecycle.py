@@ -233,6 +233,7 @@ def contents(lab: Lab) -> str:
         (len(lab.azure.gateways), "gateway"),
         (len(lab.azure.circuits), "circuit"),
         (len(lab.nvas), "NVA"),
+        (len(lab.azure.load_balancers), "load balancer"),
         (len(lab.sites), "branch", "branches"),
         (1 if lab.internet else 0, "Internet"),
         (len(lab.virtual_machines), "VM"),

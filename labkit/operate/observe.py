@@ -17,7 +17,7 @@ from labkit.azure.communities import NO_ADVERTISE, NO_EXPORT
 from labkit.azure.model import Azure, Origin, PathAttributes
 from labkit.errors import CheckFailed
 from labkit.lab.model import Lab
-from labkit.lab.nodes import owners
+from labkit.lab.nodes import frontends, owners
 from labkit.operate.client import LabClient
 
 T = TypeVar("T")
@@ -81,8 +81,8 @@ class Look:
 
     @cached_property
     def owners(self) -> dict[IPv4Address, str]:
-        """The node that owns each address."""
-        return owners(self.lab)
+        """The node that owns each address, or the load balancer whose frontend has it."""
+        return {**frontends(self.lab), **owners(self.lab)}
 
     @property
     def state(self) -> dict[str, Any]:
@@ -94,6 +94,15 @@ class Look:
     def azure(self) -> Azure:
         """Azure's objects as they are now: the lab's own, and what operators have made of them."""
         return self._once(("azure",), lambda: _AZURE.validate_python(self.state["azure"]))
+
+    @property
+    def backends_up(self) -> dict[IPv4Address, list[IPv4Address]]:
+        """What packets whose next hop is a load balancer's frontend may be brought to: the backends that are up."""
+        found: dict[IPv4Address, list[IPv4Address]] = {b.address: [] for b in self.lab.azure.load_balancers}
+        for row in self.state["status"]["backends"] if found else ():
+            if row["state"] == "Up":
+                found[IPv4Address(row["frontend"])].append(IPv4Address(row["address"]))
+        return found
 
     def frr(self, node: str) -> FrrState:
         """The BGP state of an FRR node."""

@@ -16,7 +16,7 @@ from labkit.azure.adjacency import takes_forwarded
 from labkit.azure.model import NextHopType
 from labkit.errors import InvalidInput
 from labkit.lab.model import Lab
-from labkit.lab.nodes import addresses, instance_node, owners, target_address
+from labkit.lab.nodes import addresses, frontends, instance_node, owners, target_address
 from labkit.operate.client import LabClient
 from labkit.operate.observe import Look
 from labkit.operate.probes import MAX_HOPS, traceroute
@@ -111,6 +111,7 @@ class _Walk:
         self._destination = destination
         self._real = real
         self._owners = owners(lab)
+        self._frontends = frontends(lab)
         self._gateways = {
             instance_node(gateway.name, i) for gateway in lab.azure.gateways for i in range(len(gateway.instances))
         }
@@ -213,7 +214,14 @@ class _Walk:
                 return Step(fabric, "", f"{prefix} → Internet", f"{why}; nobody has this address there"), None
             return Step(fabric, "", f"{prefix} → Internet", why), _Move(internet.name, internet.host)
         next_hops = [self._destination] if kind in ARRIVES_LOCALLY else [*map(IPv4Address, row["nextHopIpAddress"])]
-        hop = self._taken(next_hops)
+        names = ", ".join(self._name(a) for a in next_hops)
+        if self._destination in self._frontends and kind in ARRIVES_LOCALLY:
+            why = f"{why}; the frontend of {self._frontends[self._destination]} is a next hop and takes nothing itself"
+            return Step(fabric, "", f"{prefix} → dropped", why), None
+        behind = [backend for a in next_hops for backend in self._behind(a)]
+        if not behind:
+            return Step(fabric, "", f"{prefix} → {names} → dropped", f"{why}; no backend is up"), None
+        hop = self._taken(behind)
         owner = self._ways.get(hop, self._owners.get(hop))
         there = self._lab.azure.nic.get(owner or "")
         if there is not None and not there.ip_forwarding and self._destination != there.address:
@@ -221,9 +229,19 @@ class _Walk:
         if there is not None and not self._may_enter(fabric, there.virtual_network, node):
             why = f"{why}; {there.virtual_network} takes nothing from {fabric} that is only forwarded there"
             return Step(fabric, "", f"{prefix} → dropped", why), None
-        names = ", ".join(self._ways.get(a, self._owners.get(a, str(a))) for a in next_hops)
         step = Step(fabric, "", f"{prefix} → {names}", why)
         return (step, _Move(owner, hop)) if owner is not None else (replace(step, decision="dropped"), None)
+
+    def _behind(self, next_hop: IPv4Address) -> list[IPv4Address]:
+        """Where packets to a next hop may go: there, or to the backends of a load balancer that are up."""
+        return self._look.backends_up.get(next_hop, [next_hop])
+
+    def _name(self, next_hop: IPv4Address) -> str:
+        """A next hop in words: `nva1`, or `lb1 → nva1 | nva2`."""
+        if next_hop not in self._frontends:
+            return self._ways.get(next_hop, self._owners.get(next_hop, str(next_hop)))
+        backends = " | ".join(self._owners[backend] for backend in self._behind(next_hop))
+        return f"{self._frontends[next_hop]} → {backends}" if backends else self._frontends[next_hop]
 
     def _may_enter(self, fabric: str, network: str, node: str) -> bool:
         """Whether the packet, as `node` sends it, may pass from one virtual network into another."""

@@ -87,12 +87,15 @@ def unsettled(running: Running, prediction: Prediction) -> Iterator[str]:
 
 
 def _down(status: Mapping[str, Any]) -> Iterator[str]:
-    """Sessions that are down: what they would bring nobody knows."""
+    """Sessions that are down, of which nobody knows what they would bring, and backends of load balancers."""
     sessions = [(instance_node(s["route_server"], s["instance"]), s["peer"], s["state"]) for s in status["sessions"]]
     sessions += [(instance_node(s["gateway"], s["instance"]), s["neighbour"], s["state"]) for s in status["gateways"]]
     for node, far, state in sessions:
         if state != ESTABLISHED:
             yield f"the session of {node} with {far} is down ({state}): what it would bring is not in this."
+    for backend in status["backends"]:
+        if backend["state"] != "Up":
+            yield f"{backend['load_balancer']} does not take {backend['backend']} for up: this does."
 
 
 def _limits(prediction: Prediction) -> Iterator[str]:

@@ -15,6 +15,7 @@ from labkit.azure.adjacency import connected_peerings, takes_forwarded
 from labkit.azure.circuits import best_in_circuit
 from labkit.azure.effective import lookup
 from labkit.azure.gateway_policy import PathSource, best_at_gateway
+from labkit.azure.load_balancers import load_balancers_near
 from labkit.azure.model import NextHopType
 from labkit.lab.model import Lab
 from labkit.lab.nodes import instance_node
@@ -110,7 +111,8 @@ class Reach:
                 yield self._refused(nic, owner, packet) or packet.ends(Outcome.DELIVERED, owner)
         else:
             for hop in row.next_hops:
-                yield from self._hop(nic, hop, packet)
+                for address in self._behind(nic, hop):
+                    yield from self._hop(nic, address, packet)
 
     def _hop(self, nic: str, hop: IPv4Address, packet: Packet) -> Iterator[Way]:
         """What becomes of a packet that the fabric brings to a next hop."""
@@ -137,6 +139,13 @@ class Reach:
             yield from self._leave_nva(owner, packet.by(owner))
         else:
             yield from self._cross(owner, packet.by(owner))
+
+    def _behind(self, nic: str, hop: IPv4Address) -> list[IPv4Address]:
+        """Where packets to a next hop may go: there, or to the backends of a load balancer, all taken to be up."""
+        azure = self._side.azure
+        near = load_balancers_near(azure, azure.nic[nic].virtual_network)
+        backends = next((b.backends for b in near if b.address == hop), None)
+        return [hop] if backends is None else [azure.nic[backend].address for backend in backends]
 
     def _refused(self, nic: str, owner: str, packet: Packet) -> Way | None:
         """The end of a packet that a peered virtual network does not take, because it is only forwarded there."""

@@ -200,6 +200,7 @@ class Controller:
         self.hellos: list[dict[str, Any]] = []
         self._snapshot = snapshot
         self._path = path
+        self.found: list[dict[str, Any]] = []
         self._acks: queue.Queue[tuple[int, str | None, float]] = queue.Queue()
         self._connection: ServerConnection | None = None
         self._seq = 0
@@ -228,6 +229,9 @@ class Controller:
         try:
             for text in connection:
                 ack = json.loads(text)
+                if ack["type"] == "probes":
+                    self.found += ack["found"]
+                    continue
                 self._acks.put((ack["seq"], ack["error"], time.monotonic()))
         except ConnectionClosed:
             return
@@ -264,6 +268,7 @@ class Fabric:
     namespace: Namespace = field(default_factory=Namespace)
     ports: dict[str, dict[str, Any]] = field(default_factory=dict)
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    balancers: dict[str, dict[str, Any]] = field(default_factory=dict)
     peers: dict[str, Fabric] = field(default_factory=dict)
     controller: Controller = field(init=False)
     process: subprocess.Popen[bytes] | None = None
@@ -310,6 +315,15 @@ class Fabric:
         """What happens when a node is stopped: its link is gone."""
         self.namespace.run("ip", "link", "del", node.name)
 
+    def balance(self, name: str, frontend: str, *backends: Node, port: int = 179, interval: float = 0.25) -> None:
+        """A load balancer in front of nodes of this virtual network, of whose health nobody knows yet."""
+        self.balancers[name] = {
+            "address": frontend,
+            "backends": {node.name: node.address for node in backends},
+            "probe": {"port": port, "interval": interval, "count": 2},
+            "healthy": None,
+        }
+
     def peer(self, other: Fabric) -> None:
         """Peer two virtual networks."""
         join(self.namespace, other.name, other.namespace, self.name, self.rig.mac())
@@ -331,6 +345,7 @@ class Fabric:
             "seed": 4711,
             "ports": {**self.ports, **peerings},
             "tables": self.tables,
+            "load_balancers": self.balancers,
         }
 
     def start(self) -> float:

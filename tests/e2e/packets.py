@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -188,6 +188,26 @@ class Node:
             udp.bind(("", source_port))
             for _ in range(count):
                 udp.sendto(bytes(size), (to, port))
+
+    @contextmanager
+    def listening(self, port: int) -> Iterator[None]:
+        """Something on this node that takes TCP connections, and closes them at once."""
+        with self.namespace.inside():
+            listener = socket.create_server(("", port))
+
+        def serve() -> None:
+            with suppress(OSError):  # shut down
+                while True:
+                    listener.accept()[0].close()
+
+        with listener:
+            server = threading.Thread(target=serve)
+            server.start()
+            try:
+                yield
+            finally:
+                listener.shutdown(socket.SHUT_RDWR)
+                server.join()
 
     @contextmanager
     def receiving(self, port: int) -> Iterator[socket.socket]:

@@ -102,6 +102,23 @@ def test_machines_turn_from_the_first_appliance_to_the_second(labkit_lab: Boot, 
     turn_to_the_second_and_back(lab, (FIRST,), (FIRST_LINK,), gone)
 
 
+def test_machines_have_the_load_balancer_as_their_one_next_hop(labkit_lab: Boot, file: Path) -> None:
+    lab = labkit_lab(file, variant="load-balancer")
+    frontend = lab.lab.azure.load_balancer["sdwan-lb"].address
+    assert problems(lab, 30) == []
+    kernels_become(lab, frontend)
+    with killed(lab):
+        eventually(
+            lambda: [(b["backend"], b["state"]) for b in lab.client.get("status")["backends"]],
+            lambda found: found == [("sdwan-nva", "Down"), ("sdwan-nva-2", "Up")],
+            within=25,
+        )
+        kernels_become(lab, frontend)
+        found = trace(lab.lab, lab.client, "vm1", "branch")
+        assert (found.verdict, found.predicted[0]) == ("delivered", SECOND), found
+    assert problems(lab, 30) == []
+
+
 def test_a_running_lab_knows_its_variant(labkit_lab: Boot, file: Path, labkit_runtime: str) -> None:
     lab = labkit_lab(file, variant="active-passive")
     record = records.read("overview-pair")

@@ -141,11 +141,11 @@ def flows_through(lab: RunningLab, nva: str) -> dict[int, int]:
     return {e["elem"]["val"]: e["elem"]["counter"]["packets"] for e in seen.get("elem", [])}
 
 
-def flows_sent(lab: RunningLab, *nvas: str) -> dict[int, str]:
+def flows_sent(lab: RunningLab, *nvas: str, source: str = "vm1") -> dict[int, str]:
     """Send every flow's packets; by which appliance each flow went, after all packets have passed one."""
     for nva in nvas:
         run(lab, nva, "nft", "-f", "-", stdin=COUNT_FLOWS)
-    python(lab, "vm1", SEND, BRANCH_HOST, FIRST_PORT, FLOWS, PACKETS)
+    python(lab, source, SEND, BRANCH_HOST, FIRST_PORT, FLOWS, PACKETS)
     counts = eventually(
         lambda: {nva: flows_through(lab, nva) for nva in nvas},
         lambda seen: sum(sum(ports.values()) for ports in seen.values()) >= FLOWS * PACKETS,

@@ -172,6 +172,7 @@ def test_status_shows_gateways_and_programs_none_of_them(api: Api, monkeypatch: 
         "gateways": [
             {"gateway": "ergw", "instance": 0, "neighbour": "circuit1", "state": "Idle", "since": None, "reason": "x"}
         ],
+        "backends": [],
         "programmed": False,
     }
     nodes = [SimpleNamespace(name=name, state="running", health="healthy") for name in ("ergw-0", "vm1")]

@@ -44,6 +44,9 @@ nvas:
   fw2: {subnet: hub/nva, asn: 65002}
   fw3: {subnet: hub/nva, asn: 65003, strip_route_server_asn: true, stateful: yes, ebgp_multihop: no}
   fw4: {subnet: spoke/work, asn: 65004, advertises: 10.0.0.0/8, connects_to: branch, prepend: 10, as_override: on}
+load_balancers:
+  lb1: {subnet: hub/nva, backends: [fw, fw2], probe: {port: 179}}
+  lb2: {subnet: spoke/work, address: 10.2.1.77, backends: vm1, probe: {port: 22, interval: 10, count: 1}}
 sites:
   branch: {asn: 65010, prefixes: 10.250.0.0/16}
 internet: {prefix: 198.51.100.0/24, host: 198.51.100.20}

@@ -10,9 +10,11 @@ from labkit.azure.model import (
     Assumptions,
     BgpPeer,
     HubRoutingPreference,
+    LoadBalancer,
     NextHopType,
     OwnRangePolicy,
     Peering,
+    Probe,
     RouteTable,
     UserRoute,
     VpnNvaTie,
@@ -129,6 +131,10 @@ def test_every_form_of_the_file() -> None:
     assert azure.nic["vm2"].ip_forwarding
     assert azure.nic["vm2"].mac == "00:0d:3a:00:00:0a"
     assert lab.nva["fw4"].advertises == (IPv4Network("10.0.0.0/8"),)
+    assert azure.load_balancers == (
+        LoadBalancer("lb1", "hub", "nva", IPv4Address("10.9.1.7"), ("fw", "fw2"), Probe(179)),
+        LoadBalancer("lb2", "spoke", "work", IPv4Address("10.2.1.77"), ("vm1",), Probe(22, 10, 1)),
+    )
     assert lab.internet is not None
     assert str(lab.internet.host) == "198.51.100.20"
 

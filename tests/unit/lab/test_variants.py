@@ -104,23 +104,29 @@ def overview() -> dict[str, Loaded]:
 
 
 def test_overview(overview: dict[str, Loaded]) -> None:
-    assert list(overview) == ["", "active-active", "active-passive"]
+    pairs = ["active-active", "active-passive", "load-balancer"]
+    assert list(overview) == ["", *pairs]
     assert overview[""].lab == load(OVERVIEW)
     assert all(loaded.description for variant, loaded in overview.items() if variant)
-    for variant in ("active-active", "active-passive"):
+    for variant in pairs:
         lab = overview[variant].lab
         assert lab.name == "overview"
         assert [n.name for n in lab.nvas] == ["sdwan-nva", "security-nva", "sdwan-nva-2"]
         assert {n.name: n.address for n in overview[""].lab.azure.nics}.items() <= {
             n.name: n.address for n in lab.azure.nics
         }.items(), "a variant that adds something moves nothing"
-    assert [overview[v].lab.nva["sdwan-nva-2"].prepend for v in ("active-active", "active-passive")] == [0, 2]
+    assert [overview[v].lab.nva["sdwan-nva-2"].prepend for v in pairs] == [0, 2, 0]
     via = {
         variant: {p.claim.via for p in loaded.lab.proofs if isinstance(p.claim, proofs.KernelRoute)}
         for variant, loaded in overview.items()
     }
     one, both, security = ("sdwan-nva",), ("sdwan-nva", "sdwan-nva-2"), ("security-nva",)
-    assert via == {"": {one, security}, "active-active": {both, security}, "active-passive": {one, security}}
+    assert via == {
+        "": {one, security},
+        "active-active": {both, security},
+        "active-passive": {one, security},
+        "load-balancer": {("sdwan-lb",), security},
+    }
 
 
 def test_a_variant_alone_is_a_whole_file(overview: dict[str, Loaded]) -> None:
@@ -130,7 +136,7 @@ def test_a_variant_alone_is_a_whole_file(overview: dict[str, Loaded]) -> None:
         assert alone.warnings == ()
         assert alone.lab.azure == loaded.lab.azure
         assert [p.claim for p in alone.lab.proofs] == [p.claim for p in loaded.lab.proofs]
-        assert variant_names(alone.source) == ([] if variant else ["active-active", "active-passive"])
+        assert variant_names(alone.source) == ([] if variant else [*overview][1:])
 
 
 def test_every_form() -> None:

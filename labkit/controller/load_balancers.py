@@ -1,0 +1,94 @@
+"""Which backends of load balancers are up, as the fabrics that probe them say; and what others are told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from labkit.azure.load_balancers import load_balancers_near
+from labkit.azure.model import LoadBalancer
+from labkit.lab.model import Lab
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether a backend is up, and which probes said so."""
+
+    up: bool
+    reason: str
+
+
+class LoadBalancers:
+    """The load balancers of a lab. No I/O.
+
+    A load balancer's own virtual network probes and acts by itself; the fabrics of networks peered with it hear from
+    here. What has not been heard is nobody's failure: after a restart everybody keeps what he has.
+    """
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self._health: dict[str, dict[str, Health]] = {b.name: {} for b in lab.azure.load_balancers}
+
+    def heard(self, virtual_network: str, found: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+        """Take what the probes of a virtual network's fabric found.
+
+        Returns:
+            What is new, as `(load balancer, what, because of what)`.
+        """
+        news = []
+        for finding in found:
+            name, backend = finding["load_balancer"], finding["backend"]
+            balancer = self._lab.azure.load_balancer[name]
+            if balancer.virtual_network != virtual_network or backend not in balancer.backends:
+                continue
+            before, now = self._health[name].get(backend), Health(finding["up"], finding["reason"])
+            self._health[name][backend] = now
+            if before is None or before.up is not now.up:
+                news.append((name, f"{backend} is {'up' if now.up else 'down'}", now.reason))
+        return news
+
+    def snapshot(self, virtual_network: str) -> dict[str, Any]:
+        """The load balancers that a virtual network's fabric needs, as they stand in its snapshot message."""
+        azure = self._lab.azure
+        told = {}
+        for balancer in load_balancers_near(azure, virtual_network):
+            probe, own = balancer.probe, balancer.virtual_network == virtual_network
+            told[balancer.name] = {
+                "address": str(balancer.address),
+                "backends": {backend: str(azure.nic[backend].address) for backend in balancer.backends},
+                "probe": {"port": probe.port, "interval": probe.interval, "count": probe.count} if own else None,
+                "healthy": self._healthy(balancer),
+            }
+        return told
+
+    def delta(self, virtual_network: str, names: Iterable[str]) -> dict[str, list[str]]:
+        """Who is up behind those of the named load balancers that a virtual network uses and does not probe itself."""
+        near = {b.name: b for b in load_balancers_near(self._lab.azure, virtual_network)}
+        return {
+            name: self._healthy(near[name]) or []
+            for name in names
+            if name in near and near[name].virtual_network != virtual_network
+        }
+
+    def backends(self) -> list[dict[str, str]]:
+        """Every backend of every load balancer as a row; its state is "Up", "Down", or "Unknown" before any probe."""
+        nic = self._lab.azure.nic
+        return [
+            {
+                "load_balancer": balancer.name,
+                "frontend": str(balancer.address),
+                "backend": backend,
+                "address": str(nic[backend].address),
+                "state": "Unknown" if health is None else "Up" if health.up else "Down",
+                "reason": health.reason if health is not None else "",
+            }
+            for balancer in self._lab.azure.load_balancers
+            for backend in balancer.backends
+            for health in (self._health[balancer.name].get(backend),)
+        ]
+
+    def _healthy(self, balancer: LoadBalancer) -> list[str] | None:
+        """The names of the backends that are up; None if nothing was heard."""
+        known = self._health[balancer.name]
+        return [backend for backend in balancer.backends if backend in known and known[backend].up] if known else None

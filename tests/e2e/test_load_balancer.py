@@ -1,0 +1,107 @@
+"""An internal load balancer in front of two appliances: who gets which flow, and what a dead bgpd does to it."""
+
+from __future__ import annotations
+
+import json
+from ipaddress import IPv4Address
+
+import pytest
+
+from labkit.operate.diff import differences
+from labkit.operate.trace import trace
+from labkit.pytest import Boot, RunningLab
+from tests.e2e.in_lab import SCAN, effective, gateways, lab_file, problems, run, without_bgpd
+from tests.e2e.test_variants import BRANCH, flows_sent
+from tests.e2e.waiting import eventually
+
+FRONTEND = IPv4Address("10.1.1.100")
+BOTH = {"nva1": "Up", "nva2": "Up"}
+# Azure's own interval is 5 s, and two failures take a backend down.
+SOON = 25.0
+
+
+@pytest.fixture(scope="module")
+def lab(labkit_lab: Boot) -> RunningLab:
+    return labkit_lab(lab_file("load-balancer"))
+
+
+def backends(lab: RunningLab) -> dict[str, str]:
+    """The state of every backend."""
+    return {row["backend"]: row["state"] for row in lab.client.get("status")["backends"]}
+
+
+def until_backends(lab: RunningLab, states: dict[str, str]) -> None:
+    eventually(lambda: backends(lab), lambda found: found == states, within=SOON)
+
+
+def events(lab: RunningLab) -> list[tuple[str, str]]:
+    """What the event log says of the load balancer: each text with its cause."""
+    lines = lab.client.runtime.exec(
+        lab.client.record.lab, "controller", ("cat", "/var/lib/labkit/events.jsonl"), timeout=10
+    ).stdout.splitlines()
+    found = [json.loads(line) for line in lines]
+    return [(event["text"], event["cause"]) for event in found if event["node"] == "lb1"]
+
+
+def test_kernels_have_the_frontend_and_flows_both_appliances(lab: RunningLab) -> None:
+    until_backends(lab, BOTH)
+    for vm in ("vm1", "vm2"):
+        assert effective(lab, vm, BRANCH)[0][3] == [str(FRONTEND)]
+        assert gateways(lab, vm, BRANCH) == (FRONTEND,)
+        assert set(flows_sent(lab, "nva1", "nva2", source=vm).values()) == {"nva1", "nva2"}
+    found = trace(lab.lab, lab.client, "vm2", "branch")
+    assert found.steps[1].decision == "10.250.0.0/16 → lb1 → nva1 | nva2"
+    assert (found.verdict, found.agrees) == ("delivered", True), found
+    assert problems(lab, 10) == []
+    assert differences(lab.lab, lab.client) == []
+
+
+def test_a_dead_bgpd_takes_its_appliance_out_and_moves_nothing_else(lab: RunningLab) -> None:
+    until_backends(lab, BOTH)
+    before = flows_sent(lab, "nva1", "nva2")
+    with without_bgpd(lab, "nva1"):
+        until_backends(lab, {"nva1": "Down", "nva2": "Up"})
+        for vm in ("vm1", "vm2"):
+            assert gateways(lab, vm, BRANCH) == (FRONTEND,), "the frontend stays the next hop"
+            assert set(flows_sent(lab, "nva1", "nva2", source=vm).values()) == {"nva2"}
+        assert events(lab)[-1] == ("nva1 is down", "its probe on TCP 179 failed twice: connection refused")
+        found = trace(lab.lab, lab.client, "vm1", "branch")
+        assert found.steps[1].decision == "10.250.0.0/16 → lb1 → nva2"
+        assert (found.verdict, found.agrees) == ("delivered", True), found
+        assert differences(lab.lab, lab.client) == []
+    assert problems(lab, 30) == []
+    until_backends(lab, BOTH)
+    assert events(lab)[-1] == ("nva1 is up", "its probe on TCP 179 succeeded")
+    assert flows_sent(lab, "nva1", "nva2") == before
+
+
+def kill(lab: RunningLab, node: str, service: str) -> None:
+    """Kill a service and wait for the next one."""
+
+    def pid() -> str:
+        return run(lab, node, "s6-svstat", "-o", "pid", f"{SCAN}/{service}")
+
+    before = pid()
+    run(lab, node, "kill", "-9", before)
+    eventually(pid, lambda now: now not in ("-1", before))
+
+
+def test_a_program_that_is_not_as_probes_say_is_a_difference(lab: RunningLab) -> None:
+    until_backends(lab, BOTH)
+    run(lab, "spoke", "nft", "flush", "chain", "netdev", "labkit", "lb-lb1")
+    assert any("fabric spoke brings what vm2 sends" in problem for problem in problems(lab))
+    (found,) = {f for f in differences(lab.lab, lab.client) if f.prefix == str(BRANCH)}
+    assert (found.model, found.there) == ("to nva1 or nva2", "to nobody")
+    kill(lab, "spoke", "fabric")
+    assert problems(lab, 30) == []
+
+
+def test_fabric_and_controller_find_their_way_back(lab: RunningLab) -> None:
+    until_backends(lab, BOTH)
+    before = flows_sent(lab, "nva1", "nva2", source="vm2")
+    for node, service in (("vnet1", "fabric"), ("spoke", "fabric"), ("controller", "controller")):
+        kill(lab, node, service)
+        assert problems(lab, 30) == []
+        until_backends(lab, BOTH)
+        assert flows_sent(lab, "nva1", "nva2", source="vm2") == before
+        assert differences(lab.lab, lab.client) == []
