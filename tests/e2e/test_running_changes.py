@@ -273,3 +273,8 @@ def test_the_commands(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> No
     assert said("route-server", "create", "rs1") == " rs1: created\n"
     said("route-server", "peering", "create", "rs1", "nva1")
     every_machine_has(lab, BRANCH, "nva1")
+
+
+def test_no_process_waits_for_a_name_service(lab: RunningLab) -> None:
+    """ExaBGP asks for its own host's name when it starts, and when it checks a file."""
+    assert lab.client.run("rs1-0", "timeout", "3", "getent", "hosts", "nowhere.invalid").rc == 2, "not found, at once"
