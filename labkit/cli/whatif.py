@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from ipaddress import IPv4Network
 from typing import Annotated, Any
 
 import typer
 
-from labkit.azure.model import EffectiveRoute, RouteState
+from labkit.azure.effective import RESERVED_BLOCKS
+from labkit.azure.model import EffectiveRoute, NextHopType, RouteState
 from labkit.azure.rows import effective_json
 from labkit.cli.output import Colour, Format, FormatOption, LabOption, paint, put, put_json, put_table, say
 from labkit.operate.client import LabClient
@@ -68,8 +70,7 @@ def _print(found: Outlook) -> None:
         put("Nothing would change.\n")
     for change in found.nics:
         put(f"Effective routes of {', '.join(change.nics)}")
-        rows = [(r.prefix, _rows(r.before), _rows(r.after), r.why) for r in change.routes]
-        _table(("Address Prefix", "Before", "After", "Why"), rows)
+        _table(("Address Prefix", "Before", "After", "Why"), list(_changes(change.routes)))
     if found.pairs:
         put("Reach")
         _table(
@@ -86,6 +87,19 @@ def _print(found: Outlook) -> None:
     put("Assumed")
     for line in found.assumed:
         put(f"  {line}")
+
+
+def _changes(routes: Iterable[RouteChange]) -> Iterator[tuple[object, ...]]:
+    """A row for every prefix; the blocks that Azure drops by itself come and go together, and share one."""
+    blocks: dict[tuple[str, str, str], list[IPv4Network]] = {}
+    for route in routes:
+        texts = _rows(route.before), _rows(route.after), route.why
+        if route.prefix in RESERVED_BLOCKS and {*texts[:2]} == {GONE, NextHopType.NONE}:
+            blocks.setdefault(texts, []).append(route.prefix)
+        else:
+            yield (route.prefix, *texts)
+    for shared, prefixes in blocks.items():
+        yield (f"{len(prefixes)} reserved blocks" if len(prefixes) > 1 else prefixes[0], *shared)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

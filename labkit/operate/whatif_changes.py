@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 from typing import Any, Protocol
 
+from labkit.azure import changes
 from labkit.azure.model import (
     Azure,
     HubRoutingPreference,
     InstanceRoutes,
     LearnedRoute,
+    Peering,
     PeerKind,
     RouteServer,
     RouteTable,
@@ -50,7 +52,8 @@ class BranchToBranch:
 
     def apply(self, azure: Azure, heard: Heard) -> tuple[Azure, Heard]:
         """See `Change`."""
-        return _with_server(azure, replace(_server(azure, self.server), branch_to_branch=self.on)), heard
+        after = replace(_server(azure, self.server), branch_to_branch=self.on)
+        return changes.with_route_server(azure, after), heard
 
     def title(self, azure: Azure) -> str:
         """See `Change`."""
@@ -67,7 +70,8 @@ class Preference:
 
     def apply(self, azure: Azure, heard: Heard) -> tuple[Azure, Heard]:
         """See `Change`."""
-        return _with_server(azure, replace(_server(azure, self.server), hub_routing_preference=self.value)), heard
+        after = replace(_server(azure, self.server), hub_routing_preference=self.value)
+        return changes.with_route_server(azure, after), heard
 
     def title(self, azure: Azure) -> str:
         """See `Change`."""
@@ -134,7 +138,7 @@ class Route:
         elif routes.pop(self.prefix, None) is None:
             has = ", ".join(map(str, routes)) or "none"
             raise InvalidInput(f"route table {self.table} has no route for {self.prefix}.", f"It has: {has}.")
-        return _with_table(azure, replace(table, routes=tuple(routes.values()))), heard
+        return changes.with_route_table(azure, replace(table, routes=tuple(routes.values()))), heard
 
     def title(self, azure: Azure) -> str:
         """See `Change`."""
@@ -152,7 +156,7 @@ class Propagation:
     def apply(self, azure: Azure, heard: Heard) -> tuple[Azure, Heard]:
         """See `Change`."""
         table = replace(_table(azure, self.table), disable_bgp_route_propagation=not self.on)
-        return _with_table(azure, table), heard
+        return changes.with_route_table(azure, table), heard
 
     def title(self, azure: Azure) -> str:
         """See `Change`."""
@@ -171,25 +175,96 @@ class PeeringFlag:
 
     def apply(self, azure: Azure, heard: Heard) -> tuple[Azure, Heard]:
         """See `Change`."""
-        self._before(azure)
         changed: dict[str, Any] = {FLAGS[self.flag]: self.on}
-        ends = (self.local, self.remote)
-        peerings = tuple(replace(p, **changed) if (p.local, p.remote) == ends else p for p in azure.peerings)
-        return replace(azure, peerings=peerings), heard
+        return changes.with_peering(azure, replace(_peering(azure, self.local, self.remote), **changed)), heard
 
     def title(self, azure: Azure) -> str:
         """See `Change`."""
-        step = _step(_switch(on=self._before(azure)), _switch(on=self.on))
+        before = bool(getattr(_peering(azure, self.local, self.remote), FLAGS[self.flag]))
+        step = _step(_switch(on=before), _switch(on=self.on))
         return f"{self.flag} of the peering {self.local} to {self.remote}: {step}"
 
-    def _before(self, azure: Azure) -> bool:
-        for peering in azure.peerings:
-            if (peering.local, peering.remote) == (self.local, self.remote):
-                return bool(getattr(peering, FLAGS[self.flag]))
-        known = dict.fromkeys(" - ".join(sorted((p.local, p.remote))) for p in azure.peerings)
-        raise InvalidInput(
-            f"{self.local} and {self.remote} are not peered.", f"The lab's peerings: {', '.join(known) or 'none'}."
-        )
+
+@dataclass(frozen=True, slots=True)
+class AddressSpace:
+    """Another address space of a virtual network."""
+
+    network: str
+    ranges: tuple[IPv4Network, ...]
+
+    def apply(self, azure: Azure, heard: Heard) -> tuple[Azure, Heard]:
+        """See `Change`."""
+        self._before(azure)
+        return changes.with_address_space(azure, self.network, self.ranges), heard
+
+    def title(self, azure: Azure) -> str:
+        """See `Change`."""
+        return f"address space of {self.network}: {_step(_listed(self._before(azure)), _listed(self.ranges))}"
+
+    def _before(self, azure: Azure) -> tuple[IPv4Network, ...]:
+        if self.network not in azure.virtual_network:
+            known = ", ".join(azure.virtual_network)
+            raise InvalidInput(f"there is no virtual network {self.network}.", f"The lab's: {known}.")
+        return azure.virtual_network[self.network].address_space
+
+
+@dataclass(frozen=True, slots=True)
+class NoPeering:
+    """A peering's side at `local` is deleted."""
+
+    local: str
+    remote: str
+
+    def apply(self, azure: Azure, heard: Heard) -> tuple[Azure, Heard]:
+        """See `Change`."""
+        _peering(azure, self.local, self.remote)
+        return changes.without_peering(azure, self.local, self.remote), heard
+
+    def title(self, azure: Azure) -> str:  # noqa: ARG002 - it is the same in every model
+        """See `Change`."""
+        return f"the peering {self.local} to {self.remote} is deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class NoServer:
+    """A route server is deleted."""
+
+    server: str
+
+    def apply(self, azure: Azure, heard: Heard) -> tuple[Azure, Heard]:
+        """See `Change`."""
+        _server(azure, self.server)
+        servers = {instance: table for instance, table in heard.servers.items() if instance[0] != self.server}
+        return changes.without_route_server(azure, self.server), replace(heard, servers=servers)
+
+    def title(self, azure: Azure) -> str:  # noqa: ARG002 - it is the same in every model
+        """See `Change`."""
+        return f"route server {self.server} is deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class NoPeer:
+    """A peer of a route server is deleted."""
+
+    server: str
+    peer: str
+
+    def apply(self, azure: Azure, heard: Heard) -> tuple[Azure, Heard]:
+        """See `Change`."""
+        server = _server(azure, self.server)
+        names = [peer.name for peer in server.peers]
+        if self.peer not in names:
+            has = ", ".join(names) or "none"
+            raise InvalidInput(f"route server {self.server} has no peer {self.peer}.", f"Its peers are: {has}.")
+        return changes.with_route_server(azure, changes.without_peer(server, self.peer)), heard
+
+    def title(self, azure: Azure) -> str:  # noqa: ARG002 - it is the same in every model
+        """See `Change`."""
+        return f"peer {self.peer} of {self.server} is deleted"
+
+
+DELETIONS = (NoPeering, NoServer, NoPeer)
+"""What Azure never refuses, whatever is left in the air by it."""
 
 
 def _server(azure: Azure, name: str) -> RouteServer:
@@ -206,13 +281,16 @@ def _table(azure: Azure, name: str) -> RouteTable:
     return azure.route_table[name]
 
 
-def _with_server(azure: Azure, server: RouteServer) -> Azure:
-    servers = tuple(server if s.name == server.name else s for s in azure.route_servers)
-    return replace(azure, route_servers=servers)
+def _peering(azure: Azure, local: str, remote: str) -> Peering:
+    for peering in azure.peerings:
+        if (peering.local, peering.remote) == (local, remote):
+            return peering
+    known = dict.fromkeys(" - ".join(sorted((p.local, p.remote))) for p in azure.peerings)
+    raise InvalidInput(f"{local} and {remote} are not peered.", f"The lab's peerings: {', '.join(known) or 'none'}.")
 
 
-def _with_table(azure: Azure, table: RouteTable) -> Azure:
-    return replace(azure, route_tables=tuple(table if t.name == table.name else t for t in azure.route_tables))
+def _listed(ranges: tuple[IPv4Network, ...]) -> str:
+    return " ".join(map(str, ranges))
 
 
 def _step(before: str, after: str) -> str:

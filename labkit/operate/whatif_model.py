@@ -13,7 +13,7 @@ from labkit.azure.validation import warnings
 from labkit.azure.world import Heard, NeverSettlesError, World
 from labkit.errors import InvalidInput
 from labkit.lab.refusal import refuse
-from labkit.operate.whatif_changes import Change
+from labkit.operate.whatif_changes import DELETIONS, Change
 
 Rows = tuple[EffectiveRoute, ...]
 
@@ -74,10 +74,15 @@ def predict(azure: Azure, heard: Heard, changes: Sequence[Change]) -> Prediction
             never settle.
     """
     before, titles = Side(azure, heard), []
+    allowed = azure
     for change in changes:
         titles.append(change.title(azure))
+        if isinstance(change, DELETIONS):
+            refuse(allowed, azure)
         azure, heard = change.apply(azure, heard)
-    refuse(before.azure, azure)
+        if isinstance(change, DELETIONS):
+            allowed = azure
+    refuse(allowed, azure)
     known = {problem.text for problem in warnings(before.azure)}
     new = tuple(f"{problem.text}." for problem in warnings(azure) if problem.text not in known)
     return Prediction(before, Side(azure, heard), tuple(titles), new)

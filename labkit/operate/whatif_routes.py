@@ -8,12 +8,23 @@ from ipaddress import IPv4Network
 
 from labkit.azure.adjacency import programming_hub, programming_server
 from labkit.azure.effective import DEFAULT_ROUTE, forwarding_key
-from labkit.azure.model import EffectiveRoute, PathAttributes, PeerKind, RouteSource, RouteState, RouteTable
+from labkit.azure.model import (
+    EffectiveRoute,
+    NextHopType,
+    PathAttributes,
+    PeerKind,
+    RouteSource,
+    RouteState,
+    RouteTable,
+)
 from labkit.azure.rows import as_path_text
 from labkit.lab.model import Lab
 from labkit.operate.whatif_model import Prediction, Rows, Side, same
 
 GONE = "-"
+
+_OWN = (NextHopType.VNET_LOCAL, NextHopType.VNET_PEERING, NextHopType.VNET_GLOBAL_PEERING)
+_RANGE_NOW, _NO_RANGE = "a range of a virtual network now", "no range of a virtual network any more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +95,9 @@ def _why(prediction: Prediction, nic: str, prefix: IPv4Network, before: Rows, af
     if set(_of(before, RouteSource.USER)) != set(_of(after, RouteSource.USER)):
         return "user-defined route" if _of(after, RouteSource.USER) else "user-defined route removed"
     one, other = _of(before, RouteSource.VIRTUAL_NETWORK_GATEWAY), _of(after, RouteSource.VIRTUAL_NETWORK_GATEWAY)
+    if not one and not other and any(row.next_hop_type in _OWN for row in (*before, *after)):
+        had, has = (any(row.next_hop_type in _OWN for row in rows) for rows in (before, after))
+        return _RANGE_NOW if has and not had else _NO_RANGE if had and not has else "the user-defined route beside it"
     if not one and not other:  # a block that Azure drops by itself goes with the default route, and comes back with it
         return _default_why(prediction, nic)
     propagates = [_propagates(side, nic) for side in (prediction.before, prediction.after)]
@@ -91,7 +105,7 @@ def _why(prediction: Prediction, nic: str, prefix: IPv4Network, before: Rows, af
         return "BGP propagation on" if propagates[1] else "BGP propagation off"
     network = prediction.after.azure.nic[nic].virtual_network
     hubs = [programming_hub(side.azure, network) for side in (prediction.before, prediction.after)]
-    if hubs[0] != hubs[1]:
+    if hubs[0] != hubs[1] and hubs[0] != network:
         return f"uses the gateways of {hubs[1]}" if hubs[1] else f"no longer uses the gateways of {hubs[0]}"
     return _bgp_why(prediction, nic, prefix, bool(one), bool(other))
 
@@ -109,6 +123,14 @@ def _default_why(prediction: Prediction, nic: str) -> str:
 def _bgp_why(prediction: Prediction, nic: str, prefix: IPv4Network, had: bool, has: bool) -> str:
     before, after = (_paths(side, nic, prefix) for side in (prediction.before, prediction.after))
     gateways = prediction.after.azure.gateway
+    network = prediction.after.azure.nic[nic].virtual_network
+    former, server = (programming_server(side.azure, network) for side in (prediction.before, prediction.after))
+    if former is not None and server is None:
+        return f"route server {former.name} is deleted"
+    peers = {peer.name for peer in server.peers} if server is not None else set()
+    ended = [name for name in before if name not in after and name not in gateways and name not in peers]
+    if ended:
+        return f"no longer learned from {_names(ended)}"
     # An NVA says the same before and after: what comes or goes of it is what the rules do with the prefix.
     came = [name for name in after if name not in before and name in gateways]
     went = [name for name in before if name not in after and name in gateways]
@@ -116,16 +138,14 @@ def _bgp_why(prediction: Prediction, nic: str, prefix: IPv4Network, had: bool, h
         words = ([f"learned from {_names(came)}"] if came else []) + ([f"gone from {_names(went)}"] if went else [])
         return ", ".join(words)
     if had != has:
-        return "no range of a virtual network any more" if has else "a range of a virtual network now"
+        return _NO_RANGE if has else _RANGE_NOW
     longer = [name for name in after if after[name] > before.get(name, after[name])]
     shorter = [name for name in after if after[name] < before.get(name, after[name])]
     if longer or shorter:
         return f"{'longer' if longer else 'shorter'} path of {_names(longer or shorter)}"
-    server = programming_server(prediction.after.azure, prediction.after.azure.nic[nic].virtual_network)
-    if server is not None:
-        former = prediction.before.azure.route_server[server.name]
-        if former.hub_routing_preference is not server.hub_routing_preference:
-            return f"preference {server.hub_routing_preference}"
+    preferences = [each.hub_routing_preference for each in (former, server) if each is not None]
+    if len(set(preferences)) > 1:
+        return f"preference {preferences[-1]}"
     return "other paths"
 
 

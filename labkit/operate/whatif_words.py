@@ -15,8 +15,12 @@ from labkit.lab.problems import nearest
 from labkit.lab.route_table import parse_route_table
 from labkit.operate.whatif_changes import (
     FLAGS,
+    AddressSpace,
     BranchToBranch,
     Change,
+    NoPeer,
+    NoPeering,
+    NoServer,
     PeeringFlag,
     Preference,
     Prepend,
@@ -31,6 +35,10 @@ FORMS = {
     "route": "route TABLE PREFIX NEXT-HOP|remove",
     "propagation": "propagation TABLE on|off",
     "peering": f"peering SIDE OTHER {'|'.join(FLAGS)} [SIDE] on|off",
+    "address-space": "address-space VNET PREFIX [PREFIX ...]",
+    "delete-peering": "delete-peering SIDE OTHER",
+    "delete-peer": "delete-peer SERVER PEER",
+    "delete-route-server": "delete-route-server [SERVER]",
 }
 """Every change by its keyword, as it is written."""
 
@@ -109,6 +117,19 @@ class _Words:
         """The next word, if it is one of these two; else the first of them, and the word stays."""
         return self._words.pop(0) if self._words and self._words[0] in (one, two) else one
 
+    @property
+    def more(self) -> bool:
+        """Whether words are left."""
+        return bool(self._words)
+
+    def range(self) -> IPv4Network:
+        """The next word, which is an address range."""
+        word = self.take("a range")
+        try:
+            return IPv4Network(word)
+        except ValueError:
+            raise self.wrong(f"{word} is no address range.") from None
+
     def end(self) -> None:
         """No word is left."""
         if self._words:
@@ -169,6 +190,31 @@ def _peering(words: _Words) -> Change:
     return PeeringFlag(one, two, flag, on)
 
 
+def _address_space(words: _Words) -> Change:
+    network, ranges = words.take("the virtual network"), [words.range()]
+    while words.more:
+        ranges.append(words.range())
+    return AddressSpace(network, tuple(dict.fromkeys(ranges)))
+
+
+def _delete_peering(words: _Words) -> Change:
+    one, two = words.take("the virtual network whose side it is"), words.take("the other virtual network")
+    words.end()
+    return NoPeering(one, two)
+
+
+def _delete_peer(words: _Words) -> Change:
+    server, peer = words.take("the route server"), words.take("the peer")
+    words.end()
+    return NoPeer(server, peer)
+
+
+def _delete_server(words: _Words) -> Change:
+    server = words.server()
+    words.end()
+    return NoServer(server)
+
+
 MOST_PREPENDS = 20
 
 _PARSERS: Mapping[str, Callable[[_Words], Change]] = {
@@ -178,9 +224,24 @@ _PARSERS: Mapping[str, Callable[[_Words], Change]] = {
     "route": _route,
     "propagation": _propagation,
     "peering": _peering,
+    "address-space": _address_space,
+    "delete-peering": _delete_peering,
+    "delete-peer": _delete_peer,
+    "delete-route-server": _delete_server,
 }
 
-_LEAST = {"branch-to-branch": 1, "hub-routing-preference": 1, "prepend": 2, "route": 3, "propagation": 2, "peering": 4}
+_LEAST = {
+    "branch-to-branch": 1,
+    "hub-routing-preference": 1,
+    "prepend": 2,
+    "route": 3,
+    "propagation": 2,
+    "peering": 4,
+    "address-space": 2,
+    "delete-peering": 2,
+    "delete-peer": 2,
+    "delete-route-server": 0,
+}
 """The words that a change needs at least."""
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from ipaddress import IPv4Network
 from operator import eq
@@ -70,18 +69,11 @@ proofs:
   - learned_route: {on: onprem2, prefix: 10.1.0.0/16, from: circuit1}
 """
 
-URG = "use_remote_gateways: spoke, allow_gateway_transit: hub"
-
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
-    with booted(tmp_path_factory, {"name: expressroute": "name: er-whatif"}) as lab:
-        yield lab
-
-
-@contextmanager
-def booted(tmp_path_factory: pytest.TempPathFactory, changes: dict[str, str]) -> Iterator[RunningLab]:
-    file = variant(topologies() / "expressroute" / "lab.yml", tmp_path_factory.mktemp("lab"), CHANGES | changes)
+    changes = CHANGES | {"name: expressroute": "name: er-whatif"}
+    file = variant(topologies() / "expressroute" / "lab.yml", tmp_path_factory.mktemp("lab"), changes)
     # Its proofs are of the lab without these changes. These hold whatever is tried.
     file.write_text(file.read_text().partition("\nproofs:")[0] + PROOFS)
     with labs_on(SANDBOX) as boot:
@@ -122,6 +114,11 @@ def comes_true(lab: RunningLab, outlook: Outlook, tables: Tables) -> None:
     """Every NIC has what was predicted of it, kernels and fabrics follow, and machines reach whom they should."""
     eventually(lambda: differing(lab, tables), lambda found: not found, 30)
     assert problems(lab, 30) == []
+    packets_fare_so(lab, outlook)
+
+
+def packets_fare_so(lab: RunningLab, outlook: Outlook) -> None:
+    """Machines reach whom they are predicted to."""
     ways = {(p.source, p.target): delivered(p.after) for p in outlook.pairs}
     for (source, target), there in ways.items():
         back = ways.get((target, source))
@@ -215,20 +212,49 @@ def test_route_tables(lab: RunningLab) -> None:
     lab.client.put("route-tables", "from-spoke", body=before)
 
 
-def test_a_peerings_flags_and_the_lab_that_has_them(lab: RunningLab, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No running lab changes its peerings: another one that has none of the flags is asked what they would do."""
-    with booted(
-        tmp_path_factory, {"name: expressroute": "name: er-plain", URG: "allow_forwarded_traffic: true"}
-    ) as plain:
-        words = "peering spoke hub use-remote-gateways on --peering hub spoke allow-gateway-transit on"
-        outlook, tables = whole(plain, words)
-        assert {(c.nics, r.why) for c in outlook.nics for r in c.routes} == {(("vm3",), "uses the gateways of hub")}
-        assert {(t.to, str(t.prefix)) for t in outlook.told} == {
-            ("sdwan-nva", "10.3.0.0/16"),
-            ("onprem2", "10.3.0.0/16"),
-        }
-    assert tables.keys() == effective(lab).keys()
-    assert differing(lab, tables) == []
+RS1, PEER = ("route-servers", "rs1"), ("route-servers", "rs1", "peers", "sdwan-nva")
+SPACE, SIDE = ("virtual-networks", "spoke"), ("peerings", "spoke", "hub")
+Requests = list[tuple[str, tuple[str, ...], Any]]
+"""Method, path and body of each."""
+
+
+@pytest.mark.parametrize(
+    ("words", "does", "undoes"),
+    [
+        (
+            "address-space spoke 10.3.0.0/16 10.33.0.0/16",
+            [("PUT", SPACE, {"addressPrefixes": ["10.3.0.0/16", "10.33.0.0/16"]})],
+            [("PUT", SPACE, {"addressPrefixes": ["10.3.0.0/16"]})],
+        ),
+        (
+            "peering spoke hub use-remote-gateways off",
+            [("PUT", SIDE, {"useRemoteGateways": False})],
+            [("PUT", SIDE, {"useRemoteGateways": True})],
+        ),
+        ("delete-peering spoke hub", [("DELETE", SIDE, None)], [("PUT", SIDE, {"useRemoteGateways": True})]),
+        ("delete-peer rs1 sdwan-nva", [("DELETE", PEER, None)], [("PUT", PEER, {})]),
+        ("delete-route-server rs1", [("DELETE", RS1, None)], [("POST", RS1, None), ("PUT", PEER, {})]),
+    ],
+)
+def test_what_operators_change(lab: RunningLab, words: str, does: Requests, undoes: Requests) -> None:
+    def send(method: str, path: tuple[str, ...], body: Any) -> None:
+        if method == "PUT":
+            lab.client.put(*path, body=body)
+        else:
+            {"POST": lab.client.post, "DELETE": lab.client.delete}[method](*path)
+
+    outlook, tables = whole(lab, words)
+    assert outlook.nics
+    before = effective(lab)
+    for request in does:
+        send(*request)
+    eventually(lambda: differing(lab, tables), lambda found: not found, 30)
+    packets_fare_so(lab, outlook)
+    eventually(lambda: differences(lab.lab, lab.client), lambda found: not found, 30)
+    for request in undoes:
+        send(*request)
+    eventually(lambda: differing(lab, before), lambda found: not found, 30)
+    assert problems(lab, 30) == []
 
 
 def test_what_comes_through_a_circuit() -> None:

@@ -118,6 +118,32 @@ HUBS_NICS = "sdwan fw vm1 ergw-0 ergw-1"
                 }
             },
         ),
+        ("delete-peer rs1 sdwan", {HUBS_NICS: {"10.250.0.0/16": "no longer learned from sdwan"}}),
+        (
+            "delete-peering spoke hub",
+            {
+                HUBS_NICS: {"10.3.0.0/16": "no range of a virtual network any more"},
+                "vm3": {"10.1.0.0/16": "no range of a virtual network any more"},
+            },
+        ),
+        (
+            "address-space spoke 10.3.0.0/16 10.33.0.0/16",
+            {
+                HUBS_NICS: {"10.33.0.0/16": "a range of a virtual network now"},
+                "vm3": {"10.33.0.0/16": "a range of a virtual network now"},
+            },
+        ),
+        (
+            "delete-route-server",
+            {
+                HUBS_NICS: {
+                    "10.250.0.0/16": "route server rs1 is deleted",
+                    "10.2.0.0/16": "route server rs1 is deleted",
+                    "10.0.0.0/8": "no default route by BGP displaces it any more",
+                    "0.0.0.0/0": "route server rs1 is deleted",
+                }
+            },
+        ),
     ],
 )
 def test_which_routes_change_and_why(words: str, wanted: dict[str, dict[str, str]]) -> None:
@@ -233,6 +259,17 @@ def test_those_who_may_pass_news_on_are_told_of() -> None:
             "Azure would refuse that: peering hub to spoke can't use remote gateways: hub has a route server of",
             "A virtual network with a route server of its own can't use another's",
         ),
+        ("delete-peer rs1 fw2", "route server rs1 has no peer fw2", "Its peers are: sdwan, fw."),
+        ("delete-peering hub hub2", "hub and hub2 are not peered", "The lab's peerings"),
+        ("delete-route-server rs9", "there is no route server rs9", "The lab's route servers: rs1"),
+        ("address-space spoke", "address-space: a range is missing", "Write: address-space VNET PREFIX"),
+        ("address-space spoke 10.3.0.1/16", "address-space: 10.3.0.1/16 is no address range", "Write: "),
+        ("address-space spok 10.3.0.0/16", "there is no virtual network spok", "The lab's: "),
+        (
+            "address-space spoke 10.33.0.0/16",
+            "Azure would refuse that: subnet work (10.3.1.0/24) of spoke would lie outside its address space",
+            "Keep the ranges that have subnets.",
+        ),
         (
             "propagation on-gateway off",
             "Azure would refuse that: route table on-gateway turns BGP route propagation off",
@@ -265,3 +302,15 @@ def test_what_is_refused(words: str, message: str, remedy: str) -> None:
 def test_what_azure_accepts_although_it_does_not_work() -> None:
     found = tried("route on-gateway 10.1.0.0/24 fw branch-to-branch on").warnings
     assert found == ("route table on-gateway leads ergw away from 10.1.0.4 of rs1.",)
+
+
+def test_what_azure_never_refuses_leaves_other_changes_to_be_refused() -> None:
+    deleted = tried("delete-peering spoke hub delete-peering hub spoke")
+    assert deleted.titles == ("the peering spoke to hub is deleted", "the peering hub to spoke is deleted")
+    with pytest.raises(InvalidInput, match="would lie outside"):
+        tried("address-space spoke 10.33.0.0/16 delete-peer rs1 fw")
+
+
+def test_a_deleted_route_server_tells_nobody_anything() -> None:
+    told = {(t.to, t.by, str(t.prefix), t.before, t.after) for t in told_changes(LAB, tried("delete-route-server"))}
+    assert told == {(nva, "rs1", "10.1.0.0/16", "65515", "-") for nva in ("sdwan", "fw")}
