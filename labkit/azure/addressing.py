@@ -20,6 +20,9 @@ PLATFORM_ADDRESS = IPv4Address("168.63.129.16")
 SUBNET_LONGEST = 29
 """The smallest subnet of a virtual network: five of its eight addresses are reserved."""
 
+LARGEST_SPACE = 2
+"""The length of the largest range of a virtual network."""
+
 DEDICATED_SUBNETS = (
     ROUTE_SERVER_SUBNET,
     GATEWAY_SUBNET,

@@ -11,7 +11,7 @@ from labkit.cli import complete
 from labkit.cli.output import Format, FormatOption, LabOption, Switch, put_json, put_table, say, switch_text
 from labkit.errors import InvalidInput
 from labkit.operate.client import LabClient
-from labkit.operate.running import lab_of, running
+from labkit.operate.running import running
 
 app = typer.Typer(help="Show and change route servers of the running lab.", no_args_is_help=True)
 peering = typer.Typer(help="Show and change the peers of a route server.", no_args_is_help=True)
@@ -37,8 +37,8 @@ def show(name: ServerName = None, lab: LabOption = None, output: FormatOption = 
 
     JSON under the names of `az network routeserver show`; of all of them by name, of the one that NAME says alone.
     """
-    client, names = _servers(lab)
-    found = {each: client.get("route-servers", each) for each in ([name] if name is not None else names)}
+    client = LabClient(running(lab)[0])
+    found = client.get("route-servers") if name is None else {name: client.get("route-servers", name)}
     if output is Format.JSON:
         put_json(found if name is None else found[name])
         return
@@ -70,9 +70,9 @@ def update(
             "labkit route-server update: nothing to change.",
             f"Say --branch-to-branch on|off, --hub-routing-preference {'|'.join(HubRoutingPreference)}, or both.",
         )
-    client, names = _servers(lab)
+    client = LabClient(running(lab)[0])
     if name is None:
-        name = _the_only(names)
+        name = _the_only(list(client.get("route-servers")))
     before = client.get("route-servers", name)
     after = client.put("route-servers", name, body=body)
     told = {BRANCH_TO_BRANCH: "branch-to-branch", PREFERENCE: "hub routing preference"}
@@ -131,11 +131,6 @@ def delete_peer(route_server: Server, peer: Peer, lab: LabOption = None) -> None
 
 def _done(answer: dict[str, str]) -> None:
     say(f" {answer['subject']}: {answer['what']}")
-
-
-def _servers(lab: str | None) -> tuple[LabClient, list[str]]:
-    record, _ = running(lab)
-    return LabClient(record), [server.name for server in lab_of(record).azure.route_servers]
 
 
 def _the_only(names: list[str]) -> str:

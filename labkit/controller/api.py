@@ -16,7 +16,7 @@ from labkit.controller import gateway_views as views
 from labkit.controller import requests
 from labkit.controller.controller import Controller
 from labkit.controller.model_view import azure_json, model
-from labkit.controller.platform import Instance, InstanceId
+from labkit.controller.platform import Instance
 from labkit.controller.session import session_json
 from labkit.errors import InvalidInput
 from labkit.lab.route_table import parse_route_table, route_table_text
@@ -41,6 +41,7 @@ class Api:
                 web.get("/v1/effective-routes/{nic}", self._effective),
                 web.get("/v1/route-tables", self._route_tables),
                 web.put("/v1/route-tables/{name}", self._put_route_table),
+                web.get("/v1/route-servers", self._route_servers),
                 web.get("/v1/route-servers/{server}", self._route_server),
                 web.put("/v1/route-servers/{server}", self._put_route_server),
                 web.post("/v1/route-servers/{server}", self._create_route_server),
@@ -115,15 +116,13 @@ class Api:
 
     def learned(self, server: RouteServer, peer: BgpPeer) -> dict[str, Any]:
         """What both instances have learned from a peer, as `list-learned-routes` prints it."""
-        routes = self._platform.learned()[server.name]
+        routes = self._platform.learned().get(server.name, (None, None))  # deleted since somebody asked: nothing
         first, second = (learned_rows(server, i, peer, routes[i] or {}) for i in (0, 1))
         return by_instance(first, second)
 
     async def advertised(self, server: RouteServer, peer: BgpPeer) -> dict[str, Any]:
         """What both instances advertise to a peer, as `list-advertised-routes` prints it; they are asked."""
-        first, second = await asyncio.gather(
-            *(self._controller.advertised(InstanceId(server.name, i), peer) for i in (0, 1))
-        )
+        first, second = await asyncio.gather(*(self._controller.advertised(server, i, peer) for i in (0, 1)))
         return by_instance(first, second)
 
     # The handlers.
@@ -145,6 +144,7 @@ class Api:
         return web.json_response(
             {
                 "azure": azure_json(platform.azure),
+                "gone": sorted(instance.node for instance in platform.alone),
                 "status": self.status(),
                 "learned": learned,
                 "advertised": advertised,
@@ -181,12 +181,16 @@ class Api:
         self._controller.change(requests.route_table(self._platform.azure, table))
         return web.json_response(route_table_text(table))
 
+    async def _route_servers(self, _request: web.Request) -> web.Response:
+        return web.json_response({server.name: _settings_json(server) for server in self._platform.azure.route_servers})
+
     async def _route_server(self, request: web.Request) -> web.Response:
         return web.json_response(_settings_json(self._server(request)))
 
     async def _put_route_server(self, request: web.Request) -> web.Response:
+        said = await request.json()  # first: nothing may come between looking at the model and changing it
         server = self._server(request)
-        self._controller.change(requests.server_settings(self._platform.azure, server, await request.json()))
+        self._controller.change(requests.server_settings(self._platform.azure, server, said))
         return web.json_response(_settings_json(self._platform.azure.route_server[server.name]))
 
     async def _create_route_server(self, request: web.Request) -> web.Response:
@@ -201,8 +205,9 @@ class Api:
         return web.json_response(rows)
 
     async def _put_peer(self, request: web.Request) -> web.Response:
+        said = await request.json()
         azure, server, name = self._platform.azure, self._server(request), request.match_info["peer"]
-        return self._done(requests.put_peer(azure, self._platform.declared, server, name, await request.json()))
+        return self._done(requests.put_peer(azure, self._platform.declared, server, name, said))
 
     async def _delete_peer(self, request: web.Request) -> web.Response:
         server, name = self._server(request), request.match_info["peer"]
@@ -213,16 +218,16 @@ class Api:
         return web.json_response({n.name: {"addressPrefixes": [str(p) for p in n.address_space]} for n in networks})
 
     async def _put_virtual_network(self, request: web.Request) -> web.Response:
-        name = request.match_info["network"]
-        return self._done(requests.address_space(self._platform.azure, name, await request.json()))
+        said, name = await request.json(), request.match_info["network"]
+        return self._done(requests.address_space(self._platform.azure, name, said))
 
     async def _peerings(self, _request: web.Request) -> web.Response:
         azure = self._platform.azure
         return web.json_response([requests.peering_text(azure, peering) for peering in azure.peerings])
 
     async def _put_peering(self, request: web.Request) -> web.Response:
-        azure, (local, remote) = self._platform.azure, _ends(request)
-        return self._done(requests.put_peering(azure, self._platform.declared, local, remote, await request.json()))
+        said, (local, remote) = await request.json(), _ends(request)
+        return self._done(requests.put_peering(self._platform.azure, self._platform.declared, local, remote, said))
 
     async def _delete_peering(self, request: web.Request) -> web.Response:
         return self._done(requests.delete_peering(self._platform.azure, *_ends(request)))
@@ -266,13 +271,14 @@ class Api:
             if peer.name == peer_name:
                 return server, peer
         names = ", ".join(p.name for p in peers)
-        remedy = f"Its peers are: {names}." if names else "It has none while branch-to-branch is off."
+        remedy = f"Its peers are: {names}." if names else "It has none; gateways are, while branch-to-branch is on."
         raise InvalidInput(f"route server {server.name} has no peer {peer_name}.", remedy)
 
     def _server(self, request: web.Request) -> RouteServer:
         servers, name = self._platform.azure.route_server, request.match_info["server"]
         if name not in servers:
-            raise InvalidInput(f"there is no route server {name}.", f"These are: {', '.join(sorted(servers))}.")
+            remedy = f"These are: {', '.join(sorted(servers))}." if servers else "Create it: labkit route-server create"
+            raise InvalidInput(f"there is no route server {name}.", remedy)
         return servers[name]
 
     def _gateway(self, request: web.Request) -> Gateway:

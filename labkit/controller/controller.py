@@ -113,6 +113,11 @@ class Controller:
         if message["type"] == "down":
             self._down(instance, message["reason"])
             return
+        if message["type"] == "alone":
+            if instance.route_server not in self.platform.azure.route_server:
+                self.platform.alone.add(instance)
+                self._changed(f"{connection.node} has closed its last session")
+            return
         if message["type"] == "snapshot":
             self.platform.came_up(instance)
             joining = self.platform.instances[instance]
@@ -186,16 +191,16 @@ class Controller:
 
     # What operators want.
 
-    async def advertised(self, instance: InstanceId, peer: BgpPeer) -> list[AdvertisedRow]:
+    async def advertised(self, server: RouteServer, index: int, peer: BgpPeer) -> list[AdvertisedRow]:
         """What an instance advertises to a peer, asked of the instance itself; nothing of one that does not answer."""
-        groups = await self.ask(instance.node, table="advertised", peer=peer.name)
+        groups = await self.ask(instance_node(server.name, index), table="advertised", peer=peer.name)
         routes = {
             IPv4Network(prefix): attributes
             for group in groups
             for attributes in (attributes_from_json(group["attributes"]),)
             for prefix in group["prefixes"]
         }
-        return advertised_rows(self.platform.azure.route_server[instance.route_server], instance.index, routes)
+        return advertised_rows(server, index, routes)
 
     async def ask(self, node: str, **question: object) -> list[dict[str, Any]]:
         """What a node answers; nothing of one that does not."""
@@ -211,8 +216,9 @@ class Controller:
     def change(self, request: Request) -> None:
         """Do what an operator asks, durably, and tell everybody whom it concerns."""
         newly_peered = set(_peered(request.azure)) - set(_peered(self.platform.azure))
-        self.platform.azure = request.azure
         desired.save(self._desired, request.azure)
+        self.platform.azure = request.azure
+        self.platform.alone = {i for i in self.platform.alone if i.route_server not in request.azure.route_server}
         self.events.add(request.subject, request.kind, f"{request.what}, by the operator")
         for connection in self.feeds.connections.values():
             if connection.role in _SPEAKERS:

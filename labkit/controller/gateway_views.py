@@ -188,6 +188,11 @@ def _no_neighbour(platform: Platform, gateway: Gateway, peer: str) -> InvalidInp
     configured = [each for i in instances(platform, gateway) for each in platform.gateways.neighbours[i].items()]
     for address, neighbour in configured:
         if peer in (neighbour.name, str(address)):
+            if neighbour.sender not in platform.azure.route_server:
+                return InvalidInput(
+                    f"gateway {gateway.name} has no session with {peer}: the route server is deleted.",
+                    f"To have it again: labkit route-server create {neighbour.sender}",
+                )
             return InvalidInput(
                 f"gateway {gateway.name} has no session with {peer}: branch-to-branch is off.",
                 f"To switch it on: labkit route-server update {neighbour.sender} --branch-to-branch on",

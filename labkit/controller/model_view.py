@@ -66,11 +66,12 @@ def azure_json(azure: Azure) -> Any:
 
 async def _instance(controller: Controller, instance: InstanceId) -> dict[str, Any]:
     peers = controller.platform.all_peers(instance.route_server)
+    # Before anybody is asked: operators may delete a route server meanwhile.
+    learned = controller.platform.learned()[instance.route_server][instance.index] or {}
     tables = ("received", "advertised")
     questions = [(peer.name, table) for peer in peers for table in tables]
     answers = await asyncio.gather(*(controller.ask(instance.node, table=t, peer=p) for p, t in questions))
     said = dict(zip(questions, answers, strict=True))
-    learned = controller.platform.learned()[instance.route_server][instance.index] or {}
     return {
         peer.name: {
             **{table: said[peer.name, table] for table in tables},

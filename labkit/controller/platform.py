@@ -103,6 +103,8 @@ class Platform:
         self.azure: Azure = lab.azure if azure is None else azure
         self.instances: dict[InstanceId, Instance] = {}
         self.gateways = Gateways(lab)
+        self.alone: set[InstanceId] = set()
+        """The instances that have closed their last session, of route servers that are no more."""
         self._tables: dict[TableKey, Table] = {}
         self._rows: dict[TableKey, tuple[EffectiveRoute, ...]] = {}
 

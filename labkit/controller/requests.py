@@ -13,10 +13,12 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import Any
 
 from labkit.azure import changes
+from labkit.azure.addressing import LARGEST_SPACE, SUBNET_LONGEST, forbidden_address_space, reserved_addresses
 from labkit.azure.adjacency import connected_peerings
-from labkit.azure.model import Azure, BgpPeer, HubRoutingPreference, Peering, RouteServer, RouteTable
+from labkit.azure.model import Azure, BgpPeer, Gateway, HubRoutingPreference, Peering, RouteServer, RouteTable
 from labkit.errors import InvalidInput
 from labkit.lab.model import Lab
+from labkit.lab.nodes import instance_node
 from labkit.lab.refusal import refuse
 
 PEERING_FLAGS = {
@@ -115,6 +117,11 @@ def put_peer(azure: Azure, lab: Lab, server: RouteServer, name: str, said: Any) 
     if isinstance(asn, bool) or not isinstance(asn, int) or not 0 < asn < 1 << 32:
         raise InvalidInput(f"{asn} is no ASN.", "Take a private one, such as 65001.")
     peer = BgpPeer(name, asn, _address(address))
+    if (taken := _taken(azure, peer)) is not None:
+        raise InvalidInput(f"{peer.address} can't be a peer: {taken}.", "Say the address of an appliance.")
+    instances = [node for gateway in azure.gateways for node in _nodes(gateway)]
+    if name in instances:
+        raise InvalidInput(f"{name} is an instance of a gateway.", "Give the peering another name.")
     before = next((p for p in server.peers if p.name == name), None)
     what = f"peering {name} ({peer.address}, AS {peer.asn}) "
     what += "created" if before is None else "changed" if before != peer else "set again as it was"
@@ -149,6 +156,15 @@ def address_space(azure: Azure, network: str, said: Any) -> Request:
     if not isinstance(prefixes, list) or not prefixes or len(said) != 1:
         raise InvalidInput("this is no address space.", "It has: addressPrefixes, a list of ranges.")
     ranges = tuple(dict.fromkeys(_range(prefix) for prefix in prefixes))
+    for each in ranges:
+        forbidden = forbidden_address_space(each)
+        if forbidden is not None:
+            raise InvalidInput(f"{each} overlaps {forbidden}, which Azure refuses.", "Take a private range.")
+        if not LARGEST_SPACE <= each.prefixlen <= SUBNET_LONGEST:
+            raise InvalidInput(
+                f"{each} is too {'small' if each.prefixlen > SUBNET_LONGEST else 'large'}.",
+                f"Azure takes /{LARGEST_SPACE} to /{SUBNET_LONGEST}.",
+            )
     before = azure.virtual_network[network].address_space
     after = changes.with_address_space(azure, network, ranges)
     refuse(azure, after)
@@ -213,6 +229,25 @@ def peering_text(azure: Azure, peering: Peering) -> Mapping[str, object]:
     switches = {flag: getattr(peering, attribute) for flag, attribute in PEERING_FLAGS.items()}
     state = "Connected" if other is not None else "Initiated"
     return {"virtualNetwork": peering.local, "remoteVirtualNetwork": peering.remote, "peeringState": state, **switches}
+
+
+def _taken(azure: Azure, peer: BgpPeer) -> str | None:
+    """Whose address a peer's is, where no appliance can have it."""
+    for server in azure.route_servers:
+        if peer.address in server.instances:
+            return f"it is an instance of route server {server.name}"
+    for gateway in azure.gateways:
+        if peer.address in gateway.instances:
+            return f"it is an instance of gateway {gateway.name}"
+    for network in azure.virtual_networks:
+        for subnet in network.subnets:
+            if peer.address in reserved_addresses(subnet.prefix):
+                return f"Azure keeps it for itself in subnet {subnet.name} of {network.name}"
+    return None
+
+
+def _nodes(gateway: Gateway) -> Iterator[str]:
+    return (instance_node(gateway.name, index) for index in range(len(gateway.instances)))
 
 
 def _setting_changes(before: RouteServer, after: RouteServer) -> Iterator[str]:

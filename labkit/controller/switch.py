@@ -20,9 +20,10 @@ SYSTEM_TABLE = "system"
 
 @dataclass(frozen=True, slots=True)
 class _Built:
-    """What follows from Azure's objects alone, and the objects that it followed from."""
+    """What follows from Azure's objects and the instances that are gone, and what it followed from."""
 
     azure: Azure
+    gone: frozenset[str]
     ports: Mapping[str, dict[str, object]]
     system: Table
 
@@ -57,7 +58,7 @@ class Switches:
         }
         ports: dict[str, object] = {}
         former = self._told[virtual_network]
-        if former.azure is not self._platform.azure:
+        if former.azure is not self._platform.azure or former.gone != self._gone():
             built, system = self._build(virtual_network, former.system)
             self._told[virtual_network] = built
             if system:
@@ -69,7 +70,8 @@ class Switches:
     def _build(self, virtual_network: str, system_before: Table) -> tuple[_Built, Delta]:
         platform = self._platform
         ports: dict[str, dict[str, object]] = {}
-        for name, port in fabric_ports(platform.declared, virtual_network, platform.azure).items():
+        gone = self._gone()
+        for name, port in fabric_ports(platform.declared, virtual_network, platform.azure, gone).items():
             if isinstance(port, NicPort):
                 key = platform.table_key.get(port.nic.name)
                 ports[name] = port.wire(SYSTEM_TABLE if key is None else self._names[key])
@@ -77,4 +79,8 @@ class Switches:
                 ports[name] = port.wire()
         rows = effective_table(platform.azure, ForwardingKey(virtual_network, None, None), {})
         system, change = diff(system_before, desired(rows))
-        return _Built(platform.azure, ports, system), change
+        return _Built(platform.azure, gone, ports, system), change
+
+    def _gone(self) -> frozenset[str]:
+        """The nodes of deleted route servers, once nobody waits for a last word of theirs."""
+        return frozenset(instance.node for instance in self._platform.alone)

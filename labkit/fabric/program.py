@@ -211,7 +211,10 @@ def _via(fabric: Fabric, hops: tuple[str, ...]) -> Iterator[str]:
 
 
 def _balance(fabric: Fabric, balancer: LoadBalancer) -> Iterator[str]:
-    """The rules of a load balancer. A backend that goes down, or comes up, moves no flow between the others."""
+    """The rules of a load balancer. One backend that goes down, or comes up, moves no flow between the others.
+
+    With several down at once, only flows whose own backend is down may move when another one follows.
+    """
     everyone = [fabric.reachable.get(address) for address in balancer.backends.values()]
     up = [mac if balancer.is_up(name) else None for name, mac in zip(balancer.backends, everyone, strict=True)]
     healthy = [mac for mac in up if mac is not None]

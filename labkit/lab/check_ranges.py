@@ -8,6 +8,7 @@ from ipaddress import IPv4Network
 from itertools import combinations
 
 from labkit.azure.addressing import (
+    LARGEST_SPACE,
     ROUTE_SERVER_SUBNET,
     ROUTE_SERVER_SUBNET_ADVISED,
     SUBNET_LONGEST,
@@ -18,7 +19,6 @@ from labkit.lab.draft import Draft, subject
 from labkit.lab.schema import VirtualNetwork
 from labkit.lab.yaml_source import Path
 
-_LARGEST_SPACE = 2
 _NOT_HOSTS = (IPv4Network("0.0.0.0/8"), IPv4Network("127.0.0.0/8"), IPv4Network("224.0.0.0/3"))
 
 
@@ -54,9 +54,9 @@ def _check_network(draft: Draft, name: str, network: VirtualNetwork) -> list[_Ra
     found = [_Range(p, about, (*place, i)) for i, p in enumerate(network.address_space)]
     for item in found:
         forbidden = forbidden_address_space(item.prefix)
-        if not _LARGEST_SPACE <= item.prefix.prefixlen <= SUBNET_LONGEST:
+        if not LARGEST_SPACE <= item.prefix.prefixlen <= SUBNET_LONGEST:
             text = f"{about}: {item.prefix} is too {'small' if item.prefix.prefixlen > SUBNET_LONGEST else 'large'}."
-            draft.error(item.path, text, f"Azure takes /{_LARGEST_SPACE} to /{SUBNET_LONGEST}.")
+            draft.error(item.path, text, f"Azure takes /{LARGEST_SPACE} to /{SUBNET_LONGEST}.")
         elif forbidden is not None:
             text = f"{about}: no virtual network can have addresses in {forbidden}."
             draft.error(item.path, text, "Azure refuses it. Use a private range, such as 10.1.0.0/16.")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from labkit.azure.adjacency import connected_peerings, takes_forwarded
 from labkit.azure.model import Azure, Nic
 from labkit.lab.model import Lab
-from labkit.lab.nodes import INSTANCES, instance_node
 from labkit.lab.wires import line_wires, nics, wires
 
 
@@ -68,14 +67,16 @@ class PeeringPort:
 Port = NicPort | InternetPort | PeeringPort
 
 
-def fabric_ports(lab: Lab, virtual_network: str, azure: Azure | None = None) -> Mapping[str, Port]:
+def fabric_ports(
+    lab: Lab, virtual_network: str, azure: Azure | None = None, gone: Collection[str] = ()
+) -> Mapping[str, Port]:
     """The ports of a virtual network's switch by interface name, in the order of the lab file.
 
     A NIC's port is named like the NIC, the Internet's like its node, a peering's like the other virtual network. The
     NICs of route server instances (`labkit.lab.wires.instance_nics`) are among them and among the neighbours.
 
-    `azure` is what operators have made of the lab's own since it was built: peerings and route servers that are no more
-    have no ports, though their links and nodes are there.
+    `azure` is what operators have made of the lab's own since it was built: peerings that are no more have no ports,
+    though their links are there. So it is with the NICs of nodes that are `gone`.
 
     Beyond the NIC of a gateway's instance are the far ends of its lines: Microsoft's edge is the next hop of what comes
     over a circuit (reference §3.2), and the gateway is the way there.
@@ -85,25 +86,19 @@ def fabric_ports(lab: Lab, virtual_network: str, azure: Azure | None = None) -> 
     """
     azure = lab.azure if azure is None else azure
     network = azure.virtual_network[virtual_network].name
-    ports: dict[str, Port] = {nic.name: _nic_port(lab, nic) for nic in _present(lab, network, azure)}
+    ports: dict[str, Port] = {nic.name: _nic_port(lab, nic) for nic in nics(lab, network) if nic.name not in gone}
     if lab.internet is not None:
         for link in wires(lab):
             if link.a.node == network and link.b.node == lab.internet.name:
                 ports[link.a.interface] = InternetPort(link.b.mac)
     for peering in connected_peerings(azure, network):
-        there = tuple((a, n.mac) for n in _present(lab, peering.remote, azure) for a in _nic_port(lab, n).addresses)
+        beyond = (nic for nic in nics(lab, peering.remote) if nic.name not in gone)
+        there = tuple((a, n.mac) for n in beyond for a in _nic_port(lab, n).addresses)
         anywhere = takes_forwarded(azure, network, peering.remote)
         ports[peering.remote] = PeeringPort(
             there, None if anywhere else azure.virtual_network[peering.remote].address_space
         )
     return ports
-
-
-def _present(lab: Lab, network: str, azure: Azure) -> tuple[Nic, ...]:
-    """The NICs in a virtual network, without those of route servers that are no more."""
-    gone = lab.azure.route_server.keys() - azure.route_server.keys()
-    nodes = {instance_node(server, index) for server in gone for index in INSTANCES}
-    return tuple(nic for nic in nics(lab, network) if nic.name not in nodes)
 
 
 def _nic_port(lab: Lab, nic: Nic) -> NicPort:

@@ -15,8 +15,13 @@ _REMEDIES = {
     Code.URG_OWN_SERVER: "A virtual network with a route server of its own can't use another's: delete it first.",
     Code.URG_OWN_GATEWAY: "A virtual network with a gateway of its own can't use another's.",
     Code.URG_NO_SERVER: "Only a hub with a route server or a gateway can be used.",
-    Code.URG_NO_TRANSIT: "Switch allow-gateway-transit on at the peering {1} to {0} first.",
+    Code.URG_NO_TRANSIT: (
+        "While {0} uses the gateways of {1}, the peering {1} to {0} must allow gateway transit: have it so, or switch "
+        "use-remote-gateways off at {0} first."
+    ),
     Code.PEER_ASN: "Take another private ASN, such as 65001.",
+    Code.PEERS_TOO_MANY: "Delete another one first.",
+    Code.PEER_NO_REMOTE_GATEWAYS: "Let its virtual network use remote gateways first.",
     Code.PEER_DUPLICATE: "Give it a name and an address of its own.",
     Code.PEER_UNREACHABLE: "Peer the two virtual networks first.",
     Code.GATEWAY_PROPAGATION: "Leave propagation on there, or give GatewaySubnet a route table of its own.",

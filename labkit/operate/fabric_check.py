@@ -51,7 +51,7 @@ class Wrong:
 
 def fabric_difference(vnet: str, look: Look) -> str | None:
     """The first difference between a fabric's program and the effective routes, None if there is none."""
-    for wrong in _wrong(vnet, look, fabric_ports(look.lab, vnet, look.azure)):
+    for wrong in _wrong(vnet, look, fabric_ports(look.lab, vnet, look.azure, look.state["gone"])):
         name = wrong.ports[0]
         if wrong.address is None:
             return f"the port of {name} in fabric {vnet} has no program. Look: labkit logs {vnet}"
@@ -64,7 +64,7 @@ def fabric_difference(vnet: str, look: Look) -> str | None:
 
 def fabric_differences(vnet: str, look: Look) -> Iterator[Difference]:
     """Every difference between a fabric's program and the effective routes; ports with the same ones together."""
-    ports = fabric_ports(look.lab, vnet, look.azure)
+    ports = fabric_ports(look.lab, vnet, look.azure, look.state["gone"])
     names = {port.nic.mac: name for name, port in ports.items() if isinstance(port, NicPort)}
     names |= {port.mac: "the Internet" for port in ports.values() if isinstance(port, InternetPort)}
     names |= {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from labkit.azure.limits import tears_down
@@ -13,7 +13,7 @@ from labkit.routeserver.policy import Config, Policy
 from labkit.routeserver.recovery import Recovered
 from labkit.routeserver.report import Reporter, Session
 from labkit.routeserver.rib import AdjRibIn, AdjRibOut, Change
-from labkit.routeserver.wire import ESTABLISHED, SessionChange, Update
+from labkit.routeserver.wire import ESTABLISHED, Neighbours, SessionChange, Update
 
 
 class Instance:
@@ -24,6 +24,7 @@ class Instance:
 
     def __init__(self, recovered: Recovered, now: float) -> None:
         self.speakers_peers = frozenset(recovered.states)
+        self._asns = dict(recovered.asns)
         self.over_limit: list[str] = []
         """Peers (addresses) whose session the limit ends: to be torn down by whoever owns the speaker."""
         self.out = AdjRibOut()
@@ -47,12 +48,18 @@ class Instance:
         self._undecided: set[str] = set()
         self._counters: dict[str, RouteCounter] = {}
         self._condemned: dict[str, str] = {}
+        self._leaving: set[str] = set()
         self._reporter = Reporter()
 
     @property
     def configured(self) -> bool:
         """Whether a configuration has come."""
         return self._config is not None
+
+    @property
+    def alone(self) -> bool:
+        """Whether the speaker has no neighbours, and has closed its session with the last of them."""
+        return not self.speakers_peers and not self._leaving
 
     @property
     def established(self) -> bool:
@@ -92,19 +99,29 @@ class Instance:
                 self.out.want(peer, prefix, attributes)
         return self._names != former_names
 
-    def speaks_with(self, peers: Iterable[str]) -> None:
-        """The speaker has these neighbours (addresses) now. New ones start empty, and those that went are forgotten."""
-        before, self.speakers_peers = self.speakers_peers, frozenset(peers)
-        for peer in before - self.speakers_peers:
-            self.session_changed(SessionChange(peer, self._started, "Idle"))
-            del self._sessions[peer]
+    def speaks_with(self, shown: Neighbours, now: float) -> None:
+        """The speaker has these neighbours now. Those that went are forgotten.
+
+        New ones, and those of whom another ASN is expected now, are told everything: the speaker has nothing for them.
+        """
+        before, self._asns = self._asns, dict(shown.asns)
+        self.speakers_peers = frozenset(shown.asns)
+        for peer in before.keys() - shown.asns.keys():
+            if peer in self._sessions and self._sessions[peer].state == ESTABLISHED:
+                self._leaving.add(peer)
+            self._forget_session(peer)
+            self._sessions.pop(peer, None)
             self.out.forget(peer)
-        if self._policy is None:
-            return
-        for peer in (self.speakers_peers - before) & self._policy.peers.keys():
-            for prefix, attributes in self._policy.originated(peer).items():
-                self.out.want(peer, prefix, attributes)
-            self._undecided.update(self._kept)
+        for peer in (peer for peer, asn in shown.asns.items() if before.get(peer) != asn):
+            state, seconds = shown.states[peer]
+            self._sessions.setdefault(peer, Session(state, now - seconds if state == ESTABLISHED else now))
+            self.out.forget(peer)
+            if self._sessions[peer].state == ESTABLISHED:
+                self.out.open(peer)
+            if self._policy is not None and peer in self._policy.peers:
+                for prefix, attributes in self._policy.originated(peer).items():
+                    self.out.want(peer, prefix, attributes)
+                self._undecided.update(self._kept)
 
     def update(self, event: Update) -> None:
         """A peer's UPDATE."""
@@ -125,14 +142,18 @@ class Instance:
         reason = event.reason
         if event.state != "OpenSent":
             reason = self._condemned.pop(event.peer, reason)
-        self._counters.pop(event.peer, None)
+        self._leaving.discard(event.peer)
         self._sessions[event.peer] = Session(event.state, event.time, reason)
+        self._forget_session(event.peer)
         if event.state == ESTABLISHED:
             self.out.open(event.peer)
-        else:
-            self.out.close(event.peer)
-        for prefix in self._received.drop(event.peer):
-            self._lose(event.peer, prefix)
+
+    def _forget_session(self, peer: str) -> None:
+        """A peer's session is over, and all that came in it is gone."""
+        self.out.close(peer)
+        self._counters.pop(peer, None)
+        for prefix in self._received.drop(peer):
+            self._lose(peer, prefix)
 
     # What goes out.
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from labkit.azure.model import BgpPeer
 from labkit.routeserver import wire
 
-PATIENCE = 20.0
-"""Seconds that ExaBGP may take to read a file."""
+PATIENCE = 5.0
+"""Seconds that ExaBGP may take to check a file: less than a worker may go without a sign of life."""
 
 Known = Mapping[str, int]
 """ASNs of neighbours by address."""
@@ -53,6 +53,10 @@ class Neighbours:
     def want(self, peers: Iterable[BgpPeer]) -> None:
         """Have these and no others from now on."""
         self._wanted = tuple(peers)
+
+    def keep(self) -> None:
+        """Have those of the file, until others are wanted."""
+        self._wanted = None
 
     def shown(self, known: Known) -> None:
         """ExaBGP has shown its neighbours."""

@@ -94,6 +94,7 @@ class Worker:
         self._instance: Instance | None = None
         self._neighbours: Neighbours | None = None
         self._reload_due = True
+        self._said_alone = False
         self._recovering_ticks = 0
         self._ticked = time.monotonic()
         self._silent_ticks = 0
@@ -200,7 +201,7 @@ class Worker:
                 self._instance.session_changed(event)
             case wire.Neighbours() if self._neighbours is not None:
                 self._neighbours.shown(event.asns)
-                self._instance.speaks_with(event.asns)
+                self._instance.speaks_with(event, time.time())
             case _:
                 pass
 
@@ -247,7 +248,7 @@ class Worker:
         if kind == "config":
             assert self._neighbours is not None
             self._neighbours.want(neighbours_from_json(heard.message))
-            self._reload_due = True
+            self._reload_due, self._said_alone = True, False
             others = self._instance.configure(config_from_json(heard.message))
             if others or heard.feed is not self._feed:
                 self._feed = heard.feed
@@ -289,6 +290,9 @@ class Worker:
             for change in instance.changes(MAX_COALESCED):
                 self._speaker.send(_commands(change))
         self._reload()
+        if self._feed is not None and instance.alone and not self._said_alone:
+            self._said_alone = True
+            self._say({"type": "alone", "time": time.time()})
         if not self._ready and instance.configured and not instance.out and not self._speaker.outstanding:
             self._ready = True
             mark_ready(SERVICE)
@@ -303,7 +307,8 @@ class Worker:
         try:
             self._speaker.send(self._neighbours.reload())
         except (FileRefused, OSError, subprocess.SubprocessError) as error:
-            _log.error("ExaBGP's neighbours can't be changed: %s", error)
+            _log.error("ExaBGP's neighbours stay as they are: %s", error)
+            self._neighbours.keep()
 
     def _holding(self) -> bool:
         """Whether changes wait for the end of a stream of UPDATEs."""

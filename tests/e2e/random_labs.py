@@ -6,6 +6,9 @@ server. So the rules alone (`labkit.azure.world`) tell where BGP must come to re
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -15,7 +18,10 @@ from hypothesis import strategies as st
 from labkit.azure.circuits import CircuitPath
 from labkit.azure.gateway_policy import GatewayPath, PathSource
 from labkit.azure.model import BgpPeer, LearnedRoute, PathAttributes
-from labkit.azure.world import Heard, World
+from labkit.azure.world import Heard, NeverSettlesError, World
+from labkit.controller import requests
+from labkit.controller.requests import Request
+from labkit.errors import InvalidInput
 from labkit.lab.model import Lab
 
 POOL = ("0.0.0.0/0", "10.90.0.0/16", "10.91.0.0/16", "10.1.1.0/24", "10.2.128.0/17", "10.0.0.0/8", "128.0.0.0/1")
@@ -133,6 +139,70 @@ def _peering(draw: st.DrawFn, file: dict[str, Any], spoke: str, hub: str) -> dic
         "allow_forwarded_traffic": draw(st.booleans()),
         "global": draw(st.booleans()),
     }
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A change that Azure would accept: the call of the controller's API, and what becomes of the lab."""
+
+    method: str
+    path: tuple[str, ...]
+    body: dict[str, Any] | None
+    lab: Lab
+
+    def __str__(self) -> str:
+        return f"{self.method} {'/'.join(self.path)} {self.body}"
+
+
+def wishes(built: Lab, lab: Lab) -> list[Wish]:
+    """Everything small that operators may change of a lab as it is now; `built` is the lab as it was built."""
+    azure = lab.azure
+    found: list[Wish] = []
+
+    def may(method: str, path: tuple[str, ...], body: dict[str, Any] | None, ask: Callable[[], Request]) -> None:
+        try:
+            after = replace(lab, azure=ask().azure)
+            expected(after)
+        except (InvalidInput, NeverSettlesError):
+            return
+        found.append(Wish(method, path, body, after))
+
+    for server in azure.route_servers:
+        at = ("route-servers", server.name)
+        may("DELETE", at, None, partial(requests.delete_server, azure, server))
+        switch = {"allowBranchToBranchTraffic": not server.branch_to_branch}
+        may("PUT", at, switch, partial(requests.server_settings, azure, server, switch))
+        for peer in server.peers:
+            may("DELETE", (*at, "peers", peer.name), None, partial(requests.delete_peer, azure, server, peer.name))
+        peers = {peer.name for peer in server.peers}
+        for declared in built.azure.route_server[server.name].peers:
+            if declared.name not in peers:
+                may(
+                    "PUT",
+                    (*at, "peers", declared.name),
+                    {},
+                    partial(requests.put_peer, azure, built, server, declared.name, {}),
+                )
+    for server in built.azure.route_servers:
+        may("POST", ("route-servers", server.name), None, partial(requests.create_server, azure, built, server.name))
+    for side in built.azure.peerings:
+        ends = (side.local, side.remote)
+        if requests.peering_side(azure, *ends) is not None:
+            may("DELETE", ("peerings", *ends), None, partial(requests.delete_peering, azure, *ends))
+        flags = {flag: getattr(side, name) for flag, name in requests.PEERING_FLAGS.items()}
+        for said in (flags, {**flags, "useRemoteGateways": not side.use_remote_gateways}):
+            may("PUT", ("peerings", *ends), said, partial(requests.put_peering, azure, built, *ends, said))
+    for number, network in enumerate(azure.virtual_networks, 101):
+        first = str(built.azure.virtual_network[network.name].address_space[0])
+        for prefixes in ([first], [first, f"10.{number}.0.0/16"]):
+            said_prefixes = {"addressPrefixes": prefixes}
+            may(
+                "PUT",
+                ("virtual-networks", network.name),
+                said_prefixes,
+                partial(requests.address_space, azure, network.name, said_prefixes),
+            )
+    return [wish for wish in found if wish.lab.azure != azure]
 
 
 def expected(lab: Lab) -> World:

@@ -47,10 +47,13 @@ class Api:
         self.answers: dict[tuple[str, ...], Any] = {}
         self.asked: list[tuple[str, ...]] = []
         self.settings = {"allowBranchToBranchTraffic": False, "hubRoutingPreference": "ExpressRoute"}
+        self.servers: tuple[str, ...] = ("rs1",)
         self.put_: list[object] = []
 
     def get(self, *path: str) -> Any:
         self.asked.append(path)
+        if path == ("route-servers",):
+            return {name: dict(self.settings) for name in self.servers}
         return dict(self.settings) if path[0] == "route-servers" else self.answers[path]
 
     def put(self, *path: str, body: dict[str, Any]) -> Any:
@@ -68,7 +71,6 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Api:
     for module in (gateway, route_server, status):
         monkeypatch.setattr(module, "running", lambda _name: (record, lab_status))
         monkeypatch.setattr(module, "LabClient", lambda _record: api)
-    monkeypatch.setattr(route_server, "lab_of", lambda _record: LAB)
     return api
 
 
@@ -153,11 +155,8 @@ def test_wrong_settings_change_nothing(api: Api, options: tuple[str, ...], text:
 @pytest.mark.parametrize(
     ("names", "text"), [((), "this lab has no route server."), (("rs1", "rs2"), "2 route servers: rs1, rs2.")]
 )
-def test_which_route_server_is_meant(
-    api: Api, names: tuple[str, ...], text: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    azure = SimpleNamespace(route_servers=[SimpleNamespace(name=name) for name in names])
-    monkeypatch.setattr(route_server, "lab_of", lambda _record: SimpleNamespace(azure=azure))
+def test_which_route_server_is_meant(api: Api, names: tuple[str, ...], text: str) -> None:
+    api.servers = names
     code, _, err = labkit("route-server", "update", "--branch-to-branch", "on")
     assert code == 2
     assert text in err

@@ -252,7 +252,7 @@ def test_those_who_may_pass_news_on_are_told_of() -> None:
         (
             "peering spoke hub use-remote-gateways on",
             "Azure would refuse that: peering spoke to hub can't use remote gateways: hub doesn't allow gateway",
-            "Switch allow-gateway-transit on at the peering hub to spoke first.",
+            "While spoke uses the gateways of hub, the peering hub to spoke must allow gateway transit",
         ),
         (
             "peering hub spoke use-remote-gateways on",

@@ -17,13 +17,14 @@ from labkit.azure.model import BgpPeer, LearnedRoute, PathAttributes, RouteServe
 from labkit.routeserver.instance import Instance
 from labkit.routeserver.policy import Config
 from labkit.routeserver.recovery import Recovered
-from labkit.routeserver.wire import SessionChange, Update
+from labkit.routeserver.wire import Neighbours, SessionChange, Update
 
 A, B, C = "10.1.0.10", "10.1.0.20", "10.1.0.30"
 PEERS = tuple(BgpPeer(n, 65001 + i, IPv4Address(a)) for i, (n, a) in enumerate(zip("abc", (A, B, C), strict=True)))
 SERVER = RouteServer("rs1", "vnet1", (IPv4Address("10.1.0.4"), IPv4Address("10.1.0.5")), PEERS, branch_to_branch=True)
 ORIGINATED = Originated((IPv4Network("10.1.0.0/16"),), (IPv4Network("10.2.0.0/16"),))
 CONFIG = Config(0, SERVER, ORIGINATED)
+ASNS = {str(peer.address): peer.asn for peer in PEERS}
 PREFIXES = ["10.9.0.0/16", "10.8.0.0/16", "10.1.3.0/24", "0.0.0.0/0"]
 
 
@@ -34,7 +35,13 @@ def path(peer: str, *more: int) -> PathAttributes:
 
 def instance(adj_rib_in: Mapping[str, Mapping[str, PathAttributes]] | None = None, **out: Any) -> Instance:
     states = dict.fromkeys((A, B, C), ("Established", 5.0))
-    return Instance(Recovered(states, {}, adj_rib_in or {}, out), now=100.0)
+    return Instance(Recovered(states, ASNS, adj_rib_in or {}, out), now=100.0)
+
+
+def shown(*peers: str, **asns: int) -> Neighbours:
+    """ExaBGP's neighbours, none of them with a session; `a`, `b` and `c` with other ASNs."""
+    expected = {str(peer.address): asns.get(peer.name, peer.asn) for peer in PEERS}
+    return Neighbours(dict.fromkeys(peers, ("Idle", 0.0)), {peer: expected[peer] for peer in peers})
 
 
 class Speaker:
@@ -234,8 +241,9 @@ def test_a_neighbour_that_the_speaker_learns_of_is_told_everything() -> None:
     one.update(Update(A, 1.0, ((path(A), ("10.9.0.0/16",)),)))
     speaker.take(one)
     assert speaker.told[B] == {}
-    one.speaks_with([A, B])
-    one.session_changed(SessionChange(B, 2.0, "Established"))
+    one.speaks_with(shown(A, B), 101.0)
+    assert one.snapshot()["sessions"]["b"] == {"state": "Idle", "since": 101.0, "reason": ""}
+    one.session_changed(SessionChange(B, 102.0, "Established"))
     speaker.take(one)
     assert set(speaker.told[B]) == {"10.1.0.0/16", "10.2.0.0/16", "10.9.0.0/16"}
     assert one.snapshot()["sessions"]["b"]["state"] == "Established"
@@ -246,13 +254,13 @@ def test_a_neighbour_that_went_is_forgotten_and_may_come_back() -> None:
     one.configure(CONFIG)
     speaker.take(one)
     assert "10.9.0.0/16" in speaker.told[A]
-    one.speaks_with([A, C])
+    one.speaks_with(shown(A, C), 101.0)
     speaker.told[B] = {}  # as ExaBGP does
     speaker.take(one)
     assert "10.9.0.0/16" not in speaker.told[A]
     assert one.received("b") == []
     assert one.snapshot()["sessions"]["b"]["reason"] == "the speaker does not know this peer"
-    one.speaks_with([A, B, C])
+    one.speaks_with(shown(A, B, C), 102.0)
     speaker.take(one)
     assert speaker.told[B] == {}, "it has no session yet"
     one.session_changed(SessionChange(B, 3.0, "Established"))
@@ -279,3 +287,39 @@ def test_only_nvas_with_a_session_are_asked_for_their_routes() -> None:
     one.configure(CONFIG)
     one.session_changed(SessionChange(A, 3.0, "Idle"))
     assert one.refresh() == (B, C)
+
+
+def test_it_is_alone_once_the_last_session_is_closed() -> None:
+    one = Instance(Recovered({A: ("Established", 1.0), B: ("Idle", 1.0)}, {A: 65001, B: 65002}, {}, {}), now=100.0)
+    one.configure(replace(CONFIG, server=replace(SERVER, peers=())))
+    assert not one.alone
+    one.speaks_with(shown(), 101.0)
+    assert not one.alone, "ExaBGP has not said that it closed A's session"
+    one.session_changed(SessionChange(A, 2.0, "Idle", "peer reset"))
+    assert one.alone
+    one.speaks_with(shown(A), 102.0)
+    assert not one.alone
+
+
+def test_a_neighbour_of_whom_another_asn_is_expected_is_told_everything_anew() -> None:
+    """ExaBGP makes another neighbour of it, which has nothing to send."""
+    one, speaker = instance(), Speaker()
+    one.configure(CONFIG)
+    speaker.take(one)
+    assert set(speaker.told[A]) == {"10.1.0.0/16", "10.2.0.0/16"}
+    for asn in (65009, 65001):
+        speaker.told[A] = {}  # as ExaBGP does
+        one.session_changed(SessionChange(A, 2.0, "Idle"))
+        one.speaks_with(shown(A, B, C, a=asn), 101.0)
+        one.session_changed(SessionChange(A, 3.0, "Established"))
+        speaker.take(one)
+        assert set(speaker.told[A]) == {"10.1.0.0/16", "10.2.0.0/16"}
+
+
+def test_a_neighbour_that_never_spoke_may_go() -> None:
+    one = instance()
+    one.configure(CONFIG)
+    one.speaks_with(shown(A, B), 101.0)
+    one.speaks_with(shown(A, B, C), 102.0)
+    one.speaks_with(shown(A), 103.0)
+    assert one.speakers_peers == {A}
