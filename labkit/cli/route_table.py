@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from labkit.cli import complete
-from labkit.cli.output import Format, FormatOption, LabOption, put_json, put_table, say
+from labkit.cli.output import Format, FormatOption, LabOption, Switch, put_json, put_table, say
 from labkit.errors import InvalidInput
 from labkit.operate.client import LabClient
 from labkit.operate.running import running
@@ -60,6 +60,19 @@ def remove(table: TableName, prefix: Prefix, lab: LabOption = None) -> None:
     had = body["routes"].pop(prefix, None)
     client.put("route-tables", table, body=body)
     say(f" {table}: {prefix} → {had} is gone" if had else f" {table} has no route for {prefix}")
+
+
+@app.command()
+def update(
+    table: TableName,
+    bgp_propagation: Annotated[Switch, typer.Option(help="Whether its subnets' NICs get BGP routes.")],
+    lab: LabOption = None,
+) -> None:
+    """Switch BGP propagation of a route table (Azure's disableBgpRoutePropagation, turned round)."""
+    client = LabClient(running(lab)[0])
+    body: dict[str, object] = {**_table(client, table), "disable_bgp_route_propagation": bgp_propagation is Switch.OFF}
+    client.put("route-tables", table, body=body)
+    say(f" {table}: BGP propagation {bgp_propagation}")
 
 
 def _table(client: LabClient, name: str) -> dict[str, dict[str, str]]:

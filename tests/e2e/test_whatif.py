@@ -207,9 +207,11 @@ def test_route_tables(lab: RunningLab) -> None:
     eventually(lambda: whatif(lab.lab, lab.client, NOTHING).unsettled, lambda found: not found)
     outlook, tables = whole(lab, "propagation from-spoke off")
     assert {(c.nics, r.why) for c in outlook.nics for r in c.routes} == {(("vm3",), "BGP propagation off")}
-    lab.client.put("route-tables", "from-spoke", body={**before, "disable_bgp_route_propagation": True})
+    update = ["route-table", "update", "from-spoke", "--lab", lab.lab.name, "--bgp-propagation"]
+    assert labkit([*update, "off"]) == 0
     comes_true(lab, outlook, tables)
-    lab.client.put("route-tables", "from-spoke", body=before)
+    assert labkit([*update, "on"]) == 0
+    assert lab.client.get("route-tables")["from-spoke"] == before
 
 
 RS1, PEER = ("route-servers", "rs1"), ("route-servers", "rs1", "peers", "sdwan-nva")
