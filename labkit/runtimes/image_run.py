@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from labkit.errors import EnvironmentProblem
 
 _TAIL_LINES = 30
 _STOP_SECONDS = 10.0
+_PAUSE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,18 @@ def _stop(children: Sequence[subprocess.Popen[bytes]]) -> None:
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGKILL)
             child.wait()
+        _await_rest(child.pid)
+
+
+def _await_rest(group: int) -> None:
+    """Wait until nothing is left of an ended tool's process group, which may still write and remove files."""
+    deadline = time.monotonic() + _STOP_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)  # no signal: only whether there is anybody
+        except (ProcessLookupError, PermissionError):
+            return
+        time.sleep(_PAUSE)
 
 
 def need_space(directory: Path, megabytes: int, what: str) -> None:
