@@ -78,6 +78,13 @@ def forbidden_address_space(prefix: IPv4Network) -> IPv4Network | None:
     return next((f for f in FORBIDDEN_ADDRESS_SPACE if f.overlaps(prefix)), None)
 
 
+def wrong_size(prefix: IPv4Network) -> str | None:
+    """Whether an address range is too `small` or too `large` for a virtual network; None if it is neither."""
+    if LARGEST_SPACE <= prefix.prefixlen <= SUBNET_LONGEST:
+        return None
+    return "small" if prefix.prefixlen > SUBNET_LONGEST else "large"
+
+
 def _check_size(prefix: IPv4Network) -> None:
     if prefix.prefixlen > SUBNET_LONGEST:
         raise ValueError(f"{prefix} is smaller than a /{SUBNET_LONGEST}")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Network
 
+from labkit.azure.adjacency import connected_peerings
 from labkit.azure.model import Azure, BgpPeer, Peering, RouteServer, RouteTable
 from labkit.azure.problem import Code, Problem
 from labkit.azure.ranges import Ranges
@@ -25,6 +26,15 @@ def refusals(before: Azure, after: Azure) -> tuple[Problem, ...]:
     found = (*problems(after), *_homeless_subnets(after))
     passing = _TRANSIENT | (_OF_PEERS if before.route_servers == after.route_servers else frozenset())
     return tuple(problem for problem in found if problem not in known and problem.code not in passing)
+
+
+def servers_that_refresh(before: Azure, after: Azure) -> tuple[str, ...]:
+    """The route servers that ask all their NVAs for their routes again: those with a new peering (reference §2)."""
+
+    def peered(azure: Azure, server: RouteServer) -> set[str]:
+        return {peering.remote for peering in connected_peerings(azure, server.virtual_network)}
+
+    return tuple(s.name for s in after.route_servers if peered(after, s) - peered(before, s))
 
 
 def with_route_table(azure: Azure, table: RouteTable) -> Azure:

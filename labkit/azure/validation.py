@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from itertools import combinations
 
-from labkit.azure.addressing import ROUTE_SERVER_SUBNET
+from labkit.azure.addressing import ROUTE_SERVER_SUBNET, reserved_addresses
 from labkit.azure.adjacency import connected_peerings, gateway_hub, server_in
 from labkit.azure.asn import reserved_asn
 from labkit.azure.gateway_validation import gateway_problems, gateway_warnings
@@ -137,6 +137,21 @@ def peer_reachable(azure: Azure, server: RouteServer, peer: BgpPeer) -> Problem 
         f"{server.name}, nor in one directly peered with it"
     )
     return Problem(Code.PEER_UNREACHABLE, text, (server.name, peer.name))
+
+
+def azures_own(azure: Azure, address: IPv4Address) -> str | None:
+    """Why no appliance can have an address: whose it is, in a clause; None if one can (reference §6, VNF)."""
+    for server in azure.route_servers:
+        if address in server.instances:
+            return f"it is an instance of route server {server.name}"
+    for gateway in azure.gateways:
+        if address in gateway.instances:
+            return f"it is an instance of gateway {gateway.name}"
+    for network in azure.virtual_networks:
+        for subnet in network.subnets:
+            if address in reserved_addresses(subnet.prefix):
+                return f"Azure keeps it for itself in subnet {subnet.name} of {network.name}"
+    return None
 
 
 def route_conflicts(table: RouteTable) -> tuple[Problem, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from typing import IO, Annotated
@@ -77,6 +77,11 @@ def say(text: str) -> None:
 
 class ReaderGone(Exception):
     """Whoever read the output has had enough of it, as `head` has."""
+
+
+def say_done(answer: Mapping[str, str]) -> None:
+    """Say what the controller did, by its answer: `subject` and `what`."""
+    say(f" {answer['subject']}: {answer['what']}")
 
 
 def put(text: str, *, now: bool = False) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from labkit.azure.model import HubRoutingPreference
 from labkit.cli import complete
-from labkit.cli.output import Format, FormatOption, LabOption, Switch, put_json, put_table, say, switch_text
+from labkit.cli.output import Format, FormatOption, LabOption, Switch, put_json, put_table, say, say_done, switch_text
 from labkit.errors import InvalidInput
 from labkit.operate.client import LabClient
 from labkit.operate.running import running
@@ -90,13 +90,13 @@ Peer = Annotated[str, typer.Argument(metavar="PEER", help="The peer's name.", au
 @app.command()
 def create(name: Server, lab: LabOption = None) -> None:
     """Create a route server anew that was deleted. It has no peers: `labkit route-server peering create`."""
-    _done(LabClient(running(lab)[0]).post("route-servers", name))
+    say_done(LabClient(running(lab)[0]).post("route-servers", name))
 
 
 @app.command()
 def delete(name: Server, lab: LabOption = None) -> None:
     """Delete a route server of the running lab, with its peers: what it wrote into NICs goes."""
-    _done(LabClient(running(lab)[0]).delete("route-servers", name))
+    say_done(LabClient(running(lab)[0]).delete("route-servers", name))
 
 
 @peering.command("list")
@@ -120,17 +120,13 @@ def create_peer(
     """Create a peer of a route server, or change the one of this name. Both instances speak with it then."""
     said = {"peerAsn": peer_asn, "peerIp": peer_ip}
     body = {key: value for key, value in said.items() if value is not None}
-    _done(LabClient(running(lab)[0]).put("route-servers", route_server, "peers", peer, body=body))
+    say_done(LabClient(running(lab)[0]).put("route-servers", route_server, "peers", peer, body=body))
 
 
 @peering.command("delete")
 def delete_peer(route_server: Server, peer: Peer, lab: LabOption = None) -> None:
     """Delete a peer of a route server: its sessions end."""
-    _done(LabClient(running(lab)[0]).delete("route-servers", route_server, "peers", peer))
-
-
-def _done(answer: dict[str, str]) -> None:
-    say(f" {answer['subject']}: {answer['what']}")
+    say_done(LabClient(running(lab)[0]).delete("route-servers", route_server, "peers", peer))
 
 
 def _the_only(names: list[str]) -> str:

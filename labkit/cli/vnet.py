@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from labkit.cli import complete
-from labkit.cli.output import Format, FormatOption, LabOption, Switch, put_json, put_table, say, switch_text
+from labkit.cli.output import Format, FormatOption, LabOption, Switch, put_json, put_table, say_done, switch_text
 from labkit.errors import InvalidInput
 from labkit.operate.client import LabClient
 from labkit.operate.running import running
@@ -60,7 +60,7 @@ def update(
 ) -> None:
     """Change the address space of a virtual network. NVAs hear of it by BGP: `labkit events -f`."""
     body = {"addressPrefixes": [prefix for said in address_prefixes for prefix in said.split()]}
-    _done(LabClient(running(lab)[0]).put("virtual-networks", name, body=body))
+    say_done(LabClient(running(lab)[0]).put("virtual-networks", name, body=body))
 
 
 @peering.command("list")
@@ -92,7 +92,7 @@ def create_peering(
     if _exists(client, vnet, remote):
         raise InvalidInput(f"the peering {vnet} to {remote} is there.", "Change it: labkit vnet peering update")
     body = _switches(use_remote_gateways, allow_gateway_transit, allow_forwarded_traffic)
-    _done(client.put("peerings", vnet, remote, body=body))
+    say_done(client.put("peerings", vnet, remote, body=body))
 
 
 @peering.command("update")
@@ -117,13 +117,13 @@ def update_peering(
         raise InvalidInput(
             f"there is no peering {vnet} to {remote}.", "`labkit vnet peering list` shows those that there are."
         )
-    _done(client.put("peerings", vnet, remote, body=body))
+    say_done(client.put("peerings", vnet, remote, body=body))
 
 
 @peering.command("delete")
 def delete_peering(vnet: Network, remote: Remote, lab: LabOption = None) -> None:
     """Delete a side of a peering: the other side is Disconnected, and nothing flows."""
-    _done(LabClient(running(lab)[0]).delete("peerings", vnet, remote))
+    say_done(LabClient(running(lab)[0]).delete("peerings", vnet, remote))
 
 
 def _switches(*said: Switch | None) -> dict[str, bool]:
@@ -133,7 +133,3 @@ def _switches(*said: Switch | None) -> dict[str, bool]:
 def _exists(client: LabClient, vnet: str, remote: str) -> bool:
     sides = client.get("peerings")
     return any((p["virtualNetwork"], p["remoteVirtualNetwork"]) == (vnet, remote) for p in sides)
-
-
-def _done(answer: dict[str, str]) -> None:
-    say(f" {answer['subject']}: {answer['what']}")

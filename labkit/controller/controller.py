@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
-from labkit.azure.acceptance import Originated, originated, originated_in
-from labkit.azure.addressing import GATEWAY_SUBNET, gateway_address
-from labkit.azure.adjacency import connected_peerings, local_and_adjacent_ranges, server_in
 from labkit.azure.attributes_json import attributes_from_json
-from labkit.azure.gateways import session_server, with_gateway_peers
-from labkit.azure.model import Azure, BgpPeer, Gateway, PeerKind, RouteServer
+from labkit.azure.changes import servers_that_refresh
+from labkit.azure.model import BgpPeer, RouteServer
 from labkit.azure.rows import AdvertisedRow, advertised_rows
 from labkit.controller import desired, liveness
 from labkit.controller.connection import Connection
@@ -29,6 +23,7 @@ from labkit.controller.narrate import route_changes
 from labkit.controller.platform import Instance, InstanceId, Platform, TableChange, TableKey
 from labkit.controller.requests import Request
 from labkit.controller.session import ESTABLISHED, Session
+from labkit.controller.speakers import gateway_config, instance_config
 from labkit.controller.switch import Switches
 from labkit.lab.model import Lab
 from labkit.lab.nodes import INSTANCES, instance_node
@@ -41,9 +36,6 @@ JOIN_PATIENCE = 10.0
 
 _SPEAKERS = ("routeserver", "gateway")
 """The roles that are told a configuration and report what they learn."""
-
-_SERVER: TypeAdapter[RouteServer] = TypeAdapter(RouteServer)
-_PEERS: TypeAdapter[tuple[BgpPeer, ...]] = TypeAdapter(tuple[BgpPeer, ...])
 
 
 class Controller:
@@ -215,7 +207,7 @@ class Controller:
 
     def change(self, request: Request) -> None:
         """Do what an operator asks, durably, and tell everybody whom it concerns."""
-        newly_peered = set(_peered(request.azure)) - set(_peered(self.platform.azure))
+        refreshing = servers_that_refresh(self.platform.azure, request.azure)
         desired.save(self._desired, request.azure)
         self.platform.azure = request.azure
         self.platform.alone = {i for i in self.platform.alone if i.route_server not in request.azure.route_server}
@@ -223,7 +215,7 @@ class Controller:
         for connection in self.feeds.connections.values():
             if connection.role in _SPEAKERS:
                 self._configure(connection)
-        for server in dict.fromkeys(server for server, _ in sorted(newly_peered)):
+        for server in refreshing:
             self._refresh(server)
         self._changed(f"{request.kind} {request.subject}: {request.what}")
 
@@ -284,57 +276,15 @@ class Controller:
 
     def _configure(self, connection: Connection) -> None:
         if connection.role == "gateway":
-            self._configure_gateway(connection)
-            return
-        instance = self._instances[connection.node]
-        azure = self.platform.azure
-        server = azure.route_server.get(instance.route_server)
-        if server is None:  # deleted: its node speaks with nobody
-            server = replace(self.platform.declared.azure.route_server[instance.route_server], peers=())
-            ranges = Originated(())
-            speaks_with: tuple[BgpPeer, ...] = ()
+            connection.send(gateway_config(self.platform, self._gateways[connection.node]))
         else:
-            ranges = originated(azure, server.name)
-            # Gateways may always come; whether they do, branch-to-branch decides.
-            speaks_with = with_gateway_peers(azure, replace(server, branch_to_branch=True)).peers
-            server = with_gateway_peers(azure, server)
-        connection.send(
-            {
-                "type": "config",
-                "instance": instance.index,
-                "server": _SERVER.dump_python(server, mode="json"),
-                "speaks_with": _PEERS.dump_python(speaks_with, mode="json"),
-                "originated": {"own": [str(p) for p in ranges.own], "spokes": [str(p) for p in ranges.spokes]},
-            }
-        )
+            connection.send(instance_config(self.platform, self._instances[connection.node]))
 
     def _refresh(self, server: str) -> None:
-        """Let a route server ask its NVAs for all their routes, as it does at a new peering (reference §2)."""
         for index in INSTANCES:
             connection = self.feeds.connections.get(instance_node(server, index))
             if connection is not None:
                 connection.send({"type": "refresh"})
-
-    def _configure_gateway(self, connection: Connection) -> None:
-        azure = self.platform.azure
-        gateway = azure.gateway[self._gateways[connection.node].gateway]
-        built = server_in(self.platform.declared.azure, gateway.virtual_network)
-        mine = originated_in(azure, gateway.virtual_network)
-        near = dict.fromkeys(local_and_adjacent_ranges(azure, gateway.virtual_network))
-        off = "branch-to-branch is off" if server_in(azure, gateway.virtual_network) else "the route server is deleted"
-        connection.send(
-            {
-                "type": "config",
-                "asn": gateway.asn,
-                "route_servers": [str(address) for address in built.instances] if built is not None else [],
-                "sessions": session_server(azure, gateway) is not None,
-                "no_sessions": off,
-                "vpn": gateway.kind is PeerKind.VPN_GATEWAY,
-                "subnet_gateway": str(gateway_address(_gateway_subnet(azure, gateway))),
-                "originated": [str(prefix) for prefix in (*mine.own, *mine.spokes)],
-                "adjacent": [str(prefix) for prefix in near],
-            }
-        )
 
     # Who lives.
 
@@ -388,17 +338,6 @@ class Controller:
         text = f"session {peer} {'up' if is_up else 'down'}" + (f": {now.reason}" if now.reason else "")
         self.events.add(node, "session", text)
         return f"{node} {text}"
-
-
-def _gateway_subnet(azure: Azure, gateway: Gateway) -> IPv4Network:
-    subnets = azure.virtual_network[gateway.virtual_network].subnets
-    return next(subnet.prefix for subnet in subnets if subnet.name == GATEWAY_SUBNET)
-
-
-def _peered(azure: Azure) -> Iterator[tuple[str, str]]:
-    """Each route server with each virtual network that its own is peered with."""
-    for server in azure.route_servers:
-        yield from ((server.name, peering.remote) for peering in connected_peerings(azure, server.virtual_network))
 
 
 def _named(prefixes: Iterable[str]) -> str:

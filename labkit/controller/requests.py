@@ -13,9 +13,10 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import Any
 
 from labkit.azure import changes
-from labkit.azure.addressing import LARGEST_SPACE, SUBNET_LONGEST, forbidden_address_space, reserved_addresses
+from labkit.azure.addressing import LARGEST_SPACE, SUBNET_LONGEST, forbidden_address_space, wrong_size
 from labkit.azure.adjacency import connected_peerings
 from labkit.azure.model import Azure, BgpPeer, Gateway, HubRoutingPreference, Peering, RouteServer, RouteTable
+from labkit.azure.validation import azures_own
 from labkit.errors import InvalidInput
 from labkit.lab.model import Lab
 from labkit.lab.nodes import instance_node
@@ -117,7 +118,7 @@ def put_peer(azure: Azure, lab: Lab, server: RouteServer, name: str, said: Any) 
     if isinstance(asn, bool) or not isinstance(asn, int) or not 0 < asn < 1 << 32:
         raise InvalidInput(f"{asn} is no ASN.", "Take a private one, such as 65001.")
     peer = BgpPeer(name, asn, _address(address))
-    if (taken := _taken(azure, peer)) is not None:
+    if (taken := azures_own(azure, peer.address)) is not None:
         raise InvalidInput(f"{peer.address} can't be a peer: {taken}.", "Say the address of an appliance.")
     instances = [node for gateway in azure.gateways for node in _nodes(gateway)]
     if name in instances:
@@ -160,11 +161,9 @@ def address_space(azure: Azure, network: str, said: Any) -> Request:
         forbidden = forbidden_address_space(each)
         if forbidden is not None:
             raise InvalidInput(f"{each} overlaps {forbidden}, which Azure refuses.", "Take a private range.")
-        if not LARGEST_SPACE <= each.prefixlen <= SUBNET_LONGEST:
-            raise InvalidInput(
-                f"{each} is too {'small' if each.prefixlen > SUBNET_LONGEST else 'large'}.",
-                f"Azure takes /{LARGEST_SPACE} to /{SUBNET_LONGEST}.",
-            )
+        size = wrong_size(each)
+        if size is not None:
+            raise InvalidInput(f"{each} is too {size}.", f"Azure takes /{LARGEST_SPACE} to /{SUBNET_LONGEST}.")
     before = azure.virtual_network[network].address_space
     after = changes.with_address_space(azure, network, ranges)
     refuse(azure, after)
@@ -229,21 +228,6 @@ def peering_text(azure: Azure, peering: Peering) -> Mapping[str, object]:
     switches = {flag: getattr(peering, attribute) for flag, attribute in PEERING_FLAGS.items()}
     state = "Connected" if other is not None else "Initiated"
     return {"virtualNetwork": peering.local, "remoteVirtualNetwork": peering.remote, "peeringState": state, **switches}
-
-
-def _taken(azure: Azure, peer: BgpPeer) -> str | None:
-    """Whose address a peer's is, where no appliance can have it."""
-    for server in azure.route_servers:
-        if peer.address in server.instances:
-            return f"it is an instance of route server {server.name}"
-    for gateway in azure.gateways:
-        if peer.address in gateway.instances:
-            return f"it is an instance of gateway {gateway.name}"
-    for network in azure.virtual_networks:
-        for subnet in network.subnets:
-            if peer.address in reserved_addresses(subnet.prefix):
-                return f"Azure keeps it for itself in subnet {subnet.name} of {network.name}"
-    return None
 
 
 def _nodes(gateway: Gateway) -> Iterator[str]:

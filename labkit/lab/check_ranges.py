@@ -13,6 +13,7 @@ from labkit.azure.addressing import (
     ROUTE_SERVER_SUBNET_ADVISED,
     SUBNET_LONGEST,
     forbidden_address_space,
+    wrong_size,
 )
 from labkit.lab.addressing import WAN_LENGTH
 from labkit.lab.draft import Draft, subject
@@ -54,9 +55,13 @@ def _check_network(draft: Draft, name: str, network: VirtualNetwork) -> list[_Ra
     found = [_Range(p, about, (*place, i)) for i, p in enumerate(network.address_space)]
     for item in found:
         forbidden = forbidden_address_space(item.prefix)
-        if not LARGEST_SPACE <= item.prefix.prefixlen <= SUBNET_LONGEST:
-            text = f"{about}: {item.prefix} is too {'small' if item.prefix.prefixlen > SUBNET_LONGEST else 'large'}."
-            draft.error(item.path, text, f"Azure takes /{LARGEST_SPACE} to /{SUBNET_LONGEST}.")
+        size = wrong_size(item.prefix)
+        if size is not None:
+            draft.error(
+                item.path,
+                f"{about}: {item.prefix} is too {size}.",
+                f"Azure takes /{LARGEST_SPACE} to /{SUBNET_LONGEST}.",
+            )
         elif forbidden is not None:
             text = f"{about}: no virtual network can have addresses in {forbidden}."
             draft.error(item.path, text, "Azure refuses it. Use a private range, such as 10.1.0.0/16.")
