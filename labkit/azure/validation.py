@@ -41,7 +41,9 @@ def warnings(azure: Azure) -> tuple[Problem, ...]:
 def address_space_problems(azure: Azure) -> tuple[Problem, ...]:
     """Overlaps inside one virtual network, and between those that one virtual network sees at once.
 
-    Peered virtual networks, and two peers of the same one, may not overlap; unrelated ones may (UDR; design §3.5).
+    Peered virtual networks, and two peers of the same one, may not overlap; unrelated ones may (UDR; design §3.5). A
+    side of a peering counts without the other: a spoke that is gone and made anew is refused while the hub still has
+    its side of the old one (github.com/microsoft/AzureTRE/issues/4641).
     """
     found = [
         Problem(Code.OVERLAP_WITHIN, f"{a} and {b} of virtual network {network.name} overlap", (network.name,))
@@ -51,7 +53,7 @@ def address_space_problems(azure: Azure) -> tuple[Problem, ...]:
     ]
     seen: set[frozenset[str]] = set()
     for network in azure.virtual_networks:
-        near = (network.name, *(p.remote for p in connected_peerings(azure, network.name)))
+        near = (network.name, *_peered_by_half(azure, network.name))
         for one, other in combinations(near, 2):
             pair = frozenset((one, other))
             overlap = _overlap(azure, one, other)
@@ -190,6 +192,12 @@ def _subnet_problems(azure: Azure, server: RouteServer) -> Iterator[Problem]:
     elif subnet.route_table is not None:
         text = f"{ROUTE_SERVER_SUBNET} of {server.virtual_network} can't have a route table ({subnet.route_table})"
         yield Problem(Code.SERVER_SUBNET, text, (server.name, server.virtual_network))
+
+
+def _peered_by_half(azure: Azure, network: str) -> tuple[str, ...]:
+    """The virtual networks to which at least one side of a peering exists, in file order."""
+    sides = ({p.local, p.remote} for p in azure.peerings)
+    return tuple(dict.fromkeys(other for side in sides if network in side for other in side - {network}))
 
 
 def _overlap(azure: Azure, one: str, other: str) -> tuple[IPv4Network, IPv4Network] | None:

@@ -129,7 +129,8 @@ def _explain(error: LabkitError) -> int:
 def _usage(error: typer.TyperException) -> InvalidInput:
     """A wrong command line in labkit's words: what is wrong, and the usage."""
     context = getattr(error, "ctx", None)
-    text = error.format_message()
+    # pydantic, with which typer reads options, says of its findings that they are some.
+    text = error.format_message().replace(": Value error, ", ": ", 1)
     if context is None:
         return InvalidInput(f"labkit: {text}", "`labkit --help` says more.")
     usage = " ".join(context.get_usage().split())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from labkit.azure.limits import tears_down
@@ -189,17 +189,17 @@ class Instance:
             self._named_sessions(), lambda name, prefix: self._kept.get(prefix, {}).get(addresses.get(name, "")), now
         )
 
-    def refresh(self) -> tuple[str, ...]:
-        """The NVAs (addresses) to be asked for all their routes: those with a session.
+    def refresh(self, able: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The NVAs (addresses) with a session: those to be asked for all their routes, and those to be reset instead.
 
-        What they answer is an announcement of its own, and counted as one.
+        `able` are the peers that can be asked. What they answer is an announcement of its own, and counted as one.
         """
         config = self._config
         nvas = [str(p.address) for p in config.server.peers if p.kind is PeerKind.NVA] if config is not None else []
-        asked = tuple(peer for peer in nvas if peer in self._sessions and self._sessions[peer].state == ESTABLISHED)
-        for peer in asked:
+        up = [peer for peer in nvas if peer in self._sessions and self._sessions[peer].state == ESTABLISHED]
+        for peer in up:
             self._counters.pop(peer, None)
-        return asked
+        return tuple(peer for peer in up if peer in able), tuple(peer for peer in up if peer not in able)
 
     def advertised(self, peer_name: str) -> list[dict[str, Any]]:
         """What a peer (its name) has been told, as the feed's answer; nothing while its session is down."""

@@ -92,10 +92,14 @@ class SummaryHeader:
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """What `show neighbor json` says by peer address: state and seconds in it, and the ASN that is expected."""
+    """What `show neighbor json` says by peer address: state and seconds in it, and the ASN that is expected.
+
+    `refreshing` are those with a session that offered route refresh when it was opened.
+    """
 
     states: Mapping[str, tuple[str, float]]
     asns: Mapping[str, int]
+    refreshing: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +178,13 @@ def refresh(peer: str) -> bytes:
 PING = b"# ping\n"
 """A command without effect that is answered at once."""
 
-RELOAD = (b"reload\n", b"show neighbor json\n")
+SHOW_NEIGHBOURS = b"show neighbor json\n"
+"""The command that is answered with `Neighbours`."""
+
+RELOAD = (b"reload\n", SHOW_NEIGHBOURS)
 """The commands that make ExaBGP read its file again, and show whom it speaks with."""
 
-RECOVERY = (b"show neighbor summary\n", b"show adj-rib in json\n", b"show adj-rib out json\n", b"show neighbor json\n")
+RECOVERY = (b"show neighbor summary\n", b"show adj-rib in json\n", b"show adj-rib out json\n", SHOW_NEIGHBOURS)
 """The commands whose answers hold all that ExaBGP knows; see `recovery`."""
 
 
@@ -201,6 +208,7 @@ def _neighbours(content: list[Any]) -> Neighbours:
     return Neighbours(
         {n["peer"]["address"]: (_STATES.get(n["fsm"], "Idle"), float(n["duration"])) for n in content},
         {n["peer"]["address"]: n["peer"]["as"] for n in content},
+        frozenset(n["peer"]["address"] for n in content if n["peer"]["capabilities"]["route-refresh"]),
     )
 
 

@@ -52,6 +52,7 @@ thousand routes reach the controller, and the VMs, many times later."""
 
 CEASE_MAXIMUM_PREFIXES = 1
 CEASE_ADMINISTRATIVE_SHUTDOWN = 2
+CEASE_ADMINISTRATIVE_RESET = 4
 
 _log = logging.getLogger("labkit.routeserver")
 
@@ -95,6 +96,7 @@ class Worker:
         self._neighbours: Neighbours | None = None
         self._reload_due = True
         self._said_alone = False
+        self._refresh_due = False
         self._recovering_ticks = 0
         self._ticked = time.monotonic()
         self._silent_ticks = 0
@@ -202,6 +204,7 @@ class Worker:
             case wire.Neighbours() if self._neighbours is not None:
                 self._neighbours.shown(event.asns)
                 self._instance.speaks_with(event, time.time())
+                self._refresh(event)
             case _:
                 pass
 
@@ -255,7 +258,8 @@ class Worker:
                 self._instance.settle()
                 self._say(self._instance.snapshot())
         elif kind == "refresh":
-            self._speaker.send(wire.refresh(peer) for peer in self._instance.refresh())
+            self._refresh_due = True
+            self._speaker.send([wire.SHOW_NEIGHBOURS])
         elif kind == "query":
             received = heard.message["table"] == "received"
             table = self._instance.received if received else self._instance.advertised
@@ -309,6 +313,16 @@ class Worker:
         except (FileRefused, OSError, subprocess.SubprocessError) as error:
             _log.error("ExaBGP's neighbours stay as they are: %s", error)
             self._neighbours.keep()
+
+    def _refresh(self, shown: wire.Neighbours) -> None:
+        """Have all NVAs say their routes again, if the controller has asked for it (reference §2 "Route refresh")."""
+        assert self._instance is not None
+        if not self._refresh_due:
+            return
+        self._refresh_due = False
+        asked, reset = self._instance.refresh(shown.refreshing)
+        self._speaker.send(wire.refresh(peer) for peer in asked)
+        self._speaker.send(wire.teardown(peer, CEASE_ADMINISTRATIVE_RESET) for peer in reset)
 
     def _holding(self) -> bool:
         """Whether changes wait for the end of a stream of UPDATEs."""

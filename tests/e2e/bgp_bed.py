@@ -92,6 +92,10 @@ class FeedServer:
         if self._connection is not None:
             self._send(self.config)
 
+    def refresh(self) -> None:
+        """Have all NVAs say their routes again."""
+        self._send({"type": "refresh"})
+
     def advertised(self, peer: str) -> dict[str, Any]:
         """What the instance says that it advertises to a peer: attributes by prefix."""
         self._send({"type": "query", "id": self._seq + 1, "table": "advertised", "peer": peer})
@@ -329,15 +333,16 @@ class Bed:
 
     # Raw speakers.
 
-    def raw_speaker(self, node: str, address: str, asn: int) -> RawSpeaker:
+    def raw_speaker(self, node: str, address: str, asn: int, *, refreshes: bool = True) -> RawSpeaker:
+        """A node with a speaker of bytes, with or without the route refresh capability."""
         self.add_node(node, address)
-        return RawSpeaker(self, node, address, asn)
+        return RawSpeaker(self, node, address, asn, refreshes=refreshes)
 
 
 class RawSpeaker:
     """A BGP speaker of bytes, in a namespace of its own. `received` grows by (Unix time, type, body)."""
 
-    def __init__(self, bed: Bed, node: str, address: str, asn: int) -> None:
+    def __init__(self, bed: Bed, node: str, address: str, asn: int, *, refreshes: bool) -> None:
         self.asn, self.address = asn, address
         self.received: list[tuple[float, int, bytes]] = []
         script = str(Path(__file__).with_name("raw_speaker.py"))
@@ -345,7 +350,7 @@ class RawSpeaker:
             [sys.executable, script, INSTANCE], f"raw-{node}", node, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         threading.Thread(target=self._read, daemon=True).start()
-        capabilities = bytes.fromhex("0104000100010200") + b"\x41\x04" + asn.to_bytes(4, "big")
+        capabilities = bytes.fromhex("010400010001" + "0200" * refreshes) + b"\x41\x04" + asn.to_bytes(4, "big")
         body = b"\x04" + min(asn, 23456).to_bytes(2, "big") + (180).to_bytes(2, "big")
         body += bytes(int(part) for part in address.split("."))
         body += bytes([len(capabilities) + 2, 2, len(capabilities)]) + capabilities

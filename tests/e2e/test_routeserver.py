@@ -377,6 +377,20 @@ def test_the_limit_ends_the_session_and_counts_as_azure_does(bed: Bed) -> None:
     until("the notification", lambda: any(k == 3 and b[:2] == b"\6\1" for _, k, b in a.received))
 
 
+def test_a_peer_that_can_not_be_asked_for_its_routes_is_reset(bed: Bed) -> None:
+    start(bed)
+    a = bed.raw_speaker("a", A, 65001, refreshes=False)
+    a.send(update(usual(a), ["10.64.0.0/16"]))
+    bed.start_frr("b", B, 65002, ["0.0.0.0/0"])
+    until("a's route", lambda: bed.feed.prefixes("a") == {"10.64.0.0/16"})
+    until("b's route", lambda: bed.feed.prefixes("b") == {"0.0.0.0/0"})
+    bed.feed.refresh()
+    until("the reset", lambda: any(k == 3 and b[:2] == b"\6\4" for _, k, b in a.received))
+    until("its routes to be gone", lambda: not bed.feed.prefixes("a"))
+    until("b to be asked", lambda: bed.neighbor("b")["messageStats"]["routeRefreshRecv"])
+    assert bed.neighbor("b")["connectionsDropped"] == 0
+
+
 def test_storms_cost_what_their_outcome_costs(bed: Bed) -> None:
     start(bed, b2b=True)
     a, b = bed.raw_speaker("a", A, 65001), bed.raw_speaker("b", B, 65002)

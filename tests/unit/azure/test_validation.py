@@ -101,6 +101,10 @@ def test_overlaps() -> None:
         "10.1.0.0/16 of a and 10.1.0.0/16 of b overlap, but hub must reach both"
     ]
     assert problems(azure(networks)) == ()
+    # A side without the other counts too, whichever is missing.
+    for missing in through.peerings:
+        half = replace(through, peerings=tuple(side for side in through.peerings if side != missing))
+        assert codes(half) == [Code.OVERLAP_PEERED, Code.PEERING_ONE_SIDED]
 
 
 def test_peering_problems() -> None:

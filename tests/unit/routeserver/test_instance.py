@@ -276,17 +276,18 @@ def test_routes_asked_for_again_count_again() -> None:
     one.update(two)
     one.update(replace(two, time=1.1))
     assert one.over_limit == [], "the same announcement"
-    assert A in one.refresh()
+    assert A in one.refresh({A})[0]
     one.update(replace(two, time=1.2))
     assert one.over_limit == [A]
 
 
 def test_only_nvas_with_a_session_are_asked_for_their_routes() -> None:
     one = instance()
-    assert one.refresh() == (), "nothing is known before the configuration"
+    assert one.refresh({A, B, C}) == ((), ()), "nothing is known before the configuration"
     one.configure(CONFIG)
     one.session_changed(SessionChange(A, 3.0, "Idle"))
-    assert one.refresh() == (B, C)
+    assert one.refresh({B, C}) == ((B, C), ())
+    assert one.refresh({A, C}) == ((C,), (B,)), "who can't be asked is reset"
 
 
 def test_it_is_alone_once_the_last_session_is_closed() -> None:

@@ -112,8 +112,17 @@ def test_decodes_states(content: str, state: str, reason: str) -> None:
         ('{ "exabgp": "5.0.0", "ti', None),
         ("", None),
         (
-            '[{"fsm": "ESTABLISHED", "duration": 3, "peer": {"address": "10.1.0.10", "as": 65001}}]',
-            wire.Neighbours({"10.1.0.10": ("Established", 3.0)}, {"10.1.0.10": 65001}),
+            (
+                '[{"fsm": "ESTABLISHED", "duration": 3, "peer": '
+                '{"address": "10.1.0.10", "as": 65001, "capabilities": {"route-refresh": true}}}, '
+                '{"fsm": "ACTIVE", "duration": 3, "peer": '
+                '{"address": "10.1.0.11", "as": 65002, "capabilities": {"route-refresh": null}}}]'
+            ),
+            wire.Neighbours(
+                {"10.1.0.10": ("Established", 3.0), "10.1.0.11": ("Active", 3.0)},
+                {"10.1.0.10": 65001, "10.1.0.11": 65002},
+                frozenset({"10.1.0.10"}),
+            ),
         ),
         ("[]", wire.Neighbours({}, {})),
         (
