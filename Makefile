@@ -31,7 +31,7 @@ lab-status: prepare ## what runs, and whether all is well
 	@$(BIN)/labkit status --lab $(LAB)
 
 test: lint image ## everything: lint, types, unit, golden, end-to-end
-	@$(BIN)/python -m pytest --numprocesses=2
+	@$(BIN)/python -m pytest --numprocesses=3
 
 lint: prepare-dev ## ruff, mypy --strict, shellcheck
 	@$(BIN)/ruff check

@@ -23,7 +23,7 @@ def beside_others(config: pytest.Config) -> bool:
 
 @pytest.fixture(scope="session", autouse=True)
 def _labs_of_its_own(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Two processes may have labs of the same name."""
+    """Several processes may have labs of the same name."""
     with pytest.MonkeyPatch.context() as patch:
         if beside_others(request.config):
             patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))

@@ -1,9 +1,9 @@
-"""Which tests may run side by side, in `pytest --numprocesses=2`: `make test` does that, plain `pytest` does not.
+"""Which tests may run side by side, in `pytest --numprocesses=3`: `make test` does that, plain `pytest` does not.
 
-End-to-end tests wait about as much as they compute, so two processes share the work. What a process gets at a time is a
-part: the tests of a file, or all that meet at the machine's Docker engine. Those compare what is on the host before and
-after, so no other one may put a container there meanwhile. Sandboxes are nowhere to be seen on the host, and each
-process has a state folder of its own.
+End-to-end tests wait more than they compute, so three processes share the work of two cores. What a process gets at a
+time is a part: the tests of a file, or all that meet at the machine's Docker engine. Those compare what is on the host
+before and after, so no other one may put a container there meanwhile. Sandboxes are nowhere to be seen on the host, and
+each process has a state folder of its own.
 """
 
 from __future__ import annotations
