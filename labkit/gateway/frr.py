@@ -23,19 +23,24 @@ _UNSPECIFIED = "0.0.0.0"  # noqa: S104 - FRR's word for itself as the next hop
 def set_sessions(asn: int, route_servers: Sequence[str], *, on: bool) -> None:
     """Start or stop the sessions with the route server (reference §5 "b2b switch").
 
-    With them comes the filter of what one route server relayed and a circuit brings to the next (§5, WIKI).
-
     Raises:
         SubprocessError: FRR refuses, or does not answer.
     """
-    lines = [
+    _vtysh("configure terminal", *session_lines(asn, route_servers, on=on))
+
+
+def session_lines(asn: int, route_servers: Sequence[str], *, on: bool) -> tuple[str, ...]:
+    """The commands that start or stop the sessions with the route server.
+
+    With them comes the filter of what one route server relayed and a circuit brings to the next (reference §5, WIKI).
+    """
+    return (
         f"route-map from-circuit {'deny' if on else 'permit'} 10",
         "exit",
         f"router bgp {asn}",
         *(f"{'no ' if on else ''}neighbor {address} shutdown" for address in route_servers),
         "do clear bgp ipv4 unicast external soft in",  # what circuits have said already passes the filter anew
-    ]
-    _vtysh("configure terminal", *lines)
+    )
 
 
 @dataclass(frozen=True, slots=True)

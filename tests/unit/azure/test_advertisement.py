@@ -6,7 +6,16 @@ import pytest
 from labkit.azure.acceptance import Originated
 from labkit.azure.advertisement import advertised, originated_routes
 from labkit.azure.communities import NO_ADVERTISE, NO_EXPORT, RELAYED, SPOKE
-from labkit.azure.model import Assumptions, BgpPeer, LearnedRoute, Origin, OwnRangePolicy, PathAttributes, RouteServer
+from labkit.azure.model import (
+    Assumptions,
+    BgpPeer,
+    HubRoutingPreference,
+    LearnedRoute,
+    Origin,
+    OwnRangePolicy,
+    PathAttributes,
+    RouteServer,
+)
 
 from .builders import addr, er, net, nva, path, vpn
 
@@ -87,6 +96,22 @@ def test_gateway_learned_routes_reach_nvas() -> None:
     # §8 (b): b2b on, the NVA gets `65515 12076 <onprem2>`; communities §3.2.
     got = told(ON, NVA1, path(P, ER, "12076-65020"))
     assert got == PathAttributes(ON.instances[0], (65515, 12076, 65020), communities=(RELAYED,))
+
+
+@pytest.mark.parametrize(
+    ("preference", "as_path"),
+    [
+        (HubRoutingPreference.EXPRESSROUTE, (65515, 12076, 65020)),
+        (HubRoutingPreference.VPN_GATEWAY, (65515, 65002)),
+        (HubRoutingPreference.AS_PATH, (65515, 65002)),
+    ],
+)
+def test_what_is_preferred_is_advertised(preference: HubRoutingPreference, as_path: tuple[int, ...]) -> None:
+    # §3.2 "Multipath", §4.1 step 2: to a third party, the best of an ExpressRoute path and a shorter NVA path.
+    server = replace(ON, hub_routing_preference=preference)
+    got = told(server, NVA1, path(P, NVA2), path(P, ER, "12076-65020"))
+    assert got is not None
+    assert got.as_path == as_path
 
 
 def test_no_advertise() -> None:

@@ -1,3 +1,4 @@
+from labkit.azure.gateway_policy import GatewayPath, PathSource
 from labkit.azure.model import (
     EffectiveRoute,
     NextHopType,
@@ -7,9 +8,9 @@ from labkit.azure.model import (
     RouteSource,
     RouteState,
 )
-from labkit.azure.rows import advertised_rows, as_path_text, by_instance, effective_json, learned_rows
+from labkit.azure.rows import advertised_rows, as_path_text, by_instance, effective_json, gateway_rows, learned_rows
 
-from .builders import addr, er, net, nva, path, table
+from .builders import addr, er, net, nva, path, table, vpn_gateway
 
 NVA = nva("nva", 65001, "10.10.1.4")
 SERVER = RouteServer("rs", "v", (addr("10.10.0.68"), addr("10.10.0.69")), (NVA, er()))
@@ -30,6 +31,14 @@ def test_learned() -> None:
         "weight": 32768,
     }
     assert [r["origin"] for r in learned_rows(SERVER, 0, er(), routes)] == ["IBgp"]
+
+
+def test_a_gateway_with_another_asn_has_a_route_servers_routes_by_ebgp() -> None:
+    # §5: its sessions with the route server are external ones.
+    held = GatewayPath(PathSource.ROUTE_SERVER, "rs", addr("10.10.0.68"), PathAttributes(addr("10.10.1.4"), (65001,)))
+    for asn, origin in ((65515, "IBgp"), (65010, "EBgp")):
+        gateway = vpn_gateway("vpn", "v", "10.10.9.4", "10.10.9.5", asn=asn)
+        assert [r["origin"] for r in gateway_rows(gateway, 0, {net("10.40.0.0/16"): (held,)})] == [origin]
 
 
 def test_advertised() -> None:

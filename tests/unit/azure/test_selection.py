@@ -12,6 +12,7 @@ from labkit.azure.model import (
     LearnedRoute,
     PathAttributes,
     PeerKind,
+    RouteServer,
     VpnNvaTie,
 )
 from labkit.azure.selection import best, best_path
@@ -44,6 +45,18 @@ def test_preference_between_a_long_er_path_and_a_short_nva_path(preference: HubR
 def test_preference_between_equal_lengths(preference: HubRoutingPreference, winner: str) -> None:
     # §4.1 step 3: an ER/VPN tie under ASPath goes to ER (VHRP).
     assert names(best([path(P, vpn(), "65021"), path(P, er(), "12076")], preference)) == [winner]
+
+
+@pytest.mark.parametrize(("preference", "winner"), [(ER, "er"), (VPN, "vpn"), (LENGTH, "er")])
+def test_preference_between_a_short_er_path_and_a_long_vpn_path(preference: HubRoutingPreference, winner: str) -> None:
+    # §4.1 step 2: VpnGateway puts ExpressRoute last, however short its path is.
+    paths = [path(P, vpn(), "65021-65022-65023"), path(P, er(), "12076")]
+    assert names(best(paths, preference)) == [winner]
+
+
+def test_expressroute_is_preferred_unless_something_else_is_said() -> None:
+    # §4.1 step 2.
+    assert RouteServer("rs1", "hub", (addr("10.1.0.4"), addr("10.1.0.5"))).hub_routing_preference is ER
 
 
 @pytest.mark.parametrize("preference", HubRoutingPreference)

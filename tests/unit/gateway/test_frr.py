@@ -7,7 +7,7 @@ import json
 import pytest
 
 from labkit.gateway.bmp import CLOSED_HERE
-from labkit.gateway.frr import Ranges, advertised_paths, range_lines, route_lines, summary, why_reset
+from labkit.gateway.frr import Ranges, advertised_paths, range_lines, route_lines, session_lines, summary, why_reset
 
 ADVERTISED = """
 {"bgpTableVersion":3,"bgpLocalRouterId":"10.1.255.4","defaultLocPrf":100,"localAS":65515,"advertisedRoutes": {
@@ -104,6 +104,26 @@ def lines(*originated: str, vpn: bool = False, of: str = BGPD) -> list[str]:
 
 def routes(*adjacent: str) -> list[str]:
     return list(route_lines(STATICD, "10.1.255.1", Ranges((), adjacent)))
+
+
+def test_with_its_sessions_a_gateway_filters_what_circuits_bring() -> None:
+    """Reference §5, WIKI: and what they have said already, too."""
+    soft = "do clear bgp ipv4 unicast external soft in"
+    assert session_lines(65515, ["10.1.0.4", "10.1.0.5"], on=True) == (
+        "route-map from-circuit deny 10",
+        "exit",
+        "router bgp 65515",
+        "no neighbor 10.1.0.4 shutdown",
+        "no neighbor 10.1.0.5 shutdown",
+        soft,
+    )
+    assert session_lines(65515, ["10.1.0.4"], on=False) == (
+        "route-map from-circuit permit 10",
+        "exit",
+        "router bgp 65515",
+        "neighbor 10.1.0.4 shutdown",
+        soft,
+    )
 
 
 def test_nothing_is_said_of_what_is_there() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -12,6 +13,7 @@ from labkit.lab.load import read
 from labkit.lab.model import Lab
 from labkit.lab.nodes import owners
 from labkit.lab.plan import plan
+from labkit.lab.plan_gateways import plan_circuit
 from labkit.lab.plan_model import Node, Plan
 from labkit.lab.sessions import speakers
 from labkit.lab.wires import wires
@@ -83,6 +85,15 @@ def test_an_overlay_has_a_tunnel_and_a_session_on_both_sides() -> None:
     assert speakers(found, "csr2", "csr1") == (("csr2", near.ip),)
     for name, other in (("csr1", "10.102.3.10"), ("csr2", "10.101.3.10")):
         assert any(f"remote {other} dstport 4789" in command for command in node(plan(found), name).exec)
+
+
+@pytest.mark.parametrize(("premium", "most"), [(False, 4000), (True, 10_000)])
+def test_a_circuit_takes_so_many_routes_of_its_customer(premium: bool, most: int) -> None:
+    """§5, ERR."""
+    here = lab("expressroute")
+    (circuit,) = here.azure.circuits
+    (conf,) = plan_circuit(here, replace(circuit, premium=premium)).files
+    assert (conf.context["most_from_customer"], conf.context["most_from_gateway"]) == (most, 1000)
 
 
 def test_route_servers_expect_gateways_whatever_the_setting() -> None:

@@ -1,13 +1,16 @@
-"""Claims about speakers that do not speak with each other: of nobody everything would hold."""
+"""Claims that must not hold: about speakers that do not speak with each other, about other tables than there are."""
 
 from __future__ import annotations
 
 from ipaddress import IPv4Network
+from typing import Any
 
 import pytest
 
 from labkit.lab import proofs
 from labkit.lab.load import read
+from labkit.lab.nodes import target_address
+from labkit.operate import checks
 from labkit.operate.checks import check
 from labkit.operate.client import LabClient
 from labkit.operate.observe import Look
@@ -35,6 +38,87 @@ def look() -> Look:
 )
 def test_what_strangers_say_does_not_hold(look: Look, claim: object) -> None:
     assert (check(claim, look) or "").startswith("nobody speaks BGP there")
+
+
+class Told(LabClient):
+    """A client of a lab that does not run: the controller's state is as it is said here."""
+
+    def __init__(self, **state: Any) -> None:
+        super().__init__(Record("overview", SANDBOX, "", "", 0.0))
+        self._state = state
+
+    def get(self, *path: str) -> Any:
+        assert path == ("state",)
+        return self._state
+
+
+def overview(**state: Any) -> Look:
+    return Look(read(topologies() / "overview" / "lab.yml").lab, Told(**state))
+
+
+def table(**rows: str) -> dict[str, Any]:
+    """A route server's table of its peer `sdwan-nva` in both instances: AS paths by prefix."""
+    shown = [{"network": prefix, "asPath": as_path} for prefix, as_path in rows.items()]
+    return {"rs1": {"sdwan-nva": {f"RouteServiceRole_IN_{i}": shown for i in (0, 1)}}}
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        ({"10.200.0.0/24": "65001-65010"}, None),
+        ({"10.200.0.0/24": "65001"}, "10.200.0.0/24 is 65001, wanted 65001 65010."),
+        ({}, "10.200.0.0/24 65001 65010 is missing."),
+        ({"10.200.0.0/24": "65001-65010", "10.9.0.0/16": "65001"}, "10.9.0.0/16 65001 is too much."),
+    ],
+)
+@pytest.mark.parametrize("which", ["learned", "advertised"])
+def test_a_table_is_exactly_what_is_claimed(which: str, rows: dict[str, str], problem: str | None) -> None:
+    wanted = {PREFIX: (65001, 65010)}
+    claim = (
+        proofs.LearnedRoutes("rs1", "sdwan-nva", wanted)
+        if which == "learned"
+        else proofs.AdvertisedRoutes("rs1", "sdwan-nva", wanted)
+    )
+    found = check(claim, overview(**{which: table(**rows)}))
+    way = "from" if which == "learned" else "to"
+    assert found == (None if problem is None else f"rs1 instance 0, {way} sdwan-nva: {problem}")
+
+
+def test_what_is_there_is_not_absent() -> None:
+    claim = proofs.Absent(proofs.LearnedRoute("rs1", PREFIX, "sdwan-nva"))
+    assert check(claim, overview(learned=table())) is None
+    there = overview(learned=table(**{str(PREFIX): "65001"}))
+    assert check(claim, there) == "rs1 learned 10.200.0.0/24 from sdwan-nva holds, but must not."
+
+
+def test_effective_routes_are_the_active_ones_and_not_those_to_nowhere() -> None:
+    rows = [
+        ("Active", "VnetLocal", "10.1.0.0/16", []),
+        ("Active", "None", "10.0.0.0/8", []),
+        ("Invalid", "Internet", "0.0.0.0/0", []),
+        ("Active", "VirtualNetworkGateway", "10.200.0.0/24", ["10.1.1.4"]),
+    ]
+    value = [
+        {"state": state, "nextHopType": kind, "addressPrefix": [prefix], "nextHopIpAddress": hops}
+        for state, kind, prefix, hops in rows
+    ]
+    look = overview(effective={"vm1": {"value": value}})
+    wanted = {IPv4Network("10.1.0.0/16"): ("VnetLocal",), PREFIX: ("10.1.1.4",)}
+    assert check(proofs.EffectiveRoutes("vm1", wanted), look) is None
+    fewer = check(proofs.EffectiveRoutes("vm1", {PREFIX: ("10.1.1.4",)}), look)
+    assert (fewer or "").startswith("vm1: 10.1.0.0/16 VnetLocal is too much.")
+
+
+@pytest.mark.parametrize("packets", [0, 3])
+def test_a_route_server_that_gets_packets_of_others_is_in_the_path(
+    monkeypatch: pytest.MonkeyPatch, packets: int
+) -> None:
+    here = overview()
+    target = target_address(here.lab, "branch")
+    monkeypatch.setattr(checks, "traceroute", lambda *_: [target])
+    monkeypatch.setattr(Look, "foreign_packets", lambda _, instance: packets if instance == "rs1-1" else 0)
+    found = check(proofs.Path("vm1", "branch", never=("rs1",)), here)
+    assert (found or "").partition(" got ")[0] == ("rs1-1" if packets else "")
 
 
 def test_that_strangers_tell_each_other_nothing_holds(look: Look) -> None:

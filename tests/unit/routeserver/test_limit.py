@@ -23,6 +23,13 @@ def test_sending_2001_held_routes_again_counts_4002() -> None:
     assert counter.exceeds(2001, prefixes(2001), 4000, now=60.1) == 4002
 
 
+def test_a_second_of_silence_ends_an_announcement() -> None:
+    for silence, count in ((PAUSE - 0.01, None), (PAUSE, 11)):
+        counter = RouteCounter()
+        assert counter.exceeds(0, prefixes(6), 10, now=0.0) is None
+        assert counter.exceeds(6, prefixes(5), 10, now=silence) == count, silence
+
+
 def test_a_flapping_route_is_one_route() -> None:
     counter = RouteCounter()
     assert all(counter.exceeds(1, prefixes(1), 10, now=i * PAUSE / 2) is None for i in range(1000))
