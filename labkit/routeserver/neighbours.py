@@ -17,7 +17,7 @@ from pathlib import Path
 from labkit.azure.model import BgpPeer
 from labkit.routeserver import wire
 
-PATIENCE = 5.0
+PATIENCE = 10.0
 """Seconds that ExaBGP may take to check a file: less than a worker may go without a sign of life."""
 
 Known = Mapping[str, int]
@@ -67,6 +67,7 @@ class Neighbours:
 
         Raises:
             FileRefused: ExaBGP would not take the file; the old one stays.
+            OSError, SubprocessError: there is no room for the file, or no answer: it may be tried again.
         """
         if self._known == self._written and self._wanted is not None:
             fresh = self._file.with_name(self._file.name + ".new")

@@ -310,9 +310,11 @@ class Worker:
         self._reload_due = False
         try:
             self._speaker.send(self._neighbours.reload())
-        except (FileRefused, OSError, subprocess.SubprocessError) as error:
+        except FileRefused as error:
             _log.error("ExaBGP's neighbours stay as they are: %s", error)
             self._neighbours.keep()
+        except (OSError, subprocess.SubprocessError) as error:
+            _log.error("ExaBGP's neighbours are not changed yet: %s", error)  # the next tick tries again
 
     def _refresh(self, shown: wire.Neighbours) -> None:
         """Have all NVAs say their routes again, if the controller has asked for it (reference §2 "Route refresh")."""

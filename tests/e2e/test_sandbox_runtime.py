@@ -620,7 +620,8 @@ def test_power_off_and_on(bed: Bed) -> None:
     assert "node b is stopped" in refused(InvalidInput, lambda: run("two", "b", ["true"]))
     bed.runtime.start("two", "b")
     bed.runtime.start("two", "b")  # harmless
-    assert bed.pings("two")
+    # The other end's kernel takes up to a second to notice the carrier.
+    eventually(lambda: bed.pings("two"), bool)
     assert run("two", "b", ["sh", "-c", "test -e /etc/kept && ! test -e /run/lost && ! ip link show br0"]).rc == 0
     assert "10.9.0.0/16" not in run("two", "b", ["ip", "route"]).stdout
     assert run("two", "b", ["cat", "/proc/sys/net/ipv4/ip_forward"]).stdout == "1\n"
