@@ -85,7 +85,7 @@ def with_peering(azure: Azure, peering: Peering) -> Azure:
 
 
 def without_peering(azure: Azure, local: str, remote: str) -> Azure:
-    """The model without a side of a peering; the other side stays, Disconnected."""
+    """The model without a side of a peering; the other side stays."""
     return replace(azure, peerings=tuple(p for p in azure.peerings if (p.local, p.remote) != (local, remote)))
 
 

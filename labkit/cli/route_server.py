@@ -89,7 +89,7 @@ Peer = Annotated[str, typer.Argument(metavar="PEER", help="The peer's name.", au
 
 @app.command()
 def create(name: Server, lab: LabOption = None) -> None:
-    """Create a route server anew that was deleted. It has no peers: `labkit route-server peering create`."""
+    """Create a route server anew that was deleted: branch-to-branch off, without peers (`peering create`)."""
     say_done(LabClient(running(lab)[0]).post("route-servers", name))
 
 

@@ -122,7 +122,7 @@ def update_peering(
 
 @peering.command("delete")
 def delete_peering(vnet: Network, remote: Remote, lab: LabOption = None) -> None:
-    """Delete a side of a peering: the other side is Disconnected, and nothing flows."""
+    """Delete a side of a peering: the other side carries nothing without it."""
     say_done(LabClient(running(lab)[0]).delete("peerings", vnet, remote))
 
 

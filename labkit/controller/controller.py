@@ -34,6 +34,13 @@ PATIENCE = 30.0
 JOIN_PATIENCE = 10.0
 """Seconds that an instance which came up may take to learn what the other one knows."""
 
+RETURN_PATIENCE = 75.0
+"""The same for one that was up before.
+
+Its peers may hold on to their old sessions until their next keepalive finds that it has forgotten them: a minute, with
+BGP's usual hold time of three.
+"""
+
 _SPEAKERS = ("routeserver", "gateway")
 """The roles that are told a configuration and report what they learn."""
 
@@ -113,7 +120,8 @@ class Controller:
         if message["type"] == "snapshot":
             self.platform.came_up(instance)
             joining = self.platform.instances[instance]
-            asyncio.get_running_loop().call_later(JOIN_PATIENCE, self._stop_joining, instance, joining)
+            patience = JOIN_PATIENCE if joining.former is None else RETURN_PATIENCE
+            asyncio.get_running_loop().call_later(patience, self._stop_joining, instance, joining, patience)
             self._awaited.discard(instance)
             self._watch(instance)
             message = {**message, "announced": message["routes"], "withdrawn": []}
@@ -303,10 +311,10 @@ class Controller:
     def _down(self, instance: InstanceId | GatewayId, reason: str) -> None:
         self._awaited.discard(instance)
         if isinstance(instance, GatewayId):
-            known: object = self.platform.gateways.running.pop(instance, None)
+            was_up = self.platform.gateways.running.pop(instance, None) is not None
         else:
-            known = self.platform.instances.pop(instance, None)
-        if known is not None:
+            was_up = self.platform.went_down(instance)
+        if was_up:
             self.events.add(instance.node, "instance", f"down: {reason}")
             self._changed(f"{instance.node} is down")
 
@@ -316,10 +324,10 @@ class Controller:
         self._awaited.clear()
         self._changed("the controller stopped waiting")
 
-    def _stop_joining(self, instance: InstanceId, joining: Instance) -> None:
+    def _stop_joining(self, instance: InstanceId, joining: Instance, patience: float) -> None:
         # It may have gone and come back since: then it has only begun to learn.
         if self.platform.instances.get(instance) is joining and self.platform.joined(instance):
-            self._changed(f"{instance.node} takes part with what it has learned in {JOIN_PATIENCE:.0f} s")
+            self._changed(f"{instance.node} takes part with what it has learned in {patience:.0f} s")
 
     def _session(self, instance: InstanceId, peer: str, now: Session) -> str:
         """Record a session's state; the text is the cause of what follows, empty if nothing changed."""

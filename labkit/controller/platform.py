@@ -105,6 +105,8 @@ class Platform:
         self.gateways = Gateways(lab)
         self.alone: set[InstanceId] = set()
         """The instances that have closed their last session, of route servers that are no more."""
+        self._gone: dict[InstanceId, Instance] = {}
+        """What instances that are down knew."""
         self._tables: dict[TableKey, Table] = {}
         self._rows: dict[TableKey, tuple[EffectiveRoute, ...]] = {}
 
@@ -136,10 +138,17 @@ class Platform:
 
     def came_up(self, instance: InstanceId) -> None:
         """An instance is about to report from the beginning. It joins as soon as it knows enough (`conclude`)."""
-        former = self.instances.get(instance)
+        former = self.instances.get(instance) or self._gone.pop(instance, None)
         if former is not None and former.joining:
             former = former.former
         self.instances[instance] = Instance(joining=True, former=former)
+
+    def went_down(self, instance: InstanceId) -> bool:
+        """An instance is down; what it knew is kept for its return. False if it was down already."""
+        known = self.instances.pop(instance, None)
+        if known is not None:
+            self._gone[instance] = known
+        return known is not None
 
     def joined(self, instance: InstanceId) -> bool:
         """Let an instance that has waited long enough take part with what it has; false if it does already."""

@@ -13,14 +13,13 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import Any
 
 from labkit.azure import changes
-from labkit.azure.addressing import LARGEST_SPACE, SUBNET_LONGEST, forbidden_address_space, wrong_size
 from labkit.azure.adjacency import connected_peerings
 from labkit.azure.model import Azure, BgpPeer, Gateway, HubRoutingPreference, Peering, RouteServer, RouteTable
 from labkit.azure.validation import azures_own
 from labkit.errors import InvalidInput
 from labkit.lab.model import Lab
 from labkit.lab.nodes import instance_node
-from labkit.lab.refusal import refuse
+from labkit.lab.refusal import refuse, refuse_ranges
 
 PEERING_FLAGS = {
     "useRemoteGateways": "use_remote_gateways",
@@ -71,7 +70,7 @@ def server_settings(azure: Azure, server: RouteServer, said: Any) -> Request:
 
 
 def create_server(azure: Azure, lab: Lab, name: str) -> Request:
-    """A route server where a deleted one was, without peers (`az network routeserver create`).
+    """A route server where a deleted one was, with Azure's defaults and no peers (`az network routeserver create`).
 
     Raises:
         InvalidInput: it is there, the lab has no instances for it, or Azure would refuse it.
@@ -84,7 +83,10 @@ def create_server(azure: Azure, lab: Lab, name: str) -> Request:
         )
     if name in azure.route_server:
         raise InvalidInput(f"route server {name} is there.", f"Its peers: labkit route-server peering list {name}")
-    after = changes.with_route_server(azure, replace(built[name], peers=()))
+    server = replace(
+        built[name], peers=(), branch_to_branch=False, hub_routing_preference=HubRoutingPreference.EXPRESSROUTE
+    )
+    after = changes.with_route_server(azure, server)
     refuse(azure, after)
     return Request(after, "route-server", name, "created")
 
@@ -157,13 +159,7 @@ def address_space(azure: Azure, network: str, said: Any) -> Request:
     if not isinstance(prefixes, list) or not prefixes or len(said) != 1:
         raise InvalidInput("this is no address space.", "It has: addressPrefixes, a list of ranges.")
     ranges = tuple(dict.fromkeys(_range(prefix) for prefix in prefixes))
-    for each in ranges:
-        forbidden = forbidden_address_space(each)
-        if forbidden is not None:
-            raise InvalidInput(f"{each} overlaps {forbidden}, which Azure refuses.", "Take a private range.")
-        size = wrong_size(each)
-        if size is not None:
-            raise InvalidInput(f"{each} is too {size}.", f"Azure takes /{LARGEST_SPACE} to /{SUBNET_LONGEST}.")
+    refuse_ranges(ranges)
     before = azure.virtual_network[network].address_space
     after = changes.with_address_space(azure, network, ranges)
     refuse(azure, after)
@@ -205,7 +201,7 @@ def put_peering(azure: Azure, lab: Lab, local: str, remote: str, said: Any) -> R
 
 
 def delete_peering(azure: Azure, local: str, remote: str) -> Request:
-    """A side of a peering less; the other side is Disconnected then, and nothing flows.
+    """A side of a peering less; the other side carries nothing then.
 
     Raises:
         InvalidInput: there is no such side.
@@ -213,7 +209,7 @@ def delete_peering(azure: Azure, local: str, remote: str) -> Request:
     if peering_side(azure, local, remote) is None:
         known = ", ".join(f"{p.local} {p.remote}" for p in azure.peerings) or "none"
         raise InvalidInput(f"there is no peering from {local} to {remote}.", f"These are: {known}.")
-    what = "deleted" + (": the other side is Disconnected" if peering_side(azure, remote, local) else "")
+    what = "deleted" + (": the other side carries nothing without it" if peering_side(azure, remote, local) else "")
     return Request(changes.without_peering(azure, local, remote), "peering", f"{local} to {remote}", what)
 
 

@@ -90,6 +90,9 @@ def range_lines(configuration: str, asn: int, ranges: Ranges, *, vpn: bool) -> I
         yield f"no ip prefix-list originated permit {prefix}"
         if vpn:
             yield f"no ip prefix-list inside permit {prefix} le 32"
+    if old or any(prefix not in listed for prefix in ranges.originated):
+        # Routes that the filters took for something else before pass them anew.
+        yield "do clear bgp ipv4 unicast * soft"
 
 
 def route_lines(configuration: str, subnet_gateway: str, ranges: Ranges) -> Iterator[str]:

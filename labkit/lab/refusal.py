@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from ipaddress import IPv4Network
+
+from labkit.azure.addressing import LARGEST_SPACE, SUBNET_LONGEST, forbidden_address_space, wrong_size
 from labkit.azure.changes import refusals
 from labkit.azure.model import Azure
 from labkit.azure.problem import Code, Problem
@@ -39,6 +43,21 @@ def refuse(before: Azure, after: Azure) -> None:
     if found:
         reasons = "; ".join(dict.fromkeys(problem.text for problem in found))
         raise InvalidInput(f"Azure would refuse that: {reasons}.", _remedy(found[0]))
+
+
+def refuse_ranges(ranges: Iterable[IPv4Network]) -> None:
+    """See that a virtual network can have these ranges at all.
+
+    Raises:
+        InvalidInput: one is Azure's own, or too large or too small.
+    """
+    for each in ranges:
+        forbidden = forbidden_address_space(each)
+        if forbidden is not None:
+            raise InvalidInput(f"{each} overlaps {forbidden}, which Azure refuses.", "Take a private range.")
+        size = wrong_size(each)
+        if size is not None:
+            raise InvalidInput(f"{each} is too {size}.", f"Azure takes /{LARGEST_SPACE} to /{SUBNET_LONGEST}.")
 
 
 def _remedy(problem: Problem) -> str:

@@ -20,6 +20,7 @@ from labkit.azure.model import (
 )
 from labkit.azure.world import Heard
 from labkit.errors import InvalidInput
+from labkit.lab.refusal import refuse_ranges
 
 FLAGS = {
     "use-remote-gateways": "use_remote_gateways",
@@ -195,6 +196,7 @@ class AddressSpace:
     def apply(self, azure: Azure, heard: Heard) -> tuple[Azure, Heard]:
         """See `Change`."""
         self._before(azure)
+        refuse_ranges(self.ranges)
         return changes.with_address_space(azure, self.network, self.ranges), heard
 
     def title(self, azure: Azure) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from labkit.operate.diff import differences
 from labkit.operate.observe import Look
 from labkit.operate.probes import ping, traceroute
 from labkit.pytest import Boot, RunningLab
@@ -215,6 +216,15 @@ def test_the_default_route_stays_in_azure_and_its_halves_do_not(bgp: RunningLab)
     assert ping(bgp.client, "onprem-host", INTERNET)
     second_hop = ("traceroute", "-n", "-q", "1", "-w", "1", "-f", "2", "-m", "2", str(BEYOND))
     assert str(FIREWALL) in run(bgp, "branch-host", *second_hop)
+
+
+def test_a_range_around_the_other_branch_comes_and_goes(bgp: RunningLab) -> None:
+    """Meanwhile its prefix is the virtual network's own, and no gateway tells a site of it; afterwards they all do."""
+    eventually(lambda: set(gateways(bgp, "branch", ONPREM) or ()), lambda found: found == {ONE, OTHER})
+    for ranges, tunnels in (([str(HUB), "10.1.34.0/24"], set()), ([str(HUB)], {ONE, OTHER})):
+        bgp.client.put("virtual-networks", "hub", body={"addressPrefixes": ranges})
+        eventually(lambda: set(gateways(bgp, "branch", ONPREM) or ()), tunnels.__eq__, 30)
+        eventually(lambda: list(differences(bgp.lab, bgp.client)), lambda found: found == [], 30)
 
 
 def test_a_silent_death_with_bgp_in_the_tunnels(bgp: RunningLab) -> None:

@@ -259,7 +259,7 @@ def test_a_stranger_gets_nothing(tmp_path: Path) -> None:
 def test_an_instance_that_comes_back_twice_has_its_time_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else it takes part with nothing, and those who listen to it lose what the other instance knows all the while."""
     patience = 2.0
-    monkeypatch.setattr("labkit.controller.controller.JOIN_PATIENCE", patience)
+    monkeypatch.setattr("labkit.controller.controller.RETURN_PATIENCE", patience)
 
     async def test(world: World) -> None:
         async with world.controller():

@@ -96,6 +96,7 @@ ip route 10.200.0.0/24 10.200.0.1
 ip route 100.65.0.1/32 10.1.255.1
 """
 FAMILY, END = ["router bgp 65515", "address-family ipv4 unicast"], ["exit-address-family", "exit"]
+ANEW = "do clear bgp ipv4 unicast * soft"
 
 
 def lines(*originated: str, vpn: bool = False, of: str = BGPD) -> list[str]:
@@ -138,17 +139,19 @@ def test_a_new_range_is_on_the_lists_before_it_is_originated() -> None:
         *FAMILY,
         "network 10.2.0.0/16",
         *END,
+        ANEW,
     ]
 
 
 def test_what_goes_is_on_the_lists_as_long_as_it_is_originated() -> None:
-    assert lines() == [*FAMILY, "no network 10.1.0.0/16", *END, "no ip prefix-list originated permit 10.1.0.0/16"]
+    gone = "no ip prefix-list originated permit 10.1.0.0/16"
+    assert lines() == [*FAMILY, "no network 10.1.0.0/16", *END, gone, ANEW]
 
 
 def test_what_was_half_done_is_finished() -> None:
     listed = BGPD.replace("  network 10.1.0.0/16\n", "")
     assert lines("10.1.0.0/16", of=listed) == [*FAMILY, "network 10.1.0.0/16", *END]
-    assert lines(of=listed) == ["no ip prefix-list originated permit 10.1.0.0/16"]
+    assert lines(of=listed) == ["no ip prefix-list originated permit 10.1.0.0/16", ANEW]
 
 
 def test_what_is_adjacent_is_left_to_the_virtual_network() -> None:

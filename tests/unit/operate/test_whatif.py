@@ -265,6 +265,8 @@ def test_those_who_may_pass_news_on_are_told_of() -> None:
         ("address-space spoke", "address-space: a range is missing", "Write: address-space VNET PREFIX"),
         ("address-space spoke 10.3.0.1/16", "address-space: 10.3.0.1/16 is no address range", "Write: "),
         ("address-space spok 10.3.0.0/16", "there is no virtual network spok", "The lab's: "),
+        ("address-space spoke 10.3.0.0/16 224.0.0.0/8", "224.0.0.0/8 overlaps 224.0.0.0/4, which Azure", "Take a priv"),
+        ("address-space spoke 10.3.0.0/16 10.4.0.0/30", "10.4.0.0/30 is too small", "Azure takes /"),
         (
             "address-space spoke 10.33.0.0/16",
             "Azure would refuse that: subnet work (10.3.1.0/24) of spoke would lie outside its address space",
