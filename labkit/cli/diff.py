@@ -7,6 +7,7 @@ import typer
 from labkit.cli.output import Format, FormatOption, LabOption, put, put_json, put_table, say
 from labkit.operate.client import LabClient
 from labkit.operate.diff import differences
+from labkit.operate.observe import Look
 from labkit.operate.running import lab_of, running
 
 COLUMNS = ("Where", "Prefix", "The model says", "There is")
@@ -19,7 +20,11 @@ def command(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
     routes, fabrics' programs and machines' kernels. A difference is exit status 1.
     """
     record, _ = running(lab)
-    found = differences(lab_of(record), LabClient(record))
+    here, client = lab_of(record), LabClient(record)
+    found = differences(here, client)
+    off = sorted(Look(here, client).off)
+    if off:
+        say(f"Not looked into, being off: {', '.join(off)}")
     if output is Format.JSON:
         put_json([{"where": d.where, "prefix": d.prefix, "model": d.model, "there": d.there} for d in found])
     elif found:

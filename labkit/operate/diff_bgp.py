@@ -99,7 +99,7 @@ def held_differences(running: Running, look: Look) -> Iterator[Difference]:
     for name, index in running.servers:
         address = running.azure.route_server[name].instances[index]
         for peer in running.peers(name):
-            if not _is_up(look, name, index, peer) or peer.name not in look.lab.azure.nic:
+            if not _is_up(look, name, index, peer) or peer.name not in look.lab.azure.nic.keys() - look.off:
                 continue
             told = running.of_peer((name, index), "advertised", peer)
             accepted = {prefix: a for prefix, a in told.items() if _accepts(running, peer, a)}
@@ -148,7 +148,7 @@ def _circuit_differences(
     server = session_server(running.azure, gateway)
     for circuit in connected_circuits(running.azure, gateway):
         edge = running.heard.edges.get((*instance, circuit.name))
-        if edge is None:
+        if edge is None or circuit.name in look.off:
             continue
         told = {
             prefix: told_on_premises(gateway, instance[1], mine, circuit.name, prefix, path)

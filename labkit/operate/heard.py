@@ -139,7 +139,7 @@ def _customers(look: Look, circuit: str) -> CircuitTable:
     """What the customers' edges tell a circuit, as its FRR has it."""
     customers = {link.site_address.ip for link in look.lab.wan_links if link.router == circuit}
     found: dict[IPv4Network, tuple[CircuitPath, ...]] = {}
-    for path in look.frr(circuit).paths:
+    for path in look.frr(circuit).paths if circuit not in look.off else ():
         if path.neighbour in customers:
             found[path.prefix] = (
                 *found.get(path.prefix, ()),

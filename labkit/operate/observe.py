@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 _AZURE: TypeAdapter[Azure] = TypeAdapter(Azure)
 
+_OFF = ("stopped", "exited")
+
 
 @dataclass(frozen=True, slots=True)
 class BgpPath:
@@ -104,6 +106,11 @@ class Look:
                 found[IPv4Address(row["frontend"])].append(IPv4Address(row["address"]))
         return found
 
+    @property
+    def off(self) -> frozenset[str]:
+        """The nodes that are powered off, or whose command ended."""
+        return self._once(("off",), self._off)
+
     def frr(self, node: str) -> FrrState:
         """The BGP state of an FRR node."""
         return self._once(("frr", node), lambda: self._frr(node))
@@ -126,6 +133,10 @@ class Look:
         if done.rc != 0:
             raise CheckFailed(f"{node}: {' '.join(argv)}: {(done.stderr or done.stdout).strip()}")
         return done.stdout
+
+    def _off(self) -> frozenset[str]:
+        status = self.client.runtime.inspect(self.client.record.lab)
+        return frozenset(node.name for node in status.nodes if node.state in _OFF) if status else frozenset()
 
     def _frr(self, node: str) -> FrrState:
         commands = ("show bgp ipv4 unicast summary json", "show bgp ipv4 unicast detail json")

@@ -86,17 +86,38 @@ def trace(lab: Lab, client: LabClient, source: str, target: str) -> Trace:
     walk = _Walk(lab, look, destination, real)
     steps, predicted = tuple(walk.steps(source)), walk.hops
     missing = [hop for i, hop in enumerate(predicted) if i >= len(real) or real[i] is None]
-    reasons = {hop: _silent(lab, look, hop, addresses(lab)[source]) for hop in dict.fromkeys(missing)}
+    seen_from = _sources(lab, source, destination, predicted)
+    reasons = {hop: _silent(lab, look, hop, seen_from[hop]) for hop in dict.fromkeys(missing)}
     silent = tuple((hop, reason) for hop, reason in reasons.items() if reason)
     return Trace(steps, tuple(predicted), tuple(real), walk.verdict, silent)
 
 
-def _silent(lab: Lab, look: Look, hop: IPv4Address, source: IPv4Address) -> str:
-    """Why the answer of a hop does not come back to the source; empty if it should."""
-    node = owners(lab)[hop]
-    back = _Walk(lab, look, source, ())
-    *_, last = back.steps(node)
-    return "" if back.verdict == "delivered" else f"{last.place}: {last.decision} ({last.why})"
+def _sources(
+    lab: Lab, source: str, destination: IPv4Address, hops: Sequence[IPv4Address]
+) -> dict[IPv4Address, tuple[IPv4Address, ...]]:
+    """Whom each hop answers: the source, or the NVA that translated it, which passes the answer on to whom it knows."""
+    found: dict[IPv4Address, tuple[IPv4Address, ...]] = {}
+    known: tuple[IPv4Address, ...] = (addresses(lab)[source],)
+    for hop in hops:
+        found.setdefault(hop, known)
+        node = owners(lab)[hop]
+        if node in lab.nva and lab.nva[node].translates(destination):
+            known = (addresses(lab)[node], *known)
+    return found
+
+
+def _silent(lab: Lab, look: Look, hop: IPv4Address, sources: Sequence[IPv4Address]) -> str:
+    """Why the answer of a hop does not come back from one of these to the next; empty if it should."""
+    node, said_by = owners(lab)[hop], None
+    for source in sources:
+        # The Internet answers to a public address of the virtual network, which is the sender's there.
+        if lab.internet is None or node != lab.internet.name:
+            back = _Walk(lab, look, source, ())
+            *_, last = back.steps(node, said_by)
+            if back.verdict != "delivered":
+                return f"{last.place}: {last.decision} ({last.why})"
+        node, said_by = owners(lab)[source], hop
+    return ""
 
 
 class _Walk:
@@ -120,9 +141,13 @@ class _Walk:
         self.hops: list[IPv4Address] = []
         self.verdict = "dropped"
 
-    def steps(self, node: str) -> Iterator[Step]:
-        """The decisions from `node` on, until the packet arrives, is dropped or has circled for `MAX_HOPS`."""
-        self._source = address = addresses(self._lab)[node]
+    def steps(self, node: str, source: IPv4Address | None = None) -> Iterator[Step]:
+        """The decisions from `node` on, until the packet arrives, is dropped or has circled for `MAX_HOPS`.
+
+        `source` is the packet's, if it is not the node's own.
+        """
+        address = addresses(self._lab)[node]
+        self._source = source or address
         from_network: bool | None = None
         while self._owners.get(self._destination) != node:
             if len(self.hops) == MAX_HOPS:
@@ -145,6 +170,9 @@ class _Walk:
                 yield Step(node, str(move.address), "dropped", "it comes back with the NVA's own source address")
                 return
             node = move.node
+            if node in self._look.off:
+                yield Step(node, str(move.address), "dropped", "it is off")
+                return
             arrived = self._owners.get(self._destination) == node
             address = self._destination if arrived else self._answers_from(node, move.address)
             self.hops.append(address)

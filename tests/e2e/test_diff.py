@@ -14,6 +14,7 @@ import pytest
 
 from labkit.cli.app import run as labkit
 from labkit.operate.diff import differences
+from labkit.operate.trace import trace
 from labkit.pytest import RunningLab, labs_on
 from labkit.resources import topologies
 from labkit.runtimes.select import SANDBOX
@@ -60,6 +61,20 @@ def test_nothing_differs(lab: RunningLab, capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out == "er-diff: nothing differs from the model.\n"
     assert labkit(["diff", "--lab", lab.lab.name, "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
+
+
+def test_what_is_off_is_not_looked_into(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is when something is off that one looks around."""
+    runtime, name = lab.client.runtime, lab.client.record.lab
+    runtime.stop(name, "vm1")
+    try:
+        assert labkit(["diff", "--lab", name]) == 0
+        assert capsys.readouterr().err == "Not looked into, being off: vm1\n"
+        found = trace(lab.lab, lab.client, "onprem1", "vm1")
+        assert (found.steps[-1].place, found.steps[-1].why, found.verdict) == ("vm1", "it is off", "dropped")
+        assert found.agrees, found
+    finally:
+        runtime.start(name, "vm1")
 
 
 def test_routes_in_a_kernel(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> None:

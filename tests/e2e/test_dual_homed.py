@@ -11,6 +11,7 @@ import pytest
 
 from labkit.operate.observe import Look
 from labkit.operate.probes import ping
+from labkit.operate.trace import trace
 from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies
 from tests.e2e.in_lab import configure, gateways, problems, put_table, run, without_bgpd
@@ -139,6 +140,21 @@ def test_the_hubs_do_not_meet(lab: RunningLab) -> None:
     hub2_vm = lab.lab.azure.nic["hub2-vm"].address
     assert not ping(lab.client, "hub1-vm", hub2_vm)
     assert not ping(lab.client, "hub1-nva", hub2_vm)
+
+
+def test_a_trace_says_where_answers_stay_that_were_translated_outside(lab: RunningLab) -> None:
+    """The spoke lets its packets out, and takes back nothing that is only forwarded to it."""
+    ends = [("peerings", "spoke", hub) for hub in ("hub1", "hub2")]
+    for end in ends:
+        lab.client.put(*end, body={"allowForwardedTraffic": False})
+    eventually(lambda: ping(lab.client, "vm1", INTERNET), lambda answered: not answered)
+    found = trace(lab.lab, lab.client, "vm1", "internet")
+    assert (found.verdict, found.agrees) == ("delivered", True), found
+    ((hop, reason),) = found.silent
+    assert hop == INTERNET
+    assert "spoke takes nothing from hub" in reason
+    for end in ends:
+        lab.client.put(*end, body={"allowForwardedTraffic": True})
 
 
 def test_nothing_but_bgp_ever_crossed_the_route_server(lab: RunningLab) -> None:

@@ -91,6 +91,7 @@ class Healthy:
 
     lab = LAB
     owners = owners(LAB)
+    off: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
         self.said = model(SIDE.world)
