@@ -83,7 +83,8 @@ def _print(found: Outlook) -> None:
             ("To", "By", "Prefix", "Before", "After"), [(t.to, t.by, t.prefix, t.before, t.after) for t in found.told]
         )
     if not found.nothing and not found.nics:
-        put("No NIC's effective routes would change.\n")
+        but = "" if found.followed else ", but for what is not followed"
+        put(f"No NIC's effective routes would change{but}.\n")
     put("Assumed")
     for line in found.assumed:
         put(f"  {line}")
@@ -142,6 +143,7 @@ def _json(found: Outlook) -> dict[str, Any]:
         "warnings": list(found.warnings),
         "assumed": list(found.assumed),
         "unsettled": list(found.unsettled),
+        "followed": found.followed,
     }
 
 

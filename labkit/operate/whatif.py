@@ -30,7 +30,8 @@ OUTSIDE = "NVAs, sites and customers keep saying what they say now."
 class Outlook:
     """What would change. `titles` say the changes, `warnings` what else to know, `assumed` what was taken for granted.
 
-    The lab is `unsettled` where NICs have other routes now than the rules make of what its speakers have heard.
+    The lab is `unsettled` where NICs have other routes now than the rules make of what its speakers have heard. Not
+    everything is `followed` where somebody outside Azure may pass on what it would be told.
     """
 
     titles: tuple[str, ...]
@@ -40,6 +41,7 @@ class Outlook:
     warnings: tuple[str, ...]
     assumed: tuple[str, ...]
     unsettled: tuple[str, ...]
+    followed: bool
 
     @property
     def nothing(self) -> bool:
@@ -59,6 +61,7 @@ def whatif(lab: Lab, client: LabClient, words: Sequence[str]) -> Outlook:
     changes = parsed(words, running.azure)
     prediction = predict(running.azure, running.heard, changes)
     told = told_changes(lab, prediction)
+    relays = tuple(_relays(lab, told))
     return Outlook(
         prediction.titles,
         nic_changes(prediction),
@@ -69,10 +72,11 @@ def whatif(lab: Lab, client: LabClient, words: Sequence[str]) -> Outlook:
             *prediction.warnings,
             *_limits(prediction),
             *_cut_off(lab, prediction),
-            *_relays(lab, told),
+            *relays,
         ),
         (OUTSIDE, *ASSUMED),
         tuple(unsettled(running, prediction)),
+        not relays,
     )
 
 
@@ -133,7 +137,7 @@ def _relays(lab: Lab, told: Iterable[Told]) -> Iterator[str]:
         if others:
             yield (
                 f"{to} would be told otherwise by {by}. What it tells {listed(others)} may change with that, which is "
-                "not followed."
+                "not followed: the tables below end there."
             )
 
 

@@ -1,4 +1,4 @@
-"""The labs of captures boot on the sandbox: that both runtimes show the same rows, tests/e2e proves."""
+"""The labs of captures boot on the sandbox alone; the proofs among them are checked on both runtimes by tests/e2e."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import pytest
 from labkit.azure.acceptance import originated
 from labkit.azure.adjacency import connected_peerings
 from labkit.azure.changes import servers_that_refresh
-from labkit.azure.model import Azure, BgpPeer, HubRoutingPreference
+from labkit.azure.model import Azure, BgpPeer, HubRoutingPreference, NextHopType, UserRoute
 from labkit.controller import requests
 from labkit.controller.requests import Request
 from labkit.errors import InvalidInput
@@ -46,6 +46,11 @@ DEFAULT = RS1.hub_routing_preference
 
 def refused(text: str) -> Any:
     return pytest.raises(InvalidInput, match=text)
+
+
+def test_a_lab_files_route_server_prefers_what_azures_does() -> None:
+    """Reference §4.1 step 2."""
+    assert DEFAULT is HubRoutingPreference.EXPRESSROUTE
 
 
 class TestRouteServers:
@@ -102,6 +107,15 @@ class TestRouteServers:
         assert [s.name for s in gone.route_servers] == ["rs2"]
         back = requests.create_server(gone, LAB, "rs1").azure.route_server["rs1"]
         assert (back.instances, back.peers) == (RS1.instances, ())
+
+    def test_and_with_azures_defaults(self) -> None:
+        """Whatever its file says, and whatever was set before."""
+        said = {"allowBranchToBranchTraffic": True, "hubRoutingPreference": "ASPath"}
+        changed = requests.server_settings(AZURE, RS1, said).azure
+        gone = requests.delete_server(changed, changed.route_server["rs1"]).azure
+        lab = replace(LAB, azure=changed)
+        back = requests.create_server(gone, lab, "rs1").azure.route_server["rs1"]
+        assert (back.branch_to_branch, back.hub_routing_preference) == (False, HubRoutingPreference.EXPRESSROUTE)
 
     def test_only_one_that_was_deleted_can_be_created(self) -> None:
         with refused("route server rs1 is there"):
@@ -269,3 +283,45 @@ class TestPeerings:
     def test_a_side_that_is_not_there_can_t_be_deleted(self) -> None:
         with refused("no peering from hub to other"):
             requests.delete_peering(AZURE, "hub", "other")
+
+
+GATEWAY = load_text(
+    """
+name: gateway
+internet: 198.51.100.0/24
+virtual_networks:
+  hub:
+    address_space: 10.1.0.0/16
+    subnets:
+      GatewaySubnet: {prefix: 10.1.255.0/27, route_table: gateway}
+      app: {prefix: 10.1.1.0/24, route_table: app}
+route_tables: {gateway: {}, app: {}}
+gateways: {vpn: {type: Vpn, virtual_network: hub, connects_to: [branch]}}
+sites: {branch: {asn: 65009, prefixes: 10.9.0.0/16}}
+virtual_machines: {vm1: hub/app}
+""",
+    "gateway.lab.yml",
+).azure
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"disable_bgp_route_propagation": True}, "turns BGP route propagation off"),
+        ({"routes": (UserRoute(IPv4Network("0.0.0.0/0"), NextHopType.NONE),)}, "has a route for 0.0.0.0/0"),
+    ],
+)
+def test_what_gateway_subnet_can_t_have(changes: dict[str, Any], text: str) -> None:
+    """Reference §4.2 step 4; other subnets can."""
+    with refused(text):
+        requests.route_table(GATEWAY, replace(GATEWAY.route_table["gateway"], **changes))
+    after = requests.route_table(GATEWAY, replace(GATEWAY.route_table["app"], **changes)).azure
+    assert after.route_table["app"] != GATEWAY.route_table["app"]
+
+
+def test_what_was_wrong_before_hinders_no_other_change() -> None:
+    """Nobody is refused for what somebody else did: Azure judges the change."""
+    table = replace(GATEWAY.route_table["gateway"], disable_bgp_route_propagation=True)
+    wrong = replace(GATEWAY, route_tables=tuple(table if t.name == table.name else t for t in GATEWAY.route_tables))
+    other = replace(GATEWAY.route_table["app"], disable_bgp_route_propagation=True)
+    assert requests.route_table(wrong, other).azure.route_table["app"] == other

@@ -29,6 +29,12 @@ def test_judgements(answers: str, judgements: str) -> None:
     assert "".join(found) == judgements
 
 
+def test_three_in_a_row_decide_unless_something_else_is_said() -> None:
+    judge = Judge()
+    assert [judge.hear(False) for _ in range(3)] == [False, False, True]
+    assert [judge.hear(True) for _ in range(3)] == [False, False, True]
+
+
 @given(st.lists(st.booleans()), st.integers(1, 5), st.integers(1, 5))
 def test_a_judgement_changes_only_after_enough_in_a_row(answers: list[bool], die: int, live: int) -> None:
     judge = Judge(die, live)
