@@ -20,6 +20,7 @@ from labkit.azure.world import Announced, World
 from labkit.controller.tables import Table, desired, diff
 from labkit.lab.nodes import instance_node, owners
 from labkit.operate import diff as diffs
+from labkit.operate import whatif as whatifs
 from labkit.operate.client import LabClient
 from labkit.operate.diff_bgp import (
     effective_differences,
@@ -262,3 +263,61 @@ def test_what_a_second_look_does_not_show_was_on_its_way(monkeypatch: pytest.Mon
     assert diffs.differences(LAB, client) == [stays]
     looks = iter([[]])
     assert diffs.differences(LAB, client) == []
+
+
+def test_every_part_of_a_lab_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for what is off."""
+    healthy = Healthy()
+    healthy.off = others = frozenset(vm.name for vm in LAB.virtual_machines) - {"vm1"}
+    monkeypatch.setattr(diffs, "Look", lambda *_: look(healthy))
+    monkeypatch.setattr(diffs, "read", lambda _look: healthy.running)
+    monkeypatch.setattr(diffs, "fabric_differences", lambda vnet, _: [Difference(f"fabric of {vnet}", "", "", "", "")])
+    client = cast(LabClient, SimpleNamespace())
+    fabrics = [f"fabric of {vnet.name}" for vnet in AZURE.virtual_networks]
+    assert [d.where for d in diffs.differences(LAB, client)] == fabrics
+    drop(healthy.said["route_servers"]["rs1-0"][FW]["advertised"], BRANCH)
+    forget(healthy, "circuit1", "10.1.0.0/16", "10.1.255.4")
+    healthy.said["effective"]["vm3"]["value"].pop(0)
+    healthy.kernels["vm1"].pop()
+    assert [d.where for d in diffs.differences(LAB, client)] == [
+        "rs1-0, told to fw",
+        "fw, from rs1-0",
+        "circuit1, from ergw-0",
+        "effective routes of vm3",
+        *fabrics,
+        "kernel of vm1",
+    ]
+    healthy.off = others | frozenset({FW, "circuit1", "vm1", *(vnet.name for vnet in AZURE.virtual_networks)})
+    assert [d.where for d in diffs.differences(LAB, client)] == ["rs1-0, told to fw", "effective routes of vm3"]
+
+
+def test_what_whatif_warns_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions and backends that are down, labs that are not at rest, and limits."""
+    healthy = Healthy()
+    status = {
+        "sessions": [
+            {"route_server": "rs1", "instance": 0, "peer": FW, "state": "Idle"},
+            {"route_server": "rs1", "instance": 1, "peer": FW, "state": "Established"},
+        ],
+        "gateways": [{"gateway": "ergw", "instance": 1, "neighbour": "circuit1", "state": "Active"}],
+        "backends": [
+            {"load_balancer": "lb", "backend": SDWAN, "state": "Down"},
+            {"load_balancer": "lb", "backend": FW, "state": "Up"},
+        ],
+    }
+    client = cast(LabClient, SimpleNamespace(get=lambda *_: status))
+    monkeypatch.setattr(whatifs, "read", lambda _look: healthy.running)
+    words = ("branch-to-branch", "off", "rs1")
+    found = whatifs.whatif(LAB, client, words)
+    assert found.unsettled == ()
+    assert [warning.partition(":")[0] for warning in found.warnings[:3]] == [
+        "the session of rs1-0 with fw is down (Idle)",
+        "the session of ergw-1 with circuit1 is down (Active)",
+        "lb does not take sdwan for up",
+    ]
+    assert not any("end the session" in warning for warning in found.warnings)
+    healthy.said["effective"]["vm3"]["value"].pop(0)
+    monkeypatch.setattr(whatifs, "circuit_drops_gateway", lambda count: count > 0)
+    found = whatifs.whatif(LAB, client, words)
+    assert found.unsettled == ("vm3 10.3.0.0/16",)
+    assert any(w.startswith("ergw-0 would tell circuit1 ") and "end the session" in w for w in found.warnings)
