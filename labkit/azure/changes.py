@@ -7,7 +7,7 @@ from dataclasses import replace
 from ipaddress import IPv4Network
 
 from labkit.azure.adjacency import connected_peerings
-from labkit.azure.model import Azure, BgpPeer, Peering, RouteServer, RouteTable
+from labkit.azure.model import Azure, BgpPeer, HubRoutingPreference, Peering, RouteServer, RouteTable
 from labkit.azure.problem import Code, Problem
 from labkit.azure.ranges import Ranges
 from labkit.azure.validation import problems
@@ -48,6 +48,14 @@ def with_route_server(azure: Azure, server: RouteServer) -> Azure:
         return replace(azure, route_servers=(*azure.route_servers, server))
     servers = tuple(server if s.name == server.name else s for s in azure.route_servers)
     return replace(azure, route_servers=servers)
+
+
+def with_created_route_server(azure: Azure, server: RouteServer) -> Azure:
+    """The model with a route server as Azure creates it: without peers, with its defaults (reference §1)."""
+    created = replace(
+        server, peers=(), branch_to_branch=False, hub_routing_preference=HubRoutingPreference.EXPRESSROUTE
+    )
+    return with_route_server(azure, created)
 
 
 def without_route_server(azure: Azure, name: str) -> Azure:

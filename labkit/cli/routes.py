@@ -8,7 +8,7 @@ import typer
 
 from labkit.cli.output import Format, FormatOption, LabOption, NodeArgument
 from labkit.errors import InvalidInput
-from labkit.lab.nodes import instance_node
+from labkit.lab.nodes import gateway_nodes
 from labkit.operate.running import lab_of, running
 from labkit.runtimes.select import runtime
 
@@ -24,7 +24,7 @@ def command(
     record, status = running(lab)
     if bgp:
         found = lab_of(record)
-        instances = [instance_node(g.name, i) for g in found.azure.gateways for i in range(len(g.instances))]
+        instances = [node for gateway in found.azure.gateways for node in gateway_nodes(gateway)]
         routers = [*found.nva, *instances, *found.azure.circuit, *(site.name for site in found.sites)]
         if node not in routers and any(n.name == node for n in status.nodes):
             raise InvalidInput(f"{node} has no FRR.", f"These have: {', '.join(routers) or 'none'}.")

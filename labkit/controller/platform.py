@@ -105,7 +105,7 @@ class Platform:
         self.gateways = Gateways(lab)
         self.alone: set[InstanceId] = set()
         """The instances that have closed their last session, of route servers that are no more."""
-        self._gone: dict[InstanceId, Instance] = {}
+        self._former: dict[InstanceId, Instance] = {}
         """What instances that are down knew."""
         self._tables: dict[TableKey, Table] = {}
         self._rows: dict[TableKey, tuple[EffectiveRoute, ...]] = {}
@@ -138,7 +138,7 @@ class Platform:
 
     def came_up(self, instance: InstanceId) -> None:
         """An instance is about to report from the beginning. It joins as soon as it knows enough (`conclude`)."""
-        former = self.instances.get(instance) or self._gone.pop(instance, None)
+        former = self.instances.get(instance) or self._former.pop(instance, None)
         if former is not None and former.joining:
             former = former.former
         self.instances[instance] = Instance(joining=True, former=former)
@@ -147,7 +147,7 @@ class Platform:
         """An instance is down; what it knew is kept for its return. False if it was down already."""
         known = self.instances.pop(instance, None)
         if known is not None:
-            self._gone[instance] = known
+            self._former[instance] = known
         return known is not None
 
     def joined(self, instance: InstanceId) -> bool:

@@ -14,11 +14,11 @@ from typing import Any
 
 from labkit.azure import changes
 from labkit.azure.adjacency import connected_peerings
-from labkit.azure.model import Azure, BgpPeer, Gateway, HubRoutingPreference, Peering, RouteServer, RouteTable
+from labkit.azure.model import Azure, BgpPeer, HubRoutingPreference, Peering, RouteServer, RouteTable
 from labkit.azure.validation import azures_own
 from labkit.errors import InvalidInput
 from labkit.lab.model import Lab
-from labkit.lab.nodes import instance_node
+from labkit.lab.nodes import gateway_nodes
 from labkit.lab.refusal import refuse, refuse_ranges
 
 PEERING_FLAGS = {
@@ -83,10 +83,7 @@ def create_server(azure: Azure, lab: Lab, name: str) -> Request:
         )
     if name in azure.route_server:
         raise InvalidInput(f"route server {name} is there.", f"Its peers: labkit route-server peering list {name}")
-    server = replace(
-        built[name], peers=(), branch_to_branch=False, hub_routing_preference=HubRoutingPreference.EXPRESSROUTE
-    )
-    after = changes.with_route_server(azure, server)
+    after = changes.with_created_route_server(azure, built[name])
     refuse(azure, after)
     return Request(after, "route-server", name, "created")
 
@@ -122,7 +119,7 @@ def put_peer(azure: Azure, lab: Lab, server: RouteServer, name: str, said: Any) 
     peer = BgpPeer(name, asn, _address(address))
     if (taken := azures_own(azure, peer.address)) is not None:
         raise InvalidInput(f"{peer.address} can't be a peer: {taken}.", "Say the address of an appliance.")
-    instances = [node for gateway in azure.gateways for node in _nodes(gateway)]
+    instances = [node for gateway in azure.gateways for node in gateway_nodes(gateway)]
     if name in instances:
         raise InvalidInput(f"{name} is an instance of a gateway.", "Give the peering another name.")
     before = next((p for p in server.peers if p.name == name), None)
@@ -224,10 +221,6 @@ def peering_text(azure: Azure, peering: Peering) -> Mapping[str, object]:
     switches = {flag: getattr(peering, attribute) for flag, attribute in PEERING_FLAGS.items()}
     state = "Connected" if other is not None else "Initiated"
     return {"virtualNetwork": peering.local, "remoteVirtualNetwork": peering.remote, "peeringState": state, **switches}
-
-
-def _nodes(gateway: Gateway) -> Iterator[str]:
-    return (instance_node(gateway.name, index) for index in range(len(gateway.instances)))
 
 
 def _setting_changes(before: RouteServer, after: RouteServer) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address
 
+from labkit.azure.model import Gateway
 from labkit.lab.model import Lab
 
 CONTROLLER = "controller"
@@ -13,6 +14,11 @@ INSTANCES = (0, 1)
 def instance_node(server: str, index: int) -> str:
     """The name of the node of an instance of a route server or a gateway."""
     return f"{server}-{index}"
+
+
+def gateway_nodes(gateway: Gateway) -> tuple[str, ...]:
+    """The names of the nodes of a gateway's instances."""
+    return tuple(instance_node(gateway.name, index) for index in range(len(gateway.instances)))
 
 
 def instance_addresses(lab: Lab, server: str) -> tuple[IPv4Address, IPv4Address]:

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 
 from labkit.lab.model import Lab
-from labkit.lab.nodes import instance_node
+from labkit.lab.nodes import gateway_nodes, instance_node
 
 
 def peer_names(lab: Lab, peer: str) -> tuple[str, ...]:
     """The names under which a route server has an NVA, or each instance of a gateway, as its peer."""
     if peer not in lab.azure.gateway:
         return (peer,)
-    return tuple(instance_node(peer, i) for i in range(len(lab.azure.gateway[peer].instances)))
+    return gateway_nodes(lab.azure.gateway[peer])
 
 
 def speakers(lab: Lab, near: str, far: str) -> tuple[tuple[str, IPv4Address], ...]:

@@ -16,7 +16,7 @@ from labkit.azure.adjacency import takes_forwarded
 from labkit.azure.model import NextHopType
 from labkit.errors import InvalidInput
 from labkit.lab.model import Lab
-from labkit.lab.nodes import addresses, frontends, instance_node, owners, target_address
+from labkit.lab.nodes import addresses, frontends, gateway_nodes, instance_node, owners, target_address
 from labkit.operate.client import LabClient
 from labkit.operate.observe import Look
 from labkit.operate.probes import MAX_HOPS, traceroute
@@ -133,9 +133,7 @@ class _Walk:
         self._real = real
         self._owners = owners(lab)
         self._frontends = frontends(lab)
-        self._gateways = {
-            instance_node(gateway.name, i) for gateway in lab.azure.gateways for i in range(len(gateway.instances))
-        }
+        self._gateways = {node for gateway in lab.azure.gateways for node in gateway_nodes(gateway)}
         self._ways = {line.edge: instance_node(g.name, line.instance) for g in lab.gateways for line in g.lines}
         """The gateway's instance that the fabric sends to for an address on Microsoft's side."""
         self.hops: list[IPv4Address] = []

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
 from labkit.azure.acceptance import Originated
-from labkit.azure.model import BgpPeer, HubRoutingPreference, PathAttributes, PeerKind, RouteServer
+from labkit.azure.advertisement import advertised
+from labkit.azure.model import BgpPeer, HubRoutingPreference, LearnedRoute, PathAttributes, PeerKind, RouteServer
 from labkit.routeserver.policy import Config, Policy
 
 A, B, ER = "10.1.0.10", "10.1.0.20", "10.1.9.12"
@@ -24,15 +25,11 @@ PATHS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("preference", "as_path"),
-    [
-        (HubRoutingPreference.EXPRESSROUTE, (65515, 12076, 65020)),
-        (HubRoutingPreference.VPN_GATEWAY, (65515, 65001)),
-        (HubRoutingPreference.AS_PATH, (65515, 65001)),
-    ],
-)
-def test_what_the_server_prefers_is_told(preference: HubRoutingPreference, as_path: tuple[int, ...]) -> None:
-    """Reference §4.1 step 2; §3.2 "Multipath"."""
-    policy = Policy(Config(0, replace(SERVER, hub_routing_preference=preference), Originated((), ())))
-    assert policy.advertised("10.9.0.0/16", PATHS)[B].as_path == as_path
+@pytest.mark.parametrize("preference", HubRoutingPreference)
+def test_what_the_rules_advertise_is_told(preference: HubRoutingPreference) -> None:
+    """A long path over ExpressRoute and a short one of an NVA: which is told, the server's preference decides."""
+    server, nothing = replace(SERVER, hub_routing_preference=preference), Originated((), ())
+    prefix = IPv4Network("10.9.0.0/16")
+    learned = [LearnedRoute(prefix, PATHS[str(peer.address)], peer) for peer in (PEERS[0], PEERS[2])]
+    told = Policy(Config(0, server, nothing)).advertised(str(prefix), PATHS)
+    assert told[B] == advertised(server, 0, PEERS[1], nothing, prefix, learned)
