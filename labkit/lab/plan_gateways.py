@@ -34,6 +34,7 @@ from labkit.lab.plan_model import Role
 from labkit.lab.plan_platform import nic_interface, subnet_of
 from labkit.lab.plan_routers import FRR_SERVICES, frr_node
 from labkit.lab.plan_tunnels import internet_commands, tunnel_commands
+from labkit.lab.sessions import router_id
 from labkit.lab.wires import NIC, LineWire, line_wires, wan_wires
 
 SERVICE = "gateway"
@@ -110,7 +111,7 @@ def plan_circuit(lab: Lab, circuit: Circuit) -> Planned:
         "frr-circuit.conf.j2",
         hostname=circuit.name,
         asn=MICROSOFT_ASN,
-        router_id=min((w.line.edge for w in wires), default=customers[0].link.router_address.ip),
+        router_id=router_id(lab, circuit.name),
         gateways=[
             {
                 "name": name,

@@ -25,6 +25,7 @@ from labkit.lab.plan_common import (
 from labkit.lab.plan_model import Bind, File, Node, Role
 from labkit.lab.plan_platform import nic_interface, subnet_of
 from labkit.lab.plan_tunnels import internet_commands, sites_tunnels, tunnel_commands
+from labkit.lab.sessions import router_id
 from labkit.lab.wires import NIC, wan_wires
 
 FRR_SERVICES = ("mgmtd", "zebra", "staticd", "bgpd")
@@ -34,7 +35,7 @@ FRR_CAPABILITIES = ("NET_ADMIN", "SYS_ADMIN")
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A BGP neighbour in an FRR configuration.
+    """A BGP neighbour in an FRR configuration: a node, its address, and the router's `own` address towards it.
 
     `route_server`: an instance, several hops away, fed through a filter. `circuit`: an edge router, which is not
     told what has its ASN in the path, as customers' routers do. `prepend`: times that the own ASN is put into
@@ -43,6 +44,7 @@ class Neighbour:
 
     name: str
     address: IPv4Address
+    own: IPv4Address
     asn: int
     timers: BgpTimers
     route_server: bool = False
@@ -62,17 +64,12 @@ def plan_nva(lab: Lab, nva: Nva) -> Planned:
     """A network virtual appliance: FRR behind one NIC, with a WAN interface to each of its sites."""
     nic = lab.azure.nic[nva.name]
     wires = [w for w in wan_wires(lab) if w.link.router == nva.name]
-    sites = [
-        Neighbour(w.link.site, w.link.site_address.ip, lab.site[w.link.site].asn, nva.timers, prepend=nva.prepend)
-        for w in wires
-    ]
     overlays = _overlays(lab, nva)
-    far = [Neighbour(o.far.name, o.far_address.ip, o.far.asn, nva.timers, prepend=nva.prepend) for o in overlays]
     conf, conf_bind = _frr(
         nva.name,
         nva.asn,
-        nic.address,
-        neighbours=(*_instances(lab, nva), *sites, *far),
+        router_id(lab, nva.name),
+        neighbours=nva_neighbours(lab, nva),
         networks=nva.advertises,
         static_routes=_nva_routes(lab, nva),
         as_override=nva.as_override,
@@ -111,24 +108,12 @@ def plan_nva(lab: Lab, nva: Nva) -> Planned:
 def plan_site(lab: Lab, site: Site) -> Planned:
     """A site's router: FRR between its LAN and the NVAs, circuits and VPN gateways it is linked to."""
     wires = [w for w in wan_wires(lab) if w.link.site == site.name]
-    neighbours = [
-        Neighbour(
-            w.link.router,
-            w.link.router_address.ip,
-            router_asn(lab, w.link.router),
-            BgpTimers(),
-            circuit=w.link.router in lab.azure.circuit,
-            prepend=site.prepend.get(w.link.router, 0),
-        )
-        for w in wires
-    ]
     tunnels = tuple(sites_tunnels(lab, site.name))
-    neighbours += [Neighbour(node, address, asn, BgpTimers()) for node, address, asn, each in tunnels if each.bgp]
     conf, bind = _frr(
         site.name,
         site.asn,
-        site.lan[0].ip,
-        neighbours=neighbours,
+        router_id(lab, site.name),
+        neighbours=site_neighbours(lab, site),
         networks=[interface.network for interface in site.lan],
         static_routes=[
             StaticRoute(prefix, address) for _, address, _, each in tunnels for prefix in each.remote_prefixes
@@ -142,6 +127,53 @@ def plan_site(lab: Lab, site: Site) -> Planned:
     for _, _, _, each in tunnels:
         commands += tunnel_commands(lab, site.name, each)
     return Planned(frr_node(lab, site.name, Role.SITE, [bind], commands), (conf,))
+
+
+def nva_neighbours(lab: Lab, nva: Nva) -> tuple[Neighbour, ...]:
+    """Whom an NVA speaks BGP with: instances of route servers, its sites, the far ends of its overlays."""
+    address = lab.azure.nic[nva.name].address
+    found = [
+        Neighbour(
+            instance_node(server, i),
+            lab.azure.route_server[server].instances[i],
+            address,
+            ROUTE_SERVER_ASN,
+            nva.timers,
+            route_server=True,
+            prepend=nva.prepend,
+        )
+        for server in nva.peers_with
+        for i in INSTANCES
+    ]
+    for link in lab.wan_links:
+        if link.router == nva.name:
+            asn, own = lab.site[link.site].asn, link.router_address.ip
+            found.append(Neighbour(link.site, link.site_address.ip, own, asn, nva.timers, prepend=nva.prepend))
+    for end in _overlays(lab, nva):
+        far, own = end.far, end.address.ip
+        found.append(Neighbour(far.name, end.far_address.ip, own, far.asn, nva.timers, prepend=nva.prepend))
+    return tuple(found)
+
+
+def site_neighbours(lab: Lab, site: Site) -> tuple[Neighbour, ...]:
+    """Whom a site's router speaks BGP with: NVAs and circuits that it is linked to, and instances of VPN gateways."""
+    found = [
+        Neighbour(
+            link.router,
+            link.router_address.ip,
+            link.site_address.ip,
+            router_asn(lab, link.router),
+            BgpTimers(),
+            circuit=link.router in lab.azure.circuit,
+            prepend=site.prepend.get(link.router, 0),
+        )
+        for link in lab.wan_links
+        if link.site == site.name
+    ]
+    for node, address, asn, tunnel_end in sites_tunnels(lab, site.name):
+        if tunnel_end.bgp:
+            found.append(Neighbour(node, address, tunnel_end.far, asn, BgpTimers()))
+    return tuple(found)
 
 
 def router_asn(lab: Lab, name: str) -> int:
@@ -163,21 +195,6 @@ def plan_host(lab: Lab, site: Site) -> Planned:
         cap_add=NET_ADMIN,
     )
     return Planned(node)
-
-
-def _instances(lab: Lab, nva: Nva) -> tuple[Neighbour, ...]:
-    return tuple(
-        Neighbour(
-            instance_node(server, i),
-            lab.azure.route_server[server].instances[i],
-            ROUTE_SERVER_ASN,
-            nva.timers,
-            route_server=True,
-            prepend=nva.prepend,
-        )
-        for server in nva.peers_with
-        for i in INSTANCES
-    )
 
 
 @dataclass(frozen=True, slots=True)

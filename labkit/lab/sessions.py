@@ -9,6 +9,16 @@ from labkit.lab.model import Lab
 from labkit.lab.nodes import gateway_nodes, instance_node
 
 
+def router_id(lab: Lab, node: str) -> IPv4Address:
+    """The BGP identifier of an NVA, a site, a circuit or an instance of a gateway: the lower one breaks a tie."""
+    if node in lab.site:
+        return lab.site[node].lan[0].ip
+    if node in lab.azure.nic:
+        return lab.azure.nic[node].address
+    edges = [line.edge for gateway in lab.gateways for line in gateway.lines if line.circuit == node]
+    return min(edges or (link.router_address.ip for link in lab.wan_links if link.router == node))
+
+
 def peer_names(lab: Lab, peer: str) -> tuple[str, ...]:
     """The names under which a route server has an NVA, or each instance of a gateway, as its peer."""
     if peer not in lab.azure.gateway:

@@ -12,6 +12,7 @@ from labkit.operate.diff_bgp import (
     held_differences,
     server_differences,
 )
+from labkit.operate.diff_outside import router_kernel_differences, site_differences
 from labkit.operate.difference import Difference
 from labkit.operate.fabric_check import fabric_differences
 from labkit.operate.heard import read
@@ -38,6 +39,7 @@ def _once(look: Look) -> Iterator[Difference]:
     running = read(look)
     for part in (server_differences, held_differences, gateway_differences):
         yield from part(running, look)
+    yield from site_differences(running, look)
     yield from effective_differences(running)
     for vnet in look.lab.azure.virtual_networks:
         if vnet.name not in look.off:
@@ -45,3 +47,4 @@ def _once(look: Look) -> Iterator[Difference]:
     for vm in look.lab.virtual_machines:
         if vm.name not in look.off:
             yield from kernel_differences(vm.name, look)
+    yield from router_kernel_differences(look)

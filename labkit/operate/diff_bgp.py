@@ -25,9 +25,7 @@ from labkit.azure.world import Announced, CircuitTable, GatewayTable, Instance, 
 from labkit.lab.nodes import instance_node
 from labkit.operate.difference import NOTHING, Difference
 from labkit.operate.heard import Running, by_prefix
-from labkit.operate.observe import Look
-
-ESTABLISHED = "Established"
+from labkit.operate.observe import ESTABLISHED, Look
 
 Row = Callable[[PathAttributes], str]
 
@@ -106,7 +104,7 @@ def held_differences(running: Running, look: Look) -> Iterator[Difference]:
             yield from compare(
                 f"{peer.name}, from {instance_node(name, index)}",
                 accepted,
-                _in_frr(look, peer.name, address),
+                in_frr(look, peer.name, address),
                 f"labkit routes {peer.name} --bgp",
             )
 
@@ -118,7 +116,7 @@ def gateway_differences(running: Running, look: Look) -> Iterator[Difference]:
         hint = f"labkit gateway learned-routes {name}"
         for address, kept in running.at_gateway((name, index)).items():
             who = look.owners.get(address, str(address))
-            there = _in_frr(look, node, address)
+            there = in_frr(look, node, address)
             yield from compare(f"{node}, the controller's, from {who}", there, kept, hint)
         table = at_gateway(running, (name, index))
         best = {prefix: best_at_gateway(gateway, paths) for prefix, paths in table.items()}
@@ -157,7 +155,7 @@ def _circuit_differences(
         }
         hint = f"labkit routes {circuit.name} --bgp"
         address = gateway.instances[instance[1]]
-        there = _in_frr(look, circuit.name, address)
+        there = in_frr(look, circuit.name, address)
         wanted = {
             prefix: attributes
             for prefix, attributes in told.items()
@@ -248,5 +246,6 @@ def _accepts(running: Running, peer: BgpPeer, attributes: PathAttributes) -> boo
     return gateway_rejection(gateway, server, PathSource.ROUTE_SERVER, attributes) is None
 
 
-def _in_frr(look: Look, node: str, neighbour: IPv4Address) -> Announced:
+def in_frr(look: Look, node: str, neighbour: IPv4Address) -> Announced:
+    """What an FRR node holds from a neighbour."""
     return {path.prefix: path.attributes for path in look.frr(node).paths if path.neighbour == neighbour}

@@ -18,9 +18,10 @@ from labkit.azure.model import Azure, BgpPeer, InstanceRoutes, LearnedRoute, Pat
 from labkit.azure.rows import EffectiveRow
 from labkit.azure.world import Announced, CircuitTable, GatewayTable, Heard, Instance, Line
 from labkit.errors import CheckFailed
+from labkit.lab.everybody import Outside, Said
 from labkit.lab.model import Lab
 from labkit.lab.nodes import INSTANCES, instance_node
-from labkit.operate.observe import Look
+from labkit.operate.observe import ESTABLISHED, Look
 
 _AZURE: TypeAdapter[Azure] = TypeAdapter(Azure)
 
@@ -113,6 +114,30 @@ def read(look: Look) -> Running:
     running = Running(look.lab, said, {})
     circuits = dict.fromkeys(circuit for _, _, circuit in running.heard.edges)
     return replace(running, circuits={circuit: _customers(look, circuit) for circuit in circuits})
+
+
+def said_outside(outside: Outside, look: Look, heard: Heard) -> Said:
+    """What NVAs and sites tell now, on each of their sessions that are up.
+
+    Raises:
+        CheckFailed: an FRR does not answer.
+    """
+    up = [
+        session
+        for session in outside.sessions
+        if session.router not in look.off
+        and look.frr(session.router).sessions.get(session.neighbour.address) == ESTABLISHED
+    ]
+    between = {
+        session: {
+            path.prefix: path.attributes
+            for path in look.frr(session.neighbour.name).paths
+            if path.neighbour == session.neighbour.own
+        }
+        for session in up
+        if session.neighbour.name in outside.routers and session.neighbour.name not in look.off
+    }
+    return outside.said(heard, between, up)
 
 
 def routes(groups: Iterable[Mapping[str, Any]]) -> dict[IPv4Network, PathAttributes]:

@@ -22,6 +22,9 @@ from labkit.operate.client import LabClient
 
 T = TypeVar("T")
 
+ESTABLISHED = "Established"
+"""A BGP session that stands, in FRR's words and in ours."""
+
 _AZURE: TypeAdapter[Azure] = TypeAdapter(Azure)
 
 _OFF = ("stopped", "exited")

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Any
 
 from labkit.azure.limits import GATEWAY_TO_CIRCUIT_ROUTES, circuit_drops_gateway
 from labkit.azure.model import PeerKind
 from labkit.azure.rows import effective_json
+from labkit.lab.everybody import Outside
 from labkit.lab.model import Lab
 from labkit.lab.nodes import instance_node
 from labkit.lab.problems import listed
 from labkit.operate.client import LabClient
-from labkit.operate.heard import Running, by_prefix, read
-from labkit.operate.observe import Look
+from labkit.operate.heard import Running, by_prefix, read, said_outside
+from labkit.operate.observe import ESTABLISHED, Look
 from labkit.operate.whatif_model import Prediction, predict
-from labkit.operate.whatif_outside import ASSUMED
+from labkit.operate.whatif_outside import ASSUMED, Followers
 from labkit.operate.whatif_reach import PairChange, Reach, reach_changes
 from labkit.operate.whatif_routes import NicChange, Told, nic_changes, told_changes
 from labkit.operate.whatif_ways import Outcome
 from labkit.operate.whatif_words import changes as parsed
-
-ESTABLISHED = "Established"
-OUTSIDE = "NVAs, sites and customers keep saying what they say now."
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,8 @@ class Outlook:
     """What would change. `titles` say the changes, `warnings` what else to know, `assumed` what was taken for granted.
 
     The lab is `unsettled` where NICs have other routes now than the rules make of what its speakers have heard. Not
-    everything is `followed` where somebody outside Azure may pass on what it would be told.
+    everything is `followed` where somebody outside Azure says what its configuration does not explain, and would have a
+    reason to say something else.
     """
 
     titles: tuple[str, ...]
@@ -56,27 +56,29 @@ def whatif(lab: Lab, client: LabClient, words: Sequence[str]) -> Outlook:
         InvalidInput: the words are no changes, are of something that the lab has not, or Azure would refuse them.
         CheckFailed: the controller, a route server's instance or a circuit does not answer.
     """
-    running = read(Look(lab, client))
+    look, outside = Look(lab, client), Outside(lab)
+    running = read(look)
     down = tuple(_down(client.get("status")))
     changes = parsed(words, running.azure)
-    prediction = predict(running.azure, running.heard, changes)
-    told = told_changes(lab, prediction)
-    relays = tuple(_relays(lab, told))
+    heard = running.heard
+    said = said_outside(outside, look, heard)
+    prediction = predict(running.azure, heard, changes, Followers(outside, running.azure, heard, said))
+    unknown = tuple(_unknown(prediction))
     return Outlook(
         prediction.titles,
         nic_changes(prediction),
         reach_changes(lab, prediction.before, prediction.after),
-        told,
+        told_changes(lab, prediction),
         (
             *down,
             *prediction.warnings,
             *_limits(prediction),
             *_cut_off(lab, prediction),
-            *relays,
+            *unknown,
         ),
-        (OUTSIDE, *ASSUMED),
+        ASSUMED,
         tuple(unsettled(running, prediction)),
-        not relays,
+        not unknown,
     )
 
 
@@ -115,37 +117,38 @@ def _limits(prediction: Prediction) -> Iterator[str]:
 
 
 def _cut_off(lab: Lab, prediction: Prediction) -> Iterator[str]:
-    """NVAs that would no longer reach their route server."""
+    """NVAs that would no longer reach their route server, or what they track."""
     before, after = Reach(lab, prediction.before), Reach(lab, prediction.after)
+
+    def loses(nva: str, address: IPv4Address) -> bool:
+        had, has = (all(w.outcome is Outcome.DELIVERED for w in r.from_nic(nva, address)) for r in (before, after))
+        return had and not has
+
     for server in prediction.after.azure.route_servers:
         for peer in server.peers:
             for address in server.instances if peer.kind is PeerKind.NVA and peer.name in lab.nva else ():
-                had, has = (
-                    all(w.outcome is Outcome.DELIVERED for w in r.from_nic(peer.name, address)) for r in (before, after)
-                )
-                if had and not has:
+                if loses(peer.name, address):
                     yield (
                         f"{peer.name} would no longer reach {address} of {server.name}, and its session would end. "
                         "What follows from that is not predicted."
                     )
+    for nva in lab.nvas:
+        if nva.tracks is not None and any(w.outcome is Outcome.DELIVERED for w in before.ways(nva.name, nva.tracks)):
+            lost = [w for w in after.ways(nva.name, nva.tracks) if w.outcome is not Outcome.DELIVERED]
+            if lost:
+                yield (
+                    f"{nva.name} would no longer reach {nva.tracks}, which it tracks ({lost[0]}), and would withdraw "
+                    "what it advertises. What follows from that is not predicted."
+                )
 
 
-def _relays(lab: Lab, told: Iterable[Told]) -> Iterator[str]:
-    """Those outside Azure who are told otherwise and speak with others too, to whom they may pass it on."""
-    for to, by in dict.fromkeys((each.to, each.by) for each in told):
-        others = [name for name in _neighbours(lab, to) if name != by]
-        if others:
-            yield (
-                f"{to} would be told otherwise by {by}. What it tells {listed(others)} may change with that, which is "
-                "not followed: the tables below end there."
-            )
-
-
-def _neighbours(lab: Lab, speaker: str) -> list[str]:
-    """With whom an NVA or a site speaks BGP, but for an NVA's sites."""
-    if speaker in lab.nva:
-        far = [nva for overlay in lab.overlays if speaker in overlay.nvas for nva in overlay.nvas if nva != speaker]
-        return [*lab.nva[speaker].peers_with, *far]
-    links = [link.router for link in lab.wan_links if link.site == speaker]
-    tunnels = [g.name for g in lab.gateways for tunnel in g.tunnels if tunnel.bgp and tunnel.site == speaker]
-    return list(dict.fromkeys((*links, *tunnels)))
+def _unknown(prediction: Prediction) -> Iterator[str]:
+    """Those outside Azure of whom nobody knows what they will say."""
+    prefixes: dict[tuple[str, str], list[str]] = {}
+    for each in prediction.unknown:
+        prefixes.setdefault((each.router, each.neighbour), []).append(str(each.prefix))
+    for (router, neighbour), found in prefixes.items():
+        yield (
+            f"{router} would hear other routes, but what it tells {neighbour} of {listed(found)} is not what the lab "
+            "file makes it say: it is taken to keep saying that."
+        )

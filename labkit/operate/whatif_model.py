@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import IPv4Network
 
@@ -12,18 +13,24 @@ from labkit.azure.model import Azure, EffectiveRoute
 from labkit.azure.validation import warnings
 from labkit.azure.world import Heard, NeverSettlesError, World
 from labkit.errors import InvalidInput
+from labkit.lab.everybody import Spoken
 from labkit.lab.refusal import refuse
 from labkit.operate.whatif_changes import DELETIONS, Change
+from labkit.operate.whatif_outside import Followers, Unknown
 
 Rows = tuple[EffectiveRoute, ...]
 
 
 @dataclass(frozen=True)
 class Side:
-    """A model, what its speakers hear from outside, and what follows from both."""
+    """A model, what its speakers hear from outside, and what follows from both.
+
+    `spoken` is what NVAs and sites say, keep and use, where they are part of it.
+    """
 
     azure: Azure
     heard: Heard
+    spoken: Spoken = field(default_factory=Spoken)
 
     @cached_property
     def world(self) -> World:
@@ -32,13 +39,8 @@ class Side:
         Raises:
             InvalidInput: there is no end.
         """
-        try:
+        with _settles():
             return World(self.azure, self.heard)
-        except NeverSettlesError:
-            raise InvalidInput(
-                "the routes would never settle: each that comes makes itself go.",
-                "Look for a loop of gateways, circuits and route servers in it.",
-            ) from None
 
     @cached_property
     def rows(self) -> Mapping[str, Rows]:
@@ -58,22 +60,26 @@ class Side:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What changes would do. `titles` say what they are, `warnings` what Azure accepts although it does not work."""
+    """What changes would do. `titles` say what they are, `warnings` what Azure accepts although it does not work.
+
+    `unknown` is where NVAs and sites have reasons to say something else, and nobody knows whether they will.
+    """
 
     before: Side
     after: Side
     titles: tuple[str, ...]
     warnings: tuple[str, ...]
+    unknown: tuple[Unknown, ...] = ()
 
 
-def predict(azure: Azure, heard: Heard, changes: Sequence[Change]) -> Prediction:
-    """Try changes, one after the other; those outside Azure keep saying what they say.
+def predict(azure: Azure, heard: Heard, changes: Sequence[Change], followers: Followers | None = None) -> Prediction:
+    """Try changes, one after the other. Those outside Azure who follow say other things then; others keep to theirs.
 
     Raises:
         InvalidInput: a change is of something that is not there, Azure would refuse the outcome, or the routes would
             never settle.
     """
-    before, titles = Side(azure, heard), []
+    before, titles = Side(azure, heard, followers.now if followers is not None else Spoken()), []
     allowed = azure
     for change in changes:
         titles.append(change.title(azure))
@@ -85,7 +91,23 @@ def predict(azure: Azure, heard: Heard, changes: Sequence[Change]) -> Prediction
     refuse(allowed, azure)
     known = {problem.text for problem in warnings(before.azure)}
     new = tuple(f"{problem.text}." for problem in warnings(azure) if problem.text not in known)
-    return Prediction(before, Side(azure, heard), tuple(titles), new)
+    if followers is None:
+        return Prediction(before, Side(azure, heard), tuple(titles), new)
+    with _settles():
+        end = followers.after(azure, heard)
+    after = Side(azure, end.world.heard, end.spoken)
+    return Prediction(before, after, tuple(titles), new, tuple(followers.unknown(heard, end.spoken)))
+
+
+@contextmanager
+def _settles() -> Iterator[None]:
+    try:
+        yield
+    except NeverSettlesError:
+        raise InvalidInput(
+            "the routes would never settle: each that comes makes itself go.",
+            "Look for a loop of gateways, circuits, route servers and NVAs in it.",
+        ) from None
 
 
 def same(one: Iterable[EffectiveRoute], other: Iterable[EffectiveRoute]) -> bool:

@@ -1,7 +1,6 @@
 """Where packets would go by effective routes and known announcements. Pure.
 
-NICs, gateways and circuits decide by tables that the rules give; what NVAs and sites do is taken for granted as
-`labkit.operate.whatif_outside` says.
+NICs, gateways and circuits decide by tables that the rules give, NVAs and sites by what their FRR makes of BGP.
 """
 
 from __future__ import annotations
@@ -9,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
+from typing import TypeVar
 
 from labkit.azure.adjacency import connected_peerings, takes_forwarded
 from labkit.azure.circuits import best_in_circuit
@@ -19,9 +19,12 @@ from labkit.azure.load_balancers import load_balancers_near
 from labkit.azure.model import NextHopType
 from labkit.lab.model import Lab
 from labkit.lab.nodes import instance_node
+from labkit.lab.outside import Session
+from labkit.lab.plan_tunnels import sites_tunnels
 from labkit.operate.whatif_model import Side
-from labkit.operate.whatif_outside import Outside, longest
 from labkit.operate.whatif_ways import Outcome, Packet, Way
+
+T = TypeVar("T")
 
 LOCAL = (NextHopType.VNET_LOCAL, NextHopType.VNET_PEERING, NextHopType.VNET_GLOBAL_PEERING)
 
@@ -68,13 +71,14 @@ class Reach:
         self._lab, self._side = lab, side
         self._world = side.world
         self._sites = {site.host.name: site.name for site in lab.sites}
-        self._outside = Outside(lab, self._world)
 
     def ways(self, source: str, target: IPv4Address) -> tuple[Way, ...]:
         """How packets from a node of `sources` to an address end; each way once, in a stable order."""
         if source in self._sites:
             site = self._sites[source]
-            found = self._from_site(site, Packet(self._lab.site[site].host.address.ip, target))
+            packet = Packet(self._lab.site[site].host.address.ip, target)
+            local = self._on_lan(site, target)
+            found = iter([packet.ends(Outcome.DELIVERED, site)]) if local else self._from_site(site, packet)
         else:
             packet = Packet(self._side.azure.nic[source].address, target)
             found = self._leave_nva(source, packet) if source in self._lab.nva else self._cross(source, packet)
@@ -177,22 +181,11 @@ class Reach:
             return
         if self._lab.nva[nva].translates(target):
             packet = replace(packet, source=address)
-        known = longest(self._outside.announced(nva), target)
-        told = longest(self._outside.told(nva), target)
-        if known is not None and (told is None or known[0].prefixlen >= told[0].prefixlen):
-            _, (neighbour, _) = known
-            if neighbour in self._lab.site:
-                yield from self._at_site(neighbour, packet)
-            elif neighbour in packet.through:
-                yield packet.ends(Outcome.LOOPS, neighbour)
+        for session in self._sessions(nva, target):
+            if session is None or session.neighbour.route_server:
+                yield from self._cross(nva, packet)
             else:
-                yield from self._leave_nva(neighbour, packet.by(neighbour))
-            return
-        for site in self._outside.linked_sites(nva):
-            if self._outside.on_lan(site, target):
-                yield from self._at_site(site, packet)
-                return
-        yield from self._cross(nva, packet)
+                yield from self._at_router(session.neighbour.name, packet)
 
     # Gateways and circuits.
 
@@ -216,7 +209,7 @@ class Reach:
         elif best.sender in self._side.azure.circuit:
             yield from self._in_circuit(best.sender, packet)
         else:
-            yield from self._at_site(best.sender, packet)
+            yield from self._at_router(best.sender, packet)
 
     def _in_circuit(self, circuit: str, packet: Packet) -> Iterator[Way]:
         """What a circuit's edge router does with a packet."""
@@ -232,35 +225,62 @@ class Reach:
         gateways = {address: g.name for g in self._side.azure.gateways for address in g.instances}
         for path in best_in_circuit(found[1]):
             if path.gateway is None:
-                yield from self._at_site(sites[path.address], packet)
+                yield from self._at_router(sites[path.address], packet)
             else:
                 gateway = self._side.azure.gateway[gateways[path.address]]
                 yield from self._at_gateway(instance_node(gateway.name, gateway.instances.index(path.address)), packet)
 
     # Sites.
 
-    def _at_site(self, site: str, packet: Packet) -> Iterator[Way]:
-        """A packet is at a site's router, which may send it on: that is not known."""
-        if self._outside.on_lan(site, packet.target):
-            yield packet.ends(Outcome.DELIVERED, site)
+    def _at_router(self, name: str, packet: Packet) -> Iterator[Way]:
+        """A packet is at a site's router, at an NVA that it came to by no NIC, or at a gateway's or circuit's."""
+        if name in self._instances:
+            yield from self._at_gateway(name, packet)
+        elif name in self._side.azure.circuit:
+            yield from self._in_circuit(name, packet)
+        elif name in self._lab.site and self._on_lan(name, packet.target):
+            yield packet.ends(Outcome.DELIVERED, name)
+        elif name in packet.through:
+            yield packet.ends(Outcome.LOOPS, name)
+        elif name in self._lab.nva:
+            yield from self._leave_nva(name, packet.by(name))
         else:
-            yield packet.ends(Outcome.HANDED_ON, site, "what it does with it is not known")
+            yield from self._from_site(name, packet.by(name))
 
     def _from_site(self, site: str, packet: Packet) -> Iterator[Way]:
-        """What a site's router does with a packet of its host."""
-        if self._outside.on_lan(site, packet.target):
-            yield packet.ends(Outcome.DELIVERED, site)
-            return
-        offers = list(self._outside.offers(site, packet.target))
-        best = min((offer[0] for offer in offers), default=None)
-        if best is None:
+        """What a site's router does with a packet that is not for its LANs; of one of equal routes, either."""
+        static = longest(self._statics(site), packet.target)
+        learned = longest(self._side.spoken.best.get(site, {}), packet.target)
+        if static is not None and (learned is None or static[0].prefixlen >= learned[0].prefixlen):
+            hops = static[1]
+        else:
+            hops = [] if learned is None else [session.neighbour.name for session in learned[1].sessions]
+        if not hops:
             yield packet.ends(Outcome.DROPPED, site, "nobody tells it the way")
-        for rank, router in offers:
-            if rank != best:
-                continue
-            if router in self._lab.nva:
-                yield from self._leave_nva(router, packet.by(router))
-            elif router in self._instances:
-                yield from self._at_gateway(router, packet)
-            else:
-                yield from self._in_circuit(router, packet)
+        for name in hops:
+            yield from self._at_router(name, packet)
+
+    def _statics(self, site: str) -> dict[IPv4Network, list[str]]:
+        """A site's static routes, into the tunnels without BGP."""
+        found: dict[IPv4Network, list[str]] = {}
+        for node, _, _, tunnel in sites_tunnels(self._lab, site):
+            for prefix in tunnel.remote_prefixes:
+                found.setdefault(prefix, []).append(node)
+        return found
+
+    def _on_lan(self, site: str, target: IPv4Address) -> bool:
+        return any(target in interface.network for interface in self._lab.site[site].lan)
+
+    def _sessions(self, nva: str, target: IPv4Address) -> tuple[Session | None, ...]:
+        """By whose announcements an NVA forwards; by none of them, it has only its default route, out of its NIC."""
+        # What it advertises itself is in no kernel.
+        learned = {prefix: best for prefix, best in self._side.spoken.best.get(nva, {}).items() if best.sessions}
+        found = longest(learned, target)
+        return (None,) if found is None else found[1].sessions
+
+
+def longest(table: Mapping[IPv4Network, T], address: IPv4Address) -> tuple[IPv4Network, T] | None:
+    """The longest prefix of a table that covers an address, and what the table has for it."""
+    covering: Iterable[IPv4Network] = (prefix for prefix in table if address in prefix)
+    best = max(covering, key=lambda prefix: prefix.prefixlen, default=None)
+    return None if best is None else (best, table[best])

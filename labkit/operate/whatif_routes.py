@@ -131,9 +131,10 @@ def _bgp_why(prediction: Prediction, nic: str, prefix: IPv4Network, had: bool, h
     ended = [name for name in before if name not in after and name not in gateways and name not in peers]
     if ended:
         return f"no longer learned from {_names(ended)}"
-    # An NVA says the same before and after: what comes or goes of it is what the rules do with the prefix.
-    came = [name for name in after if name not in before and name in gateways]
-    went = [name for name in before if name not in after and name in gateways]
+    # Where an NVA says the same before and after, what comes or goes of it is what the rules do with the prefix.
+    saying, still = (_saying(side, prefix) for side in (prediction.before, prediction.after))
+    came = [name for name in after if name not in before and name not in saying]
+    went = [name for name in before if name not in after and name not in still]
     if came or went:
         words = ([f"learned from {_names(came)}"] if came else []) + ([f"gone from {_names(went)}"] if went else [])
         return ", ".join(words)
@@ -166,6 +167,11 @@ def _paths(side: Side, nic: str, prefix: IPv4Network) -> dict[str, int]:
         length = len(path.attributes.as_path)
         found[name] = min(length, found.get(name, length))
     return found
+
+
+def _saying(side: Side, prefix: IPv4Network) -> set[str]:
+    """The NVAs that tell route servers a prefix."""
+    return {path.peer.name for table in side.heard.servers.values() for path in table.get(prefix, ())}
 
 
 def _propagates(side: Side, nic: str) -> bool:
@@ -210,6 +216,9 @@ def _told(lab: Lab, side: Side) -> dict[tuple[str, str], dict[IPv4Network, str]]
             if tunnel.bgp and (gateway.name, tunnel.instance) in world.at_gateway:
                 told = world.told_by_gateway(gateway.name, tunnel.instance, tunnel.site)
                 _add(found.setdefault((tunnel.site, gateway.name), {}), told)
+    for session, announced in side.spoken.said.items():
+        if session.neighbour.name in lab.nva or session.neighbour.name in lab.site:
+            _add(found.setdefault((session.neighbour.name, session.router), {}), announced)
     return found
 
 

@@ -13,7 +13,6 @@ class Outcome(StrEnum):
     DELIVERED = "delivered"
     DROPPED = "dropped"
     LOOPS = "loops"
-    HANDED_ON = "handed on"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -30,8 +29,6 @@ class Way:
         match self.outcome:
             case Outcome.DELIVERED:
                 return f"delivered{through}"
-            case Outcome.HANDED_ON:
-                return f"handed on to {self.at}{through}"
             case Outcome.LOOPS:
                 return f"loops at {self.at}"
             case _:

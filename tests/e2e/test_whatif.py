@@ -7,7 +7,7 @@ other runtime, where the lab's own tests show it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from ipaddress import IPv4Network
 from operator import eq
@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 
 from labkit.azure.rows import effective_json
+from labkit.azure.world import World
 from labkit.cli.app import run as labkit
+from labkit.lab.everybody import Outside
 from labkit.lab.nodes import target_address
 from labkit.operate.diff import differences
-from labkit.operate.heard import by_prefix, read
+from labkit.operate.heard import by_prefix, read, said_outside
 from labkit.operate.observe import Look
 from labkit.operate.probes import ping
 from labkit.operate.whatif import Outlook, whatif
@@ -153,8 +155,13 @@ def test_the_branches_meet(lab: RunningLab) -> None:
 
 
 def test_reach_is_what_pings_find(lab: RunningLab) -> None:
-    running = read(Look(lab.lab, lab.client))
-    reach = Reach(lab.lab, Side(running.azure, running.heard))
+    look = Look(lab.lab, lab.client)
+    running = read(look)
+    outside = Outside(lab.lab)
+    said = said_outside(outside, look, running.heard)
+    reach = Reach(
+        lab.lab, Side(running.azure, running.heard, outside.spoken(World(running.azure, running.heard), said))
+    )
     ends = targets(lab.lab)
     answered = {(a, b): delivered(reach.ways(a, ends[b])) for a in sources(lab.lab) for b in ends if a != b}
     assert set(answered.values()) == {True, False}
@@ -272,6 +279,46 @@ def test_what_comes_through_a_circuit() -> None:
             lab.client.put("route-servers", "rs2", body={"allowBranchToBranchTraffic": switch})
             comes_true(lab, outlook, tables)
             eventually(lambda: differences(lab.lab, lab.client), lambda found: not found, 30)
+
+
+def test_what_nvas_pass_on() -> None:
+    """Three route servers hear each other through two NVAs alone, and on-premises through circuits: all follow."""
+    with labs_on(SANDBOX) as boot:
+        lab = boot("dual-homed-expressroute")
+        on, off = {"allowBranchToBranchTraffic": True}, {"allowBranchToBranchTraffic": False}
+        for server in ("rs1", "rs0"):
+            lost = foretold(lab, f"branch-to-branch off {server}", partial(put_server, lab, server, off))
+            back = foretold(lab, f"branch-to-branch on {server}", partial(put_server, lab, server, on))
+            assert lost.nics
+            assert [(t.to, t.by, t.prefix, t.after, t.before) for t in lost.told] == [
+                (t.to, t.by, t.prefix, t.before, t.after) for t in back.told
+            ], "what was foretold of routers outside is what the way back starts from"
+        longer = foretold(lab, "prepend csr1 3", lambda: prepend_csr1(lab, "set as-path prepend 65001 65001 65001"))
+        assert ("csr2", "rs0", "10.2.13.0/25") in {(t.to, t.by, str(t.prefix)) for t in longer.told}
+        # By hand, so not in the lab file: it goes along with what is foretold next.
+        foretold(lab, "branch-to-branch off rs1", lambda: put_server(lab, "rs1", off))
+        foretold(lab, "branch-to-branch on rs1", lambda: put_server(lab, "rs1", on))
+
+
+def foretold(lab: RunningLab, words: str, change: Callable[[], object]) -> Outlook:
+    """Foretell a change, do it, and see it come true: routes, packets, and what everybody outside is told."""
+    outlook, tables = whole(lab, words)
+    assert outlook.followed
+    assert not outlook.nothing
+    change()
+    eventually(lambda: differing(lab, tables), lambda found: not found, 30)
+    packets_fare_so(lab, outlook)
+    eventually(lambda: differences(lab.lab, lab.client), lambda found: not found, 30)
+    return outlook
+
+
+def put_server(lab: RunningLab, name: str, body: dict[str, bool]) -> None:
+    lab.client.put("route-servers", name, body=body)
+
+
+def prepend_csr1(lab: RunningLab, command: str) -> None:
+    configure(lab, "csr1", "route-map to-route-server permit 20", command)
+    run(lab, "csr1", "vtysh", "-c", "clear bgp ipv4 unicast * soft out")
 
 
 def test_the_command(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> None:

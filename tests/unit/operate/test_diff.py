@@ -18,6 +18,7 @@ from labkit.azure.model import Azure, PathAttributes
 from labkit.azure.rows import effective_json
 from labkit.azure.world import Announced, World
 from labkit.controller.tables import Table, desired, diff
+from labkit.lab.everybody import Outside, everybody
 from labkit.lab.nodes import instance_node, owners
 from labkit.operate import diff as diffs
 from labkit.operate import whatif as whatifs
@@ -28,6 +29,7 @@ from labkit.operate.diff_bgp import (
     held_differences,
     server_differences,
 )
+from labkit.operate.diff_outside import router_kernel_differences, site_differences
 from labkit.operate.difference import Difference
 from labkit.operate.heard import Running
 from labkit.operate.observe import BgpPath, FrrState, KernelPath, Look
@@ -36,7 +38,10 @@ from labkit.operate.whatif_changes import BranchToBranch
 from labkit.operate.whatif_model import Side
 from tests.unit.operate.test_whatif import LAB, heard
 
-AZURE, HEARD = BranchToBranch("rs1", on=True).apply(LAB.azure, heard(LAB))
+AZURE, UP = BranchToBranch("rs1", on=True).apply(LAB.azure, heard(LAB))
+OUTSIDE = Outside(LAB)
+END = everybody(OUTSIDE, AZURE, UP, {session: {} for session in OUTSIDE.sessions})
+HEARD, SPOKEN = END.world.heard, END.spoken
 SIDE = Side(AZURE, HEARD)
 FW, SDWAN = "fw", "sdwan"
 
@@ -104,10 +109,15 @@ class Healthy:
             for peer in SIDE.world.servers[name].peers
         ]
         self.state = {"status": {"sessions": sessions}, "oracle": tables}
-        self.kernels = {"vm1": [KernelPath(IPv4Network("10.1.10.0/24"), "unicast", (), "kernel"), *self._right("vm1")]}
+        self.kernels = {
+            node: [KernelPath(path.prefix, "unicast", (path.next_hop,), "bgp") for path in paths if path.best]
+            for node, paths in self.frrs.items()
+        }
+        self.kernels |= {"vm1": [KernelPath(IPv4Network("10.1.10.0/24"), "unicast", (), "kernel"), *self._right("vm1")]}
 
     def frr(self, node: str) -> FrrState:
-        return FrrState({}, tuple(self.frrs[node]))
+        sessions = OUTSIDE.routers[node].by_address if node in OUTSIDE.routers else {}
+        return FrrState(dict.fromkeys(sessions, "Established"), tuple(self.frrs[node]))
 
     def kernel(self, node: str) -> tuple[KernelPath, ...]:
         return tuple(self.kernels[node])
@@ -118,16 +128,19 @@ class Healthy:
 
     def _frrs(self) -> Iterator[tuple[str, list[BgpPath]]]:
         world = SIDE.world
-        server = world.servers["rs1"]
-        for nva in LAB.nvas:
-            peer = next(p for p in server.peers if p.name == nva.name)
+        for name, held in SPOKEN.held.items():
+            best = SPOKEN.best[name]
             yield (
-                nva.name,
+                name,
                 [
-                    in_frr(prefix, server.instances[i], attributes)
-                    for i in (0, 1)
-                    for prefix, attributes in world.told_by_server("rs1", i, peer).items()
-                    if nva.asn not in attributes.as_path
+                    in_frr(
+                        prefix,
+                        session.neighbour.address,
+                        attributes,
+                        best=session in best[prefix].sessions,
+                    )
+                    for session, table in held.items()
+                    for prefix, attributes in table.items()
                 ],
             )
         for instance in world.at_gateway:
@@ -139,8 +152,8 @@ class Healthy:
                     for prefix, attributes in routes.items()
                 ],
             )
-        held = world.at_circuit["circuit1"]
-        yield "circuit1", [in_frr(prefix, path.address, path.attributes) for prefix in held for path in held[prefix]]
+        paths = world.at_circuit["circuit1"]
+        yield "circuit1", [in_frr(prefix, path.address, path.attributes) for prefix in paths for path in paths[prefix]]
 
     def _right(self, vm: str) -> Iterator[KernelPath]:
         for row in SIDE.rows[vm]:
@@ -152,11 +165,11 @@ class Healthy:
                 yield KernelPath(row.prefix, kind, hops, "65")
 
 
-def in_frr(prefix: IPv4Network, neighbour: IPv4Address, attributes: PathAttributes) -> BgpPath:
+def in_frr(prefix: IPv4Network, neighbour: IPv4Address, attributes: PathAttributes, *, best: bool = False) -> BgpPath:
     # What FRR shows has a MED of 0 where there is none.
     shown = replace(attributes, med=attributes.med or 0)
     flat = tuple(asn for asn in attributes.as_path if isinstance(asn, int))
-    return BgpPath(prefix, neighbour, attributes.next_hop, flat, False, shown)
+    return BgpPath(prefix, neighbour, attributes.next_hop, flat, best, shown)
 
 
 def look(healthy: Healthy) -> Look:
@@ -170,6 +183,8 @@ def differences(healthy: Healthy) -> set[tuple[str, str, str, str]]:
         *held_differences(running, seen),
         *gateway_differences(running, seen),
         *effective_differences(running),
+        *site_differences(running, seen),
+        *router_kernel_differences(seen),
         *kernel_differences("vm1", seen),
     ]
     assert len(found) == len(set(found))
@@ -186,6 +201,8 @@ def test_a_healthy_lab_has_routes_everywhere_and_no_difference() -> None:
 
 
 BRANCH, ONPREM = "10.250.0.0/16", "10.2.0.0/16"
+AT_SITE = ("0.0.0.0/0", "10.1.0.0/16", "10.3.0.0/16", BRANCH)
+"""What the circuit tells onprem2."""
 
 
 def drop(routes: list[dict[str, Any]], prefix: str) -> None:
@@ -226,6 +243,20 @@ SDWAN_TO_FW = "via 10.1.0.4 path 65515-65001-65010 igp 65517:65517"
         (
             lambda lab: forget(lab, "circuit1", "10.1.0.0/16", "10.1.255.4"),
             {("circuit1, from ergw-0", "10.1.0.0/16", "via 10.1.255.4 path 65515 igp", "-")},
+        ),
+        (
+            lambda lab: forget(lab, "onprem2", "10.1.0.0/16", "100.64.0.5"),
+            {
+                ("onprem2, from circuit1", "10.1.0.0/16", "via 100.64.0.5 path 12076 igp", "-"),
+                ("kernel of onprem2", "10.1.0.0/16", "-", "a route by BGP"),
+            },
+        ),
+        (
+            lambda lab: lab.kernels["onprem2"].clear(),
+            {
+                ("kernel of onprem2", prefix, "a route by BGP", "-")
+                for prefix in ("0.0.0.0/0", "10.1.0.0/16", "10.3.0.0/16", BRANCH)
+            },
         ),
         (
             lambda lab: lab.kernels["vm1"].append(
@@ -306,6 +337,7 @@ def test_what_whatif_warns_of(monkeypatch: pytest.MonkeyPatch) -> None:
         ],
     }
     client = cast(LabClient, SimpleNamespace(get=lambda *_: status))
+    monkeypatch.setattr(whatifs, "Look", lambda *_: look(healthy))
     monkeypatch.setattr(whatifs, "read", lambda _look: healthy.running)
     words = ("branch-to-branch", "off", "rs1")
     found = whatifs.whatif(LAB, client, words)

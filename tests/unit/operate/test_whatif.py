@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from labkit.azure.circuits import CircuitPath
-from labkit.azure.gateway_policy import GatewayPath
-from labkit.azure.model import LearnedRoute, PathAttributes
 from labkit.azure.world import Heard
 from labkit.errors import InvalidInput
+from labkit.lab.everybody import Everybody, Outside, everybody
 from labkit.lab.load import load_text
 from labkit.lab.model import Lab
-from labkit.operate.whatif import _cut_off, _relays
+from labkit.operate.whatif import _cut_off, _unknown
 from labkit.operate.whatif_model import Prediction, predict
+from labkit.operate.whatif_outside import Followers
 from labkit.operate.whatif_reach import reach_changes
 from labkit.operate.whatif_routes import nic_changes, told_changes
 from labkit.operate.whatif_words import changes
-from tests.unit.azure.builders import addr, as_path, net
+from tests.unit.azure.builders import net
 
 HUB = """
 name: hub
@@ -46,7 +46,7 @@ gateways:
 circuits:
   circuit1: {connects_to: [onprem2]}
 nvas:
-  sdwan: {subnet: hub/nvas, asn: 65001, connects_to: [onprem1]}
+  sdwan: {subnet: hub/nvas, asn: 65001, connects_to: [onprem1], advertises: [10.2.0.0/16, 10.3.0.0/16]}
   fw: {subnet: hub/nvas, asn: 65002, advertises: [0.0.0.0/0]}
 sites:
   onprem1: {asn: 65010, prefixes: 10.250.0.0/16}
@@ -58,35 +58,31 @@ virtual_machines:
 """
 LAB = load_text(HUB, "hub")
 
-SAID = {
-    "sdwan": {"10.250.0.0/16": "65001-65010", "10.2.0.0/16": "65001", "10.3.0.0/16": "65001"},
-    "fw": {"0.0.0.0/0": "65002"},
-}
 
-
-def heard(lab: Lab, said: dict[str, dict[str, str]] = SAID) -> Heard:
-    server = lab.azure.route_servers[0]
-    table: dict[IPv4Network, tuple[LearnedRoute, ...]] = {}
-    for peer in server.peers:
-        for prefix, path in said.get(peer.name, {}).items():
-            route = LearnedRoute(net(prefix), PathAttributes(peer.address, as_path(path)), peer)
-            table[route.prefix] = (*table.get(route.prefix, ()), route)
-    site = addr("100.64.0.6")
-    nothing: dict[IPv4Network, tuple[GatewayPath, ...]] = {}
-    return Heard(
-        {(server.name, i): table for i in (0, 1)},
-        {(g.name, i): nothing for g in lab.azure.gateways for i in range(len(g.instances))},
-        {"circuit1": {net("10.2.0.0/16"): (CircuitPath(None, customer(lab), PathAttributes(site, (65020,))),)}},
+def settled(lab: Lab) -> Everybody:
+    """What everybody says in a lab where all is up."""
+    up = Heard(
+        {(server.name, i): {} for server in lab.azure.route_servers for i in (0, 1)},
+        {(g.name, i): {} for g in lab.azure.gateways for i in range(len(g.instances))},
+        {},
         {(g.name, line.instance, line.circuit): line.edge for g in lab.gateways for line in g.lines},
     )
+    outside = Outside(lab)
+    return everybody(outside, lab.azure, up, {session: {} for session in outside.sessions})
 
 
-def customer(lab: Lab) -> IPv4Address:
-    return next(link.site_address.ip for link in lab.wan_links if link.router == "circuit1")
+def heard(lab: Lab) -> Heard:
+    return settled(lab).world.heard
+
+
+def followers(lab: Lab, said: Heard) -> Followers:
+    """Who follows, when route servers hear `said`, and NVAs and sites tell each other what the lab file makes them."""
+    outside = Outside(lab)
+    return Followers(outside, lab.azure, said, outside.said(said, settled(lab).spoken.said, outside.sessions))
 
 
 def tried(words: str, lab: Lab = LAB) -> Prediction:
-    return predict(lab.azure, heard(lab), changes(words.split(), lab.azure))
+    return predict(lab.azure, heard(lab), changes(words.split(), lab.azure), followers(lab, heard(lab)))
 
 
 def routes(prediction: Prediction) -> dict[str, dict[str, str]]:
@@ -239,13 +235,6 @@ def test_appliances_that_lose_their_route_server_are_told_of() -> None:
     assert list(_cut_off(LAB, tried("route on-nva 10.9.0.0/16 None"))) == []
 
 
-def test_those_who_may_pass_news_on_are_told_of() -> None:
-    two_ways = load_text(HUB.replace("connects_to: [onprem1]", "connects_to: [onprem1, onprem2]"), "two ways")
-    for lab, wanted in ((LAB, []), (two_ways, ["onprem2"])):
-        prediction = predict(lab.azure, heard(lab), changes(["branch-to-branch", "on"], lab.azure))
-        assert [line.split()[0] for line in _relays(lab, told_changes(lab, prediction))] == wanted
-
-
 @pytest.mark.parametrize(
     ("words", "message", "remedy"),
     [
@@ -315,4 +304,46 @@ def test_what_azure_never_refuses_leaves_other_changes_to_be_refused() -> None:
 
 def test_a_deleted_route_server_tells_nobody_anything() -> None:
     told = {(t.to, t.by, str(t.prefix), t.before, t.after) for t in told_changes(LAB, tried("delete-route-server"))}
-    assert told == {(nva, "rs1", "10.1.0.0/16", "65515", "-") for nva in ("sdwan", "fw")}
+    ended = {(nva, "rs1", "10.1.0.0/16", "65515", "-") for nva in ("sdwan", "fw")}
+    assert told == ended | {("onprem1", "sdwan", "10.1.0.0/16", "65001-65515", "-")}
+
+
+TWO_HUBS = load_text((Path(__file__).parents[3] / "topologies" / "dual-homed-expressroute" / "lab.yml").read_text(), "")
+
+
+def test_what_nvas_pass_on_is_followed() -> None:
+    """The spoke has on-premises by NVAs alone: what a hub's route server tells one reaches the spoke's through it."""
+    found = routes(tried("branch-to-branch off rs1", TWO_HUBS))
+    assert found["vm02"]["10.2.13.0/25"] == "gone from csr1 and csr2"
+    prediction = tried("prepend csr1 3", TWO_HUBS)
+    told = {(t.to, t.by, str(t.prefix), t.before, t.after) for t in told_changes(TWO_HUBS, prediction)}
+    spoke = "65515-65001-65001-12076-65021"
+    assert ("csr2", "rs0", "10.2.13.0/25", spoke, spoke.replace("65001-65001", "-".join(["65001"] * 5))) in told
+    assert prediction.unknown == ()
+
+
+def test_what_a_learner_has_changed_by_hand_stays() -> None:
+    """Prepends go along with what is followed; what the lab file does not explain stays as it is, and is said."""
+    before = tried("prepend csr1 3", TWO_HUBS).after
+    words = changes(["branch-to-branch", "off", "rs1"], TWO_HUBS.azure)
+    outside = Outside(TWO_HUBS)
+
+    def predicted(heard: Heard) -> Prediction:
+        said = outside.said(heard, settled(TWO_HUBS).spoken.said, outside.sessions)
+        return predict(TWO_HUBS.azure, heard, words, Followers(outside, TWO_HUBS.azure, heard, said))
+
+    assert predicted(before.heard).unknown == ()
+    paths = before.heard.servers["rs0", 0][net("10.2.13.0/25")]
+    marked = tuple(replace(path, attributes=replace(path.attributes, communities=((1, 1),))) for path in paths)
+    servers = {i: {**table} for i, table in before.heard.servers.items()}
+    for i in (0, 1):
+        servers["rs0", i][net("10.2.13.0/25")] = marked
+    prediction = predicted(replace(before.heard, servers=servers))
+    assert {(each.router, each.neighbour, str(each.prefix)) for each in prediction.unknown} >= {
+        ("csr1", "rs0-0", "10.2.13.0/25"),
+        ("csr1", "rs0-1", "10.2.13.0/25"),
+    }
+    assert net("10.2.13.0/25") in prediction.after.world.at_server["rs0", 0]
+    assert next(_unknown(prediction)).startswith(
+        "csr1 would hear other routes, but what it tells rs0-0 of 10.2.13.0/25"
+    )

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from labkit.azure.model import LearnedRoute, PathAttributes
-from labkit.azure.world import Heard
 from labkit.lab.load import load
 from labkit.operate.whatif_model import Side
 from labkit.operate.whatif_reach import Reach
 from labkit.operate.whatif_ways import Outcome
 from tests.unit.azure.builders import addr, net
+from tests.unit.operate.test_whatif import settled
 
 LAB = load(Path(__file__).parents[2] / "e2e" / "labs" / "load-balancer.lab.yml")
 BRANCH = net("10.250.0.0/16")
 
 
 def test_every_backend_is_a_way() -> None:
-    server = LAB.azure.route_servers[0]
-    told = tuple(
-        LearnedRoute(BRANCH, PathAttributes(addr("10.1.1.100"), (peer.asn, 65010)), peer) for peer in server.peers
-    )
-    reach = Reach(LAB, Side(LAB.azure, Heard({(server.name, i): {BRANCH: told} for i in (0, 1)}, {}, {}, {})))
+    end = settled(LAB)
+    assert {path.attributes.next_hop for path in end.world.at_server["rs1", 0][BRANCH]} == {addr("10.1.1.100")}
+    reach = Reach(LAB, Side(LAB.azure, end.world.heard, end.spoken))
     for source in ("vm1", "vm2"):
         ways = reach.ways(source, LAB.site["branch"].host.address.ip)
         assert [(way.outcome, way.through) for way in ways] == [

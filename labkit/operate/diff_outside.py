@@ -1,0 +1,73 @@
+"""The running lab outside Azure against the rules: what sites are told, and what routers' kernels forward by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Network
+
+from labkit.azure.acceptance import originated_in
+from labkit.azure.circuits import best_in_circuit, told_to_customer
+from labkit.azure.gateway_policy import best_at_gateway, told_on_premises
+from labkit.azure.model import PathAttributes
+from labkit.azure.world import Announced
+from labkit.lab.nodes import gateway_nodes, instance_node
+from labkit.lab.outside import Session, routers
+from labkit.operate.diff_bgp import at_gateway, circuit_table, compare, in_frr
+from labkit.operate.difference import NOTHING, Difference
+from labkit.operate.heard import Running
+from labkit.operate.observe import ESTABLISHED, Look
+
+
+def site_differences(running: Running, look: Look) -> Iterator[Difference]:
+    """What sites hold of gateways and circuits against what these should tell them."""
+    outside = routers(running.lab)
+    for site in running.lab.sites:
+        if site.name in look.off:
+            continue
+        for session in outside[site.name].sessions:
+            far, address = session.neighbour.name, session.neighbour.address
+            if look.frr(site.name).sessions.get(address) != ESTABLISHED or far in look.off:
+                continue
+            told = _told(running, look, session)
+            if told is not None:
+                kept = outside[site.name].kept(told)
+                there = in_frr(look, site.name, address)
+                yield from compare(f"{site.name}, from {far}", kept, there, f"labkit routes {site.name} --bgp")
+
+
+def router_kernel_differences(look: Look) -> Iterator[Difference]:
+    """The prefixes that a router's FRR uses and its kernel does not know, or the other way round."""
+    lab = look.lab
+    nodes = [*lab.nva, *lab.azure.circuit, *lab.site]
+    nodes += [node for gateway in lab.azure.gateways for node in gateway_nodes(gateway)]
+    for node in nodes:
+        if node in look.off:
+            continue
+        used = {path.prefix for path in look.frr(node).paths if path.best}
+        kernel = look.kernel(node)
+        for prefix in sorted(used - {route.prefix for route in kernel}):
+            yield Difference(f"kernel of {node}", str(prefix), "a route by BGP", NOTHING, f"labkit routes {node}")
+        for prefix in sorted({route.prefix for route in kernel if route.protocol == "bgp"} - used):
+            yield Difference(f"kernel of {node}", str(prefix), NOTHING, "a route by BGP", f"labkit routes {node}")
+
+
+def _told(running: Running, look: Look, session: Session) -> Announced | None:
+    """What a site should be told on a session with a gateway or a circuit; None on any other."""
+    far, address = session.neighbour.name, session.neighbour.address
+    if far in running.azure.circuit:
+        table = circuit_table(running, look, far)
+        return _given({p: told_to_customer(best_in_circuit(paths)[0], address) for p, paths in table.items()})
+    for name, index in running.gateways:
+        gateway = running.azure.gateway[name]
+        if instance_node(name, index) == far:
+            mine, found = originated_in(running.azure, gateway.virtual_network), {}
+            for prefix, paths in at_gateway(running, (name, index)).items():
+                best = best_at_gateway(gateway, paths)
+                if best is not None:
+                    found[prefix] = told_on_premises(gateway, index, mine, session.router, prefix, best)
+            return _given(found)
+    return None
+
+
+def _given(told: Mapping[IPv4Network, PathAttributes | None]) -> Announced:
+    return {prefix: attributes for prefix, attributes in told.items() if attributes is not None}
