@@ -1,7 +1,7 @@
 """Random small valid labs, as lab files, and what the rules say of them.
 
-What stands outside Azure says the same whatever it hears: every site hangs on one router, every appliance on one route
-server. So the rules alone (`labkit.azure.world`) tell where BGP must come to rest, before anything boots.
+The rules, and what FRR makes of its configuration, tell where BGP must come to rest before anything boots
+(`labkit.lab.everybody`): appliances stand between route servers, tunnels join them, sites have several ways.
 """
 
 from __future__ import annotations
@@ -9,19 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from ipaddress import IPv4Network
 from typing import Any
 
 import yaml
 from hypothesis import strategies as st
 
-from labkit.azure.circuits import CircuitPath
-from labkit.azure.gateway_policy import GatewayPath, PathSource
-from labkit.azure.model import BgpPeer, LearnedRoute, PathAttributes
-from labkit.azure.world import Heard, NeverSettlesError, World
+from labkit.azure.model import Azure
+from labkit.azure.world import Heard, NeverSettlesError
 from labkit.controller import requests
 from labkit.controller.requests import Request
 from labkit.errors import InvalidInput
+from labkit.lab.everybody import Everybody, Outside, everybody
 from labkit.lab.model import Lab
 
 POOL = ("0.0.0.0/0", "10.90.0.0/16", "10.91.0.0/16", "10.1.1.0/24", "10.2.128.0/17", "10.0.0.0/8", "128.0.0.0/1")
@@ -41,7 +39,7 @@ ASSUMPTIONS = {
 @st.composite
 def lab_files(draw: st.DrawFn) -> str:
     """The text of a lab file that Azure would accept."""
-    hubs = [f"hub{i}" for i in range(1, draw(st.integers(1, 2)) + 1)]
+    hubs = [f"hub{i}" for i in range(1, draw(st.sampled_from((1, 2, 2))) + 1)]
     spokes = [f"spoke{i}" for i in range(1, draw(st.integers(0, 2)) + 1)]
     file: dict[str, Any] = {"name": "random", "internet": "198.51.100.0/24"}
     for section in (
@@ -53,12 +51,14 @@ def lab_files(draw: st.DrawFn) -> str:
     for number, spoke in enumerate(spokes, 11):
         _network(draw, file, spoke, number)
     file["peerings"] = [_peering(draw, file, spoke, draw(st.sampled_from(hubs))) for spoke in spokes]
-    if len(hubs) == 2 and draw(st.booleans()):
+    if len(hubs) == 2 and draw(st.integers(0, 3)):
         file["peerings"].append({"between": hubs, "global": draw(st.booleans())})
+        _join(draw, file)
     for name, circuit in file["circuits"].items():
         site = f"dc{name[-1]}"
         circuit["connects_to"] = [site]
         file["sites"][site] = {"asn": 65020, "prefixes": f"10.21{name[-1]}.0.0/16"}
+    _second_ways(draw, file)
     file["assumptions"] = {key: draw(values) for key, values in ASSUMPTIONS.items()}
     return yaml.safe_dump(file, sort_keys=False)
 
@@ -129,6 +129,33 @@ def _hub(draw: st.DrawFn, file: dict[str, Any], hub: str, number: int) -> None:
         }
 
 
+def _join(draw: st.DrawFn, file: dict[str, Any]) -> None:
+    """Appliances between two peered hubs: with both route servers as peers, and with a tunnel from one to the other."""
+    first, second = ([nva for nva in file["nvas"] if nva.startswith(f"nva{hub}")] for hub in (1, 2))
+    for server, others in (("rs1", second), ("rs2", first)):
+        if draw(st.booleans()) and others and server in file["route_servers"]:
+            file["route_servers"][server]["peers"].append(others[0])
+            override: str = draw(st.sampled_from(("", "as_override", "strip_route_server_asn")))
+            file["nvas"][others[0]] |= {override: True} if override else {}
+    if draw(st.booleans()) and first and second and file["nvas"][first[0]]["asn"] != file["nvas"][second[-1]]["asn"]:
+        file["nvas"][first[0]]["overlays"] = [second[-1]]
+
+
+def _second_ways(draw: st.DrawFn, file: dict[str, Any]) -> None:
+    """Sites of circuits, VPN gateways and appliances with one more way: by an appliance."""
+    for site, options in file["sites"].items():
+        others = [
+            name
+            for name, nva in file["nvas"].items()
+            if site not in nva.get("connects_to", []) and nva["asn"] != options["asn"]
+        ]
+        if others and draw(st.integers(0, 2)) == 0:
+            router = draw(st.sampled_from(others))
+            file["nvas"][router].setdefault("connects_to", []).append(site)
+            if draw(st.booleans()):
+                options["prepend"] = {router: draw(st.integers(1, 2))}
+
+
 def _peering(draw: st.DrawFn, file: dict[str, Any], spoke: str, hub: str) -> dict[str, Any]:
     used = [*file["route_servers"].values(), *file["gateways"].values()]
     uses = any(each["virtual_network"] == hub for each in used) and draw(st.booleans())
@@ -162,10 +189,10 @@ def wishes(built: Lab, lab: Lab) -> list[Wish]:
     def may(method: str, path: tuple[str, ...], body: dict[str, Any] | None, ask: Callable[[], Request]) -> None:
         try:
             after = replace(lab, azure=ask().azure)
-            expected(after)
-        except (InvalidInput, NeverSettlesError):
+        except InvalidInput:
             return
-        found.append(Wish(method, path, body, after))
+        if settles(built, after.azure):
+            found.append(Wish(method, path, body, after))
 
     for server in azure.route_servers:
         at = ("route-servers", server.name)
@@ -205,52 +232,26 @@ def wishes(built: Lab, lab: Lab) -> list[Wish]:
     return [wish for wish in found if wish.lab.azure != azure]
 
 
-def expected(lab: Lab) -> World:
-    """What every speaker of Azure holds in the end."""
-    azure = lab.azure
-    servers: dict[tuple[str, int], dict[IPv4Network, tuple[LearnedRoute, ...]]] = {}
-    for server in azure.route_servers:
-        routes: dict[IPv4Network, tuple[LearnedRoute, ...]] = {}
-        for peer in server.peers:
-            for prefix, attributes in _appliance(lab, peer).items():
-                routes[prefix] = (*routes.get(prefix, ()), LearnedRoute(prefix, attributes, peer))
-        servers |= {(server.name, i): routes for i in (0, 1)}
-    gateways: dict[tuple[str, int], dict[IPv4Network, tuple[GatewayPath, ...]]] = {
-        (g.name, i): {} for g in azure.gateways for i in range(len(g.instances))
-    }
-    for gateway in lab.gateways:
-        for tunnel in gateway.tunnels:
-            if tunnel.bgp:
-                path = _from_site(lab, tunnel.site, tunnel.far)
-                table = gateways[gateway.name, tunnel.instance]
-                table |= {lan.network: (path,) for lan in lab.site[tunnel.site].lan}
-    circuits = {}
-    for link in lab.wan_links:
-        if link.router in azure.circuit:
-            said = PathAttributes(link.site_address.ip, (lab.site[link.site].asn,), med=0)
-            path_in = CircuitPath(None, link.site_address.ip, said)
-            circuits[link.router] = {lan.network: (path_in,) for lan in lab.site[link.site].lan}
-    edges = {(g.name, line.instance, line.circuit): line.edge for g in lab.gateways for line in g.lines}
-    return World(azure, Heard(servers, gateways, circuits, edges))
+def settles(built: Lab, azure: Azure) -> bool:
+    """Whether BGP comes to rest: an NVA that hides route servers' ASN can make a route chase itself for ever."""
+    try:
+        expected(built, azure)
+    except NeverSettlesError:
+        return False
+    return True
 
 
-def _appliance(lab: Lab, peer: BgpPeer) -> dict[IPv4Network, PathAttributes]:
-    """What an appliance tells its route server."""
-    nva = lab.nva[peer.name]
-    own = (nva.asn,) * (1 + nva.prepend)
-    behind = {
-        lan.network: (*own, lab.site[link.site].asn)
-        for link in lab.wan_links
-        if link.router == nva.name
-        for lan in lab.site[link.site].lan
-    }
-    paths = {**behind, **dict.fromkeys(nva.advertises, own)}
-    return {
-        prefix: PathAttributes(peer.address, path, communities=tuple(sorted(nva.communities)))
-        for prefix, path in paths.items()
-    }
+def expected(built: Lab, azure: Azure) -> Everybody:
+    """What every speaker holds in the end, Azure's and those outside, in a lab whose Azure has become this.
 
-
-def _from_site(lab: Lab, site: str, address: Any) -> GatewayPath:
-    said = PathAttributes(address, (lab.site[site].asn,), med=0)
-    return GatewayPath(PathSource.ON_PREMISES, site, address, said)
+    Raises:
+        NeverSettlesError: there is no end.
+    """
+    up = Heard(
+        {(server.name, i): {} for server in azure.route_servers for i in (0, 1)},
+        {(g.name, i): {} for g in azure.gateways for i in range(len(g.instances))},
+        {},
+        {(g.name, line.instance, line.circuit): line.edge for g in built.gateways for line in g.lines},
+    )
+    outside = Outside(built)
+    return everybody(outside, azure, up, {session: {} for session in outside.sessions})

@@ -11,12 +11,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, event, given, settings
+from hypothesis import HealthCheck, Phase, assume, event, given, settings
 from hypothesis import strategies as st
 
 from labkit.azure.effective import effective_routes
 from labkit.azure.rows import advertised_rows, by_instance, effective_json, gateway_rows, learned_rows
 from labkit.azure.world import World
+from labkit.lab.everybody import Everybody
 from labkit.lab.load import load_text
 from labkit.lab.model import Lab
 from labkit.operate import lifecycle
@@ -25,7 +26,7 @@ from labkit.operate.observe import Look
 from labkit.operate.trace import trace
 from labkit.operate.verify import verify
 from labkit.runtimes.select import SANDBOX
-from tests.e2e.random_labs import Wish, expected, lab_files, wishes
+from tests.e2e.random_labs import Wish, expected, lab_files, settles, wishes
 from tests.e2e.waiting import eventually
 
 LABS = int(os.environ.get("LABKIT_SOAK", "3"))
@@ -51,6 +52,7 @@ def test_a_random_lab_is_what_the_rules_say(tmp_path_factory: Any, text: str, da
     file: Path = tmp_path_factory.mktemp("random") / "random.lab.yml"
     file.write_text(text)
     lab = load_text(text, str(file))
+    assume(settles(lab, lab.azure))
     event(f"{len(lab.azure.route_servers)} route servers, {len(lab.azure.gateways)} gateways")
     up = lifecycle.up(str(file), SANDBOX, lifecycle.Silent(), "")
     try:
@@ -79,10 +81,10 @@ def send(client: LabClient, wish: Wish) -> None:
 
 def comes_to_rest(built: Lab, now: Lab, client: LabClient, text: str) -> None:
     """Everything is as the rules say of the lab as it is `now`; `text` says what led there."""
-    world = expected(now)
-    wanted = tables(world)
+    end = expected(built, now.azure)
+    wanted = tables(end.world)
     eventually(lambda: differences(wanted, client.get("state")), lambda found: found == [], SETTLES_WITHIN, text)
-    eventually(lambda: outside(built, world, Look(built, client)), lambda found: found == [], SETTLES_WITHIN, text)
+    eventually(lambda: outside(end, Look(built, client)), lambda found: found == [], SETTLES_WITHIN, text)
     broken = [f"{o.title}: {o.problem}" for o in verify(built, client, within=10.0) if not o.ok]
     assert broken == [], text
     for source, target in journeys(built):
@@ -140,25 +142,18 @@ def differing(where: str, wanted: Iterable[Any], there: Iterable[Any]) -> list[s
     return [f"{where} lacks {row}" for row in one - other] + [f"{where} has {row}" for row in other - one]
 
 
-def outside(lab: Lab, world: World, look: Look) -> list[str]:
-    """What appliances and on-premises routers have from Azure, where it is not what they should have been told."""
+def outside(end: Everybody, look: Look) -> list[str]:
+    """What appliances and on-premises routers have from each other and Azure, where it is not what it should be."""
     found: list[str] = []
-    for server in lab.azure.route_servers:
-        peers = world.servers[server.name].peers if server.name in world.servers else ()
-        for peer in server.peers:
-            for i, address in enumerate(server.instances):
-                there = {(str(p.prefix), p.as_path) for p in look.frr(peer.name).paths if p.neighbour == address}
-                told = world.told_by_server(server.name, i, peer) if peer in peers else {}
-                # It drops what has its own ASN in the path.
-                right = {(str(p), a.as_path) for p, a in told.items() if peer.asn not in a.as_path}
-                found += differing(f"{peer.name} from {address}", right, there)
-    for link in lab.wan_links:
-        if link.router in lab.azure.circuit:
-            there = {
-                (str(p.prefix), p.as_path) for p in look.frr(link.site).paths if p.neighbour == link.router_address.ip
-            }
-            right = {(str(p), a.as_path) for p, a in world.told_to_customer(link.router).items()}
-            found += differing(f"{link.site} from {link.router}", right, there)
+    for name, held in end.spoken.held.items():
+        frr = look.frr(name)
+        right = {(str(p), s.neighbour.address, a.as_path) for s, told in held.items() for p, a in told.items()}
+        there = {(str(path.prefix), path.neighbour, path.as_path) for path in frr.paths}
+        found += differing(name, right, there)
+        uses = {
+            (str(p), best.sessions[0].neighbour.address) for p, best in end.spoken.best[name].items() if best.sessions
+        }
+        found += differing(f"{name} uses", uses, {(str(p.prefix), p.neighbour) for p in frr.paths if p.best})
     return found
 
 
