@@ -142,13 +142,11 @@ class Router:
 
 
 def routers(lab: Lab) -> dict[str, Router]:
-    """The NVAs and sites of a lab, with the sessions that may come up."""
+    """The NVAs and sites of a lab."""
     found = {}
     for nva in lab.nvas:
-        # A route server is two hops away.
-        neighbours = [n for n in nva_neighbours(lab, nva) if nva.ebgp_multihop or not n.route_server]
         found[nva.name] = replace(
-            _router(lab, nva.name, nva.asn, nva.advertises, neighbours),
+            _router(lab, nva.name, nva.asn, nva.advertises, nva_neighbours(lab, nva)),
             as_override=nva.as_override,
             strip_route_server_asn=nva.strip_route_server_asn,
             requires_policy=nva.requires_policy,
