@@ -10,6 +10,7 @@ import argparse
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from statistics import median
 
 from rich.console import Console
@@ -20,22 +21,48 @@ from tests.bench.up import labkit
 LAB = "dual-homed"
 BGPD = "/run/labkit-services/bgpd"
 """The service in an appliance; one that is killed with -O stays away until it is wanted again."""
-FAULTS = {
-    "bgpd is killed": ("exec", "hub1-nva", "--", "s6-svc", "-Ok", BGPD),
-    "the link on-premises goes": ("exec", "hub1-nva", "--", "ip", "link", "set", "eth1", "down"),
-    "power off (hold time 9 s)": ("stop", "hub1-nva"),
-}
-REPAIRS = {
-    "bgpd is killed": ("exec", "hub1-nva", "--", "s6-svc", "-u", BGPD),
-    "the link on-premises goes": ("exec", "hub1-nva", "--", "ip", "link", "set", "eth1", "up"),
-    "power off (hold time 9 s)": ("start", "hub1-nva"),
-}
+UPSTREAM = ("hub1-upstream", "0.0.0.0/0")
 
 
-def outage(fault: tuple[str, ...]) -> float:
+@dataclass(frozen=True)
+class Fault:
+    """A way to fail, by labkit commands: where the flows from vm1 go that it cuts, and what mends it if not time."""
+
+    name: str
+    target: str
+    command: tuple[str, ...]
+    repair: tuple[str, ...] = ()
+
+
+FAULTS = (
+    Fault("the sessions are reset", "onprem", ("exec", "hub1-nva", "--", "vtysh", "-c", "clear bgp *")),
+    Fault(
+        "bgpd is killed",
+        "onprem",
+        ("exec", "hub1-nva", "--", "s6-svc", "-Ok", BGPD),
+        ("exec", "hub1-nva", "--", "s6-svc", "-u", BGPD),
+    ),
+    Fault(
+        "the link on-premises goes",
+        "onprem",
+        ("exec", "hub1-nva", "--", "ip", "link", "set", "eth1", "down"),
+        ("exec", "hub1-nva", "--", "ip", "link", "set", "eth1", "up"),
+    ),
+    Fault(
+        "the service behind it fails",
+        "internet",
+        ("route-table", "add", *UPSTREAM, "None"),
+        ("route-table", "remove", *UPSTREAM),
+    ),
+    Fault("power off (hold time 9 s)", "onprem", ("stop", "hub1-nva"), ("start", "hub1-nva")),
+)
+
+
+def outage(fault: Fault) -> float:
     """The longest outage in milliseconds that any flow had while a fault happened."""
     run = [sys.executable, "-m", "labkit.cli.main"]
-    command = [*run, "measure", "failover", "vm1", "onprem", "--lab", LAB, "--format", "json", "--", *run, *fault]
+    measure = [*run, "measure", "failover", "vm1", fault.target, "--lab", LAB, "--format", "json"]
+    command = [*measure, "--", *run, *fault.command]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
@@ -49,12 +76,13 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
     labkit("up", LAB, "--variant", "active-passive")
-    found: dict[str, list[float]] = {name: [] for name in FAULTS}
+    found: dict[str, list[float]] = {fault.name: [] for fault in FAULTS}
     try:
         for _ in range(options.runs):
-            for name, fault in FAULTS.items():
-                found[name].append(outage(fault))
-                labkit(*REPAIRS[name])
+            for fault in FAULTS:
+                found[fault.name].append(outage(fault))
+                if fault.repair:
+                    labkit(*fault.repair)
                 labkit("verify", LAB, "--within", "60")
     finally:
         labkit("down", LAB)

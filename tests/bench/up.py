@@ -1,7 +1,8 @@
-"""How long `labkit up` takes until every proof holds, and where the time goes: `python -m tests.bench.up [--runs N]`.
+"""How long `labkit up` takes until every proof holds, and where the time goes.
 
-The command runs as users run it, in a process of its own, on an image that is there. Its own report gives the phases;
-what they leave of the whole is the interpreter's start.
+`python -m tests.bench.up [--runs N] [--lab LAB]...`. The command runs as users run it, in a process of its own, on an
+image that is there, the labs in turn. Its own report gives the phases; what they leave of the whole is the
+interpreter's start.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from statistics import median
 
 from rich.console import Console
 from rich.table import Table
+
+from labkit.operate import lifecycle
 
 PHASES = ("prepare", "plan", "boot", "converge", "verify")
 _LINE = re.compile(r"^ (\w+) .* (\d+\.\d+) s$", re.MULTILINE)
@@ -43,17 +46,23 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--lab", default="overview")
+    parser.add_argument("--lab", action="append", default=[])
     options = parser.parse_args()
     labkit("image", "build")
-    runs = [measure(options.lab) for _ in range(options.runs)]
-    table = Table(title=f"labkit up {options.lab}: seconds until every proof holds, {options.runs} runs")
-    columns = ("total", "start", *PHASES)
-    for column in ("", *columns):
-        table.add_column(column, justify="right")
-    for name, choose in (("median", median), ("best", min), ("worst", max)):
-        table.add_row(name, *(f"{choose([run[column] for run in runs]):.2f}" for column in columns))
-    Console().print(table)
+    runs: dict[str, list[dict[str, float]]] = {lab: [] for lab in options.lab or lifecycle.bundled()}
+    for _ in range(options.runs):
+        for lab, found in runs.items():
+            found.append(measure(lab))
+    fastest = min(median(run["total"] for run in found) for found in runs.values())
+    table = Table(title=f"labkit up: seconds until every proof holds, medians of {options.runs} runs in turn")
+    for column in ("lab", "total", "best", "worst", "ratio", "start", *PHASES):
+        table.add_column(column, justify="left" if column == "lab" else "right")
+    for lab, found in runs.items():
+        totals = [run["total"] for run in found]
+        figures = [median(totals), min(totals), max(totals), median(totals) / fastest]
+        figures += [median(run[column] for run in found) for column in ("start", *PHASES)]
+        table.add_row(lab, *(f"{figure:.2f}" for figure in figures))
+    Console(width=110).print(table)
 
 
 if __name__ == "__main__":

@@ -142,6 +142,27 @@ def test_a_route_that_an_appliance_does_not_take(lab: RunningLab) -> None:
     run(lab, "sdwan-nva", "vtysh", "-c", "clear bgp ipv4 unicast 10.1.0.4 soft in")
 
 
+def test_what_a_site_does_not_take_and_what_its_kernel_does_not_know(lab: RunningLab) -> None:
+    neighbour = next(link.router_address.ip for link in lab.lab.wan_links if link.site == "onprem2")
+    bgp = ("router bgp 65020", "address-family ipv4 unicast")
+    refuse = ("ip prefix-list far seq 5 deny 10.1.0.0/16", "ip prefix-list far seq 10 permit 0.0.0.0/0 le 32")
+    configure(lab, "onprem2", *refuse, *bgp, f"neighbor {neighbour} prefix-list far in")
+    run(lab, "onprem2", "vtysh", "-c", "clear bgp ipv4 unicast * soft in")
+    wrong = {("onprem2, from circuit1", "10.1.0.0/16", f"via {neighbour} path 12076 igp", "-")}
+    assert rows(lab, lambda found: found == wrong) == wrong
+    configure(lab, "onprem2", *bgp, f"no neighbor {neighbour} prefix-list far in")
+    run(lab, "onprem2", "vtysh", "-c", "clear bgp ipv4 unicast * soft in")
+    assert rows(lab, lambda found: not found) == set()
+
+    run(lab, "onprem2", "ip", "route", "add", "192.0.2.0/24", "via", str(neighbour), "proto", "bgp")
+    wrong = {("kernel of onprem2", "192.0.2.0/24", "-", "a route by BGP")}
+    assert rows(lab, lambda found: found == wrong) == wrong
+    run(lab, "onprem2", "ip", "route", "delete", "192.0.2.0/24")
+    # zebra puts back what somebody takes away: nothing is left to be found.
+    run(lab, "onprem2", "ip", "route", "delete", "10.250.0.0/16")
+    assert rows(lab, lambda found: not found) == set()
+
+
 def test_a_gateway_that_says_what_it_should_not(lab: RunningLab) -> None:
     bgp = ("router bgp 65515", "address-family ipv4 unicast")
     configure(lab, "ergw-0", *bgp, "network 192.0.2.0/24")
