@@ -12,7 +12,7 @@ MICROSOFT_ASN = 12076
 _AZURE_RESERVED = frozenset((8074, 8075, MICROSOFT_ASN, ROUTE_SERVER_ASN, *range(65517, 65521)))
 _DOCUMENTATION = range(64496, 64512)
 _DOCUMENTATION_AND_RESERVED = range(65535, 65552)
-_PRIVATE = range(64512, 65535), range(4200000000, MAX_ASN)
+_PRIVATE = range(64512, 65536), range(4200000000, MAX_ASN)
 
 
 def reserved_asn(asn: int) -> str | None:
@@ -41,5 +41,8 @@ def is_four_byte(asn: int) -> bool:
 
 
 def is_private(asn: int) -> bool:
-    """Whether `asn` is for private use (RFC 6996), as 65515 is: a circuit hides these from customers (reference §5)."""
+    """Whether a circuit hides `asn` from customers: those for private use (RFC 6996), as 65515 is (reference §5).
+
+    65535, which nobody may have (RFC 7300), routers strip with them.
+    """
     return any(asn in numbers for numbers in _PRIVATE)

@@ -35,15 +35,16 @@ def circuit_rejection(path: CircuitPath) -> Rejection | None:
 
 
 def best_in_circuit(paths: Sequence[CircuitPath]) -> tuple[CircuitPath, ...]:
-    """The paths with the shortest AS path, all of which carry packets; the first is passed on.
+    """The paths with the shortest AS path, and of these the best ORIGIN, which all carry packets; the first is told.
 
     The edge router sees the prepends that it hides from customers, so they decide between gateways on one circuit
-    (reference §5, ADS-anycast). Between equals the lowest address comes first [I].
+    (reference §5, ADS-anycast). Nothing is known of ORIGIN there: it counts as everywhere in BGP (RFC 4271 §9.1.2.2).
+    Between equals the lowest address comes first [I].
 
     The result does not depend on the order of `paths`.
     """
-    shortest = min((len(p.attributes.as_path) for p in paths), default=0)
-    winners = (p for p in paths if len(p.attributes.as_path) == shortest)
+    best = min(map(_rank, paths), default=None)
+    winners = (p for p in paths if _rank(p) == best)
     return tuple(sorted(winners, key=lambda p: (int(p.address), p.gateway or "")))
 
 
@@ -68,6 +69,10 @@ def told_to_gateway(gateway: Gateway, path: CircuitPath, address: IPv4Address) -
     if path.gateway == gateway.name or not may_be_told(path.attributes, ebgp=True):
         return None
     return _told(path.attributes, address, _overridden(path.attributes.as_path, gateway.asn))
+
+
+def _rank(path: CircuitPath) -> tuple[int, int]:
+    return len(path.attributes.as_path), path.attributes.origin.rank
 
 
 def _told(attributes: PathAttributes, address: IPv4Address, as_path: AsPath) -> PathAttributes:

@@ -95,13 +95,14 @@ def best_at_gateway(gateway: Gateway, paths: Sequence[GatewayPath]) -> GatewayPa
     """The one path that a gateway uses and passes on (reference §5: one best path even where two NVAs tie).
 
     Its own come first. An ExpressRoute gateway then prefers its circuits, whose weight is 32769 where others have
-    32768 (§3.3, FAB-C). Then the shorter AS path, then on-premises before the route server (eBGP before iBGP, MDD),
-    then the lowest address of the speaker and of the next hop ("the lower address won", CASC).
+    32768 (§3.3, FAB-C). Then the shorter AS path, the better ORIGIN (RFC 4271 §9.1.2.2), then on-premises before the
+    route server (eBGP before iBGP, MDD), then the lowest address of the speaker and of the next hop ("the lower address
+    won", CASC).
 
     The result does not depend on the order of `paths`.
     """
 
-    def rank(path: GatewayPath) -> tuple[int, int, int, int, int, str]:
+    def rank(path: GatewayPath) -> tuple[int, int, int, int, int, int, str]:
         learned = 2 if from_circuit(gateway, path.source) else 3
         by_source = {PathSource.VIRTUAL_NETWORK: 0, PathSource.STATIC: 1}.get(path.source, learned)
         attributes = path.attributes
@@ -109,6 +110,7 @@ def best_at_gateway(gateway: Gateway, paths: Sequence[GatewayPath]) -> GatewayPa
         return (
             by_source,
             len(attributes.as_path),
+            attributes.origin.rank,
             from_server,
             int(path.address),
             int(attributes.next_hop),

@@ -37,16 +37,9 @@ def too_many_peers(peers: int) -> bool:
     return peers > MAX_PEERS
 
 
-def vpn_gateway_drops(prefixes: int) -> bool:
-    """Whether a VPN gateway ends the session with a neighbour that sends this many prefixes (reference §5, VPNF)."""
-    return prefixes > VPN_GATEWAY_ROUTES
-
-
 def circuit_drops_gateway(prefixes: int) -> bool:
-    """Whether a circuit ends the session with a gateway that sends this many prefixes, whatever they are (§5, SDW)."""
+    """Whether a circuit ends the session with an instance of a gateway of which it keeps this many prefixes (§5, SDW).
+
+    It counts what it keeps, whatever it is: not what `labkit.azure.circuits.circuit_rejection` drops.
+    """
     return prefixes > GATEWAY_TO_CIRCUIT_ROUTES
-
-
-def circuit_drops_customer(prefixes: int, *, premium: bool) -> bool:
-    """Whether a circuit ends the session with a customer that sends this many prefixes (reference §5, WIKI, ERR)."""
-    return prefixes > (PREMIUM_CUSTOMER_TO_CIRCUIT_ROUTES if premium else CUSTOMER_TO_CIRCUIT_ROUTES)

@@ -87,6 +87,11 @@ class Origin(StrEnum):
     EGP = "egp"
     INCOMPLETE = "incomplete"
 
+    @property
+    def rank(self) -> int:
+        """Of two paths the one with the lower is better (RFC 4271 §9.1.2.2)."""
+        return tuple(Origin).index(self)
+
 
 @dataclass(frozen=True, slots=True)
 class UserRoute:

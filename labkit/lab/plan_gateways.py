@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 from labkit.azure.acceptance import originated_in
 from labkit.azure.addressing import gateway_address
 from labkit.azure.adjacency import local_and_adjacent_ranges, server_in
-from labkit.azure.asn import MICROSOFT_ASN
+from labkit.azure.asn import MICROSOFT_ASN, is_private
 from labkit.azure.communities import RELAYED
 from labkit.azure.gateways import session_server
 from labkit.azure.limits import (
@@ -122,7 +122,15 @@ def plan_circuit(lab: Lab, circuit: Circuit) -> Planned:
             }
             for number, name in enumerate(gateways, 1)
         ],
-        customers=[(w.link.site, w.link.site_address.ip, lab.site[w.link.site].asn) for w in customers],
+        customers=[
+            {
+                "name": w.link.site,
+                "address": w.link.site_address.ip,
+                "asn": lab.site[w.link.site].asn,
+                "private": is_private(lab.site[w.link.site].asn),
+            }
+            for w in customers
+        ],
         most_from_gateway=GATEWAY_TO_CIRCUIT_ROUTES,
         most_from_customer=PREMIUM_CUSTOMER_TO_CIRCUIT_ROUTES if circuit.premium else CUSTOMER_TO_CIRCUIT_ROUTES,
     )

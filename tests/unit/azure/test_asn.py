@@ -41,7 +41,8 @@ def test_four_byte_asns_are_allowed_and_told_apart() -> None:
         (64512, True),
         (65515, True),
         (65534, True),
-        (65535, False),
+        (65535, True),  # nobody may have it (RFC 7300)
+        (65536, False),
         (12076, False),
         (4199999999, False),
         (4200000000, True),

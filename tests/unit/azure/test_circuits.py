@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -47,6 +48,16 @@ def test_the_shorter_path_wins_between_gateways() -> None:
     assert best_in_circuit(()) == ()
 
 
+def test_of_paths_of_one_length_the_better_origin_wins() -> None:
+    # RFC 4271 §9.1.2.2 (b), after the length (a).
+    worse, long = heard("er1", 65515, 65010), heard("er1", 65515, 65010, 65010)
+    better = replace(worse, gateway="er2", attributes=replace(worse.attributes, origin=Origin.EGP))
+    best = replace(worse, gateway=None, attributes=replace(worse.attributes, origin=Origin.IGP))
+    assert best_in_circuit([worse, better]) == (better,)
+    assert best_in_circuit([better, best, worse]) == (best,)
+    assert best_in_circuit([replace(long, attributes=replace(long.attributes, origin=Origin.IGP)), worse]) == (worse,)
+
+
 def test_equal_paths_all_carry_packets_the_lowest_address_first() -> None:
     paths = [heard("er1", 65515, address=a) for a in ("10.1.9.13", "10.1.9.12", "10.1.9.112")]
     for order in itertools.permutations(paths):
@@ -61,6 +72,7 @@ def test_equal_paths_all_carry_packets_the_lowest_address_first() -> None:
         ((65515, 65001, 3320, 65002), (12076, 3320)),
         ((65515, frozenset({65001, 3320}), frozenset({65001})), (12076, frozenset({3320}))),
         ((65515, 4200000000), (12076,)),
+        ((65515, 65001, 65020), (12076,)),  # whoever it is told, 65020 too
     ],
 )
 def test_customers_see_no_private_asn(as_path: AsPath, seen: AsPath) -> None:

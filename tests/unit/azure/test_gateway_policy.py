@@ -38,6 +38,10 @@ def learned(
     return GatewayPath(source, sender, addr(address), attributes)
 
 
+def with_origin(path: GatewayPath, origin: Origin) -> GatewayPath:
+    return replace(path, attributes=replace(path.attributes, origin=origin))
+
+
 def on_premises(text: str = "65020", **more: str) -> GatewayPath:
     return learned(PathSource.ON_PREMISES, text, **more)  # type: ignore[arg-type]
 
@@ -110,6 +114,9 @@ class TestBest:
             (VPN, relayed("65001"), on_premises("65020-65020")),
             # eBGP before iBGP (MDD).
             (VPN, on_premises("65020", address="172.30.0.1"), relayed("65001", address="10.1.0.4")),
+            # RFC 4271 §9.1.2.2: after the length of the path, before where it is from.
+            (VPN, with_origin(relayed("65001"), Origin.IGP), on_premises("65020")),
+            (VPN, on_premises("65020"), with_origin(relayed("65001-65001"), Origin.IGP)),
             # §5 "the lower address won" (CASC): of two instances with the same.
             (VPN, relayed(address="10.1.0.4"), relayed(address="10.1.0.5")),
             (VPN, on_premises(address="10.9.0.9"), on_premises(address="10.9.0.10")),

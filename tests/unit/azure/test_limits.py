@@ -2,12 +2,10 @@ import pytest
 
 from labkit.azure.limits import (
     MAX_PEERS,
-    circuit_drops_customer,
     circuit_drops_gateway,
     counted_routes,
     tears_down,
     too_many_peers,
-    vpn_gateway_drops,
 )
 
 
@@ -39,9 +37,6 @@ def test_eight_peers() -> None:
     assert too_many_peers(9)
 
 
-def test_gateways_and_circuits() -> None:
-    # §5: a VPN gateway takes 4000 (VPNF), a circuit 1000 from a gateway (SDW, LIM), 4000 or 10,000 from a customer.
-    assert [vpn_gateway_drops(n) for n in (4000, 4001)] == [False, True]
+def test_a_gateway_and_its_circuit() -> None:
+    # §5, SDW, LIM.
     assert [circuit_drops_gateway(n) for n in (1000, 1001)] == [False, True]
-    assert [circuit_drops_customer(n, premium=False) for n in (4000, 4001)] == [False, True]
-    assert [circuit_drops_customer(n, premium=True) for n in (4001, 10_000, 10_001)] == [False, False, True]

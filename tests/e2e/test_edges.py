@@ -1,0 +1,198 @@
+"""Where Azure ends: what edge routers and gateways tell on-premises, prefer, and do beyond their limits."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+
+from labkit.azure.asn import MICROSOFT_ASN
+from labkit.azure.circuits import CircuitPath, best_in_circuit, told_to_customer
+from labkit.azure.limits import CUSTOMER_TO_CIRCUIT_ROUTES, GATEWAY_TO_CIRCUIT_ROUTES, VPN_GATEWAY_ROUTES
+from labkit.azure.model import AsPath, Origin
+from labkit.operate.checks import ESTABLISHED
+from labkit.operate.observe import Look
+from labkit.operate.probes import ping
+from labkit.pytest import Boot, RunningLab
+from tests.e2e.in_lab import configure, gateways, lab_file, problems, run
+from tests.e2e.waiting import eventually
+
+HUB, DC, BRANCH, OFFICE = map(IPv4Network, ("10.1.0.0/16", "10.2.0.0/16", "10.250.0.0/16", "10.200.0.0/16"))
+DC_HOST, BRANCH_HOST, OFFICE_HOST = map(IPv4Address, ("10.2.0.10", "10.250.0.10", "10.200.0.10"))
+NVA_WAN, EDGE = IPv4Address("100.64.0.1"), IPv4Address("100.64.0.5")
+"""Where sites find their neighbours: the branch the appliance, the data centre the circuit."""
+ERGW = IPv4Address("10.1.255.4"), IPv4Address("10.1.255.5")
+PRIVATE = 64512, 65002, 65534, 65535, 4200000000, 4294967294
+PUBLIC = 64511, 3320, 12077, 65536, 4199999999
+BACK = 90.0
+"""Seconds within which a session that a limit ended is there again: it is tried every minute."""
+MAXIMUM = "maximum number of prefixes reached"
+
+
+@pytest.fixture(scope="module")
+def lab(labkit_lab: Boot) -> RunningLab:
+    return labkit_lab(lab_file("edges"))
+
+
+@pytest.fixture(autouse=True)
+def _whole_again(lab: RunningLab) -> Iterator[None]:
+    """Whoever changes the lab leaves it as it was, and that is checked."""
+    yield
+    assert problems(lab, BACK) == []
+
+
+@contextmanager
+def announcing(lab: RunningLab, node: str, *prefixes: IPv4Network) -> Iterator[None]:
+    """A router announces these prefixes too."""
+    asn = (lab.lab.nva | lab.lab.site)[node].asn
+
+    def say(words: str) -> None:
+        lines = ["configure terminal", f"router bgp {asn}", "address-family ipv4 unicast"]
+        run(lab, node, "vtysh", stdin="\n".join([*lines, *(f"{words} {prefix}" for prefix in prefixes), ""]))
+
+    say("network")
+    try:
+        yield
+    finally:
+        say("no network")
+
+
+@contextmanager
+def saying(lab: RunningLab, site: str, neighbour: IPv4Address, prefix: IPv4Network, *words: str) -> Iterator[None]:
+    """A site tells a neighbour a prefix, and of it what these words of a route map set."""
+    router = (f"router bgp {lab.lab.site[site].asn}", "address-family ipv4 unicast")
+    configure(
+        lab,
+        site,
+        *(f"ip prefix-list odd permit {prefix}", "route-map odd permit 10", "match ip address prefix-list odd"),
+        *(f"set {each}" for each in words),
+        *("exit", "route-map odd permit 20", "exit", *router, f"neighbor {neighbour} route-map odd out"),
+    )
+    try:
+        with announcing(lab, site, prefix):
+            yield
+    finally:
+        configure(lab, site, *router, f"no neighbor {neighbour} route-map odd out", "exit", "exit", "no route-map odd")
+
+
+def some(count: int) -> list[IPv4Network]:
+    """So many prefixes that nobody has."""
+    return list(itertools.islice(IPv4Network("10.64.0.0/11").subnets(new_prefix=24), count))
+
+
+def held(lab: RunningLab) -> dict[IPv4Network, list[CircuitPath]]:
+    """What the circuit's edge router holds, in the form that the rules want."""
+    names = dict.fromkeys(ERGW, "ergw")
+    found: dict[IPv4Network, list[CircuitPath]] = {}
+    for path in Look(lab.lab, lab.client).frr("circuit1").paths:
+        held_path = CircuitPath(names.get(path.neighbour), path.neighbour, path.attributes)
+        found.setdefault(path.prefix, []).append(held_path)
+    return found
+
+
+def told(lab: RunningLab) -> dict[IPv4Network, AsPath]:
+    """What the edge router tells its customer by the rules, given what it holds."""
+    best = {prefix: best_in_circuit(paths)[0] for prefix, paths in held(lab).items()}
+    by_rule = {prefix: told_to_customer(path, EDGE) for prefix, path in best.items()}
+    return {prefix: attributes.as_path for prefix, attributes in by_rule.items() if attributes is not None}
+
+
+def heard(lab: RunningLab) -> dict[IPv4Network, AsPath]:
+    """What the customer's router has of it."""
+    return {p.prefix: p.as_path for p in Look(lab.lab, lab.client).frr("dc").paths if p.neighbour == EDGE}
+
+
+def sessions(lab: RunningLab, gateway: str, neighbour: str) -> set[tuple[str, str]]:
+    """The states of the sessions of a gateway's instances with a neighbour, each with its reason."""
+    rows = [s for s in lab.client.get("status")["gateways"] if (s["gateway"], s["neighbour"]) == (gateway, neighbour)]
+    return {(row["state"], row["reason"] or "") for row in rows}
+
+
+def test_a_customer_sees_no_private_asn_its_own_included(lab: RunningLab) -> None:
+    """Two sites share an ASN, and meet through a circuit; what is public stays (RFC 6996, reference §5)."""
+    odd, path = IPv4Network("10.251.0.0/16"), " ".join(map(str, (*PRIVATE, *PUBLIC)))
+    assert heard(lab) == told(lab) == dict.fromkeys((HUB, BRANCH, OFFICE), (12076,))
+    assert ping(lab.client, "dc-host", OFFICE_HOST)
+    with saying(lab, "branch", NVA_WAN, odd, f"as-path prepend {path}"):
+        eventually(lambda: heard(lab).get(odd), lambda found: found == (12076, *PUBLIC))
+        assert {p.attributes.as_path for p in held(lab)[odd]} == {(65515, 65001, 65020, *PRIVATE, *PUBLIC)}
+        assert heard(lab) == told(lab)
+
+
+@pytest.mark.parametrize("origin", Origin)
+def test_a_gateway_and_a_customer_say_the_same(lab: RunningLab, origin: Origin) -> None:
+    """Paths of one length: the better ORIGIN wins (the branch says IGP), and equal ones share the packets."""
+
+    def ways() -> set[IPv4Address]:
+        return set(gateways(lab, "circuit1", BRANCH) or ())
+
+    with saying(lab, "dc", EDGE, BRANCH, "as-path prepend 65020 65020", f"origin {origin}"):
+        eventually(lambda: len(held(lab)[BRANCH]), lambda paths: paths == 3)
+        paths = held(lab)[BRANCH]
+        assert {(len(p.attributes.as_path), p.attributes.origin) for p in paths} == {(3, Origin.IGP), (3, origin)}
+        best = best_in_circuit(paths)
+        assert len(best) == (3 if origin is Origin.IGP else 2)
+        eventually(ways, lambda found: found == {p.address for p in best})
+        assert heard(lab) == told(lab)
+    eventually(ways, lambda found: found == set(ERGW))
+
+
+def test_a_circuit_takes_a_thousand_prefixes_of_a_gateway_and_no_more(lab: RunningLab) -> None:
+    """Virtual networks' and the route server's together (reference §5): beyond them both sessions end, and no other."""
+    *fill, last = some(GATEWAY_TO_CIRCUIT_ROUTES + 1 - len(told(lab)))
+
+    def counts() -> dict[IPv4Address, int]:
+        paths = [path for paths in held(lab).values() for path in paths if path.gateway]
+        return {address: sum(p.address == address for p in paths) for address in ERGW}
+
+    with announcing(lab, "nva1", *fill):
+        eventually(counts, lambda found: found == dict.fromkeys(ERGW, GATEWAY_TO_CIRCUIT_ROUTES), 30)
+        assert sessions(lab, "ergw", "circuit1") == {(ESTABLISHED, "")}
+        assert ping(lab.client, "vm1", DC_HOST)
+
+        with announcing(lab, "branch", last):
+            over = {("Idle", f"{MAXIMUM} (the peer's decision)")}
+            eventually(lambda: sessions(lab, "ergw", "circuit1"), lambda found: found == over)
+            rows = lab.client.get("gateways", "ergw", "bgp-peers")["value"]
+            assert {row["state"] for row in rows if row["asn"] == MICROSOFT_ASN} <= {"Idle", "Connecting"}
+            eventually(lambda: gateways(lab, "vm1", DC), lambda found: found is None)
+            eventually(lambda: heard(lab), lambda found: found == {})
+            assert not ping(lab.client, "vm1", DC_HOST)
+            # Nobody else minds.
+            assert sessions(lab, "ergw", "rs1-0") == sessions(lab, "vpngw", "office") == {(ESTABLISHED, "")}
+            assert ping(lab.client, "vm1", BRANCH_HOST)
+            assert ping(lab.client, "vm1", OFFICE_HOST)
+        eventually(lambda: sessions(lab, "ergw", "circuit1"), lambda found: found == {(ESTABLISHED, "")}, BACK)
+        eventually(lambda: ping(lab.client, "vm1", DC_HOST), bool)
+
+
+def test_sites_beyond_the_limit_of_a_circuit_and_a_vpn_gateway(lab: RunningLab) -> None:
+    """4000 prefixes are fine and 4001 end the session (reference §5), which comes back with fewer of them."""
+
+    def circuits() -> str:
+        return Look(lab.lab, lab.client).frr("dc").sessions[EDGE]
+
+    def up() -> bool:
+        return circuits() == ESTABLISHED and sessions(lab, "vpngw", "office") == {(ESTABLISHED, "")}
+
+    def kept() -> tuple[int, set[int]]:
+        of_office = [r["routesReceived"] for r in lab.client.get("gateways", "vpngw", "bgp-peers")["value"]]
+        return sum(p.gateway is None for paths in held(lab).values() for p in paths), set(of_office)
+
+    *fill, last = some(CUSTOMER_TO_CIRCUIT_ROUTES)
+    assert CUSTOMER_TO_CIRCUIT_ROUTES == VPN_GATEWAY_ROUTES
+    lab.client.put("route-servers", "rs1", body={"allowBranchToBranchTraffic": False})
+    try:
+        with announcing(lab, "dc", *fill), announcing(lab, "office", *fill):
+            eventually(kept, lambda found: found == (CUSTOMER_TO_CIRCUIT_ROUTES, {VPN_GATEWAY_ROUTES}), 60)
+            assert up()
+            with announcing(lab, "dc", last), announcing(lab, "office", last):
+                eventually(lambda: sessions(lab, "vpngw", "office"), lambda found: found == {("Idle", MAXIMUM)})
+                eventually(circuits, lambda state: state != ESTABLISHED)
+                eventually(lambda: gateways(lab, "vm1", DC), lambda found: found is None)
+        eventually(up, bool, BACK)
+    finally:
+        lab.client.put("route-servers", "rs1", body={"allowBranchToBranchTraffic": True})
