@@ -32,6 +32,25 @@ def tears_down(held: int, announced: int, routes_per_peer: int) -> bool:
     return counted_routes(held, announced) > routes_per_peer
 
 
+def counted_prefixes(prefixes: int, repeated: int) -> int:
+    """What is compared with the limit in total (reference §1 "Limits by date", LIM): prefixes, and those sent again.
+
+    `prefixes` are all that a route server would have: the ranges that it originates and, each once, what its peers
+    have said, the announcement included. `repeated` are the routes of the announcement that its peer had said already:
+    they count twice here as they do for the peer (`counted_routes`) [I].
+    """
+    return prefixes + repeated
+
+
+def tears_down_in_total(prefixes: int, repeated: int, total_prefixes: int) -> bool:
+    """Whether the session ends on whose announcement there are more than `total_prefixes` counted prefixes.
+
+    The number is documented (§1, LIM); what happens beyond it nobody has seen (§11.7): it is taken to be what happens
+    beyond a peer's own limit [I].
+    """
+    return counted_prefixes(prefixes, repeated) > total_prefixes
+
+
 def too_many_peers(peers: int) -> bool:
     """Whether a route server can't have this many peers (reference §1)."""
     return peers > MAX_PEERS

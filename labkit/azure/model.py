@@ -203,6 +203,7 @@ class RouteServer:
     hub_routing_preference: HubRoutingPreference = HubRoutingPreference.EXPRESSROUTE
     own_ranges: OwnRangePolicy = OwnRangePolicy.DROP
     routes_per_peer: int = 4000
+    total_prefixes: int = 10_000
     assumptions: Assumptions = Assumptions()
 
 

@@ -196,6 +196,7 @@ def build_azure(draft: Draft, addresses: Addresses) -> azure.Azure:
                 hub_routing_preference=server.hub_routing_preference,
                 own_ranges=server.own_ranges,
                 routes_per_peer=server.routes_per_peer,
+                total_prefixes=server.total_prefixes,
                 assumptions=azure.Assumptions(**file.assumptions.model_dump()),
             )
             for name, server in file.route_servers.items()

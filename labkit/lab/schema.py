@@ -102,6 +102,8 @@ class RouteServer(Part):
     """Received routes inside ranges that it originates itself: dropped (2026), or kept and shown (2021)."""
     routes_per_peer: Annotated[int, Field(ge=1, le=1_000_000)] = 4000
     """How many routes a peer may send before its session is torn down."""
+    total_prefixes: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """How many prefixes it has room for: its own ranges, and what its peers send. Who sends more is torn down."""
     instances: tuple[Address, Address] | None = None
     """The addresses of instance 0 and 1. Default: .4 and .5 of RouteServerSubnet."""
 

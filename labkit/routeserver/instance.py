@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from labkit.azure.limits import tears_down
+from labkit.azure.limits import counted_prefixes, counted_routes, tears_down, tears_down_in_total
 from labkit.azure.model import PathAttributes, PeerKind
 from labkit.routeserver.limit import RouteCounter
 from labkit.routeserver.messages import grouped
@@ -84,10 +84,12 @@ class Instance:
         for prefix, paths in former.items():
             for peer in paths:
                 self._changed(peer, prefix)
+        allowed: set[str] = set()
         for peer in self._received.peers():
             received = self._received.routes(peer)
-            if peer in self._names and tears_down(0, len(received), config.server.routes_per_peer):
-                self._condemn(peer, len(received))
+            if peer in self._names and self._condemned_for(peer, 0, len(received), len(allowed | received.keys())):
+                continue
+            allowed |= received.keys()
             for prefix, attributes in received.items():
                 self._keep(peer, prefix, attributes)
         for peer in self.out.peers() | (self._policy.peers.keys() & self.speakers_peers):
@@ -245,19 +247,32 @@ class Instance:
             self._reporter.route_changed(name, prefix)
 
     def _exceeds(self, event: Update) -> bool:
-        """Count an announcement; whether it ends the session (reference §1 "Counting rule")."""
+        """Count an announcement; whether it ends the session (reference §1 "Counting rule" and "Limits by date")."""
         if self._config is None:
             return False
         counter = self._counters.setdefault(event.peer, RouteCounter())
-        limit = self._config.server.routes_per_peer
-        prefixes = [p for _, announced in event.announced for p in announced]
-        count = counter.exceeds(len(self._received.routes(event.peer)), prefixes, limit, event.time)
-        if count is None:
-            return False
-        self._condemn(event.peer, count)
-        return True
+        prefixes = {p for _, announced in event.announced for p in announced}
+        held = self._received.routes(event.peer)
+        counter.count(len(held), prefixes, event.time)
+        in_total = len(self._received) + sum(prefix not in self._received for prefix in prefixes)
+        then_held = len(held) + sum(prefix not in held for prefix in prefixes)
+        repeated = counted_routes(counter.held, counter.announced) - then_held
+        return self._condemned_for(event.peer, counter.held, counter.announced, in_total, repeated)
 
-    def _condemn(self, peer: str, count: int) -> None:
+    def _condemned_for(self, peer: str, held: int, announced: int, in_total: int, repeated: int = 0) -> bool:
+        """Whether a limit ends a peer's session, which is forgotten then: `in_total` are all peers' prefixes."""
         assert self._config is not None
-        self._condemned[peer] = f"{count} routes counted, {self._config.server.routes_per_peer} allowed"
+        server, mine = self._config.server, self._config.originated
+        prefixes = in_total + len(mine.own) + len(mine.spokes)
+        if tears_down(held, announced, server.routes_per_peer):
+            reason = f"{counted_routes(held, announced)} routes counted, {server.routes_per_peer} allowed"
+        elif tears_down_in_total(prefixes, repeated, server.total_prefixes):
+            count = counted_prefixes(prefixes, repeated)
+            reason = f"{count} prefixes counted in total, {server.total_prefixes} allowed"
+        else:
+            return False
+        self._condemned[peer] = reason
         self.over_limit.append(peer)
+        for prefix in self._received.drop(peer):
+            self._lose(peer, prefix)
+        return True

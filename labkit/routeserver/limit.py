@@ -1,6 +1,6 @@
-"""Azure's limit on routes per peer, counted over announcements that arrive as many UPDATEs.
+"""What Azure compares with its limits, counted over announcements that arrive as many UPDATEs.
 
-The rule compares the routes held plus the routes announced, "however many BGP messages carry it" (`azure.limits`).
+A rule compares the routes held plus the routes announced, "however many BGP messages carry it" (`azure.limits`).
 What one announcement is, a stream of UPDATEs doesn't say; we take those without a pause between them.
 """
 
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-
-from labkit.azure.limits import counted_routes, tears_down
 
 PAUSE = 1.0
 """Seconds without an UPDATE that end an announcement."""
@@ -20,23 +18,25 @@ LONGEST = 10.0
 
 @dataclass
 class RouteCounter:
-    """Counts one peer's announcements. Times are Unix seconds."""
+    """Counts one peer's announcements. Times are Unix seconds.
 
+    Attributes:
+        held: routes held from the peer when its announcement began.
+    """
+
+    held: int = 0
     _began: float = float("-inf")
     _latest: float = float("-inf")
-    _held: int = 0
     _announced: set[str] = field(default_factory=set)
 
-    def exceeds(self, held: int, announced: Iterable[str], limit: int, now: float) -> int | None:
-        """Count prefixes that a peer announces, while `held` routes are held from it.
+    @property
+    def announced(self) -> int:
+        """Routes in the announcement so far."""
+        return len(self._announced)
 
-        Returns:
-            The count if it ends the session, else None.
-        """
+    def count(self, held: int, announced: Iterable[str], now: float) -> None:
+        """The peer announces these prefixes, while `held` routes are held from it."""
         if now - self._latest >= PAUSE or now - self._began >= LONGEST:
-            self._began, self._held, self._announced = now, held, set()
+            self._began, self.held, self._announced = now, held, set()
         self._latest = now
         self._announced.update(announced)
-        if tears_down(self._held, len(self._announced), limit):
-            return counted_routes(self._held, len(self._announced))
-        return None

@@ -61,6 +61,7 @@ def _route_server(content: Mapping[str, Any]) -> RouteServer:
         hub_routing_preference=HubRoutingPreference(content["hub_routing_preference"]),
         own_ranges=OwnRangePolicy(content["own_ranges"]),
         routes_per_peer=content["routes_per_peer"],
+        total_prefixes=content["total_prefixes"],
         assumptions=_assumptions(content["assumptions"]),
     )
 

@@ -5,6 +5,7 @@ Peers are known by their addresses here, as on the wire; prefixes by their text.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -19,6 +20,16 @@ class AdjRibIn:
 
     def __init__(self) -> None:
         self._routes: dict[str, Routes] = {}
+        self._speakers: Counter[str] = Counter()
+        """How many peers have announced a prefix; no prefix that nobody has."""
+
+    def __len__(self) -> int:
+        """How many prefixes have been announced, by however many peers."""
+        return len(self._speakers)
+
+    def __contains__(self, prefix: str) -> bool:
+        """Whether anybody has announced a prefix."""
+        return prefix in self._speakers
 
     def routes(self, peer: str) -> Mapping[str, PathAttributes]:
         """What a peer has announced."""
@@ -30,15 +41,29 @@ class AdjRibIn:
 
     def announce(self, peer: str, prefix: str, attributes: PathAttributes) -> None:
         """A peer announces a prefix, anew or with other attributes."""
-        self._routes.setdefault(peer, {})[prefix] = attributes
+        routes = self._routes.setdefault(peer, {})
+        if prefix not in routes:
+            self._speakers[prefix] += 1
+        routes[prefix] = attributes
 
     def withdraw(self, peer: str, prefix: str) -> bool:
         """A peer withdraws a prefix; whether it had announced it."""
-        return self._routes.get(peer, {}).pop(prefix, None) is not None
+        if self._routes.get(peer, {}).pop(prefix, None) is None:
+            return False
+        self._unsaid(prefix)
+        return True
 
     def drop(self, peer: str) -> Mapping[str, PathAttributes]:
         """A peer's session is gone, and with it all that it announced, which is returned."""
-        return self._routes.pop(peer, {})
+        routes = self._routes.pop(peer, {})
+        for prefix in routes:
+            self._unsaid(prefix)
+        return routes
+
+    def _unsaid(self, prefix: str) -> None:
+        self._speakers[prefix] -= 1
+        if not self._speakers[prefix]:
+            del self._speakers[prefix]
 
 
 @dataclass(frozen=True, slots=True)

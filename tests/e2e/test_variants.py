@@ -287,9 +287,15 @@ def limit(labkit_lab: Boot) -> RunningLab:
     return labkit_lab(lab_file("limit"))
 
 
-def announce(lab: RunningLab, prefix: IPv4Network, *, yes: bool) -> None:
+def announce(lab: RunningLab, prefix: IPv4Network, *, yes: bool, nva: str = "nva1") -> None:
     command = ("" if yes else "no ") + f"network {prefix}"
-    configure(lab, "nva1", "router bgp 65001", "address-family ipv4 unicast", command)
+    configure(lab, nva, f"router bgp {lab.lab.nva[nva].asn}", "address-family ipv4 unicast", command)
+
+
+def downs(lab: RunningLab, past: int) -> dict[str, str]:
+    """What the event log says of sessions that went down, by instance, without so many events of before."""
+    events = list(lab.client.events(follow=False))[past:]
+    return {e["node"]: e["text"] for e in events if e["kind"] == "session" and " down" in e["text"]}
 
 
 FIFTH, SIXTH = IPv4Network("10.205.0.0/16"), IPv4Network("10.206.0.0/16")
@@ -304,11 +310,7 @@ def test_a_peer_beyond_the_limit_loses_its_session(limit: RunningLab) -> None:
     eventually(lambda: gateways(limit, "vm1", FIFTH), lambda hops: hops is None)
     assert gateways(limit, "vm1", SIXTH) is None
 
-    def downs() -> dict[str, str]:
-        events = list(limit.client.events(follow=False))[past:]
-        return {e["node"]: e["text"] for e in events if e["kind"] == "session" and " down" in e["text"]}
-
-    said = eventually(downs, lambda found: set(found) == {"rs1-0", "rs1-1"})
+    said = eventually(lambda: downs(limit, past), lambda found: set(found) == {"rs1-0", "rs1-1"})
     for text in said.values():
         assert "6 routes" in text, said
         assert "5 allowed" in text, said
@@ -316,6 +318,31 @@ def test_a_peer_beyond_the_limit_loses_its_session(limit: RunningLab) -> None:
     announce(limit, SIXTH, yes=False)
     assert problems(limit, 30) == []
     assert gateways(limit, "vm1", SIXTH) is None
+
+
+def test_who_goes_beyond_the_limit_in_total_loses_the_session(labkit_lab: Boot, tmp_path: Path) -> None:
+    """Six prefixes: the virtual network's, and five of nva1's, of which nva2 has one too. It says a seventh."""
+    second_nva = f"  nva2: {{subnet: vnet1/appliances, asn: 65002, advertises: {FIFTH}}}\n"
+    changes = {
+        "name: limit": "name: limit-total",
+        "peers: [nva1], routes_per_peer: 5": "peers: [nva1, nva2], total_prefixes: 6",
+        "\nvirtual_machines:": f"{second_nva}\nvirtual_machines:",
+        "prefix: 10.205.0.0/16, via: nva1": "prefix: 10.205.0.0/16, via: [nva1, nva2]",
+    }
+    lab = labkit_lab(variant(lab_file("limit"), tmp_path, changes))
+    first, second = (lab.lab.azure.nic[name].address for name in ("nva1", "nva2"))
+    past = len(list(lab.client.events(follow=False)))
+
+    announce(lab, SIXTH, yes=True, nva="nva2")
+    said = eventually(lambda: downs(lab, past), lambda found: set(found) == {"rs1-0", "rs1-1"})
+    for text in said.values():
+        assert text == "session nva2 down: 7 prefixes counted in total, 6 allowed"
+    eventually(lambda: gateways(lab, "vm1", FIFTH), lambda hops: hops == (first,))
+    assert gateways(lab, "vm1", SIXTH) is None
+
+    announce(lab, SIXTH, yes=False, nva="nva2")
+    eventually(lambda: gateways(lab, "vm1", FIFTH), lambda hops: hops == (first, second), 30)
+    assert problems(lab, 30) == []
 
 
 def test_labs_with_the_same_addresses_side_by_side(limit: RunningLab, labkit_lab: Boot, tmp_path: Path) -> None:

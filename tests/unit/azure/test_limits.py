@@ -5,6 +5,7 @@ from labkit.azure.limits import (
     circuit_drops_gateway,
     counted_routes,
     tears_down,
+    tears_down_in_total,
     too_many_peers,
 )
 
@@ -28,6 +29,19 @@ def test_counting_rule(held: int, announced: int, limit: int, torn: bool) -> Non
 
 def test_repeated_routes_count_twice() -> None:
     assert counted_routes(2001, 2001) == 4002
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "repeated", "total", "torn"),
+    [
+        (10_000, 0, 10_000, False),  # §1, LIM
+        (10_001, 0, 10_000, True),
+        (8000, 2000, 10_000, False),
+        (8000, 2001, 10_000, True),  # what is sent again counts twice, as for the peer
+    ],
+)
+def test_the_limit_in_total(prefixes: int, repeated: int, total: int, torn: bool) -> None:
+    assert tears_down_in_total(prefixes, repeated, total) is torn
 
 
 def test_eight_peers() -> None:

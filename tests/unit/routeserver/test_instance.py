@@ -15,6 +15,7 @@ from labkit.azure.advertisement import advertised, originated_routes
 from labkit.azure.attributes_json import attributes_from_json
 from labkit.azure.model import BgpPeer, LearnedRoute, PathAttributes, RouteServer
 from labkit.routeserver.instance import Instance
+from labkit.routeserver.limit import PAUSE
 from labkit.routeserver.policy import Config
 from labkit.routeserver.recovery import Recovered
 from labkit.routeserver.wire import Neighbours, SessionChange, Update
@@ -124,6 +125,42 @@ def test_the_limit_condemns_a_peer_once() -> None:
     delta = one.delta(4.0)
     assert delta is not None
     assert delta["sessions"]["a"]["reason"] == "3 routes counted, 2 allowed"
+
+
+def test_the_limit_in_total_condemns_who_goes_beyond_it() -> None:
+    """Six prefixes: two that the route server originates, and four of its peers', whoever has them too."""
+    one = instance()
+    one.configure(replace(CONFIG, server=replace(SERVER, total_prefixes=6)))
+    one.update(Update(A, 1.0, ((path(A), ("10.6.0.0/16", "10.7.0.0/16", "10.8.0.0/16")),)))
+    one.update(Update(B, 1.0, ((path(B), ("10.7.0.0/16", "10.8.0.0/16", "10.9.0.0/16")),)))
+    assert one.over_limit == []
+    one.update(Update(B, 1.5, ((path(B), ("10.10.0.0/16",)),)))
+    assert one.over_limit == [B]
+    one.session_changed(SessionChange(B, 3.0, "Idle", "maximum number of prefixes reached"))
+    delta = one.delta(4.0)
+    assert delta is not None
+    assert delta["sessions"]["b"]["reason"] == "7 prefixes counted in total, 6 allowed"
+    assert {group["peer"] for group in one.snapshot()["routes"]} == {"a"}, "it has nothing of B"
+    one.update(Update(A, 5.0, ((path(A), ("10.9.0.0/16",)),)))
+    assert one.over_limit == [B], "there is room again"
+
+
+def test_what_a_peer_sends_again_counts_twice_in_total() -> None:
+    for total in (7, 6):
+        one = instance()
+        one.configure(replace(CONFIG, server=replace(SERVER, total_prefixes=total)))
+        one.update(Update(A, 1.0, ((path(A), ("10.7.0.0/16", "10.8.0.0/16")),)))
+        one.update(Update(B, 1.0, ((path(B), ("10.9.0.0/16",)),)))
+        one.update(Update(A, 1.0 + PAUSE, ((path(A), ("10.7.0.0/16", "10.8.0.0/16")),)))
+        assert one.over_limit == ([] if total == 7 else [A]), (
+            "two of its own, two again, one of B's, and the two ranges"
+        )
+
+
+def test_the_limit_in_total_holds_for_what_was_received_before_it_was_known() -> None:
+    one = instance({A: {"10.7.0.0/16": path(A)}, B: {"10.8.0.0/16": path(B)}})
+    one.configure(replace(CONFIG, server=replace(SERVER, total_prefixes=3)))
+    assert one.over_limit == [B]
 
 
 def test_the_limit_holds_for_what_was_received_before_it_was_known() -> None:

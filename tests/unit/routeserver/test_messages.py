@@ -70,6 +70,7 @@ servers = st.builds(
     hub_routing_preference=st.sampled_from(HubRoutingPreference),
     own_ranges=st.sampled_from(OwnRangePolicy),
     routes_per_peer=st.integers(1, 10_000),
+    total_prefixes=st.integers(1, 10_000),
     assumptions=st.builds(
         Assumptions,
         spoke_community=st.booleans(),
