@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -17,6 +18,41 @@ FACT = Fact(
     tests=("tests/unit/test_fidelity.py::test_facts_and_code_agree", "tests/golden/errors/asn.txt"),
 )
 
+ROWS = {
+    "1": """
+        Object model, Subnet, virtualRouterIps, virtualRouterAsn, allowBranchToBranchTraffic, hubRoutingPreference,
+        virtualRouterAutoScaleConfiguration, Public IP, Count, Peer, UDR / NSG, IPv6, below the table,
+        Peered-VNet peers, Limits by date, Counting rule, Control-plane durations
+        """,
+    "2": """
+        Session type, ASN permitted, ASN width, Capabilities, Router-ID, Timers, Lower hold from NVA, MD5, BFD,
+        Route refresh, Reachability, AS 0 in path, Multihop, FRR eBGP policy, Static routes to the instances
+        """,
+    "3.1": """
+        ARS VNet prefixes, URG-peered spoke prefixes, Peered spokes without URG, Another NVA's routes, ER-learned,
+        VPN-learned, Default 0/0, NO_ADVERTISE, below the table
+        """,
+    "3.2": """
+        NEXT_HOP, AS_PATH, ORIGIN, MED / LOCAL_PREF, Communities, Multipath, below the table, no-export
+        """,
+    "3.3": "CLI output shapes, Gateway views, Portal, Metrics",
+    "4.1": "step 1, step 1 Own ranges, step 2, step 3, step 4, below the steps",
+    "4.2": """
+        head, step 1, step 2, step 3, step 4, step 5, step 6, step 7, Display, ECMP, One-instance peering
+        """,
+    "4.3": "Non-transitive, useRemoteGateways, allowForwardedTraffic, VNet address changes",
+    "5": "VPN gateway, ER gateway and MSEE, b2b switch, Dual-homed loops, Self-next-hop loop",
+    "6": """
+        ARS never forwards data, Two-stage forwarding, The .1 gateway, Reserved addresses, IP forwarding,
+        One-arm routers, Statefulness, VM to gateway
+        """,
+    "7": """
+        NVA closes TCP, Single UPDATE, A further change, Injection, BIRD stop, Silent death, PSK mismatch, Maintenance,
+        ARS create/delete, below the table
+        """,
+}
+"""The rows of the reference's sections of rules: of its tables, and by its first words what stands beside them."""
+
 
 def wrong(fact: Fact) -> list[str]:
     facts = [f for theme in THEMES for f in theme.facts]
@@ -25,6 +61,22 @@ def wrong(fact: Fact) -> list[str]:
 
 def test_facts_and_code_agree() -> None:
     assert problems(THEMES) == []
+
+
+def test_every_row_of_the_reference_has_a_fact() -> None:
+    """And no fact is of a row that is not there."""
+    there = {(section, row.strip()) for section, rows in ROWS.items() for row in rows.split(",")}
+    facts = [fact for theme in THEMES for fact in theme.facts]
+    named = {row for fact in facts for row in rows_named(fact) if row[0] in ROWS}
+    assert sorted(there - named) == []
+    assert sorted(named - there) == []
+
+
+def rows_named(fact: Fact) -> Iterator[tuple[str, str]]:
+    """The rows that a fact is of, each with its section."""
+    for place in fact.row.split("; "):
+        section, _, rows = place.partition(" ")
+        yield from ((section, row) for row in rows.split(", "))
 
 
 def test_the_page_is_made_from_them() -> None:
