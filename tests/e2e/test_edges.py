@@ -47,10 +47,10 @@ def _whole_again(lab: RunningLab) -> Iterator[None]:
 @contextmanager
 def announcing(lab: RunningLab, node: str, *prefixes: IPv4Network) -> Iterator[None]:
     """A router announces these prefixes too."""
-    asn = (lab.lab.nva | lab.lab.site)[node].asn
+    router = lab.lab.nva.get(node) or lab.lab.site[node]
 
     def say(words: str) -> None:
-        lines = ["configure terminal", f"router bgp {asn}", "address-family ipv4 unicast"]
+        lines = ["configure terminal", f"router bgp {router.asn}", "address-family ipv4 unicast"]
         run(lab, node, "vtysh", stdin="\n".join([*lines, *(f"{words} {prefix}" for prefix in prefixes), ""]))
 
     say("network")
@@ -138,6 +138,15 @@ def test_a_gateway_and_a_customer_say_the_same(lab: RunningLab, origin: Origin) 
         eventually(ways, lambda found: found == {p.address for p in best})
         assert heard(lab) == told(lab)
     eventually(ways, lambda found: found == set(ERGW))
+
+
+def test_a_circuit_takes_its_own_asn_from_a_customer(lab: RunningLab) -> None:
+    odd = IPv4Network("10.251.0.0/16")
+    with saying(lab, "dc", EDGE, odd, f"as-path prepend {MICROSOFT_ASN}"):
+        paths = eventually(lambda: held(lab).get(odd, []), bool)
+        assert {p.attributes.as_path for p in paths} == {(65020, MICROSOFT_ASN)}
+        eventually(lambda: gateways(lab, "vm1", odd), bool)
+    eventually(lambda: gateways(lab, "vm1", odd), lambda found: found is None)
 
 
 def test_a_circuit_takes_a_thousand_prefixes_of_a_gateway_and_no_more(lab: RunningLab) -> None:
