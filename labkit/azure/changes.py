@@ -7,7 +7,7 @@ from dataclasses import replace
 from ipaddress import IPv4Network
 
 from labkit.azure.adjacency import connected_peerings
-from labkit.azure.model import Azure, BgpPeer, HubRoutingPreference, Peering, RouteServer, RouteTable
+from labkit.azure.model import Azure, BgpPeer, HubRoutingPreference, Peering, RouteServer, RouteTable, VirtualNetwork
 from labkit.azure.problem import Code, Problem
 from labkit.azure.ranges import Ranges
 from labkit.azure.validation import problems
@@ -38,8 +38,34 @@ def servers_that_refresh(before: Azure, after: Azure) -> tuple[str, ...]:
 
 
 def with_route_table(azure: Azure, table: RouteTable) -> Azure:
-    """The model with this route table in place of the one of its name."""
+    """The model with this route table, in place of the one of its name if there is one."""
+    if table.name not in azure.route_table:
+        return replace(azure, route_tables=(*azure.route_tables, table))
     return replace(azure, route_tables=tuple(table if t.name == table.name else t for t in azure.route_tables))
+
+
+def without_route_table(azure: Azure, name: str) -> Azure:
+    """The model without a route table; no subnet may have it (`subnets_with`)."""
+    return replace(azure, route_tables=tuple(t for t in azure.route_tables if t.name != name))
+
+
+def subnets_with(azure: Azure, table: str) -> tuple[str, ...]:
+    """The subnets that have a route table, each as `network/subnet`, in file order.
+
+    While there are any, Azure refuses to delete it (`InUseRouteTableCannotBeDeleted`;
+    github.com/Azure/azure-xplat-cli/issues/2867).
+    """
+    return tuple(f"{v.name}/{s.name}" for v in azure.virtual_networks for s in v.subnets if s.route_table == table)
+
+
+def with_association(azure: Azure, network: str, subnet: str, table: str | None) -> Azure:
+    """The model with another route table for a subnet, or none.
+
+    A subnet has one: the one it had goes without a question (github.com/Azure/azure-cli/issues/7210).
+    """
+    before = azure.virtual_network[network]
+    subnets = tuple(replace(s, route_table=table) if s.name == subnet else s for s in before.subnets)
+    return _with_network(azure, replace(before, subnets=subnets))
 
 
 def with_route_server(azure: Azure, server: RouteServer) -> Azure:
@@ -77,10 +103,7 @@ def without_peer(server: RouteServer, name: str) -> RouteServer:
 
 def with_address_space(azure: Azure, network: str, ranges: tuple[IPv4Network, ...]) -> Azure:
     """The model with another address space of a virtual network."""
-    networks = tuple(
-        replace(each, address_space=ranges) if each.name == network else each for each in azure.virtual_networks
-    )
-    return replace(azure, virtual_networks=networks)
+    return _with_network(azure, replace(azure.virtual_network[network], address_space=ranges))
 
 
 def with_peering(azure: Azure, peering: Peering) -> Azure:
@@ -95,6 +118,12 @@ def with_peering(azure: Azure, peering: Peering) -> Azure:
 def without_peering(azure: Azure, local: str, remote: str) -> Azure:
     """The model without a side of a peering; the other side stays."""
     return replace(azure, peerings=tuple(p for p in azure.peerings if (p.local, p.remote) != (local, remote)))
+
+
+def _with_network(azure: Azure, network: VirtualNetwork) -> Azure:
+    return replace(
+        azure, virtual_networks=tuple(network if v.name == network.name else v for v in azure.virtual_networks)
+    )
 
 
 def _homeless_subnets(azure: Azure) -> Iterator[Problem]:

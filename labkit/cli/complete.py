@@ -89,6 +89,12 @@ def virtual_networks(ctx: typer.Context) -> list[str]:
     return list(_read(ctx, "lab_file", "virtual_networks"))
 
 
+def subnets(ctx: typer.Context) -> list[str]:
+    """The subnets of the running lab, each as `network/subnet`."""
+    networks = _read(ctx, "lab_file", "virtual_networks")
+    return [f"{name}/{subnet}" for name in networks for subnet in _under(networks, name, "subnets")]
+
+
 def nvas(ctx: typer.Context) -> list[str]:
     """The NVAs of the running lab."""
     return list(_read(ctx, "lab_file", "nvas"))

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from labkit.cli import complete
-from labkit.cli.output import Format, FormatOption, LabOption, Switch, put_json, put_table, say
+from labkit.cli.output import Format, FormatOption, LabOption, Switch, put_json, put_table, say, say_done
 from labkit.errors import InvalidInput
+from labkit.lab.route_table import RouteTableText
 from labkit.operate.client import LabClient
 from labkit.operate.running import running
 
@@ -17,22 +18,63 @@ app = typer.Typer(help="Show and change route tables of the running lab.", no_ar
 TableName = Annotated[
     str, typer.Argument(metavar="TABLE", help="The route table.", autocompletion=complete.route_tables)
 ]
+Subnet = Annotated[
+    str,
+    typer.Argument(
+        metavar="VNET/SUBNET", help="The subnet, with its virtual network.", autocompletion=complete.subnets
+    ),
+]
 Prefix = Annotated[str, typer.Argument(metavar="PREFIX", help="The address prefix, such as 0.0.0.0/0.")]
 
 
 @app.command()
 def show(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
-    """Show every route table."""
+    """Show every route table, its routes and the subnets that have it."""
     tables = LabClient(running(lab)[0]).get("route-tables")
     if output is Format.JSON:
         put_json(tables)
         return
     rows = [
-        (name, prefix, hop, "no" if table["disable_bgp_route_propagation"] else "yes")
+        (
+            name,
+            prefix,
+            hop,
+            "no" if table["disable_bgp_route_propagation"] else "yes",
+            " ".join(table["subnets"]) or "-",
+        )
         for name, table in tables.items()
         for prefix, hop in (table["routes"] or {"-": "-"}).items()
     ]
-    put_table(("Route table", "Address Prefix", "Next Hop", "BGP propagation"), rows)
+    put_table(("Route table", "Address Prefix", "Next Hop", "BGP propagation", "Subnets"), rows)
+
+
+@app.command()
+def create(
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="What to call it.")],
+    bgp_propagation: Annotated[Switch, typer.Option(help="Whether its subnets' NICs get BGP routes.")] = Switch.ON,
+    lab: LabOption = None,
+) -> None:
+    """Create a route table without routes. It does nothing until a subnet has it: `associate`."""
+    body = {"disable_bgp_route_propagation": bgp_propagation is Switch.OFF}
+    say_done(LabClient(running(lab)[0]).post("route-tables", table, body=body))
+
+
+@app.command()
+def delete(table: TableName, lab: LabOption = None) -> None:
+    """Delete a route table that no subnet has any more."""
+    say_done(LabClient(running(lab)[0]).delete("route-tables", table))
+
+
+@app.command()
+def associate(table: TableName, subnet: Subnet, lab: LabOption = None) -> None:
+    """Let a subnet have a route table, in place of another if it has one."""
+    say_done(LabClient(running(lab)[0]).put("subnets", *_ends(subnet), body={"routeTable": table}))
+
+
+@app.command()
+def dissociate(subnet: Subnet, lab: LabOption = None) -> None:
+    """Take a subnet's route table away from it."""
+    say_done(LabClient(running(lab)[0]).put("subnets", *_ends(subnet), body={"routeTable": None}))
 
 
 @app.command()
@@ -70,14 +112,30 @@ def update(
 ) -> None:
     """Switch BGP propagation of a route table (Azure's disableBgpRoutePropagation, turned round)."""
     client = LabClient(running(lab)[0])
-    body: dict[str, object] = {**_table(client, table), "disable_bgp_route_propagation": bgp_propagation is Switch.OFF}
+    body = _table(client, table)
+    body["disable_bgp_route_propagation"] = bgp_propagation is Switch.OFF
     client.put("route-tables", table, body=body)
     say(f" {table}: BGP propagation {bgp_propagation}")
 
 
-def _table(client: LabClient, name: str) -> dict[str, dict[str, str]]:
-    tables: dict[str, dict[str, dict[str, str]]] = client.get("route-tables")
+def _table(client: LabClient, name: str) -> RouteTableText:
+    """A route table's content, as it is put back."""
+    tables: dict[str, RouteTableText] = client.get("route-tables")
     if name not in tables:
         known = ", ".join(sorted(tables)) or "none"
-        raise InvalidInput(f"there is no route table {name}.", f"The lab's route tables: {known}.")
-    return tables[name]
+        raise InvalidInput(
+            f"there is no route table {name}.",
+            f"The lab's route tables: {known}. Create one: labkit route-table create {name}",
+        )
+    found = tables[name]
+    return {
+        "routes": found["routes"],
+        "disable_bgp_route_propagation": found["disable_bgp_route_propagation"],
+    }
+
+
+def _ends(subnet: str) -> tuple[str, str]:
+    network, slash, name = subnet.partition("/")
+    if not (network and slash and name):
+        raise InvalidInput(f"{subnet} names no subnet.", "Write VNET/SUBNET, such as hub/nva.")
+    return network, name

@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
+from labkit.azure.changes import subnets_with
 from labkit.azure.model import BgpPeer, Gateway, RouteServer
 from labkit.azure.rows import by_instance, effective_json, learned_rows
 from labkit.controller import gateway_views as views
@@ -19,7 +20,7 @@ from labkit.controller.model_view import azure_json, model
 from labkit.controller.platform import Instance
 from labkit.controller.session import session_json
 from labkit.errors import InvalidInput
-from labkit.lab.route_table import parse_route_table, route_table_text
+from labkit.lab.route_table import must_be_a_route_table, parse_route_table, route_table_text
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -41,6 +42,9 @@ class Api:
                 web.get("/v1/effective-routes/{nic}", self._effective),
                 web.get("/v1/route-tables", self._route_tables),
                 web.put("/v1/route-tables/{name}", self._put_route_table),
+                web.post("/v1/route-tables/{name}", self._create_route_table),
+                web.delete("/v1/route-tables/{name}", self._delete_route_table),
+                web.put("/v1/subnets/{network}/{subnet}", self._put_subnet),
                 web.get("/v1/route-servers", self._route_servers),
                 web.get("/v1/route-servers/{server}", self._route_server),
                 web.put("/v1/route-servers/{server}", self._put_route_server),
@@ -173,13 +177,29 @@ class Api:
         return web.json_response(effective_json(self._platform.rows(nic)))
 
     async def _route_tables(self, _request: web.Request) -> web.Response:
-        return web.json_response({t.name: route_table_text(t) for t in self._platform.azure.route_tables})
+        azure = self._platform.azure
+        return web.json_response(
+            {t.name: {**route_table_text(t), "subnets": subnets_with(azure, t.name)} for t in azure.route_tables}
+        )
 
     async def _put_route_table(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
-        table = parse_route_table(name, await request.json(), self._platform.azure)
+        said, name = await request.json(), request.match_info["name"]
+        must_be_a_route_table(name, self._platform.azure)
+        table = parse_route_table(name, said, self._platform.azure)
         self._controller.change(requests.route_table(self._platform.azure, table))
         return web.json_response(route_table_text(table))
+
+    async def _create_route_table(self, request: web.Request) -> web.Response:
+        said, azure = await request.json(), self._platform.azure
+        table = parse_route_table(request.match_info["name"], said, azure)
+        return self._done(requests.create_route_table(azure, table))
+
+    async def _delete_route_table(self, request: web.Request) -> web.Response:
+        return self._done(requests.delete_route_table(self._platform.azure, request.match_info["name"]))
+
+    async def _put_subnet(self, request: web.Request) -> web.Response:
+        said, network = await request.json(), request.match_info["network"]
+        return self._done(requests.associate(self._platform.azure, network, request.match_info["subnet"], said))
 
     async def _route_servers(self, _request: web.Request) -> web.Response:
         return web.json_response({server.name: _settings_json(server) for server in self._platform.azure.route_servers})

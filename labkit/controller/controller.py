@@ -20,11 +20,12 @@ from labkit.controller.feeds import Feeds
 from labkit.controller.gateways import GatewayId
 from labkit.controller.load_balancers import LoadBalancers
 from labkit.controller.narrate import route_changes
-from labkit.controller.platform import Instance, InstanceId, Platform, TableChange, TableKey
+from labkit.controller.platform import Instance, InstanceId, Platform, TableKey
 from labkit.controller.requests import Request
 from labkit.controller.session import ESTABLISHED, Session
 from labkit.controller.speakers import gateway_config, instance_config
 from labkit.controller.switch import Switches
+from labkit.controller.tables import Delta
 from labkit.lab.model import Lab
 from labkit.lab.nodes import INSTANCES, instance_node
 
@@ -253,25 +254,26 @@ class Controller:
         because = "; ".join(dict.fromkeys(causes))
         for nics, text in route_changes(changes):
             self.events.add(nics, "route", text, because)
-        by_key = {change.key: change for change in changes}
+        deltas = {change.key: change.delta for change in changes if change.delta}
+        moved = {nic for change in changes if change.moved for nic in change.nics}
         for connection in list(self.feeds.connections.values()):
             if connection.role in _SPEAKERS:
                 continue
-            if connection.sent == 0:
+            if connection.sent == 0 or connection.node in moved:
                 self._snapshot(connection)
             else:
-                self._delta(connection, by_key)
+                self._delta(connection, deltas)
         self.concluded = time.time()
 
-    def _delta(self, connection: Connection, changes: Mapping[TableKey, TableChange]) -> None:
+    def _delta(self, connection: Connection, deltas: Mapping[TableKey, Delta]) -> None:
         if connection.role == "agent":
-            change = changes.get(self.platform.table_key[connection.node])
-            if change is not None:
-                connection.send({"type": "delta", "table": change.delta.wire()})
-        else:
-            delta = self.switches.delta(connection.node, changes)
+            delta = deltas.get(self.platform.table_key[connection.node])
             if delta is not None:
-                connection.send({"type": "delta", **delta})
+                connection.send({"type": "delta", "table": delta.wire()})
+        else:
+            news = self.switches.delta(connection.node, deltas)
+            if news is not None:
+                connection.send({"type": "delta", **news})
 
     def _snapshot(self, connection: Connection) -> None:
         if connection.role == "agent":

@@ -84,10 +84,14 @@ class TableKey:
 
 @dataclass(frozen=True, slots=True)
 class TableChange:
-    """A table that changed: for whom, how, and its rows before and after."""
+    """What changed for NICs that share a table, and shared one before: its rows before and after.
+
+    `delta` is what is new in the table `key`. NICs that have `moved` to it from another one must be told all of it.
+    """
 
     key: TableKey
     nics: tuple[str, ...]
+    moved: bool
     delta: Delta
     before: tuple[EffectiveRoute, ...]
     after: tuple[EffectiveRoute, ...]
@@ -107,6 +111,8 @@ class Platform:
         """The instances that have closed their last session, of route servers that are no more."""
         self._former: dict[InstanceId, Instance] = {}
         """What instances that are down knew."""
+        self.table_key: Mapping[str, TableKey] = _table_keys(self.azure)
+        """The key of every NIC's table, as of the last `conclude`."""
         self._tables: dict[TableKey, Table] = {}
         self._rows: dict[TableKey, tuple[EffectiveRoute, ...]] = {}
 
@@ -120,21 +126,10 @@ class Platform:
         """The instances that have nodes: those of deleted route servers, too."""
         return tuple(InstanceId(s.name, i) for s in self.declared.azure.route_servers for i in INSTANCES)
 
-    @cached_property
-    def table_keys(self) -> Mapping[TableKey, tuple[str, ...]]:
-        """The tables there are, in a stable order, each with the NICs that have it."""
-        nics: dict[TableKey, list[str]] = {}
-        subnets = {(v.name, s.name): s for v in self.declared.azure.virtual_networks for s in v.subnets}
-        for nic in self.declared.azure.nics:
-            subnet = subnets[nic.virtual_network, nic.subnet]
-            key = TableKey(nic.virtual_network, subnet.route_table or "", listened_instance(nic.name))
-            nics.setdefault(key, []).append(nic.name)
-        return {key: tuple(nics[key]) for key in sorted(nics)}
-
-    @cached_property
-    def table_key(self) -> Mapping[str, TableKey]:
-        """The key of every NIC's table."""
-        return {nic: key for key, nics in self.table_keys.items() for nic in nics}
+    @property
+    def table_keys(self) -> list[TableKey]:
+        """The tables there are, in a stable order."""
+        return sorted(set(self.table_key.values()))
 
     def came_up(self, instance: InstanceId) -> None:
         """An instance is about to report from the beginning. It joins as soon as it knows enough (`conclude`)."""
@@ -216,15 +211,34 @@ class Platform:
         return self._tables.get(key, Table())
 
     def conclude(self) -> list[TableChange]:
-        """Work every table out anew and return those that changed."""
+        """Work every table out anew, and say what changed for whom."""
         self._join()
         learned, gateways = self.learned(), self.gateways.routes(self.azure)
+        former, self.table_key = self.table_key, _table_keys(self.azure)
+        rows, tables = self._rows, self._tables
+        self._rows, self._tables = {}, {}
+        sharing: dict[tuple[TableKey, TableKey], list[str]] = {}
+        for nic, key in self.table_key.items():
+            sharing.setdefault((key, former[nic]), []).append(nic)
+        deltas: dict[TableKey, Delta] = {}
         changes = []
-        for key, nics in self.table_keys.items():
-            before = self._rows.get(key, ())
-            after = effective_routes(self.azure, nics[0], learned, gateways)
-            table, delta = diff(self.table(key), desired(after))
-            self._rows[key], self._tables[key] = after, table
-            if delta:
-                changes.append(TableChange(key, nics, delta, before, after))
+        for (key, came_from), nics in sorted(sharing.items()):
+            if key not in self._rows:
+                self._rows[key] = effective_routes(self.azure, nics[0], learned, gateways)
+                self._tables[key], deltas[key] = diff(tables.get(key, Table()), desired(self._rows[key]))
+            moved, delta = key != came_from, deltas[key]
+            if moved or delta:
+                before, after = rows.get(came_from, ()), self._rows[key]
+                changes.append(TableChange(key, tuple(nics), moved, delta, before, after))
         return changes
+
+
+def _table_keys(azure: Azure) -> dict[str, TableKey]:
+    """The key of every NIC's table."""
+    route_tables = {(v.name, s.name): s.route_table or "" for v in azure.virtual_networks for s in v.subnets}
+    return {
+        nic.name: TableKey(
+            nic.virtual_network, route_tables[nic.virtual_network, nic.subnet], listened_instance(nic.name)
+        )
+        for nic in azure.nics
+    }

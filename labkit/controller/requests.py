@@ -19,7 +19,9 @@ from labkit.azure.validation import azures_own
 from labkit.errors import InvalidInput
 from labkit.lab.model import Lab
 from labkit.lab.nodes import gateway_nodes
+from labkit.lab.problems import listed
 from labkit.lab.refusal import refuse, refuse_ranges
+from labkit.lab.route_table import must_be_a_route_table
 
 PEERING_FLAGS = {
     "useRemoteGateways": "use_remote_gateways",
@@ -28,7 +30,8 @@ PEERING_FLAGS = {
 }
 """The switches of a peering's side: Azure's names and the model's."""
 
-_PEER_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?")
+_AS_IT_WAS = "set again as it was"
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,66 @@ def route_table(azure: Azure, table: RouteTable) -> Request:
     """Another content of a route table."""
     after = changes.with_route_table(azure, table)
     refuse(azure, after)
-    return Request(after, "route-table", table.name, "changed")
+    what = ", ".join(_table_changes(azure.route_table[table.name], table)) or _AS_IT_WAS
+    return Request(after, "route-table", table.name, what)
+
+
+def create_route_table(azure: Azure, table: RouteTable) -> Request:
+    """A new route table, which no subnet has yet (`az network route-table create`).
+
+    Raises:
+        InvalidInput: there is one of this name, it can't be called so, or Azure would refuse it.
+    """
+    _must_be_a_name(table.name, "a route table")
+    if table.name in azure.route_table:
+        raise InvalidInput(f"route table {table.name} is there.", "Change it: labkit route-table add, remove or update")
+    after = changes.with_route_table(azure, table)
+    refuse(azure, after)
+    return Request(after, "route-table", table.name, "created: no subnet has it yet")
+
+
+def delete_route_table(azure: Azure, name: str) -> Request:
+    """No such route table any more (`az network route-table delete`).
+
+    Raises:
+        InvalidInput: there is none of this name, or Azure would refuse it, since a subnet has it.
+    """
+    must_be_a_route_table(name, azure)
+    users = changes.subnets_with(azure, name)
+    if users:
+        remedy = f"Take it away there first: labkit route-table dissociate {users[0]}"
+        text = f"Azure would refuse that: route table {name} is in use by {listed(users)} and can't be deleted."
+        raise InvalidInput(text, remedy)
+    return Request(changes.without_route_table(azure, name), "route-table", name, "deleted")
+
+
+def associate(azure: Azure, network: str, subnet: str, said: Any) -> Request:
+    """Another route table for a subnet, or none (`az network vnet subnet update --route-table`).
+
+    Raises:
+        InvalidInput: there is no such subnet or table, what is said is neither, or Azure would refuse it.
+    """
+    _known_network(azure, network)
+    subnets = {s.name: s for s in azure.virtual_network[network].subnets}
+    if subnet not in subnets:
+        raise InvalidInput(
+            f"virtual network {network} has no subnet {subnet}.", f"Its subnets are: {', '.join(subnets) or 'none'}."
+        )
+    table = said.get("routeTable") if isinstance(said, dict) else said
+    if not isinstance(said, dict) or said.keys() != {"routeTable"} or not isinstance(table, str | None):
+        raise InvalidInput("this is no route table of a subnet.", "It has: routeTable, a name or null.")
+    if table is not None:
+        must_be_a_route_table(table, azure)
+    before = subnets[subnet].route_table
+    after = changes.with_association(azure, network, subnet, table)
+    refuse(azure, after)
+    if before == table:
+        what = _AS_IT_WAS
+    elif table is None:
+        what = f"has no route table any more (it had {before})"
+    else:
+        what = f"has route table {table}" + (f" in place of {before}" if before is not None else "")
+    return Request(after, "subnet", f"{network}/{subnet}", what)
 
 
 def server_settings(azure: Azure, server: RouteServer, said: Any) -> Request:
@@ -65,7 +127,7 @@ def server_settings(azure: Azure, server: RouteServer, said: Any) -> Request:
         choices = ", ".join(HubRoutingPreference)
         raise InvalidInput(f"{preference} is no hub routing preference.", f"They are: {choices}.")
     after = replace(server, branch_to_branch=switch, hub_routing_preference=HubRoutingPreference(preference))
-    what = ", ".join(_setting_changes(server, after)) or "set again as it was"
+    what = ", ".join(_setting_changes(server, after)) or _AS_IT_WAS
     return Request(changes.with_route_server(azure, after), "route-server", server.name, what)
 
 
@@ -103,10 +165,7 @@ def put_peer(azure: Azure, lab: Lab, server: RouteServer, name: str, said: Any) 
     """
     if not isinstance(said, dict) or said.keys() - {"peerAsn", "peerIp"}:
         raise InvalidInput("this is no peering of a route server.", "It has: peerAsn, peerIp.")
-    if not _PEER_NAME.fullmatch(name):
-        raise InvalidInput(
-            f"{name!r} is no name of a peering.", "Use letters, digits, hyphens, underscores and periods, at most 80."
-        )
+    _must_be_a_name(name, "a peering")
     nva, nic = lab.nva.get(name), azure.nic.get(name)
     asn = said.get("peerAsn", nva.asn if nva is not None else None)
     address = said.get("peerIp", str(nic.address) if nva is not None and nic is not None else None)
@@ -124,7 +183,7 @@ def put_peer(azure: Azure, lab: Lab, server: RouteServer, name: str, said: Any) 
         raise InvalidInput(f"{name} is an instance of a gateway.", "Give the peering another name.")
     before = next((p for p in server.peers if p.name == name), None)
     what = f"peering {name} ({peer.address}, AS {peer.asn}) "
-    what += "created" if before is None else "changed" if before != peer else "set again as it was"
+    what += "created" if before is None else "changed" if before != peer else _AS_IT_WAS
     after = changes.with_route_server(azure, changes.with_peer(server, peer))
     refuse(azure, after)
     return Request(after, "route-server", server.name, what)
@@ -161,7 +220,7 @@ def address_space(azure: Azure, network: str, said: Any) -> Request:
     after = changes.with_address_space(azure, network, ranges)
     refuse(azure, after)
     said_now = " ".join(map(str, ranges))
-    what = f"address space {said_now}" if ranges != before else "set again as it was"
+    what = f"address space {said_now}" if ranges != before else _AS_IT_WAS
     return Request(after, "virtual-network", network, what)
 
 
@@ -193,7 +252,7 @@ def put_peering(azure: Azure, lab: Lab, local: str, remote: str, said: Any) -> R
     if before is None:
         what = "created" + ("" if peering_side(azure, remote, local) else ": Initiated until the other side exists")
     else:
-        what = ", ".join(_flag_changes(before, peering)) or "set again as it was"
+        what = ", ".join(_flag_changes(before, peering)) or _AS_IT_WAS
     return Request(after, "peering", f"{local} to {remote}", what)
 
 
@@ -223,6 +282,15 @@ def peering_text(azure: Azure, peering: Peering) -> Mapping[str, object]:
     return {"virtualNetwork": peering.local, "remoteVirtualNetwork": peering.remote, "peeringState": state, **switches}
 
 
+def _table_changes(before: RouteTable, after: RouteTable) -> Iterator[str]:
+    had, has = ({r.prefix: str(r.next_hop or r.next_hop_type) for r in t.routes} for t in (before, after))
+    for prefix in sorted(had.keys() | has.keys()):
+        if had.get(prefix) != has.get(prefix):
+            yield f"route {prefix} {had.get(prefix, '—')} → {has.get(prefix, '—')}"
+    if before.disable_bgp_route_propagation != after.disable_bgp_route_propagation:
+        yield f"BGP propagation {'off' if after.disable_bgp_route_propagation else 'on'}"
+
+
 def _setting_changes(before: RouteServer, after: RouteServer) -> Iterator[str]:
     if before.branch_to_branch != after.branch_to_branch:
         yield f"branch-to-branch {'on' if after.branch_to_branch else 'off'}"
@@ -234,6 +302,13 @@ def _flag_changes(before: Peering, after: Peering) -> Iterator[str]:
     for flag, attribute in PEERING_FLAGS.items():
         if getattr(before, attribute) != getattr(after, attribute):
             yield f"{flag} {'on' if getattr(after, attribute) else 'off'}"
+
+
+def _must_be_a_name(name: str, what: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(
+            f"{name!r} is no name of {what}.", "Use letters, digits, hyphens, underscores and periods, at most 80."
+        )
 
 
 def _known_network(azure: Azure, name: str) -> None:

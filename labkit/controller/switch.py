@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
 from labkit.azure.effective import ForwardingKey, effective_table
 from labkit.azure.model import Azure
-from labkit.controller.platform import Platform, TableChange, TableKey
+from labkit.controller.platform import Platform, TableKey
 from labkit.controller.tables import Delta, Table, desired, diff
 from labkit.lab.fabric_ports import NicPort, fabric_ports
 from labkit.lab.wires import FABRIC_MAC
@@ -25,6 +25,7 @@ class _Built:
     azure: Azure
     gone: frozenset[str]
     ports: Mapping[str, dict[str, object]]
+    tables: Set[str]
     system: Table
 
 
@@ -33,7 +34,7 @@ class Switches:
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
-        self._names = {key: f"t{number}" for number, key in enumerate(platform.table_keys, 1)}
+        self._names: dict[TableKey, str] = {}
         self._seed = zlib.crc32(platform.declared.name.encode())
         self._told: dict[str, _Built] = {}
 
@@ -42,27 +43,30 @@ class Switches:
         built, _ = self._build(virtual_network, Table())
         self._told[virtual_network] = built
         tables: dict[str, object] = {
-            self._names[key]: self._platform.table(key).wire()
-            for key in self._platform.table_keys
-            if key.virtual_network == virtual_network
+            name: self._platform.table(key).wire() for name, key in self._tables(virtual_network)
         }
         tables[SYSTEM_TABLE] = built.system.wire()
         return {"mac": FABRIC_MAC, "seed": self._seed, "ports": built.ports, "tables": tables}
 
-    def delta(self, virtual_network: str, changes: Mapping[TableKey, TableChange]) -> dict[str, Any] | None:
-        """What is new for a fabric since it was last told, as the body of its delta message; None if nothing is."""
-        tables = {
-            self._names[key]: change.delta.wire()
-            for key, change in changes.items()
-            if key.virtual_network == virtual_network
-        }
-        ports: dict[str, object] = {}
+    def delta(self, virtual_network: str, deltas: Mapping[TableKey, Delta]) -> dict[str, Any] | None:
+        """What is new for a fabric since it was last told, as the body of its delta message; None if nothing is.
+
+        `deltas` say what is new in the tables that it knows.
+        """
         former = self._told[virtual_network]
+        tables: dict[str, object] = {}
+        for name, key in self._tables(virtual_network):
+            if name not in former.tables:
+                tables[name] = {"full": self._platform.table(key).wire()}
+            elif key in deltas:
+                tables[name] = deltas[key].wire()
+        ports: dict[str, object] = {}
         if former.azure is not self._platform.azure or former.gone != self._gone():
             built, system = self._build(virtual_network, former.system)
             self._told[virtual_network] = built
             if system:
                 tables[SYSTEM_TABLE] = system.wire()
+            tables |= dict.fromkeys(former.tables - built.tables)
             ports |= {name: None for name in former.ports if name not in built.ports}
             ports |= {name: port for name, port in built.ports.items() if former.ports.get(name) != port}
         return {"ports": ports, "tables": tables} if ports or tables else None
@@ -74,12 +78,22 @@ class Switches:
         for name, port in fabric_ports(platform.declared, virtual_network, platform.azure, gone).items():
             if isinstance(port, NicPort):
                 key = platform.table_key.get(port.nic.name)
-                ports[name] = port.wire(SYSTEM_TABLE if key is None else self._names[key])
+                ports[name] = port.wire(SYSTEM_TABLE if key is None else self._name(key))
             else:
                 ports[name] = port.wire()
         rows = effective_table(platform.azure, ForwardingKey(virtual_network, None, None), {})
         system, change = diff(system_before, desired(rows))
-        return _Built(platform.azure, gone, ports, system), change
+        tables = {name for name, _ in self._tables(virtual_network)}
+        return _Built(platform.azure, gone, ports, tables, system), change
+
+    def _tables(self, virtual_network: str) -> Iterator[tuple[str, TableKey]]:
+        """The tables that NICs of a virtual network have, by the names that its fabric knows them by."""
+        for key in self._platform.table_keys:
+            if key.virtual_network == virtual_network:
+                yield self._name(key), key
+
+    def _name(self, key: TableKey) -> str:
+        return self._names.setdefault(key, f"t{len(self._names) + 1}")
 
     def _gone(self) -> frozenset[str]:
         """The nodes of deleted route servers, once nobody waits for a last word of theirs."""

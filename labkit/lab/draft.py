@@ -203,7 +203,7 @@ def _known_keys(location: Sequence[str | int]) -> list[str]:
     return [f.alias or name for name, f in model.model_fields.items()] if model is not None else []
 
 
-def _describe(error: ErrorDetails) -> tuple[str, str]:
+def describe(error: ErrorDetails) -> tuple[str, str]:
     """What is wrong with a value, and the remedy."""
     kind, value, location, context = error["type"], error["input"], error["loc"], error.get("ctx", {})
     shown = f'"{value}"' if isinstance(value, str) else _SHAPES.get(type(value), "nothing")
@@ -248,7 +248,7 @@ def _describe(error: ErrorDetails) -> tuple[str, str]:
 
 def _problem(error: ErrorDetails, source: Source) -> Problem:
     about, rest = subject(_as_written(tuple(error["loc"]), source))
-    text, remedy = _describe(error)
+    text, remedy = describe(error)
     own = error["type"] in {"missing", "extra_forbidden"}
     words = [s if isinstance(s, str) else f", item {s + 1}" for s in (rest[:-1] if own else rest) if s != "[key]"]
     place = _existing(source.data, error["loc"])

@@ -23,6 +23,7 @@ _REMEDIES = {
         "While {0} uses the gateways of {1}, the peering {1} to {0} must allow gateway transit: have it so, or switch "
         "use-remote-gateways off at {0} first."
     ),
+    Code.SERVER_SUBNET: "A route server needs its RouteServerSubnet, and that one without a route table.",
     Code.PEER_ASN: "Take another private ASN, such as 65001.",
     Code.PEERS_TOO_MANY: "Delete another one first.",
     Code.PEER_NO_REMOTE_GATEWAYS: "Let its virtual network use remote gateways first.",

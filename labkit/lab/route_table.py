@@ -10,6 +10,7 @@ from labkit.azure.model import Azure, NextHopType, RouteTable, UserRoute
 from labkit.errors import InvalidInput
 from labkit.lab import schema
 from labkit.lab.build import address_of, next_hop_type
+from labkit.lab.draft import describe, subject
 
 
 class RouteTableText(TypedDict):
@@ -19,23 +20,33 @@ class RouteTableText(TypedDict):
     disable_bgp_route_propagation: bool
 
 
-def parse_route_table(name: str, body: object, azure: Azure) -> RouteTable:
-    """The route table `name` with the content `body`, in the form of a lab file.
+def must_be_a_route_table(name: str, azure: Azure) -> None:
+    """See that there is such a route table.
 
     Raises:
-        InvalidInput: the lab has no such route table, or the content is not one.
+        InvalidInput: there is none.
     """
     if name not in azure.route_table:
         known = ", ".join(sorted(azure.route_table)) or "none"
-        raise InvalidInput(f"there is no route table {name}.", f"The lab's route tables: {known}.")
+        raise InvalidInput(
+            f"there is no route table {name}.",
+            f"The lab's route tables: {known}. Create one: labkit route-table create {name}",
+        )
+
+
+def parse_route_table(name: str, body: object, azure: Azure) -> RouteTable:
+    """A route table `name` with the content `body`, in the form of a lab file.
+
+    Raises:
+        InvalidInput: the content is not one.
+    """
     try:
         said = schema.RouteTable.model_validate(body)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InvalidInput(
-            f"route table {name}: {where}: {first['msg']}", "Write a prefix such as 10.3.0.0/16."
-        ) from None
+        about, _ = subject(("route_tables", name, *first["loc"]))
+        text, remedy = describe(first)
+        raise InvalidInput(f"{about}: {text}.", remedy) from None
     routes = []
     for prefix, hop in said.routes.items():
         kind = next_hop_type(hop)

@@ -40,9 +40,9 @@ class LabClient:
         """PUT JSON to `/v1/<path>`; raises as `get` does."""
         return self._request("PUT", path, json.dumps(body))
 
-    def post(self, *path: str) -> Any:
-        """POST `/v1/<path>`: create what it names; raises as `get` does."""
-        return self._request("POST", path)
+    def post(self, *path: str, body: object = None) -> Any:
+        """POST `/v1/<path>`: create what it names, as the JSON says; raises as `get` does."""
+        return self._request("POST", path, json.dumps(body))
 
     def delete(self, *path: str) -> Any:
         """DELETE `/v1/<path>`; raises as `get` does."""

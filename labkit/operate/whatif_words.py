@@ -12,7 +12,7 @@ from ipaddress import IPv4Network
 from labkit.azure.model import Azure, HubRoutingPreference
 from labkit.errors import InvalidInput
 from labkit.lab.problems import nearest
-from labkit.lab.route_table import parse_route_table
+from labkit.lab.route_table import must_be_a_route_table, parse_route_table
 from labkit.operate.whatif_changes import (
     FLAGS,
     AddressSpace,
@@ -169,6 +169,7 @@ def _route(words: _Words) -> Change:
     table, prefix, hop = words.take("the route table"), words.take("the prefix"), words.take("the next hop")
     words.end()
     removes = hop.casefold() == REMOVE
+    must_be_a_route_table(table, words.azure)
     parsed = parse_route_table(table, {"routes": {prefix: "None" if removes else hop}}, words.azure)
     route = parsed.routes[0]
     return Route(table, IPv4Network(route.prefix), None if removes else route)

@@ -16,7 +16,7 @@ from labkit.operate.diff import differences
 from labkit.operate.observe import Look
 from labkit.operate.probes import ping
 from labkit.pytest import Boot, RunningLab
-from tests.e2e.in_lab import SCAN, configure, effective, gateways, kernel, lab_file, problems, run
+from tests.e2e.in_lab import SCAN, configure, effective, gateways, kernel, lab_file, problems, put_table, run
 from tests.e2e.waiting import eventually
 
 HUB, SPOKE, ADDED = IPv4Network("10.0.0.0/16"), IPv4Network("10.1.0.0/16"), IPv4Network("10.11.0.0/16")
@@ -218,6 +218,43 @@ def test_the_route_server_is_deleted_and_created(lab: RunningLab) -> None:
     assert [Look(lab.lab, lab.client).foreign_packets(f"rs1-{index}") for index in (0, 1)] == foreign
 
 
+def test_a_route_table_comes_to_a_subnet_and_goes(lab: RunningLab) -> None:
+    """Its routes and its flag are in the machines' kernels and in the fabric, and a dead controller forgets neither."""
+    lab.client.post("route-tables", "detour", body={"routes": {str(SECOND): "nva2"}})
+    every_machine_has(lab, SECOND)
+    lab.client.put("subnets", "hub", "workload", body={"routeTable": "detour"})
+    for machine in ("hub-vm", "hub-vm2"):
+        eventually(
+            lambda machine=machine: gateways(lab, machine, SECOND),  # type: ignore[misc]
+            lambda found: found == addresses(lab, "nva2"),
+            20,
+        )
+    assert effective(lab, "hub-vm", SECOND) == [("User", "Active", "VirtualAppliance", ["10.0.1.5"])]
+    assert effective(lab, "vm1", SECOND) == effective(lab, "nva1", SECOND) == []
+    eventually(lambda: unlike_the_model(lab), lambda found: not found, 15)
+    with pytest.raises(InvalidInput, match="route table detour is in use by hub/workload"):
+        lab.client.delete("route-tables", "detour")
+
+    put_table(lab, "detour", routes={}, disable_bgp_route_propagation=True)
+    for machine in ("hub-vm", "hub-vm2"):
+        eventually(lambda machine=machine: gateways(lab, machine, BRANCH), lambda found: found is None, 20)  # type: ignore[misc]
+    assert gateways(lab, "vm1", BRANCH) == addresses(lab, "nva1")
+    assert not ping(lab.client, "hub-vm", IPv4Address("10.250.0.10")), "the fabric has no way there either"
+
+    pid = run(lab, "controller", "s6-svstat", "-o", "pid", f"{SCAN}/controller")
+    run(lab, "controller", "kill", "-9", pid)
+    eventually(
+        lambda: run(lab, "controller", "s6-svstat", "-o", "pid", f"{SCAN}/controller"),
+        lambda now: now not in {pid, "-1"},
+    )
+    eventually(lambda: unlike_the_model(lab), lambda found: not found, 30)
+    assert lab.client.get("route-tables")["detour"]["subnets"] == ["hub/workload"]
+
+    lab.client.put("subnets", "hub", "workload", body={"routeTable": None})
+    lab.client.delete("route-tables", "detour")
+    every_machine_has(lab, BRANCH, "nva1")
+
+
 @pytest.mark.parametrize(
     ("path", "body", "text"),
     [
@@ -263,6 +300,23 @@ def test_the_commands(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> No
     listed = said("vnet", "peering", "list")
     assert listed.splitlines()[2].split() == ["spoke", "hub", "Initiated", "on", "off", "on"]
     assert "created" in said("vnet", "peering", "create", "hub", "spoke", "--allow-gateway-transit", "on")
+
+    assert said("route-table", "create", "detour") == " detour: created: no subnet has it yet\n"
+    assert "is there" in said("route-table", "create", "detour", status=2)
+    assert "names no subnet" in said("route-table", "associate", "detour", "spoke", status=2)
+    assert "can't have a route table" in said("route-table", "associate", "detour", "hub/RouteServerSubnet", status=2)
+    assert said("route-table", "associate", "detour", "spoke/workload") == " spoke/workload: has route table detour\n"
+    assert said("route-table", "add", "detour", "10.9.0.0/16", "None") == " detour: 10.9.0.0/16 → None\n"
+    assert said("route-table", "show").splitlines()[2].split() == [
+        "detour",
+        "10.9.0.0/16",
+        "None",
+        "yes",
+        "spoke/workload",
+    ]
+    assert "in use by spoke/workload" in said("route-table", "delete", "detour", status=2)
+    assert "no route table any more" in said("route-table", "dissociate", "spoke/workload")
+    assert said("route-table", "delete", "detour") == " detour: deleted\n"
 
     assert "is there" in said("route-server", "create", "rs1", status=2)
     assert "nva1  65001    10.0.1.4" in said("route-server", "peering", "list", "rs1")

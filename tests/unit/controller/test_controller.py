@@ -187,11 +187,60 @@ def test_a_route_table_changes_the_running_lab_and_survives_a_restart(tmp_path: 
     run(test, tmp_path)
 
 
+def test_a_route_table_that_a_subnet_takes_goes_to_its_machines_alone(tmp_path: Path) -> None:
+    """Machines get their new table as a whole, the fabric what is new to it; a restart keeps it."""
+
+    async def test(world: World) -> None:
+        async with world.controller():
+            await instances(world)
+            fabric, vm = await world.feed("vnet1", "fabric"), await world.feed("vm1", "agent")
+            ports = (await fabric.receive())["ports"]
+            await vm.receive()
+            assert (await world.call("POST", "route-tables/new", {"routes": {"10.9.0.0/16": "None"}}))[0] == 200
+            assert await vm.silent(), "nobody has it yet"
+            assert (await world.call("PUT", "subnets/vnet1/workload", {"routeTable": "new"}))[0] == 200
+            told = await vm.receive()
+            assert (told["type"], "10.9.0.0/16" in told["table"]["routes"]) == ("snapshot", True)
+            delta = await fabric.receive()
+            moved = {name: port["table"] for name, port in delta["ports"].items()}
+            assert set(moved) == {"vm1", "vm2"}
+            kept = {port.get("table") for name, port in ports.items() if name not in moved}
+            left = {ports[name]["table"] for name in moved} - kept
+            assert left
+            assert delta["tables"].keys() == set(moved.values()) | left
+            assert all("10.9.0.0/16" in delta["tables"][name]["full"]["routes"] for name in moved.values())
+            assert all(delta["tables"][name] is None for name in left), "no port has them any more"
+            # What comes after that is the difference again.
+            await world.call("PUT", "route-tables/new", {"routes": {}})
+            assert (await vm.receive())["table"]["removed_routes"] == ["10.9.0.0/16"]
+            delta = await fabric.receive()
+            assert {name: t["removed_routes"] for name, t in delta["tables"].items()} == {
+                name: ["10.9.0.0/16"] for name in moved.values()
+            }
+        async with world.controller():
+            tables = (await world.call("GET", "route-tables"))[1]
+            assert tables["new"]["subnets"] == ["vnet1/workload"]
+            assert (await world.call("DELETE", "route-tables/new"))[0] == 422
+            await world.call("PUT", "subnets/vnet1/workload", {"routeTable": None})
+            assert (await world.call("DELETE", "route-tables/new"))[0] == 200
+
+    run(test, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("path", "body", "text"),
     [
         ("route-tables/nothing", {"routes": {}}, "there is no route table nothing."),
-        ("route-tables/direct-internet", {"routes": {"10.3.0.1/16": "Internet"}}, "10.3.0.1/16"),
+        (
+            "route-tables/direct-internet",
+            {"routes": {"10.3.0.1/16": "Internet"}},
+            "route 10.3.0.1/16 of route table direct-internet: 10.3.0.1/16 has bits set beyond its length.",
+        ),
+        (
+            "route-tables/direct-internet",
+            {"routes": []},
+            "route table direct-internet: a list stands where keys and values are wanted.",
+        ),
         ("route-tables/direct-internet", {"routes": {"10.3.0.0/16": "nowhere"}}, "nowhere is no next hop"),
     ],
 )

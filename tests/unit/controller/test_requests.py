@@ -10,8 +10,8 @@ import pytest
 
 from labkit.azure.acceptance import originated
 from labkit.azure.adjacency import connected_peerings
-from labkit.azure.changes import servers_that_refresh
-from labkit.azure.model import Azure, BgpPeer, HubRoutingPreference, NextHopType, UserRoute
+from labkit.azure.changes import servers_that_refresh, subnets_with
+from labkit.azure.model import Azure, BgpPeer, HubRoutingPreference, NextHopType, RouteTable, UserRoute
 from labkit.controller import requests
 from labkit.controller.requests import Request
 from labkit.errors import InvalidInput
@@ -325,3 +325,85 @@ def test_what_was_wrong_before_hinders_no_other_change() -> None:
     wrong = replace(GATEWAY, route_tables=tuple(table if t.name == table.name else t for t in GATEWAY.route_tables))
     other = replace(GATEWAY.route_table["app"], disable_bgp_route_propagation=True)
     assert requests.route_table(wrong, other).azure.route_table["app"] == other
+
+
+class TestRouteTables:
+    """They come and go, and subnets take them; `az network route-table` and `az network vnet subnet update`."""
+
+    def associate(self, azure: Azure, subnet: str, table: str | None) -> Request:
+        network, name = subnet.split("/")
+        return requests.associate(azure, network, name, {"routeTable": table})
+
+    def table(self, azure: Azure, subnet: str) -> str | None:
+        network, name = subnet.split("/")
+        return next(s.route_table for s in azure.virtual_network[network].subnets if s.name == name)
+
+    def test_a_new_one_is_of_no_subnet_until_it_is_associated(self) -> None:
+        created = requests.create_route_table(AZURE, RouteTable("new"))
+        assert (created.azure.route_table["new"], subnets_with(created.azure, "new")) == (RouteTable("new"), ())
+        given = self.associate(created.azure, "spoke/app", "new")
+        assert (self.table(given.azure, "spoke/app"), subnets_with(given.azure, "new")) == ("new", ("spoke/app",))
+        assert given.what == "has route table new"
+        assert self.associate(given.azure, "spoke/app", "new").what == "set again as it was"
+
+    def test_a_subnet_has_one(self) -> None:
+        """The one that it had goes without a question (github.com/Azure/azure-cli/issues/7210)."""
+        azure = requests.create_route_table(GATEWAY, RouteTable("new")).azure
+        given = self.associate(azure, "hub/app", "new")
+        assert given.what == "has route table new in place of app"
+        assert (subnets_with(given.azure, "new"), subnets_with(given.azure, "app")) == (("hub/app",), ())
+        taken = self.associate(given.azure, "hub/app", None)
+        assert (self.table(taken.azure, "hub/app"), taken.what) == (None, "has no route table any more (it had new)")
+
+    def test_one_in_use_can_t_be_deleted(self) -> None:
+        with refused("Azure would refuse that: route table app is in use by hub/app and can't be deleted"):
+            requests.delete_route_table(GATEWAY, "app")
+        free = self.associate(GATEWAY, "hub/app", None).azure
+        assert list(requests.delete_route_table(free, "app").azure.route_table) == ["gateway"]
+
+    def test_where_azure_takes_none(self) -> None:
+        """Reference §1 "UDR / NSG on RouteServerSubnet", §4.2 step 4."""
+        azure = requests.create_route_table(AZURE, RouteTable("new")).azure
+        with refused("RouteServerSubnet of hub can't have a route table"):
+            self.associate(azure, "hub/RouteServerSubnet", "new")
+        default = UserRoute(IPv4Network("0.0.0.0/0"), NextHopType.NONE)
+        for table, text in (
+            (RouteTable("new", disable_bgp_route_propagation=True), "turns BGP route propagation off"),
+            (RouteTable("new", (default,)), "has a route for 0.0.0.0/0"),
+        ):
+            azure = requests.create_route_table(GATEWAY, table).azure
+            with refused(text):
+                self.associate(azure, "hub/GatewaySubnet", "new")
+
+    @pytest.mark.parametrize(
+        ("network", "subnet", "said", "text"),
+        [
+            ("nowhere", "app", {"routeTable": None}, "no virtual network nowhere"),
+            ("spoke", "nva", {"routeTable": None}, "spoke has no subnet nva"),
+            ("spoke", "app", {"routeTable": "nothing"}, "no route table nothing"),
+            ("spoke", "app", {"routeTable": 1}, "no route table of a subnet"),
+            ("spoke", "app", {"table": "new"}, "no route table of a subnet"),
+            ("spoke", "app", {}, "no route table of a subnet"),
+            ("spoke", "app", None, "no route table of a subnet"),
+        ],
+    )
+    def test_what_can_t_be_associated(self, network: str, subnet: str, said: Any, text: str) -> None:
+        with refused(text):
+            requests.associate(AZURE, network, subnet, said)
+
+    def test_names(self) -> None:
+        with refused("no name of a route table"):
+            requests.create_route_table(AZURE, RouteTable("a b"))
+        with refused("route table app is there"):
+            requests.create_route_table(GATEWAY, RouteTable("app"))
+        with refused("no route table nothing"):
+            requests.delete_route_table(GATEWAY, "nothing")
+
+    def test_a_change_is_told_in_words(self) -> None:
+        one, other = (IPv4Network(text) for text in ("10.8.0.0/16", "10.9.0.0/16"))
+        first = requests.route_table(GATEWAY, RouteTable("app", (UserRoute(one, NextHopType.NONE),)))
+        assert first.what == "route 10.8.0.0/16 — → None"
+        hop = UserRoute(other, NextHopType.VIRTUAL_APPLIANCE, IPv4Address("10.1.1.9"))
+        second = requests.route_table(first.azure, RouteTable("app", (hop,), disable_bgp_route_propagation=True))
+        assert second.what == "route 10.8.0.0/16 None → —, route 10.9.0.0/16 — → 10.1.1.9, BGP propagation off"
+        assert requests.route_table(second.azure, second.azure.route_table["app"]).what == "set again as it was"

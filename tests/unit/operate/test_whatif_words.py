@@ -91,7 +91,11 @@ def test_words_are_changes(words: str, wanted: list[Change]) -> None:
         ("route t 10.9.0.0/16", "route: the next hop is missing.", "Write: route TABLE PREFIX NEXT-HOP|remove"),
         ("route u 10.9.0.0/16 fw", "there is no route table u.", "The lab's route tables: route, t."),
         ("route t 10.9.0.0/16 vm9", "route table t: vm9 is no next hop.", "Write Internet, VnetLocal, None"),
-        ("route t 10.9.0.1/16 fw", "route table t: routes.10.9.0.1/16", "Write a prefix such as 10.3.0.0/16."),
+        (
+            "route t 10.9.0.1/16 fw",
+            "route 10.9.0.1/16 of route table t: 10.9.0.1/16 has bits",
+            "The prefix is 10.9.0.0/16.",
+        ),
         ("peering hub spoke gateways on", "peering: gateways is no flag of a peering.", "Write: peering SIDE OTHER"),
     ],
 )
