@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 
 from labkit.cli.output import LabOption, NodeArgument, say, span
+from labkit.operate.client import LabClient
+from labkit.operate.power import power_on
 from labkit.operate.running import running
-from labkit.runtimes.select import runtime
 
 
 def command(node: NodeArgument, lab: LabOption = None) -> None:
     """Power a node on again, as after a reboot."""
     began = time.monotonic()
-    record, _ = running(lab)
-    runtime(record.runtime).start(record.lab, node)
+    record, status = running(lab)
+    power_on(LabClient(record), status, node)
     say(f" {node} is on.   {span(time.monotonic() - began)}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from labkit.cli.output import LabOption, NodeArgument, say
+from labkit.operate.client import LabClient
+from labkit.operate.power import power_off
 from labkit.operate.running import running
-from labkit.runtimes.select import runtime
 
 
 def command(node: NodeArgument, lab: LabOption = None) -> None:
@@ -12,6 +13,6 @@ def command(node: NodeArgument, lab: LabOption = None) -> None:
 
     Links go first, then processes: its neighbours must find out by themselves.
     """
-    record, _ = running(lab)
-    runtime(record.runtime).stop(record.lab, node)
+    record, status = running(lab)
+    power_off(LabClient(record), status, node)
     say(f" {node} is off.  Back on: labkit start {node}")

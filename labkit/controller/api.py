@@ -61,6 +61,7 @@ class Api:
                 web.get("/v1/gateways/{gateway}/bgp-peers", self._bgp_peers),
                 web.get("/v1/gateways/{gateway}/learned-routes", self._gateway_learned),
                 web.get("/v1/gateways/{gateway}/advertised-routes/{peer}", self._gateway_advertised),
+                web.put("/v1/nodes/{node}/power", self._put_power),
                 web.get("/v1/events", self._events),
             ]
         )
@@ -266,6 +267,15 @@ class Api:
 
     async def _bgp_peers(self, request: web.Request) -> web.Response:
         return web.json_response(await views.bgp_peers(self._controller, self._gateway(request)))
+
+    async def _put_power(self, request: web.Request) -> web.Response:
+        """The operator is about to switch a node; whoever does it says so, for the event log."""
+        said, node = await request.json(), request.match_info["node"]
+        if not isinstance(said, dict) or said.keys() != {"on"} or not isinstance(said["on"], bool):
+            raise InvalidInput("this is no state of a power switch.", "It has: on, true or false.")
+        what = f"power {'on' if said['on'] else 'off'}"
+        self._controller.events.add(node, "power", f"{what}, by the operator")
+        return web.json_response({"subject": node, "what": what})
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})

@@ -231,9 +231,15 @@ def test_stop_and_start(lab: Labkit) -> None:
             2,
             "node branch-host is stopped, so nothing can run in it.",
         )
+        assert lab("stop", "branch-host").returncode == 0, "it is off, so this is no event"
     finally:
         assert lab("start", "branch-host").returncode == 0
     assert lab("verify", "--within", "20").returncode == 0
+    said = [json.loads(line) for line in lab.ok("events", "--format", "json").splitlines()]
+    assert [(e["node"], e["text"]) for e in said if e["kind"] == "power"] == [
+        ("branch-host", "power off, by the operator"),
+        ("branch-host", "power on, by the operator"),
+    ]
 
 
 # --- In the nodes

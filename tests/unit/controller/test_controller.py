@@ -333,3 +333,17 @@ def test_an_instance_that_comes_back_twice_has_its_time_twice(tmp_path: Path, mo
             assert time.monotonic() - began >= patience
 
     run(test, tmp_path)
+
+
+def test_the_log_has_the_operators_hand_on_a_power_switch(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        async with world.controller():
+            assert (await world.call("PUT", "nodes/vm1/power", {"on": False}))[0] == 200
+            assert (await world.call("PUT", "nodes/vm1/power", {"on": True}))[0] == 200
+            for wrong in ({}, {"on": 1}, {"off": True}, []):
+                assert (await world.call("PUT", "nodes/vm1/power", wrong))[0] == 422
+            events = [json.loads(line) for line in (await world.call("GET", "events"))[1].splitlines()]
+            said = [(e["node"], e["text"]) for e in events if e["kind"] == "power"]
+            assert said == [("vm1", "power off, by the operator"), ("vm1", "power on, by the operator")]
+
+    run(test, tmp_path)
