@@ -136,6 +136,8 @@ class Service:
         if config["sessions"] != self._sessions:
             frr.set_sessions(config["asn"], config["route_servers"], on=config["sessions"])
             self._sessions = config["sessions"]
+            if self._sessions:
+                self._state.awaited(config["route_servers"])
             _log.info("sessions with the route server %s", "on" if self._sessions else "off")
         ranges = Ranges(tuple(config["originated"]), tuple(config["adjacent"]))
         if ranges != self._ranges:

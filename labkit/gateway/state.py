@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from labkit.azure.model import PathAttributes
@@ -49,6 +51,13 @@ class State:
                     assert message.attributes is not None
                     kept[prefix] = message.attributes
                     self._reporter.route_changed(message.peer, prefix)
+
+    def awaited(self, peers: Iterable[str]) -> None:
+        """Sessions with these neighbours are wanted from now on: why they ended before says nothing any more."""
+        for peer in self._sessions.keys() & set(peers):
+            session = self._sessions[peer]
+            if session.state != ESTABLISHED:
+                self._sessions[peer] = replace(session, reason="being set up")
 
     def lost(self, now: float) -> None:
         """FRR is gone, and every session with it."""

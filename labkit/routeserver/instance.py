@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import Any
 
 from labkit.azure.limits import counted_prefixes, counted_routes, tears_down, tears_down_in_total
@@ -13,7 +14,11 @@ from labkit.routeserver.policy import Config, Policy
 from labkit.routeserver.recovery import Recovered
 from labkit.routeserver.report import Reporter, Session
 from labkit.routeserver.rib import AdjRibIn, AdjRibOut, Change
-from labkit.routeserver.wire import ESTABLISHED, Neighbours, SessionChange, Update
+from labkit.routeserver.wire import ESTABLISHED, OPEN_SENT, Neighbours, SessionChange, Update
+
+UNKNOWN = "the speaker does not know this peer"
+AWAITED = "the peer has not opened a session"
+"""A route server waits: it is the peer who connects."""
 
 
 class Instance:
@@ -28,10 +33,7 @@ class Instance:
         self.over_limit: list[str] = []
         """Peers (addresses) whose session the limit ends: to be torn down by whoever owns the speaker."""
         self.out = AdjRibOut()
-        self._sessions = {
-            peer: Session(state, now - seconds if state == ESTABLISHED else now)
-            for peer, (state, seconds) in recovered.states.items()
-        }
+        self._sessions = {peer: _session(state, seconds, now) for peer, (state, seconds) in recovered.states.items()}
         self._received = AdjRibIn()
         for peer, routes in recovered.adj_rib_in.items():
             for prefix, attributes in routes.items():
@@ -76,9 +78,13 @@ class Instance:
         """
         if config == self._config:
             return False
-        former_names = self._names
+        former_names, new = self._names, self._config is None
         self._config, self._policy = config, Policy(config)
         self._names = {address: peer.name for address, peer in self._policy.peers.items()}
+        for address in () if new else self._sessions.keys() & self._names.keys() - former_names.keys():
+            # Why the session ended while nobody wanted it says nothing of the one that is awaited now.
+            if self._sessions[address].state != ESTABLISHED:
+                self._sessions[address] = replace(self._sessions[address], reason=AWAITED)
         former, self._kept = self._kept, {}
         self._undecided.update(former)
         for prefix, paths in former.items():
@@ -116,7 +122,7 @@ class Instance:
             self.out.forget(peer)
         for peer in (peer for peer, asn in shown.asns.items() if before.get(peer) != asn):
             state, seconds = shown.states[peer]
-            self._sessions.setdefault(peer, Session(state, now - seconds if state == ESTABLISHED else now))
+            self._sessions.setdefault(peer, _session(state, seconds, now))
             self.out.forget(peer)
             if self._sessions[peer].state == ESTABLISHED:
                 self.out.open(peer)
@@ -142,7 +148,7 @@ class Instance:
     def session_changed(self, event: SessionChange) -> None:
         """A session came up, went down, or is on its way; either way its routes are gone."""
         reason = event.reason
-        if event.state != "OpenSent":
+        if event.state != OPEN_SENT:
             reason = self._condemned.pop(event.peer, reason)
         self._leaving.discard(event.peer)
         self._sessions[event.peer] = Session(event.state, event.time, reason)
@@ -219,7 +225,7 @@ class Instance:
     # Within.
 
     def _named_sessions(self) -> dict[str, Session]:
-        unknown = Session("Idle", self._started, "the speaker does not know this peer")
+        unknown = Session("Idle", self._started, UNKNOWN)
         return {name: self._sessions.get(address, unknown) for address, name in self._names.items()}
 
     def _keep(self, peer: str, prefix: str, attributes: PathAttributes) -> None:
@@ -276,3 +282,8 @@ class Instance:
         for prefix in self._received.drop(peer):
             self._lose(peer, prefix)
         return True
+
+
+def _session(state: str, seconds: float, now: float) -> Session:
+    """A session that the speaker shows in a state, Established for so many seconds."""
+    return Session(state, now - seconds) if state == ESTABLISHED else Session(state, now, AWAITED)

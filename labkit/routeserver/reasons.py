@@ -29,6 +29,14 @@ _SUBCODES = {
     (6, 9): "hard reset",
 }
 
+# What ExaBGP says without a NOTIFICATION.
+_ITS_OWN = {
+    "": "connection closed",
+    "closing connection": "connection closed",
+    "stop, message [removed]": "peer deconfigured",
+    "stop, message [shutting down]": "the BGP speaker ended",
+}
+
 _NOTIFICATION = re.compile(r"notification (received|sent) \((\d+),(\d+)\)")
 
 
@@ -36,7 +44,7 @@ def reason_text(reason: str) -> str:
     """The reason of ExaBGP's `down` event for people: `notification sent (4,0)` is `hold timer expired`."""
     match = _NOTIFICATION.search(reason)
     if match is None:
-        return "connection closed" if reason in {"", "closing connection"} else reason
+        return _ITS_OWN.get(reason, reason)
     direction, code, subcode = match[1], int(match[2]), int(match[3])
     text = _SUBCODES.get((code, subcode)) or _CODES.get(code, f"notification {code}/{subcode}")
     return f"{text} (the peer's decision)" if direction == "received" else text

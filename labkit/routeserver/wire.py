@@ -47,6 +47,7 @@ _STATES = {
 }
 
 ESTABLISHED = "Established"
+OPEN_SENT = "OpenSent"
 
 
 class Undecodable(Exception):
@@ -214,7 +215,7 @@ def _neighbours(content: list[Any]) -> Neighbours:
 
 def _session_change(content: dict[str, Any]) -> SessionChange:
     neighbor = content["neighbor"]
-    state = {"up": ESTABLISHED, "connected": "OpenSent"}.get(neighbor["state"], "Idle")
+    state = {"up": ESTABLISHED, "connected": OPEN_SENT}.get(neighbor["state"], "Idle")
     reason = reason_text(neighbor.get("reason", "")) if state == "Idle" else ""
     return SessionChange(neighbor["address"]["peer"], content["time"], state, reason)
 

@@ -201,6 +201,8 @@ class Worker:
                 self._instance.update(event)
             case wire.SessionChange():
                 self._instance.session_changed(event)
+                if event.state != wire.OPEN_SENT:
+                    _log.info("session with %s: %s%s", event.peer, event.state, event.reason and f", {event.reason}")
             case wire.Neighbours() if self._neighbours is not None:
                 self._neighbours.shown(event.asns)
                 self._instance.speaks_with(event, time.time())

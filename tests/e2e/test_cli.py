@@ -218,6 +218,7 @@ def test_events_come_while_they_happen(lab: Labkit) -> None:
 
 def test_logs(lab: Labkit) -> None:
     assert "agent: " in lab.ok("logs", "vm1")
+    assert "routeserver: session with 10.1.1.4: Established" in lab.ok("logs", "rs1-0").splitlines()
     done = lab("logs", "../../lab")
     assert (done.returncode, done.stdout) == (2, "")
 

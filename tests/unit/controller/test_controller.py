@@ -340,7 +340,8 @@ def test_the_log_has_the_operators_hand_on_a_power_switch(tmp_path: Path) -> Non
         async with world.controller():
             assert (await world.call("PUT", "nodes/vm1/power", {"on": False}))[0] == 200
             assert (await world.call("PUT", "nodes/vm1/power", {"on": True}))[0] == 200
-            for wrong in ({}, {"on": 1}, {"off": True}, []):
+            bad: list[object] = [{}, {"on": 1}, {"off": True}, []]
+            for wrong in bad:
                 assert (await world.call("PUT", "nodes/vm1/power", wrong))[0] == 422
             events = [json.loads(line) for line in (await world.call("GET", "events"))[1].splitlines()]
             said = [(e["node"], e["text"]) for e in events if e["kind"] == "power"]

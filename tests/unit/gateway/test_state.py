@@ -90,3 +90,16 @@ def test_a_daemon_that_is_gone_takes_everything() -> None:
     assert not state.connected
     assert state.whole, "what it had is gone for certain"
     assert state.snapshot()["routes"] == []
+
+
+def test_a_session_that_is_wanted_again_is_being_set_up() -> None:
+    state = State()
+    state.take(PeerDown(SERVER, 1.0, "branch-to-branch is off"))
+    state.take(PeerDown(CIRCUIT, 1.0, "hold timer expired"))
+    state.awaited([SERVER])
+    sessions = state.snapshot()["sessions"]
+    assert sessions[SERVER] == {"state": "Idle", "since": 1.0, "reason": "being set up"}
+    assert sessions[CIRCUIT]["reason"] == "hold timer expired"
+    state.take(PeerUp(SERVER, 2.0))
+    state.awaited([SERVER])
+    assert state.snapshot()["sessions"][SERVER] == {"state": "Established", "since": 2.0, "reason": ""}

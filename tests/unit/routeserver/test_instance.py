@@ -14,7 +14,7 @@ from labkit.azure.acceptance import Originated, rejection
 from labkit.azure.advertisement import advertised, originated_routes
 from labkit.azure.attributes_json import attributes_from_json
 from labkit.azure.model import BgpPeer, LearnedRoute, PathAttributes, RouteServer
-from labkit.routeserver.instance import Instance
+from labkit.routeserver.instance import AWAITED, Instance
 from labkit.routeserver.limit import PAUSE
 from labkit.routeserver.policy import Config
 from labkit.routeserver.recovery import Recovered
@@ -279,7 +279,7 @@ def test_a_neighbour_that_the_speaker_learns_of_is_told_everything() -> None:
     speaker.take(one)
     assert speaker.told[B] == {}
     one.speaks_with(shown(A, B), 101.0)
-    assert one.snapshot()["sessions"]["b"] == {"state": "Idle", "since": 101.0, "reason": ""}
+    assert one.snapshot()["sessions"]["b"] == {"state": "Idle", "since": 101.0, "reason": AWAITED}
     one.session_changed(SessionChange(B, 102.0, "Established"))
     speaker.take(one)
     assert set(speaker.told[B]) == {"10.1.0.0/16", "10.2.0.0/16", "10.9.0.0/16"}
@@ -361,3 +361,17 @@ def test_a_neighbour_that_never_spoke_may_go() -> None:
     one.speaks_with(shown(A, B, C), 102.0)
     one.speaks_with(shown(A), 103.0)
     assert one.speakers_peers == {A}
+
+
+def test_a_session_that_nobody_wanted_ended_for_a_reason_that_is_none_once_it_is_awaited_again() -> None:
+    """As with a gateway's while branch-to-branch is off."""
+    one = instance()
+    one.configure(CONFIG)
+    one.session_changed(SessionChange(B, 2.0, "Idle", "administrative shutdown (the peer's decision)"))
+    one.session_changed(SessionChange(A, 2.0, "Idle", "hold timer expired"))
+    without_b = replace(CONFIG.server, peers=tuple(p for p in CONFIG.server.peers if str(p.address) != B))
+    one.configure(replace(CONFIG, server=without_b))
+    one.configure(CONFIG)
+    sessions = one.snapshot()["sessions"]
+    assert sessions["b"] == {"state": "Idle", "since": 2.0, "reason": AWAITED}
+    assert sessions["a"]["reason"] == "hold timer expired", "it was wanted all the time"

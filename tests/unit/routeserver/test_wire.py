@@ -200,7 +200,9 @@ def test_commands_fit_a_pipes_atomic_write_and_hold_every_prefix(prefixes: list[
         ("notification sent (3,9)", "UPDATE error"),
         ("notification sent (9,9)", "notification 9/9"),
         ("", "connection closed"),
-        ("stop, message [shutting down]", "stop, message [shutting down]"),
+        ("stop, message [removed]", "peer deconfigured"),
+        ("stop, message [shutting down]", "the BGP speaker ended"),
+        ("graceful restarted negotiated", "graceful restarted negotiated"),
     ],
 )
 def test_reasons(reason: str, text: str) -> None:
