@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -38,6 +39,16 @@ PANELS = {
 }
 PANEL = {verb: panel for panel, verbs in PANELS.items() for verb in verbs}
 PASS_THROUGH = ("exec",)
+
+# What pydantic, with which typer reads options, says of their values.
+_OF_VALUES = (
+    (": Value error, ", ": "),
+    ("Input should be a valid integer.*", "a whole number is wanted."),
+    ("Input should be a valid number.*", "a number is wanted."),
+    ("Input should be a finite number.*", "a number is wanted."),
+    ("Input should be greater than or equal to (.*)", r"at least \1 is wanted."),
+    ("Input should be less than or equal to (.*)", r"at most \1 is wanted."),
+)
 
 HELP = (
     "An Azure Route Server laboratory: real BGP, real Linux kernels, real packets, on this machine.\n\n"
@@ -129,8 +140,9 @@ def _explain(error: LabkitError) -> int:
 def _usage(error: typer.TyperException) -> InvalidInput:
     """A wrong command line in labkit's words: what is wrong, and the usage."""
     context = getattr(error, "ctx", None)
-    # pydantic, with which typer reads options, says of its findings that they are some.
-    text = error.format_message().replace(": Value error, ", ": ", 1)
+    text = error.format_message()
+    for theirs, ours in _OF_VALUES:
+        text = re.sub(theirs, ours, text, count=1)
     if context is None:
         return InvalidInput(f"labkit: {text}", "`labkit --help` says more.")
     usage = " ".join(context.get_usage().split())

@@ -45,7 +45,14 @@ class Colour(StrEnum):
 FormatOption = Annotated[Format, typer.Option("--format", "-o", help="table for people, json for programs.")]
 LabOption = Annotated[
     str | None,
-    typer.Option("--lab", "-l", metavar="NAME", help="Which lab, where several run.", autocompletion=complete.labs),
+    typer.Option(
+        "--lab",
+        "-l",
+        metavar="NAME",
+        envvar="LABKIT_LAB",
+        help="Which lab, where several run.",
+        autocompletion=complete.labs,
+    ),
 ]
 NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="The node.", autocompletion=complete.nodes)]
 LabFileArgument = Annotated[

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from labkit.cli import complete
-from labkit.cli.output import Format, FormatOption, LabOption, put_json, say, span
+from labkit.cli.output import Format, FormatOption, LabOption, put, put_json, say, span
 from labkit.cli.results import listing
 from labkit.operate import lifecycle
 from labkit.operate.client import LabClient
@@ -47,8 +47,8 @@ def command(
     else:
         listing(outcomes)
     bad = sum(not o.ok for o in outcomes)
-    took = span(time.monotonic() - began)
+    result = f"{bad} of {len(outcomes)} checks do not hold" if bad else f"all {len(outcomes)} checks hold"
+    tell = say if output is Format.JSON else put  # beside JSON it is talk
+    tell(f"{record.title}: {result} ({span(time.monotonic() - began)}).")
     if bad:
-        say(f"{record.title}: {bad} of {len(outcomes)} checks do not hold ({took}).")
         raise typer.Exit(1)
-    say(f"{record.title}: all {len(outcomes)} checks hold ({took}).")

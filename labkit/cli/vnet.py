@@ -54,13 +54,19 @@ def show(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
 def update(
     name: Network,
     address_prefixes: Annotated[
-        list[str], typer.Option(help="A range of its address space; say it again for each, the old ones included.")
+        list[str],
+        typer.Option(metavar="PREFIX [PREFIX ...]", help="All ranges of its address space, the old ones included."),
     ],
+    more: Annotated[list[str] | None, typer.Argument(metavar="PREFIX", hidden=True)] = None,
     lab: LabOption = None,
 ) -> None:
     """Change the address space of a virtual network. NVAs hear of it by BGP: `labkit events -f`."""
-    body = {"addressPrefixes": [prefix for said in address_prefixes for prefix in said.split()]}
-    say_done(LabClient(running(lab)[0]).put("virtual-networks", name, body=body))
+    prefixes = [prefix for said in (*address_prefixes, *(more or ())) for prefix in said.split()]
+    if not prefixes:
+        raise InvalidInput(
+            "labkit vnet update: no range is said.", "Say all of them: --address-prefixes 10.1.0.0/16 10.8.0.0/16"
+        )
+    say_done(LabClient(running(lab)[0]).put("virtual-networks", name, body={"addressPrefixes": prefixes}))
 
 
 @peering.command("list")

@@ -51,9 +51,10 @@ def changes(words: Sequence[str], azure: Azure) -> list[Change]:
     Raises:
         InvalidInput: they are no changes, or of something that the model does not have.
     """
-    if not words:
+    each = [word for said in words for word in said.split()]  # in quotes or without
+    if not each:
         raise InvalidInput("nothing to try.", _forms())
-    return [_PARSERS[keyword](_Words(keyword, rest, azure)) for keyword, rest in _cut(words)]
+    return [_PARSERS[keyword](_Words(keyword, rest, azure)) for keyword, rest in _cut(each)]
 
 
 def _cut(words: Sequence[str]) -> Iterator[tuple[str, list[str]]]:

@@ -284,6 +284,9 @@ def test_the_commands(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> No
         return captured.out + captured.err
 
     assert said("vnet", "update", "spoke", "--address-prefixes", f"{SPOKE} {ADDED}").startswith(" spoke: address space")
+    again = said("vnet", "update", "spoke", "--address-prefixes", str(SPOKE), str(ADDED))
+    assert again == " spoke: set again as it was\n", "in one word or in several"
+    assert "no range is said" in said("vnet", "update", "spoke", "--address-prefixes", "", status=2)
     assert f"spoke  {SPOKE}, {ADDED}" in said("vnet", "show")
     assert json.loads(said("vnet", "show", "-o", "json"))["spoke"] == {"addressPrefixes": [str(SPOKE), str(ADDED)]}
     said("vnet", "update", "spoke", "--address-prefixes", str(SPOKE))

@@ -106,6 +106,29 @@ def test_wrong_usage_is_status_2_and_creates_nothing(arguments: tuple[str, ...])
     assert records.everything() == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("verify", "--within", "x"), "Invalid value for '--within': a number is wanted."),
+        (("verify", "--within", "-1"), "Invalid value for '--within': at least 0 is wanted."),
+        (("route-server", "peering", "create", "a", "b", "--peer-asn", "x"), "'--peer-asn': a whole number is wanted."),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_told_in_our_words(arguments: tuple[str, ...], text: str) -> None:
+    status, _, err = labkit(*arguments)
+    assert (status, err.splitlines()[0][-len(text) :]) == (2, text)
+
+
+def test_the_environment_may_say_which_lab(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABKIT_LAB", "one")
+    records.create("other", "sandbox", Path("lab.yml"), "image")
+    try:
+        assert "no lab called one runs here." in labkit("status")[2]
+        assert "no lab called two runs here." in labkit("status", "--lab", "two")[2]
+    finally:
+        records.remove("other")
+
+
 def labkit_process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "labkit.cli.main", *arguments]
     return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)

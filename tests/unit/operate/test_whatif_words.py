@@ -116,3 +116,11 @@ def test_which_route_server_must_be_said_where_there_are_several() -> None:
 
 def test_every_form_begins_with_its_keyword() -> None:
     assert all(form.split()[0] == keyword for keyword, form in FORMS.items())
+
+
+def test_words_in_quotes_are_words() -> None:
+    apart = changes(["address-space", "hub", "10.1.0.0/16", "10.8.0.0/16"], ONE)
+    assert changes(["address-space", "hub", "10.1.0.0/16 10.8.0.0/16"], ONE) == apart
+    assert changes(["address-space hub 10.1.0.0/16 10.8.0.0/16"], ONE) == apart
+    with pytest.raises(InvalidInput, match="nothing to try"):
+        changes([""], ONE)
