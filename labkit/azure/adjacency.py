@@ -11,8 +11,8 @@ from labkit.azure.model import Azure, Peering, RouteServer
 def connected_peerings(azure: Azure, virtual_network: str) -> tuple[Peering, ...]:
     """The peerings of a virtual network whose other direction exists too, in file order, one for each remote.
 
-    Until both sides exist Azure calls a peering "Initiated" and carries nothing over it. Peering is non-transitive
-    (reference §4.3), so these remotes are everything that is adjacent.
+    Until both sides exist Azure calls a peering "Initiated", and "Disconnected" once one of them is deleted; it carries
+    nothing over it. Peering is non-transitive (reference §4.3), so these remotes are everything that is adjacent.
     """
     ends = {(p.local, p.remote) for p in azure.peerings}
     found: dict[str, Peering] = {}

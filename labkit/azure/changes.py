@@ -107,8 +107,13 @@ def with_address_space(azure: Azure, network: str, ranges: tuple[IPv4Network, ..
 
 
 def with_peering(azure: Azure, peering: Peering) -> Azure:
-    """The model with this side of a peering, in place of the same side if there is one."""
+    """The model with this side of a peering, in place of the same side if there is one.
+
+    That gets it "back to Initiated state", as Azure says, if it was Disconnected
+    (github.com/hashicorp/terraform-provider-azurerm/issues/14051).
+    """
     ends = (peering.local, peering.remote)
+    peering = replace(peering, disconnected=False)
     if all((p.local, p.remote) != ends for p in azure.peerings):
         return replace(azure, peerings=(*azure.peerings, peering))
     peerings = tuple(peering if (p.local, p.remote) == ends else p for p in azure.peerings)
@@ -116,8 +121,15 @@ def with_peering(azure: Azure, peering: Peering) -> Azure:
 
 
 def without_peering(azure: Azure, local: str, remote: str) -> Azure:
-    """The model without a side of a peering; the other side stays."""
-    return replace(azure, peerings=tuple(p for p in azure.peerings if (p.local, p.remote) != (local, remote)))
+    """The model without a side of a peering; the other side stays, Disconnected."""
+    return replace(
+        azure,
+        peerings=tuple(
+            replace(p, disconnected=True) if (p.local, p.remote) == (remote, local) else p
+            for p in azure.peerings
+            if (p.local, p.remote) != (local, remote)
+        ),
+    )
 
 
 def _with_network(azure: Azure, network: VirtualNetwork) -> Azure:

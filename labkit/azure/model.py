@@ -131,7 +131,10 @@ class VirtualNetwork:
 
 @dataclass(frozen=True, slots=True)
 class Peering:
-    """One direction of a virtual network peering, as in Azure: `local` is where it is configured."""
+    """One direction of a virtual network peering, as in Azure: `local` is where it is configured.
+
+    One that is `disconnected` has lost its other side, and was not touched since (`peeringState` Disconnected).
+    """
 
     local: str
     remote: str
@@ -139,6 +142,7 @@ class Peering:
     allow_gateway_transit: bool = False
     allow_forwarded_traffic: bool = True
     is_global: bool = False
+    disconnected: bool = False
 
 
 @dataclass(frozen=True, slots=True)

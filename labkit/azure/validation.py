@@ -68,7 +68,11 @@ def address_space_problems(azure: Azure) -> tuple[Problem, ...]:
 
 
 def peering_problems(azure: Azure) -> tuple[Problem, ...]:
-    """Peerings that Azure would refuse or leave disconnected, and misuses of "use remote gateways" (reference §4.3)."""
+    """Peerings that Azure would refuse or leave disconnected, and misuses of "use remote gateways" (reference §4.3).
+
+    A side can't be made while the other one is Disconnected (`RemotePeeringIsDisconnected`;
+    github.com/hashicorp/terraform-provider-azurerm/issues/14051).
+    """
     found: list[Problem] = []
     count = Counter((p.local, p.remote) for p in azure.peerings)
     for peering in dict.fromkeys(azure.peerings):
@@ -78,6 +82,9 @@ def peering_problems(azure: Azure) -> tuple[Problem, ...]:
             found.append(Problem(Code.PEERING_SELF, f"{peering.local} can't be peered with itself", ends))
         elif (peering.remote, peering.local) not in count:
             found.append(Problem(Code.PEERING_ONE_SIDED, f"{name} lacks its other direction", ends))
+        elif peering.disconnected:
+            text = f"{name} is Disconnected, since its other side was deleted, so that side can't be created"
+            found.append(Problem(Code.PEERING_DISCONNECTED, text, ends))
         if peering.use_remote_gateways:
             found += _urg_problems(azure, peering, name)
     found += [

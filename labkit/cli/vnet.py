@@ -93,7 +93,10 @@ def create_peering(
     allow_forwarded_traffic: AllowForwardedTraffic = None,
     lab: LabOption = None,
 ) -> None:
-    """Create a side of a peering anew that was deleted; the lab file must have had it."""
+    """Create a side of a peering anew that was deleted; the lab file must have had it.
+
+    The other side must not be Disconnected: any update of it, or making it anew as well, gets it back to Initiated.
+    """
     client = LabClient(running(lab)[0])
     if _exists(client, vnet, remote):
         raise InvalidInput(f"the peering {vnet} to {remote} is there.", "Change it: labkit vnet peering update")

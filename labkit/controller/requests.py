@@ -249,10 +249,9 @@ def put_peering(azure: Azure, lab: Lab, local: str, remote: str, said: Any) -> R
     peering = replace(start, **{PEERING_FLAGS[flag]: value for flag, value in said.items()})
     after = changes.with_peering(azure, peering)
     refuse(azure, after)
-    if before is None:
-        what = "created" + ("" if peering_side(azure, remote, local) else ": Initiated until the other side exists")
-    else:
-        what = ", ".join(_flag_changes(before, peering)) or _AS_IT_WAS
+    what = "created" if before is None else ", ".join(_flag_changes(before, peering)) or _AS_IT_WAS
+    if peering_side(azure, remote, local) is None and (before is None or before.disconnected):
+        what += ": Initiated until the other side exists"
     return Request(after, "peering", f"{local} to {remote}", what)
 
 
@@ -265,7 +264,7 @@ def delete_peering(azure: Azure, local: str, remote: str) -> Request:
     if peering_side(azure, local, remote) is None:
         known = ", ".join(f"{p.local} {p.remote}" for p in azure.peerings) or "none"
         raise InvalidInput(f"there is no peering from {local} to {remote}.", f"These are: {known}.")
-    what = "deleted" + (": the other side carries nothing without it" if peering_side(azure, remote, local) else "")
+    what = "deleted" + (": the other side is Disconnected" if peering_side(azure, remote, local) else "")
     return Request(changes.without_peering(azure, local, remote), "peering", f"{local} to {remote}", what)
 
 
@@ -278,7 +277,7 @@ def peering_text(azure: Azure, peering: Peering) -> Mapping[str, object]:
     """A side of a peering as `az network vnet peering show` has it, with its two ends."""
     other = peering_side(azure, peering.remote, peering.local)
     switches = {flag: getattr(peering, attribute) for flag, attribute in PEERING_FLAGS.items()}
-    state = "Connected" if other is not None else "Initiated"
+    state = "Connected" if other is not None else "Disconnected" if peering.disconnected else "Initiated"
     return {"virtualNetwork": peering.local, "remoteVirtualNetwork": peering.remote, "peeringState": state, **switches}
 
 

@@ -14,6 +14,9 @@ from labkit.errors import InvalidInput
 _REMEDIES = {
     Code.OVERLAP_WITHIN: "Take ranges that don't overlap.",
     Code.OVERLAP_PEERED: "Peered virtual networks need ranges of their own: take another, or delete the peering first.",
+    Code.PEERING_DISCONNECTED: (
+        "Get it back to Initiated first, by any update: labkit vnet peering update {0} {1} --allow-forwarded-traffic on"
+    ),
     Code.SUBNET_OUTSIDE: "Keep the ranges that have subnets.",
     Code.URG_TWICE: "Switch use-remote-gateways off on its other peering first.",
     Code.URG_OWN_SERVER: "A virtual network with a route server of its own can't use another's: delete it first.",

@@ -287,6 +287,11 @@ def _peering(azure: Azure, local: str, remote: str) -> Peering:
     for peering in azure.peerings:
         if (peering.local, peering.remote) == (local, remote):
             return peering
+    if any((p.local, p.remote) == (remote, local) for p in azure.peerings):
+        raise InvalidInput(
+            f"there is no peering {local} to {remote}: of the two sides, only {remote} to {local} is there.",
+            f"Create it: labkit vnet peering create {local} {remote}",
+        )
     known = dict.fromkeys(" - ".join(sorted((p.local, p.remote))) for p in azure.peerings)
     raise InvalidInput(f"{local} and {remote} are not peered.", f"The lab's peerings: {', '.join(known) or 'none'}.")
 

@@ -93,6 +93,12 @@ def test_a_new_range_reaches_an_appliance_that_nobody_touches(lab: RunningLab) -
     eventually(lambda: ADDED in kernel(lab, "branch"), lambda there: not there, 15, "the branch has it no more")
 
 
+def peer_again(lab: RunningLab) -> None:
+    """The spoke's side was deleted: the hub's is updated, so that Azure lets the spoke's be made anew."""
+    lab.client.put("peerings", "hub", "spoke", body={"allowGatewayTransit": True})
+    lab.client.put("peerings", "spoke", "hub", body={"useRemoteGateways": True})
+
+
 def test_a_peering_goes_and_comes_back(lab: RunningLab) -> None:
     """Until both sides exist nothing flows; when they do, the route server asks its NVAs for all their routes."""
     hub_vm, (nva1,) = lab.lab.azure.nic["hub-vm"].address, addresses(lab, "nva1")
@@ -104,11 +110,13 @@ def test_a_peering_goes_and_comes_back(lab: RunningLab) -> None:
     assert not ping(lab.client, "vm1", hub_vm)
     assert not ping(lab.client, "hub-vm", lab.lab.azure.nic["vm1"].address)
     (side,) = lab.client.get("peerings")
-    assert (side["virtualNetwork"], side["peeringState"]) == ("hub", "Initiated")
+    assert (side["virtualNetwork"], side["peeringState"]) == ("hub", "Disconnected")
     assert gateways(lab, "hub-vm", BRANCH) == (nva1,), "the hub's own machines notice nothing"
     assert refreshes(lab) == asked
 
-    lab.client.put("peerings", "spoke", "hub", body={"useRemoteGateways": True})
+    with pytest.raises(InvalidInput, match="peering hub to spoke is Disconnected"):
+        lab.client.put("peerings", "spoke", "hub", body={"useRemoteGateways": True})
+    peer_again(lab)
     eventually(lambda: gateways(lab, "vm1", BRANCH), lambda found: found == (nva1,), 15, "vm1 has its way back")
     eventually(lambda: ping(lab.client, "vm1", hub_vm), bool, 15)
     eventually(lambda: refreshes(lab), lambda now: now == [count + 1 for count in asked], 15)
@@ -131,7 +139,7 @@ def test_a_new_peering_counts_all_routes_again(lab: RunningLab) -> None:
     past = len(texts(lab))
 
     lab.client.delete("peerings", "spoke", "hub")
-    lab.client.put("peerings", "spoke", "hub", body={"useRemoteGateways": True})
+    peer_again(lab)
     said = re.compile(rf"session nva1 down: \d+ routes counted, {LIMIT} allowed")
     ended = lambda found: len([text for text in found if said.fullmatch(text)]) == 2  # noqa: E731
     eventually(lambda: texts(lab, past), ended, 15, "both instances end it")
@@ -301,8 +309,11 @@ def test_the_commands(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> No
         "vnet", "peering", "update", "hub", "spoke", "--allow-gateway-transit", "on", status=2
     )
     listed = said("vnet", "peering", "list")
-    assert listed.splitlines()[2].split() == ["spoke", "hub", "Initiated", "on", "off", "on"]
-    assert "created" in said("vnet", "peering", "create", "hub", "spoke", "--allow-gateway-transit", "on")
+    assert listed.splitlines()[2].split() == ["spoke", "hub", "Disconnected", "on", "off", "on"]
+    create = ("vnet", "peering", "create", "hub", "spoke", "--allow-gateway-transit", "on")
+    assert "is Disconnected" in said(*create, status=2)
+    assert "Initiated until" in said("vnet", "peering", "update", "spoke", "hub", "--use-remote-gateways", "on")
+    assert "created" in said(*create)
 
     assert said("route-table", "create", "detour") == " detour: created: no subnet has it yet\n"
     assert "is there" in said("route-table", "create", "detour", status=2)

@@ -259,8 +259,28 @@ class TestPeerings:
 
     def test_a_deleted_side_leaves_the_other_disconnected(self) -> None:
         request = requests.delete_peering(AZURE, "hub", "spoke")
-        assert request.what == "deleted: the other side carries nothing without it"
+        assert request.what == "deleted: the other side is Disconnected"
         assert connected_peerings(request.azure, "spoke") == connected_peerings(AZURE, "spoke")[1:]
+        assert self.state(request.azure, "spoke", "hub") == "Disconnected"
+
+    def state(self, azure: Azure, local: str, remote: str) -> object:
+        side = requests.peering_side(azure, local, remote)
+        assert side is not None
+        return requests.peering_text(azure, side)["peeringState"]
+
+    def test_beside_a_disconnected_side_none_can_be_created(self) -> None:
+        """Azure's `RemotePeeringIsDisconnected`: an update gets it back to Initiated, and so does making it anew."""
+        half = requests.delete_peering(AZURE, "hub", "spoke").azure
+        with refused(r"Azure would refuse that: .*spoke to hub is Disconnected") as caught:
+            self.put("hub", "spoke", {"allowGatewayTransit": True}, half)
+        assert "labkit vnet peering update spoke hub" in caught.value.remedy
+        updated = self.put("spoke", "hub", {"useRemoteGateways": True}, half)
+        assert updated.what == "set again as it was: Initiated until the other side exists"
+        anew = self.put("spoke", "hub", {}, requests.delete_peering(half, "spoke", "hub").azure)
+        for azure in (updated.azure, anew.azure):
+            assert self.state(azure, "spoke", "hub") == "Initiated"
+            both = self.put("hub", "spoke", {"allowGatewayTransit": True}, azure).azure
+            assert self.state(both, "spoke", "hub") == self.state(both, "hub", "spoke") == "Connected"
 
     @pytest.mark.parametrize(
         ("local", "remote", "said", "text"),

@@ -298,6 +298,8 @@ def test_what_azure_accepts_although_it_does_not_work() -> None:
 def test_what_azure_never_refuses_leaves_other_changes_to_be_refused() -> None:
     deleted = tried("delete-peering spoke hub delete-peering hub spoke")
     assert deleted.titles == ("the peering spoke to hub is deleted", "the peering hub to spoke is deleted")
+    with pytest.raises(InvalidInput, match=r"there is no peering spoke to hub: .* only hub to spoke is there"):
+        tried("delete-peering spoke hub delete-peering spoke hub")
     with pytest.raises(InvalidInput, match="would lie outside"):
         tried("address-space spoke 10.33.0.0/16 delete-peer rs1 fw")
 
