@@ -17,7 +17,7 @@ from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
 from labkit.lab.problems import nearest
 
 PANELS = {
-    "Labs": ("up", "down", "list", "status", "verify", "diff"),
+    "Labs": ("up", "down", "list", "status", "verify", "diff", "changes", "reset"),
     "Looking": (
         "routes",
         "effective-routes",

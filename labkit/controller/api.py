@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from labkit.azure.model import BgpPeer, Gateway, RouteServer
 from labkit.azure.rows import by_instance, effective_json, learned_rows
 from labkit.controller import gateway_views as views
 from labkit.controller import requests
+from labkit.controller.changed import changed, reset
 from labkit.controller.controller import Controller
 from labkit.controller.model_view import azure_json, model
 from labkit.controller.platform import Instance
@@ -61,6 +63,8 @@ class Api:
                 web.get("/v1/gateways/{gateway}/bgp-peers", self._bgp_peers),
                 web.get("/v1/gateways/{gateway}/learned-routes", self._gateway_learned),
                 web.get("/v1/gateways/{gateway}/advertised-routes/{peer}", self._gateway_advertised),
+                web.get("/v1/changes", self._changes),
+                web.post("/v1/reset", self._reset),
                 web.put("/v1/nodes/{node}/power", self._put_power),
                 web.get("/v1/events", self._events),
             ]
@@ -252,6 +256,12 @@ class Api:
 
     async def _delete_peering(self, request: web.Request) -> web.Response:
         return self._done(requests.delete_peering(self._platform.azure, *_ends(request)))
+
+    async def _changes(self, _request: web.Request) -> web.Response:
+        return web.json_response([asdict(c) for c in changed(self._platform.declared.azure, self._platform.azure)])
+
+    async def _reset(self, _request: web.Request) -> web.Response:
+        return self._done(reset(self._platform.azure, self._platform.declared))
 
     def _done(self, request: requests.Request) -> web.Response:
         self._controller.change(request)

@@ -30,7 +30,9 @@ PEERING_FLAGS = {
 }
 """The switches of a peering's side: Azure's names and the model's."""
 
-_AS_IT_WAS = "set again as it was"
+AS_IT_WAS = "set again as it was"
+"""What a request did that changed nothing."""
+
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?")
 
 
@@ -48,7 +50,7 @@ def route_table(azure: Azure, table: RouteTable) -> Request:
     """Another content of a route table."""
     after = changes.with_route_table(azure, table)
     refuse(azure, after)
-    what = ", ".join(_table_changes(azure.route_table[table.name], table)) or _AS_IT_WAS
+    what = ", ".join(_table_changes(azure.route_table[table.name], table)) or AS_IT_WAS
     return Request(after, "route-table", table.name, what)
 
 
@@ -102,7 +104,7 @@ def associate(azure: Azure, network: str, subnet: str, said: Any) -> Request:
     after = changes.with_association(azure, network, subnet, table)
     refuse(azure, after)
     if before == table:
-        what = _AS_IT_WAS
+        what = AS_IT_WAS
     elif table is None:
         what = f"has no route table any more (it had {before})"
     else:
@@ -127,7 +129,7 @@ def server_settings(azure: Azure, server: RouteServer, said: Any) -> Request:
         choices = ", ".join(HubRoutingPreference)
         raise InvalidInput(f"{preference} is no hub routing preference.", f"They are: {choices}.")
     after = replace(server, branch_to_branch=switch, hub_routing_preference=HubRoutingPreference(preference))
-    what = ", ".join(_setting_changes(server, after)) or _AS_IT_WAS
+    what = ", ".join(_setting_changes(server, after)) or AS_IT_WAS
     return Request(changes.with_route_server(azure, after), "route-server", server.name, what)
 
 
@@ -183,7 +185,7 @@ def put_peer(azure: Azure, lab: Lab, server: RouteServer, name: str, said: Any) 
         raise InvalidInput(f"{name} is an instance of a gateway.", "Give the peering another name.")
     before = next((p for p in server.peers if p.name == name), None)
     what = f"peering {name} ({peer.address}, AS {peer.asn}) "
-    what += "created" if before is None else "changed" if before != peer else _AS_IT_WAS
+    what += "created" if before is None else "changed" if before != peer else AS_IT_WAS
     after = changes.with_route_server(azure, changes.with_peer(server, peer))
     refuse(azure, after)
     return Request(after, "route-server", server.name, what)
@@ -220,7 +222,7 @@ def address_space(azure: Azure, network: str, said: Any) -> Request:
     after = changes.with_address_space(azure, network, ranges)
     refuse(azure, after)
     said_now = " ".join(map(str, ranges))
-    what = f"address space {said_now}" if ranges != before else _AS_IT_WAS
+    what = f"address space {said_now}" if ranges != before else AS_IT_WAS
     return Request(after, "virtual-network", network, what)
 
 
@@ -249,7 +251,7 @@ def put_peering(azure: Azure, lab: Lab, local: str, remote: str, said: Any) -> R
     peering = replace(start, **{PEERING_FLAGS[flag]: value for flag, value in said.items()})
     after = changes.with_peering(azure, peering)
     refuse(azure, after)
-    what = "created" if before is None else ", ".join(_flag_changes(before, peering)) or _AS_IT_WAS
+    what = "created" if before is None else ", ".join(_flag_changes(before, peering)) or AS_IT_WAS
     if peering_side(azure, remote, local) is None and (before is None or before.disconnected):
         what += ": Initiated until the other side exists"
     return Request(after, "peering", f"{local} to {remote}", what)
@@ -275,10 +277,16 @@ def peering_side(azure: Azure, local: str, remote: str) -> Peering | None:
 
 def peering_text(azure: Azure, peering: Peering) -> Mapping[str, object]:
     """A side of a peering as `az network vnet peering show` has it, with its two ends."""
-    other = peering_side(azure, peering.remote, peering.local)
     switches = {flag: getattr(peering, attribute) for flag, attribute in PEERING_FLAGS.items()}
-    state = "Connected" if other is not None else "Disconnected" if peering.disconnected else "Initiated"
+    state = peering_state(azure, peering)
     return {"virtualNetwork": peering.local, "remoteVirtualNetwork": peering.remote, "peeringState": state, **switches}
+
+
+def peering_state(azure: Azure, peering: Peering) -> str:
+    """Azure's `peeringState` of a side."""
+    if peering_side(azure, peering.remote, peering.local) is not None:
+        return "Connected"
+    return "Disconnected" if peering.disconnected else "Initiated"
 
 
 def _table_changes(before: RouteTable, after: RouteTable) -> Iterator[str]:

@@ -263,6 +263,24 @@ def test_a_route_table_comes_to_a_subnet_and_goes(lab: RunningLab) -> None:
     every_machine_has(lab, BRANCH, "nva1")
 
 
+def test_a_reset_undoes_everything(lab: RunningLab) -> None:
+    assert lab.client.get("changes") == []
+    lab.client.post("route-tables", "detour", body={"routes": {str(SECOND): "nva2"}})
+    lab.client.put("subnets", "hub", "workload", body={"routeTable": "detour"})
+    lab.client.delete("peerings", "spoke", "hub")
+    lab.client.delete("route-servers", "rs1")
+    every_machine_has(lab, BRANCH)
+    assert gateways(lab, "hub-vm", SECOND) == addresses(lab, "nva2")
+    said = {(c["object"], c["setting"]): c["now"] for c in lab.client.get("changes")}
+    assert said["route server rs1", ""] == said["peering spoke to hub", ""] == "-"
+    assert said["virtual network hub", "route table of subnet workload"] == "detour"
+
+    assert lab.client.post("reset")["what"] == "reset to its lab file"
+    assert lab.client.get("changes") == []
+    every_machine_has(lab, SECOND)
+    every_machine_has(lab, BRANCH, "nva1")
+
+
 @pytest.mark.parametrize(
     ("path", "body", "text"),
     [
@@ -329,8 +347,11 @@ def test_the_commands(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> No
         "spoke/workload",
     ]
     assert "in use by spoke/workload" in said("route-table", "delete", "detour", status=2)
+    assert "route table of subnet workload  -         detour" in said("changes")
     assert "no route table any more" in said("route-table", "dissociate", "spoke/workload")
     assert said("route-table", "delete", "detour") == " detour: deleted\n"
+    assert said("changes") == "changing: everything is as its lab file says.\n"
+    assert said("reset") == " changing: set again as it was\n"
 
     assert "is there" in said("route-server", "create", "rs1", status=2)
     assert "nva1  65001    10.0.1.4" in said("route-server", "peering", "list", "rs1")

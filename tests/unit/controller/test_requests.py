@@ -13,6 +13,7 @@ from labkit.azure.adjacency import connected_peerings
 from labkit.azure.changes import servers_that_refresh, subnets_with
 from labkit.azure.model import Azure, BgpPeer, HubRoutingPreference, NextHopType, RouteTable, UserRoute
 from labkit.controller import requests
+from labkit.controller.changed import changed, reset
 from labkit.controller.requests import Request
 from labkit.errors import InvalidInput
 from labkit.lab.load import load_text
@@ -427,3 +428,39 @@ class TestRouteTables:
         second = requests.route_table(first.azure, RouteTable("app", (hop,), disable_bgp_route_propagation=True))
         assert second.what == "route 10.8.0.0/16 None → —, route 10.9.0.0/16 — → 10.1.1.9, BGP propagation off"
         assert requests.route_table(second.azure, second.azure.route_table["app"]).what == "set again as it was"
+
+
+class TestChanged:
+    """What operators have made of a lab, and all of it undone."""
+
+    def rows(self, azure: Azure) -> list[tuple[str, str, str, str]]:
+        return [(c.object, c.setting, c.lab_file, c.now) for c in changed(AZURE, azure)]
+
+    def test_nothing_is_changed_at_first_nor_by_what_changes_nothing(self) -> None:
+        assert self.rows(AZURE) == []
+        assert self.rows(requests.put_peer(AZURE, LAB, RS1, "nva1", {}).azure) == []
+
+    def test_what_is_new_what_is_gone_and_what_is_otherwise(self) -> None:
+        azure = requests.create_route_table(AZURE, RouteTable("new", (), disable_bgp_route_propagation=True)).azure
+        azure = requests.associate(azure, "spoke", "app", {"routeTable": "new"}).azure
+        azure = requests.server_settings(azure, RS1, {"allowBranchToBranchTraffic": True}).azure
+        azure = requests.delete_peer(azure, azure.route_server["rs1"], "nva1").azure
+        azure = requests.delete_server(azure, azure.route_server["rs2"]).azure
+        azure = requests.delete_peering(azure, "other", "spoke").azure
+        azure = requests.put_peering(azure, LAB, "hub", "spoke", {"allowForwardedTraffic": False}).azure
+        azure = requests.address_space(azure, "spoke", {"addressPrefixes": ["10.2.0.0/16", "10.22.0.0/16"]}).azure
+        assert self.rows(azure) == [
+            ("virtual network spoke", "address space", "10.2.0.0/16", "10.2.0.0/16 10.22.0.0/16"),
+            ("virtual network spoke", "route table of subnet app", "-", "new"),
+            ("peering hub to spoke", "allowForwardedTraffic", "on", "off"),
+            ("peering spoke to other", "", "Connected", "Disconnected"),
+            ("peering other to spoke", "", "Connected", "-"),
+            ("route server rs1", "branch-to-branch", "off", "on"),
+            ("route server rs1", "peering nva1", f"{AZURE.nic['nva1'].address}, AS 65001", "-"),
+            ("route server rs2", "", "there", "-"),
+            ("route table new", "", "-", "there"),
+            ("route table new", "BGP propagation", "-", "off"),
+        ]
+        back = reset(azure, LAB)
+        assert (back.azure, back.what) == (AZURE, "reset to its lab file")
+        assert reset(AZURE, LAB).what == "set again as it was"
