@@ -17,7 +17,7 @@ from labkit.lab.outside import Session
 
 ASSUMED = (
     "NVAs and sites choose and forward as the lab file configures their FRR; they drop nothing.",
-    "What they say otherwise now than it makes them say, they keep saying.",
+    "What somebody has changed in their FRR by hand stays as it is.",
 )
 """What a prediction takes for granted, for its readers."""
 
