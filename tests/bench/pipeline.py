@@ -87,7 +87,8 @@ def main() -> None:
     text = (topologies() / "overview" / "lab.yml").read_text()
     peers = "peers: [sdwan-nva, security-nva]"
     assert peers in text
-    text = text.replace(peers, f"{peers}, routes_per_peer: 100000").replace("name: overview", "name: overview-bench")
+    text = text.replace(peers, f"{peers}, routes_per_peer: 100000, total_prefixes: 200000")
+    text = text.replace("name: overview", "name: overview-bench")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "bench.lab.yml"
         file.write_text(text)

@@ -41,6 +41,7 @@ SERVER = RouteServer(
     PEERS,
     branch_to_branch=True,
     routes_per_peer=10**6,
+    total_prefixes=10**6,
 )
 
 SHAPES: dict[str, Callable[[int], int]] = {"shared": lambda n: n, "10 a path": lambda _: 10, "distinct": lambda _: 1}

@@ -33,7 +33,8 @@ OWN = "10.1.0.0/16"
 
 def server(**changes: object) -> RouteServer:
     peers = (BgpPeer("a", 65001, IPv4Address(A)), BgpPeer("b", 65002, IPv4Address(B)))
-    plain = RouteServer("rs1", "vnet1", (IPv4Address(INSTANCE), IPv4Address("10.1.0.5")), peers)
+    instances = IPv4Address(INSTANCE), IPv4Address("10.1.0.5")
+    plain = RouteServer("rs1", "vnet1", instances, peers, total_prefixes=20_000)
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
