@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from labkit.cli.output import Colour, paint, put, say
+from labkit.operate.captures import Comparison
 from labkit.operate.verify import Outcome
+
+SAME_ROWS = 8
+"""How many of the rows that a published table and the lab's have in common are printed."""
 
 
 def failures(outcomes: Iterable[Outcome], tell: Callable[[str], None] = say) -> list[Outcome]:
@@ -20,9 +25,56 @@ def failures(outcomes: Iterable[Outcome], tell: Callable[[str], None] = say) -> 
 
 
 def listing(outcomes: Iterable[Outcome]) -> None:
-    """Print every outcome, in order; what does not hold with its reason."""
+    """Print every outcome, in order; what does not hold with its reason, a published table with its rows."""
     for outcome in outcomes:
         if outcome.ok:
             put(f" {paint('✓', Colour.GREEN)} {outcome.title}")
         else:
             failures([outcome], put)
+        if outcome.comparison is not None:
+            _put_comparison(outcome.comparison)
+
+
+def _put_comparison(comparison: Comparison) -> None:
+    """The rows that both tables have, not all if they are many, then every one that differs, with its reason."""
+    same = [row for row in comparison.rows if row.same and row.ok]
+    shown = same if len(same) <= SAME_ROWS + 1 else same[:SAME_ROWS]
+    others = [row for row in comparison.rows if row not in same]
+    columns = comparison.claim.table.kind.columns
+    head = tuple(column[0].upper() + column[1:] for column in columns)
+    widths = [max(map(len, cells)) for cells in zip(head, *(row.cells for row in (*shown, *others)), strict=True)]
+
+    def line(first: str, cells: Sequence[str]) -> str:
+        return f"{first}  " + "  ".join(c.ljust(w) for c, w in zip(cells, widths, strict=True)).rstrip()
+
+    put(line("     Azure  lab", head))
+    yes, no = paint("✓", Colour.GREEN), "-"
+    for row in shown:
+        put(line(f"     {yes}      {yes}  ", row.cells))
+    if len(shown) < len(same):
+        put(f"     … and {len(same) - len(shown)} more that both have. All of them: labkit verify --format json")
+    because = ""
+    for row in sorted(others, key=lambda row: (row.ok, row.because)):
+        if row.because and row.because != because:
+            put(f"     Otherwise here: {row.because}")
+        because = row.because
+        there, here = (yes if has else no for has in (row.azure, row.here))
+        put(line(f"     {there}      {here}  ", row.cells) + ("" if row.ok else "  " + paint("✗", Colour.RED)))
+
+
+def comparison_json(comparison: Comparison) -> dict[str, Any]:
+    """A published table beside this lab's, whole, for programs."""
+    columns = comparison.claim.table.kind.columns
+    return {
+        "table": str(comparison.claim.table),
+        "source": comparison.claim.source,
+        "rows": [
+            {
+                **dict(zip(columns, row.cells, strict=True)),
+                "inAzure": row.azure,
+                "inLab": row.here,
+                "because": row.because,
+            }
+            for row in comparison.rows
+        ],
+    }

@@ -10,11 +10,11 @@ import typer
 
 from labkit.cli import complete
 from labkit.cli.output import Format, FormatOption, LabOption, put, put_json, say, span
-from labkit.cli.results import listing
+from labkit.cli.results import comparison_json, listing
 from labkit.operate import lifecycle
 from labkit.operate.client import LabClient
 from labkit.operate.running import lab_of, running
-from labkit.operate.verify import verify
+from labkit.operate.verify import Outcome, verify
 
 
 def command(
@@ -43,7 +43,7 @@ def command(
         lifecycle.must_be_its_file(record, Path(lifecycle.find_lab_file(lab)))
     outcomes = verify(lab_of(record), LabClient(record), within=within)
     if output is Format.JSON:
-        put_json([{"proof": o.title, "line": o.line, "ok": o.ok, "problem": o.problem} for o in outcomes])
+        put_json([_json(outcome) for outcome in outcomes])
     else:
         listing(outcomes)
     bad = sum(not o.ok for o in outcomes)
@@ -52,3 +52,13 @@ def command(
     tell(f"{record.title}: {result} ({span(time.monotonic() - began)}).")
     if bad:
         raise typer.Exit(1)
+
+
+def _json(outcome: Outcome) -> dict[str, object]:
+    said: dict[str, object] = {
+        "proof": outcome.title,
+        "line": outcome.line,
+        "ok": outcome.ok,
+        "problem": outcome.problem,
+    }
+    return said if outcome.comparison is None else {**said, "published": comparison_json(outcome.comparison)}

@@ -8,7 +8,8 @@
 - The ends of VPNs have public addresses of the Internet's prefix, below those of its legs.
 - A site's router is .1 of every prefix and its host .10 of the first, or whatever is the first to fit.
 - A link between an NVA or a circuit and a site, or an overlay between two NVAs, is a /30 of `WAN`, skipping what the
-  lab uses otherwise; the site, or the NVA that is named, has the higher end.
+  lab uses otherwise; the site, or the NVA that is named, has the higher end. Of a circuit's link the site has the
+  lower one, as in Azure.
 - The Internet's host is .10 of its prefix; its legs take public addresses from the prefix's top downwards.
 
 Addresses are unique in the whole lab, so that a traceroute's hop has one name. What the file says goes first.
@@ -246,9 +247,9 @@ class _Assignment:
                     path: Path = (section, router, key)
                     self.draft.error(path, f'link of {router} to "{site}": {WAN} is all in use.', remedy)
                     continue
-                low, high = ends(link)
-                sides = IPv4Interface((low, link.prefixlen)), IPv4Interface((high, link.prefixlen))
-                self.result.wan.setdefault((router, site), sides)
+                low, high = (IPv4Interface((end, link.prefixlen)) for end in ends(link))
+                # Microsoft's side of a circuit has the second address (FAB-C 192.168.34.17, FAB-E 192.168.20.18).
+                self.result.wan.setdefault((router, site), (high, low) if section == "circuits" else (low, high))
 
     def _internet(self) -> None:
         internet = self.file.internet

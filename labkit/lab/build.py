@@ -12,6 +12,7 @@ from labkit.lab import model, proofs, schema
 from labkit.lab.addressing import Addresses
 from labkit.lab.draft import Draft
 from labkit.lab.nodes import instance_node
+from labkit.lab.schema_captures import CaptureProof
 
 HOST_SUFFIX = "-host"
 _GATEWAY_KINDS = {
@@ -312,7 +313,7 @@ def _proof(draft: Draft, position: int, proof: schema.Proof) -> proofs.Proof:
     if isinstance(stated, schema.Rows):
         ((_, denied),) = schema.claims(stated).items()
         row = _claim(draft.file, denied)
-        assert not isinstance(row, proofs.Path | proofs.TableProof)
+        assert not isinstance(row, proofs.Path | proofs.TableProof | proofs.Capture)
         claim: proofs.Claim | proofs.Absent = proofs.Absent(row)
     else:
         claim = _claim(draft.file, stated)
@@ -335,6 +336,11 @@ def _claim(file: schema.LabFile, claim: schema.Claim) -> proofs.Claim:
             return proofs.AdvertisedRoutes(claim.by, claim.to, claim.rows)
         case schema.EffectiveRoutesProof():
             return proofs.EffectiveRoutes(claim.on, claim.rows)
+        case CaptureProof():
+            table = proofs.table_of(claim.table)
+            assert table is not None  # it is checked
+            deviations = tuple(proofs.Deviation(d.because, d.azure, d.here) for d in claim.otherwise)
+            return proofs.Capture(table, claim.source, claim.rows, deviations)
         case schema.KernelRouteProof():
             return proofs.KernelRoute(claim.on, claim.prefix, claim.via)
         case schema.PingProof():

@@ -11,6 +11,8 @@ from labkit.lab.check_names import Kind, Names
 from labkit.lab.draft import Draft
 from labkit.lab.nodes import INSTANCES, instance_node
 from labkit.lab.problems import listed, suggestion
+from labkit.lab.proofs import TableKind, table_of
+from labkit.lab.schema_captures import CaptureProof
 from labkit.lab.variants import VARIANTS, variant_names
 from labkit.lab.yaml_source import Path
 
@@ -19,6 +21,22 @@ _NICS = (Kind.NVA, Kind.VIRTUAL_MACHINE)
 _HOSTS = (Kind.VIRTUAL_MACHINE, Kind.NVA, Kind.SITE, Kind.SITE_HOST, Kind.INTERNET)
 _HOPS = (*_HOSTS, Kind.CIRCUIT, Kind.GATEWAY_INSTANCE)
 _NODES = (*_HOPS, Kind.INSTANCE)
+
+_PEERS = (Kind.NVA, Kind.GATEWAY_INSTANCE)
+_OF_TABLE = {
+    TableKind.LEARNED: ((Kind.ROUTE_SERVER,), _PEERS),
+    TableKind.ADVERTISED: ((Kind.ROUTE_SERVER,), _PEERS),
+    TableKind.EFFECTIVE: (_NICS,),
+    TableKind.GATEWAY: ((Kind.GATEWAY,),),
+    TableKind.BGP: ((Kind.NVA, Kind.SITE, Kind.CIRCUIT, Kind.GATEWAY_INSTANCE),),
+}
+_TABLES = (
+    "learned-routes SERVER PEER",
+    "advertised-routes SERVER PEER",
+    "effective-routes NIC",
+    "gateway learned-routes GATEWAY",
+    "routes NODE --bgp",
+)
 
 
 def check_proofs(draft: Draft, names: Names) -> None:
@@ -113,6 +131,8 @@ class _Checker:
                 for prefix, hops in claim.rows.items():
                     if not (len(hops) == 1 and hops[0] in set(NextHopType)):
                         self._next_hops((*path, "rows", str(prefix)), about, hops)
+            case CaptureProof():
+                self._capture(path, about, claim)
             case schema.KernelRouteProof():
                 self._names(path, about, {"on": claim.on}, *_NODES, wanted="node with a kernel's routes")
                 self._next_hops(path, about, claim.via)
@@ -121,6 +141,22 @@ class _Checker:
             case schema.PathProof():
                 self._travel(path, about, claim.from_, claim.to)
                 self._hops(path, about, claim)
+
+    def _capture(self, path: Path, about: str, claim: CaptureProof) -> None:
+        table = table_of(claim.table)
+        if table is None:
+            text = f'{about}: "{claim.table}" is no table that can be compared.'
+            self.draft.error((*path, "table"), text, f"Write one of: {'; '.join(_TABLES)}.")
+            return
+        for name, kinds in zip(table.names, _OF_TABLE[table.kind], strict=True):
+            self.names.refer(self.draft, (*path, "table"), about, name, *kinds)
+        columns = table.kind.columns
+        for rows in (claim.rows, *(d.azure for d in claim.otherwise), *(d.here for d in claim.otherwise)):
+            for row in rows:
+                if len(row) != len(columns):
+                    text = f"{about}: a row has {len(row)} cells, {len(columns)} are wanted: {' '.join(row)}."
+                    remedy = f'Its columns are {", ".join(columns)}; write "-" for an empty cell.'
+                    self.draft.error(path, text, remedy)
 
     def _names(self, path: Path, about: str, said: dict[str, str], *kinds: Kind, wanted: str = "BGP speaker") -> bool:
         found = [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
 
 
@@ -82,6 +83,88 @@ class EffectiveRoutes:
     rows: Mapping[IPv4Network, tuple[str, ...]]
 
 
+class TableKind(StrEnum):
+    """The tables that can be compared with a published one."""
+
+    LEARNED = "learned-routes"
+    ADVERTISED = "advertised-routes"
+    EFFECTIVE = "effective-routes"
+    GATEWAY = "gateway learned-routes"
+    BGP = "routes --bgp"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns by their names in Azure's JSON, in the order of Azure's listings."""
+        return _COLUMNS[self]
+
+
+_LEARNED = ("localAddress", "network", "nextHop", "sourcePeer", "origin", "asPath", "weight")
+_COLUMNS = {
+    TableKind.LEARNED: _LEARNED,
+    TableKind.ADVERTISED: tuple(column for column in _LEARNED if column != "sourcePeer"),
+    TableKind.EFFECTIVE: ("source", "addressPrefix", "nextHopType", "nextHopIpAddress"),
+    TableKind.GATEWAY: _LEARNED,
+    TableKind.BGP: ("network", "nextHop", "asPath"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that labkit prints: the words of the command, and of what it is.
+
+    `names` are a route server and its peer (`learned-routes`, `advertised-routes`), a NIC (`effective-routes`), a
+    gateway (`gateway learned-routes`), or a node that speaks BGP (`routes --bgp`).
+    """
+
+    kind: TableKind
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        if self.kind is TableKind.BGP:
+            return f"routes {self.names[0]} --bgp"
+        return " ".join([self.kind, *self.names])
+
+
+def table_of(words: str) -> Table | None:
+    """The table that `labkit` prints with these words behind it, such as `learned-routes rs1 nva1`; None if none."""
+    match words.split():
+        case ["learned-routes" | "advertised-routes" as kind, server, peer]:
+            return Table(TableKind(kind), (server, peer))
+        case ["effective-routes", nic]:
+            return Table(TableKind.EFFECTIVE, (nic,))
+        case ["gateway", "learned-routes", gateway]:
+            return Table(TableKind.GATEWAY, (gateway,))
+        case ["routes", node, "--bgp"]:
+            return Table(TableKind.BGP, (node,))
+    return None
+
+
+Cells = tuple[str, ...]
+"""A row of a table, in the order of its columns; an empty text where there is nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """Rows that only the published table has (`azure`) or only this lab's (`here`), and why."""
+
+    because: str
+    azure: tuple[Cells, ...] = ()
+    here: tuple[Cells, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """`table` is what was published at `source`, but for `otherwise`.
+
+    Effective routes are the Active ones without those of type None, as for `EffectiveRoutes`.
+    """
+
+    table: Table
+    source: str
+    rows: tuple[Cells, ...]
+    otherwise: tuple[Deviation, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class KernelRoute:
     """The kernel FIB of node `on` holds `prefix` via exactly the next hops `via`; None: any."""
@@ -118,7 +201,7 @@ TableProof = LearnedRoutes | AdvertisedRoutes | EffectiveRoutes
 RowProof = Session | LearnedRoute | AdvertisedRoute | EffectiveRoute | KernelRoute
 
 
-Claim = RowProof | TableProof | Ping | Path
+Claim = RowProof | TableProof | Capture | Ping | Path
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.json_schema import WithJsonSchema
 
 from labkit.azure.model import ROUTE_SERVER_ASN, HubRoutingPreference, NextHopType, OwnRangePolicy, VpnNvaTie
+from labkit.lab.schema_captures import CaptureProof
 from labkit.lab.schema_types import (
     Address,
     Asn,
@@ -398,6 +399,7 @@ class Proof(Rows):
     learned_routes: LearnedRoutesProof | None = None
     advertised_routes: AdvertisedRoutesProof | None = None
     effective_routes: EffectiveRoutesProof | None = None
+    capture: CaptureProof | None = None
     absent: Rows | None = None
     within: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 30.0
     not_in: Words = ()
@@ -482,6 +484,7 @@ Claim = (
     | LearnedRoutesProof
     | AdvertisedRoutesProof
     | EffectiveRoutesProof
+    | CaptureProof
     | KernelRouteProof
     | PingProof
     | PathProof

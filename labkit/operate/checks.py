@@ -14,6 +14,7 @@ from labkit.azure.model import NextHopType
 from labkit.lab import proofs
 from labkit.lab.nodes import INSTANCES, target_address
 from labkit.lab.sessions import peer_names, speakers
+from labkit.operate.captures import compare
 from labkit.operate.observe import Look
 from labkit.operate.probes import ping, traceroute
 
@@ -188,6 +189,11 @@ def _difference(wanted: Mapping[IPv4Network, str], there: Mapping[IPv4Network, s
 
 
 @check.register
+def _(claim: proofs.Capture, look: Look) -> str | None:
+    return compare(claim, look).problem
+
+
+@check.register
 def _(claim: proofs.EffectiveRoute, look: Look) -> str | None:
     rows = [r for r in look.state["effective"][claim.on]["value"] if str(claim.prefix) in r["addressPrefix"]]
     active = [r for r in rows if r["state"] == "Active"]
@@ -270,6 +276,8 @@ def describe(claim: object) -> str:
             return f"{claim.by} advertises exactly {_rows(claim.rows)} to {claim.to}"
         case proofs.EffectiveRoutes():
             return f"effective routes of {claim.on} are exactly {_rows(claim.rows)}"
+        case proofs.Capture():
+            return f"{claim.table} as in Azure ({claim.source})"
         case proofs.KernelRoute():
             return f"kernel route {claim.prefix} in {claim.on}{_via(claim.via)}"
         case proofs.Ping():

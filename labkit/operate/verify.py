@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from labkit.errors import LabkitError
 from labkit.lab.model import Lab
-from labkit.lab.proofs import Absent, Path, Ping, Proof
+from labkit.lab.proofs import Absent, Capture, Path, Ping, Proof
+from labkit.operate.captures import Comparison, compare
 from labkit.operate.checks import check, describe
 from labkit.operate.client import LabClient
 from labkit.operate.observe import Look
@@ -31,13 +32,17 @@ OnLook = Callable[[Look, int, int, bool], None]
 
 @dataclass(slots=True)
 class Outcome:
-    """How a check ended: `problem` is empty if it holds. `line` is its line in the lab file, 0 for labkit's own."""
+    """How a check ended: `problem` is empty if it holds. `line` is its line in the lab file, 0 for labkit's own.
+
+    `comparison` is that of a published table, as it was at the last look.
+    """
 
     title: str
     line: int
     within: float
     run: Callable[[Look], str | None]
     problem: str = NOT_TRIED
+    comparison: Comparison | None = None
 
     @property
     def ok(self) -> bool:
@@ -83,7 +88,16 @@ def verify(
 
 
 def _outcome(proof: Proof) -> Outcome:
-    return Outcome(describe(proof.claim), proof.line, proof.within, lambda look: check(proof.claim, look))
+    claim = proof.claim
+    outcome = Outcome(describe(claim), proof.line, proof.within, lambda look: check(claim, look))
+    if isinstance(claim, Capture):
+
+        def compare_again(look: Look) -> str | None:
+            outcome.comparison = compare(claim, look)
+            return outcome.comparison.problem
+
+        outcome.run = compare_again
+    return outcome
 
 
 def _sends_packets(proof: Proof) -> bool:

@@ -173,7 +173,7 @@ def test_what_another_route_server_relayed_passes_only_without_one(static: Runni
     def vm1_has_onprem(yes: bool) -> None:
         eventually(lambda: gateways(static, "vm1", ONPREM) is not None, lambda found: found == yes)
 
-    neighbour = "neighbor 192.168.34.17 route-map relayed out"
+    neighbour = "neighbor 192.168.34.18 route-map relayed out"
     bgp = ("router bgp 65020", "address-family ipv4 unicast")
     configure(static, "onprem", "route-map relayed permit 10", "set community 65517:65517", "exit", *bgp, neighbour)
     run(static, "onprem", "vtysh", "-c", "clear bgp * soft out")

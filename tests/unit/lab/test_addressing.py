@@ -78,6 +78,18 @@ sites:
     assert made.wan_links[0].router_address in WAN
 
 
+def test_microsofts_side_of_a_circuit_has_the_second_address() -> None:
+    """FAB-C: the circuit has 10.1.34.0/25 from 192.168.34.17; FAB-E: the customer has Azure's from 192.168.20.18."""
+    made = lab("""
+circuits:
+  c: {connects_to: [{a: 192.168.34.16/30}]}
+sites:
+  a: {asn: 65010, prefixes: 10.250.0.0/16}
+""")
+    (link,) = made.wan_links
+    assert (str(link.router_address), str(link.site_address)) == ("192.168.34.18/30", "192.168.34.17/30")
+
+
 def test_internet() -> None:
     made = load_text(
         "name: lab\nvirtual_networks: {v1: {address_space: 10.1.0.0/16}, v2: {address_space: 10.1.0.0/16}}\n"

@@ -65,7 +65,7 @@ def test_a_tunnel_goes_from_public_address_to_public_address() -> None:
         ("circuit1", "ergw", [("circuit1", "10.100.0.204"), ("circuit1", "10.100.0.205")]),
         ("vpngw", "branch", [("vpngw-0", "10.200.0.1"), ("vpngw-1", "10.200.0.1")]),
         ("branch", "vpngw", [("branch", "10.100.0.196"), ("branch", "10.100.0.197")]),
-        ("onprem", "circuit1", [("onprem", "192.168.34.17")]),
+        ("onprem", "circuit1", [("onprem", "192.168.34.18")]),
         ("branch", "onprem", []),
     ],
 )
