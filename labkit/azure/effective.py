@@ -149,7 +149,7 @@ def effective_table(
     bgp: list[EffectiveRoute] = []
     hub = programming_hub(azure, key.virtual_network)
     if hub is not None and not (table is not None and table.disable_bgp_route_propagation):  # step 4
-        bgp = list(_bgp_rows(azure, hub, _bgp_paths(azure, hub, key, learned, gateways), near, user))
+        bgp = list(_bgp_rows(azure, hub, bgp_paths(azure, hub, key, learned, gateways), near, user))
         bgp.sort(key=_reading_order)
     bgp_prefixes = {row.prefix for row in bgp}
 
@@ -226,7 +226,7 @@ def _user_row(route: UserRoute, near: Ranges) -> EffectiveRoute:
     return EffectiveRoute(RouteSource.USER, RouteState.ACTIVE, route.prefix, kind, hops)
 
 
-def _bgp_paths(
+def bgp_paths(
     azure: Azure, hub: str, key: ForwardingKey, learned: LearnedRoutes, gateways: GatewayRoutes
 ) -> InstanceRoutes:
     """What the hub's route server and gateways have for a NIC, together.
@@ -264,7 +264,7 @@ def _bgp_rows(
     """
     suppressed_everywhere = originated_in(azure, hub).ranges
     server = server_in(azure, hub)
-    preference = _preference(server)
+    preference = hub_preference(server)
     assumptions = server.assumptions if server is not None else Assumptions()
     for prefix, paths in routes.items():
         if suppressed_everywhere.covers(prefix) or near.covers(prefix):
@@ -282,7 +282,7 @@ def _bgp_rows(
         )
 
 
-def _preference(server: RouteServer | None) -> HubRoutingPreference:
+def hub_preference(server: RouteServer | None) -> HubRoutingPreference:
     """The preference by which NICs choose between a route server's and gateways' paths (reference §4.1 step 2).
 
     ExpressRoute where nobody can set one: in a virtual network with gateways alone [I], and with branch-to-branch off

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from ipaddress import IPv4Address
 
 from labkit.azure.model import Assumptions, HubRoutingPreference, LearnedRoute, PeerKind, VpnNvaTie
 
 _AS_TODAY = Assumptions()
 _LAST = {VpnNvaTie.SHARED: None, VpnNvaTie.VPN: PeerKind.NVA, VpnNvaTie.NVA: PeerKind.VPN_GATEWAY}
+
+
+class Loss(StrEnum):
+    """Why a path for a prefix is not in use beside those that are."""
+
+    PREFERENCE = "the hub routing preference is for others"
+    AS_PATH = "its AS path is longer"
+    EXPRESSROUTE_TIE = "ExpressRoute wins equal AS paths"
+    VPN_NVA_TIE = "of VPN and NVA paths of equal length the other kind wins"
+    ONE_CONNECTION = "beside a route server one ExpressRoute connection is used"
+    SAME_NEXT_HOP = "its next hop is in use already"
 
 
 def best(
@@ -40,6 +52,43 @@ def best(
             over_expressroute = True
         by_next_hop.setdefault(path.attributes.next_hop, path)
     return tuple(by_next_hop.values())
+
+
+def judged(
+    paths: Sequence[LearnedRoute],
+    preference: HubRoutingPreference,
+    assumptions: Assumptions = _AS_TODAY,
+    *,
+    beside_route_server: bool = True,
+) -> tuple[tuple[LearnedRoute, Loss | None], ...]:
+    """Every path, and why it is not among the `best` (reference §4.1 steps 2, 3); None for these, which come first."""
+    winners = best(paths, preference, assumptions, beside_route_server=beside_route_server)
+    losers = sorted(
+        (path for path in paths if path not in winners),
+        key=lambda path: (_rank(path, preference, assumptions), _tie_break(path)),
+    )
+    return (
+        *((path, None) for path in winners),
+        *((path, _loss(path, winners, preference, assumptions)) for path in losers),
+    )
+
+
+def _loss(
+    loser: LearnedRoute,
+    winners: Sequence[LearnedRoute],
+    preference: HubRoutingPreference,
+    assumptions: Assumptions,
+) -> Loss:
+    lost, won = (_rank(path, preference, assumptions) for path in (loser, winners[0]))
+    if lost == won:
+        used = any(loser.attributes.next_hop == winner.attributes.next_hop for winner in winners)
+        return Loss.SAME_NEXT_HOP if used else Loss.ONE_CONNECTION
+    if lost[:2] == won[:2]:
+        return Loss.VPN_NVA_TIE
+    by_length = preference is HubRoutingPreference.AS_PATH
+    if lost[0] != won[0]:
+        return Loss.AS_PATH if by_length else Loss.PREFERENCE
+    return Loss.EXPRESSROUTE_TIE if by_length else Loss.AS_PATH
 
 
 def best_path(

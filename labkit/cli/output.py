@@ -35,8 +35,9 @@ def switch_text(on: bool) -> str:
 
 
 class Colour(StrEnum):
-    """The few colours there are, as the terminal's own: what is well, what wants a look, what is wrong."""
+    """The few colours there are, as the terminal's own: what is well, wants a look, is wrong, or stands aside."""
 
+    DIM = "2"
     GREEN = "32"
     YELLOW = "33"
     RED = "31"

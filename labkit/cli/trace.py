@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from ipaddress import IPv4Address
+from itertools import groupby
 from typing import Annotated
 
 import typer
@@ -33,7 +36,16 @@ def command(
     record, _ = running(lab)
     found = trace(lab_of(record), LabClient(record), source, target)
     if output is Format.JSON:
-        steps = [{"place": s.place, "address": s.address, "decision": s.decision, "why": s.why} for s in found.steps]
+        steps = [
+            {
+                "place": s.place,
+                "address": s.address,
+                "decision": s.decision,
+                "why": s.why,
+                "choice": None if s.choice is None else s.choice.json(),
+            }
+            for s in found.steps
+        ]
         real = [str(hop) if hop else None for hop in found.real]
         predicted = [str(hop) for hop in found.predicted]
         put_json(
@@ -58,8 +70,10 @@ def _print(found: Trace) -> None:
     for step in found.steps:
         place = step.place if step.address else f" {step.place}"
         put(f"{place.ljust(width)}  {step.address:<15}  {step.decision.ljust(longest)}  {step.why}".rstrip())
-    real = ", ".join(str(hop) if hop else "*" for hop in found.real) or "no answer"
-    predicted = ", ".join(map(str, found.predicted)) or "no hop"
+        for line in step.choice.lines() if step.choice is not None else ():
+            put(paint(f"{'':{width + 2}}{line}", Colour.DIM))
+    real = _hops(found.real) or "no answer"
+    predicted = _hops(found.predicted) or "no hop"
     put(f"\npredicted:        {predicted}  ({found.verdict})")
     for address, why in found.silent:
         put(f"no answer from:   {address}, on its way back at {why}")
@@ -70,4 +84,12 @@ def _print(found: Trace) -> None:
             if found.agrees
             else paint("✗ DIFFERS", Colour.RED) + " from what the tables say"
         )
+    )
+
+
+def _hops(hops: Sequence[IPv4Address | None]) -> str:
+    """Hops in order; those that repeat the one before as a number."""
+    groups = [(hop, len([*same])) for hop, same in groupby(hops)]
+    return ", ".join(
+        (str(hop) if hop else "*") + (f" ({n} times)" if n > 1 and hop else ", *" * (n - 1)) for hop, n in groups
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from labkit.azure.changes import subnets_with
+from labkit.azure.decision import decide, decision_json
 from labkit.azure.model import BgpPeer, Gateway, RouteServer
 from labkit.azure.rows import by_instance, effective_json, learned_rows
 from labkit.controller import gateway_views as views
@@ -42,6 +44,7 @@ class Api:
                 web.get("/v1/learned-routes/{server}/{peer}", self._learned),
                 web.get("/v1/advertised-routes/{server}/{peer}", self._advertised),
                 web.get("/v1/effective-routes/{nic}", self._effective),
+                web.get("/v1/decisions/{nic}/{destination}", self._decision),
                 web.get("/v1/route-tables", self._route_tables),
                 web.put("/v1/route-tables/{name}", self._put_route_table),
                 web.post("/v1/route-tables/{name}", self._create_route_table),
@@ -175,11 +178,35 @@ class Api:
         return web.json_response(await self.advertised(*self._server_and_peer(request)))
 
     async def _effective(self, request: web.Request) -> web.Response:
-        nic = request.match_info["nic"]
-        nics = sorted(self._platform.azure.nic)
+        return web.json_response(effective_json(self._platform.rows(self._nic(request))))
+
+    async def _decision(self, request: web.Request) -> web.Response:
+        """What a NIC does with packets to an address, and why."""
+        nic, platform = self._nic(request), self._platform
+        try:
+            destination = IPv4Address(request.match_info["destination"])
+        except AddressValueError:
+            raise InvalidInput(f"{request.match_info['destination']} is not an IPv4 address.") from None
+        found = decide(
+            platform.azure,
+            nic,
+            destination,
+            table=platform.rows(nic),
+            learned=platform.learned(),
+            gateways=platform.gateways.routes(platform.azure),
+        )
+        return web.json_response(decision_json(found))
+
+    def _nic(self, request: web.Request) -> str:
+        """The NIC that a path names.
+
+        Raises:
+            InvalidInput: there is none of this name.
+        """
+        nic, nics = request.match_info["nic"], sorted(self._platform.azure.nic)
         if nic not in nics:
             raise InvalidInput(f"there is no NIC {nic}.", f"These are: {', '.join(nics)}.")
-        return web.json_response(effective_json(self._platform.rows(nic)))
+        return nic
 
     async def _route_tables(self, _request: web.Request) -> web.Response:
         azure = self._platform.azure

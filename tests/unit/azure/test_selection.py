@@ -15,7 +15,7 @@ from labkit.azure.model import (
     RouteServer,
     VpnNvaTie,
 )
-from labkit.azure.selection import best, best_path
+from labkit.azure.selection import Loss, best, best_path, judged
 
 from .builders import addr, er, net, nva, path, vpn
 
@@ -208,3 +208,41 @@ def test_removing_a_loser_changes_nothing(
     winners = best([*paths, extra], preference, assumptions)
     if extra not in winners and extra.peer.name not in {p.peer.name for p in paths}:
         assert best(paths, preference, assumptions) == winners
+
+
+@pytest.mark.parametrize(
+    ("preference", "tie", "paths", "expected"),
+    [
+        (ER, VpnNvaTie.SHARED, [path(P, ONE), path(P, er(), "12076-1")], ["er", ("nva1", Loss.PREFERENCE)]),
+        (VPN, VpnNvaTie.SHARED, [path(P, vpn(), "1-2"), path(P, er(), "12076")], ["vpn", ("er", Loss.PREFERENCE)]),
+        (ER, VpnNvaTie.SHARED, [path(P, ONE, "65001-1"), path(P, TWO)], ["nva2", ("nva1", Loss.AS_PATH)]),
+        (LENGTH, VpnNvaTie.SHARED, [path(P, er(), "12076-1"), path(P, TWO)], ["nva2", ("er", Loss.AS_PATH)]),
+        (LENGTH, VpnNvaTie.SHARED, [path(P, er(), "12076"), path(P, TWO)], ["er", ("nva2", Loss.EXPRESSROUTE_TIE)]),
+        (ER, VpnNvaTie.NVA, [path(P, vpn(), "1"), path(P, TWO)], ["nva2", ("vpn", Loss.VPN_NVA_TIE)]),
+        (LENGTH, VpnNvaTie.VPN, [path(P, vpn(), "1"), path(P, TWO)], ["vpn", ("nva2", Loss.VPN_NVA_TIE)]),
+        (
+            ER,
+            VpnNvaTie.SHARED,
+            [path(P, er("er2", "10.1.9.13"), "12076", "10.3.0.2"), path(P, er(), "12076", "10.3.0.1")],
+            ["er", ("er2", Loss.ONE_CONNECTION)],
+        ),
+        (
+            ER,
+            VpnNvaTie.SHARED,
+            [path(P, TWO, next_hop="10.1.1.9"), path(P, ONE, next_hop="10.1.1.9")],
+            ["nva1", ("nva2", Loss.SAME_NEXT_HOP)],
+        ),
+    ],
+)
+def test_why_a_path_lost(
+    preference: HubRoutingPreference,
+    tie: VpnNvaTie,
+    paths: list[LearnedRoute],
+    expected: list[str | tuple[str, Loss]],
+) -> None:
+    found = judged(paths, preference, Assumptions(vpn_nva_tie=tie))
+    assert [(p.peer.name, loss) for p, loss in found] == [e if isinstance(e, tuple) else (e, None) for e in expected]
+
+
+def test_without_paths_nothing_is_judged() -> None:
+    assert judged((), ER) == ()

@@ -1,0 +1,273 @@
+"""The predicted way of a packet, from tables that are written down here: no lab runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address
+from typing import Any
+
+import pytest
+
+from labkit.azure.model import Azure
+from labkit.lab.load import read
+from labkit.lab.nodes import target_address
+from labkit.operate.client import LabClient
+from labkit.operate.observe import Look
+from labkit.operate.record import Record
+from labkit.operate.trace import Trace
+from labkit.operate.trace_choice import USER_FIRST, Beaten, Candidate, Choice, nic_choice
+from labkit.operate.trace_tables import BLACKHOLE, NO_ROUTE, Tables, Way, bgp_loss
+from labkit.operate.trace_walk import Step, Walk
+from labkit.resources import topologies
+from labkit.runtimes.select import SANDBOX
+
+LAB = read(topologies() / "expressroute-vpn" / "lab.yml").lab
+BRANCH, VM1 = IPv4Address("10.200.0.10"), IPv4Address("10.100.1.4")
+VPN0, EDGE = IPv4Address("10.100.0.196"), IPv4Address("10.100.0.199")
+
+
+class WrittenLook(Look):
+    """A look at a lab that does not run."""
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return {"effective": dict.fromkeys(nic.name for nic in LAB.azure.nics)}
+
+    @property
+    def azure(self) -> Azure:
+        return LAB.azure
+
+    @property
+    def off(self) -> frozenset[str]:
+        return frozenset()
+
+
+class Written(Tables):
+    """Tables by node: what its kernel says, and where its NIC leads."""
+
+    def __init__(self, ways: Mapping[str, Way], nics: Mapping[str, tuple[str, list[str]]]) -> None:
+        super().__init__(WrittenLook(LAB, LabClient(Record(LAB.name, SANDBOX, "", "", 0.0))))
+        self._ways = ways
+        self._nics = nics
+
+    def way(self, node: str, _destination: IPv4Address) -> Way:
+        return self._ways[node]
+
+    def source(self, _node: str, _destination: IPv4Address) -> IPv4Address | None:
+        return None
+
+    def bgp(self, _node: str, _prefix: str) -> tuple[Candidate, ...]:
+        return ()
+
+    def decision(self, nic: str, _destination: IPv4Address) -> dict[str, Any]:
+        kind, hops = self._nics[nic]
+        return document(row("VirtualNetworkGateway", "10.200.0.0/24", kind, *hops))
+
+
+def row(source: str, prefix: str, kind: str, *hops: str, state: str = "Active") -> dict[str, Any]:
+    return {
+        "source": source,
+        "state": state,
+        "addressPrefix": [prefix],
+        "nextHopType": kind,
+        "nextHopIpAddress": [*hops],
+    }
+
+
+def document(*rows: dict[str, Any], paths: tuple[Any, ...] = (), left_out: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {
+        "rows": [*rows],
+        "paths": [*paths],
+        "preference": "ExpressRoute",
+        "leftOut": [*left_out],
+        "listensTo": ["rs1", 1],
+    }
+
+
+def into_network(protocol: str = "bgp") -> Way:
+    return Way("unicast", "10.200.0.0/24", (IPv4Address("10.100.0.193"),), "eth0", protocol)
+
+
+def by(address: str, device: str = "vxlan1") -> Way:
+    return Way("unicast", "10.200.0.0/24", (IPv4Address(address),), device, "static")
+
+
+HERE = Way("unicast", "10.200.0.0/24", (), "eth0", "kernel")
+GATEWAY = "VirtualNetworkGateway"
+TO_VPN0 = (GATEWAY, [str(VPN0)])
+
+
+def walked(source: str, ways: Mapping[str, Way], nics: Mapping[str, tuple[str, list[str]]]) -> tuple[Walk, list[Step]]:
+    walk = Walk(LAB, Written(ways, nics), BRANCH, ())
+    return walk, list(walk.steps(source))
+
+
+def hops(walk: Walk) -> list[str]:
+    return [str(hop) for hop in walk.hops]
+
+
+def test_from_network_to_tunnel_a_gateway_is_no_hop() -> None:
+    ways = {"vm1": into_network("65"), "vpngw-0": by("10.200.0.1"), "branch": HERE}
+    walk, steps = walked("vm1", ways, {"vm1": TO_VPN0})
+    assert (hops(walk), walk.verdict) == (["10.200.0.1", "10.200.0.10"], "delivered")
+    assert [step.why.endswith("takes no TTL") for step in steps if step.place == "vpngw-0"] == [True]
+
+
+def test_from_line_to_network_and_on_to_a_tunnel_neither_gateway_is_one() -> None:
+    ways = {
+        "circuit1": by("10.100.0.204", "eth1"),
+        "ergw-0": into_network(),
+        "vpngw-0": by("10.200.0.1"),
+        "branch": HERE,
+    }
+    walk, _ = walked("circuit1", ways, {"ergw-0": TO_VPN0})
+    assert (hops(walk), walk.verdict) == (["10.200.0.1", "10.200.0.10"], "delivered")
+
+
+def test_from_network_to_network_a_gateway_is_a_hop() -> None:
+    """It gives the TTL back only between a tunnel or circuit and the network: a loop must end."""
+    ways = {"vm1": into_network("65"), "vpngw-0": into_network(), "vpngw-1": by("10.200.0.1"), "branch": HERE}
+    walk, steps = walked("vm1", ways, {"vm1": TO_VPN0, "vpngw-0": (GATEWAY, ["10.100.0.197"])})
+    assert hops(walk) == [str(VPN0), "10.200.0.1", "10.200.0.10"]
+    assert [step.place for step in steps if "takes no TTL" in step.why] == ["vpngw-1"]
+
+
+def test_from_line_to_line_a_gateway_is_a_hop() -> None:
+    ways = {"circuit1": by("10.100.0.204", "eth1"), "ergw-0": by(str(EDGE), "eth1")}
+    walk, _ = walked("circuit1", ways, {})
+    assert walk.verdict == "circles until its TTL ends"
+    assert hops(walk)[:3] == ["10.100.0.204", str(EDGE), "10.100.0.204"]
+
+
+def test_a_circle_is_shown_once() -> None:
+    ways = {"vm1": into_network("65"), "vpngw-0": into_network(), "vpngw-1": into_network()}
+    nics = {"vm1": TO_VPN0, "vpngw-0": (GATEWAY, ["10.100.0.197"]), "vpngw-1": TO_VPN0}
+    walk, steps = walked("vm1", ways, nics)
+    assert hops(walk) == [str(VPN0), "10.100.0.197"] * 6
+    assert walk.verdict == "circles until its TTL ends"
+    assert [step.place for step in steps] == ["vm1", "hub", "vpngw-0", "hub", "vpngw-1", "hub", "vpngw-0"]
+    assert (steps[-1].decision, steps[-1].why) == (
+        "circles",
+        "from here on it is the same again, until its TTL ends",
+    )
+
+
+@pytest.mark.parametrize(
+    ("way", "seen", "why"),
+    [
+        (Way(NO_ROUTE), [str(VPN0)], "its kernel has no route"),
+        (Way(BLACKHOLE, "10.200.0.0/24", protocol="static"), [], "a black hole in its kernel, by "),
+        (Way("prohibit", "10.200.0.0/24", protocol="bgp"), [str(VPN0)], "a route that refuses in its kernel, by "),
+    ],
+)
+def test_a_gateway_without_a_route_says_so_and_a_black_hole_says_nothing(way: Way, seen: list[str], why: str) -> None:
+    walk, steps = walked("vm1", {"vm1": into_network("65"), "vpngw-0": way}, {"vm1": TO_VPN0})
+    assert (hops(walk), walk.verdict) == (seen, "dropped")
+    assert steps[-1].why.startswith(why)
+
+
+def test_a_black_hole_of_a_nic() -> None:
+    walk, steps = walked("vm1", {"vm1": into_network("65")}, {"vm1": ("None", [])})
+    assert (hops(walk), walk.verdict) == ([], "dropped")
+    assert steps[-1].why.startswith("a black hole: ")
+    assert steps[-1].choice is not None
+    assert [*steps[-1].choice.lines()][-1].startswith("next hop type None, a black hole")
+
+
+@pytest.mark.parametrize("kind", ["VnetLocal", "VNetPeering", "VNetGlobalPeering"])
+def test_a_sites_address_is_not_in_the_network_whose_range_holds_it(kind: str) -> None:
+    walk, steps = walked("vm1", {"vm1": into_network("65")}, {"vm1": (kind, [])})
+    assert (hops(walk), walk.verdict) == ([], "dropped")
+    assert "nobody has 10.200.0.10 in a virtual network" in steps[-1].why
+
+
+def test_an_address_that_nobody_has_on_a_sites_lan() -> None:
+    walk = Walk(LAB, Written({"branch": HERE}, {}), IPv4Address("10.200.0.77"), ())
+    steps = list(walk.steps("branch"))
+    assert (hops(walk), walk.verdict, len(steps)) == ([], "dropped", 1)
+    assert "nobody there has 10.200.0.77" in steps[0].why
+
+
+def test_a_machine_reaches_itself_in_one_hop() -> None:
+    walk = Walk(LAB, Written({}, {}), VM1, ())
+    steps = list(walk.steps("vm1"))
+    assert [(step.place, step.decision) for step in steps] == [("vm1", "delivered")]
+    assert Trace(tuple(steps), tuple(walk.hops), (target_address(LAB, "vm1"),), walk.verdict).agrees
+
+
+# Why a route won.
+
+
+def test_the_reasons_of_a_nic() -> None:
+    paths = (
+        {"peer": "nva1", "nextHop": "10.1.1.4", "asPath": "65001", "because": ""},
+        {"peer": "nva2", "nextHop": "10.1.1.5", "asPath": "65001", "because": ""},
+        {"peer": "nva3", "nextHop": "10.1.1.6", "asPath": "65003-65003", "because": "its AS path is longer"},
+        {"peer": "vpn-0", "nextHop": "10.1.9.4", "asPath": "", "because": "the hub routing preference is for others"},
+    )
+    rows = (
+        row(GATEWAY, "10.2.0.0/16", GATEWAY, "10.1.1.4", "10.1.1.5"),
+        row("Default", "10.0.0.0/8", "None"),
+        row(GATEWAY, "0.0.0.0/0", GATEWAY, "10.1.2.4"),
+    )
+    found = nic_choice("vm1", document(*rows, paths=paths, left_out=("10.2.1.0/24",)))
+    assert found is not None
+    assert (found.table, found.prefix, found.by) == (
+        "effective routes of vm1's NIC, with BGP from rs1-1",
+        "10.2.0.0/16",
+        "BGP",
+    )
+    assert [*found.lines()] == [
+        "BGP from nva1 (next hop 10.1.1.4), nva2 (next hop 10.1.1.5), path 65001 (1 ASN)",
+        "not from nva3 (next hop 10.1.1.6), path 65003-65003 (2 ASNs): its AS path is longer",
+        "not from vpn-0 (next hop 10.1.9.4), empty path: the hub routing preference is for others (ExpressRoute)",
+        "ECMP: flows share 2 next hops",
+        "over 10.0.0.0/8 (system, None), 0.0.0.0/0 (BGP, 10.1.2.4): the longest prefix wins",
+        "over 10.2.1.0/24 (BGP): a range of a virtual network that is the NIC's or next to it wins over BGP inside it",
+    ]
+    assert found.json()["ecmp"] is True
+    assert [path["because"] for path in found.json()["paths"]][:2] == ["", ""]
+
+
+def test_of_equal_length_a_user_defined_route_wins() -> None:
+    rows = (
+        row("User", "0.0.0.0/0", "Internet"),
+        row(GATEWAY, "0.0.0.0/0", GATEWAY, "10.1.2.4", state="Invalid"),
+    )
+    found = nic_choice("vm1", document(*rows))
+    assert found is not None
+    assert found.by == "user-defined"
+    assert [*found.lines()] == [f"over 0.0.0.0/0 (BGP, 10.1.2.4): {USER_FIRST}"]
+
+
+def test_no_route_is_no_choice() -> None:
+    assert nic_choice("vm1", document()) is None
+
+
+def test_a_choice_without_anything_to_say() -> None:
+    assert [*Choice("kernel of vm1", "10.1.0.0/16", "agent", 0).lines()] == []
+    lines = Choice("kernel of n", "10.1.0.0/16", "proto bgp", 1, (), (Beaten("0.0.0.0/0", "", "so"),)).lines()
+    assert [*lines] == ["over 0.0.0.0/0: so"]
+
+
+def frr(length: int, **more: Any) -> dict[str, Any]:
+    return {"valid": True, "aspath": {"length": length}, **more}
+
+
+BEST = {"overall": True, "selectionReason": "Neighbor IP"}
+
+
+@pytest.mark.parametrize(
+    ("path", "because"),
+    [
+        (frr(2, bestpath=BEST), ""),
+        (frr(2, multipath=True), ""),
+        (frr(1, valid=False), "its next hop can't be reached"),
+        (frr(1), "its weight is lower"),
+        (frr(1, weight=9, locPrf=50), "its local preference is lower"),
+        (frr(3, weight=9), "its AS path is longer"),
+        (frr(2, weight=9), "FRR decides by Neighbor IP"),
+    ],
+)
+def test_why_frr_does_not_use_a_path(path: dict[str, Any], because: str) -> None:
+    assert bgp_loss(path, frr(2, bestpath=BEST, weight=9)) == because
