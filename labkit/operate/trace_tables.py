@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
@@ -36,12 +37,16 @@ class Way:
 
 
 class Tables:
-    """The tables of a running lab, as a trace reads them."""
+    """The tables of a running lab, as a trace reads them. Everything is read once: loops and answers ask again."""
 
     def __init__(self, look: Look) -> None:
         self.look = look
+        self.way = cache(self._way)
+        self.source = cache(self._source)
+        self.bgp = cache(self._bgp)
+        self.decision = cache(self._decision)
 
-    def way(self, node: str, destination: IPv4Address) -> Way:
+    def _way(self, node: str, destination: IPv4Address) -> Way:
         """What a node's kernel does with packets to a destination."""
         holding = self._ip(node, "route", "show", "match", str(destination))
         prefixes = sorted(dict.fromkeys(map(_prefix, holding)), key=lambda prefix: -prefix.prefixlen)
@@ -63,19 +68,19 @@ class Tables:
             shorter,
         )
 
-    def source(self, node: str, destination: IPv4Address) -> IPv4Address | None:
+    def _source(self, node: str, destination: IPv4Address) -> IPv4Address | None:
         """The address from which a node's kernel answers a destination; None if it has no way there."""
         rows = self._ip(node, "route", "get", str(destination))
         return IPv4Address(rows[0]["prefsrc"]) if rows and "prefsrc" in rows[0] else None
 
-    def bgp(self, node: str, prefix: str) -> tuple[Candidate, ...]:
+    def _bgp(self, node: str, prefix: str) -> tuple[Candidate, ...]:
         """The paths that a node's FRR has for a prefix, those in use first, and why it did not take the others."""
         done = self.look.client.run(node, "vtysh", "-c", f"show bgp ipv4 unicast {prefix} json")
         paths = json.loads(done.stdout).get("paths", []) if done.rc == 0 and done.stdout.strip() else []
         paths.sort(key=lambda path: (not _best(path), not path.get("multipath", False)))
         return tuple(self._candidate(path, paths[0]) for path in paths)
 
-    def decision(self, nic: str, destination: IPv4Address) -> dict[str, Any]:
+    def _decision(self, nic: str, destination: IPv4Address) -> dict[str, Any]:
         """What a NIC does with packets to a destination, in the form of `labkit.azure.decision.decision_json`."""
         found: dict[str, Any] = self.look.client.get("decisions", nic, str(destination))
         return found

@@ -7,11 +7,14 @@ proof can't say. What differs from the captures, and why, is in `docs/captures.m
 
 from __future__ import annotations
 
+import json
+import re
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
 
+from labkit.cli.app import run as labkit
 from labkit.lab.load import read
 from labkit.lab.proofs import Capture
 from labkit.operate.probes import traceroute
@@ -59,6 +62,38 @@ def test_the_labs_tables_are_azures(booted: Boot, name: str) -> None:
     assert [c.problem for c in compared if c.problem] == []
     for each in compared:
         assert {row.cells for row in each.rows if row.same} == set(each.claim.rows)
+
+
+def test_verify_shows_the_comparison(booted: Boot, capsys: pytest.CaptureFixture[str]) -> None:
+    lab = booted("expressroute-vpn")
+    name = lab.client.record.lab
+    assert labkit(["verify", "--lab", name]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"✓ +✓ +10\.1\.34\.0/25 +192\.168\.34\.17 +65020\n", out), out
+    assert "Otherwise here: each instance of a gateway has one line to a circuit" in out
+    assert labkit(["verify", "--lab", name, "-o", "json"]) == 0
+    tables = [check["published"] for check in json.loads(capsys.readouterr().out) if "published" in check]
+    assert [(t["table"], sum(row["inAzure"] for row in t["rows"])) for t in tables] == [
+        ("gateway learned-routes vpngw", 12),
+        ("gateway learned-routes ergw", 5),
+        ("routes circuit1 --bgp", 5),
+    ]
+
+
+def test_a_row_that_goes_is_missed(booted: Boot, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without branch-to-branch the gateways do not hear of each other's branch."""
+    lab = booted("expressroute-vpn")
+    lab.client.put("route-servers", "rs1", body={"allowBranchToBranchTraffic": False})
+    try:
+        eventually(lambda: problems(lab), lambda found: any("gateway learned-routes ergw" in text for text in found))
+        assert labkit(["verify", "--lab", lab.client.record.lab, "--within", "0"]) == 1
+        out = capsys.readouterr().out
+        assert re.search(
+            r"✓ +- +10\.100\.0\.204 +10\.200\.0\.0/24 +10\.100\.0\.196 +10\.100\.0\.68 +IBgp +32768 +✗", out
+        ), out
+    finally:
+        lab.client.put("route-servers", "rs1", body={"allowBranchToBranchTraffic": True})
+    assert problems(lab, 60) == []
 
 
 @pytest.fixture(scope="module")

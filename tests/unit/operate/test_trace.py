@@ -50,16 +50,16 @@ class Written(Tables):
         self._ways = ways
         self._nics = nics
 
-    def way(self, node: str, _destination: IPv4Address) -> Way:
+    def _way(self, node: str, _destination: IPv4Address) -> Way:
         return self._ways[node]
 
-    def source(self, _node: str, _destination: IPv4Address) -> IPv4Address | None:
+    def _source(self, _node: str, _destination: IPv4Address) -> IPv4Address | None:
         return None
 
-    def bgp(self, _node: str, _prefix: str) -> tuple[Candidate, ...]:
+    def _bgp(self, _node: str, _prefix: str) -> tuple[Candidate, ...]:
         return ()
 
-    def decision(self, nic: str, _destination: IPv4Address) -> dict[str, Any]:
+    def _decision(self, nic: str, _destination: IPv4Address) -> dict[str, Any]:
         kind, hops = self._nics[nic]
         return document(row("VirtualNetworkGateway", "10.200.0.0/24", kind, *hops))
 
