@@ -39,7 +39,7 @@ class Beaten:
 
 LONGER = "the longest prefix wins"
 USER_FIRST = "at equal length user-defined routes come before BGP, and BGP before system routes"
-RANGES_FIRST = "a range of a virtual network that is the NIC's or next to it wins over BGP inside it"
+RANGES_FIRST = "BGP inside a virtual network's own range is not programmed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,17 @@ class _Move:
 
 
 _INTO_NETWORK = _Move()
+OVERLAY = "in the overlay"
+
+
+def _between(lab: Lab) -> Iterator[tuple[frozenset[str], str]]:
+    for gateway in lab.gateways:
+        for line in gateway.lines:
+            yield frozenset((instance_node(gateway.name, line.instance), line.circuit)), f"over {line.circuit}"
+        for tunnel in gateway.tunnels:
+            yield frozenset((instance_node(gateway.name, tunnel.instance), tunnel.site)), "in the VPN tunnel"
+    for overlay in lab.overlays:
+        yield frozenset(overlay.nvas), OVERLAY
 
 
 class Walk:
@@ -76,6 +87,8 @@ class Walk:
             self._network |= dict.fromkeys(server.instances, server.virtual_network)
         for gateway in lab.azure.gateways:
             self._network |= dict.fromkeys(gateway.instances, gateway.virtual_network)
+        self._between = dict(_between(lab))
+        """What is between two nodes: a circuit's line, a VPN's tunnel or an overlay."""
         self.hops: list[IPv4Address] = []
         self.verdict = "dropped"
 
@@ -122,6 +135,11 @@ class Walk:
             if move.into_network:
                 step, move = self._cross(node)
                 yield step
+            elif self._between.get(frozenset((node, move.node))) == OVERLAY:
+                step, leads = self._carried(node, move.node)
+                yield step
+                if not leads:
+                    return
             if move is None or move.address is None:
                 return
             if move.node == node and self._translates(node):
@@ -153,7 +171,20 @@ class Walk:
             return replace(
                 step, decision=f"{step.decision} → dropped", why=f"{why}; nobody there has {neighbour}"
             ), None
-        return step, _Move(self._owners[neighbour], neighbour)
+        there = self._owners[neighbour]
+        between = self._between.get(frozenset((node, there)))
+        return (step if between is None else replace(step, why=f"{why}; {between}")), _Move(there, neighbour)
+
+    def _carried(self, node: str, there: str) -> tuple[Step, bool]:
+        """What the fabric decides of the packet in which an overlay carries this one, and whether it leads there."""
+        azure = self._lab.azure
+        document = self._tables.decision(node, azure.nic[there].address)
+        choice = nic_choice(node, document)
+        fabric, why = azure.nic[node].virtual_network, f"what carries it: effective route of {node}'s NIC"
+        if choice is None or document["rows"][0]["nextHopType"] == NextHopType.NONE:
+            return Step(fabric, "", "dropped", f"{why} to {azure.nic[there].address} leads nowhere", choice), False
+        source = document["rows"][0]["source"]
+        return Step(fabric, "", f"{choice.prefix} → {there}", f"{why}, source {source}", choice), True
 
     def _lost(self, node: str, way: Way) -> Step:
         """The step of a kernel by which packets do not leave."""
@@ -179,7 +210,8 @@ class Walk:
         # What an agent has written follows from the NIC's effective routes, which have their own step.
         shorter = () if way.protocol == _AGENT else way.shorter
         beaten = tuple(Beaten(prefix, "", LONGER) for prefix in shorter)
-        return Choice(f"kernel of {node}", way.prefix, self._by(node, way), len(way.gateways), paths, beaten)
+        table = f"kernel of {node}" + (", from its BGP table" if way.protocol == "bgp" else "")
+        return Choice(table, way.prefix, self._by(node, way), len(way.gateways), paths, beaten)
 
     def _translates(self, node: str) -> bool:
         """Whether what this node forwards on the way carries its own address."""

@@ -72,7 +72,7 @@ def test_json_has_the_parts(two_circuits: RunningLab, capsys: pytest.CaptureFixt
 def test_a_peered_range_wins_over_bgp_inside_it(two_circuits: RunningLab) -> None:
     found = agreed(two_circuits, "vm02", "vm14")
     (line,) = (line for line in at(found, "vnet0") if line.startswith("over 10.101."))
-    assert line.startswith("over 10.101.4.0/24 (BGP), 10.101.0.0/16 (BGP): a range of a virtual network")
+    assert line.startswith("over 10.101.4.0/24 (BGP), 10.101.0.0/16 (BGP): BGP inside a virtual network's own range")
 
 
 def test_a_loop_is_shown_once(two_circuits: RunningLab, capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,6 +122,19 @@ def test_a_black_hole_is_called_one(two_circuits: RunningLab) -> None:
 def test_a_route_server_sends_nothing_but_bgp(two_circuits: RunningLab, capsys: pytest.CaptureFixture[str]) -> None:
     assert labkit(["trace", "rs1-0", "vm14", "-l", two_circuits.client.record.lab]) == 2
     assert "rs1-0 is an instance of a route server" in capsys.readouterr().err
+
+
+def test_what_carries_an_overlay(labkit_lab: Boot) -> None:
+    """The packet between the appliances goes by what csr1's NIC has for csr2's address: the peering."""
+    lab = labkit_lab("dual-homed-expressroute", variant="overlay")
+    found = agreed(lab, "vm14", "vm24")
+    assert [step.place for step in found.steps] == ["vm14", "vnet1", "csr1", "vnet1", "csr2", "vnet2", "vm24"]
+    in_tunnel, carried = found.steps[2:4]
+    assert in_tunnel.why == "kernel: proto bgp; in the overlay"
+    assert (carried.decision, carried.why) == (
+        "10.102.0.0/16 → csr2",
+        "what carries it: effective route of csr1's NIC, source Default",
+    )
 
 
 @pytest.fixture

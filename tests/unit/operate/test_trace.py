@@ -10,6 +10,7 @@ import pytest
 
 from labkit.azure.model import Azure
 from labkit.lab.load import read
+from labkit.lab.model import Lab
 from labkit.lab.nodes import target_address
 from labkit.operate.client import LabClient
 from labkit.operate.observe import Look
@@ -31,11 +32,11 @@ class WrittenLook(Look):
 
     @property
     def state(self) -> dict[str, Any]:
-        return {"effective": dict.fromkeys(nic.name for nic in LAB.azure.nics)}
+        return {"effective": dict.fromkeys(nic.name for nic in self.lab.azure.nics)}
 
     @property
     def azure(self) -> Azure:
-        return LAB.azure
+        return self.lab.azure
 
     @property
     def off(self) -> frozenset[str]:
@@ -45,8 +46,8 @@ class WrittenLook(Look):
 class Written(Tables):
     """Tables by node: what its kernel says, and where its NIC leads."""
 
-    def __init__(self, ways: Mapping[str, Way], nics: Mapping[str, tuple[str, list[str]]]) -> None:
-        super().__init__(WrittenLook(LAB, LabClient(Record(LAB.name, SANDBOX, "", "", 0.0))))
+    def __init__(self, ways: Mapping[str, Way], nics: Mapping[str, tuple[str, list[str]]], lab: Lab = LAB) -> None:
+        super().__init__(WrittenLook(lab, LabClient(Record(lab.name, SANDBOX, "", "", 0.0))))
         self._ways = ways
         self._nics = nics
 
@@ -195,6 +196,17 @@ def test_a_machine_reaches_itself_in_one_hop() -> None:
     assert Trace(tuple(steps), tuple(walk.hops), (target_address(LAB, "vm1"),), walk.verdict).agrees
 
 
+@pytest.mark.parametrize(("kind", "verdict"), [("VNetGlobalPeering", "delivered"), ("None", "dropped")])
+def test_an_overlay_is_carried_by_what_the_nic_has_for_its_far_end(kind: str, verdict: str) -> None:
+    lab = read(topologies() / "dual-homed-expressroute" / "lab.yml", variant="overlay").lab
+    far = by("100.64.0.2")
+    walk = Walk(lab, Written({"csr1": far}, {"csr1": (kind, [])}, lab), IPv4Address("100.64.0.2"), ())
+    steps = list(walk.steps("csr1"))
+    assert walk.verdict == verdict
+    assert steps[0].why.endswith("; in the overlay")
+    assert steps[1].why.startswith("what carries it: effective route of csr1's NIC")
+
+
 # Why a route won.
 
 
@@ -223,7 +235,7 @@ def test_the_reasons_of_a_nic() -> None:
         "not from vpn-0 (next hop 10.1.9.4), empty path: the hub routing preference is for others (ExpressRoute)",
         "ECMP: flows share 2 next hops",
         "over 10.0.0.0/8 (system, None), 0.0.0.0/0 (BGP, 10.1.2.4): the longest prefix wins",
-        "over 10.2.1.0/24 (BGP): a range of a virtual network that is the NIC's or next to it wins over BGP inside it",
+        "over 10.2.1.0/24 (BGP): BGP inside a virtual network's own range is not programmed",
     ]
     assert found.json()["ecmp"] is True
     assert [path["because"] for path in found.json()["paths"]][:2] == ["", ""]
