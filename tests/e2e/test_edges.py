@@ -22,7 +22,7 @@ from tests.e2e.waiting import eventually
 
 HUB, DC, BRANCH, OFFICE = map(IPv4Network, ("10.1.0.0/16", "10.2.0.0/16", "10.250.0.0/16", "10.200.0.0/16"))
 DC_HOST, BRANCH_HOST, OFFICE_HOST = map(IPv4Address, ("10.2.0.10", "10.250.0.10", "10.200.0.10"))
-NVA_WAN, EDGE = IPv4Address("100.64.0.1"), IPv4Address("100.64.0.5")
+NVA_WAN, EDGE = IPv4Address("100.64.0.1"), IPv4Address("100.64.0.6")
 """Where sites find their neighbours: the branch the appliance, the data centre the circuit."""
 ERGW = IPv4Address("10.1.255.4"), IPv4Address("10.1.255.5")
 PRIVATE = 64512, 65002, 65534, 65535, 4200000000, 4294967294

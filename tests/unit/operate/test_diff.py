@@ -245,9 +245,9 @@ SDWAN_TO_FW = "via 10.1.0.4 path 65515-65001-65010 igp 65517:65517"
             {("circuit1, from ergw-0", "10.1.0.0/16", "via 10.1.255.4 path 65515 igp", "-")},
         ),
         (
-            lambda lab: forget(lab, "onprem2", "10.1.0.0/16", "100.64.0.5"),
+            lambda lab: forget(lab, "onprem2", "10.1.0.0/16", "100.64.0.6"),
             {
-                ("onprem2, from circuit1", "10.1.0.0/16", "via 100.64.0.5 path 12076 igp", "-"),
+                ("onprem2, from circuit1", "10.1.0.0/16", "via 100.64.0.6 path 12076 igp", "-"),
                 ("kernel of onprem2", "10.1.0.0/16", "-", "a route by BGP"),
             },
         ),
