@@ -27,9 +27,25 @@ _TYPES = {
 }
 
 
+NEXT_HOPS = "Write Internet, VnetLocal, None, or the name or address of an appliance."
+
+
 def next_hop_type(text: str) -> azure.NextHopType | None:
     """The next hop type that a route of a route table names; None if the text must be a name or an address."""
     return _TYPES.get(text.casefold())
+
+
+def no_next_hop(text: str) -> tuple[str, str] | None:
+    """Why one of Azure's next hop types can't stand in a route here, and the remedy; None for any other text."""
+    kind = next((t for t in azure.NextHopType if t.casefold() == text.casefold()), None)
+    if kind is None or next_hop_type(text) is not None:
+        return None
+    if kind is azure.NextHopType.VIRTUAL_APPLIANCE:
+        return f"{text} alone can't be a next hop", "Write the appliance's name or address."
+    if kind is azure.NextHopType.VIRTUAL_NETWORK_GATEWAY:
+        why = f"{text} can't be a next hop here: labkit has no user-defined routes to gateways"
+        return why, "Let the gateway's own routes lead there, or write the name or address of an appliance."
+    return f"{text} can't be a next hop: peerings bring their routes by themselves", NEXT_HOPS
 
 
 def address_of(text: str) -> IPv4Address | None:

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 
 from labkit.azure.addressing import DEDICATED_SUBNETS
 from labkit.azure.model import NextHopType
-from labkit.lab.build import address_of, next_hop_type
+from labkit.lab.build import address_of, next_hop_type, no_next_hop
 from labkit.lab.check_names import Kind, Names
 from labkit.lab.draft import Draft, subject
 from labkit.lab.problems import nearest, suggestion
@@ -124,14 +124,11 @@ def _check_next_hop(draft: Draft, names: Names, path: Path, hop: str) -> None:
     about = subject(path)[0]
     if next_hop_type(hop) is not None or address_of(hop) is not None:
         return
-    types = {str(t).casefold(): t for t in NextHopType}
-    if hop.casefold() in types:
-        kind = types[hop.casefold()]
-        remedy = "Write Internet, VnetLocal, None, or the name or address of an appliance."
-        if kind is NextHopType.VIRTUAL_APPLIANCE:
-            remedy = "Write the appliance's name or address."
+    wrong = no_next_hop(hop)
+    if wrong is not None:
+        text, remedy = wrong
         draft.spoil(path)
-        draft.error(path, f"{about}: {hop} can't be a next hop here.", remedy)
+        draft.error(path, f"{about}: {text}.", remedy)
     elif names.kinds.get(hop) in {Kind.ROUTE_SERVER, Kind.INSTANCE}:
         draft.spoil(path)
         text = f"{about}: {hop} is {names.kinds[hop].a}, and that never forwards a packet."

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from labkit.azure.model import Azure, NextHopType, RouteTable, UserRoute
 from labkit.errors import InvalidInput
 from labkit.lab import schema
-from labkit.lab.build import address_of, next_hop_type
+from labkit.lab.build import NEXT_HOPS, address_of, next_hop_type, no_next_hop
 from labkit.lab.draft import describe, subject
 
 
@@ -56,8 +56,8 @@ def parse_route_table(name: str, body: object, azure: Azure) -> RouteTable:
             named = azure.nic.get(hop) or azure.load_balancer.get(hop)
             address = named.address if named is not None else address_of(hop)
             if address is None:
-                remedy = "Write Internet, VnetLocal, None, or the name or address of an appliance."
-                raise InvalidInput(f"route table {name}: {hop} is no next hop.", remedy)
+                text, remedy = no_next_hop(hop) or (f"{hop} is no next hop", NEXT_HOPS)
+                raise InvalidInput(f"route {prefix} of route table {name}: {text}.", remedy)
         routes.append(UserRoute(prefix, kind, address))
     return RouteTable(name, tuple(routes), said.disable_bgp_route_propagation)
 

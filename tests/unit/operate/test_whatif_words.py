@@ -90,7 +90,16 @@ def test_words_are_changes(words: str, wanted: list[Change]) -> None:
         ("prepend fw 99", "prepend: 99 is not between 1 and 20", "Write: prepend NVA TIMES"),
         ("route t 10.9.0.0/16", "route: the next hop is missing.", "Write: route TABLE PREFIX NEXT-HOP|remove"),
         ("route u 10.9.0.0/16 fw", "there is no route table u.", "The lab's route tables: route, t."),
-        ("route t 10.9.0.0/16 vm9", "route table t: vm9 is no next hop.", "Write Internet, VnetLocal, None"),
+        (
+            "route t 10.9.0.0/16 vm9",
+            "route 10.9.0.0/16 of route table t: vm9 is no next hop.",
+            "Write Internet, VnetLocal, None",
+        ),
+        (
+            "route t 10.9.0.0/16 VirtualNetworkGateway",
+            "route 10.9.0.0/16 of route table t: VirtualNetworkGateway can't be a next hop here: labkit has no user-",
+            "Let the gateway's own routes lead there",
+        ),
         (
             "route t 10.9.0.1/16 fw",
             "route 10.9.0.1/16 of route table t: 10.9.0.1/16 has bits",
