@@ -30,9 +30,11 @@ Prefix = Annotated[str, typer.Argument(metavar="PREFIX", help="The address prefi
 @app.command()
 def show(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
     """Show every route table, its routes and the subnets that have it."""
-    tables = LabClient(running(lab)[0]).get("route-tables")
+    client = LabClient(running(lab)[0])
+    tables, subnets = client.get("route-tables"), client.get("subnets")
+    users = {name: [of for of, subnet in subnets.items() if subnet["routeTable"] == name] for name in tables}
     if output is Format.JSON:
-        put_json(tables)
+        put_json({name: {**table, "subnets": users[name]} for name, table in tables.items()})
         return
     rows = [
         (
@@ -40,7 +42,7 @@ def show(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
             prefix,
             hop,
             "no" if table["disable_bgp_route_propagation"] else "yes",
-            " ".join(table["subnets"]) or "-",
+            " ".join(users[name]) or "-",
         )
         for name, table in tables.items()
         for prefix, hop in (table["routes"] or {"-": "-"}).items()
@@ -119,7 +121,7 @@ def update(
 
 
 def _table(client: LabClient, name: str) -> RouteTableText:
-    """A route table's content, as it is put back."""
+    """A route table's content."""
     tables: dict[str, RouteTableText] = client.get("route-tables")
     if name not in tables:
         known = ", ".join(sorted(tables)) or "none"
@@ -127,11 +129,7 @@ def _table(client: LabClient, name: str) -> RouteTableText:
             f"there is no route table {name}.",
             f"The lab's route tables: {known}. Create one: labkit route-table create {name}",
         )
-    found = tables[name]
-    return {
-        "routes": found["routes"],
-        "disable_bgp_route_propagation": found["disable_bgp_route_propagation"],
-    }
+    return tables[name]
 
 
 def _ends(subnet: str) -> tuple[str, str]:

@@ -12,7 +12,6 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
-from labkit.azure.changes import subnets_with
 from labkit.azure.decision import decide, decision_json
 from labkit.azure.model import BgpPeer, Gateway, RouteServer
 from labkit.azure.rows import by_instance, effective_json, learned_rows
@@ -49,6 +48,7 @@ class Api:
                 web.put("/v1/route-tables/{name}", self._put_route_table),
                 web.post("/v1/route-tables/{name}", self._create_route_table),
                 web.delete("/v1/route-tables/{name}", self._delete_route_table),
+                web.get("/v1/subnets", self._subnets),
                 web.put("/v1/subnets/{network}/{subnet}", self._put_subnet),
                 web.get("/v1/route-servers", self._route_servers),
                 web.get("/v1/route-servers/{server}", self._route_server),
@@ -209,10 +209,7 @@ class Api:
         return nic
 
     async def _route_tables(self, _request: web.Request) -> web.Response:
-        azure = self._platform.azure
-        return web.json_response(
-            {t.name: {**route_table_text(t), "subnets": subnets_with(azure, t.name)} for t in azure.route_tables}
-        )
+        return web.json_response({t.name: route_table_text(t) for t in self._platform.azure.route_tables})
 
     async def _put_route_table(self, request: web.Request) -> web.Response:
         said, name = await request.json(), request.match_info["name"]
@@ -228,6 +225,12 @@ class Api:
 
     async def _delete_route_table(self, request: web.Request) -> web.Response:
         return self._done(requests.delete_route_table(self._platform.azure, request.match_info["name"]))
+
+    async def _subnets(self, _request: web.Request) -> web.Response:
+        networks = self._platform.azure.virtual_networks
+        return web.json_response(
+            {f"{network.name}/{s.name}": {"routeTable": s.route_table} for network in networks for s in network.subnets}
+        )
 
     async def _put_subnet(self, request: web.Request) -> web.Response:
         said, network = await request.json(), request.match_info["network"]

@@ -256,7 +256,7 @@ def test_a_route_table_comes_to_a_subnet_and_goes(lab: RunningLab) -> None:
         lambda now: now not in {pid, "-1"},
     )
     eventually(lambda: unlike_the_model(lab), lambda found: not found, 30)
-    assert lab.client.get("route-tables")["detour"]["subnets"] == ["hub/workload"]
+    assert lab.client.get("subnets")["hub/workload"] == {"routeTable": "detour"}
 
     lab.client.put("subnets", "hub", "workload", body={"routeTable": None})
     lab.client.delete("route-tables", "detour")
@@ -346,6 +346,7 @@ def test_the_commands(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> No
         "yes",
         "spoke/workload",
     ]
+    assert json.loads(said("route-table", "show", "-o", "json"))["detour"]["subnets"] == ["spoke/workload"]
     assert "in use by spoke/workload" in said("route-table", "delete", "detour", status=2)
     assert "route table of subnet workload  -         detour" in said("changes")
     assert "no route table any more" in said("route-table", "dissociate", "spoke/workload")

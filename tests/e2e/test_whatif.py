@@ -223,6 +223,7 @@ def test_route_tables(lab: RunningLab) -> None:
 
 RS1, PEER = ("route-servers", "rs1"), ("route-servers", "rs1", "peers", "sdwan-nva")
 SPACE, SIDE = ("virtual-networks", "spoke"), ("peerings", "spoke", "hub")
+OTHER_SIDE = ("peerings", "hub", "spoke")
 Requests = list[tuple[str, tuple[str, ...], Any]]
 """Method, path and body of each."""
 
@@ -240,7 +241,11 @@ Requests = list[tuple[str, tuple[str, ...], Any]]
             [("PUT", SIDE, {"useRemoteGateways": False})],
             [("PUT", SIDE, {"useRemoteGateways": True})],
         ),
-        ("delete-peering spoke hub", [("DELETE", SIDE, None)], [("PUT", SIDE, {"useRemoteGateways": True})]),
+        (
+            "delete-peering spoke hub",
+            [("DELETE", SIDE, None)],
+            [("PUT", OTHER_SIDE, {}), ("PUT", SIDE, {"useRemoteGateways": True})],
+        ),
         ("delete-peer rs1 sdwan-nva", [("DELETE", PEER, None)], [("PUT", PEER, {})]),
         ("delete-route-server rs1", [("DELETE", RS1, None)], [("POST", RS1, None), ("PUT", PEER, {})]),
     ],

@@ -218,8 +218,9 @@ def test_a_route_table_that_a_subnet_takes_goes_to_its_machines_alone(tmp_path: 
                 name: ["10.9.0.0/16"] for name in moved.values()
             }
         async with world.controller():
-            tables = (await world.call("GET", "route-tables"))[1]
-            assert tables["new"]["subnets"] == ["vnet1/workload"]
+            subnets = (await world.call("GET", "subnets"))[1]
+            assert subnets["vnet1/workload"] == {"routeTable": "new"}
+            assert subnets["vnet1/sdwan"] == {"routeTable": None}
             assert (await world.call("DELETE", "route-tables/new"))[0] == 422
             await world.call("PUT", "subnets/vnet1/workload", {"routeTable": None})
             assert (await world.call("DELETE", "route-tables/new"))[0] == 200
