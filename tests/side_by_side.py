@@ -1,9 +1,10 @@
 """Which tests may run side by side, in `pytest --numprocesses=3`: `make test` does that, plain `pytest` does not.
 
 End-to-end tests wait more than they compute, so three processes share the work of two cores. What a process gets at a
-time is a part: the tests of a file, or all that meet at the machine's Docker engine. Those compare what is on the host
-before and after, so no other one may put a container there meanwhile. Sandboxes are nowhere to be seen on the host, and
-each process has a state folder of its own.
+time is a part: the tests of a file, those on containerlab apart from those on the sandbox, as each boots its labs anew.
+Sandboxes are nowhere to be seen on the host, and each process has a state folder of its own. Labs at the machine's
+Docker engine are seen there, by names that no two files share. So what compares the host before and after is one part,
+which begins first, and no lab is put at the engine beside it.
 """
 
 from __future__ import annotations
@@ -13,31 +14,48 @@ import re
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
-ENGINE = "the machine's Docker engine, and what labs leave on the host"
-_ENGINES = re.compile(
+HOST = "what labs leave on the host"
+_HOSTS = re.compile(
     r"tests/e2e/test_(containerlab|docker_image|docker_user|unprivileged)\.py::"
-    r"|tests/e2e/test_\w+\.py::\w+\[(.*-)?containerlab(-.*)?\]$"
     r"|tests/e2e/test_sandbox_runtime\.py::test_the_host_is_as_it_was"
 )
+_AT_ENGINE = re.compile(r"tests/e2e/test_both_runtimes\.py::|tests/\w+/test_\w+\.py::\w+\[(.*-)?containerlab(-.*)?\]$")
+_BESIDE = " on containerlab"
 
 
 def part(test: str) -> str:
     """The part that a test belongs to, by its node id; the tests of a part run one after the other."""
-    return ENGINE if _ENGINES.match(test) else test.partition("::")[0]
+    if _HOSTS.match(test):
+        return HOST
+    file = test.partition("::")[0]
+    return file + _BESIDE if _AT_ENGINE.match(test) else file
+
+
+def at_the_engine(its_part: str) -> bool:
+    """Whether the tests of a part meet others at the machine's Docker engine."""
+    return its_part == HOST or its_part.endswith(_BESIDE)
+
+
+def may_begin(its_part: str, running: str) -> bool:
+    """Whether a part may begin while that one runs. `HOST` always may: it begins before all others."""
+    return running != HOST or not at_the_engine(its_part)
 
 
 def rank(test: str) -> int:
-    """Lower numbers begin sooner: the longest part, then the others that boot labs, and last what fills gaps."""
-    if part(test) == ENGINE:
+    """Lower numbers begin sooner: what holds others up, the longest parts, other labs, and last what fills gaps."""
+    if part(test) == HOST:
         return 0
-    return 1 if test.startswith(("tests/e2e/", "tests/acceptance/")) else 2
+    if at_the_engine(part(test)):
+        return 1
+    return 2 if test.startswith(("tests/e2e/", "tests/acceptance/")) else 3
 
 
 def must_be_at_the_engine() -> None:
-    """Fail the test that runs now if others may run beside it that meet at the machine's Docker engine."""
+    """Fail the test that runs now if others may run beside it that must not, at the machine's Docker engine."""
     test = os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0]
-    if part(test) != ENGINE:
+    if not at_the_engine(part(test)):
         pytest.fail(f"{test} uses the machine's Docker engine: let tests/side_by_side.py know")
 
 
@@ -50,3 +68,25 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
 
     def _split_scope(self, nodeid: str) -> str:
         return part(nodeid)
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        """Give a process the first part that may run beside what the others have; none, if there is no such part."""
+        others = [
+            running
+            for other, parts in self.assigned_work.items()
+            if other is not node
+            for running, tests in parts.items()
+            if not all(tests.values())
+        ]
+        for waiting in self.workqueue:
+            if all(may_begin(waiting, running) for running in others):
+                self.workqueue.move_to_end(waiting, last=False)
+                super()._assign_work_unit(node)
+                return
+
+    def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
+        """As xdist does; a part that has ended may be what others wait for."""
+        super().mark_test_complete(node, item_index, duration)
+        if self.workqueue:
+            for other in self.nodes:
+                self._reschedule(other)
