@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from labkit.errors import EnvironmentProblem, InvalidInput
 from labkit.runtimes import containerlab_leftovers as leftovers
-from labkit.runtimes import containerlab_tool, docker_exec
+from labkit.runtimes import containerlab_nodes, containerlab_tool, docker_exec
 from labkit.runtimes.containerlab import ContainerlabRuntime, _outline
 from labkit.runtimes.containerlab_logs import _lines
+from labkit.runtimes.containerlab_nodes import Container, is_healthy
+from labkit.runtimes.protocol import CommandTimeout, Completed
 from labkit.runtimes.select import CONTAINERLAB, runtime
 
 CLAB = Path(__file__).parents[2] / "e2e" / "clab"
@@ -81,3 +85,31 @@ def test_a_version_that_is_no_json(tmp_path: Path) -> None:
         containerlab_tool.version(str(program))
     with pytest.raises(EnvironmentProblem):
         containerlab_tool.version(str(tmp_path / "missing"))
+
+
+def container(*test: str) -> Container:
+    """This very process, as a container with a healthcheck."""
+    check = {"Test": ["CMD", *test], "Interval": 10**9, "Timeout": 2 * 10**9, "Retries": 3, "StartPeriod": 10**9}
+    return {"Id": "c0", "State": {"Running": True, "Pid": os.getpid()}, "Config": {"Healthcheck": check}}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root looks into containers from outside")
+def test_a_healthcheck_that_asks_for_files_starts_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docker_exec, "run", lambda *_: pytest.fail("it was run"))
+    with TemporaryDirectory(dir="/tmp") as folder:
+        ready = Path(folder) / "ready"
+        node = container("test", "-e", folder, "-a", "-e", str(ready))
+        assert not is_healthy("a", node, 0)
+        ready.touch()
+        assert is_healthy("a", node, 0)
+
+
+def test_a_healthcheck_that_takes_too_long_has_failed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(*_: object) -> Completed:
+        raise CommandTimeout("node a: `slow` did not end within 2 s.", "It was killed.")
+
+    monkeypatch.setattr(docker_exec, "run", late)
+    monkeypatch.setattr(containerlab_nodes, "tail", lambda _: "")
+    assert not is_healthy("a", container("slow"), 3.9)
+    with pytest.raises(EnvironmentProblem, match=r"a did not become healthy.*`slow` did not end within 2 s"):
+        is_healthy("a", container("slow"), 4.1)
