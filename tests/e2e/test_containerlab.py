@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,7 @@ import pytest
 from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
 from labkit.lab.load import load
 from labkit.lab.plan import plan
-from labkit.operate import lifecycle
-from labkit.operate.client import LabClient
-from labkit.operate.observe import Look
-from labkit.operate.probes import traceroute
-from labkit.pytest import RunningLab
+from labkit.pytest import RunningLab, labs_on
 from labkit.render.render import render as render_folder
 from labkit.resources import topologies
 from labkit.runtimes import containerlab_leftovers as leftovers
@@ -35,8 +30,9 @@ from labkit.runtimes.containerlab import ContainerlabRuntime
 from labkit.runtimes.docker_engine import engine
 from labkit.runtimes.protocol import CommandTimeout, Progress
 from labkit.runtimes.sandbox.runtime import SandboxRuntime
-from labkit.runtimes.select import CONTAINERLAB, SANDBOX
+from labkit.runtimes.select import CONTAINERLAB
 from tests.e2e.engines import host, need_containerlab
+from tests.e2e.in_lab import variant
 from tests.e2e.terminal import drained, read_until
 from tests.e2e.waiting import eventually
 
@@ -44,17 +40,6 @@ TOPOLOGIES = Path(__file__).parent / "clab"
 DEFAULT_CAPABILITIES = 0xA80425FB
 """What Docker gives a container that asks for nothing."""
 NET_ADMIN, SYS_ADMIN = 1 << 12, 1 << 21
-BRANCH_HOST, INTERNET = IPv4Address("10.250.0.10"), IPv4Address("198.51.100.10")
-
-
-class Silent:
-    def begin(self, phase: str) -> None: ...
-
-    def update(self, text: str, done: float | None = None) -> None: ...
-
-    def end(self, text: str) -> None: ...
-
-    def note(self, text: str) -> None: ...
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -473,21 +458,12 @@ def test_a_user_who_may_not_use_docker() -> None:
 
 @pytest.fixture(scope="module")
 def overview(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
-    yield from booted(tmp_path_factory, CONTAINERLAB)
-
-
-def booted(factory: pytest.TempPathFactory, runtime: str) -> Iterator[RunningLab]:
-    """The overview lab on a runtime, under a name of its own."""
-    name = f"parity-{runtime[:4]}"
-    file = factory.mktemp(name) / "overview.lab.yml"
-    text = (topologies() / "overview" / "lab.yml").read_text()
-    file.write_text(text.replace("name: overview", f"name: {name}", 1))
-    result = lifecycle.up(str(file), runtime, Silent())
-    try:
-        assert [f"{o.title}: {o.problem}" for o in result.outcomes if not o.ok] == []
-        yield RunningLab(result.lab, LabClient(result.record))
-    finally:
-        lifecycle.down(result.record)
+    """The overview lab, under a name of its own."""
+    file = variant(
+        topologies() / "overview" / "lab.yml", tmp_path_factory.mktemp("lab"), {"name: overview": "name: overview-clab"}
+    )
+    with labs_on(CONTAINERLAB) as boot:
+        yield boot(file)
 
 
 def test_least_privilege(overview: RunningLab) -> None:
@@ -516,35 +492,6 @@ def test_no_socket_of_the_lab_is_open_to_others(overview: RunningLab) -> None:
     assert sockets, "feeds are there"
     assert [path for path in sockets if path.stat().st_mode & 0o022] == []
     assert not any("api" in path.name for path in sockets)
-
-
-def test_parity_row_by_row(overview: RunningLab, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The same lab in the sandbox: the same kernel routes, BGP tables, effective routes and paths."""
-
-    def rows(lab: RunningLab) -> dict[str, object]:
-        look = Look(lab.lab, lab.client)
-        found: dict[str, object] = {}
-        for vm in lab.lab.virtual_machines:
-            found[f"kernel {vm.name}"] = sorted(map(str, look.kernel(vm.name)))
-            found[f"effective {vm.name}"] = lab.client.get("effective-routes", vm.name)
-            for target in (BRANCH_HOST, INTERNET):
-                found[f"path {vm.name} {target}"] = traceroute(lab.client, vm.name, target)
-        for router in (*(nva.name for nva in lab.lab.nvas), *(site.name for site in lab.lab.sites)):
-            table = lab.client.run(router, "vtysh", "-c", "show bgp ipv4 unicast json").stdout
-            # Which of two equal paths is the older one depends on who came up first.
-            routes = json.loads(table)["routes"]
-            found[f"bgp {router}"] = {
-                prefix: sorted((p["peerId"], p["path"], p["nexthops"][0]["ip"]) for p in paths)
-                for prefix, paths in routes.items()
-            }
-        for server in lab.lab.azure.route_servers:
-            for peer in server.peers:
-                for verb in ("learned-routes", "advertised-routes"):
-                    found[f"{verb} {server.name} {peer.name}"] = lab.client.get(verb, server.name, peer.name)
-        return found
-
-    for sandbox in booted(tmp_path_factory, SANDBOX):
-        eventually(lambda: rows(sandbox) == rows(overview), bool, 30)  # noqa: B023 - one lab
 
 
 # --- with plain containerlab
