@@ -1,16 +1,7 @@
-"""The labs of captures boot on the sandbox alone; the proofs among them are checked on both runtimes by tests/e2e."""
+"""The labs of captures boot as those of the end-to-end tests do, on both runtimes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from tests.e2e.conftest import labkit_lab, labkit_runtime
 
-import pytest
-
-from labkit.pytest import Boot, labs_on
-from labkit.runtimes.select import SANDBOX
-
-
-@pytest.fixture(scope="module")
-def booted() -> Iterator[Boot]:
-    with labs_on(SANDBOX) as boot:
-        yield boot
+__all__ = ["labkit_lab", "labkit_runtime"]

@@ -54,9 +54,9 @@ def test_the_page_has_every_difference() -> None:
 
 
 @pytest.mark.parametrize("name", ["expressroute-vpn", "dual-homed-expressroute"])
-def test_the_labs_tables_are_azures(booted: Boot, name: str) -> None:
+def test_the_labs_tables_are_azures(labkit_lab: Boot, name: str) -> None:
     """And `verify` shows all of their rows."""
-    outcomes = booted(name).verify(30)
+    outcomes = labkit_lab(name).verify(30)
     compared = [o.comparison for o in outcomes if o.comparison is not None]
     assert [c.claim for c in compared] == captures(topologies() / name / "lab.yml")
     assert [c.problem for c in compared if c.problem] == []
@@ -64,8 +64,8 @@ def test_the_labs_tables_are_azures(booted: Boot, name: str) -> None:
         assert {row.cells for row in each.rows if row.same} == set(each.claim.rows)
 
 
-def test_verify_shows_the_comparison(booted: Boot, capsys: pytest.CaptureFixture[str]) -> None:
-    lab = booted("expressroute-vpn")
+def test_verify_shows_the_comparison(labkit_lab: Boot, capsys: pytest.CaptureFixture[str]) -> None:
+    lab = labkit_lab("expressroute-vpn")
     name = lab.client.record.lab
     assert labkit(["verify", "--lab", name]) == 0
     out = capsys.readouterr().out
@@ -80,9 +80,9 @@ def test_verify_shows_the_comparison(booted: Boot, capsys: pytest.CaptureFixture
     ]
 
 
-def test_a_row_that_goes_is_missed(booted: Boot, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_row_that_goes_is_missed(labkit_lab: Boot, capsys: pytest.CaptureFixture[str]) -> None:
     """Without branch-to-branch the gateways do not hear of each other's branch."""
-    lab = booted("expressroute-vpn")
+    lab = labkit_lab("expressroute-vpn")
     lab.client.put("route-servers", "rs1", body={"allowBranchToBranchTraffic": False})
     try:
         eventually(lambda: problems(lab), lambda found: any("gateway learned-routes ergw" in text for text in found))
@@ -97,8 +97,8 @@ def test_a_row_that_goes_is_missed(booted: Boot, capsys: pytest.CaptureFixture[s
 
 
 @pytest.fixture(scope="module")
-def fab_d(booted: Boot) -> RunningLab:
-    return booted(FAB_D)
+def fab_d(labkit_lab: Boot) -> RunningLab:
+    return labkit_lab(FAB_D)
 
 
 def test_fab_d_tables_and_reachability(fab_d: RunningLab) -> None:
@@ -116,5 +116,5 @@ def test_fab_d_with_csr1_down(fab_d: RunningLab) -> None:
     assert problems(fab_d, 30) == []
 
 
-def test_fab_d_without_prepend(booted: Boot) -> None:
-    assert problems(booted(FAB_D, variant="no-prepend")) == []
+def test_fab_d_without_prepend(labkit_lab: Boot) -> None:
+    assert problems(labkit_lab(FAB_D, variant="no-prepend")) == []

@@ -1,7 +1,4 @@
-"""`labkit diff` on a healthy lab, and on one that somebody has tampered with: exactly the rows that are wrong.
-
-On the sandbox alone: kernels, nftables and FRR are read by the same commands in the same image on either runtime.
-"""
+"""`labkit diff` on a healthy lab, and on one that somebody has tampered with: exactly the rows that are wrong."""
 
 from __future__ import annotations
 
@@ -15,9 +12,8 @@ import pytest
 from labkit.cli.app import run as labkit
 from labkit.operate.diff import differences
 from labkit.operate.trace import trace
-from labkit.pytest import RunningLab, labs_on
+from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies
-from labkit.runtimes.select import SANDBOX
 from tests.e2e.in_lab import SCAN, configure, gateways, run, variant
 from tests.e2e.waiting import eventually
 
@@ -27,15 +23,13 @@ Rows = set[tuple[str, str, str, str]]
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
+def lab(labkit_lab: Boot, tmp_path_factory: pytest.TempPathFactory) -> RunningLab:
     """The ExpressRoute lab with branch-to-branch on, so that everybody in it has something to say."""
     changes = {"name: expressroute": "name: er-diff"}
-    file = variant(topologies() / "expressroute" / "lab.yml", tmp_path_factory.mktemp("lab"), changes)
-    with labs_on(SANDBOX) as boot:
-        lab = boot(file)
-        lab.client.put("route-servers", "rs1", body={"allowBranchToBranchTraffic": True})
-        eventually(lambda: gateways(lab, "onprem1", ONPREM), lambda found: found is not None, 30)
-        yield lab
+    lab = labkit_lab(variant(topologies() / "expressroute" / "lab.yml", tmp_path_factory.mktemp("lab"), changes))
+    lab.client.put("route-servers", "rs1", body={"allowBranchToBranchTraffic": True})
+    eventually(lambda: gateways(lab, "onprem1", ONPREM), lambda found: found is not None, 30)
+    return lab
 
 
 @pytest.fixture(autouse=True)

@@ -1,13 +1,9 @@
-"""`labkit whatif` before a change, and the change itself: what was predicted comes true, NIC by NIC and ping by ping.
-
-On the sandbox alone: what is proved is that the rules foretell what the platform does. The same platform runs on the
-other runtime, where the lab's own tests show it.
-"""
+"""`labkit whatif` before a change, and the change itself: what was predicted comes true for every NIC and ping."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from ipaddress import IPv4Network
 from operator import eq
@@ -28,9 +24,8 @@ from labkit.operate.whatif import Outlook, whatif
 from labkit.operate.whatif_model import Side
 from labkit.operate.whatif_reach import Reach, sources, targets
 from labkit.operate.whatif_ways import Outcome, Way
-from labkit.pytest import RunningLab, labs_on
+from labkit.pytest import Boot, RunningLab, labs_on
 from labkit.resources import topologies
-from labkit.runtimes.select import SANDBOX
 from tests.e2e.in_lab import configure, lab_file, problems, run, variant
 from tests.e2e.waiting import eventually
 
@@ -73,13 +68,12 @@ proofs:
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
+def lab(labkit_lab: Boot, tmp_path_factory: pytest.TempPathFactory) -> RunningLab:
     changes = CHANGES | {"name: expressroute": "name: er-whatif"}
     file = variant(topologies() / "expressroute" / "lab.yml", tmp_path_factory.mktemp("lab"), changes)
     # Its proofs are of the lab without these changes. These hold whatever is tried.
     file.write_text(file.read_text().partition("\nproofs:")[0] + PROOFS)
-    with labs_on(SANDBOX) as boot:
-        yield boot(file)
+    return labkit_lab(file)
 
 
 def predicted(lab: RunningLab, outlook: Outlook) -> Tables:
@@ -169,6 +163,7 @@ def test_reach_is_what_pings_find(lab: RunningLab) -> None:
         assert ping(lab.client, a, ends[b]) is (there and answered[b, a]), (a, b)
 
 
+@pytest.mark.sandbox_alone
 def test_preference_and_prepend(lab: RunningLab) -> None:
     outlook, tables = whole(lab, "hub-routing-preference aspath")
     assert {(r.prefix, r.why) for c in outlook.nics for r in c.routes} == {(ONPREM, "preference ASPath")}
@@ -195,6 +190,7 @@ def prepend(lab: RunningLab, command: str) -> None:
     run(lab, "sdwan-nva", "vtysh", "-c", "clear bgp ipv4 unicast * soft out")
 
 
+@pytest.mark.sandbox_alone
 def test_route_tables(lab: RunningLab) -> None:
     before = lab.client.get("route-tables")["from-spoke"]
     outlook, tables = whole(lab, "route from-spoke 10.250.0.0/16 None route from-spoke 192.0.2.0/24 remove")
@@ -228,6 +224,7 @@ Requests = list[tuple[str, tuple[str, ...], Any]]
 """Method, path and body of each."""
 
 
+@pytest.mark.sandbox_alone
 @pytest.mark.parametrize(
     ("words", "does", "undoes"),
     [
@@ -271,9 +268,10 @@ def test_what_operators_change(lab: RunningLab, words: str, does: Requests, undo
     assert problems(lab, 30) == []
 
 
-def test_what_comes_through_a_circuit() -> None:
+@pytest.mark.sandbox_alone
+def test_what_comes_through_a_circuit(labkit_runtime: str) -> None:
     """The filter of what route servers relay comes with the sessions: one branch is lost as others are won."""
-    with labs_on(SANDBOX) as boot:
+    with labs_on(labkit_runtime) as boot:
         lab = boot(lab_file("two-hubs"))
         eventually(lambda: "10.250.0.0/16" in str(effective(lab)["vm2"]), lambda there: there, 30)
         for switch, why in ((True, "gone from ergw2"), (False, "learned from ergw2")):
@@ -286,9 +284,10 @@ def test_what_comes_through_a_circuit() -> None:
             eventually(lambda: differences(lab.lab, lab.client), lambda found: not found, 30)
 
 
-def test_what_nvas_pass_on() -> None:
+@pytest.mark.sandbox_alone
+def test_what_nvas_pass_on(labkit_runtime: str) -> None:
     """Three route servers hear each other through two NVAs alone, and on-premises through circuits: all follow."""
-    with labs_on(SANDBOX) as boot:
+    with labs_on(labkit_runtime) as boot:
         lab = boot("dual-homed-expressroute")
         on, off = {"allowBranchToBranchTraffic": True}, {"allowBranchToBranchTraffic": False}
         for server in ("rs1", "rs0"):
