@@ -105,6 +105,7 @@ def test_a_circuit_fails(lab: RunningLab) -> None:
     assert problems(lab, 30) == []
 
 
+@pytest.mark.sandbox_alone
 def test_sessions_are_up_and_nothing_gets_there(without_override: RunningLab) -> None:
     """The appliances have it all and can't pass it on: no route server takes what has its own ASN in the path."""
     lab = without_override
@@ -121,6 +122,7 @@ def test_sessions_are_up_and_nothing_gets_there(without_override: RunningLab) ->
     assert heard(lab, "onprem1") == {"10.101.0.0/16": "12076", "10.101.3.0/24": "12076", "10.101.4.0/24": "12076"}
 
 
+@pytest.mark.sandbox_alone
 def test_the_overlay_ends_the_loop(overlay: RunningLab) -> None:
     """VXLAN's packets are between the appliances' own addresses, and nobody but Azure's peering decides on these."""
     assert traceroute(overlay.client, "vm14", VM24) == [CSR1, CSR2_OVERLAY, VM24]

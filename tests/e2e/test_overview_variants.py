@@ -102,6 +102,22 @@ def test_machines_turn_from_the_first_appliance_to_the_second(labkit_lab: Boot, 
     turn_to_the_second_and_back(lab, (FIRST,), (FIRST_LINK,), gone)
 
 
+def test_a_running_lab_knows_its_variant(labkit_lab: Boot, file: Path, labkit_runtime: str) -> None:
+    lab = labkit_lab(file, variant="active-passive")
+    record = records.read("overview-pair")
+    assert record is not None
+    assert record.variant == "active-passive"
+    assert lab_of(record) == lab.lab
+    controllers = load_text(controllers_text(record), "the controller's")
+    assert (controllers.azure, controllers.nvas) == (lab.lab.azure, lab.lab.nvas)
+    assert [p.claim for p in controllers.proofs] == [p.claim for p in lab.lab.proofs]
+    again = lifecycle.up(str(file), labkit_runtime, lifecycle.Silent(), "active-passive")
+    assert not again.fresh
+    for other in ("", "active-active"):
+        with pytest.raises(InvalidInput, match="lab overview-pair runs already, in variant active-passive"):
+            lifecycle.up(str(file), labkit_runtime, lifecycle.Silent(), other)
+
+
 def test_machines_have_the_load_balancer_as_their_one_next_hop(labkit_lab: Boot, file: Path) -> None:
     lab = labkit_lab(file, variant="load-balancer")
     frontend = lab.lab.azure.load_balancer["sdwan-lb"].address
@@ -119,22 +135,6 @@ def test_machines_have_the_load_balancer_as_their_one_next_hop(labkit_lab: Boot,
     assert problems(lab, 30) == []
 
 
-def test_a_running_lab_knows_its_variant(labkit_lab: Boot, file: Path, labkit_runtime: str) -> None:
-    lab = labkit_lab(file, variant="active-passive")
-    record = records.read("overview-pair")
-    assert record is not None
-    assert record.variant == "active-passive"
-    assert lab_of(record) == lab.lab
-    controllers = load_text(controllers_text(record), "the controller's")
-    assert (controllers.azure, controllers.nvas) == (lab.lab.azure, lab.lab.nvas)
-    assert [p.claim for p in controllers.proofs] == [p.claim for p in lab.lab.proofs]
-    again = lifecycle.up(str(file), labkit_runtime, lifecycle.Silent(), "active-passive")
-    assert not again.fresh
-    for other in ("", "active-active"):
-        with pytest.raises(InvalidInput, match="lab overview-pair runs already, in variant active-passive"):
-            lifecycle.up(str(file), labkit_runtime, lifecycle.Silent(), other)
-
-
 def test_the_base_is_as_before(labkit_lab: Boot, file: Path, labkit_runtime: str) -> None:
     """It comes after the variants: a test that asks for another variant has the one before taken down."""
     lab = labkit_lab(file)
@@ -144,6 +144,7 @@ def test_the_base_is_as_before(labkit_lab: Boot, file: Path, labkit_runtime: str
         lifecycle.up(str(file), labkit_runtime, lifecycle.Silent(), "active-passive")
 
 
+@pytest.mark.sandbox_alone
 @pytest.mark.parametrize("variant", ["", "override"])
 def test_an_nva_between_two_route_servers(labkit_lab: Boot, variant: str) -> None:
     """FRR's as-override (reference §5 "Dual-homed loops", §11 point 9); the lab's proofs say what it does."""
