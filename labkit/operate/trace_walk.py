@@ -98,16 +98,17 @@ class Walk:
         A circle is shown once. `source` is the packet's, if it is not the node's own.
         """
         shown: set[Step] = set()
-        circles = False
+        again: Step | None = None
         if self._owners.get(self._destination) == node:
             self.hops.append(self._destination)  # a machine answers itself, as one hop
         for step in self._all(node, source):
             if step not in shown:
                 shown.add(step)
                 yield step
-            elif not circles:
-                circles = True
-                yield Step(step.place, step.address, "circles", "from here on it is the same again, until its TTL ends")
+            elif again is None:
+                again = step
+        if again is not None:
+            yield Step(again.place, again.address, "circles", "from here on it is the same again, until its TTL ends")
 
     def _all(self, node: str, source: IPv4Address | None) -> Iterator[Step]:
         """Every decision, those of a circle as often as they are made."""
@@ -218,9 +219,14 @@ class Walk:
         return node in self._lab.nva and self._lab.nva[node].translates(self._destination)
 
     def _taken(self, equal: Sequence[IPv4Address]) -> IPv4Address:
-        """The one of these next hops that the real packet took, if it shows one of them here."""
+        """The one of these next hops that the real packet took, if one of their nodes answered here.
+
+        A node may answer from another address than the one that it is reached by.
+        """
         seen = self._real[len(self.hops)] if len(self.hops) < len(self._real) else None
-        return seen if seen is not None and seen in equal else equal[0]
+        owner = self._owners.get(seen) if seen is not None else None
+        took = (hop for hop in equal if owner is not None and self._ways.get(hop, self._owners.get(hop)) == owner)
+        return seen if seen is not None and seen in equal else next(took, equal[0])
 
     def _answers_from(self, node: str, arrived_at: IPv4Address) -> IPv4Address:
         """The address from which a node tells the source that a TTL ended there: its kernel chooses it.

@@ -153,6 +153,29 @@ def test_a_circle_is_shown_once() -> None:
     )
 
 
+def test_a_circle_of_equal_ways_is_followed_by_who_answers() -> None:
+    """A site's edge answers from its address towards the source, which is not the one that the fabric brings to."""
+    ways = {"vm1": into_network("65"), "vpngw-0": into_network(), "vpngw-1": into_network()}
+    both = (GATEWAY, [str(VPN0), "10.100.0.197"])
+    nics = {"vm1": both, "vpngw-0": both, "vpngw-1": both}
+    public = {name: str(address) for name, address in LAB.internet.public.items()} if LAB.internet is not None else {}
+    real = [public["vpngw-1"], str(VPN0), public["vpngw-0"], *[public["vpngw-1"]] * 9]
+    walk = Walk(LAB, Written(ways, nics), BRANCH, [IPv4Address(hop) for hop in real])
+    steps = list(walk.steps("vm1"))
+    took = ["10.100.0.197", str(VPN0), str(VPN0), *["10.100.0.197"] * 9]
+    assert hops(walk) == took
+    assert [step.decision for step in steps].count("circles") == 1
+    assert steps[-1].decision == "circles"
+    assert [step.place for step in steps if step.decision != "circles"] == [
+        "vm1",
+        "hub",
+        "vpngw-1",
+        "hub",
+        "vpngw-0",
+        "hub",
+    ]
+
+
 @pytest.mark.parametrize(
     ("way", "seen", "why"),
     [
