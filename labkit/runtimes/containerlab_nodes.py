@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from labkit.errors import EnvironmentProblem
@@ -12,7 +11,6 @@ from labkit.runtimes import docker_exec
 from labkit.runtimes.containerlab_logs import tail
 from labkit.runtimes.docker_engine import engine, translated
 from labkit.runtimes.protocol import CommandTimeout, Completed, NodeStatus
-from labkit.runtimes.sandbox.health import marker_files
 
 LAB, NODE, TOPOLOGY, FOLDER = "containerlab", "clab-node-name", "clab-topo-file", "clab-node-lab-dir"
 """Labels of containerlab's: lab, node, topology file, and the node's folder in containerlab's own one of the lab."""
@@ -72,7 +70,7 @@ def is_healthy(node: str, details: Container, waited: float) -> bool:
         return True
     argv = test[1:] if test[0] == "CMD" else ["sh", "-c", test[1]]
     interval, timeout = (check.get(key, 0) / 1e9 or 30.0 for key in ("Interval", "Timeout"))
-    done = _looked_at(state["Pid"], test) or _tried(container, node, argv, timeout)
+    done = _tried(container, node, argv, timeout)
     if done.rc == 0:
         return True
     if waited > check.get("StartPeriod", 0) / 1e9 + (check.get("Retries", 0) or 3) * interval:
@@ -83,21 +81,6 @@ def is_healthy(node: str, details: Container, waited: float) -> bool:
             remedy,
         )
     return False
-
-
-def _looked_at(pid: int, test: Sequence[str]) -> Completed | None:
-    """A healthcheck that asks for files alone, answered from outside; None if it must be run.
-
-    A process in a container costs a hundred times what a look costs, and a lab that boots has better use for it.
-    """
-    files = marker_files(tuple(test))
-    if files is None:
-        return None
-    try:
-        there = all(Path(f"/proc/{pid}/root{file}").exists() for file in files)
-    except OSError:  # only root may look there
-        return None
-    return Completed(0 if there else 1, "", "")
 
 
 def _tried(container: str, node: str, argv: Sequence[str], timeout: float) -> Completed:
