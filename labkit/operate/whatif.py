@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
+from labkit.azure.circuits import CircuitPath, circuit_rejection
 from labkit.azure.limits import GATEWAY_TO_CIRCUIT_ROUTES, circuit_drops_gateway
 from labkit.azure.model import PeerKind
 from labkit.azure.rows import effective_json
@@ -105,13 +106,14 @@ def _down(status: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _limits(prediction: Prediction) -> Iterator[str]:
-    """Sessions that a limit would end (reference §5)."""
+    """Sessions that a limit would end (reference §5): what the edge router would keep counts."""
     world = prediction.after.world
-    for gateway, instance, circuit in world.heard.edges:
-        count = len(world.told_by_gateway(gateway, instance, circuit))
+    for (gateway, instance, circuit), edge in world.heard.edges.items():
+        told = world.told_by_gateway(gateway, instance, circuit).values()
+        count = sum(circuit_rejection(CircuitPath(gateway, edge, attributes)) is None for attributes in told)
         if circuit_drops_gateway(count):
             yield (
-                f"{instance_node(gateway, instance)} would tell {circuit} {count:,} prefixes; more than "
+                f"{instance_node(gateway, instance)} would tell {circuit} {count:,} prefixes that it keeps; more than "
                 f"{GATEWAY_TO_CIRCUIT_ROUTES:,} end the session. What follows from that is not predicted."
             )
 
