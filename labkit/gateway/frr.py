@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,12 +123,25 @@ def peers() -> list[dict[str, Any]]:
     return list(summary(_ask("show bgp ipv4 unicast summary json")))
 
 
+def has_routes_of(peers: Collection[str]) -> bool:
+    """Whether FRR still holds a path from one of these peers (their addresses); not, where it does not answer."""
+    try:
+        return holds_paths_of(_ask("show bgp ipv4 unicast json"), peers)
+    except (subprocess.SubprocessError, ValueError):
+        return False
+
+
 def why_closed(peer: str) -> str:
     """Why FRR itself ended the session with a peer (its address), in words."""
     try:
         return why_reset(_ask(f"show bgp neighbors {peer} json").get(peer, {}))
     except (subprocess.SubprocessError, ValueError):
         return CLOSED_HERE
+
+
+def holds_paths_of(said: Mapping[str, Any], peers: Collection[str]) -> bool:
+    """Whether FRR's `show bgp json` has a path from one of these peers."""
+    return any(path.get("peerId") in peers for paths in said.get("routes", {}).values() for path in paths)
 
 
 def advertised_paths(said: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +23,8 @@ from labkit.ready import mark_ready
 SERVICE = "gateway"
 PATIENCE = 5.0
 """Seconds that FRR may take to tell all that it has before the controller hears that there is nothing."""
+
+_PAUSE = 0.05
 
 _log = logging.getLogger("gateway")
 
@@ -47,6 +50,10 @@ class Service:
         self._sessions: bool | None = None
         self._ranges: Ranges | None = None
         """Both are what FRR has been told; None for one that has not been told anything."""
+        self._gone: set[str] = set()
+        """Peers that went down, whose routes FRR is about to clear."""
+        self._renewing = False
+        """Whether the connection was closed here, for FRR to tell everything anew."""
         self._lock = threading.Lock()
 
     def run(self) -> None:
@@ -77,7 +84,14 @@ class Service:
     def _hear_frr(self, listener: socket.socket) -> None:
         try:
             while True:
-                connection, _ = listener.accept()
+                listener.settimeout(PATIENCE if self._renewing else None)
+                try:
+                    connection, _ = listener.accept()
+                except TimeoutError:
+                    self._renewing = False
+                    self._lose()
+                    continue
+                connection.settimeout(None)
                 self._hear(connection)
         finally:
             # Whatever it was: the other thread alone is of no use, and the supervisor starts both again.
@@ -86,23 +100,57 @@ class Service:
 
     def _hear(self, connection: socket.socket) -> None:
         stream = Stream()
+        renewed = State() if self._renewing else None
+        self._renewing = False
         with connection:
             with self._lock:
-                # It may have just read its configuration, or be one that a service before this one has told.
-                self._sessions = self._ranges = None
+                if renewed is None:
+                    self._sessions = self._ranges = None
                 self._state.connected = True
-                self._switch()
+                # It may have just read its configuration, or be one that a service before this one has told.
+                self._switch(anew=True)
                 self._ready()
             while data := _read(connection):
                 messages = list(stream.feed(data, time.time()))
                 kernel.await_routes(_announced(messages))
                 with self._lock:
                     for message in messages:
-                        self._state.take(self._explained(message))
+                        state = self._state if renewed is None else renewed
+                        if isinstance(message, PeerDown) and state.is_up(message.peer):
+                            self._renew(connection, message.peer)
+                        state.take(self._explained(message))
+                        if renewed is not None and renewed.whole:
+                            self._state.become(renewed, time.time())
+                            renewed = None
                     self._report()
+        if not self._renewing:
+            self._lose()
+
+    def _lose(self) -> None:
         with self._lock:
             self._state.lost(time.time())
             self._report()
+
+    def _renew(self, connection: socket.socket, peer: str) -> None:
+        """Have FRR tell everything anew, on another connection, once it has cleared what a peer that went down said.
+
+        Every route that it clears, or that was withdrawn just before, is in the queue of what it tells. There it finds
+        that the session is down, tells nothing, and goes on with the queue only when the next route comes: it would be
+        behind by as many as there were.
+        """
+        self._gone.add(peer)
+        if len(self._gone) == 1:
+            threading.Thread(target=self._close_once_cleared, args=(connection,), name="renew", daemon=True).start()
+
+    def _close_once_cleared(self, connection: socket.socket) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while frr.has_routes_of(frozenset(self._gone)) and time.monotonic() < deadline:
+            time.sleep(_PAUSE)
+        with self._lock:
+            self._gone.clear()
+            with suppress(OSError):  # FRR has closed it meanwhile
+                connection.shutdown(socket.SHUT_RDWR)
+                self._renewing = True
 
     def _explained(self, message: Message) -> Message:
         """A message with the reason for a closed session that FRR leaves out."""
@@ -129,18 +177,18 @@ class Service:
             self._state.whole = True
             self._report()
 
-    def _switch(self) -> None:
+    def _switch(self, *, anew: bool = False) -> None:
         config = self._config
         if config is None or not self._state.connected:
             return
-        if config["sessions"] != self._sessions:
+        if anew or config["sessions"] != self._sessions:
             frr.set_sessions(config["asn"], config["route_servers"], on=config["sessions"])
-            self._sessions = config["sessions"]
-            if self._sessions:
+            if config["sessions"] and not self._sessions:
                 self._state.awaited(config["route_servers"])
+            self._sessions = config["sessions"]
             _log.info("sessions with the route server %s", "on" if self._sessions else "off")
         ranges = Ranges(tuple(config["originated"]), tuple(config["adjacent"]))
-        if ranges != self._ranges:
+        if anew or ranges != self._ranges:
             frr.set_ranges(config["asn"], config["subnet_gateway"], ranges, vpn=config["vpn"])
             self._ranges = ranges
 

@@ -67,6 +67,23 @@ class State:
             self._sessions[peer] = Session(IDLE, now, "the BGP daemon is gone")
             self._forget(peer)
 
+    def is_up(self, peer: str) -> bool:
+        """Whether the session with a peer is Established."""
+        return peer in self._sessions and self._sessions[peer].state == ESTABLISHED
+
+    def become(self, renewed: State, now: float) -> None:
+        """Take over what FRR has told anew from the beginning; what it says of old sessions' beginnings is wrong."""
+        for peer, session in renewed._sessions.items():
+            if peer not in self._sessions or self._sessions[peer].state != session.state:
+                self._sessions[peer] = replace(session, since=now)
+        for peer in self._kept.keys() | renewed._kept.keys():
+            mine, new = self._kept.get(peer, {}), renewed._kept.get(peer, {})
+            for prefix in mine.keys() | new.keys():
+                if mine.get(prefix) != new.get(prefix):
+                    self._reporter.route_changed(peer, prefix)
+        self._kept = renewed._kept
+        self.whole = True
+
     def snapshot(self) -> dict[str, Any]:
         """Everything, for a controller that knows nothing."""
         return self._reporter.snapshot(self._sessions, self._kept)

@@ -1,7 +1,7 @@
 """Random small valid labs, as lab files, and what the rules say of them.
 
-The rules, and what FRR makes of its configuration, tell where BGP must come to rest before anything boots
-(`labkit.lab.everybody`): appliances stand between route servers, tunnels join them, sites have several ways.
+The rules, and what FRR makes of its configuration, tell where BGP may come to rest (`labkit.lab.everybody`): appliances
+stand between route servers, tunnels join them, sites have several ways.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from labkit.azure.world import Heard, NeverSettlesError
 from labkit.controller import requests
 from labkit.controller.requests import Request
 from labkit.errors import InvalidInput
-from labkit.lab.everybody import Everybody, Outside, everybody
+from labkit.lab.everybody import Everybody, Outside, Said, everybody
 from labkit.lab.model import Lab
 
 POOL = ("0.0.0.0/0", "10.90.0.0/16", "10.91.0.0/16", "10.1.1.0/24", "10.2.128.0/17", "10.0.0.0/8", "128.0.0.0/1")
@@ -235,14 +235,17 @@ def wishes(built: Lab, lab: Lab) -> list[Wish]:
 def settles(built: Lab, azure: Azure) -> bool:
     """Whether BGP comes to rest: an NVA that hides route servers' ASN can make a route chase itself for ever."""
     try:
-        expected(built, azure)
+        expected(built, azure, {})
     except NeverSettlesError:
         return False
     return True
 
 
-def expected(built: Lab, azure: Azure) -> Everybody:
-    """What every speaker holds in the end, Azure's and those outside, in a lab whose Azure has become this.
+def expected(built: Lab, azure: Azure, said: Said) -> Everybody:
+    """Where everybody comes to rest, Azure's speakers and those outside, in a lab whose Azure has become this.
+
+    There may be several such states: an ExpressRoute gateway prefers what a circuit says, so it counts who was first.
+    It is the one that follows from what NVAs and sites have `said`. Every session must be up.
 
     Raises:
         NeverSettlesError: there is no end.
@@ -254,4 +257,4 @@ def expected(built: Lab, azure: Azure) -> Everybody:
         {(g.name, line.instance, line.circuit): line.edge for g in built.gateways for line in g.lines},
     )
     outside = Outside(built)
-    return everybody(outside, azure, up, {session: {} for session in outside.sessions})
+    return everybody(outside, azure, up, {session: said.get(session, {}) for session in outside.sessions})

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from labkit.azure.effective import effective_routes
 from labkit.azure.rows import advertised_rows, by_instance, effective_json, gateway_rows, learned_rows
 from labkit.azure.world import World
-from labkit.lab.everybody import Everybody
+from labkit.lab.everybody import Everybody, Outside
 from labkit.lab.load import load_text
 from labkit.lab.model import Lab
 from labkit.operate import lifecycle
 from labkit.operate.client import LabClient
+from labkit.operate.heard import read, said_outside
 from labkit.operate.observe import Look
 from labkit.operate.trace import trace
 from labkit.operate.verify import verify
@@ -81,10 +82,7 @@ def send(client: LabClient, wish: Wish) -> None:
 
 def comes_to_rest(built: Lab, now: Lab, client: LabClient, text: str) -> None:
     """Everything is as the rules say of the lab as it is `now`; `text` says what led there."""
-    end = expected(built, now.azure)
-    wanted = tables(end.world)
-    eventually(lambda: differences(wanted, client.get("state")), lambda found: found == [], SETTLES_WITHIN, text)
-    eventually(lambda: outside(end, Look(built, client)), lambda found: found == [], SETTLES_WITHIN, text)
+    eventually(lambda: unlike(built, now, client), lambda found: found == [], SETTLES_WITHIN, text)
     broken = [f"{o.title}: {o.problem}" for o in verify(built, client, within=10.0) if not o.ok]
     assert broken == [], text
     for source, target in journeys(built):
@@ -96,6 +94,14 @@ def comes_to_rest(built: Lab, now: Lab, client: LabClient, text: str) -> None:
             15,
             f"{source} to {target}\n{text}",
         )
+
+
+def unlike(built: Lab, now: Lab, client: LabClient) -> list[str]:
+    """Where the lab is not at rest by the rules: everybody says and holds what follows from what the others say."""
+    look = Look(built, client)
+    said = said_outside(Outside(built), look, read(look).heard)
+    end = expected(built, now.azure, said)
+    return [*differences(tables(end.world), look.state), *outside(end, look)]
 
 
 def tables(world: World) -> Tables:

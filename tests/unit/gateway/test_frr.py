@@ -7,7 +7,16 @@ import json
 import pytest
 
 from labkit.gateway.bmp import CLOSED_HERE
-from labkit.gateway.frr import Ranges, advertised_paths, range_lines, route_lines, session_lines, summary, why_reset
+from labkit.gateway.frr import (
+    Ranges,
+    advertised_paths,
+    holds_paths_of,
+    range_lines,
+    route_lines,
+    session_lines,
+    summary,
+    why_reset,
+)
 
 ADVERTISED = """
 {"bgpTableVersion":3,"bgpLocalRouterId":"10.1.255.4","defaultLocPrf":100,"localAS":65515,"advertisedRoutes": {
@@ -159,3 +168,10 @@ def test_what_is_adjacent_is_left_to_the_virtual_network() -> None:
         "ip route 10.3.0.0/16 10.1.255.1",
         "no ip route 10.2.0.0/16 10.1.255.1",
     ]
+
+
+def test_whether_a_peer_has_paths() -> None:
+    said = {"routes": {"10.2.0.0/16": [{"peerId": "10.1.0.4"}, {"peerId": "100.65.0.1"}], "10.3.0.0/16": [{}]}}
+    assert holds_paths_of(said, {"10.1.0.4"})
+    assert not holds_paths_of(said, {"10.1.0.5"})
+    assert not holds_paths_of({}, {"10.1.0.4"})

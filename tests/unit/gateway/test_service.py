@@ -13,6 +13,7 @@ import pytest
 from labkit.azure.model import PathAttributes
 from labkit.gateway import frr, kernel
 from labkit.gateway.service import Service, Settings
+from tests.e2e.waiting import eventually
 
 from . import bmp_bytes as made
 
@@ -58,6 +59,13 @@ class Frr:
 
     def say(self, *messages: bytes) -> None:
         self._here.sendall(b"".join(messages))
+
+    def is_left(self) -> bool:
+        """Wait until the service has closed the connection."""
+        self._here.settimeout(10)
+        left = self._here.recv(1) == b""
+        self._hearing.join(10)
+        return left
 
     def die(self) -> None:
         """Close the connection, and wait until all was heard."""
@@ -115,6 +123,44 @@ def test_every_feed_begins_with_a_snapshot_and_frr_is_switched_once(switched: li
     it._configure(second, {**CONFIG, "sessions": False})  # type: ignore[arg-type]
     assert first.kinds == second.kinds == ["snapshot"]
     assert switched == [True, False]
+
+
+def test_once_a_peer_with_routes_is_down_frr_tells_everything_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it has cleared them, it queues what it will not tell; what comes next would wait behind that."""
+    clearing = iter([True, True, False])
+    asked: list[frozenset[str]] = []
+
+    def has_routes_of(peers: frozenset[str]) -> bool:
+        asked.append(peers)
+        return next(clearing)
+
+    monkeypatch.setattr(frr, "has_routes_of", has_routes_of)
+    it, controller = service(), Controller()
+    it._configure(controller, CONFIG)  # type: ignore[arg-type]
+    path = PathAttributes(IPv4Address(made.SERVER), (65001,))
+    relayed = made.monitoring(
+        made.SERVER, made.update_body(announced=["10.3.0.0/16"], attributes=made.attributes_bytes(path))
+    )
+    ups = (made.peer_up(made.CIRCUIT), made.peer_up(made.SERVER), made.own_route())
+    bgpd = Frr(it)
+    bgpd.say(*ups, ROUTE, relayed, made.end_of_routes(made.CIRCUIT), made.end_of_routes(made.SERVER))
+    eventually(lambda: controller.kinds, lambda kinds: kinds == ["snapshot"])
+    bgpd.say(made.peer_down(made.SERVER, 2))
+    assert bgpd.is_left()
+    assert asked == [frozenset({made.SERVER})] * 3
+    assert controller.kinds == ["snapshot", "delta"]
+    assert controller.told[1]["sessions"].keys() == {made.SERVER}
+
+    again = Frr(it)
+    other = made.update_body(announced=["10.4.0.0/16"], attributes=made.attributes_bytes(PATH))
+    again.say(made.peer_up(made.CIRCUIT), made.peer_down(made.SERVER, 2), made.own_route(), ROUTE)
+    again.say(made.monitoring(made.CIRCUIT, other), made.end_of_routes(made.CIRCUIT))
+    again.die()
+    news, end = controller.told[2:]
+    assert news["sessions"] == {}, "nothing is said anew of sessions that are as they were"
+    assert [group["prefixes"] for group in news["announced"]] == [["10.4.0.0/16"]]
+    assert news["withdrawn"] == []
+    assert end["sessions"][made.CIRCUIT]["reason"] == "the BGP daemon is gone"
 
 
 def test_a_route_is_told_once_the_kernel_has_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,3 +103,20 @@ def test_a_session_that_is_wanted_again_is_being_set_up() -> None:
     state.take(PeerUp(SERVER, 2.0))
     state.awaited([SERVER])
     assert state.snapshot()["sessions"][SERVER] == {"state": "Established", "since": 2.0, "reason": ""}
+
+
+def test_what_frr_tells_anew_takes_the_place_of_what_it_told() -> None:
+    state, renewed = made(), State()
+    state.take(PeerUp(SERVER, 1.0))
+    state.snapshot()
+    for message in (PeerUp(CIRCUIT, 99.0), PeerDown(SERVER, 99.0, "x"), PeersListed(), announced(PATH, "10.2.0.0/16")):
+        renewed.take(message)
+    renewed.take(announced(LONGER, "10.4.0.0/16"))
+    state.become(renewed, 5.0)
+    delta = state.delta(6.0)
+    assert delta is not None
+    assert delta["sessions"] == {SERVER: {"state": "Idle", "since": 5.0, "reason": "x"}}
+    assert [g["prefixes"] for g in delta["announced"]] == [["10.4.0.0/16"]]
+    assert delta["withdrawn"] == [{"peer": CIRCUIT, "prefixes": ["10.3.0.0/16"]}]
+    assert state.is_up(CIRCUIT)
+    assert not state.is_up(SERVER)
