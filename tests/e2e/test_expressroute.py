@@ -122,18 +122,26 @@ def test_the_gateways_sessions_in_azures_words(lab: RunningLab) -> None:
 
 
 def test_what_comes_after_the_sessions_have_ended_is_heard(lab: RunningLab) -> None:
-    """FRR goes on telling of routes, though its queue has those of sessions that are no more."""
+    """FRR goes on telling of routes, though its queue is full of those of sessions that are no more."""
     new = IPv4Network("10.77.0.0/16")
-    network = ("router bgp 65020", "address-family ipv4 unicast", f"network {new}")
-    with branch_to_branch(lab):
-        pass
-    assert gateways(lab, "vm1", new) is None
-    configure(lab, "onprem2", *network)
+    many = [IPv4Network(f"10.78.{i}.0/24") for i in range(20)]
+    announced(lab, "sdwan-nva", 65001, *many)
     try:
+        with branch_to_branch(lab):
+            eventually(lambda: gateways(lab, "onprem2", many[-1]), lambda found: found is not None)
+        assert gateways(lab, "vm1", new) is None
+        announced(lab, "onprem2", 65020, new)
         eventually(lambda: gateways(lab, "vm1", new), lambda found: found is not None)
     finally:
-        configure(lab, "onprem2", *network[:2], f"no network {new}")
+        announced(lab, "sdwan-nva", 65001, *many, no="no ")
+        announced(lab, "onprem2", 65020, new, no="no ")
     eventually(lambda: gateways(lab, "vm1", new), lambda found: found is None)
+
+
+def announced(lab: RunningLab, router: str, asn: int, *prefixes: IPv4Network, no: str = "") -> None:
+    """Have a router announce more, or no longer."""
+    networks = (f"{no}network {prefix}" for prefix in prefixes)
+    configure(lab, router, f"router bgp {asn}", "address-family ipv4 unicast", *networks)
 
 
 @pytest.mark.usefixtures("_whole_again")
