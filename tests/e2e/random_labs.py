@@ -1,7 +1,6 @@
-"""Random small valid labs, as lab files, and what the rules say of them.
+"""Random small valid labs, as lab files, and what operators may change of them.
 
-The rules, and what FRR makes of its configuration, tell where BGP may come to rest (`labkit.lab.everybody`): appliances
-stand between route servers, tunnels join them, sites have several ways.
+Appliances stand between route servers, tunnels join them, sites have several ways.
 """
 
 from __future__ import annotations
@@ -14,13 +13,11 @@ from typing import Any
 import yaml
 from hypothesis import strategies as st
 
-from labkit.azure.model import Azure
-from labkit.azure.world import Heard, NeverSettlesError
 from labkit.controller import requests
 from labkit.controller.requests import Request
 from labkit.errors import InvalidInput
-from labkit.lab.everybody import Everybody, Outside, Said, everybody
 from labkit.lab.model import Lab
+from tests.e2e.by_the_rules import settles
 
 POOL = ("0.0.0.0/0", "10.90.0.0/16", "10.91.0.0/16", "10.1.1.0/24", "10.2.128.0/17", "10.0.0.0/8", "128.0.0.0/1")
 """What appliances may advertise: defaults, ranges of nobody, ranges inside and around virtual networks."""
@@ -230,31 +227,3 @@ def wishes(built: Lab, lab: Lab) -> list[Wish]:
                 partial(requests.address_space, azure, network.name, said_prefixes),
             )
     return [wish for wish in found if wish.lab.azure != azure]
-
-
-def settles(built: Lab, azure: Azure) -> bool:
-    """Whether BGP comes to rest: an NVA that hides route servers' ASN can make a route chase itself for ever."""
-    try:
-        expected(built, azure, {})
-    except NeverSettlesError:
-        return False
-    return True
-
-
-def expected(built: Lab, azure: Azure, said: Said) -> Everybody:
-    """Where everybody comes to rest, Azure's speakers and those outside, in a lab whose Azure has become this.
-
-    There may be several such states: an ExpressRoute gateway prefers what a circuit says, so it counts who was first.
-    It is the one that follows from what NVAs and sites have `said`. Every session must be up.
-
-    Raises:
-        NeverSettlesError: there is no end.
-    """
-    up = Heard(
-        {(server.name, i): {} for server in azure.route_servers for i in (0, 1)},
-        {(g.name, i): {} for g in azure.gateways for i in range(len(g.instances))},
-        {},
-        {(g.name, line.instance, line.circuit): line.edge for g in built.gateways for line in g.lines},
-    )
-    outside = Outside(built)
-    return everybody(outside, azure, up, {session: said.get(session, {}) for session in outside.sessions})

@@ -11,6 +11,7 @@ from labkit.lab.load import read_all
 from labkit.operate.lifecycle import bundled, find_lab_file
 from labkit.pytest import Boot, RunningLab, labs_on
 from labkit.runtimes.select import CONTAINERLAB, SANDBOX
+from tests.e2e.by_the_rules import unlike
 from tests.e2e.engines import need_containerlab
 from tests.e2e.in_lab import run
 from tests.e2e.in_lab import variant as changed
@@ -41,6 +42,8 @@ def test_row_for_row_the_same(name: str, variant: str, tmp_path: Path) -> None:
             return differing(*seen)
 
         eventually(differences, lambda found: found == [], 30)
+        for lab in (sandbox, containerlab):
+            assert unlike(lab.lab, lab.lab.azure, lab.client) == [], "what both show is what the rules say of everybody"
         vm = sandbox.lab.virtual_machines[0].name
         run(sandbox, vm, "ip", "route", "add", "blackhole", "203.0.113.0/24", "proto", "static")
         changed_row = f"- kernel of {vm}: blackhole 203.0.113.0/24 proto static"
