@@ -9,7 +9,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -148,9 +147,11 @@ class Service:
             time.sleep(_PAUSE)
         with self._lock:
             self._gone.clear()
-            with suppress(OSError):  # FRR has closed it meanwhile
+            self._renewing = True
+            try:
                 connection.shutdown(socket.SHUT_RDWR)
-                self._renewing = True
+            except OSError:  # FRR has closed it meanwhile
+                self._renewing = False
 
     def _explained(self, message: Message) -> Message:
         """A message with the reason for a closed session that FRR leaves out."""

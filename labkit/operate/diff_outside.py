@@ -22,11 +22,11 @@ def site_differences(running: Running, look: Look) -> Iterator[Difference]:
     """What sites hold of gateways and circuits against what these should tell them."""
     outside = routers(running.lab)
     for site in running.lab.sites:
-        if site.name in look.off:
+        if not look.has_bgp(site.name):
             continue
         for session in outside[site.name].sessions:
             far, address = session.neighbour.name, session.neighbour.address
-            if look.frr(site.name).sessions.get(address) != ESTABLISHED or far in look.off:
+            if look.frr(site.name).sessions.get(address) != ESTABLISHED or not look.has_bgp(far):
                 continue
             told = _told(running, look, session)
             if told is not None:
@@ -41,7 +41,7 @@ def router_kernel_differences(look: Look) -> Iterator[Difference]:
     nodes = [*lab.nva, *lab.azure.circuit, *lab.site]
     nodes += [node for gateway in lab.azure.gateways for node in gateway_nodes(gateway)]
     for node in nodes:
-        if node in look.off:
+        if not look.has_bgp(node):
             continue
         used = {path.prefix for path in look.frr(node).paths if path.best}
         kernel = look.kernel(node)

@@ -125,7 +125,7 @@ def said_outside(outside: Outside, look: Look, heard: Heard) -> Said:
     up = [
         session
         for session in outside.sessions
-        if session.router not in look.off
+        if look.has_bgp(session.router)
         and look.frr(session.router).sessions.get(session.neighbour.address) == ESTABLISHED
     ]
     between = {
@@ -135,7 +135,7 @@ def said_outside(outside: Outside, look: Look, heard: Heard) -> Said:
             if path.neighbour == session.neighbour.own
         }
         for session in up
-        if session.neighbour.name in outside.routers and session.neighbour.name not in look.off
+        if session.neighbour.name in outside.routers and look.has_bgp(session.neighbour.name)
     }
     return outside.said(heard, between, up)
 

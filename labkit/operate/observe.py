@@ -28,6 +28,7 @@ ESTABLISHED = "Established"
 _AZURE: TypeAdapter[Azure] = TypeAdapter(Azure)
 
 _OFF = ("stopped", "exited")
+_NO_BGPD = "bgpd is not running"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,10 @@ class KernelPath:
     type: str
     gateways: tuple[IPv4Address, ...]
     protocol: str
+
+
+class BgpIsGoneError(CheckFailed):
+    """An FRR node whose bgpd does not run."""
 
 
 class Look:
@@ -115,8 +120,23 @@ class Look:
         return self._once(("off",), self._off)
 
     def frr(self, node: str) -> FrrState:
-        """The BGP state of an FRR node."""
+        """The BGP state of an FRR node.
+
+        Raises:
+            BgpIsGoneError: its bgpd does not run.
+            CheckFailed: it does not answer.
+        """
         return self._once(("frr", node), lambda: self._frr(node))
+
+    def has_bgp(self, node: str) -> bool:
+        """Whether an FRR node is on and its bgpd runs: what is gone has neither sessions nor routes."""
+        if node in self.off:
+            return False
+        try:
+            self.frr(node)
+        except BgpIsGoneError:
+            return False
+        return True
 
     def kernel(self, node: str) -> tuple[KernelPath, ...]:
         """The main routing table of a node's kernel."""
@@ -143,7 +163,10 @@ class Look:
 
     def _frr(self, node: str) -> FrrState:
         commands = ("show bgp ipv4 unicast summary json", "show bgp ipv4 unicast detail json")
-        text = self.output(node, "vtysh", *(part for command in commands for part in ("-c", command)))
+        try:
+            text = self.output(node, "vtysh", *(part for command in commands for part in ("-c", command)))
+        except CheckFailed as error:
+            raise BgpIsGoneError(error.message) if _NO_BGPD in error.message else error from None
         summary, rest = json.JSONDecoder().raw_decode(text.lstrip())
         table = json.JSONDecoder().raw_decode(text.lstrip()[rest:].lstrip())[0]
         sessions = {IPv4Address(a): peer["state"] for a, peer in summary.get("peers", {}).items()}

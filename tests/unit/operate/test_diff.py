@@ -119,6 +119,9 @@ class Healthy:
         sessions = OUTSIDE.routers[node].by_address if node in OUTSIDE.routers else {}
         return FrrState(dict.fromkeys(sessions, "Established"), tuple(self.frrs[node]))
 
+    def has_bgp(self, node: str) -> bool:
+        return node not in self.off
+
     def kernel(self, node: str) -> tuple[KernelPath, ...]:
         return tuple(self.kernels[node])
 
