@@ -61,6 +61,17 @@ def test_an_nva_with_two_sites_and_a_site_with_two_nvas() -> None:
     ]
 
 
+def test_what_a_peering_does_not_take_from_afar_is_kept_out() -> None:
+    for flag, sources in ((True, None), (False, EVERYTHING_LAB.azure.virtual_network["spoke"].address_space)):
+        peerings = tuple(
+            replace(p, allow_forwarded_traffic=flag, use_remote_gateways=False, allow_gateway_transit=False)
+            for p in EVERYTHING_LAB.azure.peerings
+        )
+        port = fabric_ports(EVERYTHING_LAB, "hub", replace(EVERYTHING_LAB.azure, peerings=peerings))["spoke"]
+        assert isinstance(port, PeeringPort)
+        assert port.sources == sources
+
+
 @every_lab
 def test_interfaces_and_macs_are_unique(lab: Lab) -> None:
     ends = [end for wire in wires(lab) for end in (wire.a, wire.b)]

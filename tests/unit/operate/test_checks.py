@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from labkit.errors import CheckFailed
 from labkit.lab import proofs
 from labkit.lab.load import read
 from labkit.lab.nodes import target_address
@@ -123,3 +125,16 @@ def test_a_route_server_that_gets_packets_of_others_is_in_the_path(
 
 def test_that_strangers_tell_each_other_nothing_holds(look: Look) -> None:
     assert check(proofs.Absent(proofs.LearnedRoute("vpngw", PREFIX, "branch")), look) is None
+
+
+@pytest.mark.parametrize(("said", "there"), [("bgpd is not running", False), ("{}{}", True)])
+def test_whether_a_bgpd_runs(monkeypatch: pytest.MonkeyPatch, said: str, there: bool) -> None:
+    at = overview()
+    monkeypatch.setattr(Look, "off", frozenset({"branch"}))
+    done = SimpleNamespace(rc=0 if there else 1, stdout=said, stderr="")
+    monkeypatch.setattr(at.client, "run", lambda *_: done, raising=False)
+    assert at.has_bgp("sdwan-nva") is there
+    assert not at.has_bgp("branch")
+    done.rc, done.stdout = 1, "no such container"
+    with pytest.raises(CheckFailed, match="no such container"):
+        at.has_bgp("security-nva")

@@ -335,6 +335,10 @@ def test_what_a_learner_has_changed_by_hand_stays() -> None:
         return predict(TWO_HUBS.azure, heard, words, Followers(outside, TWO_HUBS.azure, heard, said))
 
     assert predicted(before.heard).unknown == ()
+    words = changes(["address-space", "vnet1", "10.101.0.0/16", "10.111.0.0/16"], TWO_HUBS.azure)
+    new = predicted(before.heard).after.heard.servers["rs0", 0][net("10.111.0.0/16")]
+    assert ("csr1", (65001,) * 5) in {(path.peer.name, path.attributes.as_path) for path in new}
+    words = changes(["branch-to-branch", "off", "rs1"], TWO_HUBS.azure)
     paths = before.heard.servers["rs0", 0][net("10.2.13.0/25")]
     marked = tuple(replace(path, attributes=replace(path.attributes, communities=((1, 1),))) for path in paths)
     servers = {i: {**table} for i, table in before.heard.servers.items()}
