@@ -57,6 +57,7 @@ def test_nothing_differs(lab: RunningLab, capsys: pytest.CaptureFixture[str]) ->
     assert json.loads(capsys.readouterr().out) == []
 
 
+@pytest.mark.sandbox_alone
 def test_what_is_off_is_not_looked_into(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> None:
     """It is when something is off that one looks around."""
     runtime, name = lab.client.runtime, lab.client.record.lab
@@ -105,6 +106,7 @@ def table_of(lab: RunningLab, fabric: str, port: str) -> str:
     return found[1]
 
 
+@pytest.mark.sandbox_alone
 def test_a_flushed_chain(lab: RunningLab) -> None:
     nft(lab, "hub", "flush", "chain", "in-vm1")
     assert rows(lab) == {("fabric hub, from vm1", "", "a program", "-")}
@@ -124,6 +126,7 @@ def test_an_altered_element(lab: RunningLab) -> None:
     restart(lab, "hub", "fabric")
 
 
+@pytest.mark.sandbox_alone
 def test_a_route_that_an_appliance_does_not_take(lab: RunningLab) -> None:
     refuse = ("ip prefix-list far seq 5 deny 10.2.0.0/16", "ip prefix-list far seq 10 permit 0.0.0.0/0 le 32")
     bgp = ("router bgp 65001", "address-family ipv4 unicast")
@@ -136,6 +139,7 @@ def test_a_route_that_an_appliance_does_not_take(lab: RunningLab) -> None:
     run(lab, "sdwan-nva", "vtysh", "-c", "clear bgp ipv4 unicast 10.1.0.4 soft in")
 
 
+@pytest.mark.sandbox_alone
 def test_what_a_site_does_not_take_and_what_its_kernel_does_not_know(lab: RunningLab) -> None:
     neighbour = next(link.router_address.ip for link in lab.lab.wan_links if link.site == "onprem2")
     bgp = ("router bgp 65020", "address-family ipv4 unicast")
@@ -157,6 +161,7 @@ def test_what_a_site_does_not_take_and_what_its_kernel_does_not_know(lab: Runnin
     assert rows(lab, lambda found: not found) == set()
 
 
+@pytest.mark.sandbox_alone
 def test_a_gateway_that_says_what_it_should_not(lab: RunningLab) -> None:
     bgp = ("router bgp 65515", "address-family ipv4 unicast")
     configure(lab, "ergw-0", *bgp, "network 192.0.2.0/24")

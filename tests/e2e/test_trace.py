@@ -124,6 +124,7 @@ def test_a_route_server_sends_nothing_but_bgp(two_circuits: RunningLab, capsys: 
     assert "rs1-0 is an instance of a route server" in capsys.readouterr().err
 
 
+@pytest.mark.sandbox_alone
 def test_what_carries_an_overlay(labkit_lab: Boot) -> None:
     """The packet between the appliances goes by what csr1's NIC has for csr2's address: the peering."""
     lab = labkit_lab("dual-homed-expressroute", variant="overlay")
@@ -147,6 +148,7 @@ def covered(labkit_lab: Boot) -> Iterator[RunningLab]:
     lab.client.put("virtual-networks", "hub", body=before)
 
 
+@pytest.mark.sandbox_alone
 def test_a_range_that_holds_a_sites_addresses(covered: RunningLab) -> None:
     """They are nobody's in the network, where packets to them end now."""
     for source, target in (("vm1", "branch"), ("onprem", "branch"), ("branch-host", "vm1"), ("branch", "onprem")):
