@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 
 from labkit.cli.results import SAME_ROWS, comparison_json, listing
-from labkit.lab.load import read
 from labkit.lab.proofs import Capture, Cells, Deviation, Table, TableKind, table_of
 from labkit.operate.captures import compared, rows_of
 from labkit.operate.checks import describe
-from labkit.operate.client import LabClient
-from labkit.operate.observe import Look
-from labkit.operate.record import Record
 from labkit.operate.verify import Outcome
-from labkit.resources import topologies
-from labkit.runtimes.select import SANDBOX
+from tests.unit.operate.test_checks import overview
 
 BGP = Table(TableKind.BGP, ("branch",))
 ONE, TWO, THREE = (("10.1.0.0/16", "10.9.9.1", "65515"), ("10.2.0.0/16", "10.9.9.1", ""), ("10.3.0.0/16", "", "1"))
@@ -86,22 +80,6 @@ def test_a_table_is_named_as_its_command(words: str) -> None:
 @pytest.mark.parametrize("words", ["", "learned-routes rs1", "routes branch", "gateway advertised-routes er1 c1"])
 def test_other_commands_are_no_tables(words: str) -> None:
     assert table_of(words) is None
-
-
-class Told(LabClient):
-    """A client of a lab that does not run: the controller's state is as it is said here."""
-
-    def __init__(self, **state: Any) -> None:
-        super().__init__(Record("overview", SANDBOX, "", "", 0.0))
-        self._state = state
-
-    def get(self, *path: str) -> Any:
-        assert path == ("state",)
-        return self._state
-
-
-def overview(**state: Any) -> Look:
-    return Look(read(topologies() / "overview" / "lab.yml").lab, Told(**state))
 
 
 def test_rows_of_both_instances() -> None:
