@@ -51,8 +51,10 @@ class Service:
         """Both are what FRR has been told; None for one that has not been told anything."""
         self._gone: set[str] = set()
         """Peers that went down, whose routes FRR is about to clear."""
+        self._connection: socket.socket | None = None
+        """FRR's connection of now."""
         self._renewing = False
-        """Whether the connection was closed here, for FRR to tell everything anew."""
+        """Whether it was closed here, for FRR to tell everything anew."""
         self._lock = threading.Lock()
 
     def run(self) -> None:
@@ -105,6 +107,7 @@ class Service:
             with self._lock:
                 if renewed is None:
                     self._sessions = self._ranges = None
+                self._connection = connection
                 self._state.connected = True
                 # It may have just read its configuration, or be one that a service before this one has told.
                 self._switch(anew=True)
@@ -116,12 +119,14 @@ class Service:
                     for message in messages:
                         state = self._state if renewed is None else renewed
                         if isinstance(message, PeerDown) and state.is_up(message.peer):
-                            self._renew(connection, message.peer)
+                            self._renew(message.peer)
                         state.take(self._explained(message))
                         if renewed is not None and renewed.whole:
                             self._state.become(renewed, time.time())
                             renewed = None
                     self._report()
+            with self._lock:
+                self._connection = None
         if not self._renewing:
             self._lose()
 
@@ -130,7 +135,7 @@ class Service:
             self._state.lost(time.time())
             self._report()
 
-    def _renew(self, connection: socket.socket, peer: str) -> None:
+    def _renew(self, peer: str) -> None:
         """Have FRR tell everything anew, on another connection, once it has cleared what a peer that went down said.
 
         Every route that it clears, or that was withdrawn just before, is in the queue of what it tells. There it finds
@@ -139,17 +144,19 @@ class Service:
         """
         self._gone.add(peer)
         if len(self._gone) == 1:
-            threading.Thread(target=self._close_once_cleared, args=(connection,), name="renew", daemon=True).start()
+            threading.Thread(target=self._close_once_cleared, name="renew", daemon=True).start()
 
-    def _close_once_cleared(self, connection: socket.socket) -> None:
+    def _close_once_cleared(self) -> None:
         deadline = time.monotonic() + PATIENCE
         while frr.has_routes_of(frozenset(self._gone)) and time.monotonic() < deadline:
             time.sleep(_PAUSE)
         with self._lock:
             self._gone.clear()
+            if self._connection is None:  # nothing is queued for nobody
+                return
             self._renewing = True
             try:
-                connection.shutdown(socket.SHUT_RDWR)
+                self._connection.shutdown(socket.SHUT_RDWR)
             except OSError:  # FRR has closed it meanwhile
                 self._renewing = False
 

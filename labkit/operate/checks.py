@@ -15,10 +15,8 @@ from labkit.lab import proofs
 from labkit.lab.nodes import INSTANCES, target_address
 from labkit.lab.sessions import peer_names, speakers
 from labkit.operate.captures import compare
-from labkit.operate.observe import Look
+from labkit.operate.observe import ESTABLISHED, Look
 from labkit.operate.probes import ping, traceroute
-
-ESTABLISHED = "Established"
 
 
 @singledispatch

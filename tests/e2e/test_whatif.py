@@ -172,11 +172,11 @@ def test_preference_and_prepend(lab: RunningLab) -> None:
 
     outlook, tables = whole(lab, "prepend sdwan-nva 3")
     assert {(r.prefix, r.why) for c in outlook.nics for r in c.routes} == {(ONPREM, "longer path of sdwan-nva")}
-    prepend(lab, "set as-path prepend 65001 65001 65001")
+    prepend(lab, "sdwan-nva", "set as-path prepend 65001 65001 65001")
     comes_true(lab, outlook, tables)
 
     outlook, tables = whole(lab, "prepend sdwan-nva -3")
-    prepend(lab, "no set as-path prepend")
+    prepend(lab, "sdwan-nva", "no set as-path prepend")
     comes_true(lab, outlook, tables)
 
     outlook, tables = whole(lab, "hub-routing-preference ExpressRoute")
@@ -184,10 +184,10 @@ def test_preference_and_prepend(lab: RunningLab) -> None:
     comes_true(lab, outlook, tables)
 
 
-def prepend(lab: RunningLab, command: str) -> None:
-    """Change what the appliance tells the route server; it has to be told to say everything again."""
-    configure(lab, "sdwan-nva", "route-map to-route-server permit 20", command)
-    run(lab, "sdwan-nva", "vtysh", "-c", "clear bgp ipv4 unicast * soft out")
+def prepend(lab: RunningLab, nva: str, command: str) -> None:
+    """Change what an appliance tells route servers; it has to be told to say everything again."""
+    configure(lab, nva, "route-map to-route-server permit 20", command)
+    run(lab, nva, "vtysh", "-c", "clear bgp ipv4 unicast * soft out")
 
 
 @pytest.mark.sandbox_alone
@@ -297,7 +297,7 @@ def test_what_nvas_pass_on(labkit_runtime: str) -> None:
             assert [(t.to, t.by, t.prefix, t.after, t.before) for t in lost.told] == [
                 (t.to, t.by, t.prefix, t.before, t.after) for t in back.told
             ], "what was foretold of routers outside is what the way back starts from"
-        longer = foretold(lab, "prepend csr1 3", lambda: prepend_csr1(lab, "set as-path prepend 65001 65001 65001"))
+        longer = foretold(lab, "prepend csr1 3", lambda: prepend(lab, "csr1", "set as-path prepend 65001 65001 65001"))
         assert ("csr2", "rs0", "10.2.13.0/25") in {(t.to, t.by, str(t.prefix)) for t in longer.told}
         # By hand, so not in the lab file: it goes along with what is foretold next.
         foretold(lab, "branch-to-branch off rs1", lambda: put_server(lab, "rs1", off))
@@ -318,11 +318,6 @@ def foretold(lab: RunningLab, words: str, change: Callable[[], object]) -> Outlo
 
 def put_server(lab: RunningLab, name: str, body: dict[str, bool]) -> None:
     lab.client.put("route-servers", name, body=body)
-
-
-def prepend_csr1(lab: RunningLab, command: str) -> None:
-    configure(lab, "csr1", "route-map to-route-server permit 20", command)
-    run(lab, "csr1", "vtysh", "-c", "clear bgp ipv4 unicast * soft out")
 
 
 def test_the_command(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> None:
