@@ -24,10 +24,10 @@ from typing import Protocol
 import pytest
 
 from labkit.lab.model import Lab
-from labkit.operate import lifecycle
-from labkit.operate.client import LabClient
-from labkit.operate.record import Record
-from labkit.operate.verify import Outcome, verify
+from labkit.operate.labs import lifecycle
+from labkit.operate.labs.record import Record
+from labkit.operate.look.client import LabClient
+from labkit.operate.verify.run import Outcome, verify
 from labkit.runtimes.select import RUNTIMES, SANDBOX
 
 
@@ -39,7 +39,7 @@ class RunningLab:
     client: LabClient
 
     def verify(self, within: float | None = None) -> list[Outcome]:
-        """Check every proof and the oracle; see `labkit.operate.verify.verify`."""
+        """Check every proof and the oracle; see `labkit.operate.verify.run.verify`."""
         return verify(self.lab, self.client, within=within)
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from labkit.azure import model
-from labkit.lab import schema
+from labkit.lab.file import schema
 
 ROOT = Path(__file__).parent.parent
 FACTS = ROOT / "docs" / "fidelity.yml"
@@ -182,7 +182,9 @@ def _public_functions(file: Path) -> list[str]:
 
 
 def _modules() -> Iterator[tuple[Path, str]]:
-    return ((file, f"azure.{file.stem}") for file in sorted((ROOT / "labkit" / "azure").glob("*.py")))
+    for file in sorted((ROOT / "labkit" / "azure").rglob("*.py")):
+        package = ".".join(file.parent.relative_to(ROOT / "labkit").parts)
+        yield file, package if package == "azure.model" else f"{package}.{file.stem}"
 
 
 def _named(fact: Fact) -> tuple[str, ...]:
@@ -209,8 +211,14 @@ def _place(rule: str) -> tuple[Path, str]:
     """The file of a rule, and its dotted name there; none if the rule is the file."""
     if "/" in rule:
         return ROOT / rule, ""
-    room, module, name = (*rule.split(".", 2), "", "")[:3]
-    return ROOT / "labkit" / room / f"{module}.py", name
+    place, names = ROOT / "labkit", rule.split(".")
+    while names and (place / names[0]).is_dir():
+        place /= names.pop(0)
+    if names and (module := place / f"{names[0]}.py").is_file():
+        return module, ".".join(names[1:])
+    name = ".".join(names)
+    # What a package exports is defined in one of its modules.
+    return next((file for file in sorted(place.glob("*.py")) if name in definitions(file)), place), name
 
 
 def _test_place(test: str) -> tuple[Path, str]:

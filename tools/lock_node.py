@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from labkit.runtimes.image_python import ARCHITECTURES, platform_options
+from labkit.runtimes.image.python import ARCHITECTURES, platform_options
 
 NODE = Path(__file__).parent.parent / "images" / "node"
 HEADER = """\

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from labkit.agent.agent import Agent, Settings
-from labkit.feed_client import FEED_SOCKET
+from labkit.feed.client import FEED_SOCKET
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from labkit.agent.feed_table import FeedTable, Prefix
 from labkit.agent.fib import Fib, Outcome
 from labkit.agent.kernel_routes import Uplink
 from labkit.agent.plan import Kind
-from labkit.feed_client import Feed, Message, feeds
+from labkit.feed.client import Feed, Message, feeds
 
 _log = logging.getLogger("labkit.agent")
 

@@ -14,7 +14,7 @@ import typer
 
 from labkit.cli.output import Colour, ReaderGone, paint, say
 from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
-from labkit.lab.problems import nearest
+from labkit.lab.file.problems import nearest
 
 PANELS = {
     "Labs": ("up", "down", "list", "status", "verify", "diff", "changes", "reset"),

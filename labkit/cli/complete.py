@@ -11,8 +11,8 @@ import typer
 import yaml
 
 from labkit.errors import LabkitError
-from labkit.lab.nodes import INSTANCES, instance_node
-from labkit.operate import record as records
+from labkit.lab.plan.nodes import INSTANCES, instance_node
+from labkit.operate.labs import record as records
 from labkit.resources import topologies
 
 
@@ -28,7 +28,7 @@ def lab_files() -> list[str]:
 
 def variants(ctx: typer.Context) -> list[str]:
     """The variants of the lab file that the line names."""
-    from labkit.operate.lifecycle import find_lab_file  # noqa: PLC0415 - it loads the runtimes
+    from labkit.operate.labs.lifecycle import find_lab_file  # noqa: PLC0415 - it loads the runtimes
 
     # An option that still lacks its value keeps the parser from naming the arguments.
     lab = ctx.params.get("lab") or next(iter(ctx.args), "")

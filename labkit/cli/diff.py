@@ -5,10 +5,10 @@ from __future__ import annotations
 import typer
 
 from labkit.cli.output import Format, FormatOption, LabOption, put, put_json, put_table, say
-from labkit.operate.client import LabClient
-from labkit.operate.diff import differences
-from labkit.operate.observe import Look
-from labkit.operate.running import lab_of, running
+from labkit.operate.diff.run import differences
+from labkit.operate.look.client import LabClient
+from labkit.operate.look.live_state import LiveState
+from labkit.operate.look.running import lab_of, running
 
 COLUMNS = ("Where", "Prefix", "The model says", "There is")
 
@@ -22,7 +22,7 @@ def command(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
     record, _ = running(lab)
     here, client = lab_of(record), LabClient(record)
     found = differences(here, client)
-    off = sorted(Look(here, client).off)
+    off = sorted(LiveState(here, client).off)
     if off:
         say(f"Not looked into, being off: {', '.join(off)}")
     if output is Format.JSON:

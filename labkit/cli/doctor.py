@@ -6,7 +6,7 @@ import typer
 
 from labkit.cli.output import Format, FormatOption, put, put_json
 from labkit.errors import EnvironmentProblem
-from labkit.operate.doctor import examine
+from labkit.operate.labs.doctor import examine
 
 
 def command(output: FormatOption = Format.TABLE) -> None:

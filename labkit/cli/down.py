@@ -10,8 +10,8 @@ import typer
 from labkit.cli import complete
 from labkit.cli.output import say, span
 from labkit.errors import InvalidInput
-from labkit.operate import lifecycle, record
-from labkit.operate.others import others
+from labkit.operate.labs import lifecycle, record
+from labkit.operate.labs.others import others
 
 
 def command(

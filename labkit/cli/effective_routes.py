@@ -8,8 +8,8 @@ import typer
 
 from labkit.cli import complete
 from labkit.cli.output import Format, FormatOption, LabOption, put_json, put_table
-from labkit.operate.client import LabClient
-from labkit.operate.running import running
+from labkit.operate.look.client import LabClient
+from labkit.operate.look.running import running
 
 COLUMNS = ("Source", "State", "Address Prefix", "Next Hop Type", "Next Hop IP")
 

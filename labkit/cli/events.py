@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from labkit.cli.output import Format, LabOption, put
-from labkit.operate.client import LabClient
-from labkit.operate.running import running
+from labkit.operate.look.client import LabClient
+from labkit.operate.look.running import running
 
 
 def command(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from labkit.cli.output import LabOption, NodeArgument
-from labkit.operate.running import running
+from labkit.operate.look.running import running
 from labkit.runtimes.select import runtime
 
 

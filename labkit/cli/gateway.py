@@ -9,8 +9,8 @@ import typer
 from labkit.cli import complete
 from labkit.cli.output import Format, FormatOption, LabOption, put_json, put_table
 from labkit.cli.peering import COLUMNS
-from labkit.operate.client import LabClient
-from labkit.operate.running import running
+from labkit.operate.look.client import LabClient
+from labkit.operate.look.running import running
 
 app = typer.Typer(help="Show what the gateways of the running lab say and hear.", no_args_is_help=True)
 

@@ -9,8 +9,9 @@ import typer
 from labkit.cli.output import Format, FormatOption, put_json, put_table, say
 from labkit.cli.progress import reporter
 from labkit.errors import EnvironmentProblem, InvalidInput
-from labkit.operate.record import everything
-from labkit.runtimes import docker_engine, docker_images, images
+from labkit.operate.labs.record import everything
+from labkit.runtimes.containerlab import docker_engine, docker_images
+from labkit.runtimes.image import images
 from labkit.runtimes.select import CONTAINERLAB, RUNTIMES, SANDBOX, must_be_known
 
 app = typer.Typer(help="Build and show the nodes' image.", no_args_is_help=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from labkit.cli.output import LabOption, NodeArgument, put
-from labkit.operate.running import the_lab
+from labkit.operate.look.running import the_lab
 from labkit.runtimes.select import runtime
 
 

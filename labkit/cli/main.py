@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
-from labkit.operate.interrupt import Interrupted, interruptible, settled
+from labkit.operate.labs.interrupt import Interrupted, interruptible, settled
 
 INTERRUPTED = 130
 

@@ -10,11 +10,11 @@ from labkit.cli import complete
 from labkit.cli.output import Colour, Format, FormatOption, LabOption, put_json, put_table, say, span
 from labkit.cli.progress import reporter
 from labkit.errors import InvalidInput
-from labkit.operate import measure
-from labkit.operate.client import LabClient
-from labkit.operate.flow_loss import Direction
-from labkit.operate.flows import FlowLoss, Pace
-from labkit.operate.running import lab_of, running
+from labkit.operate.look.client import LabClient
+from labkit.operate.look.running import lab_of, running
+from labkit.operate.measure import failover as measure
+from labkit.operate.measure.flow_loss import Direction
+from labkit.operate.measure.flows import FlowLoss, Pace
 
 app = typer.Typer(help="Measure traffic while something breaks.", no_args_is_help=True)
 

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from labkit.cli.output import LabFileArgument, VariantOption, put, say
-from labkit.lab.load import read
-from labkit.lab.plan import plan
-from labkit.operate.lifecycle import find_lab_file
+from labkit.lab.file.load import read
+from labkit.lab.plan.build import plan
+from labkit.operate.labs.lifecycle import find_lab_file
 from labkit.render.render import render
-from labkit.runtimes.images import node_image
+from labkit.runtimes.image.images import node_image
 
 
 def command(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from labkit.cli.output import LabOption, say_done
-from labkit.operate.client import LabClient
-from labkit.operate.running import running
+from labkit.operate.look.client import LabClient
+from labkit.operate.look.running import running
 
 
 def command(lab: LabOption = None) -> None:

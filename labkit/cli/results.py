@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from labkit.cli.output import Colour, paint, put, say
-from labkit.operate.captures import Comparison
-from labkit.operate.verify import Outcome
+from labkit.operate.verify.captures import Comparison
+from labkit.operate.verify.run import Outcome
 
 SAME_ROWS = 8
 """How many of the rows that a published table and the lab's have in common are printed."""

@@ -10,8 +10,8 @@ from labkit.azure.model import HubRoutingPreference
 from labkit.cli import complete
 from labkit.cli.output import Format, FormatOption, LabOption, Switch, put_json, put_table, say, say_done, switch_text
 from labkit.errors import InvalidInput
-from labkit.operate.client import LabClient
-from labkit.operate.running import running
+from labkit.operate.look.client import LabClient
+from labkit.operate.look.running import running
 
 app = typer.Typer(help="Show and change route servers of the running lab.", no_args_is_help=True)
 peering = typer.Typer(help="Show and change the peers of a route server.", no_args_is_help=True)

@@ -10,8 +10,8 @@ from labkit.cli import complete
 from labkit.cli.output import Format, FormatOption, LabOption, Switch, put_json, put_table, say, say_done
 from labkit.errors import InvalidInput
 from labkit.lab.route_table import RouteTableText
-from labkit.operate.client import LabClient
-from labkit.operate.running import running
+from labkit.operate.look.client import LabClient
+from labkit.operate.look.running import running
 
 app = typer.Typer(help="Show and change route tables of the running lab.", no_args_is_help=True)
 

@@ -8,8 +8,8 @@ import typer
 
 from labkit.cli.output import Format, FormatOption, LabOption, NodeArgument
 from labkit.errors import InvalidInput
-from labkit.lab.nodes import gateway_nodes
-from labkit.operate.running import lab_of, running
+from labkit.lab.plan.nodes import gateway_nodes
+from labkit.operate.look.running import lab_of, running
 from labkit.runtimes.select import runtime
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from labkit.cli.output import LabOption, NodeArgument
-from labkit.operate.running import running
+from labkit.operate.look.running import running
 from labkit.runtimes.select import runtime
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from labkit.cli.output import LabOption, NodeArgument, say, span
-from labkit.operate.client import LabClient
-from labkit.operate.power import power_on
-from labkit.operate.running import running
+from labkit.operate.labs.power import power_on
+from labkit.operate.look.client import LabClient
+from labkit.operate.look.running import running
 
 
 def command(node: NodeArgument, lab: LabOption = None) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 from labkit.cli.output import Colour, Format, FormatOption, LabOption, put, put_json, put_table, span
 from labkit.errors import CheckFailed, LabkitError
-from labkit.operate.client import LabClient
-from labkit.operate.running import running
+from labkit.operate.look.client import LabClient
+from labkit.operate.look.running import running
 
 NOT_PROGRAMMED = ("routeserver", "gateway")
 """The roles that speak BGP: a controller configures them, and programs nothing in them."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from labkit.cli.output import LabOption, NodeArgument, say
-from labkit.operate.client import LabClient
-from labkit.operate.power import power_off
-from labkit.operate.running import running
+from labkit.operate.labs.power import power_off
+from labkit.operate.look.client import LabClient
+from labkit.operate.look.running import running
 
 
 def command(node: NodeArgument, lab: LabOption = None) -> None:

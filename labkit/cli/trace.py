@@ -11,9 +11,9 @@ import typer
 
 from labkit.cli import complete
 from labkit.cli.output import Colour, Format, FormatOption, LabOption, paint, put, put_json
-from labkit.operate.client import LabClient
-from labkit.operate.running import lab_of, running
-from labkit.operate.trace import Trace, trace
+from labkit.operate.look.client import LabClient
+from labkit.operate.look.running import lab_of, running
+from labkit.operate.trace.run import Trace, trace
 
 
 def command(

@@ -10,14 +10,14 @@ from typing import Annotated
 
 import typer
 
-from labkit.azure.adjacency import server_in
+from labkit.azure.rules.adjacency import server_in
 from labkit.cli.output import LabFileArgument, VariantOption, put, put_table, say, span
 from labkit.cli.progress import reporter
 from labkit.cli.results import failures
-from labkit.lab.load import read
-from labkit.lab.plan import plan
-from labkit.operate import lifecycle
-from labkit.operate.interrupt import settled
+from labkit.lab.file.load import read
+from labkit.lab.plan.build import plan
+from labkit.operate.labs import lifecycle
+from labkit.operate.labs.interrupt import settled
 from labkit.runtimes.select import RUNTIMES, SANDBOX
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from labkit.cli.output import Format, FormatOption, LabFileArgument, VariantOption, put, put_json, say
-from labkit.lab.load import Loaded, read, read_all
-from labkit.lab.problems import LabFileError, Problem
-from labkit.operate.lifecycle import contents, find_lab_file
+from labkit.lab.file.load import Loaded, read, read_all
+from labkit.lab.file.problems import LabFileError, Problem
+from labkit.operate.labs.lifecycle import contents, find_lab_file
 
 
 def command(lab: LabFileArgument, variant: VariantOption = "", output: FormatOption = Format.TABLE) -> None:

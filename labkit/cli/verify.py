@@ -11,10 +11,10 @@ import typer
 from labkit.cli import complete
 from labkit.cli.output import Format, FormatOption, LabOption, put, put_json, say, span
 from labkit.cli.results import comparison_json, listing
-from labkit.operate import lifecycle
-from labkit.operate.client import LabClient
-from labkit.operate.running import lab_of, running
-from labkit.operate.verify import Outcome, verify
+from labkit.operate.labs import lifecycle
+from labkit.operate.look.client import LabClient
+from labkit.operate.look.running import lab_of, running
+from labkit.operate.verify.run import Outcome, verify
 
 
 def command(

@@ -6,7 +6,7 @@ import platform
 
 from labkit import __version__
 from labkit.cli.output import Format, FormatOption, put, put_json
-from labkit.runtimes.images import node_image
+from labkit.runtimes.image.images import node_image
 
 
 def command(output: FormatOption = Format.TABLE) -> None:

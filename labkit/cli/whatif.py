@@ -9,16 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
-from labkit.azure.effective import RESERVED_BLOCKS
 from labkit.azure.model import EffectiveRoute, NextHopType, RouteState
-from labkit.azure.rows import effective_json
+from labkit.azure.rules.effective import RESERVED_BLOCKS
+from labkit.azure.rules.rows import effective_json
 from labkit.cli.output import Colour, Format, FormatOption, LabOption, paint, put, put_json, put_table, say
-from labkit.operate.client import LabClient
-from labkit.operate.running import lab_of, running
+from labkit.operate.look.client import LabClient
+from labkit.operate.look.running import lab_of, running
 from labkit.operate.whatif import Outlook, whatif
-from labkit.operate.whatif_routes import GONE, RouteChange, Told
-from labkit.operate.whatif_ways import Way
-from labkit.operate.whatif_words import FORMS
+from labkit.predict.whatif.routes import GONE, RouteChange, Told
+from labkit.predict.whatif.ways import Way
+from labkit.predict.whatif.words import FORMS
 
 SHOWN = 20
 """Rows of one table that are shown; JSON has them all."""

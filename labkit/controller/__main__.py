@@ -9,7 +9,7 @@ from pathlib import Path
 from labkit.controller.api import Api
 from labkit.controller.call import API_SOCKET
 from labkit.controller.controller import Controller
-from labkit.lab.load import load
+from labkit.lab.file.load import load
 from labkit.paths import CONTROLLERS_LAB_FILE
 from labkit.ready import mark_ready
 

@@ -12,9 +12,9 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
-from labkit.azure.decision import decide, decision_json
 from labkit.azure.model import BgpPeer, Gateway, RouteServer
-from labkit.azure.rows import by_instance, effective_json, learned_rows
+from labkit.azure.rules.decision import decide, decision_json
+from labkit.azure.rules.rows import by_instance, effective_json, learned_rows
 from labkit.controller import gateway_views as views
 from labkit.controller import requests
 from labkit.controller.changed import changed, reset

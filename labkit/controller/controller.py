@@ -9,10 +9,9 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
-from labkit.azure.attributes_json import attributes_from_json
-from labkit.azure.changes import servers_that_refresh
+from labkit.azure.changes.edit import servers_that_refresh
 from labkit.azure.model import BgpPeer, RouteServer
-from labkit.azure.rows import AdvertisedRow, advertised_rows
+from labkit.azure.rules.rows import AdvertisedRow, advertised_rows
 from labkit.controller import desired, liveness
 from labkit.controller.connection import Connection
 from labkit.controller.events import EventLog
@@ -26,8 +25,9 @@ from labkit.controller.session import ESTABLISHED, Session
 from labkit.controller.speakers import gateway_config, instance_config
 from labkit.controller.switch import Switches
 from labkit.controller.tables import Delta
+from labkit.feed.attributes import attributes_from_json
 from labkit.lab.model import Lab
-from labkit.lab.nodes import INSTANCES, instance_node
+from labkit.lab.plan.nodes import INSTANCES, instance_node
 
 PATIENCE = 30.0
 """Seconds that a controller which came back waits for an instance that lives but does not report."""
@@ -79,8 +79,8 @@ class Controller:
         instance that lives has reported, or it would take away what is right.
         """
         if self.events.has_past:
-            everybody: tuple[InstanceId | GatewayId, ...] = (*self._instances.values(), *self._gateways.values())
-            self._awaited = {i for i in everybody if liveness.is_alive(self._alive(i.node))}
+            converge: tuple[InstanceId | GatewayId, ...] = (*self._instances.values(), *self._gateways.values())
+            self._awaited = {i for i in converge if liveness.is_alive(self._alive(i.node))}
         for instance in self._awaited:
             self._watch(instance)
         await self.feeds.start()

@@ -8,10 +8,10 @@ from datetime import timedelta
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, TypedDict
 
-from labkit.azure.gateway_policy import PathSource
-from labkit.azure.gateways import session_server
 from labkit.azure.model import AsPath, Gateway
-from labkit.azure.rows import ADVERTISED_WEIGHT, AdvertisedRow, as_path_text, gateway_rows
+from labkit.azure.rules.gateway_policy import PathSource
+from labkit.azure.rules.gateways import session_server
+from labkit.azure.rules.rows import ADVERTISED_WEIGHT, AdvertisedRow, as_path_text, gateway_rows
 from labkit.controller.controller import Controller
 from labkit.controller.gateways import GatewayId, Neighbour
 from labkit.controller.platform import Platform

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
-from labkit.azure.adjacency import server_in
-from labkit.azure.asn import MICROSOFT_ASN
-from labkit.azure.gateway_policy import GatewayPath, PathSource, own_paths, reported
 from labkit.azure.model import ROUTE_SERVER_ASN, Azure, GatewayRoutes, LearnedRoute, PathAttributes
+from labkit.azure.rules.adjacency import server_in
+from labkit.azure.rules.asn import MICROSOFT_ASN
+from labkit.azure.rules.gateway_policy import GatewayPath, PathSource, own_paths, reported
 from labkit.controller.session import Session
 from labkit.lab.model import Lab
-from labkit.lab.nodes import INSTANCES, instance_node
+from labkit.lab.plan.nodes import INSTANCES, instance_node
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from labkit.azure.load_balancers import load_balancers_near
 from labkit.azure.model import LoadBalancer
+from labkit.azure.rules.load_balancers import load_balancers_near
 from labkit.lab.model import Lab
 
 

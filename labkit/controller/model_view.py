@@ -1,6 +1,7 @@
 """`GET /v1/model`: Azure's objects as they are now, and what its speakers have heard and said, attributes and all.
 
-For those who ask the rules themselves (`labkit.operate.heard`). Instances are asked, so it is not for every second.
+For those who ask the rules themselves (`labkit.operate.look.snapshot`).
+Instances are asked, so it is not for every second.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from labkit.azure.attributes_json import attributes_to_json
 from labkit.azure.model import Azure, PathAttributes
-from labkit.azure.rows import effective_json
+from labkit.azure.rules.rows import effective_json
 from labkit.controller.controller import Controller
 from labkit.controller.platform import InstanceId
 from labkit.controller.session import ESTABLISHED
+from labkit.feed.attributes import attributes_to_json
 
 _AZURE: TypeAdapter[Azure] = TypeAdapter(Azure)
 

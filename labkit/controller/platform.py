@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import IPv4Network
 
-from labkit.azure.effective import effective_routes, listened_instance
-from labkit.azure.gateways import with_gateway_peers
 from labkit.azure.model import (
     Azure,
     BgpPeer,
@@ -23,11 +21,13 @@ from labkit.azure.model import (
     PathAttributes,
     RouteServer,
 )
+from labkit.azure.rules.effective import effective_routes, listened_instance
+from labkit.azure.rules.gateways import with_gateway_peers
 from labkit.controller.gateways import Gateways
 from labkit.controller.session import ESTABLISHED, Session
 from labkit.controller.tables import Delta, Table, desired, diff
 from labkit.lab.model import Lab
-from labkit.lab.nodes import INSTANCES, instance_node
+from labkit.lab.plan.nodes import INSTANCES, instance_node
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import Any
 
-from labkit.azure import changes
-from labkit.azure.adjacency import connected_peerings
+from labkit.azure.changes import edit as changes
 from labkit.azure.model import Azure, BgpPeer, HubRoutingPreference, Peering, RouteServer, RouteTable
-from labkit.azure.validation import azures_own
+from labkit.azure.rules.adjacency import connected_peerings
+from labkit.azure.rules.validation import azures_own
 from labkit.errors import InvalidInput
+from labkit.lab.file.problems import listed
+from labkit.lab.file.refusal import refuse, refuse_ranges
 from labkit.lab.model import Lab
-from labkit.lab.nodes import gateway_nodes
-from labkit.lab.problems import listed
-from labkit.lab.refusal import refuse, refuse_ranges
+from labkit.lab.plan.nodes import gateway_nodes
 from labkit.lab.route_table import must_be_a_route_table
 
 PEERING_FLAGS = {

@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from labkit.azure.acceptance import Originated, originated, originated_in
-from labkit.azure.addressing import GATEWAY_SUBNET, gateway_address
-from labkit.azure.adjacency import local_and_adjacent_ranges, server_in
-from labkit.azure.gateways import session_server, with_gateway_peers
 from labkit.azure.model import BgpPeer, PeerKind, RouteServer
+from labkit.azure.rules.acceptance import Originated, originated, originated_in
+from labkit.azure.rules.addressing import GATEWAY_SUBNET, gateway_address
+from labkit.azure.rules.adjacency import local_and_adjacent_ranges, server_in
+from labkit.azure.rules.gateways import session_server, with_gateway_peers
 from labkit.controller.gateways import GatewayId
 from labkit.controller.platform import InstanceId, Platform
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
-from labkit.azure.effective import ForwardingKey, effective_table
 from labkit.azure.model import Azure
+from labkit.azure.rules.effective import ForwardingKey, effective_table
 from labkit.controller.platform import Platform, TableKey
 from labkit.controller.tables import Delta, Table, desired, diff
-from labkit.lab.fabric_ports import NicPort, fabric_ports
-from labkit.lab.wires import FABRIC_MAC
+from labkit.lab.plan.fabric_ports import NicPort, fabric_ports
+from labkit.lab.plan.wires import FABRIC_MAC
 
 SYSTEM_TABLE = "system"
 """The table of route server instances: their subnet has system routes only."""

@@ -18,7 +18,7 @@ from labkit.fabric.links import LinkMonitor, interfaces
 from labkit.fabric.loader import Loader
 from labkit.fabric.prober import Finding, Prober
 from labkit.fabric.state import Fabric, follow
-from labkit.feed_client import FEED_SOCKET, Feed, Message, feeds
+from labkit.feed.client import FEED_SOCKET, Feed, Message, feeds
 
 READY = Path("/run/labkit-ready/fabric")
 """Touched when the first snapshot is true in the kernel."""

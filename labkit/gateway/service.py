@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from labkit.feed_client import Feed, feeds
+from labkit.feed.client import Feed, feeds
 from labkit.gateway import frr, kernel
 from labkit.gateway.bmp import CLOSED_HERE, Message, PeerDown, Stream, Update
 from labkit.gateway.frr import Ranges

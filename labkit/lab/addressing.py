@@ -22,11 +22,11 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from labkit.azure.addressing import GATEWAY_SUBNET, ROUTE_SERVER_SUBNET, SUBNET_LONGEST, usable_addresses
+from labkit.azure.rules.addressing import GATEWAY_SUBNET, ROUTE_SERVER_SUBNET, SUBNET_LONGEST, usable_addresses
 from labkit.lab.draft import Draft
-from labkit.lab.nodes import instance_node
-from labkit.lab.schema import Gateway, GatewayType, LabFile, machines
-from labkit.lab.yaml_source import Path
+from labkit.lab.file.schema import Gateway, GatewayType, LabFile, machines
+from labkit.lab.file.yaml_source import Path
+from labkit.lab.plan.nodes import instance_node
 
 WAN = IPv4Network("100.64.0.0/16")
 """Links to sites: a part of the shared address space (RFC 6598) that no Azure range is likely to use."""

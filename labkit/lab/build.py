@@ -7,12 +7,13 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from itertools import count
 
 from labkit.azure import model as azure
-from labkit.azure.addressing import GATEWAY_SUBNET
-from labkit.lab import model, proofs, schema
+from labkit.azure.rules.addressing import GATEWAY_SUBNET
+from labkit.lab import model, proofs
 from labkit.lab.addressing import Addresses
 from labkit.lab.draft import Draft
-from labkit.lab.nodes import instance_node
-from labkit.lab.schema_captures import CaptureProof
+from labkit.lab.file import schema
+from labkit.lab.file.schema_captures import CaptureProof
+from labkit.lab.plan.nodes import instance_node
 
 HOST_SUFFIX = "-host"
 _GATEWAY_KINDS = {

@@ -6,11 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from labkit.azure.addressing import GATEWAY_SUBNET, ROUTE_SERVER_SUBNET, SUBNET_LONGEST, is_usable, reserved_addresses
+from labkit.azure.rules.addressing import (
+    GATEWAY_SUBNET,
+    ROUTE_SERVER_SUBNET,
+    SUBNET_LONGEST,
+    is_usable,
+    reserved_addresses,
+)
 from labkit.lab.draft import Draft, subject
-from labkit.lab.schema import machines
-from labkit.lab.wires import FABRIC_MAC
-from labkit.lab.yaml_source import Path
+from labkit.lab.file.schema import machines
+from labkit.lab.file.yaml_source import Path
+from labkit.lab.plan.wires import FABRIC_MAC
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,16 @@
-"""Azure's refusals of several objects together, as `labkit.azure.validation` finds them, put to the file's lines."""
+"""Azure's refusals of several objects together, as `labkit.azure.rules.validation` finds them, by the file's lines."""
 
 from __future__ import annotations
 
-from labkit.azure.addressing import GATEWAY_SUBNET, ROUTE_SERVER_SUBNET
-from labkit.azure.asn import is_four_byte, reserved_asn
-from labkit.azure.limits import MAX_PEERS, too_many_peers
 from labkit.azure.model import Azure
-from labkit.azure.validation import Code, Problem, problems, warnings
+from labkit.azure.rules.addressing import GATEWAY_SUBNET, ROUTE_SERVER_SUBNET
+from labkit.azure.rules.asn import is_four_byte, reserved_asn
+from labkit.azure.rules.limits import MAX_PEERS, too_many_peers
+from labkit.azure.rules.validation import Code, Problem, problems, warnings
 from labkit.lab.build import peer_names
 from labkit.lab.draft import Draft
-from labkit.lab.schema import RouteServer
-from labkit.lab.yaml_source import Path
+from labkit.lab.file.schema import RouteServer
+from labkit.lab.file.yaml_source import Path
 
 _REMEDIES = {
     Code.OVERLAP_WITHIN: "Azure refuses it. Remove or shrink one of them.",

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from labkit.azure.addressing import DEDICATED_SUBNETS
+from labkit.azure.rules.addressing import DEDICATED_SUBNETS
 from labkit.lab.build import HOST_SUFFIX
 from labkit.lab.draft import Draft
-from labkit.lab.nodes import CONTROLLER, INSTANCES, instance_node
-from labkit.lab.problems import Problem, in_order, listed, nearest
-from labkit.lab.schema import LabFile
-from labkit.lab.schema_types import AZURE_NAME, MAX_NODE_NAME, NODE_NAME
-from labkit.lab.variants import VARIANTS
-from labkit.lab.yaml_source import Path
+from labkit.lab.file.problems import Problem, in_order, listed, nearest
+from labkit.lab.file.schema import LabFile
+from labkit.lab.file.schema_types import AZURE_NAME, MAX_NODE_NAME, NODE_NAME
+from labkit.lab.file.variants import VARIANTS
+from labkit.lab.file.yaml_source import Path
+from labkit.lab.plan.nodes import CONTROLLER, INSTANCES, instance_node
 
 MAX_LAB_NAME = 24
 INTERNET = "internet"

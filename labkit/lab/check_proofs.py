@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from labkit.azure.model import NextHopType
-from labkit.lab import schema
 from labkit.lab.build import address_of, peer_names
 from labkit.lab.check_names import Kind, Names
 from labkit.lab.draft import Draft
-from labkit.lab.nodes import INSTANCES, instance_node
-from labkit.lab.problems import listed, suggestion
+from labkit.lab.file import schema
+from labkit.lab.file.problems import listed, suggestion
+from labkit.lab.file.schema_captures import CaptureProof
+from labkit.lab.file.variants import VARIANTS, variant_names
+from labkit.lab.file.yaml_source import Path
+from labkit.lab.plan.nodes import INSTANCES, instance_node
 from labkit.lab.proofs import TableKind, table_of
-from labkit.lab.schema_captures import CaptureProof
-from labkit.lab.variants import VARIANTS, variant_names
-from labkit.lab.yaml_source import Path
 
 _SPEAKERS = (Kind.ROUTE_SERVER, Kind.NVA, Kind.SITE, Kind.GATEWAY, Kind.CIRCUIT)
 _NICS = (Kind.NVA, Kind.VIRTUAL_MACHINE)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from itertools import combinations
 
-from labkit.azure.addressing import (
+from labkit.azure.rules.addressing import (
     LARGEST_SPACE,
     ROUTE_SERVER_SUBNET,
     ROUTE_SERVER_SUBNET_ADVISED,
@@ -17,8 +17,8 @@ from labkit.azure.addressing import (
 )
 from labkit.lab.addressing import WAN_LENGTH
 from labkit.lab.draft import Draft, subject
-from labkit.lab.schema import VirtualNetwork
-from labkit.lab.yaml_source import Path
+from labkit.lab.file.schema import VirtualNetwork
+from labkit.lab.file.yaml_source import Path
 
 _NOT_HOSTS = (IPv4Network("0.0.0.0/8"), IPv4Network("127.0.0.0/8"), IPv4Network("224.0.0.0/3"))
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address
 
-from labkit.azure.addressing import DEDICATED_SUBNETS
 from labkit.azure.model import NextHopType
+from labkit.azure.rules.addressing import DEDICATED_SUBNETS
 from labkit.lab.build import address_of, next_hop_type, no_next_hop
 from labkit.lab.check_names import Kind, Names
 from labkit.lab.draft import Draft, subject
-from labkit.lab.problems import nearest, suggestion
-from labkit.lab.schema import GatewayType, LoadBalancer, Machine, Peering
-from labkit.lab.yaml_source import Path
+from labkit.lab.file.problems import nearest, suggestion
+from labkit.lab.file.schema import GatewayType, LoadBalancer, Machine, Peering
+from labkit.lab.file.yaml_source import Path
 
 _REMOTES = {GatewayType.EXPRESSROUTE: Kind.CIRCUIT, GatewayType.VPN: Kind.SITE}
 _TYPES = [NextHopType.INTERNET, NextHopType.VNET_LOCAL, NextHopType.NONE]

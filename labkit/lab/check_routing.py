@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from labkit.azure.asn import AS_TRANS, MAX_ASN
 from labkit.azure.model import ROUTE_SERVER_ASN
+from labkit.azure.rules.asn import AS_TRANS, MAX_ASN
 from labkit.lab.build import connected
 from labkit.lab.draft import Draft, subject
-from labkit.lab.schema import Circuit, Gateway, GatewayConnection, GatewayType, Nva, Timers
-from labkit.lab.yaml_source import Path
+from labkit.lab.file.schema import Circuit, Gateway, GatewayConnection, GatewayType, Nva, Timers
+from labkit.lab.file.yaml_source import Path
 
 MIN_HOLD = 3
 """RFC 4271 §4.2: a hold time is zero or at least three seconds. Zero would keep a dead neighbour's routes for ever."""

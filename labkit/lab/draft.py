@@ -14,10 +14,10 @@ from typing import Any, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from labkit.lab.problems import Problem, Severity, listed, nearest, suggestion
-from labkit.lab.schema import LabFile, Subnet
-from labkit.lab.schema_types import Part
-from labkit.lab.yaml_source import Data, Path, Source
+from labkit.lab.file.problems import Problem, Severity, listed, nearest, suggestion
+from labkit.lab.file.schema import LabFile, Subnet
+from labkit.lab.file.schema_types import Part
+from labkit.lab.file.yaml_source import Data, Path, Source
 
 _SECTIONS = {
     "virtual_networks": "virtual network",

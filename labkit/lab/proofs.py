@@ -1,4 +1,4 @@
-"""What a lab file may claim of its running lab. `labkit.operate.verify` checks the claims.
+"""What a lab file may claim of its running lab. `labkit.operate.verify.run` checks the claims.
 
 A proof is a value: which rows, addresses or paths must be seen. Names refer to the lab's own objects; where an
 address is wanted, a name of a node stands for its address.

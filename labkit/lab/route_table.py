@@ -8,9 +8,9 @@ from pydantic import ValidationError
 
 from labkit.azure.model import Azure, NextHopType, RouteTable, UserRoute
 from labkit.errors import InvalidInput
-from labkit.lab import schema
 from labkit.lab.build import NEXT_HOPS, address_of, next_hop_type, no_next_hop
 from labkit.lab.draft import describe, subject
+from labkit.lab.file import schema
 
 
 class RouteTableText(TypedDict):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 
 from labkit.lab.model import Lab
-from labkit.lab.nodes import gateway_nodes, instance_node
+from labkit.lab.plan.nodes import gateway_nodes, instance_node
 
 
 def router_id(lab: Lab, node: str) -> IPv4Address:

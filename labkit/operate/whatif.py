@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
-from labkit.azure.circuits import CircuitPath, circuit_rejection
-from labkit.azure.limits import GATEWAY_TO_CIRCUIT_ROUTES, circuit_drops_gateway
 from labkit.azure.model import PeerKind
-from labkit.azure.rows import effective_json
-from labkit.lab.everybody import Outside
+from labkit.azure.rules.circuits import CircuitPath, circuit_rejection
+from labkit.azure.rules.limits import GATEWAY_TO_CIRCUIT_ROUTES, circuit_drops_gateway
+from labkit.azure.rules.rows import effective_json
+from labkit.lab.file.problems import listed
 from labkit.lab.model import Lab
-from labkit.lab.nodes import instance_node
-from labkit.lab.problems import listed
-from labkit.operate.client import LabClient
-from labkit.operate.heard import Running, by_prefix, read, said_outside
-from labkit.operate.observe import ESTABLISHED, Look
-from labkit.operate.whatif_model import Prediction, predict
-from labkit.operate.whatif_outside import ASSUMED, Followers
-from labkit.operate.whatif_reach import PairChange, Reach, reach_changes
-from labkit.operate.whatif_routes import NicChange, Told, nic_changes, told_changes
-from labkit.operate.whatif_ways import Outcome
-from labkit.operate.whatif_words import changes as parsed
+from labkit.lab.plan.nodes import instance_node
+from labkit.operate.look.client import LabClient
+from labkit.operate.look.live_state import ESTABLISHED, LiveState
+from labkit.operate.look.snapshot import Snapshot, by_prefix, read, said_outside
+from labkit.predict.converge import CustomerRouters
+from labkit.predict.whatif.model import Prediction, predict
+from labkit.predict.whatif.outside import ASSUMED, Followers
+from labkit.predict.whatif.reach import PairChange, Reach, reach_changes
+from labkit.predict.whatif.routes import NicChange, Told, nic_changes, told_changes
+from labkit.predict.whatif.ways import Outcome
+from labkit.predict.whatif.words import changes as parsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def whatif(lab: Lab, client: LabClient, words: Sequence[str]) -> Outlook:
         InvalidInput: the words are no changes, are of something that the lab has not, or Azure would refuse them.
         CheckFailed: the controller, a route server's instance or a circuit does not answer.
     """
-    look, outside = Look(lab, client), Outside(lab)
+    look, outside = LiveState(lab, client), CustomerRouters(lab)
     running = read(look)
     down = tuple(_down(client.get("status")))
     changes = parsed(words, running.azure)
@@ -83,7 +83,7 @@ def whatif(lab: Lab, client: LabClient, words: Sequence[str]) -> Outlook:
     )
 
 
-def unsettled(running: Running, prediction: Prediction) -> Iterator[str]:
+def unsettled(running: Snapshot, prediction: Prediction) -> Iterator[str]:
     """Where the running lab is not what the rules make of it: it is on its way, or something is wrong with it."""
     for nic in prediction.before.azure.nic:
         now = by_prefix(running.said["effective"][nic]["value"])
@@ -109,7 +109,7 @@ def _limits(prediction: Prediction) -> Iterator[str]:
     """Sessions that a limit would end (reference §5): what the edge router would keep counts."""
     world = prediction.after.world
     for (gateway, instance, circuit), edge in world.heard.edges.items():
-        told = world.told_by_gateway(gateway, instance, circuit).values()
+        told = world.advertised_by_gateway(gateway, instance, circuit).values()
         count = sum(circuit_rejection(CircuitPath(gateway, edge, attributes)) is None for attributes in told)
         if circuit_drops_gateway(count):
             yield (

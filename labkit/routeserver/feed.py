@@ -9,11 +9,11 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from labkit.feed_client import Feed, feeds
+from labkit.feed.client import Feed, feeds
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Received:
     """A message came by this feed; None for its loss."""
 
     feed: Feed
@@ -21,14 +21,14 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """The last message given to `Mouth.say` has left."""
+class Sent:
+    """The last message given to `FeedWriter.say` has left."""
 
 
-class Ear:
+class FeedReader:
     """Connects to the controller for ever and passes on what it says."""
 
-    def __init__(self, node: str, path: Path, heard: Callable[[Heard], None]) -> None:
+    def __init__(self, node: str, path: Path, heard: Callable[[Received], None]) -> None:
         self._node, self._path, self._heard = node, path, heard
 
     def start(self) -> None:
@@ -38,14 +38,14 @@ class Ear:
     def _listen(self) -> None:
         for feed in feeds("routeserver", self._node, self._path):
             for message in feed:
-                self._heard(Heard(feed, message))
-            self._heard(Heard(feed, None))
+                self._heard(Received(feed, message))
+            self._heard(Received(feed, None))
 
 
-class Mouth:
+class FeedWriter:
     """Sends messages one after the other and says when each is out: a slow controller gets fewer, larger ones."""
 
-    def __init__(self, said: Callable[[Said], None]) -> None:
+    def __init__(self, said: Callable[[Sent], None]) -> None:
         self._said = said
         self._queue: SimpleQueue[tuple[Feed, Mapping[str, Any]]] = SimpleQueue()
 
@@ -61,4 +61,4 @@ class Mouth:
         while True:
             feed, message = self._queue.get()
             feed.send(message)
-            self._said(Said())
+            self._said(Sent())

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
-from labkit.azure.limits import counted_prefixes, counted_routes, tears_down, tears_down_in_total
 from labkit.azure.model import PathAttributes, PeerKind
+from labkit.azure.rules.limits import counted_prefixes, counted_routes, tears_down, tears_down_in_total
 from labkit.routeserver.limit import RouteCounter
 from labkit.routeserver.messages import grouped
 from labkit.routeserver.policy import Config, Policy

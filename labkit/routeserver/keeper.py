@@ -22,7 +22,7 @@ import traceback
 from pathlib import Path
 from typing import NoReturn
 
-from labkit.feed_client import FEED_SOCKET
+from labkit.feed.client import FEED_SOCKET
 from labkit.ready import clear_ready
 from labkit.routeserver.worker import EXIT_DONE, EXIT_GOODBYE, EXIT_SPEAKER_BROKEN, SERVICE, TICK, Settings, Worker
 

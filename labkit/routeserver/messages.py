@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from labkit.azure.acceptance import Originated
-from labkit.azure.attributes_json import attributes_to_json
 from labkit.azure.model import (
     Assumptions,
     BgpPeer,
@@ -22,6 +20,8 @@ from labkit.azure.model import (
     RouteServer,
     VpnNvaTie,
 )
+from labkit.azure.rules.acceptance import Originated
+from labkit.feed.attributes import attributes_to_json
 from labkit.routeserver.policy import Config
 
 

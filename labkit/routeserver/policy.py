@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Network
 
-from labkit.azure.acceptance import Originated, attributes_rejection, prefix_rejection
-from labkit.azure.advertisement import originated_routes, relayed, withheld
 from labkit.azure.model import BgpPeer, LearnedRoute, PathAttributes, RouteServer
-from labkit.azure.selection import best_path
+from labkit.azure.rules.acceptance import Originated, attributes_rejection, prefix_rejection
+from labkit.azure.rules.advertisement import exported, originated_routes, withheld
+from labkit.azure.rules.selection import best_path
 
 CACHED = 1 << 17
 
@@ -83,7 +83,7 @@ class Policy:
     def _relay(self, source: str, attributes: PathAttributes) -> Mapping[str, PathAttributes]:
         told = {}
         for address, peer in self.peers.items():
-            sent = relayed(self._server, self._config.instance, peer, self.peers[source], attributes)
+            sent = exported(self._server, self._config.instance, peer, self.peers[source], attributes)
             if sent is not None:
                 told[address] = sent
         return told

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from labkit.feed_client import Feed
+from labkit.feed.client import Feed
 from labkit.ready import mark_ready
 from labkit.routeserver import wire
-from labkit.routeserver.feed import Ear, Heard, Mouth, Said
+from labkit.routeserver.feed import FeedReader, FeedWriter, Received, Sent
 from labkit.routeserver.instance import Instance
 from labkit.routeserver.messages import config_from_json, neighbours_from_json
 from labkit.routeserver.neighbours import FileRefused, Neighbours
@@ -76,7 +76,7 @@ class Settings:
     configuration: Path
 
 
-Item = bytes | Heard | Said | Goodbye
+Item = bytes | Received | Sent | Goodbye
 
 
 class Worker:
@@ -88,8 +88,8 @@ class Worker:
         self._beat = beat
         self._inbox: SimpleQueue[Item] = SimpleQueue()
         self._speaker = Speaker(stdin, stdout, self._inbox.put)
-        self._mouth = Mouth(self._inbox.put)
-        self._ear = Ear(settings.node, settings.feed_socket, self._inbox.put)
+        self._mouth = FeedWriter(self._inbox.put)
+        self._ear = FeedReader(settings.node, settings.feed_socket, self._inbox.put)
         self._line = b""
         self._recovery: Recovery | None = Recovery()
         self._instance: Instance | None = None
@@ -104,7 +104,7 @@ class Worker:
         self._updated = 0.0
         self._held_since: float | None = None
         self._goodbye_ticks: int | None = None
-        self._pending_config: Heard | None = None
+        self._pending_config: Received | None = None
         self._feed: Feed | None = None
         self._saying = 0
         self._ready = False
@@ -155,9 +155,9 @@ class Worker:
         match item:
             case bytes():
                 return self._heard_speaker(item)
-            case Heard():
+            case Received():
                 self._heard_controller(item)
-            case Said():
+            case Sent():
                 self._saying -= 1
             case Goodbye():
                 self._say_goodbye()
@@ -232,12 +232,12 @@ class Worker:
                 item = self._inbox.get(timeout=left)
             except Empty:
                 return
-            if isinstance(item, Said):
+            if isinstance(item, Sent):
                 self._saying -= 1
 
     # The controller.
 
-    def _heard_controller(self, heard: Heard) -> None:
+    def _heard_controller(self, heard: Received) -> None:
         if heard.message is None:
             if heard.feed is self._feed:
                 self._feed = None

@@ -27,6 +27,6 @@ def runtime(name: str) -> Runtime:
         from labkit.runtimes.sandbox.runtime import SandboxRuntime  # noqa: PLC0415 - each runtime loads its own world
 
         return SandboxRuntime()
-    from labkit.runtimes.containerlab import ContainerlabRuntime  # noqa: PLC0415
+    from labkit.runtimes.containerlab.runtime import ContainerlabRuntime  # noqa: PLC0415
 
     return ContainerlabRuntime()

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from labkit.cli.app import run as labkit
-from labkit.lab.load import read
+from labkit.lab.file.load import read
 from labkit.lab.proofs import Capture
-from labkit.operate.probes import traceroute
+from labkit.operate.look.probes import traceroute
 from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies
 from tests.e2e.in_lab import gateways, problems, without_bgpd

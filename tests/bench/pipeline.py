@@ -23,8 +23,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from labkit.operate import lifecycle
-from labkit.operate.client import LabClient
+from labkit.operate.labs import lifecycle
+from labkit.operate.look.client import LabClient
 from labkit.resources import topologies
 
 SIZES = (1_000, 10_000)

@@ -20,11 +20,13 @@ from rich.console import Console
 from rich.table import Table
 
 from labkit.errors import EnvironmentProblem
-from labkit.lab.load import load
-from labkit.operate import lifecycle
-from labkit.operate.client import LabClient
-from labkit.operate.record import read
-from labkit.runtimes import containerlab_tool, docker_engine, docker_images, images
+from labkit.lab.file.load import load
+from labkit.operate.labs import lifecycle
+from labkit.operate.labs.record import read
+from labkit.operate.look.client import LabClient
+from labkit.runtimes.containerlab import docker_engine, docker_images
+from labkit.runtimes.containerlab import tool as containerlab_tool
+from labkit.runtimes.image import images
 from labkit.runtimes.select import CONTAINERLAB, RUNTIMES
 from tests.bench.up import labkit
 

@@ -23,8 +23,8 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from labkit.azure.acceptance import Originated
 from labkit.azure.model import BgpPeer, RouteServer
+from labkit.azure.rules.acceptance import Originated
 from labkit.routeserver import wire
 from labkit.routeserver.instance import Instance
 from labkit.routeserver.policy import Config

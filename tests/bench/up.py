@@ -17,7 +17,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from labkit.operate import lifecycle
+from labkit.operate.labs import lifecycle
 
 PHASES = ("prepare", "plan", "boot", "converge", "verify")
 _LINE = re.compile(r"^ (\w+) .* (\d+\.\d+) s$", re.MULTILINE)

@@ -49,7 +49,7 @@ def frr_root() -> Path:
     named = os.environ.get("LABKIT_TEST_ROOT")
     if named:
         return Path(named)
-    from labkit.runtimes import images
+    from labkit.runtimes.image import images
 
     return images.ensure(images.node_image(), on_progress=lambda *_: None).layers[-1]
 

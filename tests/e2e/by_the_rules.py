@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from labkit.azure.effective import effective_routes
 from labkit.azure.model import Azure
-from labkit.azure.rows import advertised_rows, by_instance, effective_json, gateway_rows, learned_rows
-from labkit.azure.world import Heard, NeverSettlesError, World
-from labkit.lab.everybody import Everybody, Outside, Said, everybody
+from labkit.azure.rules.effective import effective_routes
+from labkit.azure.rules.rows import advertised_rows, by_instance, effective_json, gateway_rows, learned_rows
 from labkit.lab.model import Lab
-from labkit.operate.client import LabClient
-from labkit.operate.heard import read, said_outside
-from labkit.operate.observe import Look
+from labkit.operate.look.client import LabClient
+from labkit.operate.look.live_state import LiveState
+from labkit.operate.look.snapshot import read, said_outside
+from labkit.predict.azure_speakers import AdjRibsIn, AzureSpeakers, OscillationError
+from labkit.predict.converge import AdjRibsOut, ConvergedNetwork, CustomerRouters, converge
 
 Tables = dict[str, Any]
 
@@ -22,12 +22,12 @@ def settles(built: Lab, azure: Azure) -> bool:
     """Whether BGP comes to rest: an NVA that hides route servers' ASN can make a route chase itself for ever."""
     try:
         expected(built, azure, {})
-    except NeverSettlesError:
+    except OscillationError:
         return False
     return True
 
 
-def expected(built: Lab, azure: Azure, said: Said) -> Everybody:
+def expected(built: Lab, azure: Azure, said: AdjRibsOut) -> ConvergedNetwork:
     """Where everybody comes to rest, Azure's speakers and those outside, in a lab whose Azure has become this.
 
     There may be several such states: an ExpressRoute gateway prefers what a circuit says, so it counts who was first.
@@ -36,25 +36,25 @@ def expected(built: Lab, azure: Azure, said: Said) -> Everybody:
     Raises:
         NeverSettlesError: there is no end.
     """
-    up = Heard(
+    up = AdjRibsIn(
         {(server.name, i): {} for server in azure.route_servers for i in (0, 1)},
         {(g.name, i): {} for g in azure.gateways for i in range(len(g.instances))},
         {},
         {(g.name, line.instance, line.circuit): line.edge for g in built.gateways for line in g.lines},
     )
-    outside = Outside(built)
-    return everybody(outside, azure, up, {session: said.get(session, {}) for session in outside.sessions})
+    outside = CustomerRouters(built)
+    return converge(outside, azure, up, {session: said.get(session, {}) for session in outside.sessions})
 
 
 def unlike(built: Lab, azure: Azure, client: LabClient) -> list[str]:
     """Where the lab is not at rest by the rules: everybody says and holds what follows from what the others say."""
-    look = Look(built, client)
-    said = said_outside(Outside(built), look, read(look).heard)
+    look = LiveState(built, client)
+    said = said_outside(CustomerRouters(built), look, read(look).heard)
     end = expected(built, azure, said)
     return [*differences(tables(end.world), look.state), *outside(end, look)]
 
 
-def tables(world: World) -> Tables:
+def tables(world: AzureSpeakers) -> Tables:
     """Everything that the controller shows, as the rules have it."""
     azure = world.azure
     learned: Tables = {}
@@ -63,7 +63,7 @@ def tables(world: World) -> Tables:
         for peer in server.peers:
             rows = [learned_rows(server, i, peer, world.at_server[server.name, i]) for i in (0, 1)]
             learned.setdefault(server.name, {})[peer.name] = by_instance(*rows)
-            told = [advertised_rows(server, i, world.told_by_server(server.name, i, peer)) for i in (0, 1)]
+            told = [advertised_rows(server, i, world.advertised_by_server(server.name, i, peer)) for i in (0, 1)]
             advertised.setdefault(server.name, {})[peer.name] = by_instance(*told)
     gateways = {
         g.name: [row for i in range(len(g.instances)) for row in gateway_rows(g, i, world.at_gateway[g.name, i])]
@@ -98,7 +98,7 @@ def differing(where: str, wanted: Iterable[Any], there: Iterable[Any]) -> list[s
     return [f"{where} lacks {row}" for row in one - other] + [f"{where} has {row}" for row in other - one]
 
 
-def outside(end: Everybody, look: Look) -> list[str]:
+def outside(end: ConvergedNetwork, look: LiveState) -> list[str]:
     """What appliances and on-premises routers have from each other and Azure, where it is not what it should be."""
     found: list[str] = []
     for name, held in end.spoken.held.items():

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import EnvironmentProblem
-from labkit.runtimes import containerlab_leftovers as leftovers
-from labkit.runtimes import containerlab_tool
-from labkit.runtimes.docker_engine import engine
+from labkit.runtimes.containerlab import leftovers
+from labkit.runtimes.containerlab import tool as containerlab_tool
+from labkit.runtimes.containerlab.docker_engine import engine
 from tests.side_by_side import must_be_at_the_engine
 
 REQUIRE = "LABKIT_REQUIRE"

@@ -9,15 +9,15 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
-from labkit.lab.load import load
-from labkit.lab.plan import plan
-from labkit.lab.plan_model import Plan
-from labkit.operate import record as records
-from labkit.operate.client import LabClient
-from labkit.operate.observe import KernelPath, Look
+from labkit.lab.file.load import load
+from labkit.lab.plan.build import plan
+from labkit.lab.plan.model import Plan
+from labkit.operate.labs import record as records
+from labkit.operate.look.client import LabClient
+from labkit.operate.look.live_state import KernelPath, LiveState
 from labkit.pytest import RunningLab
 from labkit.render.render import render
-from labkit.runtimes import images
+from labkit.runtimes.image import images
 from labkit.runtimes.protocol import Process
 
 LABS = Path(__file__).parent / "labs"
@@ -66,7 +66,7 @@ def problems(lab: RunningLab, within: float = 0) -> list[str]:
 
 def kernel(lab: RunningLab, node: str) -> dict[IPv4Network, KernelPath]:
     """The main routing table of a node."""
-    return {row.prefix: row for row in Look(lab.lab, lab.client).kernel(node)}
+    return {row.prefix: row for row in LiveState(lab.lab, lab.client).kernel(node)}
 
 
 def gateways(lab: RunningLab, node: str, prefix: IPv4Network) -> tuple[IPv4Address, ...] | None:

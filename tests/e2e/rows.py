@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from labkit.lab.nodes import gateway_nodes
-from labkit.operate.observe import Look
+from labkit.lab.plan.nodes import gateway_nodes
+from labkit.operate.look.live_state import LiveState
 from labkit.pytest import RunningLab
 
 Tables = dict[str, list[str]]
@@ -24,7 +24,7 @@ _AT_ONCE = 4
 
 def tables(lab: RunningLab) -> Tables:
     """What route servers and gateways have learned and tell whom, NICs' effective routes, BGP tables, kernels."""
-    look = Look(lab.lab, lab.client)
+    look = LiveState(lab.lab, lab.client)
     found = _route_servers(look.state) | _effective(look.state)
     for gateway in lab.lab.gateways:
         found |= _gateway(lab, gateway.name)
@@ -87,12 +87,12 @@ def _frr_nodes(lab: RunningLab) -> list[str]:
     return sorted({*(nva.name for nva in lab.lab.nvas), *(site.name for site in lab.lab.sites), *circuits, *instances})
 
 
-def _bgp(look: Look, node: str) -> list[str]:
+def _bgp(look: LiveState, node: str) -> list[str]:
     # Which of two equal paths is the best one depends on which is older.
     return sorted(str(replace(path, best=False)) for path in look.frr(node).paths)
 
 
-def _kernel(look: Look, node: str) -> list[str]:
+def _kernel(look: LiveState, node: str) -> list[str]:
     """What `ip route` prints, each route on one line."""
     return sorted(_route(line) for line in look.output(node, "ip", "-o", "-4", "route", "show").splitlines())
 

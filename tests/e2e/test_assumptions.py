@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from labkit.operate.diff import differences
+from labkit.operate.diff.run import differences
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.in_lab import gateways, lab_file, problems, run
 from tests.e2e.waiting import eventually
@@ -43,12 +43,12 @@ def test_who_wins_between_equals(lab: RunningLab) -> None:
 
 
 def test_communities(lab: RunningLab) -> None:
-    spoke, relayed, kept = {
+    spoke, exported, kept = {
         TODAY: ({"65518:65518"}, {"65517:65517"}, set()),
         OTHERWISE: ({""}, {""}, {"no-export"}),
     }[lab.lab.variant]
     assert communities(lab, "two", "10.2.0.0/16") == spoke
-    assert communities(lab, "one", "10.92.0.0/16") == relayed
+    assert communities(lab, "one", "10.92.0.0/16") == exported
     assert communities(lab, "two", str(ONE_LESS)) == kept
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from labkit.lab.load import read_all
-from labkit.operate.lifecycle import bundled, find_lab_file
+from labkit.lab.file.load import read_all
+from labkit.operate.labs.lifecycle import bundled, find_lab_file
 from labkit.pytest import Boot, RunningLab, labs_on
 from labkit.runtimes.select import CONTAINERLAB, SANDBOX
 from tests.e2e.by_the_rules import unlike

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from labkit.resources import topologies
-from labkit.runtimes import images
+from labkit.runtimes.image import images
 from labkit.runtimes.sandbox import state
 from tests.e2e.terminal import drained, read_until
 from tests.e2e.waiting import eventually

@@ -19,15 +19,16 @@ from typing import Any
 import pytest
 
 from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
-from labkit.lab.load import load
-from labkit.lab.plan import plan
+from labkit.lab.file.load import load
+from labkit.lab.plan.build import plan
 from labkit.pytest import RunningLab, labs_on
 from labkit.render.render import render as render_folder
 from labkit.resources import topologies
-from labkit.runtimes import containerlab_leftovers as leftovers
-from labkit.runtimes import containerlab_tool, docker_engine, docker_images, images
-from labkit.runtimes.containerlab import ContainerlabRuntime
-from labkit.runtimes.docker_engine import engine
+from labkit.runtimes.containerlab import docker_engine, docker_images, leftovers
+from labkit.runtimes.containerlab import tool as containerlab_tool
+from labkit.runtimes.containerlab.docker_engine import engine
+from labkit.runtimes.containerlab.runtime import ContainerlabRuntime
+from labkit.runtimes.image import images
 from labkit.runtimes.protocol import CommandTimeout, Progress
 from labkit.runtimes.sandbox.runtime import SandboxRuntime
 from labkit.runtimes.select import CONTAINERLAB
@@ -217,7 +218,7 @@ def test_stream(two: Bed) -> None:
 
 def test_attached_to_pipes(two: Bed) -> None:
     code = (
-        "import sys; from labkit.runtimes.containerlab import ContainerlabRuntime\n"
+        "import sys; from labkit.runtimes.containerlab.runtime import ContainerlabRuntime\n"
         "sys.exit(ContainerlabRuntime().attach(sys.argv[1], 'a', sys.argv[2:]))"
     )
     done = subprocess.run(
@@ -230,7 +231,7 @@ def test_attached_to_pipes(two: Bed) -> None:
 def test_attached_to_a_terminal(two: Bed) -> None:
     """As `labkit shell`: a terminal of the node's own, Ctrl-C for what runs in it, and the exit status."""
     code = (
-        "import sys; from labkit.runtimes.containerlab import ContainerlabRuntime\n"
+        "import sys; from labkit.runtimes.containerlab.runtime import ContainerlabRuntime\n"
         "sys.exit(ContainerlabRuntime().attach(sys.argv[1], 'a', ['bash']))"
     )
     master, slave = pty.openpty()
@@ -371,7 +372,7 @@ def test_what_fails_leaves_nothing(bed: Bed, parts: dict[str, str], says: str) -
 @pytest.mark.parametrize("when", ["at-once", "started", "healthy"])
 def test_a_deploy_that_is_interrupted_leaves_nothing(bed: Bed, when: str) -> None:
     code = (
-        "import sys; from pathlib import Path; from labkit.runtimes.containerlab import ContainerlabRuntime\n"
+        "import sys; from pathlib import Path; from labkit.runtimes.containerlab.runtime import ContainerlabRuntime\n"
         "print('begin', flush=True)\n"
         "ContainerlabRuntime().deploy(Path(sys.argv[1]), lambda p: print(p.kind, flush=True))\n"
     )
@@ -443,7 +444,7 @@ def test_a_user_who_may_not_use_docker() -> None:
         pytest.skip("only root can become somebody else")
     code = (
         "import os\n"
-        "from labkit.runtimes.containerlab import ContainerlabRuntime\n"
+        "from labkit.runtimes.containerlab.runtime import ContainerlabRuntime\n"
         "from labkit.errors import EnvironmentProblem\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "try: ContainerlabRuntime().labs()\n"

@@ -10,8 +10,8 @@ from ipaddress import IPv4Network
 import pytest
 
 from labkit.cli.app import run as labkit
-from labkit.operate.diff import differences
-from labkit.operate.trace import trace
+from labkit.operate.diff.run import differences
+from labkit.operate.trace.run import trace
 from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies
 from tests.e2e.in_lab import SCAN, configure, gateways, run, variant

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from labkit.resources import topologies
-from labkit.runtimes import images
-from labkit.runtimes.containerlab_leftovers import SSH
+from labkit.runtimes.containerlab.leftovers import SSH
+from labkit.runtimes.image import images
 from tests.e2e.engines import need_containerlab
 from tests.e2e.waiting import eventually
 
@@ -153,7 +153,8 @@ class Machine:
 
     def with_image(self) -> None:
         self._python(
-            "from labkit.runtimes import docker_images, images; docker_images.ensure(images.node_image().reference)"
+            "from labkit.runtimes.containerlab import docker_images; from labkit.runtimes.image import images\n"
+            "docker_images.ensure(images.node_image().reference)"
         )
 
     def without_image(self) -> None:

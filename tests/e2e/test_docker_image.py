@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from labkit.runtimes import docker_images, images
-from labkit.runtimes.docker_engine import engine
+from labkit.runtimes.containerlab import docker_images
+from labkit.runtimes.containerlab.docker_engine import engine
+from labkit.runtimes.image import images
 from tests.e2e.engines import need_containerlab
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from labkit.operate import lifecycle
-from labkit.operate import record as records
+from labkit.operate.labs import lifecycle
+from labkit.operate.labs import record as records
 from labkit.resources import topologies
-from labkit.runtimes import images
-from labkit.runtimes.containerlab import ContainerlabRuntime
-from labkit.runtimes.docker_engine import socket_path
+from labkit.runtimes.containerlab.docker_engine import socket_path
+from labkit.runtimes.containerlab.runtime import ContainerlabRuntime
+from labkit.runtimes.image import images
 from labkit.runtimes.select import CONTAINERLAB
 from tests.e2e.engines import host, need_containerlab
 

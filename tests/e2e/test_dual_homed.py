@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from labkit.operate.observe import Look
-from labkit.operate.probes import ping
-from labkit.operate.trace import trace
+from labkit.operate.look.live_state import LiveState
+from labkit.operate.look.probes import ping
+from labkit.operate.trace.run import trace
 from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies
 from tests.e2e.in_lab import configure, gateways, problems, put_table, run, without_bgpd
@@ -159,4 +159,4 @@ def test_a_trace_says_where_answers_stay_that_were_translated_outside(lab: Runni
 
 def test_nothing_but_bgp_ever_crossed_the_route_server(lab: RunningLab) -> None:
     packets_pass(lab, ONPREM_HOST, INTERNET)
-    assert [Look(lab.lab, lab.client).foreign_packets(instance) for instance in ("rs0-0", "rs0-1")] == [0, 0]
+    assert [LiveState(lab.lab, lab.client).foreign_packets(instance) for instance in ("rs0-0", "rs0-1")] == [0, 0]

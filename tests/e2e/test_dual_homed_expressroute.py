@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from labkit.operate.checks import ESTABLISHED
-from labkit.operate.observe import Look
-from labkit.operate.probes import MAX_HOPS, ping, traceroute
+from labkit.operate.look.live_state import ESTABLISHED, LiveState
+from labkit.operate.look.probes import MAX_HOPS, ping, traceroute
 from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies
 from tests.e2e.in_lab import gateways, kernel, problems, variant, without_bgpd
@@ -56,7 +55,7 @@ def tables(lab: RunningLab, listing_name: str, server: str, peer: str) -> list[T
 
 def heard(lab: RunningLab, site: str) -> Table:
     """What a site's router has from its circuit."""
-    return {str(p.prefix): "-".join(map(str, p.as_path)) for p in Look(lab.lab, lab.client).frr(site).paths}
+    return {str(p.prefix): "-".join(map(str, p.as_path)) for p in LiveState(lab.lab, lab.client).frr(site).paths}
 
 
 @pytest.mark.parametrize(("csr", "published"), [("csr1", FabE.CSR1_SENDS), ("csr2", FabE.CSR2_SENDS)])
@@ -73,7 +72,7 @@ def test_what_the_spoke_says_is_what_was_published(lab: RunningLab) -> None:
 
 
 def test_both_edges_have_the_same_eight_prefixes(lab: RunningLab) -> None:
-    azure = shown(FabEWithGateways().world().told_to_customer("circuit1"))
+    azure = shown(FabEWithGateways().world().advertised_to_customer("circuit1"))
     assert len(azure) == 8
     assert set(azure.values()) == {"12076"}
     assert heard(lab, "onprem1") == heard(lab, "onprem2") == azure
@@ -112,7 +111,7 @@ def test_sessions_are_up_and_nothing_gets_there(without_override: RunningLab) ->
     status = lab.client.get("status")
     assert {s["state"] for s in (*status["sessions"], *status["gateways"])} == {ESTABLISHED}
     for node in ("csr1", "csr2", "circuit1", "circuit2", "onprem1", "onprem2"):
-        assert set(Look(lab.lab, lab.client).frr(node).sessions.values()) == {ESTABLISHED}
+        assert set(LiveState(lab.lab, lab.client).frr(node).sessions.values()) == {ESTABLISHED}
     assert ONPREM1 in kernel(lab, "csr1")
     assert ONPREM2 in kernel(lab, "csr2")
     assert not {ONPREM1, ONPREM2} & kernel(lab, "vm02").keys()

@@ -9,13 +9,12 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from labkit.azure.asn import MICROSOFT_ASN
-from labkit.azure.circuits import CircuitPath, best_in_circuit, told_to_customer
-from labkit.azure.limits import CUSTOMER_TO_CIRCUIT_ROUTES, GATEWAY_TO_CIRCUIT_ROUTES, VPN_GATEWAY_ROUTES
 from labkit.azure.model import AsPath, Origin
-from labkit.operate.checks import ESTABLISHED
-from labkit.operate.observe import Look
-from labkit.operate.probes import ping
+from labkit.azure.rules.asn import MICROSOFT_ASN
+from labkit.azure.rules.circuits import CircuitPath, advertised_to_customer, best_in_circuit
+from labkit.azure.rules.limits import CUSTOMER_TO_CIRCUIT_ROUTES, GATEWAY_TO_CIRCUIT_ROUTES, VPN_GATEWAY_ROUTES
+from labkit.operate.look.live_state import ESTABLISHED, LiveState
+from labkit.operate.look.probes import ping
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.in_lab import configure, gateways, lab_file, problems, run
 from tests.e2e.waiting import eventually
@@ -90,7 +89,7 @@ def held(lab: RunningLab) -> dict[IPv4Network, list[CircuitPath]]:
     """What the circuit's edge router holds, in the form that the rules want."""
     names = dict.fromkeys(ERGW, "ergw")
     found: dict[IPv4Network, list[CircuitPath]] = {}
-    for path in Look(lab.lab, lab.client).frr("circuit1").paths:
+    for path in LiveState(lab.lab, lab.client).frr("circuit1").paths:
         held_path = CircuitPath(names.get(path.neighbour), path.neighbour, path.attributes)
         found.setdefault(path.prefix, []).append(held_path)
     return found
@@ -99,13 +98,13 @@ def held(lab: RunningLab) -> dict[IPv4Network, list[CircuitPath]]:
 def told(lab: RunningLab) -> dict[IPv4Network, AsPath]:
     """What the edge router tells its customer by the rules, given what it holds."""
     best = {prefix: best_in_circuit(paths)[0] for prefix, paths in held(lab).items()}
-    by_rule = {prefix: told_to_customer(path, EDGE) for prefix, path in best.items()}
+    by_rule = {prefix: advertised_to_customer(path, EDGE) for prefix, path in best.items()}
     return {prefix: attributes.as_path for prefix, attributes in by_rule.items() if attributes is not None}
 
 
 def heard(lab: RunningLab) -> dict[IPv4Network, AsPath]:
     """What the customer's router has of it."""
-    return {p.prefix: p.as_path for p in Look(lab.lab, lab.client).frr("dc").paths if p.neighbour == EDGE}
+    return {p.prefix: p.as_path for p in LiveState(lab.lab, lab.client).frr("dc").paths if p.neighbour == EDGE}
 
 
 def sessions(lab: RunningLab, gateway: str, neighbour: str) -> set[tuple[str, str]]:
@@ -185,7 +184,7 @@ def test_sites_beyond_the_limit_of_a_circuit_and_a_vpn_gateway(lab: RunningLab) 
     """4000 prefixes are fine and 4001 end the session (reference §5), which comes back with fewer of them."""
 
     def circuits() -> str:
-        return Look(lab.lab, lab.client).frr("dc").sessions[EDGE]
+        return LiveState(lab.lab, lab.client).frr("dc").sessions[EDGE]
 
     def up() -> bool:
         return circuits() == ESTABLISHED and sessions(lab, "vpngw", "office") == {(ESTABLISHED, "")}

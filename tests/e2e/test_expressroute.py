@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from labkit.lab.nodes import INSTANCES, instance_node
-from labkit.operate.observe import BgpPath, Look
-from labkit.operate.probes import ping, traceroute
+from labkit.lab.plan.nodes import INSTANCES, instance_node
+from labkit.operate.look.live_state import BgpPath, LiveState
+from labkit.operate.look.probes import ping, traceroute
 from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies
 from tests.e2e.in_lab import SCAN, configure, gateways, kernel, problems, run, variant, without_bgpd
@@ -67,7 +67,9 @@ def switch(lab: RunningLab, *, on: bool) -> None:
 
 def has(lab: RunningLab, node: str, prefix: IPv4Network, *neighbours: IPv4Address) -> list[BgpPath]:
     """What an FRR node has for a prefix from these neighbours."""
-    return [p for p in Look(lab.lab, lab.client).frr(node).paths if p.prefix == prefix and p.neighbour in neighbours]
+    return [
+        p for p in LiveState(lab.lab, lab.client).frr(node).paths if p.prefix == prefix and p.neighbour in neighbours
+    ]
 
 
 def vms_leave_by(lab: RunningLab, edge: IPv4Address) -> None:
@@ -102,12 +104,12 @@ def advertised(lab: RunningLab, peer: str) -> set[tuple[str, str, str, str]]:
 
 def received_by_circuit(lab: RunningLab) -> set[tuple[str, str, str, str]]:
     """What the circuit has from the gateway, in the same form."""
-    paths = [p for p in Look(lab.lab, lab.client).frr("circuit1").paths if p.neighbour in INSTANCE]
+    paths = [p for p in LiveState(lab.lab, lab.client).frr("circuit1").paths if p.neighbour in INSTANCE]
     return {(str(p.neighbour), str(p.prefix), "-".join(map(str, p.as_path)), str(p.next_hop)) for p in paths}
 
 
 def foreign_packets(lab: RunningLab) -> list[int]:
-    look = Look(lab.lab, lab.client)
+    look = LiveState(lab.lab, lab.client)
     return [look.foreign_packets(instance_node("rs1", index)) for index in INSTANCES]
 
 
@@ -151,10 +153,10 @@ def test_branches_meet_while_branch_to_branch_is_on(lab: RunningLab) -> None:
         assert {p.as_path for p in has(lab, "sdwan-nva", ONPREM, *SERVER)} == {(65515, 12076, 65020)}
         (hop,) = gateways(lab, "onprem2", BRANCH) or ()
         assert [p.as_path for p in has(lab, "onprem2", BRANCH, hop)] == [(12076,)]
-        relayed = json.loads(run(lab, "ergw-0", "vtysh", "-c", f"show bgp ipv4 unicast {BRANCH} json"))
+        exported = json.loads(run(lab, "ergw-0", "vtysh", "-c", f"show bgp ipv4 unicast {BRANCH} json"))
         assert [
             (p["peer"]["type"], p["nexthops"][0]["ip"], p["community"]["string"], p["aspath"]["string"])
-            for p in relayed["paths"]
+            for p in exported["paths"]
         ] == [("internal", str(NVA), "65517:65517", "65001 65010")] * 2
 
         # What it says that it tells is what they hear.
@@ -177,7 +179,7 @@ def test_branches_meet_while_branch_to_branch_is_on(lab: RunningLab) -> None:
         # Packets: the gateway is no hop, and the route server is not on the way.
         assert ping(lab.client, "onprem1-host", ONPREM_HOST)
         there = traceroute(lab.client, "onprem2-host", BRANCH_HOST)
-        owners = Look(lab.lab, lab.client).owners
+        owners = LiveState(lab.lab, lab.client).owners
         assert [owners[hop] if hop else None for hop in there] == [
             "onprem2",
             "circuit1",

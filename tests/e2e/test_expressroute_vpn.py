@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from labkit.operate.diff import differences
-from labkit.operate.observe import Look
-from labkit.operate.probes import ping, traceroute
+from labkit.operate.diff.run import differences
+from labkit.operate.look.live_state import LiveState
+from labkit.operate.look.probes import ping, traceroute
 from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies
 from tests.e2e.in_lab import configure, gateways, kernel, problems, run, variant, without_bgpd
@@ -50,7 +50,7 @@ def _left_as_found(lab: RunningLab) -> Iterator[RunningLab]:
     """A lab all of whose proofs hold, after the test too. No packet ever crossed its route server."""
     yield lab
     assert problems(lab, 60) == []
-    assert [Look(lab.lab, lab.client).foreign_packets(instance) for instance in ("rs1-0", "rs1-1")] == [0, 0]
+    assert [LiveState(lab.lab, lab.client).foreign_packets(instance) for instance in ("rs1-0", "rs1-1")] == [0, 0]
 
 
 def vm_reaches_branch_by(lab: RunningLab, *instances: IPv4Address) -> None:
@@ -132,7 +132,7 @@ def ttl(lab: RunningLab, node: str, target: IPv4Address) -> int:
 
 def heard_by(lab: RunningLab) -> set[str]:
     """Who has learned the branch's prefix: nodes, and the route server from these peers."""
-    look = Look(lab.lab, lab.client)
+    look = LiveState(lab.lab, lab.client)
     nodes = ("vpngw-0", "vpngw-1", "ergw-0", "ergw-1", "circuit1", "onprem")
     heard = {node for node in nodes if any(path.prefix == BRANCH for path in look.frr(node).paths)}
     peers: dict[str, dict[str, list[dict[str, str]]]] = look.state["learned"]["rs1"]

@@ -7,8 +7,8 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from labkit.operate.diff import differences
-from labkit.operate.trace import trace
+from labkit.operate.diff.run import differences
+from labkit.operate.trace.run import trace
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.in_lab import SCAN, effective, gateways, lab_file, problems, run, without_bgpd
 from tests.e2e.test_variants import BRANCH, flows_sent

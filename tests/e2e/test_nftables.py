@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
-from labkit.lab.load import load
+from labkit.lab.file.load import load
 from labkit.lab.model import Internet, InternetLeg
-from labkit.lab.plan import plan
-from labkit.lab.plan_common import NFTABLES
-from labkit.lab.plan_model import Plan
+from labkit.lab.plan.build import plan
+from labkit.lab.plan.common import NFTABLES
+from labkit.lab.plan.model import Plan
 from labkit.render.render import render_files
 from labkit.resources import topologies
 from tests.e2e.fabric_rig import BRIDGE_MAC, Namespace, Rig, in_own_namespaces, join

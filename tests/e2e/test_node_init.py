@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.runtimes import images
+from labkit.runtimes.image import images
 
 DEADLINE = 20.0
 # $1 room, $2 lower layers; the rest are node-init's arguments.

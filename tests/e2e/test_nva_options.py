@@ -7,8 +7,8 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from labkit.operate.probes import MAX_HOPS, ping, traceroute
-from labkit.operate.trace import trace
+from labkit.operate.look.probes import MAX_HOPS, ping, traceroute
+from labkit.operate.trace.run import trace
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.in_lab import dialogue, lab_file, problems, python, run
 

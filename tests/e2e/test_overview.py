@@ -12,10 +12,10 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from labkit.azure.effective import listened_instance
-from labkit.operate.observe import Look
-from labkit.operate.probes import ping, traceroute
-from labkit.operate.trace import trace
+from labkit.azure.rules.effective import listened_instance
+from labkit.operate.look.live_state import LiveState
+from labkit.operate.look.probes import ping, traceroute
+from labkit.operate.trace.run import trace
 from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies
 from tests.e2e.waiting import eventually
@@ -54,7 +54,7 @@ def problems(lab: RunningLab, within: float) -> list[str]:
 
 def fib(lab: RunningLab, vm: str) -> Fib:
     """The gateways of a VM's kernel routes, by prefix; blackholes left out."""
-    return {row.prefix: row.gateways for row in Look(lab.lab, lab.client).kernel(vm) if row.type == "unicast"}
+    return {row.prefix: row.gateways for row in LiveState(lab.lab, lab.client).kernel(vm) if row.type == "unicast"}
 
 
 def fibs_become(lab: RunningLab, prefix: IPv4Network, gateway: IPv4Address | None, within: float = 15.0) -> None:
@@ -153,7 +153,7 @@ def test_every_proof_holds(lab: RunningLab) -> None:
 
 def test_vms_hold_learned_routes_under_the_agents_own_protocol(lab: RunningLab) -> None:
     for vm in VMS:
-        rows = {r.prefix: r for r in Look(lab.lab, lab.client).kernel(vm)}
+        rows = {r.prefix: r for r in LiveState(lab.lab, lab.client).kernel(vm)}
         assert rows[BRANCH].gateways == (SDWAN,)
         assert rows[DEFAULT].gateways == (SECURITY,)
         assert rows[BRANCH].protocol == rows[DEFAULT].protocol == "65"

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import InvalidInput
-from labkit.lab.load import load_text
-from labkit.operate import lifecycle
-from labkit.operate import record as records
-from labkit.operate.probes import ping
-from labkit.operate.running import controllers_text, lab_of
-from labkit.operate.trace import trace
+from labkit.lab.file.load import load_text
+from labkit.operate.labs import lifecycle
+from labkit.operate.labs import record as records
+from labkit.operate.look.probes import ping
+from labkit.operate.look.running import controllers_text, lab_of
+from labkit.operate.trace.run import trace
 from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies
 from tests.e2e.in_lab import configure, effective, gateways, lab_file, problems, without_bgpd

@@ -13,12 +13,12 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, assume, event, given, settings
 from hypothesis import strategies as st
 
-from labkit.lab.load import load_text
+from labkit.lab.file.load import load_text
 from labkit.lab.model import Lab
-from labkit.operate import lifecycle
-from labkit.operate.client import LabClient
-from labkit.operate.trace import trace
-from labkit.operate.verify import verify
+from labkit.operate.labs import lifecycle
+from labkit.operate.look.client import LabClient
+from labkit.operate.trace.run import trace
+from labkit.operate.verify.run import verify
 from labkit.runtimes.select import SANDBOX
 from tests.e2e.by_the_rules import settles, unlike
 from tests.e2e.random_labs import Wish, lab_files, wishes

@@ -12,9 +12,9 @@ import pytest
 
 from labkit.cli.app import run as labkit
 from labkit.errors import CheckFailed, InvalidInput
-from labkit.operate.diff import differences
-from labkit.operate.observe import Look
-from labkit.operate.probes import ping
+from labkit.operate.diff.run import differences
+from labkit.operate.look.live_state import LiveState
+from labkit.operate.look.probes import ping
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.in_lab import SCAN, configure, effective, gateways, kernel, lab_file, problems, put_table, run
 from tests.e2e.waiting import eventually
@@ -82,7 +82,7 @@ def test_a_new_range_reaches_an_appliance_that_nobody_touches(lab: RunningLab) -
     lab.client.put("virtual-networks", "spoke", body={"addressPrefixes": [str(SPOKE), str(ADDED)]})
 
     eventually(lambda: ADDED in kernel(lab, "nva1"), bool, 15, "nva1's kernel has the new range")
-    heard = [path for path in Look(lab.lab, lab.client).frr("nva1").paths if path.prefix == ADDED]
+    heard = [path for path in LiveState(lab.lab, lab.client).frr("nva1").paths if path.prefix == ADDED]
     assert {(path.neighbour, path.next_hop, path.as_path) for path in heard} == {(i, i, (65515,)) for i in INSTANCES}
     eventually(lambda: ADDED in kernel(lab, "branch"), bool, 15, "the branch has it")
     assert effective(lab, "hub-vm", ADDED) == [("Default", "Active", "VNetPeering", [])]
@@ -202,7 +202,7 @@ def test_a_peer_comes_and_goes(lab: RunningLab) -> None:
 
 
 def test_the_route_server_is_deleted_and_created(lab: RunningLab) -> None:
-    foreign = [Look(lab.lab, lab.client).foreign_packets(f"rs1-{index}") for index in (0, 1)]
+    foreign = [LiveState(lab.lab, lab.client).foreign_packets(f"rs1-{index}") for index in (0, 1)]
     lab.client.delete("route-servers", "rs1")
     every_machine_has(lab, BRANCH)
     eventually(lambda: SPOKE in kernel(lab, "nva1"), lambda there: not there, 15)
@@ -223,7 +223,7 @@ def test_the_route_server_is_deleted_and_created(lab: RunningLab) -> None:
     lab.client.put("route-servers", "rs1", "peers", "nva1", body={})
     every_machine_has(lab, BRANCH, "nva1")
     eventually(lambda: ping(lab.client, "vm1", IPv4Address("10.250.0.10")), bool, 15)
-    assert [Look(lab.lab, lab.client).foreign_packets(f"rs1-{index}") for index in (0, 1)] == foreign
+    assert [LiveState(lab.lab, lab.client).foreign_packets(f"rs1-{index}") for index in (0, 1)] == foreign
 
 
 def test_a_route_table_comes_to_a_subnet_and_goes(lab: RunningLab) -> None:

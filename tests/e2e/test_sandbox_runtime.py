@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
-from labkit.runtimes import images
+from labkit.runtimes.image import images
 from labkit.runtimes.protocol import CommandTimeout, LabStatus, Process, Progress, Runtime
 from labkit.runtimes.sandbox import linux, state
 from labkit.runtimes.sandbox.runtime import SandboxRuntime

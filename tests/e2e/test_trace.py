@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from labkit.cli.app import run as labkit
-from labkit.operate.trace import Trace, trace
+from labkit.operate.trace.run import Trace, trace
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.waiting import eventually
 

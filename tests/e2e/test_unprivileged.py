@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.runtimes import images
+from labkit.runtimes.image import images
 from tests.e2e.test_sandbox_runtime import REPOSITORY, host
 from tests.e2e.waiting import eventually
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from labkit.azure.effective import listened_instance
-from labkit.lab.plan_model import Plan
-from labkit.operate import lifecycle
-from labkit.operate import record as records
-from labkit.operate.client import LabClient
-from labkit.operate.observe import Look
-from labkit.operate.probes import MAX_HOPS, ping, traceroute
-from labkit.operate.trace import trace
+from labkit.azure.rules.effective import listened_instance
+from labkit.lab.plan.model import Plan
+from labkit.operate.labs import lifecycle
+from labkit.operate.labs import record as records
+from labkit.operate.look.client import LabClient
+from labkit.operate.look.live_state import LiveState
+from labkit.operate.look.probes import MAX_HOPS, ping, traceroute
+from labkit.operate.trace.run import trace
 from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies
 from tests.e2e.in_lab import (
@@ -359,4 +359,4 @@ def test_labs_with_the_same_addresses_side_by_side(limit: RunningLab, labkit_lab
     assert records.read("limit-twin") is None
     assert problems(limit) == []
     assert LabClient(limit.client.record).get("status")["lab"] == "limit"
-    assert Look(limit.lab, limit.client).kernel("vm1")
+    assert LiveState(limit.lab, limit.client).kernel("vm1")

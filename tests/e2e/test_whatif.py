@@ -11,19 +11,19 @@ from typing import Any
 
 import pytest
 
-from labkit.azure.rows import effective_json
-from labkit.azure.world import World
+from labkit.azure.rules.rows import effective_json
 from labkit.cli.app import run as labkit
-from labkit.lab.everybody import Outside
-from labkit.lab.nodes import target_address
-from labkit.operate.diff import differences
-from labkit.operate.heard import by_prefix, read, said_outside
-from labkit.operate.observe import Look
-from labkit.operate.probes import ping
+from labkit.lab.plan.nodes import target_address
+from labkit.operate.diff.run import differences
+from labkit.operate.look.live_state import LiveState
+from labkit.operate.look.probes import ping
+from labkit.operate.look.snapshot import by_prefix, read, said_outside
 from labkit.operate.whatif import Outlook, whatif
-from labkit.operate.whatif_model import Side
-from labkit.operate.whatif_reach import Reach, sources, targets
-from labkit.operate.whatif_ways import Outcome, Way
+from labkit.predict.azure_speakers import AzureSpeakers
+from labkit.predict.converge import CustomerRouters
+from labkit.predict.whatif.model import Side
+from labkit.predict.whatif.reach import Reach, sources, targets
+from labkit.predict.whatif.ways import Outcome, Way
 from labkit.pytest import Boot, RunningLab, labs_on
 from labkit.resources import topologies
 from tests.e2e.in_lab import configure, lab_file, problems, run, variant
@@ -149,12 +149,12 @@ def test_the_branches_meet(lab: RunningLab) -> None:
 
 
 def test_reach_is_what_pings_find(lab: RunningLab) -> None:
-    look = Look(lab.lab, lab.client)
+    look = LiveState(lab.lab, lab.client)
     running = read(look)
-    outside = Outside(lab.lab)
+    outside = CustomerRouters(lab.lab)
     said = said_outside(outside, look, running.heard)
     reach = Reach(
-        lab.lab, Side(running.azure, running.heard, outside.spoken(World(running.azure, running.heard), said))
+        lab.lab, Side(running.azure, running.heard, outside.spoken(AzureSpeakers(running.azure, running.heard), said))
     )
     ends = targets(lab.lab)
     answered = {(a, b): delivered(reach.ways(a, ends[b])) for a in sources(lab.lab) for b in ends if a != b}

@@ -14,7 +14,7 @@ FACT = Fact(
     azure="A fact",
     row="4.1 step 2; 3.2 Multipath",
     source=("documented",),
-    rules=("azure.selection.best", "templates/frr.conf.j2"),
+    rules=("azure.rules.selection.best", "templates/frr.conf.j2"),
     tests=("tests/unit/test_fidelity.py::test_facts_and_code_agree", "tests/golden/errors/asn.txt"),
 )
 
@@ -98,7 +98,7 @@ def test_a_sound_fact() -> None:
 @pytest.mark.parametrize(
     ("fact", "problem"),
     [
-        (replace(FACT, rules=("azure.selection.worst",)), "there is no rule azure.selection.worst"),
+        (replace(FACT, rules=("azure.rules.selection.worst",)), "there is no rule azure.rules.selection.worst"),
         (replace(FACT, rules=("azure.choice.best",)), "there is no rule azure.choice.best"),
         (replace(FACT, rules=("templates/frr.conf",)), "there is no rule templates/frr.conf"),
         (replace(FACT, tests=("tests/unit/test_fidelity.py::a",)), "there is no test tests/unit/test_fidelity.py::a"),
@@ -118,17 +118,17 @@ def test_a_fact_that_is_wrong_about_the_code(fact: Fact, problem: str) -> None:
 
 
 def test_a_rule_is_named_by_facts_of_every_section_that_it_cites() -> None:
-    assert ("azure.selection.best", "4.1") in unnamed([])
-    assert ("azure.selection.best", "4.1") not in unnamed([FACT])
-    assert ("azure.selection.best", "4.1") in unnamed([replace(FACT, row="3.2 Multipath")])
-    assert ("azure.limits.MAX_PEERS", "1") in unnamed([FACT]), "constants have docstrings too"
-    assert ("azure.acceptance.attributes_rejection", "6") not in unnamed([]), "an RFC's §6.3 is not the reference's"
+    assert ("azure.rules.selection.best", "4.1") in unnamed([])
+    assert ("azure.rules.selection.best", "4.1") not in unnamed([FACT])
+    assert ("azure.rules.selection.best", "4.1") in unnamed([replace(FACT, row="3.2 Multipath")])
+    assert ("azure.rules.limits.MAX_PEERS", "1") in unnamed([FACT]), "constants have docstrings too"
+    assert ("azure.rules.acceptance.attributes_rejection", "6") not in unnamed([]), "an RFC's §6.3"
     switch = replace(FACT, switch="Assumptions.preference_needs_branch_to_branch")
     assert unnamed([FACT])[-1:] == unnamed([switch])[-1:]
     assert len(unnamed([FACT])) == len(unnamed([switch])) + 1, "a switch names its field"
 
 
 def test_functions_that_no_fact_names_are_shown() -> None:
-    assert "best" in without_fact([])["azure.selection"]
-    assert "best" not in without_fact([FACT])["azure.selection"]
-    assert "programming_server" in without_fact([FACT])["azure.adjacency"]
+    assert "best" in without_fact([])["azure.rules.selection"]
+    assert "best" not in without_fact([FACT])["azure.rules.selection"]
+    assert "programming_server" in without_fact([FACT])["azure.rules.adjacency"]

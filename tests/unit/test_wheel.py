@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from labkit.runtimes import images
+from labkit.runtimes.image import images
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from labkit.runtimes.image_debian import apt_network_settings, mirror_sources
+from labkit.runtimes.image.debian import apt_network_settings, mirror_sources
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent.parent

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from labkit.azure.acceptance import RejectionReason, originated, rejection
 from labkit.azure.model import AsPath, Azure, OwnRangePolicy, Peering, PeerKind, RouteServer
+from labkit.azure.rules.acceptance import RejectionReason, originated, rejection
 
 from .builders import addr, azure, er, net, network, nva, path, peered, vpn
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.azure.addressing import (
+from labkit.azure.rules.addressing import (
     forbidden_address_space,
     gateway_address,
     instance_addresses,

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from labkit.azure.adjacency import takes_forwarded
 from labkit.azure.model import Azure, Peering, RouteServer
+from labkit.azure.rules.adjacency import takes_forwarded
 from tests.unit.azure.builders import addr, azure, network
 
 

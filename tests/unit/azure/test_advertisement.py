@@ -3,9 +3,6 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from labkit.azure.acceptance import Originated
-from labkit.azure.advertisement import advertised, originated_routes
-from labkit.azure.communities import NO_ADVERTISE, NO_EXPORT, RELAYED, SPOKE
 from labkit.azure.model import (
     Assumptions,
     BgpPeer,
@@ -16,6 +13,9 @@ from labkit.azure.model import (
     PathAttributes,
     RouteServer,
 )
+from labkit.azure.rules.acceptance import Originated
+from labkit.azure.rules.advertisement import advertised, originated_routes
+from labkit.azure.rules.communities import NO_ADVERTISE, NO_EXPORT, RELAYED, SPOKE
 
 from .builders import addr, er, net, nva, path, vpn
 
@@ -35,7 +35,7 @@ def told(server: RouteServer, peer: BgpPeer, *paths: LearnedRoute, instance: int
 
 
 @pytest.mark.parametrize(
-    ("source", "target", "relayed"),
+    ("source", "target", "exported"),
     [
         (NVA1, NVA2, True),
         (NVA1, ER, True),
@@ -49,10 +49,10 @@ def told(server: RouteServer, peer: BgpPeer, *paths: LearnedRoute, instance: int
         (NVA1, NVA1, False),
     ],
 )
-def test_matrix(source: BgpPeer, target: BgpPeer, relayed: bool) -> None:
-    # §3.1 rows "Another NVA's routes", "ER-learned", "VPN-learned"; with b2b off nothing is relayed at all.
+def test_matrix(source: BgpPeer, target: BgpPeer, exported: bool) -> None:
+    # §3.1 rows "Another NVA's routes", "ER-learned", "VPN-learned"; with b2b off nothing is exported at all.
     route = path(P, source, "12076" if source is ER else None)
-    assert (told(ON, target, route) is not None) is relayed
+    assert (told(ON, target, route) is not None) is exported
     assert told(OFF, target, route) is None
 
 

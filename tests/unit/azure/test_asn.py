@@ -1,6 +1,6 @@
 import pytest
 
-from labkit.azure.asn import is_four_byte, is_private, reserved_asn
+from labkit.azure.rules.asn import is_four_byte, is_private, reserved_asn
 
 
 @pytest.mark.parametrize(

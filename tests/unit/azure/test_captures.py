@@ -5,9 +5,6 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 from typing import ClassVar
 
-from labkit.azure.acceptance import originated, rejection
-from labkit.azure.advertisement import advertised, originated_routes
-from labkit.azure.effective import effective_routes
 from labkit.azure.model import (
     Azure,
     BgpPeer,
@@ -20,7 +17,10 @@ from labkit.azure.model import (
     RouteTable,
     UserRoute,
 )
-from labkit.azure.rows import as_path_text
+from labkit.azure.rules.acceptance import originated, rejection
+from labkit.azure.rules.advertisement import advertised, originated_routes
+from labkit.azure.rules.effective import effective_routes
+from labkit.azure.rules.rows import as_path_text
 
 from .builders import addr, azure, er, net, network, nic, nva, path, peered, printed, table, vpn
 

@@ -3,16 +3,16 @@ from dataclasses import replace
 
 import pytest
 
-from labkit.azure.acceptance import RejectionReason
-from labkit.azure.circuits import (
+from labkit.azure.model import AsPath, Origin, PathAttributes
+from labkit.azure.rules.acceptance import RejectionReason
+from labkit.azure.rules.circuits import (
     CircuitPath,
+    advertised_to_customer,
+    advertised_to_gateway,
     best_in_circuit,
     circuit_rejection,
-    told_to_customer,
-    told_to_gateway,
 )
-from labkit.azure.communities import NO_ADVERTISE, NO_EXPORT, RELAYED
-from labkit.azure.model import AsPath, Origin, PathAttributes
+from labkit.azure.rules.communities import NO_ADVERTISE, NO_EXPORT, RELAYED
 
 from .builders import addr, er_gateway
 
@@ -77,13 +77,13 @@ def test_equal_paths_all_carry_packets_the_lowest_address_first() -> None:
 )
 def test_customers_see_no_private_asn(as_path: AsPath, seen: AsPath) -> None:
     # §5 first bullet; ORIGIN and communities stay.
-    assert told_to_customer(heard("er1", *as_path), EDGE) == PathAttributes(
+    assert advertised_to_customer(heard("er1", *as_path), EDGE) == PathAttributes(
         EDGE, seen, Origin.INCOMPLETE, None, (RELAYED,)
     )
 
 
 def test_a_customers_own_routes_do_not_go_back() -> None:
-    assert told_to_customer(heard(None, 65020), EDGE) is None
+    assert advertised_to_customer(heard(None, 65020), EDGE) is None
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_customers_own_routes_do_not_go_back() -> None:
     ],
 )
 def test_what_gateways_get(path: CircuitPath, seen: AsPath | None) -> None:
-    got = told_to_gateway(ER2, path, EDGE)
+    got = advertised_to_gateway(ER2, path, EDGE)
     expected = None if seen is None else PathAttributes(EDGE, seen, Origin.INCOMPLETE, None, (RELAYED,))
     assert got == expected
 
@@ -106,5 +106,5 @@ def test_what_gateways_get(path: CircuitPath, seen: AsPath | None) -> None:
 @pytest.mark.parametrize("community", [NO_ADVERTISE, NO_EXPORT])
 def test_well_known_communities(community: tuple[int, int]) -> None:
     path = CircuitPath("er1", addr("10.1.9.12"), PathAttributes(addr("10.1.9.12"), (65515,), communities=(community,)))
-    assert told_to_customer(path, EDGE) is None
-    assert told_to_gateway(ER2, path, EDGE) is None
+    assert advertised_to_customer(path, EDGE) is None
+    assert advertised_to_gateway(ER2, path, EDGE) is None

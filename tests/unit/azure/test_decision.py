@@ -8,8 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.azure.decision import Decision, decide, decision_json
-from labkit.azure.effective import effective_routes, lookup
 from labkit.azure.model import (
     Azure,
     HubRoutingPreference,
@@ -20,7 +18,9 @@ from labkit.azure.model import (
     RouteTable,
     UserRoute,
 )
-from labkit.azure.selection import Loss
+from labkit.azure.rules.decision import Decision, decide, decision_json
+from labkit.azure.rules.effective import effective_routes, lookup
+from labkit.azure.rules.selection import Loss
 
 from .builders import addr, azure, er, er_gateway, net, network, nic, nva, path, peered, printed, table
 from .test_properties import laboratory

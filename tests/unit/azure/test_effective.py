@@ -4,15 +4,6 @@ from typing import ClassVar
 
 import pytest
 
-from labkit.azure.effective import (
-    RESERVED_BLOCKS,
-    active,
-    effective_routes,
-    effective_table,
-    forwarding_key,
-    listened_instance,
-    lookup,
-)
 from labkit.azure.model import (
     Azure,
     InstanceRoutes,
@@ -23,6 +14,15 @@ from labkit.azure.model import (
     RouteServer,
     RouteTable,
     UserRoute,
+)
+from labkit.azure.rules.effective import (
+    RESERVED_BLOCKS,
+    active,
+    effective_routes,
+    effective_table,
+    forwarding_key,
+    listened_instance,
+    lookup,
 )
 
 from .builders import addr, azure, er, net, network, nic, nva, path, peered, printed, table

@@ -8,10 +8,6 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from labkit.azure.circuits import best_in_circuit
-from labkit.azure.communities import RELAYED
-from labkit.azure.effective import effective_routes
-from labkit.azure.gateways import connected_sites, instance_peer
 from labkit.azure.model import (
     Azure,
     Circuit,
@@ -19,7 +15,11 @@ from labkit.azure.model import (
     PathAttributes,
     RouteServer,
 )
-from labkit.azure.rows import as_path_text, gateway_rows
+from labkit.azure.rules.circuits import best_in_circuit
+from labkit.azure.rules.communities import RELAYED
+from labkit.azure.rules.effective import effective_routes
+from labkit.azure.rules.gateways import connected_sites, instance_peer
+from labkit.azure.rules.rows import as_path_text, gateway_rows
 
 from .builders import (
     addr,
@@ -38,7 +38,7 @@ from .builders import (
 )
 from .test_captures import TestDualExpressRoute as FabE
 from .test_captures import listing
-from .world import World
+from .world import AzureSpeakers
 
 
 def said(text: str, next_hop: str) -> dict[IPv4Network, PathAttributes]:
@@ -56,7 +56,7 @@ class TestExpressRouteAndNva:
 
     NVA = nva("sdwan", 65001, "10.1.1.4")
 
-    def world(self, *, b2b: bool) -> World:
+    def world(self, *, b2b: bool) -> AzureSpeakers:
         server = RouteServer("rs1", "hub", (addr("10.1.0.4"), addr("10.1.0.5")), (self.NVA,), branch_to_branch=b2b)
         model = azure(
             [network("hub", "10.1.0.0/16"), network("spoke", "10.2.0.0/16")],
@@ -67,7 +67,7 @@ class TestExpressRouteAndNva:
             circuits=[Circuit("circuit", 65020)],
             connections=[connected("er", "circuit")],
         )
-        return World(
+        return AzureSpeakers(
             model,
             nvas={"sdwan": said("10.250.0.0/16 65001-65010", "10.1.1.4")},
             customers={"circuit": said("10.251.0.0/16 65020", "192.168.34.17")},
@@ -86,17 +86,17 @@ class TestExpressRouteAndNva:
 
     def test_without_b2b_branches_hear_virtual_networks_only(self) -> None:
         world = self.world(b2b=False)
-        assert shown(world.told_by_server("rs1", 0, self.NVA)) == listing("10.1.0.0/16 65515\n10.2.0.0/16 65515")
-        assert shown(world.told_to_customer("circuit")) == listing("10.1.0.0/16 12076\n10.2.0.0/16 12076")
+        assert shown(world.advertised_by_server("rs1", 0, self.NVA)) == listing("10.1.0.0/16 65515\n10.2.0.0/16 65515")
+        assert shown(world.advertised_to_customer("circuit")) == listing("10.1.0.0/16 12076\n10.2.0.0/16 12076")
 
     def test_with_b2b_they_hear_each_other(self) -> None:
         world = self.world(b2b=True)
-        assert shown(world.told_by_server("rs1", 1, self.NVA)) == listing(
+        assert shown(world.advertised_by_server("rs1", 1, self.NVA)) == listing(
             "10.1.0.0/16 65515\n10.2.0.0/16 65515\n10.251.0.0/16 65515-12076-65020"
         )
-        told = world.told_by_server("rs1", 0, instance_peer(world.azure.gateway["er"], 0))
+        told = world.advertised_by_server("rs1", 0, instance_peer(world.azure.gateway["er"], 0))
         assert told == {net("10.250.0.0/16"): PathAttributes(self.NVA.address, (65001, 65010), communities=(RELAYED,))}
-        at_customer = world.told_to_customer("circuit")
+        at_customer = world.advertised_to_customer("circuit")
         assert shown(at_customer) == listing("10.1.0.0/16 12076\n10.2.0.0/16 12076\n10.250.0.0/16 12076")
         # §5: "the community is not stripped towards on-prem" (WIKI).
         assert at_customer[net("10.250.0.0/16")].communities == (RELAYED,)
@@ -105,7 +105,7 @@ class TestExpressRouteAndNva:
 class TestExpressRouteAndVpn:
     """§8 (c), FAB-C (`expressroute/er-rs-vpn-transitive`, section 3)."""
 
-    def world(self) -> World:
+    def world(self) -> AzureSpeakers:
         server = RouteServer("rs", "vnet1", (addr("10.100.0.68"), addr("10.100.0.69")), branch_to_branch=True)
         model = azure(
             [network("vnet1", "10.100.0.0/23")],
@@ -119,14 +119,14 @@ class TestExpressRouteAndVpn:
             sites=[site("vnet2", "10.200.0.0/24")],
             connections=[connected("vpngw1", "vnet2"), connected("ergw", "circuit")],
         )
-        return World(
+        return AzureSpeakers(
             model,
             customers={"circuit": said("10.1.34.0/25 65020", "192.168.34.17")},
             edges={"circuit": addr("10.100.0.199")},
         )
 
     @staticmethod
-    def learned(world: World, name: str, instance: int) -> list[str]:
+    def learned(world: AzureSpeakers, name: str, instance: int) -> list[str]:
         columns = ("localAddress", "network", "nextHop", "sourcePeer", "origin", "asPath", "weight")
         rows = gateway_rows(world.azure.gateway[name], instance, world.at_gateway[name, instance])
         return [" ".join(str(row[c]) for c in columns if row[c] != "") for row in rows]  # type: ignore[literal-required]
@@ -180,7 +180,7 @@ class TestExpressRouteAndVpn:
             connections=[connected("vpngw2", "local1"), connected("vpngw2", "local2")],
         )
         assert [s.name for s in connected_sites(model, model.gateways[0])] == ["local1", "local2"]
-        world = World(model)
+        world = AzureSpeakers(model)
         assert printed(effective_routes(model, "vm2", {}, world.gateway_routes)) == [
             "Default 10.200.0.0/24 VnetLocal",
             "VirtualNetworkGateway 10.1.34.0/25 VirtualNetworkGateway 10.200.0.196 10.200.0.197",
@@ -192,7 +192,7 @@ class TestExpressRouteAndVpn:
 class TestDualExpressRoute:
     """§8 (e), FAB-E (`route-server/rs-dualhome-2er-circuits`, sections 4.2, 4.3, 4.6 and 4.7); era 2021."""
 
-    def world(self) -> World:
+    def world(self) -> AzureSpeakers:
         keep = OwnRangePolicy.KEEP
         rs1 = replace(FabE.RS1, peers=(FabE.CSR1,))
         rs2 = RouteServer(
@@ -212,7 +212,7 @@ class TestDualExpressRoute:
             circuits=(Circuit("circuit1", 65021), Circuit("circuit2", 65021)),
             connections=(connected("er1", "circuit1"), connected("er2", "circuit2")),
         )
-        return World(
+        return AzureSpeakers(
             model,
             nvas={
                 "csr1": said(FabE.CSR1_SENDS, "10.101.3.10"),
@@ -227,16 +227,16 @@ class TestDualExpressRoute:
 
     def test_route_servers_tell_their_csr(self) -> None:
         world = self.world()
-        assert shown(world.told_by_server("rs1", 0, FabE.CSR1)) == listing(
+        assert shown(world.advertised_by_server("rs1", 0, FabE.CSR1)) == listing(
             "10.101.0.0/16 65515\n10.2.13.0/25 65515-12076-65021"
         )
-        assert shown(world.told_by_server("rs2", 1, FabE.CSR2)) == listing(
+        assert shown(world.advertised_by_server("rs2", 1, FabE.CSR2)) == listing(
             "10.102.0.0/16 65515\n10.2.20.0/25 65515-12076-65021"
         )
 
     @pytest.mark.parametrize("circuit", ["circuit1", "circuit2"])
     def test_both_edges_have_the_same_eight_prefixes(self, circuit: str) -> None:
-        assert shown(self.world().told_to_customer(circuit)) == listing(
+        assert shown(self.world().advertised_to_customer(circuit)) == listing(
             """
             10.100.0.0/24 12076
             10.101.0.0/16 12076
@@ -253,8 +253,8 @@ class TestDualExpressRoute:
         old = self.world()
         servers = tuple(replace(s, own_ranges=OwnRangePolicy.DROP) for s in old.azure.route_servers)
         world = replace(old, azure=replace(old.azure, route_servers=servers))
-        assert {str(p) for p in old.told_to_customer("circuit1")} - {
-            str(p) for p in world.told_to_customer("circuit1")
+        assert {str(p) for p in old.advertised_to_customer("circuit1")} - {
+            str(p) for p in world.advertised_to_customer("circuit1")
         } == {"10.101.3.0/24", "10.101.4.0/24"}
 
     @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ class TestDualExpressRoute:
 class TestTwoHubsOnOneCircuit:
     """§5: what reaches the second hub through the circuit, and which hub on-premises prefers."""
 
-    def world(self, *, b2b: bool = True, prepend: str = "") -> World:
+    def world(self, *, b2b: bool = True, prepend: str = "") -> AzureSpeakers:
         servers = [
             RouteServer(
                 f"rs{i}",
@@ -309,7 +309,7 @@ class TestTwoHubsOnOneCircuit:
             circuits=[Circuit("circuit", 65020)],
             connections=[connected("er1", "circuit"), connected("er2", "circuit")],
         )
-        return World(
+        return AzureSpeakers(
             model,
             nvas={
                 "nva1": said(f"10.99.0.0/16 65010{prepend}\n10.98.0.0/16 65010", "10.1.1.4"),
@@ -336,7 +336,7 @@ class TestTwoHubsOnOneCircuit:
         paths = world.at_circuit["circuit"][net("10.99.0.0/16")]
         assert {as_path_text(p.attributes.as_path) for p in paths} == {f"65515-65010{prepend}", "65515-65010"}
         assert [p.gateway for p in best_in_circuit(paths)] == winners
-        assert shown(world.told_to_customer("circuit"))["10.99.0.0/16"] == "12076"
+        assert shown(world.advertised_to_customer("circuit"))["10.99.0.0/16"] == "12076"
 
 
 def test_a_vpn_gateway_with_an_asn_of_its_own() -> None:
@@ -351,12 +351,12 @@ def test_a_vpn_gateway_with_an_asn_of_its_own() -> None:
         sites=[site("branch2", asn=200)],
         connections=[connected("gw", "branch2")],
     )
-    world = World(
+    world = AzureSpeakers(
         model,
         nvas={"csr": said("10.1.0.0/16 64000-100\n10.0.253.0/24 64000", "10.0.253.4")},
         sites={"branch2": said("10.2.0.0/16 200", "10.2.254.4")},
     )
-    assert shown(world.told_by_server("ars", 0, csr)) == listing(
+    assert shown(world.advertised_by_server("ars", 0, csr)) == listing(
         "10.0.0.0/16 65515\n10.3.0.0/16 65515\n10.2.0.0/16 65515-300-200"
     )
     held = world.at_gateway["gw", 0]
@@ -365,6 +365,6 @@ def test_a_vpn_gateway_with_an_asn_of_its_own() -> None:
         ("10.0.0.5", (65515, 64000, 100)),
     ]
     assert net("10.0.253.0/24") not in held
-    assert shown(world.told_by_gateway("gw", 0, "branch2")) == listing(
+    assert shown(world.advertised_by_gateway("gw", 0, "branch2")) == listing(
         "10.0.0.0/16 300\n10.3.0.0/16 300\n10.1.0.0/16 300-65515-64000-100"
     )

@@ -5,8 +5,6 @@ from typing import ClassVar
 
 import pytest
 
-from labkit.azure.effective import effective_routes, lookup
-from labkit.azure.gateways import instance_peer
 from labkit.azure.model import (
     Assumptions,
     Azure,
@@ -17,6 +15,8 @@ from labkit.azure.model import (
     RouteServer,
     RouteTable,
 )
+from labkit.azure.rules.effective import effective_routes, lookup
+from labkit.azure.rules.gateways import instance_peer
 
 from .builders import addr, azure, er_gateway, network, nic, nva, path, peered, printed, table, vpn_gateway
 

@@ -3,20 +3,20 @@ from dataclasses import replace
 
 import pytest
 
-from labkit.azure.acceptance import Originated, RejectionReason
-from labkit.azure.communities import NO_ADVERTISE, NO_EXPORT, RELAYED
-from labkit.azure.gateway_policy import (
+from labkit.azure.model import Gateway, LearnedRoute, Origin, PathAttributes, RouteServer
+from labkit.azure.rules.acceptance import Originated, RejectionReason
+from labkit.azure.rules.communities import NO_ADVERTISE, NO_EXPORT, RELAYED
+from labkit.azure.rules.gateway_policy import (
     GatewayPath,
     PathSource,
+    advertised_on_premises,
+    advertised_to_route_server,
     best_at_gateway,
     gateway_rejection,
     own_paths,
     reported,
-    told_on_premises,
-    told_to_route_server,
 )
-from labkit.azure.gateways import instance_peer
-from labkit.azure.model import Gateway, LearnedRoute, Origin, PathAttributes, RouteServer
+from labkit.azure.rules.gateways import instance_peer
 
 from .builders import addr, as_path, azure, connected, er_gateway, net, network, peered, site, vpn_gateway
 
@@ -46,7 +46,7 @@ def on_premises(text: str = "65020", **more: str) -> GatewayPath:
     return learned(PathSource.ON_PREMISES, text, **more)  # type: ignore[arg-type]
 
 
-def relayed(text: str = "65001", address: str = "10.1.0.4") -> GatewayPath:
+def exported(text: str = "65001", address: str = "10.1.0.4") -> GatewayPath:
     return learned(PathSource.ROUTE_SERVER, text, sender="rs1", address=address)
 
 
@@ -110,15 +110,15 @@ class TestBest:
         ("gateway", "winner", "loser"),
         [
             # §3.3 weights (FAB-C): a circuit's long path beats what the route server has.
-            (ER, on_premises("12076-65020-65020"), relayed("65001")),
-            (VPN, relayed("65001"), on_premises("65020-65020")),
+            (ER, on_premises("12076-65020-65020"), exported("65001")),
+            (VPN, exported("65001"), on_premises("65020-65020")),
             # eBGP before iBGP (MDD).
-            (VPN, on_premises("65020", address="172.30.0.1"), relayed("65001", address="10.1.0.4")),
+            (VPN, on_premises("65020", address="172.30.0.1"), exported("65001", address="10.1.0.4")),
             # RFC 4271 §9.1.2.2: after the length of the path, before where it is from.
-            (VPN, with_origin(relayed("65001"), Origin.IGP), on_premises("65020")),
-            (VPN, on_premises("65020"), with_origin(relayed("65001-65001"), Origin.IGP)),
+            (VPN, with_origin(exported("65001"), Origin.IGP), on_premises("65020")),
+            (VPN, on_premises("65020"), with_origin(exported("65001-65001"), Origin.IGP)),
             # §5 "the lower address won" (CASC): of two instances with the same.
-            (VPN, relayed(address="10.1.0.4"), relayed(address="10.1.0.5")),
+            (VPN, exported(address="10.1.0.4"), exported(address="10.1.0.5")),
             (VPN, on_premises(address="10.9.0.9"), on_premises(address="10.9.0.10")),
             # Origin Network.
             (VPN, learned(PathSource.STATIC, ""), on_premises("65020")),
@@ -134,7 +134,7 @@ class TestBest:
         assert best_at_gateway(ER, ()) is None
 
     def test_any_order(self) -> None:
-        paths = [on_premises(), relayed(), relayed("65001-65001"), on_premises("65020", sender="s2")]
+        paths = [on_premises(), exported(), exported("65001-65001"), on_premises("65020", sender="s2")]
         for gateway in (ER, VPN):
             assert len({best_at_gateway(gateway, p) for p in itertools.permutations(paths)}) == 1
 
@@ -144,26 +144,26 @@ class TestRouteServerSide:
 
     def test_expressroute_keeps_next_hop_and_path(self) -> None:
         path = on_premises("12076-65020")
-        assert told_to_route_server(ER, 1, P, path) == path.attributes
+        assert advertised_to_route_server(ER, 1, P, path) == path.attributes
         assert reported(ER, 1, P, path) == LearnedRoute(P, path.attributes, instance_peer(ER, 1))
 
     def test_vpn_is_its_own_next_hop(self) -> None:
         static = own_paths(TestOwnPaths.MODEL, VPN, 1)[net("10.200.0.0/24")]
-        assert told_to_route_server(VPN, 1, P, static) == PathAttributes(addr("10.1.9.5"))
+        assert advertised_to_route_server(VPN, 1, P, static) == PathAttributes(addr("10.1.9.5"))
         bgp = on_premises("65020")
-        assert told_to_route_server(VPN, 0, P, bgp) == replace(bgp.attributes, next_hop=addr("10.1.9.4"))
+        assert advertised_to_route_server(VPN, 0, P, bgp) == replace(bgp.attributes, next_hop=addr("10.1.9.4"))
 
     def test_another_asn_is_ebgp(self) -> None:
         # §5: path `65515 300 200` at an NVA (MDD).
         bgp = on_premises("200")
-        assert told_to_route_server(OLD_VPN, 0, P, bgp) == replace(
+        assert advertised_to_route_server(OLD_VPN, 0, P, bgp) == replace(
             bgp.attributes, next_hop=addr("10.1.9.4"), as_path=(300, 200), med=None
         )
 
-    @pytest.mark.parametrize("path", [relayed(), learned(PathSource.VIRTUAL_NETWORK, "")])
+    @pytest.mark.parametrize("path", [exported(), learned(PathSource.VIRTUAL_NETWORK, "")])
     @pytest.mark.parametrize("gateway", [ER, VPN, OLD_VPN])
     def test_on_premises_routes_only(self, gateway: Gateway, path: GatewayPath) -> None:
-        assert told_to_route_server(gateway, 0, P, path) is None
+        assert advertised_to_route_server(gateway, 0, P, path) is None
         assert reported(gateway, 0, P, path) is None
 
     @pytest.mark.parametrize(
@@ -172,13 +172,13 @@ class TestRouteServerSide:
     )
     def test_well_known_communities(self, gateway: Gateway, community: tuple[int, int], told: bool) -> None:
         path = learned(PathSource.ON_PREMISES, "65020", communities=(community,))
-        assert (told_to_route_server(gateway, 0, P, path) is not None) is told
+        assert (advertised_to_route_server(gateway, 0, P, path) is not None) is told
         assert reported(gateway, 0, P, path) is not None  # machines have it all the same (§3.1 last row)
 
 
 def told(gateway: Gateway, path: GatewayPath, prefix: str = "10.250.0.0/16", neighbour: str = "n") -> str | None:
     """The AS path that a neighbour on-premises gets."""
-    sent = told_on_premises(gateway, 0, MINE, neighbour, net(prefix), path)
+    sent = advertised_on_premises(gateway, 0, MINE, neighbour, net(prefix), path)
     return None if sent is None else "-".join(map(str, sent.as_path))
 
 
@@ -186,7 +186,7 @@ class TestOnPremises:
     def test_attributes(self) -> None:
         # §3.2 "ORIGIN": an incomplete one reaches the circuit (CASC); §5: communities are not stripped (WIKI).
         path = learned(PathSource.ROUTE_SERVER, "65001-65010", communities=(RELAYED,))
-        assert told_on_premises(ER, 1, MINE, "circuit", P, path) == PathAttributes(
+        assert advertised_on_premises(ER, 1, MINE, "circuit", P, path) == PathAttributes(
             addr("10.1.9.13"), (65515, 65001, 65010), Origin.INCOMPLETE, None, (RELAYED,)
         )
 
@@ -197,10 +197,10 @@ class TestOnPremises:
             (ER, learned(PathSource.VIRTUAL_NETWORK, ""), "65515"),
             (VPN, learned(PathSource.VIRTUAL_NETWORK, ""), "65515"),
             (OLD_VPN, learned(PathSource.VIRTUAL_NETWORK, ""), "300"),
-            (ER, relayed(""), "65515"),  # FAB-C: static prefixes of the VPN gateway at the circuit
+            (ER, exported(""), "65515"),  # FAB-C: static prefixes of the VPN gateway at the circuit
             (ER, on_premises(sender="other"), None),  # no circuit-to-circuit (ERV)
             (ER, on_premises(sender="n"), None),
-            (VPN, relayed("12076-65020"), "65515-12076-65020"),
+            (VPN, exported("12076-65020"), "65515-12076-65020"),
             (VPN, learned(PathSource.STATIC, "", sender="other"), "65515"),  # VPNF
             (VPN, learned(PathSource.STATIC, "", sender="n"), None),
             (VPN, on_premises(sender="other"), "65515-65020"),
@@ -224,9 +224,9 @@ class TestOnPremises:
         ],
     )
     def test_prefixes_that_a_vpn_gateway_withholds(self, prefix: str, by_vpn: bool) -> None:
-        for path in (relayed(), on_premises(sender="other"), learned(PathSource.STATIC, "", sender="other")):
+        for path in (exported(), on_premises(sender="other"), learned(PathSource.STATIC, "", sender="other")):
             assert (told(VPN, path, prefix) is not None) is by_vpn
-        assert told(ER, relayed(), prefix) is not None  # 0/0 reaches the circuit (DML)
+        assert told(ER, exported(), prefix) is not None  # 0/0 reaches the circuit (DML)
 
     def test_a_vpn_gateway_takes_the_default_route_itself(self) -> None:
         # §5 (AZC, MYE): it is accepted, and reported for its own network.

@@ -9,13 +9,6 @@ from ipaddress import IPv4Address, IPv4Network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.azure.acceptance import originated_in
-from labkit.azure.asn import is_private
-from labkit.azure.circuits import best_in_circuit
-from labkit.azure.communities import RELAYED
-from labkit.azure.effective import active, effective_routes
-from labkit.azure.gateway_policy import PathSource, best_at_gateway
-from labkit.azure.gateways import instance_peer
 from labkit.azure.model import (
     AsPath,
     Azure,
@@ -30,10 +23,17 @@ from labkit.azure.model import (
     RouteServer,
     RouteTable,
 )
-from labkit.azure.selection import best_path
+from labkit.azure.rules.acceptance import originated_in
+from labkit.azure.rules.asn import is_private
+from labkit.azure.rules.circuits import best_in_circuit
+from labkit.azure.rules.communities import RELAYED
+from labkit.azure.rules.effective import active, effective_routes
+from labkit.azure.rules.gateway_policy import PathSource, best_at_gateway
+from labkit.azure.rules.gateways import instance_peer
+from labkit.azure.rules.selection import best_path
 
 from .builders import addr, azure, net, network, nic, nva, peered
-from .world import Announced, World
+from .world import Advertisements, AzureSpeakers
 
 HUBS = (1, 2)
 POOL = tuple(
@@ -66,7 +66,7 @@ def tag(name: str) -> tuple[int, int]:
 
 
 @st.composite
-def announced(draw: st.DrawFn, name: str, asn: int, next_hop: str) -> Announced:
+def announced(draw: st.DrawFn, name: str, asn: int, next_hop: str) -> Advertisements:
     prefixes = draw(st.lists(st.sampled_from(POOL), unique=True, max_size=4))
     return {p: PathAttributes(addr(next_hop), (asn, *draw(tails)), communities=(tag(name),)) for p in prefixes}
 
@@ -114,8 +114,8 @@ def model(draw: st.DrawFn) -> Azure:
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> World:
-    return World(
+def worlds(draw: st.DrawFn) -> AzureSpeakers:
+    return AzureSpeakers(
         draw(model()),
         nvas={f"nva{i}": draw(announced(f"nva{i}", 65000 + i, f"10.{i}.1.4")) for i in HUBS},
         customers={c: draw(announced(c, asn, "192.168.34.17")) for c, asn in CUSTOMERS.items()},
@@ -128,57 +128,57 @@ def flat(as_path: AsPath) -> list[int]:
     return [asn for hop in as_path for asn in (hop if isinstance(hop, frozenset) else (hop,))]
 
 
-def kind(world: World, name: str) -> PeerKind:
+def kind(world: AzureSpeakers, name: str) -> PeerKind:
     return world.azure.gateway[name].kind
 
 
 @given(worlds())
-def test_customers_see_12076_and_no_private_asn(world: World) -> None:
+def test_customers_see_12076_and_no_private_asn(world: AzureSpeakers) -> None:
     for circuit in CUSTOMERS:
-        for attributes in world.told_to_customer(circuit).values():
+        for attributes in world.advertised_to_customer(circuit).values():
             assert attributes.as_path[0] == 12076
             assert not any(is_private(asn) for asn in flat(attributes.as_path))
 
 
 @given(worlds())
-def test_no_circuit_hears_of_any_circuits_customer(world: World) -> None:
+def test_no_circuit_hears_of_any_circuits_customer(world: AzureSpeakers) -> None:
     customers = {tag(c) for c in CUSTOMERS}
     for circuit in CUSTOMERS:
-        for attributes in world.told_to_customer(circuit).values():
+        for attributes in world.advertised_to_customer(circuit).values():
             assert not customers & set(attributes.communities)
 
 
 @given(worlds())
-def test_what_vpn_gateways_withhold(world: World) -> None:
+def test_what_vpn_gateways_withhold(world: AzureSpeakers) -> None:
     for name, instance in world.at_gateway:
         if kind(world, name) is not PeerKind.VPN_GATEWAY:
             continue
         mine = originated_in(world.azure, world.azure.gateway[name].virtual_network)
         for site in SITES:
-            told = world.told_by_gateway(name, instance, site)
+            told = world.advertised_by_gateway(name, instance, site)
             assert net("0.0.0.0/0") not in told
             inside = {p for p in told if any(p.subnet_of(r) for r in (*mine.own, *mine.spokes))}
             assert inside == {*mine.own, *mine.spokes}
 
 
 @given(worlds())
-def test_gateways_always_originate_their_networks(world: World) -> None:
+def test_gateways_always_originate_their_networks(world: AzureSpeakers) -> None:
     for name, instance in world.at_gateway:
         mine = originated_in(world.azure, world.azure.gateway[name].virtual_network)
         asn = world.azure.gateway[name].asn
         for neighbour in (*SITES, *CUSTOMERS):
-            told = world.told_by_gateway(name, instance, neighbour)
+            told = world.advertised_by_gateway(name, instance, neighbour)
             assert {told[p].as_path for p in (*mine.own, *mine.spokes)} == {(asn,)}
 
 
 @given(worlds())
-def test_route_servers_tell_gateways_nothing_of_their_own_kind(world: World) -> None:
+def test_route_servers_tell_gateways_nothing_of_their_own_kind(world: AzureSpeakers) -> None:
     for server in world.servers.values():
         for peer in server.peers:
             if peer.kind is PeerKind.NVA:
                 continue
             for instance in (0, 1):
-                for prefix in world.told_by_server(server.name, instance, peer):
+                for prefix in world.advertised_by_server(server.name, instance, peer):
                     paths = world.at_server[server.name, instance][prefix]
                     best = best_path(paths, server.hub_routing_preference)
                     assert best is not None
@@ -186,7 +186,7 @@ def test_route_servers_tell_gateways_nothing_of_their_own_kind(world: World) -> 
 
 
 @given(worlds())
-def test_with_b2b_off_nothing_passes_between_branches(world: World) -> None:
+def test_with_b2b_off_nothing_passes_between_branches(world: AzureSpeakers) -> None:
     off = tuple(replace(s, branch_to_branch=False) for s in world.azure.route_servers)
     quiet = replace(world, azure=replace(world.azure, route_servers=off))
     for (name, _), table in quiet.at_gateway.items():
@@ -195,11 +195,11 @@ def test_with_b2b_off_nothing_passes_between_branches(world: World) -> None:
         assert all(p.kind is PeerKind.NVA for p in server.peers)
         for peer in server.peers:
             mine = originated_in(quiet.azure, server.virtual_network)
-            assert set(quiet.told_by_server(server.name, 0, peer)) == {*mine.own, *mine.spokes}
+            assert set(quiet.advertised_by_server(server.name, 0, peer)) == {*mine.own, *mine.spokes}
 
 
 @given(worlds())
-def test_a_gateway_beside_a_route_server_holds_nothing_relayed_from_a_circuit(world: World) -> None:
+def test_a_gateway_beside_a_route_server_holds_nothing_relayed_from_a_circuit(world: AzureSpeakers) -> None:
     for (name, _), table in world.at_gateway.items():
         gateway = world.azure.gateway[name]
         beside = any(
@@ -213,7 +213,7 @@ def test_a_gateway_beside_a_route_server_holds_nothing_relayed_from_a_circuit(wo
 
 
 @given(worlds())
-def test_what_nics_get_does_not_depend_on_the_sessions_that_carry_it_too(world: World) -> None:
+def test_what_nics_get_does_not_depend_on_the_sessions_that_carry_it_too(world: AzureSpeakers) -> None:
     # No double counting: what a route server has from gateways adds nothing to what they say themselves.
     routes = world.gateway_routes
     alone = {
@@ -233,7 +233,7 @@ def test_what_nics_get_does_not_depend_on_the_sessions_that_carry_it_too(world: 
 
 
 @given(worlds())
-def test_gateway_routes_reach_own_and_urg_networks_only(world: World) -> None:
+def test_gateway_routes_reach_own_and_urg_networks_only(world: AzureSpeakers) -> None:
     without = replace(world.azure, route_servers=())
     for name, virtual_network in (("vm1", "hub1"), ("vm2", "hub2"), ("vm3", "spoke")):
         silenced = {
@@ -245,7 +245,7 @@ def test_gateway_routes_reach_own_and_urg_networks_only(world: World) -> None:
 
 
 @given(worlds(), st.randoms(use_true_random=False))
-def test_the_order_of_arrival_never_matters(world: World, rng: random.Random) -> None:
+def test_the_order_of_arrival_never_matters(world: AzureSpeakers, rng: random.Random) -> None:
     for (name, _), table in world.at_gateway.items():
         gateway = world.azure.gateway[name]
         for paths in table.values():
@@ -264,7 +264,7 @@ def test_the_order_of_arrival_never_matters(world: World, rng: random.Random) ->
 
 @given(worlds())
 @settings(max_examples=30)
-def test_reported_next_hops(world: World) -> None:
+def test_reported_next_hops(world: AzureSpeakers) -> None:
     for name, routes in world.gateway_routes.items():
         gateway = world.azure.gateway[name]
         peers = [instance_peer(gateway, i) for i in range(len(gateway.instances))]

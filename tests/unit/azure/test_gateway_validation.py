@@ -14,7 +14,7 @@ from labkit.azure.model import (
     UserRoute,
     VirtualNetwork,
 )
-from labkit.azure.validation import Code, problems, warnings
+from labkit.azure.rules.validation import Code, problems, warnings
 
 from .builders import addr, azure, connected, er_gateway, net, network, peered, site, vpn_gateway
 

@@ -2,8 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from labkit.azure.adjacency import programming_hub, programming_server
-from labkit.azure.gateways import (
+from labkit.azure.model import Azure, BgpPeer, Circuit, PeerKind, RouteServer
+from labkit.azure.rules.adjacency import programming_hub, programming_server
+from labkit.azure.rules.gateways import (
     connected_circuits,
     connected_sites,
     gateway_peers,
@@ -13,7 +14,6 @@ from labkit.azure.gateways import (
     session_server,
     with_gateway_peers,
 )
-from labkit.azure.model import Azure, BgpPeer, Circuit, PeerKind, RouteServer
 
 from .builders import addr, azure, connected, er_gateway, network, nva, peered, site, vpn_gateway
 

@@ -1,6 +1,6 @@
 import pytest
 
-from labkit.azure.limits import (
+from labkit.azure.rules.limits import (
     MAX_PEERS,
     circuit_drops_gateway,
     counted_routes,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from labkit.azure.load_balancers import load_balancers_near
 from labkit.azure.model import Azure, LoadBalancer, Nic, Probe
-from labkit.azure.validation import Code, problems, warnings
+from labkit.azure.rules.load_balancers import load_balancers_near
+from labkit.azure.rules.validation import Code, problems, warnings
 
 from .builders import addr, azure, network, peered
 

@@ -9,18 +9,6 @@ from ipaddress import IPv4Address, IPv4Network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.azure.acceptance import originated, rejection
-from labkit.azure.adjacency import local_and_adjacent_ranges, programming_server
-from labkit.azure.advertisement import advertised, originated_routes
-from labkit.azure.communities import NO_ADVERTISE
-from labkit.azure.effective import (
-    RESERVED_BLOCKS,
-    active,
-    effective_routes,
-    effective_table,
-    forwarding_key,
-    lookup,
-)
 from labkit.azure.model import (
     AsPath,
     Azure,
@@ -43,7 +31,19 @@ from labkit.azure.model import (
     UserRoute,
     VirtualNetwork,
 )
-from labkit.azure.selection import best_path
+from labkit.azure.rules.acceptance import originated, rejection
+from labkit.azure.rules.adjacency import local_and_adjacent_ranges, programming_server
+from labkit.azure.rules.advertisement import advertised, originated_routes
+from labkit.azure.rules.communities import NO_ADVERTISE
+from labkit.azure.rules.effective import (
+    RESERVED_BLOCKS,
+    active,
+    effective_routes,
+    effective_table,
+    forwarding_key,
+    lookup,
+)
+from labkit.azure.rules.selection import best_path
 
 SPACES = tuple(IPv4Network(f"10.{i}.0.0/16") for i in range(1, 5))
 NAMES = tuple(f"v{i}" for i in range(1, 5))

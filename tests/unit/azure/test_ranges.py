@@ -3,7 +3,7 @@ from ipaddress import IPv4Address, IPv4Network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.azure.ranges import Ranges
+from labkit.azure.model.ranges import Ranges
 
 # Few distinct heads, so that containment happens.
 values = st.sampled_from([0x0A000000, 0x0A010000, 0x0A010100, 0x0A010180, 0xC0A80000, 0, 0xFFFFFFFF])

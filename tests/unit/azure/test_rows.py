@@ -1,4 +1,3 @@
-from labkit.azure.gateway_policy import GatewayPath, PathSource
 from labkit.azure.model import (
     EffectiveRoute,
     NextHopType,
@@ -8,7 +7,15 @@ from labkit.azure.model import (
     RouteSource,
     RouteState,
 )
-from labkit.azure.rows import advertised_rows, as_path_text, by_instance, effective_json, gateway_rows, learned_rows
+from labkit.azure.rules.gateway_policy import GatewayPath, PathSource
+from labkit.azure.rules.rows import (
+    advertised_rows,
+    as_path_text,
+    by_instance,
+    effective_json,
+    gateway_rows,
+    learned_rows,
+)
 
 from .builders import addr, er, net, nva, path, table, vpn_gateway
 

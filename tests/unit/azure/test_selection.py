@@ -15,7 +15,7 @@ from labkit.azure.model import (
     RouteServer,
     VpnNvaTie,
 )
-from labkit.azure.selection import Loss, best, best_path, judged
+from labkit.azure.rules.selection import Loss, best, best_path, judged
 
 from .builders import addr, er, net, nva, path, vpn
 

@@ -12,7 +12,7 @@ from labkit.azure.model import (
     UserRoute,
     VirtualNetwork,
 )
-from labkit.azure.validation import Code, Problem, peer_reachable, problems
+from labkit.azure.rules.validation import Code, Problem, peer_reachable, problems
 
 from .builders import addr, azure, er, net, network, nva, peered
 

@@ -1,4 +1,4 @@
-"""`labkit.azure.world` with both instances of everything up, and the same said to both: what tests need to say."""
+"""`labkit.predict.azure_speakers` with both instances of everything up: what tests need to say."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
-from labkit.azure import world as rules
-from labkit.azure.circuits import CircuitPath
-from labkit.azure.gateway_policy import GatewayPath, PathSource
-from labkit.azure.gateways import connected_sites
 from labkit.azure.model import Azure, Gateway, LearnedRoute, RouteServer
-from labkit.azure.world import Announced, GatewayTable, Heard
+from labkit.azure.rules.circuits import CircuitPath
+from labkit.azure.rules.gateway_policy import GatewayPath, PathSource
+from labkit.azure.rules.gateways import connected_sites
+from labkit.predict import azure_speakers as rules
+from labkit.predict.azure_speakers import AdjRibsIn, Advertisements, GatewayTable
 
-__all__ = ["Announced", "World", "heard"]
+__all__ = ["Advertisements", "AzureSpeakers", "heard"]
 
 
 @dataclass
-class World(rules.World):
+class AzureSpeakers(rules.AzureSpeakers):
     """`nvas` by peer name, `customers` by circuit, `sites` by local network gateway: what they announce.
 
     Both instances of a route server and of a gateway have all sessions. `edges` is the one address of a circuit.
     """
 
     azure: Azure
-    nvas: Mapping[str, Announced] = field(default_factory=dict)
-    customers: Mapping[str, Announced] = field(default_factory=dict)
-    sites: Mapping[str, Announced] = field(default_factory=dict)
+    nvas: Mapping[str, Advertisements] = field(default_factory=dict)
+    customers: Mapping[str, Advertisements] = field(default_factory=dict)
+    sites: Mapping[str, Advertisements] = field(default_factory=dict)
     edges: Mapping[str, IPv4Address] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -35,12 +35,12 @@ class World(rules.World):
 
 def heard(
     azure: Azure,
-    nvas: Mapping[str, Announced],
-    customers: Mapping[str, Announced],
-    sites: Mapping[str, Announced],
+    nvas: Mapping[str, Advertisements],
+    customers: Mapping[str, Advertisements],
+    sites: Mapping[str, Advertisements],
     edges: Mapping[str, IPv4Address],
-) -> Heard:
-    return Heard(
+) -> AdjRibsIn:
+    return AdjRibsIn(
         {(server.name, i): _from_nvas(server, nvas) for server in azure.route_servers for i in (0, 1)},
         {(g.name, i): _from_sites(azure, g, sites) for g in azure.gateways for i in range(len(g.instances))},
         {
@@ -56,7 +56,7 @@ def heard(
     )
 
 
-def _from_nvas(server: RouteServer, nvas: Mapping[str, Announced]) -> dict[IPv4Network, tuple[LearnedRoute, ...]]:
+def _from_nvas(server: RouteServer, nvas: Mapping[str, Advertisements]) -> dict[IPv4Network, tuple[LearnedRoute, ...]]:
     found: dict[IPv4Network, tuple[LearnedRoute, ...]] = {}
     for peer in server.peers:
         for prefix, attributes in nvas.get(peer.name, {}).items():
@@ -64,7 +64,7 @@ def _from_nvas(server: RouteServer, nvas: Mapping[str, Announced]) -> dict[IPv4N
     return found
 
 
-def _from_sites(azure: Azure, gateway: Gateway, sites: Mapping[str, Announced]) -> GatewayTable:
+def _from_sites(azure: Azure, gateway: Gateway, sites: Mapping[str, Advertisements]) -> GatewayTable:
     found: dict[IPv4Network, tuple[GatewayPath, ...]] = {}
     for site in connected_sites(azure, gateway):
         for prefix, attributes in sites.get(site.name, {}).items():

@@ -12,10 +12,10 @@ import pytest
 
 from labkit.cli import gateway, route_server, status, up
 from labkit.cli.app import run
-from labkit.lab.load import load
+from labkit.lab.file.load import load
 from labkit.lab.model import Lab
-from labkit.operate import lifecycle
-from labkit.operate.record import Record
+from labkit.operate.labs import lifecycle
+from labkit.operate.labs.record import Record
 from labkit.resources import topologies
 
 LAB = load(topologies() / "expressroute" / "lab.yml")

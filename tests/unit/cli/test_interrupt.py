@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from labkit.operate.interrupt import ENDING, Interrupted, held, interruptible, settled
+from labkit.operate.labs.interrupt import ENDING, Interrupted, held, interruptible, settled
 
 
 @pytest.fixture(autouse=True)

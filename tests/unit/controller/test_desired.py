@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from labkit.controller import desired, requests
-from labkit.lab.load import load
+from labkit.lab.file.load import load
 from labkit.resources import topologies
 
 

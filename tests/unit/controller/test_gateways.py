@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
-from labkit.azure.gateway_policy import PathSource
 from labkit.azure.model import PathAttributes
+from labkit.azure.rules.gateway_policy import PathSource
 from labkit.controller.gateways import GatewayId, Gateways, Neighbour
-from labkit.lab.load import load
+from labkit.lab.file.load import load
 from labkit.resources import topologies
 
 LAB = load(topologies() / "expressroute" / "lab.yml")

@@ -1,4 +1,4 @@
-"""`GET /v1/model`, and what `labkit.operate.heard` reads out of it."""
+"""`GET /v1/model`, and what `labkit.operate.look.snapshot` reads out of it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from labkit.azure.model import PeerKind
-from labkit.lab.load import load
-from labkit.operate.heard import Running
+from labkit.lab.file.load import load
+from labkit.operate.look.snapshot import Snapshot
 from labkit.resources import topologies
 
 from . import world as worlds
-from .world import ATTRIBUTES, Feed, World, established, route
+from .world import ATTRIBUTES, AzureSpeakers, Feed, established, route
 
 LAB = load(topologies() / "expressroute" / "lab.yml")
 BRANCH, OWN, ONPREM = "10.250.0.0/16", "10.1.10.0/24", "10.2.0.0/16"
@@ -20,7 +20,7 @@ EDGE = "100.65.0.1"
 SAID = {"next_hop": "10.1.1.4", "as_path": [65001, 65010]}
 
 
-def run(test: Callable[[World], Awaitable[None]], folder: Path) -> None:
+def run(test: Callable[[AzureSpeakers], Awaitable[None]], folder: Path) -> None:
     worlds.run(test, folder, LAB)
 
 
@@ -34,7 +34,7 @@ async def answering(feed: Feed) -> None:
             await feed.socket.send_json({"type": "answer", "id": message["id"], "routes": routes})
 
 
-async def ask(world: World, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+async def ask(world: AzureSpeakers, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     while True:
         status, said = await world.call("GET", "model")
         assert status == 200
@@ -44,7 +44,7 @@ async def ask(world: World, wanted: Callable[[dict[str, Any]], bool]) -> dict[st
 
 
 def test_what_speakers_have_heard(tmp_path: Path) -> None:
-    async def test(world: World) -> None:
+    async def test(world: AzureSpeakers) -> None:
         async with world.controller():
             nodes = ("rs1-0", "ergw-0")
             for node in nodes:
@@ -64,7 +64,7 @@ def test_what_speakers_have_heard(tmp_path: Path) -> None:
                 world,
                 lambda said: said["route_servers"]["rs1-0"] is not None and said["gateways"]["ergw-0"] is not None,
             )
-            running = Running(LAB, said, {})
+            running = Snapshot(LAB, said, {})
             assert running.azure == LAB.azure
             assert said["silent"] == []
             assert list(running.servers) == [("rs1", 0)], "the other instance is down"
@@ -88,10 +88,10 @@ def test_what_speakers_have_heard(tmp_path: Path) -> None:
 
 
 def test_a_changed_model(tmp_path: Path) -> None:
-    async def test(world: World) -> None:
+    async def test(world: AzureSpeakers) -> None:
         async with world.controller():
             await world.call("PUT", "route-servers/rs1", {"allowBranchToBranchTraffic": True})
-            running = Running(LAB, (await world.call("GET", "model"))[1], {})
+            running = Snapshot(LAB, (await world.call("GET", "model"))[1], {})
             assert running.azure.route_server["rs1"].branch_to_branch
             assert running.heard.servers == {}
             assert [peer.name for peer in running.peers("rs1")] == ["sdwan-nva", "ergw-0", "ergw-1"]

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from labkit.azure.acceptance import originated
-from labkit.azure.adjacency import connected_peerings
-from labkit.azure.changes import servers_that_refresh, subnets_with
+from labkit.azure.changes.edit import servers_that_refresh, subnets_with
 from labkit.azure.model import Azure, BgpPeer, HubRoutingPreference, NextHopType, RouteTable, UserRoute
+from labkit.azure.rules.acceptance import originated
+from labkit.azure.rules.adjacency import connected_peerings
 from labkit.controller import requests
 from labkit.controller.changed import changed, reset
 from labkit.controller.requests import Request
 from labkit.errors import InvalidInput
-from labkit.lab.load import load_text
+from labkit.lab.file.load import load_text
 
 LAB = load_text(
     """

@@ -13,7 +13,7 @@ import aiohttp
 from labkit.controller.api import Api
 from labkit.controller.controller import Controller
 from labkit.lab.model import Lab
-from labkit.lab.plan import plan
+from labkit.lab.plan.build import plan
 
 ATTRIBUTES: dict[str, Any] = {
     "origin": "igp",
@@ -76,7 +76,7 @@ async def table_when(feed: Feed, done: Callable[[dict[str, str]], bool]) -> dict
             return now
 
 
-class World:
+class AzureSpeakers:
     """A controller and whoever talks to it."""
 
     def __init__(self, folder: Path, lab: Lab) -> None:
@@ -127,9 +127,9 @@ class World:
             await controller.stop()
 
 
-def run(test: Callable[[World], Awaitable[None]], folder: Path, lab: Lab) -> None:
+def run(test: Callable[[AzureSpeakers], Awaitable[None]], folder: Path, lab: Lab) -> None:
     async def bounded() -> None:
         async with asyncio.timeout(30):
-            await test(World(folder, lab))
+            await test(AzureSpeakers(folder, lab))
 
     asyncio.run(bounded())

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from labkit.feed_client import Feed, Message, feeds
+from labkit.feed.client import Feed, Message, feeds
 
 Behaviour = Callable[[web.WebSocketResponse], Awaitable[None]]
 

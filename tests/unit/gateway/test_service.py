@@ -138,12 +138,12 @@ def test_once_a_peer_with_routes_is_down_frr_tells_everything_anew(monkeypatch: 
     it, controller = service(), Controller()
     it._configure(controller, CONFIG)  # type: ignore[arg-type]
     path = PathAttributes(IPv4Address(made.SERVER), (65001,))
-    relayed = made.monitoring(
+    exported = made.monitoring(
         made.SERVER, made.update_body(announced=["10.3.0.0/16"], attributes=made.attributes_bytes(path))
     )
     ups = (made.peer_up(made.CIRCUIT), made.peer_up(made.SERVER), made.own_route())
     bgpd = Frr(it)
-    bgpd.say(*ups, ROUTE, relayed, made.end_of_routes(made.CIRCUIT), made.end_of_routes(made.SERVER))
+    bgpd.say(*ups, ROUTE, exported, made.end_of_routes(made.CIRCUIT), made.end_of_routes(made.SERVER))
     eventually(lambda: controller.kinds, lambda kinds: kinds == ["snapshot"])
     bgpd.say(made.peer_down(made.SERVER, 2))
     assert bgpd.is_left()

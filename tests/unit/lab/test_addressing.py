@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.lab.addressing import WAN, derive_mac
-from labkit.lab.load import load_text
+from labkit.lab.file.load import load_text
 from labkit.lab.model import Lab
-from labkit.lab.nodes import addresses, owners
+from labkit.lab.plan.nodes import addresses, owners
 
 BASE = """
 name: lab

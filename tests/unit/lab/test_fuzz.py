@@ -11,11 +11,11 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from labkit.azure.validation import problems
-from labkit.lab.load import load_text, read_all_text
-from labkit.lab.nodes import owners
-from labkit.lab.problems import LabFileError, Problem
-from labkit.lab.yaml_source import parse
+from labkit.azure.rules.validation import problems
+from labkit.lab.file.load import load_text, read_all_text
+from labkit.lab.file.problems import LabFileError, Problem
+from labkit.lab.file.yaml_source import parse
+from labkit.lab.plan.nodes import owners
 
 from .samples import EVERYTHING, OVERVIEW
 

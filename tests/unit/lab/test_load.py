@@ -19,12 +19,13 @@ from labkit.azure.model import (
     UserRoute,
     VpnNvaTie,
 )
-from labkit.azure.validation import problems
+from labkit.azure.rules.validation import problems
 from labkit.errors import InvalidInput
-from labkit.lab import proofs, schema
-from labkit.lab.load import Loaded, load, load_text, read, read_text
+from labkit.lab import proofs
+from labkit.lab.file import schema
+from labkit.lab.file.load import Loaded, load, load_text, read, read_text
+from labkit.lab.file.problems import LabFileError
 from labkit.lab.model import BgpTimers
-from labkit.lab.problems import LabFileError
 from labkit.resources import topologies
 
 from .samples import EVERYTHING, OVERVIEW

@@ -6,11 +6,11 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from labkit.azure.effective import effective_routes
 from labkit.azure.model import LearnedRoute, PathAttributes, RouteState
+from labkit.azure.rules.effective import effective_routes
 from labkit.lab import proofs
-from labkit.lab.load import load
-from labkit.lab.nodes import address_of
+from labkit.lab.file.load import load
+from labkit.lab.plan.nodes import address_of
 
 from .samples import OVERVIEW
 

@@ -9,10 +9,10 @@ from pathlib import PurePosixPath
 import pytest
 
 from labkit.azure.model import Azure
-from labkit.lab.load import load, load_text
+from labkit.lab.file.load import load, load_text
 from labkit.lab.model import Lab
-from labkit.lab.plan import plan
-from labkit.lab.plan_model import Node, Plan, Role
+from labkit.lab.plan.build import plan
+from labkit.lab.plan.model import Node, Plan, Role
 
 from .samples import EVERYTHING, OVERVIEW
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from labkit.lab.fabric_ports import NicPort, PeeringPort, fabric_ports
-from labkit.lab.load import read
+from labkit.lab.file.load import read
 from labkit.lab.model import Lab
-from labkit.lab.nodes import owners
-from labkit.lab.plan import plan
-from labkit.lab.plan_gateways import plan_circuit
-from labkit.lab.plan_model import Node, Plan
+from labkit.lab.plan.build import plan
+from labkit.lab.plan.fabric_ports import NicPort, PeeringPort, fabric_ports
+from labkit.lab.plan.gateways import plan_circuit
+from labkit.lab.plan.model import Node, Plan
+from labkit.lab.plan.nodes import owners
+from labkit.lab.plan.wires import wires
 from labkit.lab.sessions import speakers
-from labkit.lab.wires import wires
 from labkit.resources import topologies
 
 

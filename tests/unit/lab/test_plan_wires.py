@@ -7,10 +7,10 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from labkit.lab.fabric_ports import InternetPort, NicPort, PeeringPort, fabric_ports
-from labkit.lab.load import load, load_text
+from labkit.lab.file.load import load, load_text
 from labkit.lab.model import Lab
-from labkit.lab.wires import FABRIC_MAC, instance_nics, wires
+from labkit.lab.plan.fabric_ports import InternetPort, NicPort, PeeringPort, fabric_ports
+from labkit.lab.plan.wires import FABRIC_MAC, instance_nics, wires
 
 from .samples import EVERYTHING, OVERVIEW
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.lab.yaml_source import parse
+from labkit.lab.file.yaml_source import parse
 
 
 def test_scalars_stay_text() -> None:

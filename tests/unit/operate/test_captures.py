@@ -8,9 +8,9 @@ import pytest
 
 from labkit.cli.results import SAME_ROWS, comparison_json, listing
 from labkit.lab.proofs import Capture, Cells, Deviation, Table, TableKind, table_of
-from labkit.operate.captures import compared, rows_of
-from labkit.operate.checks import describe
-from labkit.operate.verify import Outcome
+from labkit.operate.verify.captures import compared, rows_of
+from labkit.operate.verify.checks import describe
+from labkit.operate.verify.run import Outcome
 from tests.unit.operate.test_checks import overview
 
 BGP = Table(TableKind.BGP, ("branch",))

@@ -10,13 +10,13 @@ import pytest
 
 from labkit.errors import CheckFailed
 from labkit.lab import proofs
-from labkit.lab.load import read
-from labkit.lab.nodes import target_address
-from labkit.operate import checks
-from labkit.operate.checks import check
-from labkit.operate.client import LabClient
-from labkit.operate.observe import Look
-from labkit.operate.record import Record
+from labkit.lab.file.load import read
+from labkit.lab.plan.nodes import target_address
+from labkit.operate.labs.record import Record
+from labkit.operate.look.client import LabClient
+from labkit.operate.look.live_state import LiveState
+from labkit.operate.verify import checks
+from labkit.operate.verify.checks import check
 from labkit.resources import topologies
 from labkit.runtimes.select import SANDBOX
 
@@ -24,10 +24,10 @@ PREFIX = IPv4Network("10.200.0.0/24")
 
 
 @pytest.fixture
-def look() -> Look:
+def look() -> LiveState:
     """A lab without BGP in its tunnels. It does not run: what is asked here needs no running lab."""
     lab = read(topologies() / "expressroute-vpn" / "lab.yml").lab
-    return Look(lab, LabClient(Record(lab.name, SANDBOX, "", "", 0.0)))
+    return LiveState(lab, LabClient(Record(lab.name, SANDBOX, "", "", 0.0)))
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def look() -> Look:
         proofs.LearnedRoutes("vpngw", "branch", {}),
     ],
 )
-def test_what_strangers_say_does_not_hold(look: Look, claim: object) -> None:
+def test_what_strangers_say_does_not_hold(look: LiveState, claim: object) -> None:
     assert (check(claim, look) or "").startswith("nobody speaks BGP there")
 
 
@@ -54,8 +54,8 @@ class Told(LabClient):
         return self._state
 
 
-def overview(**state: Any) -> Look:
-    return Look(read(topologies() / "overview" / "lab.yml").lab, Told(**state))
+def overview(**state: Any) -> LiveState:
+    return LiveState(read(topologies() / "overview" / "lab.yml").lab, Told(**state))
 
 
 def table(**rows: str) -> dict[str, Any]:
@@ -118,19 +118,19 @@ def test_a_route_server_that_gets_packets_of_others_is_in_the_path(
     here = overview()
     target = target_address(here.lab, "branch")
     monkeypatch.setattr(checks, "traceroute", lambda *_: [target])
-    monkeypatch.setattr(Look, "foreign_packets", lambda _, instance: packets if instance == "rs1-1" else 0)
+    monkeypatch.setattr(LiveState, "foreign_packets", lambda _, instance: packets if instance == "rs1-1" else 0)
     found = check(proofs.Path("vm1", "branch", never=("rs1",)), here)
     assert (found or "").partition(" got ")[0] == ("rs1-1" if packets else "")
 
 
-def test_that_strangers_tell_each_other_nothing_holds(look: Look) -> None:
+def test_that_strangers_tell_each_other_nothing_holds(look: LiveState) -> None:
     assert check(proofs.Absent(proofs.LearnedRoute("vpngw", PREFIX, "branch")), look) is None
 
 
 @pytest.mark.parametrize(("said", "there"), [("bgpd is not running", False), ("{}{}", True)])
 def test_whether_a_bgpd_runs(monkeypatch: pytest.MonkeyPatch, said: str, there: bool) -> None:
     at = overview()
-    monkeypatch.setattr(Look, "off", frozenset({"branch"}))
+    monkeypatch.setattr(LiveState, "off", frozenset({"branch"}))
     done = SimpleNamespace(rc=0 if there else 1, stdout=said, stderr="")
     monkeypatch.setattr(at.client, "run", lambda *_: done, raising=False)
     assert at.has_bgp("sdwan-nva") is there

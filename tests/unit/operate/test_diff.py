@@ -12,41 +12,41 @@ from typing import Any, cast
 import pytest
 from pydantic import TypeAdapter
 
-from labkit.azure.attributes_json import attributes_to_json
-from labkit.azure.gateway_policy import PathSource
 from labkit.azure.model import Azure, PathAttributes
-from labkit.azure.rows import effective_json
-from labkit.azure.world import Announced, World
+from labkit.azure.rules.gateway_policy import PathSource
+from labkit.azure.rules.rows import effective_json
 from labkit.controller.tables import Table, desired, diff
-from labkit.lab.everybody import Outside, everybody
-from labkit.lab.nodes import instance_node, owners
-from labkit.operate import diff as diffs
+from labkit.feed.attributes import attributes_to_json
+from labkit.lab.plan.nodes import instance_node, owners
 from labkit.operate import whatif as whatifs
-from labkit.operate.client import LabClient
-from labkit.operate.diff_bgp import (
+from labkit.operate.diff import run as diffs
+from labkit.operate.diff.bgp import (
     effective_differences,
     gateway_differences,
     held_differences,
     server_differences,
 )
-from labkit.operate.diff_outside import router_kernel_differences, site_differences
-from labkit.operate.difference import Difference
-from labkit.operate.heard import Running
-from labkit.operate.observe import BgpPath, FrrState, KernelPath, Look
-from labkit.operate.oracle import kernel_difference, kernel_differences
-from labkit.operate.whatif_changes import BranchToBranch
-from labkit.operate.whatif_model import Side
+from labkit.operate.diff.difference import Difference
+from labkit.operate.diff.outside import router_kernel_differences, site_differences
+from labkit.operate.look.client import LabClient
+from labkit.operate.look.live_state import BgpPath, FrrState, KernelPath, LiveState
+from labkit.operate.look.snapshot import Snapshot
+from labkit.operate.verify.oracle import kernel_difference, kernel_differences
+from labkit.predict.azure_speakers import Advertisements, AzureSpeakers
+from labkit.predict.converge import CustomerRouters, converge
+from labkit.predict.whatif.changes import BranchToBranch
+from labkit.predict.whatif.model import Side
 from tests.unit.operate.test_whatif import LAB, heard
 
 AZURE, UP = BranchToBranch("rs1", on=True).apply(LAB.azure, heard(LAB))
-OUTSIDE = Outside(LAB)
-END = everybody(OUTSIDE, AZURE, UP, {session: {} for session in OUTSIDE.sessions})
+OUTSIDE = CustomerRouters(LAB)
+END = converge(OUTSIDE, AZURE, UP, {session: {} for session in OUTSIDE.sessions})
 HEARD, SPOKEN = END.world.heard, END.spoken
 SIDE = Side(AZURE, HEARD)
 FW, SDWAN = "fw", "sdwan"
 
 
-def groups(routes: Announced) -> list[dict[str, Any]]:
+def groups(routes: Advertisements) -> list[dict[str, Any]]:
     return [{"attributes": attributes_to_json(a), "prefixes": [str(p)]} for p, a in routes.items()]
 
 
@@ -54,7 +54,7 @@ def of_peer(routes: Mapping[IPv4Network, Any], name: str) -> dict[IPv4Network, P
     return {prefix: path.attributes for prefix, paths in routes.items() for path in paths if path.peer.name == name}
 
 
-def model(world: World) -> dict[str, Any]:
+def model(world: AzureSpeakers) -> dict[str, Any]:
     """`GET /v1/model` of a lab that does what the rules say."""
     servers: dict[str, Any] = {}
     for name, i in world.at_server:
@@ -62,13 +62,13 @@ def model(world: World) -> dict[str, Any]:
         for peer in world.servers[name].peers:
             gateway = peer.name.rpartition("-")[0]
             if gateway in AZURE.gateway:
-                said: Announced = world.told_to_server(gateway, int(peer.name[-1]))
+                said: Advertisements = world.advertised_to_server(gateway, int(peer.name[-1]))
             else:
                 said = of_peer(HEARD.servers[name, i], peer.name)
             peers[peer.name] = {
                 "received": groups(said),
                 "learned": groups(of_peer(world.at_server[name, i], peer.name)),
-                "advertised": groups(world.told_by_server(name, i, peer)),
+                "advertised": groups(world.advertised_by_server(name, i, peer)),
             }
         servers[instance_node(name, i)] = peers
     return {
@@ -83,7 +83,7 @@ def model(world: World) -> dict[str, Any]:
     }
 
 
-def kept(world: World, instance: tuple[str, int]) -> dict[IPv4Address, dict[IPv4Network, PathAttributes]]:
+def kept(world: AzureSpeakers, instance: tuple[str, int]) -> dict[IPv4Address, dict[IPv4Network, PathAttributes]]:
     found: dict[IPv4Address, dict[IPv4Network, PathAttributes]] = {}
     for prefix, paths in world.at_gateway[instance].items():
         for path in paths:
@@ -126,8 +126,8 @@ class Healthy:
         return tuple(self.kernels[node])
 
     @cached_property
-    def running(self) -> Running:
-        return Running(LAB, self.said, HEARD.circuits)
+    def running(self) -> Snapshot:
+        return Snapshot(LAB, self.said, HEARD.circuits)
 
     def _frrs(self) -> Iterator[tuple[str, list[BgpPath]]]:
         world = SIDE.world
@@ -175,8 +175,8 @@ def in_frr(prefix: IPv4Network, neighbour: IPv4Address, attributes: PathAttribut
     return BgpPath(prefix, neighbour, attributes.next_hop, flat, best, shown)
 
 
-def look(healthy: Healthy) -> Look:
-    return cast(Look, healthy)
+def look(healthy: Healthy) -> LiveState:
+    return cast(LiveState, healthy)
 
 
 def differences(healthy: Healthy) -> set[tuple[str, str, str, str]]:
@@ -303,7 +303,7 @@ def test_every_part_of_a_lab_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> No
     """But for what is off."""
     healthy = Healthy()
     healthy.off = others = frozenset(vm.name for vm in LAB.virtual_machines) - {"vm1"}
-    monkeypatch.setattr(diffs, "Look", lambda *_: look(healthy))
+    monkeypatch.setattr(diffs, "LiveState", lambda *_: look(healthy))
     monkeypatch.setattr(diffs, "read", lambda _look: healthy.running)
     monkeypatch.setattr(diffs, "fabric_differences", lambda vnet, _: [Difference(f"fabric of {vnet}", "", "", "", "")])
     client = cast(LabClient, SimpleNamespace())
@@ -340,7 +340,7 @@ def test_what_whatif_warns_of(monkeypatch: pytest.MonkeyPatch) -> None:
         ],
     }
     client = cast(LabClient, SimpleNamespace(get=lambda *_: status))
-    monkeypatch.setattr(whatifs, "Look", lambda *_: look(healthy))
+    monkeypatch.setattr(whatifs, "LiveState", lambda *_: look(healthy))
     monkeypatch.setattr(whatifs, "read", lambda _look: healthy.running)
     words = ("branch-to-branch", "off", "rs1")
     found = whatifs.whatif(LAB, client, words)

@@ -9,8 +9,8 @@ import pytest
 
 from labkit.cli import doctor as verb
 from labkit.cli.app import run
-from labkit.operate import doctor
-from labkit.runtimes import containerlab_tool
+from labkit.operate.labs import doctor
+from labkit.runtimes.containerlab import tool as containerlab_tool
 from labkit.runtimes.kernel_probe import Probe
 
 GOOD, BAD = Probe("a thing", True), Probe("another", False, "it is not there.", "Get it.")

@@ -20,11 +20,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.errors import InvalidInput
-from labkit.lab.load import load
-from labkit.operate import flow_probe, measure
-from labkit.operate.flow_loss import RETURNED, SEEN, UNSEEN, Direction, Outage, losses, without_loss
-from labkit.operate.flows import Pace
-from labkit.operate.host_command import HostCommand, executable
+from labkit.lab.file.load import load
+from labkit.operate.labs.host_command import HostCommand, executable
+from labkit.operate.measure import failover as measure
+from labkit.operate.measure import flow_probe
+from labkit.operate.measure.flow_loss import RETURNED, SEEN, UNSEEN, Direction, Outage, losses, without_loss
+from labkit.operate.measure.flows import Pace
 from labkit.resources import topologies
 from tests.e2e.waiting import eventually
 

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from labkit.azure.model import Azure
-from labkit.lab.load import read
+from labkit.lab.file.load import read
 from labkit.lab.model import Lab
-from labkit.lab.nodes import target_address
-from labkit.operate.client import LabClient
-from labkit.operate.observe import Look
-from labkit.operate.record import Record
-from labkit.operate.trace import Trace
-from labkit.operate.trace_choice import USER_FIRST, Beaten, Candidate, Choice, nic_choice
-from labkit.operate.trace_tables import BLACKHOLE, NO_ROUTE, Tables, Way, bgp_loss
-from labkit.operate.trace_walk import Step, Walk
+from labkit.lab.plan.nodes import target_address
+from labkit.operate.labs.record import Record
+from labkit.operate.look.client import LabClient
+from labkit.operate.look.live_state import LiveState
+from labkit.operate.trace.choice import USER_FIRST, Beaten, Candidate, Choice, nic_choice
+from labkit.operate.trace.run import Trace
+from labkit.operate.trace.tables import BLACKHOLE, NO_ROUTE, Tables, Way, bgp_loss
+from labkit.operate.trace.walk import Step, Walk
 from labkit.resources import topologies
 from labkit.runtimes.select import SANDBOX
 
@@ -27,7 +27,7 @@ BRANCH, VM1 = IPv4Address("10.200.0.10"), IPv4Address("10.100.1.4")
 VPN0, EDGE = IPv4Address("10.100.0.196"), IPv4Address("10.100.0.199")
 
 
-class WrittenLook(Look):
+class WrittenLook(LiveState):
     """A look at a lab that does not run."""
 
     @property

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from labkit.azure.world import Heard
 from labkit.errors import InvalidInput
-from labkit.lab.everybody import Everybody, Outside, everybody
-from labkit.lab.load import load_text
+from labkit.lab.file.load import load_text
 from labkit.lab.model import Lab
 from labkit.operate.whatif import _cut_off, _unknown
-from labkit.operate.whatif_model import Prediction, predict
-from labkit.operate.whatif_outside import Followers
-from labkit.operate.whatif_reach import reach_changes
-from labkit.operate.whatif_routes import nic_changes, told_changes
-from labkit.operate.whatif_words import changes
+from labkit.predict.azure_speakers import AdjRibsIn
+from labkit.predict.converge import ConvergedNetwork, CustomerRouters, converge
+from labkit.predict.whatif.model import Prediction, predict
+from labkit.predict.whatif.outside import Followers
+from labkit.predict.whatif.reach import reach_changes
+from labkit.predict.whatif.routes import nic_changes, told_changes
+from labkit.predict.whatif.words import changes
 from tests.unit.azure.builders import net
 
 HUB = """
@@ -59,25 +59,25 @@ virtual_machines:
 LAB = load_text(HUB, "hub")
 
 
-def settled(lab: Lab) -> Everybody:
+def settled(lab: Lab) -> ConvergedNetwork:
     """What everybody says in a lab where all is up."""
-    up = Heard(
+    up = AdjRibsIn(
         {(server.name, i): {} for server in lab.azure.route_servers for i in (0, 1)},
         {(g.name, i): {} for g in lab.azure.gateways for i in range(len(g.instances))},
         {},
         {(g.name, line.instance, line.circuit): line.edge for g in lab.gateways for line in g.lines},
     )
-    outside = Outside(lab)
-    return everybody(outside, lab.azure, up, {session: {} for session in outside.sessions})
+    outside = CustomerRouters(lab)
+    return converge(outside, lab.azure, up, {session: {} for session in outside.sessions})
 
 
-def heard(lab: Lab) -> Heard:
+def heard(lab: Lab) -> AdjRibsIn:
     return settled(lab).world.heard
 
 
-def followers(lab: Lab, said: Heard) -> Followers:
+def followers(lab: Lab, said: AdjRibsIn) -> Followers:
     """Who follows, when route servers hear `said`, and NVAs and sites tell each other what the lab file makes them."""
-    outside = Outside(lab)
+    outside = CustomerRouters(lab)
     return Followers(outside, lab.azure, said, outside.said(said, settled(lab).spoken.said, outside.sessions))
 
 
@@ -328,9 +328,9 @@ def test_what_a_learner_has_changed_by_hand_stays() -> None:
     """Prepends go along with what is followed; what the lab file does not explain stays as it is, and is said."""
     before = tried("prepend csr1 3", TWO_HUBS).after
     words = changes(["branch-to-branch", "off", "rs1"], TWO_HUBS.azure)
-    outside = Outside(TWO_HUBS)
+    outside = CustomerRouters(TWO_HUBS)
 
-    def predicted(heard: Heard) -> Prediction:
+    def predicted(heard: AdjRibsIn) -> Prediction:
         said = outside.said(heard, settled(TWO_HUBS).spoken.said, outside.sessions)
         return predict(TWO_HUBS.azure, heard, words, Followers(outside, TWO_HUBS.azure, heard, said))
 

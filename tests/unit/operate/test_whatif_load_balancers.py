@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from labkit.lab.load import load
-from labkit.operate.whatif_model import Side
-from labkit.operate.whatif_reach import Reach
-from labkit.operate.whatif_ways import Outcome
+from labkit.lab.file.load import load
+from labkit.predict.whatif.model import Side
+from labkit.predict.whatif.reach import Reach
+from labkit.predict.whatif.ways import Outcome
 from tests.unit.azure.builders import addr, net
 from tests.unit.operate.test_whatif import settled
 

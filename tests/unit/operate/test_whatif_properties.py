@@ -8,11 +8,11 @@ from dataclasses import replace
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from labkit.azure.effective import effective_routes
 from labkit.azure.model import Azure, HubRoutingPreference, NextHopType, UserRoute
-from labkit.azure.world import Announced
+from labkit.azure.rules.effective import effective_routes
 from labkit.errors import InvalidInput
-from labkit.operate.whatif_changes import (
+from labkit.predict.azure_speakers import Advertisements
+from labkit.predict.whatif.changes import (
     FLAGS,
     BranchToBranch,
     Change,
@@ -22,10 +22,10 @@ from labkit.operate.whatif_changes import (
     Propagation,
     Route,
 )
-from labkit.operate.whatif_model import predict
-from labkit.operate.whatif_routes import nic_changes
+from labkit.predict.whatif.model import predict
+from labkit.predict.whatif.routes import nic_changes
 from tests.unit.azure.test_gateway_properties import POOL, worlds
-from tests.unit.azure.world import World
+from tests.unit.azure.world import AzureSpeakers
 
 
 @st.composite
@@ -72,7 +72,7 @@ def reverse(change: Change, azure: Azure) -> Change:
 
 @given(worlds(), st.data())
 @settings(max_examples=60)
-def test_a_change_and_its_reverse_are_no_change(world: World, data: st.DataObject) -> None:
+def test_a_change_and_its_reverse_are_no_change(world: AzureSpeakers, data: st.DataObject) -> None:
     change = data.draw(changes_of(world.azure))
     prediction = predict(world.azure, world.heard, [change, reverse(change, world.azure)])
     assert nic_changes(prediction) == ()
@@ -83,14 +83,14 @@ def test_a_change_and_its_reverse_are_no_change(world: World, data: st.DataObjec
 
 @given(worlds(), st.data())
 @settings(max_examples=60)
-def test_after_is_what_the_rules_say_of_the_changed_model(world: World, data: st.DataObject) -> None:
+def test_after_is_what_the_rules_say_of_the_changed_model(world: AzureSpeakers, data: st.DataObject) -> None:
     change = data.draw(changes_of(world.azure))
     try:
         prediction = predict(world.azure, world.heard, [change])
     except InvalidInput:
         reject()
     changed, _ = change.apply(world.azure, world.heard)
-    anew = World(changed, announced(world, change), world.customers, world.sites, world.edges)
+    anew = AzureSpeakers(changed, announced(world, change), world.customers, world.sites, world.edges)
     for nic in world.azure.nic:
         rows = effective_routes(changed, nic, anew.learned, anew.gateway_routes)
         assert prediction.after.rows[nic] == rows
@@ -99,7 +99,7 @@ def test_after_is_what_the_rules_say_of_the_changed_model(world: World, data: st
         assert told is (set(before) != set(rows)), "whoever changes is told of, and nobody else"
 
 
-def announced(world: World, change: Change) -> Mapping[str, Announced]:
+def announced(world: AzureSpeakers, change: Change) -> Mapping[str, Advertisements]:
     """What the NVAs announce after a change: only prepending makes a difference to that."""
     if not isinstance(change, Prepend):
         return world.nvas

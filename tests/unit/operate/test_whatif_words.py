@@ -6,7 +6,7 @@ import pytest
 
 from labkit.azure.model import HubRoutingPreference, NextHopType, RouteServer, RouteTable, UserRoute
 from labkit.errors import InvalidInput
-from labkit.operate.whatif_changes import (
+from labkit.predict.whatif.changes import (
     BranchToBranch,
     Change,
     PeeringFlag,
@@ -15,7 +15,7 @@ from labkit.operate.whatif_changes import (
     Propagation,
     Route,
 )
-from labkit.operate.whatif_words import FORMS, changes
+from labkit.predict.whatif.words import FORMS, changes
 from tests.unit.azure.builders import addr, azure, net, network, nic, nva, peered
 
 SERVERS = [

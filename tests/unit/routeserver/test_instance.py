@@ -10,10 +10,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.azure.acceptance import Originated, rejection
-from labkit.azure.advertisement import advertised, originated_routes
-from labkit.azure.attributes_json import attributes_from_json
 from labkit.azure.model import BgpPeer, LearnedRoute, PathAttributes, RouteServer
+from labkit.azure.rules.acceptance import Originated, rejection
+from labkit.azure.rules.advertisement import advertised, originated_routes
+from labkit.feed.attributes import attributes_from_json
 from labkit.routeserver.instance import AWAITED, Instance
 from labkit.routeserver.limit import PAUSE
 from labkit.routeserver.policy import Config

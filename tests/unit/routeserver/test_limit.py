@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labkit.azure.limits import counted_routes
+from labkit.azure.rules.limits import counted_routes
 from labkit.routeserver.limit import LONGEST, PAUSE, RouteCounter
 
 

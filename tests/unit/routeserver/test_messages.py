@@ -8,8 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from labkit.azure.acceptance import Originated
-from labkit.azure.attributes_json import attributes_from_json, attributes_to_json
 from labkit.azure.model import (
     Assumptions,
     BgpPeer,
@@ -21,6 +19,8 @@ from labkit.azure.model import (
     RouteServer,
     VpnNvaTie,
 )
+from labkit.azure.rules.acceptance import Originated
+from labkit.feed.attributes import attributes_from_json, attributes_to_json
 from labkit.routeserver.messages import config_from_json
 from labkit.routeserver.policy import Config
 

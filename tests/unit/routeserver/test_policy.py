@@ -7,9 +7,9 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from labkit.azure.acceptance import Originated
-from labkit.azure.advertisement import advertised
 from labkit.azure.model import BgpPeer, HubRoutingPreference, LearnedRoute, PathAttributes, PeerKind, RouteServer
+from labkit.azure.rules.acceptance import Originated
+from labkit.azure.rules.advertisement import advertised
 from labkit.routeserver.policy import Config, Policy
 
 A, B, ER = "10.1.0.10", "10.1.0.20", "10.1.9.12"

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import EnvironmentProblem, InvalidInput
-from labkit.runtimes import containerlab_leftovers as leftovers
-from labkit.runtimes import containerlab_nodes, containerlab_tool, docker_exec
-from labkit.runtimes.containerlab import ContainerlabRuntime, _outline
-from labkit.runtimes.containerlab_logs import _lines
-from labkit.runtimes.containerlab_nodes import Container, is_healthy
+from labkit.runtimes.containerlab import docker_exec, leftovers
+from labkit.runtimes.containerlab import nodes as containerlab_nodes
+from labkit.runtimes.containerlab import tool as containerlab_tool
+from labkit.runtimes.containerlab.logs import _lines
+from labkit.runtimes.containerlab.nodes import Container, is_healthy
+from labkit.runtimes.containerlab.runtime import ContainerlabRuntime, _outline
 from labkit.runtimes.protocol import CommandTimeout, Completed
 from labkit.runtimes.select import CONTAINERLAB, runtime
 

@@ -21,12 +21,16 @@ import pytest
 
 import labkit
 from labkit.errors import EnvironmentProblem
-from labkit.runtimes import image_debian, image_run, images
-from labkit.runtimes.image_definition import Definition, Package, node_definition
-from labkit.runtimes.image_run import ToolFailed
+from labkit.runtimes.image import debian as image_debian
+from labkit.runtimes.image import images
+from labkit.runtimes.image import run as image_run
+from labkit.runtimes.image.definition import Definition, Package, node_definition
+from labkit.runtimes.image.run import ToolFailed
 
 REPOSITORY = Path(labkit.__file__).parent.parent
-ENSURE = "from labkit.runtimes import images; images.ensure(images.node_image(), lambda p: print(p.step, flush=True))"
+ENSURE = (
+    "from labkit.runtimes.image import images; images.ensure(images.node_image(), lambda p: print(p.step, flush=True))"
+)
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +82,10 @@ def test_equal_content_has_an_equal_name_wherever_it_lies(tmp_path: Path) -> Non
         ("node/base/usr/lib/python3/dist-packages/labkit.pth", True, True),
         ("node/labkit/opt/labkit/bin/node-init", False, True),
         ("node/labkit/opt/labkit/services/agent/run", False, True),
-        ("labkit/azure/model.py", False, True),
+        ("labkit/azure/model/objects.py", False, True),
         ("labkit/errors.py", False, True),
         ("labkit/cli/main.py", False, False),
-        ("labkit/runtimes/images.py", False, False),
+        ("labkit/runtimes/image/images.py", False, False),
     ],
 )
 def test_a_change_renames_what_it_is_in(tmp_path: Path, file: str, base_changes: bool, labkit_changes: bool) -> None:
@@ -183,7 +187,7 @@ def test_a_build_that_is_interrupted_leaves_nothing(cache: Path, how: signal.Sig
     if how == signal.SIGKILL:
         # The next build waits until the tools of the dead one are gone, and sweeps up.
         next_one = python(
-            "from labkit.runtimes import images, image_debian\n"
+            "from labkit.runtimes.image import debian as image_debian, images\n"
             "with images._build_lock(images._home(), print): image_debian.sweep(images._home() / 'scratch'); "
             "images._remove(images._home() / 'building')",
             cache,

@@ -1,0 +1,1 @@
+"""Everything that an operator can change in a model of Azure."""

@@ -1,0 +1,1 @@
+"""The rules of Azure routing: pure functions over the objects of `labkit.azure.model`."""

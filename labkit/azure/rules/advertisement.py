@@ -1,0 +1,106 @@
+"""What a route server advertises to whom, with which attributes (reference §3.1 and §3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from ipaddress import IPv4Network
+
+from labkit.azure.model import (
+    ROUTE_SERVER_ASN,
+    BgpPeer,
+    LearnedRoute,
+    OwnRangePolicy,
+    PathAttributes,
+    PeerKind,
+    RouteServer,
+)
+from labkit.azure.rules.acceptance import Originated
+from labkit.azure.rules.communities import RELAYED, SPOKE, may_be_advertised
+from labkit.azure.rules.selection import best_path
+
+
+def advertised(  # noqa: PLR0917 - the six facts that the matrix asks for
+    server: RouteServer,
+    instance: int,
+    peer: BgpPeer,
+    originated: Originated,
+    prefix: IPv4Network,
+    paths: Sequence[LearnedRoute],
+) -> PathAttributes | None:
+    """What instance `instance` (0 or 1) tells `peer` about a learned prefix; None if nothing.
+
+    One best path for each prefix and peer (reference §3.2 "Multipath"), never back to the peer that supplied it
+    (§3.1 row 4), and none that is `withheld`. What the server originates is `originated_routes`.
+
+    A caller with many prefixes takes `best_path` itself and asks `exported` once for each distinct path.
+    """
+    if withheld(server, peer, originated, prefix):
+        return None
+    best = best_path(paths, server.hub_routing_preference, server.assumptions)
+    return None if best is None else exported(server, instance, peer, best.peer, best.attributes)
+
+
+def withheld(server: RouteServer, peer: BgpPeer, originated: Originated, prefix: IPv4Network) -> bool:
+    """Whether a learned prefix is kept from a peer because it is equal to or inside what the server originates.
+
+    It is kept from everybody (reference §11.6, MDD), but for ExpressRoute gateways in the era that keeps such
+    prefixes at all: 10.101.3.0/24, from an NVA inside 10.101.0.0/16, shows at the circuit's edge (FAB-E §4.7).
+    """
+    to_circuit = peer.kind is PeerKind.EXPRESSROUTE_GATEWAY and server.own_ranges is OwnRangePolicy.KEEP
+    return not to_circuit and originated.ranges.covers(prefix)
+
+
+def exported(
+    server: RouteServer, instance: int, peer: BgpPeer, source: BgpPeer, attributes: PathAttributes
+) -> PathAttributes | None:
+    """The attributes with which a best path from `source` goes to `peer`; None if it does not go there.
+
+    Reference §3.1: between any two peers only with branch-to-branch on, and never from a gateway to one of its own
+    kind. Well-known communities stop it as `may_be_advertised` says.
+
+    Reference §3.2: over eBGP the next hop is the sending instance, 65515 is prepended once and no MED is sent; to a
+    gateway with ASN 65515 (iBGP) all three stay. Communities are kept, and 65517:65517 is added to what goes to NVAs
+    (from another NVA: assumed) and to what gateways get from NVAs. Whether no-export stops it is assumed too.
+    """
+    if source.name == peer.name or not _session_relays(server, source, peer):
+        return None
+    ebgp = peer.asn != ROUTE_SERVER_ASN
+    if not may_be_advertised(attributes, ebgp=ebgp and server.assumptions.honours_no_export):
+        return None
+    communities = attributes.communities
+    kinds = (source.kind, peer.kind)
+    if PeerKind.NVA in kinds and (server.assumptions.nva_relay_community or kinds != (PeerKind.NVA, PeerKind.NVA)):
+        communities = tuple(sorted({*communities, RELAYED}))
+    if not ebgp:
+        return replace(attributes, communities=communities)
+    return replace(
+        attributes,
+        next_hop=server.instances[instance],
+        as_path=(ROUTE_SERVER_ASN, *attributes.as_path),
+        med=None,
+        communities=communities,
+    )
+
+
+def originated_routes(
+    server: RouteServer, instance: int, peer: BgpPeer, originated: Originated
+) -> dict[IPv4Network, PathAttributes]:
+    """The prefixes that instance `instance` originates towards `peer`, with their attributes.
+
+    Reference §3.1 rows 1 and 2: NVAs always get the ranges of the virtual network (path 65515, no community) and of
+    URG spokes (community 65518:65518, assumed); gateways get none, they originate them themselves. Origin is IGP and
+    the next hop the instance's own address (§3.2).
+    """
+    if peer.kind is not PeerKind.NVA:
+        return {}
+    own = PathAttributes(next_hop=server.instances[instance], as_path=(ROUTE_SERVER_ASN,))
+    spoke = replace(own, communities=(SPOKE,)) if server.assumptions.spoke_community else own
+    return dict.fromkeys(originated.spokes, spoke) | dict.fromkeys(originated.own, own)
+
+
+def _session_relays(server: RouteServer, source: BgpPeer, peer: BgpPeer) -> bool:
+    """Whether routes of `source` may go to `peer` at all (the matrix of reference §3.1, columns 1 to 3)."""
+    if source.kind is peer.kind and source.kind is not PeerKind.NVA:
+        return False
+    return server.branch_to_branch

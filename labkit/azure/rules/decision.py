@@ -1,0 +1,128 @@
+"""Why a NIC sends a packet where it does: the effective route that wins, and what it wins over (reference §4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import TypedDict
+
+from labkit.azure.model import (
+    Assumptions,
+    Azure,
+    EffectiveRoute,
+    GatewayRoutes,
+    HubRoutingPreference,
+    LearnedRoute,
+    LearnedRoutes,
+    RouteSource,
+    RouteState,
+)
+from labkit.azure.rules.adjacency import programming_hub, server_in
+from labkit.azure.rules.effective import (
+    NO_GATEWAY_ROUTES,
+    bgp_paths,
+    forwarding_key,
+    hub_preference,
+)
+from labkit.azure.rules.rows import EffectiveRow, as_path_text, effective_json
+from labkit.azure.rules.selection import Loss, judged
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a NIC has for a destination.
+
+    `rows` are all effective routes that hold it, the one that wins first, then the others of its prefix, then shorter
+    ones. `paths` are the BGP paths for the prefix that wins, with why each is not in use (None: it is), by
+    `preference`; none for a system route. `left_out` are prefixes by BGP that hold the destination and are no effective
+    routes, because a virtual network's range covers them. `listens_to` is the route server's instance whose routes the
+    NIC has, as its name and index.
+    """
+
+    rows: tuple[EffectiveRoute, ...]
+    paths: tuple[tuple[LearnedRoute, Loss | None], ...]
+    preference: HubRoutingPreference | None
+    left_out: tuple[IPv4Network, ...]
+    listens_to: tuple[str, int] | None
+
+
+def decide(
+    azure: Azure,
+    nic: str,
+    destination: IPv4Address,
+    *,
+    table: Iterable[EffectiveRoute],
+    learned: LearnedRoutes,
+    gateways: GatewayRoutes = NO_GATEWAY_ROUTES,
+) -> Decision:
+    """What a NIC does with a packet to an address, and why (reference §4.2 steps 2 and 3, §4.1 for BGP's paths).
+
+    `table` are the NIC's effective routes, with what they follow from. The first row is `effective.lookup`'s.
+
+    Raises:
+        KeyError: there is no NIC of this name.
+    """
+    key = forwarding_key(azure, nic, learned)
+    rows = [row for row in table if destination in row.prefix]
+    rows.sort(key=lambda row: (-row.prefix.prefixlen, row.state is not RouteState.ACTIVE))
+    hub = programming_hub(azure, key.virtual_network)
+    if hub is None:
+        return Decision(tuple(rows), (), None, (), None)
+    server = server_in(azure, hub)
+    preference = hub_preference(server)
+    off = key.route_table is not None and azure.route_table[key.route_table].disable_bgp_route_propagation
+    heard = {} if off else bgp_paths(azure, hub, key, learned, gateways)
+    holding = {prefix: paths for prefix, paths in heard.items() if destination in prefix and paths}
+    listed = {row.prefix for row in rows if row.source is RouteSource.VIRTUAL_NETWORK_GATEWAY}
+    by_bgp = bool(rows) and rows[0].source is RouteSource.VIRTUAL_NETWORK_GATEWAY
+    return Decision(
+        tuple(rows),
+        judged(
+            holding.get(rows[0].prefix, ()) if by_bgp else (),
+            preference,
+            server.assumptions if server is not None else Assumptions(),
+            beside_route_server=server is not None,
+        ),
+        preference,
+        tuple(sorted((p for p in holding if p not in listed), key=lambda p: -p.prefixlen)),
+        (server.name, key.instance) if server is not None and key.instance is not None else None,
+    )
+
+
+class PathRow(TypedDict):
+    """A BGP path of a decision. `because` is empty for one in use."""
+
+    peer: str
+    nextHop: str
+    asPath: str
+    because: str
+
+
+class DecisionDocument(TypedDict):
+    """A `Decision` as JSON; rows are as Azure prints them."""
+
+    rows: list[EffectiveRow]
+    paths: list[PathRow]
+    preference: str | None
+    leftOut: list[str]
+    listensTo: list[object] | None
+
+
+def decision_json(decision: Decision) -> DecisionDocument:
+    """A decision for programs."""
+    return {
+        "rows": effective_json(decision.rows)["value"],
+        "paths": [
+            {
+                "peer": path.peer.name,
+                "nextHop": str(path.attributes.next_hop),
+                "asPath": as_path_text(path.attributes.as_path),
+                "because": str(loss or ""),
+            }
+            for path, loss in decision.paths
+        ],
+        "preference": None if decision.preference is None else str(decision.preference),
+        "leftOut": [str(prefix) for prefix in decision.left_out],
+        "listensTo": None if decision.listens_to is None else [*decision.listens_to],
+    }

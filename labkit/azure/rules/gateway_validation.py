@@ -1,0 +1,184 @@
+"""What Azure refuses of gateways and their connections, and what it accepts although it does not work."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+
+from labkit.azure.model import (
+    ROUTE_SERVER_ASN,
+    Azure,
+    Gateway,
+    NextHopType,
+    PeerKind,
+    RouteTable,
+    Subnet,
+)
+from labkit.azure.model.problem import Code, Problem
+from labkit.azure.rules.addressing import GATEWAY_SUBNET, is_usable
+from labkit.azure.rules.adjacency import server_in
+from labkit.azure.rules.asn import reserved_asn
+from labkit.azure.rules.gateways import gateways_in, session_server
+
+_MAX_INSTANCES = 2
+
+
+def gateway_problems(azure: Azure) -> tuple[Problem, ...]:
+    """What Azure refuses, in the order of the lab file."""
+    return (
+        *(p for gateway in azure.gateways for p in _gateway_problems(azure, gateway)),
+        *_subnet_problems(azure),
+        *_connection_problems(azure),
+        *_remote_problems(azure),
+    )
+
+
+def gateway_warnings(azure: Azure) -> tuple[Problem, ...]:
+    """What Azure accepts although it does not work, in the order of the lab file."""
+    return tuple(
+        problem
+        for gateway in azure.gateways
+        for problem in (*_transit_problems(azure, gateway), *_cut_off_problems(azure, gateway))
+    )
+
+
+def _gateway_problems(azure: Azure, gateway: Gateway) -> Iterator[Problem]:
+    """At most one gateway of each kind (reference §5), in its own subnet, with sound instances and ASN."""
+    network = gateway.virtual_network
+    first = next(g for g in gateways_in(azure, network) if g.kind is gateway.kind)
+    if first.name != gateway.name:
+        text = f"virtual network {network} already has a gateway of this kind, {first.name}"
+        yield Problem(Code.GATEWAY_SECOND, text, (gateway.name, first.name))
+    subnet = _gateway_subnet(azure, network)
+    if subnet is None:
+        text = f"virtual network {network} has no {GATEWAY_SUBNET} for {gateway.name}"
+        yield Problem(Code.GATEWAY_SUBNET, text, (gateway.name, network))
+    for text in _instance_texts(azure, gateway, subnet):
+        yield Problem(Code.GATEWAY_INSTANCES, text, (gateway.name,))
+    why = _gateway_asn(gateway)
+    if why is not None:
+        yield Problem(Code.GATEWAY_ASN, why, (gateway.name,))
+
+
+def _instance_texts(azure: Azure, gateway: Gateway, subnet: Subnet | None) -> Iterator[str]:
+    count = len(gateway.instances)
+    if not 1 <= count <= _MAX_INSTANCES:
+        yield f"gateway {gateway.name} has {count} instances, it must have one or two"
+    elif gateway.kind is PeerKind.VPN_GATEWAY and gateway.active_active != (count == _MAX_INSTANCES):
+        mode = "active-active" if gateway.active_active else "not active-active"
+        yield f"gateway {gateway.name} is {mode} but has {count} instance addresses"
+    converge = Counter(
+        address for g in azure.gateways if g.virtual_network == gateway.virtual_network for address in g.instances
+    )
+    for address in gateway.instances:
+        if subnet is not None and not is_usable(subnet.prefix, address):
+            yield f"{address} of gateway {gateway.name} is no usable address of {GATEWAY_SUBNET} {subnet.prefix}"
+        if converge[address] > 1:
+            yield f"{address} of gateway {gateway.name} is another gateway instance's too"
+
+
+def _gateway_asn(gateway: Gateway) -> str | None:
+    """An ExpressRoute gateway is always 65515; a VPN gateway may have another ASN that nobody reserves (§5)."""
+    if gateway.asn == ROUTE_SERVER_ASN:
+        return None
+    if gateway.kind is PeerKind.EXPRESSROUTE_GATEWAY:
+        return f"ExpressRoute gateway {gateway.name} has ASN {gateway.asn}, it can only be {ROUTE_SERVER_ASN}"
+    return reserved_asn(gateway.asn)
+
+
+def _subnet_problems(azure: Azure) -> Iterator[Problem]:
+    """Route tables that a GatewaySubnet can't have.
+
+    The propagation flag is never off there (reference §4.2 step 4, UDR). A user-defined 0/0 is unsupported too, says
+    Azure's documentation of VPN gateway settings [D]; the reference has no row for it.
+    """
+    for network in azure.virtual_networks:
+        subnet = _gateway_subnet(azure, network.name)
+        table = _table(azure, subnet)
+        if subnet is None or table is None:
+            continue
+        where = f"{GATEWAY_SUBNET} of {network.name}"
+        if table.disable_bgp_route_propagation:
+            text = f"route table {table.name} turns BGP route propagation off, which {where} can't do without"
+            yield Problem(Code.GATEWAY_PROPAGATION, text, (network.name, table.name))
+        if any(route.prefix.prefixlen == 0 for route in table.routes):
+            text = f"route table {table.name} has a route for 0.0.0.0/0, which {where} can't have"
+            yield Problem(Code.GATEWAY_DEFAULT_ROUTE, text, (network.name, table.name))
+
+
+def _connection_problems(azure: Azure) -> Iterator[Problem]:
+    """A connection joins an ExpressRoute gateway with a circuit, a VPN gateway with a local network gateway, once."""
+    for connection in azure.connections:
+        gateway = azure.gateway[connection.gateway]
+        if gateway.kind is PeerKind.EXPRESSROUTE_GATEWAY:
+            remotes, wanted = azure.circuit.keys(), "an ExpressRoute circuit"
+        else:
+            remotes, wanted = azure.local_network_gateway.keys(), "a local network gateway"
+        if connection.remote not in remotes:
+            text = f"connection {connection.name} of {gateway.name} needs {wanted}, {connection.remote} is none"
+            yield Problem(Code.CONNECTION_REMOTE, text, (connection.name, connection.remote))
+    for (gateway_name, remote), n in Counter((c.gateway, c.remote) for c in azure.connections).items():
+        if n > 1:
+            text = f"there are {n} connections from {gateway_name} to {remote}"
+            yield Problem(Code.CONNECTION_DUPLICATE, text, (gateway_name, remote))
+
+
+def _remote_problems(azure: Azure) -> Iterator[Problem]:
+    """ASNs that on-premises can't have: 65515 first of all (reference §5 "An ordinary local network gateway").
+
+    The other reserved ones are taken to be those of §2, for circuits too [I].
+    """
+    asns = [(site.name, site.asn) for site in azure.local_network_gateways]
+    asns += [(circuit.name, circuit.peer_asn) for circuit in azure.circuits]
+    for name, asn in asns:
+        why = None if asn is None else reserved_asn(asn)
+        if why is not None:
+            yield Problem(Code.REMOTE_ASN, why, (name,))
+
+
+def _transit_problems(azure: Azure, gateway: Gateway) -> Iterator[Problem]:
+    """Beside a route server a VPN gateway must be active-active with ASN 65515 (reference §5, FAQ25; §9 row 25).
+
+    Labs with other ASNs worked in part (MDD, MHK, AZC), so Azure does not refuse it.
+    """
+    server = server_in(azure, gateway.virtual_network)
+    if gateway.kind is not PeerKind.VPN_GATEWAY or server is None:
+        return
+    lacks = []
+    if not gateway.active_active:
+        lacks.append("is not active-active")
+    if gateway.asn != ROUTE_SERVER_ASN:
+        lacks.append(f"has ASN {gateway.asn} instead of {ROUTE_SERVER_ASN}")
+    if lacks:
+        text = f"gateway {gateway.name} {' and '.join(lacks)}, so transit through {server.name} is not supported"
+        yield Problem(Code.GATEWAY_NO_TRANSIT, text, (gateway.name, server.name))
+
+
+def _cut_off_problems(azure: Azure, gateway: Gateway) -> Iterator[Problem]:
+    """A user-defined route on GatewaySubnet that takes the route server's addresses (reference §6, TRB; §9 row 21)."""
+    server = session_server(azure, gateway)
+    table = _table(azure, _gateway_subnet(azure, gateway.virtual_network))
+    if server is None or table is None:
+        return
+    space = azure.virtual_network[gateway.virtual_network].address_space
+    for address in server.instances:
+        if _taken(table, space_length=max((r.prefixlen for r in space if address in r), default=0), address=address):
+            text = f"route table {table.name} leads {gateway.name} away from {address} of {server.name}"
+            yield Problem(Code.GATEWAY_CUT_OFF, text, (gateway.name, table.name))
+            return
+
+
+def _taken(table: RouteTable, *, space_length: int, address: IPv4Address) -> bool:
+    """Whether a user-defined route that is no VnetLocal one is the longest match; of equals it beats the system's."""
+    matching = [r for r in table.routes if address in r.prefix and r.prefix.prefixlen >= space_length]
+    best = max(matching, key=lambda r: r.prefix.prefixlen, default=None)
+    return best is not None and best.next_hop_type is not NextHopType.VNET_LOCAL
+
+
+def _gateway_subnet(azure: Azure, virtual_network: str) -> Subnet | None:
+    return next((s for s in azure.virtual_network[virtual_network].subnets if s.name == GATEWAY_SUBNET), None)
+
+
+def _table(azure: Azure, subnet: Subnet | None) -> RouteTable | None:
+    return None if subnet is None or subnet.route_table is None else azure.route_table[subnet.route_table]

@@ -1,0 +1,61 @@
+"""Which gateways there are where, and with whom they speak BGP inside Azure (reference §5)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from labkit.azure.model import Azure, BgpPeer, Circuit, Gateway, LocalNetworkGateway, RouteServer
+from labkit.azure.rules.adjacency import server_in
+
+
+def gateways_in(azure: Azure, virtual_network: str) -> tuple[Gateway, ...]:
+    """The gateways of a virtual network, in file order: at most one of each kind in a valid model."""
+    return tuple(g for g in azure.gateways if g.virtual_network == virtual_network)
+
+
+def connected_circuits(azure: Azure, gateway: Gateway) -> tuple[Circuit, ...]:
+    """The circuits that a gateway is connected to, in the order of its connections."""
+    remotes = (c.remote for c in azure.connections if c.gateway == gateway.name)
+    return tuple(azure.circuit[r] for r in remotes if r in azure.circuit)
+
+
+def connected_sites(azure: Azure, gateway: Gateway) -> tuple[LocalNetworkGateway, ...]:
+    """The local network gateways that a VPN gateway is connected to, in the order of its connections."""
+    remotes = (c.remote for c in azure.connections if c.gateway == gateway.name)
+    return tuple(azure.local_network_gateway[r] for r in remotes if r in azure.local_network_gateway)
+
+
+def gateways_on(azure: Azure, circuit: Circuit) -> tuple[Gateway, ...]:
+    """The gateways connected to a circuit, in the order of the connections."""
+    return tuple(azure.gateway[c.gateway] for c in azure.connections if c.remote == circuit.name)
+
+
+def instance_peer(gateway: Gateway, instance: int) -> BgpPeer:
+    """An instance of a gateway as the route server's peer. Nobody configures it, so its name is made up here."""
+    return BgpPeer(f"{gateway.name}-{instance}", gateway.asn, gateway.instances[instance], gateway.kind)
+
+
+def gateway_peers(azure: Azure, server: RouteServer) -> tuple[BgpPeer, ...]:
+    """The gateway instances that a route server has sessions with, both of its own instances with each of them.
+
+    The sessions exist by themselves, in the same virtual network, while branch-to-branch is on (reference §5 "b2b
+    switch", MDD). They are no `bgpConnections`, so the limit of eight does not count them.
+    """
+    if not server.branch_to_branch:
+        return ()
+    return tuple(
+        instance_peer(gateway, i)
+        for gateway in gateways_in(azure, server.virtual_network)
+        for i in range(len(gateway.instances))
+    )
+
+
+def with_gateway_peers(azure: Azure, server: RouteServer) -> RouteServer:
+    """The route server with its gateway sessions among its peers: what an instance of it has to be told."""
+    return replace(server, peers=(*server.peers, *gateway_peers(azure, server)))
+
+
+def session_server(azure: Azure, gateway: Gateway) -> RouteServer | None:
+    """The route server that a gateway has sessions with, None if it has none (reference §5 "b2b switch")."""
+    server = server_in(azure, gateway.virtual_network)
+    return server if server is not None and server.branch_to_branch else None

@@ -1,0 +1,150 @@
+"""Routes in the shapes that Azure's command line prints (reference §3.3 and §4.2 "Display")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import IPv4Network
+from typing import TypedDict, TypeVar
+
+from labkit.azure.model import (
+    ROUTE_SERVER_ASN,
+    AsPath,
+    BgpPeer,
+    EffectiveRoute,
+    Gateway,
+    InstanceRoutes,
+    PathAttributes,
+    RouteServer,
+)
+from labkit.azure.rules.gateway_policy import GatewayPath, PathSource, from_circuit
+
+RowT = TypeVar("RowT")
+
+LEARNED_WEIGHT = 32768
+ADVERTISED_WEIGHT = 0
+
+_WITHOUT_BGP = (PathSource.VIRTUAL_NETWORK, PathSource.STATIC)
+
+
+class EffectiveRow(TypedDict):
+    """One element of `az network nic show-effective-route-table`'s `value`; ECMP is one row with several next hops."""
+
+    source: str
+    state: str
+    addressPrefix: list[str]
+    nextHopType: str
+    nextHopIpAddress: list[str]
+
+
+class EffectiveTable(TypedDict):
+    """The JSON document of `az network nic show-effective-route-table`."""
+
+    value: list[EffectiveRow]
+
+
+class AdvertisedRow(TypedDict):
+    """One element of `az network routeserver peering list-advertised-routes`; it has no `sourcePeer`."""
+
+    asPath: str
+    localAddress: str
+    network: str
+    nextHop: str
+    origin: str
+    weight: int
+
+
+class LearnedRow(AdvertisedRow):
+    """One element of `az network routeserver peering list-learned-routes`."""
+
+    sourcePeer: str
+
+
+def effective_json(rows: Iterable[EffectiveRoute]) -> EffectiveTable:
+    """A NIC's effective routes as Azure's JSON document (reference §4.2 "Display")."""
+    return {
+        "value": [
+            {
+                "source": str(row.source),
+                "state": str(row.state),
+                "addressPrefix": [str(row.prefix)],
+                "nextHopType": str(row.next_hop_type),
+                "nextHopIpAddress": [str(hop) for hop in row.next_hops],
+            }
+            for row in rows
+        ]
+    }
+
+
+def learned_rows(server: RouteServer, instance: int, peer: BgpPeer, routes: InstanceRoutes) -> list[LearnedRow]:
+    """What an instance has learned from one peer, by ascending prefix (reference §3.3)."""
+    return [
+        {
+            "asPath": as_path_text(path.attributes.as_path),
+            "localAddress": str(server.instances[instance]),
+            "network": str(prefix),
+            "nextHop": str(path.attributes.next_hop),
+            "origin": "IBgp" if peer.asn == ROUTE_SERVER_ASN else "EBgp",
+            "sourcePeer": str(peer.address),
+            "weight": LEARNED_WEIGHT,
+        }
+        for prefix in sorted(routes)
+        for path in routes[prefix]
+        if path.peer.name == peer.name
+    ]
+
+
+def advertised_rows(
+    server: RouteServer, instance: int, routes: Mapping[IPv4Network, PathAttributes]
+) -> list[AdvertisedRow]:
+    """What an instance advertises to one peer, by ascending prefix (reference §3.3)."""
+    return [
+        {
+            "asPath": as_path_text(attributes.as_path),
+            "localAddress": str(server.instances[instance]),
+            "network": str(prefix),
+            "nextHop": str(attributes.next_hop),
+            "origin": attributes.origin.value.capitalize(),
+            "weight": ADVERTISED_WEIGHT,
+        }
+        for prefix, attributes in sorted(routes.items())
+    ]
+
+
+def gateway_rows(
+    gateway: Gateway, instance: int, paths: Mapping[IPv4Network, Sequence[GatewayPath]]
+) -> list[LearnedRow]:
+    """What an instance of a gateway holds, by ascending prefix: `az network vnet-gateway list-learned-routes`.
+
+    Reference §3.3 "Gateway views": its own have Origin Network and no next hop, a circuit's routes weight 32769.
+    """
+    return [
+        {
+            "asPath": as_path_text(path.attributes.as_path),
+            "localAddress": str(gateway.instances[instance]),
+            "network": str(prefix),
+            "nextHop": "" if path.source in _WITHOUT_BGP else str(path.attributes.next_hop),
+            "origin": _gateway_origin(gateway, path),
+            "sourcePeer": str(path.address),
+            "weight": LEARNED_WEIGHT + from_circuit(gateway, path.source),
+        }
+        for prefix in sorted(paths)
+        for path in paths[prefix]
+    ]
+
+
+def by_instance(first: Sequence[RowT], second: Sequence[RowT]) -> dict[str, list[RowT]]:
+    """The two instances' rows as the one document that both listing commands print (reference §3.3)."""
+    return {"RouteServiceRole_IN_0": list(first), "RouteServiceRole_IN_1": list(second)}
+
+
+def as_path_text(as_path: AsPath) -> str:
+    """An AS path joined with hyphens (reference §3.3), such as `65515-65001`; an AS_SET as `{65001,65002}`."""
+    return "-".join(
+        "{" + ",".join(map(str, sorted(hop))) + "}" if isinstance(hop, frozenset) else str(hop) for hop in as_path
+    )
+
+
+def _gateway_origin(gateway: Gateway, path: GatewayPath) -> str:
+    if path.source in _WITHOUT_BGP:
+        return "Network"
+    return "IBgp" if path.source is PathSource.ROUTE_SERVER and gateway.asn == ROUTE_SERVER_ASN else "EBgp"

@@ -1,0 +1,1 @@
+"""The messages between a lab's processes, and how they travel."""

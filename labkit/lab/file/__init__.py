@@ -1,0 +1,1 @@
+"""The lab file: YAML with lines, schema, problems, variants."""

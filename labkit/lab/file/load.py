@@ -1,0 +1,153 @@
+"""Lab files: from a path or a text to a `Lab`, or to every mistake at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from labkit.lab.addressing import Addresses
+from labkit.lab.build import build
+from labkit.lab.check import check
+from labkit.lab.draft import Draft
+from labkit.lab.draft import read as read_draft
+from labkit.lab.file.problems import LabFileError, Problem, Severity, in_order, listed, suggestion
+from labkit.lab.file.variants import as_text, patched, variant_names
+from labkit.lab.file.yaml_source import Source, parse
+from labkit.lab.model import Lab
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A lab, and what its file does that deserves a second look. `name` is the file's, for `Problem.show`.
+
+    `text` is what the file says, `source` the values of it that make this lab, `description` the variant's.
+    """
+
+    lab: Lab
+    warnings: tuple[Problem, ...]
+    name: str
+    text: str
+    source: Source
+    description: str = ""
+
+    def standalone(self) -> str:
+        """A lab file of just this lab: the file itself, or for a variant what it makes of the file."""
+        if not self.lab.variant:
+            return self.text
+        return f"# Variant {self.lab.variant} of lab {self.lab.name}, merged by labkit.\n{as_text(self.source)}"
+
+
+def load(path: Path | str) -> Lab:
+    """The lab of a file. See `read` for the warnings.
+
+    Raises:
+        LabFileError: the file can't be read or has mistakes; it holds all of them.
+    """
+    return read(path).lab
+
+
+def load_text(text: str, name: str, variant: str = "") -> Lab:
+    """The lab of a text; `name` stands for the file in messages.
+
+    Raises:
+        LabFileError: the text has mistakes; it holds all of them.
+    """
+    return read_text(text, name, variant).lab
+
+
+def read(path: Path | str, variant: str = "") -> Loaded:
+    """The lab of a file in one of its variants ("": the base), and warnings.
+
+    Raises:
+        LabFileError: the file can't be read, its base or the variant has mistakes; it holds all of them.
+    """
+    return read_text(_text(path), str(path), variant)
+
+
+def read_text(text: str, name: str, variant: str = "") -> Loaded:
+    """The lab of a text in one of its variants ("": the base), and warnings.
+
+    Raises:
+        LabFileError: the text has no such variant, its base or the variant has mistakes; it holds all of them.
+    """
+    return _read(text, name, [variant] if variant else [])[-1]
+
+
+def read_all(path: Path | str) -> list[Loaded]:
+    """The labs of a file: its base, then every variant. The warnings of each are those of all.
+
+    Raises:
+        LabFileError: the file can't be read or has mistakes; it holds all of them.
+    """
+    return read_all_text(_text(path), str(path))
+
+
+def read_all_text(text: str, name: str) -> list[Loaded]:
+    """The labs of a text, as `read_all`."""
+    return _read(text, name, None)
+
+
+def _text(path: Path | str) -> str:
+    name = str(path)
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise LabFileError(name, [Problem(0, "there is no such file.", "Check the path.")]) from None
+    except IsADirectoryError:
+        raise LabFileError(name, [Problem(0, "this is a directory.", "Name the lab file in it.")]) from None
+    except UnicodeDecodeError as error:
+        text = f"this is not UTF-8 text (byte {error.start})."
+        raise LabFileError(name, [Problem(0, text, "Save the file as UTF-8 text.")]) from None
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise LabFileError(name, [Problem(0, f"can't be read: {reason}.", "Check the path and its rights.")]) from None
+
+
+def _read(text: str, name: str, wanted: Sequence[str] | None) -> list[Loaded]:
+    """The base and the variants `wanted`, None for all of them."""
+    base = parse(text)
+    known = variant_names(base)
+    wanted = known if wanted is None else wanted
+    sources = [base, *(patched(base, variant) for variant in wanted if variant in known)]
+    checked: list[tuple[Draft, Addresses]] = []
+    for source in sources:
+        draft = read_draft(source)
+        checked.append((draft, check(draft)))
+    problems = _each_once({draft.source.variant: draft.problems for draft, _ in checked})
+    problems += [
+        Problem(0, f'there is no variant "{variant}".', suggestion(variant, known, "variants"))
+        for variant in wanted
+        if variant not in known
+    ]
+    problems = in_order(problems)
+    errors = [p for p in problems if p.severity is Severity.ERROR]
+    if errors:
+        raise LabFileError(name, errors)
+    warnings = tuple(p for p in problems if p.severity is Severity.WARNING)
+    descriptions = {v: said.description for v, said in checked[0][0].file.variants.items()}
+    return [
+        Loaded(build(draft, addresses), warnings, name, text, draft.source, descriptions.get(draft.source.variant, ""))
+        for draft, addresses in checked
+    ]
+
+
+def _each_once(found: Mapping[str, Sequence[Problem]]) -> list[Problem]:
+    """The base's problems, and those that variants bring, with the variants' names."""
+    problems = list(found[""])
+    known = {_mistake(problem) for problem in problems}
+    brought: dict[tuple[int, str], tuple[Problem, list[str]]] = {}
+    for variant, of_variant in found.items():
+        for problem in in_order(of_variant):
+            if _mistake(problem) not in known:
+                _, variants = brought.setdefault(_mistake(problem), (problem, []))
+                variants += [variant] if variant not in variants else []
+    for problem, variants in brought.values():
+        word = "variants" if len(variants) > 1 else "variant"
+        problems.append(replace(problem, text=f"{word} {listed(variants)}: {problem.text}"))
+    return problems
+
+
+def _mistake(problem: Problem) -> tuple[int, str]:
+    # The remedy and further lines may differ in a variant that has more names; it is the same mistake.
+    return problem.line, problem.text.partition(" (also on line")[0].removesuffix(".")

@@ -1,0 +1,229 @@
+"""The words of a lab file: prefixes, addresses, names and choices, each with its mistake and remedy.
+
+Every parser takes what YAML gives (text) and raises `Mistake` with the text and the remedy that the user reads.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, NetmaskValueError
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler, ModelWrapValidatorHandler
+from pydantic import model_validator as _model_validator
+from pydantic.json_schema import JsonSchemaValue, WithJsonSchema
+from pydantic_core import CoreSchema, PydanticCustomError
+
+from labkit.azure.rules.communities import NO_ADVERTISE, NO_EXPORT
+
+MAX_NODE_NAME = 15
+"""A node's name is an interface's name in its fabric, and Linux ends those at 15 characters."""
+
+NODE_NAME = r"^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$"
+AZURE_NAME = r"^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$"
+
+
+def mistake(text: str, remedy: str) -> PydanticCustomError:
+    """An error that carries its own text and remedy through pydantic."""
+    return PydanticCustomError("mistake", "{text}", {"text": text, "remedy": remedy})
+
+
+def _is_v6(text: str) -> bool:
+    try:
+        IPv6Address(text.partition("/")[0])
+    except AddressValueError:
+        return False
+    return True
+
+
+def parse_prefix(value: object) -> IPv4Network:
+    """An IPv4 prefix with its length and without host bits."""
+    if isinstance(value, IPv4Network):
+        return value
+    if not isinstance(value, str):
+        raise mistake("a prefix is wanted here", "Write it as 10.1.0.0/16.")
+    if _is_v6(value):
+        raise mistake(
+            f"{value} is IPv6, and Azure Route Server has none of it",
+            "Use an IPv4 prefix, such as 10.1.0.0/16.",
+        )
+    address, slash, length = value.partition("/")
+    try:
+        network = IPv4Network(value, strict=False)
+        plain = not slash or length.isdecimal()
+    except (AddressValueError, NetmaskValueError, ValueError):
+        plain = False
+    if not plain:
+        raise mistake(f'"{value}" is not an IPv4 prefix', "Write an address, a slash and a length: 10.1.0.0/16.")
+    if not slash:
+        raise mistake(f"prefix {value} lacks its length", "Add it, as in 10.1.0.0/16.")
+    if network.network_address != IPv4Address(address):
+        raise mistake(f"{value} has bits set beyond its length", f"The prefix is {network}.")
+    if str(network) != value:
+        raise mistake(f'"{value}" is not how a prefix is written', f"Write it as {network}.")
+    return network
+
+
+WELL_KNOWN_COMMUNITIES = {"no-advertise": NO_ADVERTISE, "no-export": NO_EXPORT}
+
+
+def parse_address(value: object) -> IPv4Address:
+    """An IPv4 address."""
+    if isinstance(value, IPv4Address):
+        return value
+    if not isinstance(value, str):
+        raise mistake("an address is wanted here", "Write it as 10.1.0.4.")
+    if _is_v6(value):
+        raise mistake(
+            f"{value} is IPv6, and Azure Route Server has none of it", "Use an IPv4 address, such as 10.1.0.4."
+        )
+    try:
+        return IPv4Address(value)
+    except AddressValueError:
+        remedy = "Leave the prefix length away." if "/" in value else "Write it as 10.1.0.4."
+        raise mistake(f'"{value}" is not an IPv4 address', remedy) from None
+
+
+def _parse_mac(value: object) -> str:
+    if isinstance(value, str) and re.fullmatch(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}", value):
+        if int(value[:2], 16) & 1:
+            raise mistake(f"MAC address {value} is a group's", "The first byte must be even, as in 00:0d:3a:00:00:01.")
+        return value.lower()
+    raise mistake("a MAC address is wanted here", "Write it as 00:0d:3a:00:00:01.")
+
+
+def one_or_more(value: object) -> object:
+    """A list, or one value that stands for a list of it."""
+    return [value] if isinstance(value, str) else value
+
+
+def _parse_as_path(value: object) -> object:
+    """An AS path: a list, or one text with spaces or hyphens between the numbers."""
+    return re.split(r"[\s-]+", value.strip()) if isinstance(value, str) and value.strip() else value
+
+
+def _parse_communities(value: object) -> tuple[tuple[int, int], ...]:
+    """Communities: names of well-known ones, or two numbers with a colon between."""
+    if isinstance(value, tuple):
+        return value
+    found = []
+    for item in value if isinstance(value, list) else [value]:
+        if item in WELL_KNOWN_COMMUNITIES:
+            found.append(WELL_KNOWN_COMMUNITIES[item])
+            continue
+        parts = re.fullmatch(r"(\d{1,5}):(\d{1,5})", item) if isinstance(item, str) else None
+        numbers = tuple(map(int, parts.groups())) if parts else ()
+        if len(numbers) != 2 or max(numbers) > 0xFFFF:
+            known = ", ".join(WELL_KNOWN_COMMUNITIES)
+            raise mistake(f'"{item}" is no community', f"Write two numbers up to 65535, such as 65001:100, or {known}.")
+        found.append((numbers[0], numbers[1]))
+    return tuple(found)
+
+
+def _parse_sides(value: object) -> tuple[str, ...] | bool:
+    """The sides of a peering that an option holds for: true for both, false for none, or names."""
+    if isinstance(value, str):
+        switch = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+        return switch.get(value.lower(), (value,))
+    if isinstance(value, (bool, tuple)):
+        return value
+    if isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return tuple(value)
+    raise mistake(
+        "true, false or the name of a side is wanted here", "Name the virtual network that the option is set on."
+    )
+
+
+_IPV4 = r"(25[0-5]|2[0-4]\d|1?\d?\d)(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}"
+_ADDRESS_SCHEMA = {"type": "string", "pattern": f"^{_IPV4}$", "examples": ["10.1.0.4"]}
+_PREFIX_SCHEMA = {"type": "string", "pattern": rf"^{_IPV4}/(3[0-2]|[12]?\d)$", "examples": ["10.1.0.0/16"]}
+_SIDES_SCHEMA = {"anyOf": [{"type": "boolean"}, {"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+_ASN_SCHEMA = {"type": "integer", "minimum": 1, "maximum": 4294967294}
+_AS_PATH_SCHEMA = {
+    "anyOf": [{"type": "array", "items": _ASN_SCHEMA}, {"type": "string"}, {"type": "integer"}],
+    "examples": [[65515, 65001]],
+}
+
+
+def _name_schema(pattern: str, longest: int) -> dict[str, Any]:
+    return {"type": "string", "pattern": pattern, "maxLength": longest}
+
+
+def _one_or_more(item: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [item, {"type": "array", "items": item}]}
+
+
+Prefix = Annotated[IPv4Network, BeforeValidator(parse_prefix), WithJsonSchema(_PREFIX_SCHEMA)]
+Address = Annotated[IPv4Address, BeforeValidator(parse_address), WithJsonSchema(_ADDRESS_SCHEMA)]
+Mac = Annotated[str, BeforeValidator(_parse_mac), WithJsonSchema({"type": "string"})]
+Asn = Annotated[int, WithJsonSchema(_ASN_SCHEMA)]
+AsPath = Annotated[tuple[int, ...], BeforeValidator(_parse_as_path), WithJsonSchema(_AS_PATH_SCHEMA)]
+Communities = Annotated[
+    tuple[tuple[int, int], ...],
+    BeforeValidator(_parse_communities),
+    WithJsonSchema(_one_or_more({"type": "string", "examples": ["no-advertise", "65001:100"]})),
+]
+Sides = Annotated[tuple[str, ...] | bool, BeforeValidator(_parse_sides), WithJsonSchema(_SIDES_SCHEMA)]
+Prefixes = Annotated[tuple[Prefix, ...], BeforeValidator(one_or_more), WithJsonSchema(_one_or_more(_PREFIX_SCHEMA))]
+Words = Annotated[tuple[str, ...], BeforeValidator(one_or_more), WithJsonSchema(_one_or_more({"type": "string"}))]
+
+# Names are checked where their kind is known (labkit.lab.check_names); the patterns are for editors.
+NodeName = Annotated[str, WithJsonSchema(_name_schema(NODE_NAME, MAX_NODE_NAME))]
+InstancedName = Annotated[str, WithJsonSchema(_name_schema(NODE_NAME, MAX_NODE_NAME - len("-0")))]
+SiteName = Annotated[str, WithJsonSchema(_name_schema(NODE_NAME, MAX_NODE_NAME - len("-host")))]
+AzureName = Annotated[str, WithJsonSchema(_name_schema(AZURE_NAME, 80))]
+
+
+class Part(BaseModel):
+    """A part of a lab file: unknown keys are mistakes, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
+
+
+class ShortPart(Part):
+    """A part whose first field alone may stand for the whole: `app: 10.1.0.0/24` for `app: {prefix: 10.1.0.0/24}`."""
+
+    @_model_validator(mode="wrap")
+    @classmethod
+    def _long_form(cls, value: Any, handler: ModelWrapValidatorHandler[Any]) -> Any:
+        short = isinstance(value, (str, IPv4Network))
+        return handler({next(iter(cls.model_fields)): value} if short else value)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The short form beside the long one."""
+        long = handler.resolve_ref_schema(handler(core_schema))
+        first = next(iter(long["properties"].values()))
+        short = {k: v for k, v in first.items() if k != "title"}
+        return {"anyOf": [short, long]}
+
+
+def _as_named(value: object) -> object:
+    """`name` as `{name: None}`."""
+    if isinstance(value, str):
+        return {value: None}
+    if isinstance(value, dict) and len(value) == 1:
+        return value
+    raise mistake("a name is wanted here, or a name with its options", "Write each name as a list item of its own.")
+
+
+class _OneAlone:
+    """The JSON Schema of a list that one text may stand for."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "string"}, handler(core_schema)]}
+
+
+class _NameAlone:
+    """The JSON Schema of a list item that is a name, or a mapping of that one name to options."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "string"}, {**handler(core_schema), "minProperties": 1, "maxProperties": 1}]}
+
+
+_T = TypeVar("_T")
+_Named = Annotated[dict[str, _T | None], BeforeValidator(_as_named), _NameAlone]
+Named = Annotated[list[_Named[_T]], BeforeValidator(one_or_more), _OneAlone]
+"""A list of names, each alone or with options."""

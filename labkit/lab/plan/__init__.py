@@ -1,0 +1,1 @@
+"""A lab as nodes, links and files."""

@@ -1,0 +1,105 @@
+"""The ports of a virtual network's switch, as its fabric is told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from labkit.azure.model import Azure, Nic
+from labkit.azure.rules.adjacency import connected_peerings, takes_forwarded
+from labkit.lab.model import Lab
+from labkit.lab.plan.wires import line_wires, nics, wires
+
+
+@dataclass(frozen=True, slots=True)
+class NicPort:
+    """The port of a NIC. What is sent to one of the addresses `beyond` is given to it as well."""
+
+    nic: Nic
+    beyond: tuple[IPv4Address, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[IPv4Address, ...]:
+        """The NIC's address, then those beyond it."""
+        return (self.nic.address, *self.beyond)
+
+    def wire(self, table: str) -> dict[str, object]:
+        """The port in a feed's message; `table` is the name of the NIC's effective table there."""
+        beyond = {"beyond": [str(address) for address in self.beyond]} if self.beyond else {}
+        return {
+            "kind": "nic",
+            "mac": self.nic.mac,
+            "address": str(self.nic.address),
+            "ip_forwarding": self.nic.ip_forwarding,
+            "table": table,
+            **beyond,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class InternetPort:
+    """The port of the Internet's leg; `mac` is the leg's."""
+
+    mac: str
+
+    def wire(self) -> dict[str, object]:
+        """The port in a feed's message."""
+        return {"kind": "internet", "mac": self.mac, "destinations": "nics"}
+
+
+@dataclass(frozen=True, slots=True)
+class PeeringPort:
+    """The port to a peered virtual network; `neighbours` are the NICs beyond it, by address and MAC.
+
+    `sources` are the ranges that packets may come from; None if they may come from farther away.
+    """
+
+    neighbours: tuple[tuple[IPv4Address, str], ...]
+    sources: tuple[IPv4Network, ...] | None = None
+
+    def wire(self) -> dict[str, object]:
+        """The port in a feed's message."""
+        sources = {"sources": [str(prefix) for prefix in self.sources]} if self.sources is not None else {}
+        return {"kind": "peering", "neighbours": [[str(address), mac] for address, mac in self.neighbours], **sources}
+
+
+Port = NicPort | InternetPort | PeeringPort
+
+
+def fabric_ports(
+    lab: Lab, virtual_network: str, azure: Azure | None = None, gone: Collection[str] = ()
+) -> Mapping[str, Port]:
+    """The ports of a virtual network's switch by interface name, in the order of the lab file.
+
+    A NIC's port is named like the NIC, the Internet's like its node, a peering's like the other virtual network. The
+    NICs of route server instances (`labkit.lab.plan.wires.instance_nics`) are among them and among the neighbours.
+
+    `azure` is what operators have made of the lab's own since it was built: peerings that are no more have no ports,
+    though their links are there. So it is with the NICs of nodes that are `gone`.
+
+    Beyond the NIC of a gateway's instance are the far ends of its lines: Microsoft's edge is the next hop of what comes
+    over a circuit (reference §3.2), and the gateway is the way there.
+
+    Raises:
+        KeyError: the lab has no virtual network of this name.
+    """
+    azure = lab.azure if azure is None else azure
+    network = azure.virtual_network[virtual_network].name
+    ports: dict[str, Port] = {nic.name: _nic_port(lab, nic) for nic in nics(lab, network) if nic.name not in gone}
+    if lab.internet is not None:
+        for link in wires(lab):
+            if link.a.node == network and link.b.node == lab.internet.name:
+                ports[link.a.interface] = InternetPort(link.b.mac)
+    for peering in connected_peerings(azure, network):
+        beyond = (nic for nic in nics(lab, peering.remote) if nic.name not in gone)
+        there = tuple((a, n.mac) for n in beyond for a in _nic_port(lab, n).addresses)
+        anywhere = takes_forwarded(azure, network, peering.remote)
+        ports[peering.remote] = PeeringPort(
+            there, None if anywhere else azure.virtual_network[peering.remote].address_space
+        )
+    return ports
+
+
+def _nic_port(lab: Lab, nic: Nic) -> NicPort:
+    return NicPort(nic, tuple(wire.line.edge for wire in line_wires(lab) if wire.node == nic.name))

@@ -1,0 +1,1 @@
+"""Where a running lab is not what the rules say."""

@@ -1,0 +1,50 @@
+"""Everything in which the running lab is not what the model says: speakers, controller, fabrics, kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from labkit.lab.model import Lab
+from labkit.operate.diff.bgp import (
+    effective_differences,
+    gateway_differences,
+    held_differences,
+    server_differences,
+)
+from labkit.operate.diff.difference import Difference
+from labkit.operate.diff.outside import router_kernel_differences, site_differences
+from labkit.operate.look.client import LabClient
+from labkit.operate.look.live_state import LiveState
+from labkit.operate.look.snapshot import read
+from labkit.operate.verify.fabric_check import fabric_differences
+from labkit.operate.verify.oracle import kernel_differences
+
+
+def differences(lab: Lab, client: LabClient) -> list[Difference]:
+    """What differs, in the order in which a route travels, each row once. Nodes that are off hold nothing to compare.
+
+    What differs is looked at twice: news that are on their way between the two ends are no difference.
+
+    Raises:
+        CheckFailed: something that runs does not answer.
+    """
+    first = list(_once(LiveState(lab, client)))
+    if not first:
+        return []
+    still = set(_once(LiveState(lab, client)))
+    return [found for found in dict.fromkeys(first) if found in still]
+
+
+def _once(look: LiveState) -> Iterator[Difference]:
+    running = read(look)
+    for part in (server_differences, held_differences, gateway_differences):
+        yield from part(running, look)
+    yield from site_differences(running, look)
+    yield from effective_differences(running)
+    for vnet in look.lab.azure.virtual_networks:
+        if vnet.name not in look.off:
+            yield from fabric_differences(vnet.name, look)
+    for vm in look.lab.virtual_machines:
+        if vm.name not in look.off:
+            yield from kernel_differences(vm.name, look)
+    yield from router_kernel_differences(look)

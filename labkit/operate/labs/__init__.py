@@ -1,0 +1,1 @@
+"""Labs on this machine: up, down, records, power."""

@@ -1,0 +1,58 @@
+"""Whether this machine can build the image and run labs, on either runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from labkit.errors import EnvironmentProblem
+from labkit.runtimes.containerlab import docker_engine
+from labkit.runtimes.containerlab import tool as containerlab_tool
+from labkit.runtimes.image import debian as image_debian
+from labkit.runtimes.image import images
+from labkit.runtimes.kernel_probe import Probe, probe_all
+from labkit.runtimes.select import CONTAINERLAB, SANDBOX
+
+_IPV6 = Path("/proc/sys/net/ipv6")
+
+
+def examine() -> dict[str, tuple[Probe, ...]]:
+    """What each runtime needs, each thing tried: by runtime, in the order in which labkit prefers them."""
+    common = (_image(), _ipv6())
+    return {
+        SANDBOX: (*probe_all(), *common),
+        CONTAINERLAB: (
+            _tried("Docker engine", docker_engine.version),
+            _tried("containerlab", lambda: containerlab_tool.version(containerlab_tool.program())),
+            *common,
+        ),
+    }
+
+
+def _image() -> Probe:
+    spec = images.node_image()
+    if images.installed(spec.reference) is not None:
+        return Probe(f"image {spec.reference}", True)
+    try:
+        image_debian.check()
+    except EnvironmentProblem as problem:
+        return Probe(f"image {spec.reference}", False, problem.message, problem.remedy)
+    return Probe(f"image {spec.reference}: not built yet, can be", True)
+
+
+def _ipv6() -> Probe:
+    if _IPV6.is_dir():
+        return Probe("IPv6 in the kernel", True)
+    return Probe(
+        "IPv6 in the kernel",
+        False,
+        "nodes are told by sysctl to make no IPv6 addresses, and this kernel has no such setting.",
+        "Boot it without `ipv6.disable=1`; `ipv6.disable_ipv6=1` has the same effect and keeps the settings.",
+    )
+
+
+def _tried(name: str, version: Callable[[], str]) -> Probe:
+    try:
+        return Probe(f"{name} {version()}", True)
+    except EnvironmentProblem as problem:
+        return Probe(name, False, problem.message, problem.remedy)

@@ -1,0 +1,324 @@
+"""Bringing labs up and down: plan, then do; and if anything goes wrong on the way up, leave nothing behind."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from labkit.errors import CheckFailed, EnvironmentProblem, InvalidInput, LabkitError
+from labkit.lab.file.load import Loaded, read
+from labkit.lab.model import Lab
+from labkit.lab.plan.build import plan
+from labkit.lab.plan.model import Plan
+from labkit.operate.labs import record as records
+from labkit.operate.labs.interrupt import held
+from labkit.operate.labs.others import others
+from labkit.operate.labs.record import Record
+from labkit.operate.look.client import LabClient
+from labkit.operate.look.live_state import LiveState
+from labkit.operate.look.running import controllers_text, damaged, inspect
+from labkit.operate.verify.run import Outcome, verify
+from labkit.paths import state_home
+from labkit.render.render import render
+from labkit.resources import topologies
+from labkit.runtimes.image import images
+from labkit.runtimes.protocol import Runtime
+from labkit.runtimes.select import RUNTIMES, SANDBOX, runtime
+
+_SETTLES_WITHIN = 30.0
+_PAUSE = 0.02
+# A lab begins with 0.1 MB; its logs and events grow.
+_STATE_MEGABYTES = 20
+_ROOM = "Make room there, or let labkit keep its labs elsewhere: XDG_STATE_HOME=/a/folder labkit up ..."
+
+
+class Reporter(Protocol):
+    """Where the phases of an `up` are told."""
+
+    def begin(self, phase: str) -> None:
+        """A phase begins."""
+
+    def update(self, text: str, done: float | None = None) -> None:
+        """How far the phase is; `done` from 0 to 1 where that is known."""
+
+    def end(self, text: str) -> None:
+        """The phase ended."""
+
+    def note(self, text: str) -> None:
+        """Something that its reader should know, such as a warning about the lab file."""
+
+
+class Silent:
+    """A reporter for whom nobody listens."""
+
+    def begin(self, phase: str) -> None:
+        """A phase begins."""
+
+    def update(self, text: str, done: float | None = None) -> None:
+        """The phase is under way."""
+
+    def end(self, text: str) -> None:
+        """The phase ended well."""
+
+    def note(self, text: str) -> None:
+        """Something that its reader should know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """What an `up` led to. `fresh` is false if the lab ran already."""
+
+    lab: Lab
+    record: Record
+    outcomes: tuple[Outcome, ...]
+    fresh: bool
+
+
+def find_lab_file(lab: str) -> Path:
+    """The lab file that `lab` names: a file, a folder with a `lab.yml`, or a lab that comes with labkit.
+
+    Raises:
+        InvalidInput: nothing of the kind exists.
+    """
+    path = Path(lab)
+    for candidate in (path, path / "lab.yml", topologies() / lab / "lab.yml"):
+        try:
+            if candidate.is_file():
+                return candidate
+        except (OSError, ValueError):  # too long for a path, or with a null character in it
+            break
+    raise InvalidInput(f"there is no lab file {lab}.", f"Give a file, or one of labkit's labs: {', '.join(bundled())}.")
+
+
+def bundled() -> list[str]:
+    """The names of the labs that come with labkit."""
+    return sorted(path.parent.name for path in topologies().glob("*/lab.yml"))
+
+
+def up(name: str, runtime_name: str, reporter: Reporter, variant: str = "") -> Up:
+    """Bring a lab up in one of its variants ("": the base), and check its proofs.
+
+    The lab stays when a proof fails, so that one can look at it; when anything else goes wrong, or the user
+    interrupts, nothing stays. A lab that runs already, from the same file in the same variant, is checked only.
+
+    Raises:
+        LabkitError: whatever stands in the way, with its remedy.
+    """
+    lab_file = find_lab_file(name)
+    loaded = read(lab_file, variant)
+    for warning in loaded.warnings:
+        reporter.note(warning.show(loaded.name))
+    lab, engine, spec = loaded.lab, runtime(runtime_name), images.node_image()
+    the_plan = plan(lab)
+    with records.lock(lab.name):
+        former = records.read(lab.name)
+        if former is not None and not former.runtime:
+            raise damaged(former)
+        if former is not None and _alive(former):
+            _must_be_the_same(former, runtime_name, lab_file, variant)
+            if former.image != spec.reference:
+                reporter.note(
+                    f"{lab.name} runs {former.image}, this labkit's image is {spec.reference}.\n"
+                    f"    To have that one: labkit down {lab.name}, then up again"
+                )
+            return Up(lab, former, _prove(lab, former, reporter), fresh=False)
+        if former is not None:
+            with held():
+                _clear(former)
+            reporter.note(f"{lab.name} was here already, but dead: cleared away.")
+        elif (stranger := engine.inspect(lab.name)) is not None and stranger.state != "dead":
+            raise InvalidInput(
+                f"a lab called {lab.name} runs on {engine.name} already, but it was not brought up from here.",
+                f"Give this one another name, or take the other one down: labkit down {lab.name}",
+            )
+        _must_have_room()
+        _prepare(spec, reporter)
+        try:
+            with held():
+                record = records.create(lab.name, runtime_name, lab_file.resolve(), spec.reference, variant)
+            reporter.begin("plan")
+            _write(the_plan, record, loaded)
+            reporter.end(f"{contents(lab)} → {len(the_plan.nodes)} nodes, {len(the_plan.links)} links")
+            outcomes = _boot_and_prove(lab, the_plan, record, engine, reporter)
+        except BaseException as problem:
+            with held():
+                _undo(lab.name, reporter, problem)
+            raise
+    return Up(lab, record, outcomes, fresh=True)
+
+
+def down(record: Record) -> None:
+    """Take a lab down and forget it; works from its record alone, and when half of it is gone."""
+    with records.lock(record.lab), held():
+        _clear(record)
+
+
+def _alive(record: Record) -> bool:
+    """Whether the lab's nodes are there. One that another labkit was killed while booting may need a moment to die."""
+    deadline = time.monotonic() + _SETTLES_WITHIN
+    while (found := inspect(record)) is not None and found.state == "deploying" and time.monotonic() < deadline:
+        time.sleep(_PAUSE)
+    return found is not None and found.state != "dead" and bool(found.nodes)
+
+
+def _clear(record: Record) -> None:
+    for name in [record.runtime] if record.runtime else RUNTIMES:
+        try:
+            runtime(name).destroy(record.lab)
+        except EnvironmentProblem:
+            # If the record does not say which runtime has the lab, one that this machine can't use has it not.
+            if record.runtime or name == SANDBOX:
+                raise
+    records.remove(record.lab)
+
+
+def _undo(lab: str, reporter: Reporter, problem: BaseException) -> None:
+    """Clear away what an `up` has made that met a problem. If that can't be done, both are told."""
+    reporter.begin("undo")
+    record = records.read(lab)
+    if record is not None:
+        try:
+            _clear(record)
+        except LabkitError as second:
+            if isinstance(problem, LabkitError) and problem.message not in second.message:
+                raise type(second)(f"{problem.message}\n{second.message}", second.remedy) from problem
+            raise
+    reporter.end(f"nothing of {lab} is left")
+
+
+def _must_have_room() -> None:
+    home = state_home()
+    free = shutil.disk_usage(home).free // 1_000_000
+    if free < _STATE_MEGABYTES:
+        raise EnvironmentProblem(
+            f"Not enough disk space for a lab's state: {home} has {free} MB free, {_STATE_MEGABYTES} MB are needed.",
+            _ROOM,
+        )
+
+
+def _prepare(spec: images.ImageSpec, reporter: Reporter) -> None:
+    reporter.begin("prepare")
+    known = images.installed(spec.reference) is not None
+    images.ensure(spec, lambda p: reporter.update(f"image: {p.step}", p.fraction))
+    reporter.end(f"image {spec.reference} " + ("is there" if known else "built (once)"))
+
+
+def _write(the_plan: Plan, record: Record, loaded: Loaded) -> None:
+    try:
+        record.source.write_text(loaded.text, encoding="utf-8")
+        render(the_plan, record.folder, image=record.image, lab_file=loaded.standalone().encode())
+    except EnvironmentProblem as problem:
+        raise EnvironmentProblem(problem.message, _ROOM) from problem
+    except OSError as error:
+        raise EnvironmentProblem(f"{error.filename or record.source}: {error.strerror or error}.", _ROOM) from error
+
+
+def _boot_and_prove(
+    lab: Lab, the_plan: Plan, record: Record, engine: Runtime, reporter: Reporter
+) -> tuple[Outcome, ...]:
+    reporter.begin("boot")
+    engine.deploy(record.topology, lambda p: reporter.update(f"{p.done}/{p.total} nodes {p.kind}", p.done / p.total))
+    reporter.end(f"{len(the_plan.nodes)}/{len(the_plan.nodes)} nodes")
+    return _prove(lab, record, reporter)
+
+
+def contents(lab: Lab) -> str:
+    """What a lab consists of, counted in words."""
+    counts = (
+        (len(lab.azure.virtual_networks), "virtual network"),
+        (len(lab.azure.route_servers), "route server"),
+        (len(lab.azure.gateways), "gateway"),
+        (len(lab.azure.circuits), "circuit"),
+        (len(lab.nvas), "NVA"),
+        (len(lab.azure.load_balancers), "load balancer"),
+        (len(lab.sites), "branch", "branches"),
+        (1 if lab.internet else 0, "Internet"),
+        (len(lab.virtual_machines), "VM"),
+    )
+    return ", ".join(
+        f"{n} {names[0] if n == 1 else names[-1] + ('' if len(names) > 1 else 's')}" for n, *names in counts if n
+    )
+
+
+def _prove(lab: Lab, record: Record, reporter: Reporter) -> tuple[Outcome, ...]:
+    reporter.begin("converge")
+    converging = True
+
+    def on_look(look: LiveState, held: int, total: int, rows_hold: bool) -> None:
+        nonlocal converging
+        if converging:
+            reporter.update(_convergence(look), held / total)
+        if converging and rows_hold:
+            converging = False
+            reporter.end(_convergence(look))
+            reporter.begin("verify")
+        if not converging:
+            reporter.update(f"{held}/{total} proofs", held / total)
+
+    outcomes = tuple(verify(lab, LabClient(record), on_look=on_look))
+    if all(o.ok for o in outcomes):
+        reporter.end(f"{len(outcomes)} proofs ✓")
+    return outcomes
+
+
+def _convergence(look: LiveState) -> str:
+    try:
+        status = look.state["status"]
+    except CheckFailed:
+        return "the controller is starting"
+    sessions = [*status["sessions"], *status["gateways"]]
+    agents = [n for n in status["nodes"].values() if n["role"] == "agent"]
+    up_ = sum(s["state"] == "Established" for s in sessions)
+    done = sum(n["connected"] and 0 < n["sent_seq"] == n["applied_seq"] for n in agents)
+    return f"{up_}/{len(sessions)} BGP sessions · {done}/{len(agents)} VMs programmed"
+
+
+def _must_be_the_same(former: Record, runtime_name: str, lab_file: Path, variant: str) -> None:
+    if former.runtime != runtime_name:
+        raise InvalidInput(
+            f"lab {former.lab} runs already, on the {former.runtime} runtime.",
+            f"Take it down first: labkit down {former.lab}",
+        )
+    must_be_its_file(former, lab_file)
+    if former.variant != variant:
+        runs = f"in variant {former.variant}" if former.variant else "as its base, without a variant"
+        raise InvalidInput(f"lab {former.lab} runs already, {runs}.", f"Take it down first: labkit down {former.lab}")
+
+
+def must_be_its_file(record: Record, lab_file: Path) -> None:
+    """Check that a lab runs what a lab file says, in whichever variant.
+
+    Raises:
+        InvalidInput: it runs something else.
+    """
+    if record.lab_file:
+        same = record.source.read_text(encoding="utf-8") == lab_file.read_text(encoding="utf-8-sig")
+    else:
+        same = controllers_text(record) == read(lab_file, record.variant).standalone()
+    if same:
+        return
+    if record.lab_file == str(lab_file.resolve()):
+        what = f"lab {record.lab} runs already, and {lab_file} has changed since it came up."
+    else:
+        what = f"another lab called {record.lab} runs already, from {record.lab_file or 'somebody else'}."
+    raise InvalidInput(what, f"Take it down first: labkit down {record.lab}")
+
+
+def lab_name(lab: str) -> str:
+    """The name of the lab that `lab` means: a running lab's own name, or the name in a lab file.
+
+    Raises:
+        LabkitError: it is neither.
+    """
+    if records.read(lab) is not None:
+        return lab
+    try:
+        file = find_lab_file(lab)
+    except InvalidInput:
+        if any(other.lab == lab for other in others([])):
+            return lab
+        raise
+    return read(file).lab.name

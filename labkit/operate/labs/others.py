@@ -1,0 +1,36 @@
+"""Labs that somebody else has brought up, and that this user may use: another user's, or plain containerlab's.
+
+Only Docker has such labs: whoever may use the engine may do anything with its containers. The sandbox's belong to the
+user who has brought them up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from labkit.errors import EnvironmentProblem
+from labkit.operate.labs.record import Record
+from labkit.runtimes.select import CONTAINERLAB
+
+
+def others(own: Iterable[Record]) -> list[Record]:
+    """Records of labkit's labs on the Docker engine beside one's own; none where no engine answers.
+
+    Such a record has no lab file and no directory.
+    """
+    # The SDK takes long to load, and most verbs never come here.
+    from labkit.runtimes.containerlab.docker_engine import containers  # noqa: PLC0415
+    from labkit.runtimes.containerlab.nodes import LAB  # noqa: PLC0415
+
+    known = {record.lab for record in own if record.runtime == CONTAINERLAB}
+    try:
+        found = containers({"labkit-lab": "", LAB: ""})
+    except EnvironmentProblem:
+        return []
+    labs: dict[str, Record] = {}
+    for each in found:
+        name = str(each["Labels"][LAB])
+        if name not in known:
+            variant = str(each["Labels"].get("labkit-variant", ""))
+            labs[name] = Record(name, CONTAINERLAB, "", str(each["Image"]), float(each["Created"]), variant)
+    return [labs[name] for name in sorted(labs)]

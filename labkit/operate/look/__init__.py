@@ -1,0 +1,1 @@
+"""What a running lab shows of itself."""

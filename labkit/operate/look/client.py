@@ -1,0 +1,94 @@
+"""The operator's side of a running lab: the controller's API, reached by `exec` through the runtime."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+from labkit.errors import CheckFailed, InvalidInput
+from labkit.operate.labs.record import Record
+from labkit.runtimes import protocol
+from labkit.runtimes.select import runtime
+
+CONTROLLER = "controller"
+_CALL = ("python3", "-m", "labkit.controller.call")
+
+
+class LabClient:
+    """A running lab: its nodes through its runtime, its platform through the controller's API."""
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.runtime: protocol.Runtime = runtime(record.runtime)
+
+    def run(self, node: str, *argv: str, timeout: float = 30.0) -> protocol.Completed:
+        """Run a command in a node and wait for it; see `Runtime.exec` for what it raises."""
+        return self.runtime.exec(self.record.lab, node, argv, timeout=timeout)
+
+    def get(self, *path: str) -> Any:
+        """GET `/v1/<path>` as JSON.
+
+        Raises:
+            InvalidInput: the API refuses (no such peer, NIC, ...).
+            CheckFailed: the controller does not answer.
+        """
+        return self._request("GET", path)
+
+    def put(self, *path: str, body: object) -> Any:
+        """PUT JSON to `/v1/<path>`; raises as `get` does."""
+        return self._request("PUT", path, json.dumps(body))
+
+    def post(self, *path: str, body: object = None) -> Any:
+        """POST `/v1/<path>`: create what it names, as the JSON says; raises as `get` does."""
+        return self._request("POST", path, json.dumps(body))
+
+    def delete(self, *path: str) -> Any:
+        """DELETE `/v1/<path>`; raises as `get` does."""
+        return self._request("DELETE", path)
+
+    def events(self, *, follow: bool) -> Iterator[dict[str, Any]]:
+        """The events of the lab, oldest first; with `follow` until the lab is gone.
+
+        Raises:
+            CheckFailed: the controller does not answer, or has ceased to.
+        """
+        argv = (*_CALL, "GET", f"/v1/events?follow={int(follow)}")
+        try:
+            process = self.runtime.stream(self.record.lab, CONTROLLER, argv)
+        except InvalidInput as error:
+            raise self._silent(error.message) from error
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                if line.endswith(b"\n"):  # else the controller died in the middle of it
+                    yield json.loads(line)
+            if process.wait() != 0 or follow:
+                raise self._silent()
+        finally:
+            process.kill()
+            process.wait()
+
+    def _request(self, method: str, path: tuple[str, ...], body: str = "") -> Any:
+        url = "/v1/" + "/".join(quote(part, safe="") for part in path)
+        try:
+            done = self.runtime.exec(self.record.lab, CONTROLLER, (*_CALL, method, url), input=body, timeout=30.0)
+        except InvalidInput as error:  # it is powered off, or all of the lab is
+            raise self._silent(error.message) from error
+        try:
+            answer = json.loads(done.stdout)
+            if done.rc == 0:
+                return answer
+            refusal = InvalidInput(answer["error"], answer["remedy"])
+        except (ValueError, KeyError, TypeError):
+            raise self._silent() from None
+        raise refusal
+
+    def _silent(self, why: str = "") -> CheckFailed:
+        lab = self.record.lab
+        return CheckFailed(
+            f"the controller of lab {lab} does not answer{f': {why}' if why else '.'}",
+            "BGP and the machines' routes stay as they are meanwhile.\n"
+            f"See why: labkit logs {CONTROLLER} --lab {lab}    Power it on: labkit start {CONTROLLER} --lab {lab}",
+        )

@@ -1,0 +1,92 @@
+"""The lab that a verb acts on, and whether it lives."""
+
+from __future__ import annotations
+
+from labkit.errors import CheckFailed
+from labkit.lab.file.load import load_text
+from labkit.lab.model import Lab
+from labkit.operate.labs import record as records
+from labkit.operate.labs.others import others
+from labkit.operate.labs.record import Record
+from labkit.operate.look.client import CONTROLLER, LabClient
+from labkit.paths import CONTROLLERS_LAB_FILE
+from labkit.runtimes.protocol import LabStatus
+from labkit.runtimes.select import runtime
+
+
+def the_lab(name: str | None) -> Record:
+    """The lab called `name`, or the only one there is; one's own before others. It may be dead.
+
+    Raises:
+        InvalidInput: there is no such lab, or none, or several to choose from.
+    """
+    own = records.everything()
+    if (name is None and own) or any(record.lab == name for record in own):
+        return records.choose(name, own)
+    return records.choose(name, [*own, *others(own)])
+
+
+def lab_of(record: Record) -> Lab:
+    """The lab as its file says. One that others have brought up is asked for it.
+
+    Raises:
+        LabkitError: it can't be read.
+    """
+    name = f"lab {record.lab}"
+    if record.lab_file:
+        return load_text(record.source.read_text(encoding="utf-8"), name, record.variant)
+    return load_text(controllers_text(record), name)
+
+
+def controllers_text(record: Record) -> str:
+    """The file of a lab alone, its variant merged into it, as the lab's controller has it.
+
+    Raises:
+        LabkitError: it can't be read.
+    """
+    done = LabClient(record).run(CONTROLLER, "cat", CONTROLLERS_LAB_FILE)
+    if done.rc != 0:
+        raise CheckFailed(
+            f"the lab file of lab {record.lab} can't be read: {done.stderr.strip()}",
+            f"Clear the lab away: labkit down {record.lab}",
+        )
+    return done.stdout
+
+
+def running(name: str | None) -> tuple[Record, LabStatus]:
+    """The lab called `name`, or the only one there is, and what its runtime says of it.
+
+    Raises:
+        InvalidInput: there is no such lab, or none, or several to choose from.
+        CheckFailed: it is dead.
+    """
+    record = the_lab(name)
+    if not record.runtime:
+        raise damaged(record)
+    found = inspect(record)
+    if found is None or found.state == "dead" or not found.nodes:
+        if found is not None and found.state == "deploying":
+            raise CheckFailed(f"lab {record.lab} is still booting.", "Wait until `labkit up` has ended.")
+        raise CheckFailed(
+            f"lab {record.lab} is dead: its processes were killed, or the machine was restarted.",
+            f"Clear it away: labkit down {record.lab}"
+            + (f"    Or bring it up anew: labkit up {record.lab_file}{_option(record)}" if record.lab_file else ""),
+        )
+    return record, found
+
+
+def _option(record: Record) -> str:
+    return f" --variant {record.variant}" if record.variant else ""
+
+
+def inspect(record: Record) -> LabStatus | None:
+    """What the lab's runtime says of it; None if it knows nothing of the lab, or the record is lost."""
+    return runtime(record.runtime).inspect(record.lab) if record.runtime else None
+
+
+def damaged(record: Record) -> CheckFailed:
+    """The error for a lab whose record can't be read."""
+    return CheckFailed(
+        f"the record of lab {record.lab} is damaged: {record.directory / records.FILE} can't be read.",
+        f"Clear the lab away: labkit down {record.lab}",
+    )

@@ -1,0 +1,173 @@
+"""The running lab in the form that the rules want: Azure's objects as they are now, and what its speakers heard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from labkit.azure.model import Azure, BgpPeer, InstanceRoutes, LearnedRoute, PathAttributes, PeerKind
+from labkit.azure.rules.circuits import CircuitPath
+from labkit.azure.rules.gateway_policy import GatewayPath, PathSource
+from labkit.azure.rules.gateways import with_gateway_peers
+from labkit.azure.rules.rows import EffectiveRow
+from labkit.errors import CheckFailed
+from labkit.feed.attributes import attributes_from_json
+from labkit.lab.model import Lab
+from labkit.lab.plan.nodes import INSTANCES, instance_node
+from labkit.operate.look.live_state import ESTABLISHED, LiveState
+from labkit.predict.azure_speakers import AdjRibsIn, Advertisements, CircuitTable, GatewayTable, Instance, Line
+from labkit.predict.converge import AdjRibsOut, CustomerRouters
+
+_AZURE: TypeAdapter[Azure] = TypeAdapter(Azure)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A running lab's `GET /v1/model` and the tables of its circuits' edge routers."""
+
+    lab: Lab
+    said: Mapping[str, Any]
+    circuits: Mapping[str, CircuitTable]
+
+    @cached_property
+    def azure(self) -> Azure:
+        """Azure's objects, with what operators have changed."""
+        return _AZURE.validate_python(self.said["azure"])
+
+    @cached_property
+    def heard(self) -> AdjRibsIn:
+        """What Azure's speakers have received from outside."""
+        return AdjRibsIn(
+            {i: self.at_server(i, "received", (PeerKind.NVA,)) for i in self.servers},
+            {i: self._from_sites(i) for i in self.gateways},
+            self.circuits,
+            dict(self._lines()),
+        )
+
+    @property
+    def servers(self) -> Iterator[Instance]:
+        """The route server instances that are up."""
+        all_of_them = ((server.name, i) for server in self.azure.route_servers for i in INSTANCES)
+        return (i for i in all_of_them if self.said["route_servers"][instance_node(*i)] is not None)
+
+    @property
+    def gateways(self) -> Iterator[Instance]:
+        """The gateway instances that are up."""
+        all_of_them = ((g.name, i) for g in self.azure.gateways for i in range(len(g.instances)))
+        return (i for i in all_of_them if self.said["gateways"][instance_node(*i)] is not None)
+
+    def peers(self, server: str) -> tuple[BgpPeer, ...]:
+        """The peers of a route server, those that are instances of gateways included."""
+        return with_gateway_peers(self.azure, self.azure.route_server[server]).peers
+
+    def at_server(self, instance: Instance, table: str, kinds: Iterable[PeerKind] = PeerKind) -> InstanceRoutes:
+        """What a route server instance that is up has `received` or `learned` of its peers of these kinds."""
+        found: dict[IPv4Network, tuple[LearnedRoute, ...]] = {}
+        for peer in self.peers(instance[0]):
+            if peer.kind in kinds:
+                for prefix, attributes in self.of_peer(instance, table, peer).items():
+                    found[prefix] = (*found.get(prefix, ()), LearnedRoute(prefix, attributes, peer))
+        return found
+
+    def of_peer(self, instance: Instance, table: str, peer: BgpPeer) -> Advertisements:
+        """What a route server instance that is up has `received` or `learned` of a peer, or `advertised` to it."""
+        return routes(self.said["route_servers"][instance_node(*instance)].get(peer.name, {}).get(table, ()))
+
+    def at_gateway(self, instance: Instance) -> Mapping[IPv4Address, Advertisements]:
+        """What a gateway's instance that is up has kept of each neighbour."""
+        kept = self.said["gateways"][instance_node(*instance)]
+        return {IPv4Address(address): routes(groups) for address, groups in kept.items()}
+
+    def _lines(self) -> Iterator[tuple[Line, IPv4Address]]:
+        """The lines over which BGP runs."""
+        for instance in self.gateways:
+            neighbours = self.at_gateway(instance)
+            for line in self.lab.gateway[instance[0]].lines:
+                if line.instance == instance[1] and line.edge in neighbours:
+                    yield (*instance, line.circuit), line.edge
+
+    def _from_sites(self, instance: Instance) -> GatewayTable:
+        found: dict[IPv4Network, tuple[GatewayPath, ...]] = {}
+        sites = {t.far: t.site for t in self.lab.gateway[instance[0]].tunnels if t.instance == instance[1] and t.bgp}
+        for address, announced in self.at_gateway(instance).items():
+            for prefix, attributes in announced.items() if address in sites else ():
+                path = GatewayPath(PathSource.ON_PREMISES, sites[address], address, attributes)
+                found[prefix] = (*found.get(prefix, ()), path)
+        return found
+
+
+def read(look: LiveState) -> Snapshot:
+    """What a running lab is.
+
+    Raises:
+        CheckFailed: the controller, an instance of a route server or a circuit's edge router does not answer.
+    """
+    said = look.client.get("model")
+    if said["silent"]:
+        silent = said["silent"][0]
+        raise CheckFailed(f"{silent} runs, but can't be asked what it has heard.", f"See why: labkit logs {silent}")
+    running = Snapshot(look.lab, said, {})
+    circuits = dict.fromkeys(circuit for _, _, circuit in running.heard.edges)
+    return replace(running, circuits={circuit: _customers(look, circuit) for circuit in circuits})
+
+
+def said_outside(outside: CustomerRouters, look: LiveState, heard: AdjRibsIn) -> AdjRibsOut:
+    """What NVAs and sites tell now, on each of their sessions that are up.
+
+    Raises:
+        CheckFailed: an FRR does not answer.
+    """
+    up = [
+        session
+        for session in outside.sessions
+        if look.has_bgp(session.router)
+        and look.frr(session.router).sessions.get(session.neighbour.address) == ESTABLISHED
+    ]
+    between = {
+        session: {
+            path.prefix: path.attributes
+            for path in look.frr(session.neighbour.name).paths
+            if path.neighbour == session.neighbour.own
+        }
+        for session in up
+        if session.neighbour.name in outside.routers and look.has_bgp(session.neighbour.name)
+    }
+    return outside.said(heard, between, up)
+
+
+def routes(groups: Iterable[Mapping[str, Any]]) -> dict[IPv4Network, PathAttributes]:
+    """Routes as feeds have them, `[{"attributes", "prefixes"}]`, by prefix."""
+    return {
+        IPv4Network(prefix): attributes
+        for group in groups
+        for attributes in (attributes_from_json(group["attributes"]),)
+        for prefix in group["prefixes"]
+    }
+
+
+def by_prefix(rows: Sequence[EffectiveRow]) -> dict[IPv4Network, list[tuple[str, str, str, tuple[str, ...]]]]:
+    """Effective routes as Azure prints them, by prefix, whatever their order."""
+    found: dict[IPv4Network, list[tuple[str, str, str, tuple[str, ...]]]] = {}
+    for row in rows:
+        for prefix in row["addressPrefix"]:
+            text = (row["source"], row["state"], row["nextHopType"], tuple(sorted(row["nextHopIpAddress"])))
+            found.setdefault(IPv4Network(prefix), []).append(text)
+    return {prefix: sorted(texts) for prefix, texts in found.items()}
+
+
+def _customers(look: LiveState, circuit: str) -> CircuitTable:
+    """What the customers' edges tell a circuit, as its FRR has it."""
+    customers = {link.site_address.ip for link in look.lab.wan_links if link.router == circuit}
+    found: dict[IPv4Network, tuple[CircuitPath, ...]] = {}
+    for path in look.frr(circuit).paths if circuit not in look.off else ():
+        if path.neighbour in customers:
+            found[path.prefix] = (
+                *found.get(path.prefix, ()),
+                CircuitPath(None, path.neighbour, path.attributes),
+            )
+    return found

@@ -1,0 +1,1 @@
+"""What traffic loses while something breaks."""

@@ -1,0 +1,172 @@
+"""Measuring what traffic loses while something breaks."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from labkit.errors import CheckFailed, InvalidInput
+from labkit.lab.model import Lab
+from labkit.lab.plan.nodes import INSTANCES, instance_node, owners
+from labkit.operate.labs.host_command import HostCommand, executable
+from labkit.operate.labs.lifecycle import Reporter
+from labkit.operate.look.client import LabClient
+from labkit.operate.measure.flows import FlowLoss, Flows, Pace, Way
+
+LONGEST = 3600.0
+"""Seconds that a measurement may take."""
+_STEADY_WITHIN = 5.0
+_BEFORE_AND_AFTER = 120.0
+"""Seconds beyond the measurement itself after which programs in nodes end by themselves, whatever became of labkit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What happens meanwhile: a command on this machine, which must have ended for the measurement to end.
+
+    After it no flow may lose anything for `settle` seconds, and all of it may take `within` seconds. Without a command
+    the flows are measured `within` seconds.
+
+    Raises:
+        InvalidInput: there is no such command, or it would take too long.
+    """
+
+    command: tuple[str, ...]
+    settle: float
+    within: float
+
+    def __post_init__(self) -> None:
+        for value in (self.settle, self.within):
+            if not 0.1 <= value <= LONGEST:
+                raise InvalidInput(f"{value:g} s is no time to measure.", f"Take 0.1 to {LONGEST:.0f} seconds.")
+        if self.command:
+            executable(self.command[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What the flows lost, from the start of the command on.
+
+    `status` is how the command ended, None if it had to be ended, 0 if there was none.
+    """
+
+    way: Way
+    seconds: float
+    flows: tuple[FlowLoss, ...]
+    status: int | None
+
+    @property
+    def recovered(self) -> bool:
+        """Whether all flows have."""
+        return all(flow.recovered for flow in self.flows)
+
+
+def way(lab: Lab, source: str, target: str) -> Way:
+    """The machines between which to measure. A site stands for its host.
+
+    Raises:
+        InvalidInput: there is no such machine, or both are the same.
+    """
+    inside = [*(vm.name for vm in lab.virtual_machines), *lab.nva]
+    machines = {name: (name, lab.azure.nic[name].address) for name in inside}
+    for site in lab.sites:
+        machines[site.name] = machines[site.host.name] = (site.host.name, site.host.address.ip)
+    these = f"These are: {', '.join(sorted(machines))}"
+    if source not in machines:
+        raise InvalidInput(f"{source} is no virtual machine, NVA or site of lab {lab.name}.", f"{these}.")
+    outside = {lab.internet.name: (lab.internet.name, lab.internet.host)} if lab.internet else {}
+    found = machines.get(target) or outside.get(target) or _owner(lab, target)
+    if found is None:
+        also = ", ".join(["", *outside])
+        raise InvalidInput(f"{target} is no machine of lab {lab.name}, nor an address of one.", f"{these}{also}.")
+    if found[0] == machines[source][0]:
+        raise InvalidInput(f"{source} and {target} are the same machine.", "Measure between two.")
+    return Way(*machines[source], *found)
+
+
+def failover(client: LabClient, between: Way, pace: Pace, event: Event, reporter: Reporter) -> Measurement:
+    """Let flows go to and fro; once all of them are steady, let the event happen, and count what they lose.
+
+    Raises:
+        InvalidInput: the command can't be started, or a node is off.
+        CheckFailed: a flow gets no answer at the start, or a node at either end goes off.
+    """
+    with closing(Flows(client, between, pace, event.within + _BEFORE_AND_AFTER)) as flows:
+        reporter.begin("flows")
+        flows.start()
+        if not flows.until(lambda: all(flows.steady()), _STEADY_WITHIN):
+            raise _no_answer(client.record.lab, between, flows)
+        reporter.end(
+            f"{pace.flows} from {between.source} to {between.target} ({between.target_address}), "
+            f"a packet every {pace.interval * 1000:g} ms"
+        )
+        began = time.monotonic()
+        status = _wait(flows, pace, event, reporter)
+        flows.finish()
+        measured = flows.results(began, event.settle)
+        return Measurement(between, flows.end - began, measured, status)
+
+
+def _wait(flows: Flows, pace: Pace, event: Event, reporter: Reporter) -> int | None:
+    """Let the event happen and wait until it is over; how its command ended."""
+    began = time.monotonic()
+
+    def wait(done: Callable[[], bool]) -> bool:
+        def told() -> bool:
+            whole = f"{flows.well(began, 0.2)}/{pace.flows} flows without loss"
+            reporter.update(f"{flows.lost(began)} packets lost, now {whole}   {time.monotonic() - began:.0f} s")
+            return done()
+
+        return flows.until(told, began + event.within - time.monotonic())
+
+    if not event.command:
+        reporter.begin("measure")
+        wait(lambda: False)
+        reporter.end(f"{event.within:g} s without a command")
+        return 0
+    words = shlex.join(event.command)
+    with closing(HostCommand(event.command, flows.selector, reporter.note)) as command:
+        reporter.begin("command")
+        wait(lambda: command.ended is not None)
+        ended, status = command.ended, command.status
+        if ended is None:
+            reporter.end(f"{words}: not over after {event.within:g} s, so it is ended here")
+            return None
+        reporter.end(f"{words}: exit status {status}")
+        reporter.begin("recover")
+        if wait(lambda: flows.well(ended, event.settle) == pace.flows):
+            reporter.end(f"{event.settle:g} s without loss")
+        else:
+            reporter.end(f"{flows.well(ended, event.settle)} of {pace.flows} flows within {event.within:g} s")
+        return status
+
+
+def _no_answer(lab: str, between: Way, flows: Flows) -> CheckFailed:
+    """The error for flows that do not even begin."""
+    there, steady = flows.arrived(), flows.steady()
+    source, target = between.source, between.target
+    if any(steady):
+        what = f"only {sum(steady)} of {len(steady)} flows from {source} to {target} get answers."
+    elif there:
+        what = f"{target} sees the packets of {source}, but none of its answers comes back."
+    else:
+        what = f"no packet from {source} comes to {target} ({between.target_address})."
+    trace = (target, between.source_address) if there else (source, between.target_address)
+    return CheckFailed(
+        what, f"Nothing was broken for it. See where they end: labkit trace {trace[0]} {trace[1]} --lab {lab}"
+    )
+
+
+def _owner(lab: Lab, target: str) -> tuple[str, IPv4Address] | None:
+    """The node with an address, and the address; a route server's is no machine's."""
+    try:
+        address = IPv4Address(target)
+    except ValueError:
+        return None
+    owner = owners(lab).get(address)
+    instances = {instance_node(server.name, index) for server in lab.azure.route_servers for index in INSTANCES}
+    return None if owner is None or owner in instances else (owner, address)

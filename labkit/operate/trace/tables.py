@@ -1,0 +1,121 @@
+"""What a trace asks of a running lab: kernels about a destination, BGP about a prefix, NICs about their decision."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+from labkit.operate.look.live_state import LiveState
+from labkit.operate.trace.choice import Candidate
+
+NO_ROUTE = ""
+BLACKHOLE = "blackhole"
+_NOWHERE = (BLACKHOLE, "unreachable", "prohibit")
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A kernel's route for a destination. `type` is the kernel's word for it, `NO_ROUTE` if it has none.
+
+    `gateways` is empty for on-link routes; `shorter` are other prefixes of its table that hold the destination.
+    """
+
+    type: str
+    prefix: str = ""
+    gateways: tuple[IPv4Address, ...] = ()
+    device: str = ""
+    protocol: str = ""
+    shorter: tuple[str, ...] = ()
+
+    @property
+    def leads(self) -> bool:
+        """Whether packets leave by it."""
+        return self.type not in {NO_ROUTE, *_NOWHERE}
+
+
+class Tables:
+    """The tables of a running lab, as a trace reads them. Everything is read once: loops and answers ask again."""
+
+    def __init__(self, look: LiveState) -> None:
+        self.look = look
+        self.way = cache(self._way)
+        self.source = cache(self._source)
+        self.bgp = cache(self._bgp)
+        self.decision = cache(self._decision)
+
+    def _way(self, node: str, destination: IPv4Address) -> Way:
+        """What a node's kernel does with packets to a destination."""
+        holding = self._ip(node, "route", "show", "match", str(destination))
+        prefixes = sorted(dict.fromkeys(map(_prefix, holding)), key=lambda prefix: -prefix.prefixlen)
+        shorter = tuple(map(str, prefixes[1:]))
+        rows = self._ip(node, "route", "get", "fibmatch", str(destination))
+        if not rows:
+            lost = next((row for row in holding if row.get("type") in _NOWHERE and _prefix(row) == prefixes[0]), None)
+            if lost is None:
+                return Way(NO_ROUTE)
+            return Way(lost["type"], str(prefixes[0]), protocol=str(lost.get("protocol", "")), shorter=shorter)
+        row = rows[0]
+        hops = [row, *row.get("nexthops", [])]
+        return Way(
+            row.get("type", "unicast"),
+            str(_prefix(row)),
+            tuple(IPv4Address(hop["gateway"]) for hop in hops if "gateway" in hop),
+            next((hop["dev"] for hop in hops if "dev" in hop), ""),
+            str(row.get("protocol", "")),
+            shorter,
+        )
+
+    def _source(self, node: str, destination: IPv4Address) -> IPv4Address | None:
+        """The address from which a node's kernel answers a destination; None if it has no way there."""
+        rows = self._ip(node, "route", "get", str(destination))
+        return IPv4Address(rows[0]["prefsrc"]) if rows and "prefsrc" in rows[0] else None
+
+    def _bgp(self, node: str, prefix: str) -> tuple[Candidate, ...]:
+        """The paths that a node's FRR has for a prefix, those in use first, and why it did not take the others."""
+        done = self.look.client.run(node, "vtysh", "-c", f"show bgp ipv4 unicast {prefix} json")
+        paths = json.loads(done.stdout).get("paths", []) if done.rc == 0 and done.stdout.strip() else []
+        paths.sort(key=lambda path: (not _best(path), not path.get("multipath", False)))
+        return tuple(self._candidate(path, paths[0]) for path in paths)
+
+    def _decision(self, nic: str, destination: IPv4Address) -> dict[str, Any]:
+        """What a NIC does with packets to a destination, in the form of `labkit.azure.rules.decision.decision_json`."""
+        found: dict[str, Any] = self.look.client.get("decisions", nic, str(destination))
+        return found
+
+    def _candidate(self, path: dict[str, Any], best: dict[str, Any]) -> Candidate:
+        peer = path["peer"]["peerId"]
+        sender = self.look.owners.get(IPv4Address(peer), peer) if peer != "0.0.0.0" else "itself"  # noqa: S104 - FRR's word
+        hop = next((hop["ip"] for hop in path.get("nexthops", []) if hop.get("afi") == "ipv4"), peer)
+        as_path = path["aspath"].get("string", "")
+        return Candidate(sender, hop, "" if as_path == "Local" else as_path.replace(" ", "-"), bgp_loss(path, best))
+
+    def _ip(self, node: str, *words: str) -> list[dict[str, Any]]:
+        done = self.look.client.run(node, "ip", "-4", "-j", *words)
+        rows: list[dict[str, Any]] = json.loads(done.stdout) if done.rc == 0 and done.stdout.strip() else []
+        return rows
+
+
+def bgp_loss(path: dict[str, Any], best: dict[str, Any]) -> str:
+    """Why FRR uses `best` and not this path, in the order of its decision; empty if it uses this one too."""
+    if _best(path) or path.get("multipath", False):
+        return ""
+    if not path.get("valid", False):
+        return "its next hop can't be reached"
+    if path.get("weight", 0) < best.get("weight", 0):
+        return "its weight is lower"
+    if path.get("locPrf", 100) < best.get("locPrf", 100):
+        return "its local preference is lower"
+    if path["aspath"].get("length", 0) > best["aspath"].get("length", 0):
+        return "its AS path is longer"
+    return f"FRR decides by {best.get('bestpath', {}).get('selectionReason', 'what it does not say')}"
+
+
+def _best(path: dict[str, Any]) -> bool:
+    return bool(path.get("bestpath", {}).get("overall"))
+
+
+def _prefix(row: dict[str, Any]) -> IPv4Network:
+    return IPv4Network("0.0.0.0/0" if row["dst"] == "default" else row["dst"])

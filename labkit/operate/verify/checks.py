@@ -1,0 +1,315 @@
+"""One function a kind of proof: does a look at the lab bear the claim out? None if so, else what is wrong instead.
+
+The texts are for a learner: what was wanted, what is there, and where to look next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import singledispatch
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+from labkit.azure.model import NextHopType
+from labkit.lab import proofs
+from labkit.lab.plan.nodes import INSTANCES, target_address
+from labkit.lab.sessions import peer_names, speakers
+from labkit.operate.look.live_state import ESTABLISHED, LiveState
+from labkit.operate.look.probes import ping, traceroute
+from labkit.operate.verify.captures import compare
+
+
+@singledispatch
+def check(claim: Any, _look: LiveState) -> str | None:
+    """What is wrong with a claim, None if it holds."""
+    raise TypeError(f"{type(claim).__name__} is not a proof")
+
+
+@check.register
+def _(claim: proofs.Session | proofs.LearnedRoute | proofs.AdvertisedRoute, look: LiveState) -> str | None:
+    found = tuple(_by_speaker(claim, look))
+    if not found:  # of nobody everything would hold
+        return f"nobody speaks BGP there: {describe(claim)}."
+    return next((problem for problem in found if problem is not None), None)
+
+
+def _by_speaker(claim: Any, look: LiveState) -> Iterator[str | None]:
+    """What is wrong with a claim about several speakers, for each of them."""
+    match claim:
+        case proofs.Session():
+            yield from _session(claim, look)
+        case proofs.LearnedRoute() if claim.on in look.lab.azure.route_server:
+            for peer in peer_names(look.lab, claim.from_):
+                rows = _server_rows(look, "learned", claim.on, peer)
+                missing = f"{claim.on} instance {{}} has no {claim.prefix} from {peer}"
+                yield from _in_both_instances(rows, claim, missing)
+        case proofs.LearnedRoute():
+            for node, neighbour in speakers(look.lab, claim.on, claim.from_):
+                yield _learned(claim, look, node, neighbour)
+        case proofs.AdvertisedRoute():
+            for peer in peer_names(look.lab, claim.to):
+                rows = _server_rows(look, "advertised", claim.by, peer)
+                missing = f"{claim.by} instance {{}} does not advertise {claim.prefix} to {peer}"
+                yield from _in_both_instances(rows, claim, missing)
+        case _:
+            yield check(claim, look)
+
+
+def _server_rows(look: LiveState, which: str, server: str, peer: str) -> dict[str, list[dict[str, Any]]]:
+    """What a route server has `learned` of a peer or `advertised` to it; nothing of one that operators deleted."""
+    rows: dict[str, list[dict[str, Any]]] = look.state[which].get(server, {}).get(peer, {})
+    return rows
+
+
+def _session(claim: proofs.Session, look: LiveState) -> Iterator[str | None]:
+    lab = look.lab
+    server, far = (claim.on, claim.with_) if claim.on in lab.azure.route_server else (claim.with_, claim.on)
+    if server in lab.azure.route_server:
+        for peer in peer_names(lab, far):
+            mine = [s for s in look.state["status"]["sessions"] if (s["route_server"], s["peer"]) == (server, peer)]
+            if len(mine) < len(INSTANCES):
+                yield f"{server} has no session with {peer}. Look: labkit status"
+            for session in mine:
+                yield _server_session(session)
+        near, other = far, server
+    else:
+        near, other = claim.on, claim.with_
+    for node, address in speakers(lab, near, other):
+        state = look.frr(node).sessions.get(address, "not configured")
+        hint = f"Look: labkit exec {node} -- vtysh -c 'show bgp summary'"
+        yield (None if state == ESTABLISHED else f"{node} sees its session with {address} ({other}) as {state}. {hint}")
+
+
+def _server_session(session: dict[str, Any]) -> str | None:
+    if session["state"] == ESTABLISHED:
+        return None
+    reason = f" ({session['reason']})" if session["reason"] else ""
+    return (
+        f"{session['route_server']} instance {session['instance']} sees the session with {session['peer']} as "
+        f"{session['state']}{reason}. Look: labkit logs {session['peer']}"
+    )
+
+
+def _learned(claim: proofs.LearnedRoute, look: LiveState, node: str, neighbour: IPv4Address) -> str | None:
+    found = [p for p in look.frr(node).paths if p.prefix == claim.prefix and p.neighbour == neighbour]
+    if not found:
+        return f"{node} has no {claim.prefix} from {neighbour} ({claim.from_}). Look: labkit routes {node} --bgp"
+    internal = node not in look.lab.nva  # a gateway's session with a route server, which leaves next hops alone
+    if claim.from_ in look.lab.azure.route_server and not internal and found[0].next_hop != neighbour:
+        return f"{node} has {claim.prefix} from {neighbour}, but with next hop {found[0].next_hop}."
+    if claim.as_path is not None and found[0].as_path != claim.as_path:
+        there, wanted_path = _path(found[0].as_path), _path(claim.as_path)
+        return f"{node} has {claim.prefix} from {neighbour} with path {there}, wanted {wanted_path}."
+    return None
+
+
+def _in_both_instances(
+    rows: dict[str, list[dict[str, Any]]], claim: proofs.LearnedRoute | proofs.AdvertisedRoute, missing: str
+) -> Iterator[str | None]:
+    wanted = None if claim.as_path is None else "-".join(map(str, claim.as_path))
+    for index in INSTANCES:
+        found = [r for r in rows.get(f"RouteServiceRole_IN_{index}", []) if r["network"] == str(claim.prefix)]
+        if not found:
+            yield missing.format(index) + "."
+        elif wanted is not None and found[0]["asPath"] != wanted:
+            yield f"instance {index}: {claim.prefix} has path {found[0]['asPath'] or 'empty'}, wanted {wanted}."
+        else:
+            yield None
+
+
+@check.register
+def _(claim: proofs.LearnedRoutes | proofs.AdvertisedRoutes, look: LiveState) -> str | None:
+    tables = tuple(_tables(claim, look))
+    if not tables:
+        return f"nobody speaks BGP there: {describe(claim)}."
+    for where, there in tables:
+        wanted = {prefix: _path(as_path) for prefix, as_path in claim.rows.items()}
+        difference = _difference(wanted, there)
+        if difference:
+            return f"{where}: {difference}"
+    return None
+
+
+def _tables(
+    claim: proofs.LearnedRoutes | proofs.AdvertisedRoutes, look: LiveState
+) -> Iterator[tuple[str, dict[IPv4Network, str]]]:
+    """The tables that a claim is about, one for each speaker: where it is, and the AS path of every prefix in it."""
+    if isinstance(claim, proofs.LearnedRoutes) and claim.on not in look.lab.azure.route_server:
+        for node, neighbour in speakers(look.lab, claim.on, claim.from_):
+            paths = [p for p in look.frr(node).paths if p.neighbour == neighbour]
+            yield f"{node}, from {neighbour}", {p.prefix: _path(p.as_path) for p in paths}
+        return
+    which, server, peer = (
+        ("learned", claim.on, claim.from_)
+        if isinstance(claim, proofs.LearnedRoutes)
+        else ("advertised", claim.by, claim.to)
+    )
+    for name in peer_names(look.lab, peer):
+        rows = _server_rows(look, which, server, name)
+        for index in INSTANCES:
+            found = rows.get(f"RouteServiceRole_IN_{index}", [])
+            where = f"{server} instance {index}, {'from' if which == 'learned' else 'to'} {name}"
+            yield where, {IPv4Network(r["network"]): r["asPath"].replace("-", " ") or "empty" for r in found}
+
+
+@check.register
+def _(claim: proofs.EffectiveRoutes, look: LiveState) -> str | None:
+    wanted = {prefix: " ".join(sorted(_known(look, hop) for hop in hops)) for prefix, hops in claim.rows.items()}
+    there = {
+        IPv4Network(prefix): " ".join(sorted(_known(look, h) for h in row["nextHopIpAddress"])) or row["nextHopType"]
+        for row in look.state["effective"][claim.on]["value"]
+        if row["state"] == "Active" and row["nextHopType"] != NextHopType.NONE
+        for prefix in row["addressPrefix"]
+    }
+    difference = _difference(wanted, there)
+    return f"{claim.on}: {difference} Look: labkit effective-routes {claim.on}" if difference else None
+
+
+def _known(look: LiveState, hop: str) -> str:
+    """A next hop by its node's name, where a file may have said the address."""
+    try:
+        return look.owners.get(IPv4Address(hop), hop)
+    except ValueError:
+        return hop
+
+
+def _difference(wanted: Mapping[IPv4Network, str], there: Mapping[IPv4Network, str]) -> str:
+    """The rows in which two tables differ, in words; empty if in none."""
+    texts = []
+    for prefix in sorted(wanted.keys() | there.keys()):
+        if prefix not in there:
+            texts.append(f"{prefix} {wanted[prefix]} is missing")
+        elif prefix not in wanted:
+            texts.append(f"{prefix} {there[prefix]} is too much")
+        elif there[prefix] != wanted[prefix]:
+            texts.append(f"{prefix} is {there[prefix]}, wanted {wanted[prefix]}")
+    return "; ".join(texts) + "." if texts else ""
+
+
+@check.register
+def _(claim: proofs.Capture, look: LiveState) -> str | None:
+    return compare(claim, look).problem
+
+
+@check.register
+def _(claim: proofs.EffectiveRoute, look: LiveState) -> str | None:
+    rows = [r for r in look.state["effective"][claim.on]["value"] if str(claim.prefix) in r["addressPrefix"]]
+    active = [r for r in rows if r["state"] == "Active"]
+    hint = f"Look: labkit effective-routes {claim.on}"
+    if not active:
+        return f"the NIC of {claim.on} has no active route for {claim.prefix}. {hint}"
+    row = active[0]
+    if claim.type is not None and row["nextHopType"] != claim.type:
+        return f"{claim.prefix} of {claim.on} is of type {row['nextHopType']}, wanted {claim.type}. {hint}"
+    return _wrong_hops(
+        look, claim.via, map(IPv4Address, row["nextHopIpAddress"]), f"{claim.prefix} of {claim.on}", hint
+    )
+
+
+@check.register
+def _(claim: proofs.KernelRoute, look: LiveState) -> str | None:
+    rows = [r for r in look.kernel(claim.on) if r.prefix == claim.prefix]
+    hint = f"Look: labkit routes {claim.on}"
+    if not rows:
+        return f"the kernel of {claim.on} has no route for {claim.prefix}. {hint}"
+    return _wrong_hops(look, claim.via, rows[0].gateways, f"{claim.prefix} in the kernel of {claim.on}", hint)
+
+
+@check.register
+def _(claim: proofs.Ping, look: LiveState) -> str | None:
+    target = target_address(look.lab, claim.to)
+    if ping(look.client, claim.from_, target):
+        return None
+    return f"{claim.from_} gets no reply from {claim.to} ({target}). Look: labkit trace {claim.from_} {target}"
+
+
+@check.register
+def _(claim: proofs.Path, look: LiveState) -> str | None:
+    target = target_address(look.lab, claim.to)
+    hops = traceroute(look.client, claim.from_, target)
+    way = f"the path from {claim.from_} to {claim.to}"
+    seen = " → ".join(str(h) if h else "*" for h in hops) or "nothing"
+    owners = [look.owners.get(h) if h else None for h in hops]
+    if not hops or hops[-1] != target:
+        return f"{way} ends before {target}: {seen}."
+    if None in owners:
+        return f"{way} has a hop that no node owns: {seen}."
+    names = [o for o in owners if o is not None]
+    remaining = iter(names)
+    for node in claim.through:
+        if node not in remaining:
+            return f"{way} does not lead through {node} in its turn: {' → '.join(names)}."
+    for node in claim.never:
+        if node in look.lab.azure.route_server:
+            for instance in (f"{node}-0", f"{node}-1"):
+                count = look.foreign_packets(instance)
+                if count:
+                    return f"{instance} got {count} packets that were not for it: a route server is in the data path."
+        elif node in names:
+            return f"{way} leads through {node}: {' → '.join(names)}."
+    return None
+
+
+@check.register
+def _(claim: proofs.Absent, look: LiveState) -> str | None:
+    if None not in tuple(_by_speaker(claim.row, look)):
+        return None
+    return f"{describe(claim.row)} holds, but must not."
+
+
+def describe(claim: object) -> str:
+    """A claim in a few words, as `labkit verify` lists it."""
+    match claim:
+        case proofs.Session():
+            return f"session {claim.on} - {claim.with_}"
+        case proofs.LearnedRoute():
+            return f"{claim.on} learned {claim.prefix} from {claim.from_}"
+        case proofs.AdvertisedRoute():
+            return f"{claim.by} advertises {claim.prefix} to {claim.to}"
+        case proofs.EffectiveRoute():
+            return f"effective route {claim.prefix} of {claim.on}{_via(claim.via)}"
+        case proofs.LearnedRoutes():
+            return f"{claim.on} learned exactly {_rows(claim.rows)} from {claim.from_}"
+        case proofs.AdvertisedRoutes():
+            return f"{claim.by} advertises exactly {_rows(claim.rows)} to {claim.to}"
+        case proofs.EffectiveRoutes():
+            return f"effective routes of {claim.on} are exactly {_rows(claim.rows)}"
+        case proofs.Capture():
+            return f"{claim.table} as in Azure ({claim.source})"
+        case proofs.KernelRoute():
+            return f"kernel route {claim.prefix} in {claim.on}{_via(claim.via)}"
+        case proofs.Ping():
+            return f"ping {claim.from_} → {claim.to}"
+        case proofs.Path():
+            return f"path {claim.from_} → {claim.to}" + "".join(f" through {n}" for n in claim.through)
+        case proofs.Absent():
+            return f"absent: {describe(claim.row)}"
+    raise TypeError(f"{type(claim).__name__} is not a proof")
+
+
+def _rows(rows: Mapping[IPv4Network, object]) -> str:
+    return "one row" if len(rows) == 1 else f"{len(rows)} rows"
+
+
+def _via(via: tuple[str, ...] | None) -> str:
+    return f" via {', '.join(via)}" if via else ""
+
+
+def _path(as_path: Iterable[int]) -> str:
+    return " ".join(map(str, as_path)) or "empty"
+
+
+def _wrong_hops(
+    look: LiveState, via: tuple[str, ...] | None, found: Iterable[IPv4Address], what: str, hint: str
+) -> str | None:
+    """A node stands for each of its addresses: which of a circuit's edges is the next hop, the file can't say."""
+    if via is None:
+        return None
+    hops = sorted(found)
+    names = {look.owners.get(hop, "") for hop in hops} | {str(hop) for hop in hops}
+    said = {name for name in via if name in names}
+    covered = [hop for hop in hops if {str(hop), look.owners.get(hop, "")} & said]
+    if said == set(via) and covered == hops:
+        return None
+    there = ", ".join(look.owners.get(hop, str(hop)) for hop in hops) or "nothing"
+    return f"{what} leads via {there}, wanted {', '.join(via) or 'nothing'}. {hint}"

@@ -1,0 +1,304 @@
+"""A fabric's program as its kernel holds it, read back and held against the effective routes.
+
+Every address at which the rules could change their mind (the first and last of every prefix) is asked of both: of the
+nftables ruleset where a packet to it would go, and of the oracle where it should.
+"""
+
+from __future__ import annotations
+
+import bisect
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+from labkit.azure.model import NextHopType
+from labkit.azure.rules.effective import ForwardingKey, effective_table
+from labkit.controller.tables import Hop, desired
+from labkit.lab.plan.fabric_ports import InternetPort, NicPort, PeeringPort, Port, fabric_ports
+from labkit.operate.diff.difference import NOTHING, Difference
+from labkit.operate.look.live_state import LiveState
+
+TABLE = ("netdev", "labkit")
+LOCAL = (NextHopType.VNET_LOCAL, NextHopType.VNET_PEERING, NextHopType.VNET_GLOBAL_PEERING)
+
+GUARDS = {
+    "foreign-source": "what comes from another address than the NIC's",
+    "foreign-destination": "what is for another address than the NIC's",
+    "forwarded": "what the peered network only forwards",
+}
+"""What ports drop whatever the routes say, by the reasons in the names of their counters."""
+
+Macs = frozenset[str]
+"""Where a packet may go: the destination MACs it may be given. Empty: dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """What ports of a fabric send to `address`, an address of `prefix`, goes elsewhere than it should.
+
+    Ports without a program have no `address`: nothing they send goes anywhere.
+    """
+
+    ports: tuple[str, ...]
+    prefix: IPv4Network | None = None
+    address: IPv4Address | None = None
+    right: Macs = frozenset()
+    there: Macs = frozenset()
+
+
+def fabric_difference(vnet: str, look: LiveState) -> str | None:
+    """The first difference between a fabric's program and the effective routes, None if there is none."""
+    for wrong in _wrong(vnet, look, fabric_ports(look.lab, vnet, look.azure, look.state["gone"])):
+        name = wrong.ports[0]
+        if wrong.address is None:
+            return f"the port of {name} in fabric {vnet} has no program. Look: labkit logs {vnet}"
+        return (
+            f"fabric {vnet} brings what {name} sends to {wrong.address} to {_text(wrong.there)}; "
+            f"the rules say {_text(wrong.right)}. Look: labkit logs {vnet}"
+        )
+    return None
+
+
+def fabric_differences(vnet: str, look: LiveState) -> Iterator[Difference]:
+    """Every difference between a fabric's program and the effective routes; ports with the same ones together."""
+    ports = fabric_ports(look.lab, vnet, look.azure, look.state["gone"])
+    names = {port.nic.mac: name for name, port in ports.items() if isinstance(port, NicPort)}
+    names |= {port.mac: "the Internet" for port in ports.values() if isinstance(port, InternetPort)}
+    names |= {
+        mac: look.owners.get(address, mac)
+        for port in ports.values()
+        if isinstance(port, PeeringPort)
+        for address, mac in reversed(port.neighbours)
+    }
+
+    def text(macs: Macs) -> str:
+        return " or ".join(sorted(names.get(mac, mac) for mac in macs)) or "nobody"
+
+    for dropped, unguarded in _unguarded(vnet, look, ports).items():
+        where = f"fabric {vnet}, port{'s' if len(unguarded) > 1 else ''} {', '.join(unguarded)}"
+        yield Difference(where, "", f"drops {dropped}", "lets it through", f"labkit logs {vnet}")
+    for wrong in _wrong(vnet, look, ports):
+        where = f"fabric {vnet}, from {', '.join(wrong.ports)}"
+        if wrong.address is None:
+            yield Difference(where, "", "a program", NOTHING, f"labkit logs {vnet}")
+        else:
+            right, there = f"to {text(wrong.right)}", f"to {text(wrong.there)}"
+            yield Difference(where, str(wrong.prefix), right, there, f"labkit logs {vnet}")
+
+
+def _unguarded(vnet: str, look: LiveState, ports: Mapping[str, Port]) -> dict[str, list[str]]:
+    """What ports should drop whatever the routes say, and do not: the ports by what it is."""
+    ruleset = _ruleset(vnet, look)
+    found: dict[str, list[str]] = {}
+    for name, port in ports.items():
+        guards = []
+        if isinstance(port, NicPort) and not port.nic.ip_forwarding and ruleset.table_of(name) is not None:
+            guards.append((f"in-{name}", "foreign-source"))
+        if isinstance(port, NicPort) and not port.nic.ip_forwarding:
+            guards.append((f"out-{name}", "foreign-destination"))
+        if isinstance(port, PeeringPort) and port.sources is not None:
+            guards.append((f"in-{name}", "forwarded"))
+        for chain, reason in guards:
+            if not ruleset.drops(chain, f"drop-{name}-{reason}"):
+                found.setdefault(GUARDS[reason], []).append(name)
+    return found
+
+
+def _ruleset(vnet: str, look: LiveState) -> _Ruleset:
+    return _Ruleset(json.loads(look.output(vnet, "nft", "-j", "list", "table", *TABLE)))
+
+
+def _wrong(vnet: str, look: LiveState, ports: Mapping[str, Port]) -> Iterator[Wrong]:
+    ruleset = _ruleset(vnet, look)
+    macs, hop_macs = _macs(ports), _hop_macs(look, ports)
+    sharing: dict[tuple[str, str], list[str]] = {}
+    bare = []
+    for name, port in ports.items():
+        table = ruleset.table_of(name) if isinstance(port, NicPort) else None
+        if isinstance(port, NicPort) and table is None:
+            bare.append(name)
+        elif isinstance(port, NicPort) and table is not None:
+            oracle = json.dumps(look.state["oracle"].get(port.nic.name), sort_keys=True)
+            sharing.setdefault((table, oracle), []).append(name)
+    if bare:
+        yield Wrong(tuple(bare))
+    for (table, _), names in sharing.items():
+        port = ports[names[0]]
+        assert isinstance(port, NicPort)
+        hops = _hops(look, vnet, port)
+        seen: set[tuple[IPv4Network, Macs, Macs]] = set()
+        for address in sorted({*_corners(hops), *ruleset.corners(table), *macs}):
+            prefix = _match(hops, address)
+            hop = hops[prefix] if prefix is not None else None
+            right, there = _right(hop, address, macs, hop_macs, ports), ruleset.leads(table, address)
+            if there == right:
+                continue
+            # Of what is brought to its own address, and of what has no route, every address is a row of its own.
+            whole = prefix is not None and hops[prefix].type not in LOCAL
+            about = prefix if whole and prefix is not None else IPv4Network(address)
+            if (about, right, there) not in seen:
+                seen.add((about, right, there))
+                yield Wrong(tuple(names), about, address, right, there)
+
+
+def _hops(look: LiveState, vnet: str, port: NicPort) -> Mapping[IPv4Network, Hop]:
+    oracle = look.state["oracle"].get(port.nic.name)
+    if oracle is None:  # a route server instance: its subnet has system routes only
+        return desired(effective_table(look.azure, ForwardingKey(vnet, None, None), {}))
+    groups = {
+        int(i): Hop(NextHopType(g["type"]), tuple(map(IPv4Address, g["next_hops"])))
+        for i, g in oracle["groups"].items()
+    }
+    return {IPv4Network(prefix): groups[group] for prefix, group in oracle["routes"].items()}
+
+
+def _hop_macs(look: LiveState, ports: Mapping[str, Port]) -> dict[IPv4Address, Macs]:
+    """Where packets to a next hop should go: to its NIC, or to those of a load balancer's backends that are up."""
+    macs = _macs(ports)
+    found = {address: frozenset({mac}) for address, mac in macs.items()}
+    found |= {frontend: frozenset(macs[a] for a in up if a in macs) for frontend, up in look.backends_up.items()}
+    return found
+
+
+def _macs(ports: Mapping[str, Port]) -> dict[IPv4Address, str]:
+    """The MAC of every NIC that a fabric reaches, its own and those of peered virtual networks."""
+    found = {a: port.nic.mac for port in ports.values() if isinstance(port, NicPort) for a in port.addresses}
+    for port in ports.values():
+        if isinstance(port, PeeringPort):
+            found |= dict(port.neighbours)
+    return found
+
+
+def _corners(hops: Mapping[IPv4Network, Hop]) -> Iterator[IPv4Address]:
+    for prefix in hops:
+        yield prefix[0]
+        yield prefix[-1]
+        if prefix.prefixlen <= 30:
+            yield prefix[4 if prefix.num_addresses > 4 else 1]
+
+
+def _match(hops: Mapping[IPv4Network, Hop], address: IPv4Address) -> IPv4Network | None:
+    """The longest prefix that covers an address."""
+    return next(
+        (p for length in range(32, -1, -1) if (p := IPv4Network((address, length), strict=False)) in hops), None
+    )
+
+
+def _right(
+    hop: Hop | None,
+    address: IPv4Address,
+    macs: Mapping[IPv4Address, str],
+    hop_macs: Mapping[IPv4Address, Macs],
+    ports: Mapping[str, Port],
+) -> Macs:
+    """Where packets to an address should go, whose longest prefix leads to `hop`."""
+    if hop is None or hop.type is NextHopType.NONE:
+        return frozenset()
+    if hop.type is NextHopType.INTERNET:
+        return frozenset(port.mac for port in ports.values() if isinstance(port, InternetPort))
+    if hop.type in LOCAL:
+        return frozenset({macs[address]} if address in macs else ())
+    return frozenset[str]().union(*(hop_macs.get(a, ()) for a in hop.next_hops))
+
+
+def _text(macs: Macs) -> str:
+    return " or ".join(sorted(macs)) or "nobody"
+
+
+@dataclass(frozen=True)
+class _Ruleset:
+    """An nftables table as `nft -j` prints it."""
+
+    document: dict[str, Any]
+
+    @cached_property
+    def _rules(self) -> dict[str, list[list[dict[str, Any]]]]:
+        rules: dict[str, list[list[dict[str, Any]]]] = {}
+        for item in self.document["nftables"]:
+            if "rule" in item:
+                rules.setdefault(item["rule"]["chain"], []).append(item["rule"]["expr"])
+        return rules
+
+    @cached_property
+    def _maps(self) -> dict[str, list[tuple[int, int, Any]]]:
+        """The elements of every map as `(first, last, value)`, ascending."""
+        maps = {}
+        for item in self.document["nftables"]:
+            if "map" in item:
+                elements = [(*_range(key), value) for key, value in item["map"].get("elem", [])]
+                maps[item["map"]["name"]] = sorted(elements, key=lambda element: element[0])
+        return maps
+
+    def table_of(self, port: str) -> str | None:
+        """The forwarding map that the ingress chain of a port asks."""
+        for rule in self._rules.get(f"in-{port}", []):
+            for statement in rule:
+                if "vmap" in statement:
+                    name: str = statement["vmap"]["data"]
+                    return name.removeprefix("@")
+        return None
+
+    def drops(self, chain: str, counter: str) -> bool:
+        """Whether a chain has a rule that counts so and drops."""
+        return any(
+            {"counter": counter} in rule and any("drop" in statement for statement in rule)
+            for rule in self._rules.get(chain, [])
+        )
+
+    def corners(self, table: str) -> Iterator[IPv4Address]:
+        """The first and last address of every element of a forwarding map."""
+        for first, last, _ in self._maps.get(table, ()):
+            yield IPv4Address(first)
+            yield IPv4Address(last)
+
+    def leads(self, table: str, address: IPv4Address) -> Macs:
+        """Where the program brings a packet to `address` by the forwarding map `table`."""
+        verdict = self._lookup(table, address)
+        if verdict is None or "drop" in verdict:
+            return frozenset()
+        if "jump" not in verdict:
+            return frozenset({"wherever its sender says"})  # no program of ours: it leaves the packet as it is
+        return frozenset(self._chain(verdict["jump"]["target"], address))
+
+    def _chain(self, name: str, address: IPv4Address) -> set[str]:
+        """Where the chain of a next-hop group or of a load balancer brings a packet."""
+        found: set[str] = set()
+        for rule in self._rules.get(name, []):
+            for statement in rule:
+                if "mangle" in statement and statement["mangle"]["key"].get("payload", {}).get("field") == "daddr":
+                    found |= self._values(statement["mangle"]["value"], address)
+                verdicts = [verdict for _, verdict in statement["vmap"]["data"]["set"]] if "vmap" in statement else []
+                for verdict in [statement, *verdicts]:
+                    if "goto" in verdict:
+                        found |= self._chain(verdict["goto"]["target"], address)
+        return found
+
+    def _values(self, value: Any, address: IPv4Address) -> set[str]:
+        if isinstance(value, str):
+            return {value}
+        data = value["map"]["data"]
+        if isinstance(data, str):
+            mac = self._lookup(data.removeprefix("@"), address)
+            return {mac} if mac is not None else set()
+        return {mac for _, mac in data["set"]}
+
+    def _lookup(self, name: str, address: IPv4Address) -> Any:
+        elements = self._maps.get(name, [])
+        position = bisect.bisect_right(elements, int(address), key=lambda element: element[0]) - 1
+        if position >= 0 and elements[position][1] >= int(address):
+            return elements[position][2]
+        return None
+
+
+def _range(key: Any) -> tuple[int, int]:
+    """The first and last address of a map's key: an address, a prefix or a range."""
+    if isinstance(key, str):
+        return int(IPv4Address(key)), int(IPv4Address(key))
+    if "prefix" in key:
+        network = IPv4Network(f"{key['prefix']['addr']}/{key['prefix']['len']}")
+        return int(network[0]), int(network[-1])
+    first, last = key["range"]
+    return int(IPv4Address(first)), int(IPv4Address(last))

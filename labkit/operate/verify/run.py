@@ -1,0 +1,124 @@
+"""Whether a running lab is what its file claims, and whether its kernels and fabrics do what the rules say.
+
+Foundation first: rows (sessions, routes), then kernels and fabrics against the oracle, then packets. While a
+foundation does not hold, what stands on it is not tried.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from labkit.errors import LabkitError
+from labkit.lab.model import Lab
+from labkit.lab.proofs import Absent, Capture, Path, Ping, Proof
+from labkit.operate.look.client import LabClient
+from labkit.operate.look.live_state import LiveState
+from labkit.operate.verify.captures import Comparison, compare
+from labkit.operate.verify.checks import check, describe
+from labkit.operate.verify.oracle import oracle_checks
+
+PAUSE = 0.03
+"""Seconds between two looks while something does not hold yet."""
+AT_ONCE = 8
+"""Checks that run side by side: they wait for commands in nodes more than they compute."""
+NOT_TRIED = "not tried, because what it stands on does not hold."
+
+
+OnLook = Callable[[LiveState, int, int, bool], None]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a check ended: `problem` is empty if it holds. `line` is its line in the lab file, 0 for labkit's own.
+
+    `comparison` is that of a published table, as it was at the last look.
+    """
+
+    title: str
+    line: int
+    within: float
+    run: Callable[[LiveState], str | None]
+    problem: str = NOT_TRIED
+    comparison: Comparison | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the check holds."""
+        return not self.problem
+
+
+def verify(
+    lab: Lab,
+    client: LabClient,
+    *,
+    within: float | None = None,
+    on_look: OnLook = lambda _look, _held, _of, _rows_hold: None,
+) -> list[Outcome]:
+    """Check every proof of a lab, every VM's kernel and every fabric program, until all hold or time is up.
+
+    Args:
+        lab: the lab as its file says.
+        client: the running lab.
+        within: seconds that everything may take to hold, in place of the proofs' own; 0 looks once.
+        on_look: called after every look with it, how many checks hold, how many there are, and whether those that
+            need no packets all hold.
+
+    Returns:
+        The outcomes: proofs in the order of the file, labkit's own last.
+    """
+    proofs = [_outcome(proof) for proof in lab.proofs]
+    own = [Outcome(title, 0, 30.0, run) for title, run in oracle_checks(lab)]
+    rows = [o for o, p in zip(proofs, lab.proofs, strict=True) if not _sends_packets(p)]
+    packets = [o for o, p in zip(proofs, lab.proofs, strict=True) if _sends_packets(p)]
+    outcomes = [*proofs, *own]
+    started = time.monotonic()
+    for stage in (rows, own, packets):
+        while not all(outcome.ok for outcome in stage):
+            look = LiveState(lab, client)
+            _check(stage, look)
+            on_look(look, sum(o.ok for o in outcomes), len(outcomes), all(o.ok for o in (*rows, *own)))
+            elapsed = time.monotonic() - started
+            if any(not o.ok and elapsed >= (o.within if within is None else within) for o in stage):
+                return outcomes
+            time.sleep(PAUSE)
+    return outcomes
+
+
+def _outcome(proof: Proof) -> Outcome:
+    claim = proof.claim
+    outcome = Outcome(describe(claim), proof.line, proof.within, lambda look: check(claim, look))
+    if isinstance(claim, Capture):
+
+        def compare_again(look: LiveState) -> str | None:
+            outcome.comparison = compare(claim, look)
+            return outcome.comparison.problem
+
+        outcome.run = compare_again
+    return outcome
+
+
+def _sends_packets(proof: Proof) -> bool:
+    claim = proof.claim.row if isinstance(proof.claim, Absent) else proof.claim
+    return isinstance(claim, Ping | Path)
+
+
+def _check(stage: Iterable[Outcome], look: LiveState) -> None:
+    """Check once more what does not hold yet."""
+
+    def problem(outcome: Outcome) -> str:
+        try:
+            return outcome.run(look) or ""
+        except LabkitError as error:
+            return f"{error.message} {error.remedy}".strip()
+
+    pending = [outcome for outcome in stage if not outcome.ok]
+    pool = ThreadPoolExecutor(AT_ONCE)
+    try:
+        for outcome, text in zip(pending, pool.map(problem, pending), strict=True):
+            outcome.problem = text
+    finally:
+        # Nobody waits for the checks that an interruption finds under way: a traceroute may take its time.
+        pool.shutdown(wait=False, cancel_futures=True)

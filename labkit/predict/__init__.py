@@ -1,0 +1,1 @@
+"""The network as the rules say it converges. Pure."""

@@ -1,0 +1,117 @@
+"""A model before and after changes: every speaker's routes and every NIC's effective routes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from ipaddress import IPv4Network
+
+from labkit.azure.model import Azure, EffectiveRoute
+from labkit.azure.rules.effective import effective_table, forwarding_key
+from labkit.azure.rules.validation import warnings
+from labkit.errors import InvalidInput
+from labkit.lab.file.refusal import refuse
+from labkit.predict.azure_speakers import AdjRibsIn, AzureSpeakers, OscillationError
+from labkit.predict.converge import RouterState
+from labkit.predict.whatif.changes import DELETIONS, Change
+from labkit.predict.whatif.outside import Followers, Unknown
+
+Rows = tuple[EffectiveRoute, ...]
+
+
+@dataclass(frozen=True)
+class Side:
+    """A model, what its speakers hear from outside, and what follows from both.
+
+    `spoken` is what NVAs and sites say, keep and use, where they are part of it.
+    """
+
+    azure: Azure
+    heard: AdjRibsIn
+    spoken: RouterState = field(default_factory=RouterState)
+
+    @cached_property
+    def world(self) -> AzureSpeakers:
+        """What every speaker holds in the end.
+
+        Raises:
+            InvalidInput: there is no end.
+        """
+        with _settles():
+            return AzureSpeakers(self.azure, self.heard)
+
+    @cached_property
+    def rows(self) -> Mapping[str, Rows]:
+        """Every NIC's effective routes."""
+        learned, gateways = self.world.learned, self.world.gateway_routes
+        keys = {nic.name: forwarding_key(self.azure, nic.name, learned) for nic in self.azure.nics}
+        tables = {key: effective_table(self.azure, key, learned, gateways) for key in dict.fromkeys(keys.values())}
+        return {nic: tables[key] for nic, key in keys.items()}
+
+    def by_prefix(self, nic: str) -> dict[IPv4Network, Rows]:
+        """A NIC's effective routes, Active and Invalid, by prefix."""
+        found: dict[IPv4Network, Rows] = {}
+        for row in self.rows[nic]:
+            found[row.prefix] = (*found.get(row.prefix, ()), row)
+        return found
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What changes would do. `titles` say what they are, `warnings` what Azure accepts although it does not work.
+
+    `unknown` is where NVAs and sites have reasons to say something else, and nobody knows whether they will.
+    """
+
+    before: Side
+    after: Side
+    titles: tuple[str, ...]
+    warnings: tuple[str, ...]
+    unknown: tuple[Unknown, ...] = ()
+
+
+def predict(
+    azure: Azure, heard: AdjRibsIn, changes: Sequence[Change], followers: Followers | None = None
+) -> Prediction:
+    """Try changes, one after the other. Those outside Azure who follow say other things then; others keep to theirs.
+
+    Raises:
+        InvalidInput: a change is of something that is not there, Azure would refuse the outcome, or the routes would
+            never settle.
+    """
+    before, titles = Side(azure, heard, followers.now if followers is not None else RouterState()), []
+    allowed = azure
+    for change in changes:
+        titles.append(change.title(azure))
+        if isinstance(change, DELETIONS):
+            refuse(allowed, azure)
+        azure, heard = change.apply(azure, heard)
+        if isinstance(change, DELETIONS):
+            allowed = azure
+    refuse(allowed, azure)
+    known = {problem.text for problem in warnings(before.azure)}
+    new = tuple(f"{problem.text}." for problem in warnings(azure) if problem.text not in known)
+    if followers is None:
+        return Prediction(before, Side(azure, heard), tuple(titles), new)
+    with _settles():
+        end = followers.after(azure, heard)
+    after = Side(azure, end.world.heard, end.spoken)
+    return Prediction(before, after, tuple(titles), new, tuple(followers.unknown(heard, end.spoken)))
+
+
+@contextmanager
+def _settles() -> Iterator[None]:
+    try:
+        yield
+    except OscillationError:
+        raise InvalidInput(
+            "the routes would never settle: each that comes makes itself go.",
+            "Look for a loop of gateways, circuits, route servers and NVAs in it.",
+        ) from None
+
+
+def same(one: Iterable[EffectiveRoute], other: Iterable[EffectiveRoute]) -> bool:
+    """Whether rows of one prefix are the same, whatever their order."""
+    return set(one) == set(other)

@@ -1,0 +1,1 @@
+"""The containerlab runtime, on Docker."""

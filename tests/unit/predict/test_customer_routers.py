@@ -1,0 +1,154 @@
+"""NVAs and sites as BGP speakers: what their FRR keeps, chooses and tells. Real FRRs show the same in every lab."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+import pytest
+
+from labkit.azure.model import AsPath, Origin, PathAttributes
+from labkit.azure.rules.communities import NO_ADVERTISE, NO_EXPORT
+from labkit.lab.file.load import load_text
+from labkit.predict.customer_routers import Best, Router, Session, routers
+from tests.unit.azure.builders import addr, net
+
+LAB = load_text(
+    """
+name: outside
+virtual_networks:
+  hub:
+    address_space: 10.1.0.0/16
+    subnets: {RouteServerSubnet: 10.1.0.0/26, GatewaySubnet: 10.1.255.0/27, nvas: 10.1.1.0/24}
+route_servers:
+  rs1: {virtual_network: hub, peers: [plain, far]}
+gateways:
+  ergw: {type: ExpressRoute, virtual_network: hub, connects_to: [circuit1]}
+circuits:
+  circuit1: {connects_to: [site]}
+nvas:
+  plain: {subnet: hub/nvas, asn: 65001, advertises: [10.9.0.0/16], prepend: 1, connects_to: [site], overlays: [far]}
+  far: {subnet: hub/nvas, asn: 65002, connects_to: [site]}
+sites:
+  site: {asn: 65010, prefixes: [10.10.0.0/16], prepend: {plain: 2}}
+""",
+    "outside",
+)
+ROUTERS = routers(LAB)
+PLAIN, SITE = ROUTERS["plain"], ROUTERS["site"]
+PREFIX = net("10.20.0.0/16")
+
+
+def session(router: Router, neighbour: str) -> Session:
+    return next(s for s in router.sessions if s.neighbour.name == neighbour)
+
+
+def path(*as_path: int, **changes: object) -> PathAttributes:
+    return replace(PathAttributes(addr("192.0.2.1"), as_path), **changes)  # type: ignore[arg-type]
+
+
+def told(router: Router, to: str, attributes: PathAttributes, by: str | None = None) -> PathAttributes | None:
+    """What a router tells a neighbour of a path that it has from another one, or says itself."""
+    sessions = () if by is None else (session(router, by),)
+    return router.tells(session(router, to), {PREFIX: Best(attributes, sessions)}, router.sessions).get(PREFIX)
+
+
+def test_whom_they_speak_with() -> None:
+    assert [s.neighbour.name for s in PLAIN.sessions] == ["rs1-0", "rs1-1", "site", "far"]
+    assert [s.neighbour.name for s in SITE.sessions] == ["plain", "far", "circuit1"]
+    back = SITE.by_address[session(PLAIN, "site").neighbour.own]
+    assert (back.neighbour.name, back.neighbour.own) == ("plain", session(PLAIN, "site").neighbour.address)
+
+
+def test_loops_are_not_kept() -> None:
+    there = {PREFIX: path(65010, 65020), net("10.21.0.0/16"): path(65010, 65001), net("10.22.0.0/16"): path(65010)}
+    there[net("10.22.0.0/16")] = replace(path(), as_path=(65010, frozenset({65001, 65003})))
+    assert set(PLAIN.kept(there)) == {PREFIX}
+    assert replace(PLAIN, requires_policy=True).kept(there) == {}
+
+
+@pytest.mark.parametrize(
+    ("paths", "best"),
+    [
+        ({"site": (65010, 65020), "far": (65002,)}, ["far"]),
+        ({"site": (65010,), "far": (65002,)}, ["far"]),  # the lower identifier: an NVA's NIC, a site's first LAN
+        ({"rs1-0": (65515, 65002), "far": (65002, 65515)}, ["rs1-0"]),
+        ({"rs1-1": (65515,), "rs1-0": (65515,)}, ["rs1-0", "rs1-1"]),
+        ({"rs1-1": (65515,), "rs1-0": (65515, 65002)}, ["rs1-1"]),
+        ({"rs1-0": (65515, frozenset({1, 2})), "far": (65002, 65020, 65021)}, ["rs1-0"]),
+    ],
+)
+def test_which_path_is_best(paths: dict[str, AsPath], best: list[str]) -> None:
+    held = {session(PLAIN, name): {PREFIX: replace(path(), as_path=as_path)} for name, as_path in paths.items()}
+    for order in (held, dict(reversed(held.items()))):
+        found = PLAIN.best(order)[PREFIX]
+        assert [s.neighbour.name for s in found.sessions] == best
+        assert found.attributes.as_path == paths[best[0]]
+
+
+def test_the_origin_decides_between_equal_lengths_and_its_own_comes_first() -> None:
+    held = {
+        session(PLAIN, "far"): {PREFIX: path(65002, origin=Origin.INCOMPLETE), net("10.9.0.0/16"): path(65002)},
+        session(PLAIN, "site"): {PREFIX: path(65010)},
+    }
+    best = PLAIN.best(held)
+    assert [s.neighbour.name for s in best[PREFIX].sessions] == ["site"]
+    assert best[net("10.9.0.0/16")].sessions == ()
+
+
+def test_what_an_nva_tells() -> None:
+    from_site = path(65010, med=5, communities=((7, 7),))
+    nic = LAB.azure.nic["plain"].address
+    for to, next_hop in (("rs1-0", nic), ("far", session(PLAIN, "far").neighbour.own)):
+        assert told(PLAIN, to, from_site, "site") == PathAttributes(
+            next_hop, (65001, 65001, 65010), communities=((7, 7),)
+        )
+    assert told(PLAIN, "rs1-0", path(med=0)) == PathAttributes(nic, (65001, 65001), med=0), "its own, with the MED"
+    assert told(PLAIN, "site", from_site, "site") is None
+    assert told(replace(PLAIN, requires_policy=True), "rs1-0", from_site, "site") is None
+
+
+def test_what_holds_the_route_servers_asn() -> None:
+    """Route servers get back what they say, both of them, unless it is filtered or one of them alone is there."""
+    echo = path(65515, 12076)
+    assert told(PLAIN, "rs1-0", echo, "rs1-0") is None
+    assert told(PLAIN, "site", echo, "rs1-0") is not None
+    for router, wanted in (
+        (replace(PLAIN, as_override=True), (65001, 65001, 65001, 12076)),
+        (replace(PLAIN, strip_route_server_asn=True), (65001, 65001, 12076)),
+    ):
+        for to in ("rs1-0", "rs1-1"):
+            said = told(router, to, echo, "rs1-0")
+            assert said is not None
+            assert said.as_path == wanted
+        alone = [s for s in router.sessions if s.neighbour.name != "rs1-1"]
+        best = {PREFIX: Best(echo, (session(router, "rs1-0"),))}
+        assert router.tells(session(router, "rs1-0"), best, alone) == {}
+        mixed = told(router, "rs1-0", replace(path(), as_path=(7, frozenset({8, 65515}))), "site")
+        assert mixed is not None
+        assert mixed.as_path[-1] == frozenset({8, 65001} if router.as_override else {8})
+
+
+def test_what_is_said_of_routes_to_route_servers_alone() -> None:
+    other = IPv4Address("10.1.1.100")
+    nva = replace(PLAIN, communities=((9, 9), (1, 1)), next_hop=other)
+    said, to_site = told(nva, "rs1-0", path(65002, communities=((5, 5),)), "far"), told(nva, "site", path(65002), "far")
+    assert said is not None
+    assert to_site is not None
+    assert (said.next_hop, said.communities) == (other, ((1, 1), (5, 5), (9, 9)))
+    assert (to_site.next_hop, to_site.communities) == (session(PLAIN, "site").neighbour.own, ())
+
+
+@pytest.mark.parametrize("community", [NO_EXPORT, NO_ADVERTISE])
+def test_well_known_communities_stop_a_route_where_it_is_heard(community: tuple[int, int]) -> None:
+    assert told(PLAIN, "rs1-0", path(65010, communities=(community,)), "site") is None
+    assert told(replace(PLAIN, communities=(community,)), "rs1-0", path(65010), "site") is not None
+
+
+def test_what_a_site_tells() -> None:
+    said, circuit = told(SITE, "plain", path(65002), "far"), told(SITE, "circuit1", path(65002), "far")
+    assert said is not None
+    assert circuit is not None
+    assert (said.as_path, circuit.as_path) == ((65010, 65010, 65010, 65002), (65010, 65002))
+    assert told(SITE, "circuit1", path(65002, 12076), "far") is None, "an edge router would take it"
+    assert told(SITE, "plain", path(12076), "circuit1") is not None
