@@ -25,8 +25,8 @@ import pytest
 
 from labkit.lab.model import Lab
 from labkit.operate.labs import lifecycle
-from labkit.operate.labs.record import Record
 from labkit.operate.look.client import LabClient
+from labkit.operate.records.record import Record
 from labkit.operate.verify.run import Outcome, verify
 from labkit.runtimes.select import RUNTIMES, SANDBOX
 

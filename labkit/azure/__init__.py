@@ -1,1 +1,6 @@
-"""The rules of Azure routing, as pure functions over immutable objects."""
+"""Azure's objects and the rules of its routing, as pure functions over immutable values.
+
+`model` has the objects, `rules` decides by them, `changes` makes one model of another. Nothing here reads a clock, a
+file or a socket, and nothing of labkit is imported but `errors`. A rule is changed together with its fact in
+docs/fidelity.yml, its table of cases in tests/unit/azure, and a proof in real kernels.
+"""

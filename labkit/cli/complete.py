@@ -12,7 +12,7 @@ import yaml
 
 from labkit.errors import LabkitError
 from labkit.lab.plan.nodes import INSTANCES, instance_node
-from labkit.operate.labs import record as records
+from labkit.operate.records import record as records
 from labkit.resources import topologies
 
 

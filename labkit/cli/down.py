@@ -10,8 +10,9 @@ import typer
 from labkit.cli import complete
 from labkit.cli.output import say, span
 from labkit.errors import InvalidInput
-from labkit.operate.labs import lifecycle, record
-from labkit.operate.labs.others import others
+from labkit.operate.labs import lifecycle
+from labkit.operate.records import record
+from labkit.operate.records.others import others
 
 
 def command(

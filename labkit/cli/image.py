@@ -9,7 +9,7 @@ import typer
 from labkit.cli.output import Format, FormatOption, put_json, put_table, say
 from labkit.cli.progress import reporter
 from labkit.errors import EnvironmentProblem, InvalidInput
-from labkit.operate.labs.record import everything
+from labkit.operate.records.record import everything
 from labkit.runtimes.containerlab import docker_engine, docker_images
 from labkit.runtimes.image import images
 from labkit.runtimes.select import CONTAINERLAB, RUNTIMES, SANDBOX, must_be_known

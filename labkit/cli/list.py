@@ -8,9 +8,9 @@ from datetime import datetime
 from labkit.cli.output import Colour, Format, FormatOption, put_json, put_table, say, span
 from labkit.errors import EnvironmentProblem
 from labkit.operate.labs import lifecycle
-from labkit.operate.labs.others import others
-from labkit.operate.labs.record import everything
 from labkit.operate.look.running import inspect
+from labkit.operate.records.others import others
+from labkit.operate.records.record import everything
 
 
 def command(output: FormatOption = Format.TABLE) -> None:

@@ -1,1 +1,6 @@
-"""The network as the rules say it converges. Pure."""
+"""The network as it converges by the rules, without booting anything. Pure.
+
+`azure_speakers` exports and imports for route servers and gateways, `customer_routers` for the FRR of appliances and
+branches, `converge` repeats both until nothing changes. May import `azure` and `lab`. `whatif`, `diff` and the random
+labs compare it with real kernels, so a habit of a daemon is added here together with such a proof.
+"""

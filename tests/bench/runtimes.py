@@ -22,8 +22,8 @@ from rich.table import Table
 from labkit.errors import EnvironmentProblem
 from labkit.lab.file.load import load
 from labkit.operate.labs import lifecycle
-from labkit.operate.labs.record import read
 from labkit.operate.look.client import LabClient
+from labkit.operate.records.record import read
 from labkit.runtimes.containerlab import docker_engine, docker_images
 from labkit.runtimes.containerlab import tool as containerlab_tool
 from labkit.runtimes.image import images

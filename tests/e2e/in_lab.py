@@ -12,9 +12,9 @@ from typing import Any
 from labkit.lab.file.load import load
 from labkit.lab.plan.build import plan
 from labkit.lab.plan.model import Plan
-from labkit.operate.labs import record as records
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import KernelPath, LiveState
+from labkit.operate.records import record as records
 from labkit.pytest import RunningLab
 from labkit.render.render import render
 from labkit.runtimes.image import images

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from labkit.operate.labs import lifecycle
-from labkit.operate.labs import record as records
+from labkit.operate.records import record as records
 from labkit.resources import topologies
 from labkit.runtimes.containerlab.docker_engine import socket_path
 from labkit.runtimes.containerlab.runtime import ContainerlabRuntime

@@ -12,9 +12,9 @@ import pytest
 from labkit.errors import InvalidInput
 from labkit.lab.file.load import load_text
 from labkit.operate.labs import lifecycle
-from labkit.operate.labs import record as records
 from labkit.operate.look.probes import ping
 from labkit.operate.look.running import controllers_text, lab_of
+from labkit.operate.records import record as records
 from labkit.operate.trace.run import trace
 from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies

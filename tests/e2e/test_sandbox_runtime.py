@@ -22,9 +22,10 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
+from labkit.runtimes import linux
 from labkit.runtimes.image import images
 from labkit.runtimes.protocol import CommandTimeout, LabStatus, Process, Progress, Runtime
-from labkit.runtimes.sandbox import linux, state
+from labkit.runtimes.sandbox import state
 from labkit.runtimes.sandbox.runtime import SandboxRuntime
 from tests.e2e.waiting import eventually
 
@@ -309,7 +310,8 @@ def test_a_full_disk(bed: Bed, files: int) -> None:
     """Whichever file it is that does not fit any more."""
     code = (
         "import sys, os; from pathlib import Path; from labkit.errors import EnvironmentProblem\n"
-        "from labkit.runtimes.sandbox import launcher, linux\n"
+        "from labkit.runtimes import linux\n"
+        "from labkit.runtimes.sandbox import launcher\n"
         "from labkit.runtimes.sandbox.runtime import SandboxRuntime\n"
         "launcher.make_namespaces()\n"
         "if os.fork(): os._exit(os.waitstatus_to_exitcode(os.wait()[1]))\n"

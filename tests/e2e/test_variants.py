@@ -13,10 +13,10 @@ import pytest
 from labkit.azure.rules.effective import listened_instance
 from labkit.lab.plan.model import Plan
 from labkit.operate.labs import lifecycle
-from labkit.operate.labs import record as records
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import MAX_HOPS, ping, traceroute
+from labkit.operate.records import record as records
 from labkit.operate.trace.run import trace
 from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from labkit.runtimes.sandbox import linux
+from labkit.runtimes import linux
 
 USER = 1000
 

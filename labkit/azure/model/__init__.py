@@ -1,4 +1,9 @@
-"""Azure's objects as immutable values."""
+"""Azure's objects as immutable values: virtual networks, NICs, route servers, gateways, routes.
+
+They validate nothing and decide nothing: `azure.rules` does. Imports nothing of labkit. Names are Azure's, in
+Python's spelling; a new attribute has a default that leaves existing labs as they are, because it is part of the
+controller's messages and of what it keeps on disk.
+"""
 
 from labkit.azure.model.objects import (
     ROUTE_SERVER_ASN,

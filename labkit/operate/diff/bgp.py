@@ -22,9 +22,9 @@ from labkit.azure.rules.gateway_policy import (
 from labkit.azure.rules.gateways import connected_circuits, session_server
 from labkit.azure.rules.rows import as_path_text, effective_json
 from labkit.lab.plan.nodes import instance_node
-from labkit.operate.diff.difference import NOTHING, Difference
 from labkit.operate.look.live_state import ESTABLISHED, LiveState
 from labkit.operate.look.snapshot import Snapshot, by_prefix
+from labkit.operate.verify.difference import NOTHING, Difference
 from labkit.predict.azure_speakers import Advertisements, CircuitTable, GatewayTable, Instance, advertised_by_server
 
 Row = Callable[[PathAttributes], str]

@@ -11,9 +11,9 @@ from labkit.azure.rules.circuits import advertised_to_customer, best_in_circuit
 from labkit.azure.rules.gateway_policy import advertised_on_premises, best_at_gateway
 from labkit.lab.plan.nodes import gateway_nodes, instance_node
 from labkit.operate.diff.bgp import at_gateway, circuit_table, compare, in_frr
-from labkit.operate.diff.difference import NOTHING, Difference
 from labkit.operate.look.live_state import ESTABLISHED, LiveState
 from labkit.operate.look.snapshot import Snapshot
+from labkit.operate.verify.difference import NOTHING, Difference
 from labkit.predict.azure_speakers import Advertisements
 from labkit.predict.customer_routers import Session, routers
 

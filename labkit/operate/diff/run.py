@@ -11,11 +11,11 @@ from labkit.operate.diff.bgp import (
     held_differences,
     server_differences,
 )
-from labkit.operate.diff.difference import Difference
 from labkit.operate.diff.outside import router_kernel_differences, site_differences
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.snapshot import read
+from labkit.operate.verify.difference import Difference
 from labkit.operate.verify.fabric_check import fabric_differences
 from labkit.operate.verify.oracle import kernel_differences
 

@@ -13,13 +13,13 @@ from labkit.lab.file.load import Loaded, read
 from labkit.lab.model import Lab
 from labkit.lab.plan.build import plan
 from labkit.lab.plan.model import Plan
-from labkit.operate.labs import record as records
 from labkit.operate.labs.interrupt import held
-from labkit.operate.labs.others import others
-from labkit.operate.labs.record import Record
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.running import controllers_text, damaged, inspect
+from labkit.operate.records import record as records
+from labkit.operate.records.others import others
+from labkit.operate.records.record import Record
 from labkit.operate.verify.run import Outcome, verify
 from labkit.paths import state_home
 from labkit.render.render import render

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from labkit.errors import CheckFailed, InvalidInput
-from labkit.operate.labs.record import Record
+from labkit.operate.records.record import Record
 from labkit.runtimes import protocol
 from labkit.runtimes.select import runtime
 

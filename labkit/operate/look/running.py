@@ -5,10 +5,10 @@ from __future__ import annotations
 from labkit.errors import CheckFailed
 from labkit.lab.file.load import load_text
 from labkit.lab.model import Lab
-from labkit.operate.labs import record as records
-from labkit.operate.labs.others import others
-from labkit.operate.labs.record import Record
 from labkit.operate.look.client import CONTROLLER, LabClient
+from labkit.operate.records import record as records
+from labkit.operate.records.others import others
+from labkit.operate.records.record import Record
 from labkit.paths import CONTROLLERS_LAB_FILE
 from labkit.runtimes.protocol import LabStatus
 from labkit.runtimes.select import runtime

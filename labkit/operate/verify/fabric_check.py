@@ -18,8 +18,8 @@ from labkit.azure.model import NextHopType
 from labkit.azure.rules.effective import ForwardingKey, effective_table
 from labkit.controller.tables import Hop, desired
 from labkit.lab.plan.fabric_ports import InternetPort, NicPort, PeeringPort, Port, fabric_ports
-from labkit.operate.diff.difference import NOTHING, Difference
 from labkit.operate.look.live_state import LiveState
+from labkit.operate.verify.difference import NOTHING, Difference
 
 TABLE = ("netdev", "labkit")
 LOCAL = (NextHopType.VNET_LOCAL, NextHopType.VNET_PEERING, NextHopType.VNET_GLOBAL_PEERING)

@@ -9,8 +9,8 @@ from typing import Any
 
 from labkit.azure.model import NextHopType
 from labkit.lab.model import Lab
-from labkit.operate.diff.difference import NOTHING, Difference
 from labkit.operate.look.live_state import KernelPath, LiveState
+from labkit.operate.verify.difference import NOTHING, Difference
 from labkit.operate.verify.fabric_check import fabric_difference
 
 ON_LINK = {NextHopType.VNET_LOCAL, NextHopType.VNET_PEERING, NextHopType.VNET_GLOBAL_PEERING}

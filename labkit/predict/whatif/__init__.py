@@ -1,1 +1,6 @@
-"""What a change would change, by the rules. Pure."""
+"""What a change would change, by the rules. Pure.
+
+It converges the network before and after and compares routes (`routes`), reachability (`reach`) and what leaves Azure
+(`outside`); `words` turns the differences into sentences. May import `azure`, `lab` and `predict`. A change itself
+belongs in `azure.changes`.
+"""

@@ -16,8 +16,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from labkit.errors import EnvironmentProblem
+from labkit.runtimes import linux
 from labkit.runtimes.containerlab.docker_engine import SET_UP
-from labkit.runtimes.sandbox import linux
 
 OLDEST = (0, 79)
 """What labkit is tested with, and the first with everything that it uses."""

@@ -11,7 +11,8 @@ import socket
 import stat
 from pathlib import Path
 
-from labkit.runtimes.sandbox import linux, netlink, sysctls
+from labkit.runtimes import linux
+from labkit.runtimes.sandbox import netlink, sysctls
 from labkit.runtimes.sandbox.spec import Node
 
 _PLAIN = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from labkit import paths
 from labkit.errors import EnvironmentProblem, InvalidInput
+from labkit.runtimes import linux
 from labkit.runtimes import topology as clab
 from labkit.runtimes.image import images
 from labkit.runtimes.protocol import Completed, LabStatus, NodeStatus, OnProgress, ignore_progress
-from labkit.runtimes.sandbox import client, linux, spec, state, sysctls
+from labkit.runtimes.sandbox import client, spec, state, sysctls
 from labkit.runtimes.sandbox.client import Stream
 from labkit.runtimes.sandbox.deploy import Launch
 from labkit.runtimes.sandbox.logs import read_lines

@@ -14,7 +14,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from labkit.runtimes.sandbox import launcher, linux, netlink
+from labkit.runtimes import linux
+from labkit.runtimes.sandbox import launcher, netlink
 
 _NETLINK_NETFILTER = 12
 _NFNL_SUBSYS_NFTABLES = 10

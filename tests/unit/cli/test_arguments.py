@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit.cli.app import PANEL, PANELS, run
-from labkit.operate.labs import record as records
+from labkit.operate.records import record as records
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent.parent
 # These build, delete or probe: what they do is tested where it lies.

@@ -15,7 +15,7 @@ from labkit.cli.app import run
 from labkit.lab.file.load import load
 from labkit.lab.model import Lab
 from labkit.operate.labs import lifecycle
-from labkit.operate.labs.record import Record
+from labkit.operate.records.record import Record
 from labkit.resources import topologies
 
 LAB = load(topologies() / "expressroute" / "lab.yml")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import InvalidInput
-from labkit.operate.labs import record as records
+from labkit.operate.records import record as records
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +91,7 @@ def test_which_lab_is_meant() -> None:
 
 
 def test_a_lock_keeps_others_out_and_leaves_nothing(home: Path) -> None:
-    other = "from labkit.operate.labs import record\nwith record.lock('one'): print('in')"
+    other = "from labkit.operate.records import record\nwith record.lock('one'): print('in')"
 
     def try_it() -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", other]

@@ -12,9 +12,9 @@ from labkit.errors import CheckFailed
 from labkit.lab import proofs
 from labkit.lab.file.load import read
 from labkit.lab.plan.nodes import target_address
-from labkit.operate.labs.record import Record
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
+from labkit.operate.records.record import Record
 from labkit.operate.verify import checks
 from labkit.operate.verify.checks import check
 from labkit.resources import topologies

@@ -26,11 +26,11 @@ from labkit.operate.diff.bgp import (
     held_differences,
     server_differences,
 )
-from labkit.operate.diff.difference import Difference
 from labkit.operate.diff.outside import router_kernel_differences, site_differences
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import BgpPath, FrrState, KernelPath, LiveState
 from labkit.operate.look.snapshot import Snapshot
+from labkit.operate.verify.difference import Difference
 from labkit.operate.verify.oracle import kernel_difference, kernel_differences
 from labkit.predict.azure_speakers import Advertisements, AzureSpeakers
 from labkit.predict.converge import CustomerRouters, converge

@@ -12,9 +12,9 @@ from labkit.azure.model import Azure
 from labkit.lab.file.load import read
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import target_address
-from labkit.operate.labs.record import Record
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
+from labkit.operate.records.record import Record
 from labkit.operate.trace.choice import USER_FIRST, Beaten, Candidate, Choice, nic_choice
 from labkit.operate.trace.run import Trace
 from labkit.operate.trace.tables import BLACKHOLE, NO_ROUTE, Tables, Way, bgp_loss

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from labkit.runtimes import kernel_probe
-from labkit.runtimes.sandbox import launcher, linux
+from labkit.runtimes import kernel_probe, linux
+from labkit.runtimes.sandbox import launcher
 
 
 def test_this_machine_is_fit() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from labkit.errors import EnvironmentProblem
-from labkit.operate.labs.record import Record
+from labkit.operate.records.record import Record
 from labkit.runtimes.select import CONTAINERLAB
 
 
