@@ -1,6 +1,6 @@
-"""The agent's loop: what the feed says, whenever it says it and whenever the NIC comes back, into the kernel.
+"""The agent's loop: the forwarding table that the controller sends, into the kernel.
 
-The kernel is repaired when the feed speaks, when the NIC changes and when the agent starts, and at no other time. A
+The kernel is repaired when a message comes, when the NIC changes and when the agent starts, and at no other time. A
 route that somebody deletes or bends by hand stays so until then: breaking a VM's routing and seeing `labkit verify`
 find it is part of the laboratory, and an agent that mended it within a millisecond would hide it.
 """
@@ -8,11 +8,7 @@ find it is part of the laboratory, and an agent that mended it within a millisec
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from queue import SimpleQueue
 from typing import TypeAlias
 
 from labkit.agent import uplink as nic
@@ -20,7 +16,8 @@ from labkit.agent.feed_table import FeedTable, Prefix
 from labkit.agent.fib import Fib, Outcome
 from labkit.agent.kernel_routes import Uplink
 from labkit.agent.plan import Kind
-from labkit.feed.client import Feed, Message, feeds
+from labkit.feed.client import Feed, Message
+from labkit.feed.service import Inbox, Lost, Received, Settings, follow, watch
 
 _log = logging.getLogger("labkit.agent")
 
@@ -28,37 +25,22 @@ _NIC_CHANGED = "NIC changed"
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """Where the agent runs: its node's name, its NIC, the feed's socket and the file that says it is ready."""
-
-    node: str
-    interface: str
-    feed: Path
-    ready: Path
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    feed: Feed
-    message: Message
-
-
-@dataclass(frozen=True, slots=True)
 class _Nic:
     state: Uplink | str
 
 
-_Event: TypeAlias = _Told | _Nic | Exception
+_Event: TypeAlias = Received | Lost | _Nic
 
 
 class Agent:
-    """One VM's agent. Two threads listen, to the feed and to the NIC; all work is done in the thread of `run`."""
+    """One VM's agent. Two threads wait, for the feed and for the NIC; all work is done in the thread of `run`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, interface: str) -> None:
         self._settings = settings
-        self._events: SimpleQueue[_Event] = SimpleQueue()
+        self._interface = interface
+        self._inbox: Inbox[_Event] = Inbox()
         self._fib = Fib()
-        self._uplink: Uplink | str = f"{settings.interface} has not been looked at yet"
+        self._uplink: Uplink | str = f"{interface} has not been looked at yet"
         self._table: FeedTable | None = None
         self._feed: Feed | None = None
         self._seq = 0
@@ -69,47 +51,27 @@ class Agent:
 
         Raises:
             OSError: the kernel no longer answers.
-            Exception: what ended one of the listening threads.
         """
-        self._listen("nic", self._watch_nic)
-        # The NIC is known before the feed may speak, or the first answer would be that nothing can be installed.
-        self._handle(self._events.get())
-        self._listen("feed", self._hear_feed)
+        watch("nic", lambda: nic.watch(self._interface, lambda state: self._inbox.put(_Nic(state))))
+        # The NIC is known before the controller may send anything, or the first answer would be an error.
+        self._handle(self._inbox.collect())
+        follow(self._settings, "agent", self._inbox.put)
         while True:
-            self._handle(self._events.get())
+            self._handle(self._inbox.collect())
 
-    def _handle(self, event: _Event) -> None:
-        match event:
-            case _Told(feed, message):
-                self._told(feed, message)
-            case _Nic(state):
-                self._nic_changed(state)
-            case _:
-                raise event
+    def _handle(self, events: list[_Event]) -> None:
+        for event in events:
+            if isinstance(event, Received):
+                self._received(event.feed, event.message)
+            elif isinstance(event, _Nic):
+                self._nic_changed(event.state)
 
-    def _listen(self, name: str, work: Callable[[], None]) -> None:
-        def guarded() -> None:
-            try:
-                work()
-            except Exception as failure:  # noqa: BLE001 - handed to the main thread, which raises it
-                self._events.put(failure)
-
-        threading.Thread(target=guarded, name=name, daemon=True).start()
-
-    def _watch_nic(self) -> None:
-        nic.watch(self._settings.interface, lambda state: self._events.put(_Nic(state)))
-
-    def _hear_feed(self) -> None:
-        for feed in feeds("agent", self._settings.node, self._settings.feed):
-            for message in feed:
-                self._events.put(_Told(feed, message))
-
-    def _told(self, feed: Feed, message: Message) -> None:
+    def _received(self, feed: Feed, message: Message) -> None:
         self._feed, self._seq = feed, message["seq"]
         try:
             before = self._take(message)
         except (ValueError, KeyError, TypeError, AttributeError) as problem:
-            # What is wanted is unknown now; the FIB stays as it is. After a bad delta, a snapshot may tell.
+            # What is wanted is unknown now; the FIB stays as it is. A snapshot mends a bad delta.
             self._table = None
             self._answer(f"message {self._seq} of the feed makes no sense: {problem!r}")
             if message.get("type") != "snapshot":
@@ -119,7 +81,7 @@ class Agent:
         self._answer(self._error)
 
     def _take(self, message: Message) -> dict[Prefix, int | None] | None:
-        """Change the table as told; the result is as `_install` wants it."""
+        """Change the table as the message says; the result is as `_install` wants it."""
         if message["type"] == "snapshot":
             self._table = FeedTable.from_wire(message["table"])
             return None
@@ -150,15 +112,14 @@ class Agent:
             outcome = self._fib.update(self._table, before, self._uplink)
         self._error = outcome.error
         if outcome.counts or outcome.error or cause != _NIC_CHANGED:
-            self._tell(cause, outcome, len(self._table.routes))
-        self._settings.ready.parent.mkdir(parents=True, exist_ok=True)
-        self._settings.ready.touch()
+            self._record(cause, outcome, len(self._table.routes))
+        self._settings.mark_ready()
 
-    def _tell(self, cause: str, outcome: Outcome, total: int) -> None:
+    def _record(self, cause: str, outcome: Outcome, total: int) -> None:
         shown = (Kind.ADD, Kind.CHANGE, Kind.REMOVE, Kind.GROUP, Kind.STRAY)
         counts = [f"{outcome.counts[kind]:,} {kind}" for kind in shown if outcome.counts[kind]]
-        said = ", ".join(counts) or "nothing to change"
-        _log.info("%s: %s; %s routes in all, %.1f ms", cause, said, f"{total:,}", outcome.seconds * 1000)
+        done = ", ".join(counts) or "nothing to change"
+        _log.info("%s: %s; %s routes in all, %.1f ms", cause, done, f"{total:,}", outcome.seconds * 1000)
         for line in outcome.lines:
             _log.info("  %s", line)
         if outcome.error:

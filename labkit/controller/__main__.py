@@ -9,16 +9,17 @@ from pathlib import Path
 from labkit.controller.api import Api
 from labkit.controller.call import API_SOCKET
 from labkit.controller.controller import Controller
+from labkit.feed.service import begin
 from labkit.lab.file.load import load
 from labkit.paths import CONTROLLERS_LAB_FILE
-from labkit.ready import mark_ready
 
 RUN = Path("/run/lab")
 STORE = Path("/var/lib/labkit")
 
 
 async def serve() -> None:
-    """Run the lab's platform until told to stop."""
+    """Run the lab's platform until SIGTERM or SIGINT."""
+    settings = begin("controller")
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -26,11 +27,16 @@ async def serve() -> None:
     api = Api(controller)
     await controller.start()
     await api.start(Path(API_SOCKET))
-    mark_ready("controller")
+    settings.mark_ready()
     await stopped.wait()
     await api.stop()
     await controller.stop()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the controller until it is asked to stop; the nodes keep what they have."""
     asyncio.run(serve())
+
+
+if __name__ == "__main__":
+    main()

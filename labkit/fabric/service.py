@@ -1,27 +1,22 @@
-"""The fabric's main loop: take what the controller says and what the kernel reports, and make the switch so."""
+"""The fabric's main loop: take what the controller sends and what the kernel reports, and make the switch so."""
 
 from __future__ import annotations
 
 import logging
-import queue
-import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 
 from labkit.errors import LabkitError
-from labkit.fabric import nft
+from labkit.fabric import nft, state
 from labkit.fabric.bridge import Bridge
 from labkit.fabric.iproute import KernelRefused
 from labkit.fabric.links import LinkMonitor, interfaces
 from labkit.fabric.loader import Loader
 from labkit.fabric.prober import Finding, Prober
-from labkit.fabric.state import Fabric, follow
-from labkit.feed.client import FEED_SOCKET, Feed, Message, feeds
-
-READY = Path("/run/labkit-ready/fabric")
-"""Touched when the first snapshot is true in the kernel."""
+from labkit.fabric.state import Fabric
+from labkit.feed.client import Feed
+from labkit.feed.service import Inbox, Lost, Received, Settings, follow, watch
 
 RETRY = 1.0
 """Seconds until what the kernel refused is tried again, unless something happens before."""
@@ -29,86 +24,64 @@ RETRY = 1.0
 _log = logging.getLogger("labkit.fabric")
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """A message and the connection it came over."""
-
-    feed: Feed
-    message: Message
-
-
-_Event = _Said | frozenset[int] | Finding
+_Event = Received | Lost | frozenset[int] | Finding
 
 
 class Service:
     """A fabric process. What it has made true stays when it ends; the next one adopts it."""
 
-    def __init__(self, ready: Path = READY) -> None:
-        """`ready` is touched once the first snapshot is true."""
-        self._ready = ready
-        self._inbox: queue.SimpleQueue[_Event] = queue.SimpleQueue()
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._inbox: Inbox[_Event] = Inbox()
         self._fabric: Fabric | None = None
         self._bridge: Bridge | None = None
         self._loader = Loader(nft.room())
-        self._unacknowledged: _Said | None = None
+        self._unacknowledged: Received | None = None
         self._failed = False
+        self._ready = False
         self._distrusted: Feed | None = None
         self._feed: Feed | None = None
         self._prober = Prober(self._inbox.put)
         self._findings: dict[tuple[str, str], Finding] = {}
 
-    def run(self, node: str, socket: Path = FEED_SOCKET) -> None:
-        """Serve for ever as the fabric named `node`."""
+    def run(self) -> None:
+        """Serve for ever. What the kernel refused is tried again after `RETRY`, unless something happens before."""
         monitor = LinkMonitor()
-        threading.Thread(target=self._listen, args=(node, socket), daemon=True).start()
-        threading.Thread(target=self._watch, args=(monitor,), daemon=True).start()
+        follow(self._settings, "fabric", self._inbox.put)
+        watch("links", lambda: self._watch(monitor))
         while True:
-            self._handle(list(self._events()))
-
-    def _listen(self, node: str, socket: Path) -> None:
-        for feed in feeds("fabric", node, socket):
-            for message in feed:
-                self._inbox.put(_Said(feed, message))
+            self._handle(self._inbox.collect(RETRY if self._failed else None))
 
     def _watch(self, monitor: LinkMonitor) -> None:
         for gone in monitor.changes():
             self._inbox.put(gone)
 
-    def _events(self) -> Iterator[_Event]:
-        """Everything that has come in; waits for something, but not for long while something is amiss."""
-        try:
-            yield self._inbox.get(timeout=RETRY if self._failed else None)
-            while True:
-                yield self._inbox.get_nowait()
-        except queue.Empty:
-            return
-
     def _handle(self, events: list[_Event]) -> None:
-        heard: list[_Said] = []
+        taken: list[Received] = []
         found: list[Finding] = []
         for event in events:
             if isinstance(event, frozenset):
                 self._forget(event)
             elif isinstance(event, Finding):
                 found += self._learned(event)
-            elif self._understand(event):
-                heard.append(event)
+            elif isinstance(event, Received) and self._understand(event):
+                taken.append(event)
         if self._fabric is None:
             return
         failure = self._realise(self._fabric)
         self._failed = failure is not None
-        # The controller hears what counts already.
+        # What is reported to the controller is in force already.
         self._report(found)
-        if heard:
+        if taken:
             self._unacknowledged = None
         elif failure is None and self._unacknowledged is not None:
             # What failed before is true now.
-            heard = [self._unacknowledged]
+            taken = [self._unacknowledged]
             self._unacknowledged = None
-        for said in heard:
-            said.feed.applied(said.message["seq"], failure)
-        if failure is not None and heard:
-            self._unacknowledged = heard[-1]
+        for received in taken:
+            received.feed.applied(received.message["seq"], failure)
+        if failure is not None and taken:
+            self._unacknowledged = taken[-1]
 
     def _forget(self, gone: frozenset[int]) -> None:
         if self._bridge is not None:
@@ -124,26 +97,27 @@ class Service:
             yield finding
 
     def _report(self, findings: Iterable[Finding]) -> None:
-        said = [asdict(finding) for finding in findings]
-        if self._feed is not None and said:
-            self._feed.send({"type": "probes", "found": said})
+        found = [asdict(finding) for finding in findings]
+        if self._feed is not None and found:
+            self._feed.send({"type": "probes", "found": found})
 
-    def _understand(self, said: _Said) -> bool:
+    def _understand(self, received: Received) -> bool:
         """Take a message into `_fabric`. One that makes no sense is refused, and what was true stays."""
-        if said.feed is self._distrusted:
+        feed, message = received.feed, received.message
+        if feed is self._distrusted:
             return False
         try:
-            self._fabric = follow(self._fabric, said.message)
+            self._fabric = state.follow(self._fabric, message)
         except ValueError as error:
-            _log.error("message %s refused: %s", said.message["seq"], error)
-            said.feed.applied(said.message["seq"], str(error))
-            # What follows builds on what was not understood: begin anew with a snapshot.
-            self._distrusted = said.feed
-            said.feed.close()
+            _log.error("message %s refused: %s", message["seq"], error)
+            feed.applied(message["seq"], str(error))
+            # What follows builds on what was not understood: another feed begins with a snapshot.
+            self._distrusted = feed
+            feed.close()
             return False
-        if said.message["type"] == "snapshot":
-            # A new feed: the controller may have heard nothing yet.
-            self._feed = said.feed
+        if message["type"] == "snapshot":
+            # A new feed: the controller may not have the findings yet.
+            self._feed = feed
             self._report(self._findings.values())
         return True
 
@@ -157,9 +131,9 @@ class Service:
         except LabkitError as error:
             _log.error("%s %s", error.message, error.remedy)
             return f"{error.message} {error.remedy}"
-        if not self._ready.exists():
-            self._ready.parent.mkdir(parents=True, exist_ok=True)
-            self._ready.touch()
+        if not self._ready:
+            self._ready = True
+            self._settings.mark_ready()
             _log.info("ready")
         return None
 

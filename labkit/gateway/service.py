@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import subprocess
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from labkit.feed.client import Feed, feeds
+from labkit.feed.service import Settings, watch
 from labkit.gateway import frr, kernel
 from labkit.gateway.bmp import CLOSED_HERE, Message, PeerDown, Stream, Update
 from labkit.gateway.frr import Ranges
 from labkit.gateway.state import State
-from labkit.ready import mark_ready
 
-SERVICE = "gateway"
 PATIENCE = 5.0
 """Seconds that FRR may take to tell all that it has before the controller hears that there is nothing."""
 
@@ -28,19 +26,12 @@ _PAUSE = 0.05
 _log = logging.getLogger("gateway")
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the service needs to know."""
-
-    node: str
-    bmp_port: int
-
-
 class Service:
     """One thread hears FRR, one the controller; what both touch is held by a lock."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, bmp_port: int) -> None:
         self._settings = settings
+        self._bmp_port = bmp_port
         self._state = State()
         self._feed: Feed | None = None
         self._told = False
@@ -59,12 +50,12 @@ class Service:
 
     def run(self) -> None:
         """Serve until killed."""
-        listener = socket.create_server(("127.0.0.1", self._settings.bmp_port))
-        threading.Thread(target=self._hear_frr, args=(listener,), name="bmp", daemon=True).start()
+        listener = socket.create_server(("127.0.0.1", self._bmp_port))
+        watch("bmp", lambda: self._hear_frr(listener))
         patience = threading.Timer(PATIENCE, self._stop_waiting)
         patience.daemon = True
         patience.start()
-        for feed in feeds("gateway", self._settings.node):
+        for feed in feeds("gateway", self._settings.node, self._settings.feed):
             for message in feed:
                 if message["type"] == "config":
                     self._configure(feed, message)
@@ -83,21 +74,16 @@ class Service:
             self._ready()
 
     def _hear_frr(self, listener: socket.socket) -> None:
-        try:
-            while True:
-                listener.settimeout(PATIENCE if self._renewing else None)
-                try:
-                    connection, _ = listener.accept()
-                except TimeoutError:
-                    self._renewing = False
-                    self._lose()
-                    continue
-                connection.settimeout(None)
-                self._hear(connection)
-        finally:
-            # Whatever it was: the other thread alone is of no use, and the supervisor starts both again.
-            _log.exception("FRR can't be heard")
-            os._exit(1)
+        while True:
+            listener.settimeout(PATIENCE if self._renewing else None)
+            try:
+                connection, _ = listener.accept()
+            except TimeoutError:
+                self._renewing = False
+                self._lose()
+                continue
+            connection.settimeout(None)
+            self._hear(connection)
 
     def _hear(self, connection: socket.socket) -> None:
         stream = Stream()
@@ -144,7 +130,7 @@ class Service:
         """
         self._gone.add(peer)
         if len(self._gone) == 1:
-            threading.Thread(target=self._close_once_cleared, name="renew", daemon=True).start()
+            watch("renew", self._close_once_cleared)
 
     def _close_once_cleared(self) -> None:
         deadline = time.monotonic() + PATIENCE
@@ -202,7 +188,7 @@ class Service:
 
     def _ready(self) -> None:
         if self._config is not None and self._state.connected:
-            mark_ready(SERVICE)
+            self._settings.mark_ready()
 
 
 def _announced(messages: Iterable[Message]) -> set[str]:

@@ -15,15 +15,14 @@ import logging
 import os
 import select
 import signal
-import socket
 import sys
 import time
 import traceback
 from pathlib import Path
 from typing import NoReturn
 
-from labkit.feed.client import FEED_SOCKET
-from labkit.ready import clear_ready
+from labkit.feed.service import Settings as Place
+from labkit.feed.service import begin
 from labkit.routeserver.worker import EXIT_DONE, EXIT_GOODBYE, EXIT_SPEAKER_BROKEN, SERVICE, TICK, Settings, Worker
 
 PATIENCE = 20
@@ -43,8 +42,8 @@ _log = logging.getLogger("labkit.routeserver")
 class Keeper:
     """One ExaBGP, one worker at a time. `run` returns the exit code."""
 
-    def __init__(self, node: str, feed_socket: Path, patience: int, configuration: Path) -> None:
-        self._settings = Settings(node, feed_socket, patience, os.getpid(), configuration)
+    def __init__(self, place: Place, patience: int, configuration: Path) -> None:
+        self._settings = Settings(place, patience, os.getpid(), configuration)
         # A handle, not a number: a number may be somebody else's by the time it is used.
         self._speaker = os.pidfd_open(os.getppid())
         self._asked_to_end = False
@@ -153,14 +152,11 @@ def _be_worker(settings: Settings, beats: int) -> NoReturn:
 
 def main() -> int:
     """The entry of `python3 -m labkit.routeserver`."""
-    logging.basicConfig(format="routeserver: %(message)s", level=logging.INFO, stream=sys.stderr)
-    clear_ready(SERVICE)
-    node = os.environ.get("LABKIT_NODE") or socket.gethostname()
-    feed_socket = Path(os.environ.get("LABKIT_FEED") or FEED_SOCKET)
+    place = begin(SERVICE, name="routeserver", log=sys.stderr)  # standard output leads to ExaBGP
     patience = int(os.environ.get("LABKIT_WATCHDOG") or PATIENCE)
     configuration = Path(os.environ["LABKIT_EXABGP_CONF"])
     try:
-        keeper = Keeper(node, feed_socket, patience, configuration)
+        keeper = Keeper(place, patience, configuration)
     except ProcessLookupError:
         return 0  # ExaBGP died while we were starting
     return keeper.run()

@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
 from labkit.feed.client import Feed
-from labkit.ready import mark_ready
+from labkit.feed.service import Inbox, Lost, Received, follow
+from labkit.feed.service import Settings as Place
 from labkit.routeserver import wire
-from labkit.routeserver.feed import FeedReader, FeedWriter, Received, Sent
+from labkit.routeserver.feed import FeedWriter, Sent
 from labkit.routeserver.instance import Instance
 from labkit.routeserver.messages import config_from_json, neighbours_from_json
 from labkit.routeserver.neighbours import FileRefused, Neighbours
@@ -69,14 +69,13 @@ class Settings:
     `configuration` is the file that ExaBGP was started with, and reads again when it is told to.
     """
 
-    node: str
-    feed_socket: Path
+    place: Place
     patience: int
     keeper: int
     configuration: Path
 
 
-Item = bytes | Received | Sent | Goodbye
+Item = bytes | Received | Lost | Sent | Goodbye
 
 
 class Worker:
@@ -86,10 +85,9 @@ class Worker:
         """`beat` is called at least once a tick while all is well."""
         self._settings = settings
         self._beat = beat
-        self._inbox: SimpleQueue[Item] = SimpleQueue()
+        self._inbox: Inbox[Item] = Inbox()
         self._speaker = Speaker(stdin, stdout, self._inbox.put)
         self._mouth = FeedWriter(self._inbox.put)
-        self._ear = FeedReader(settings.node, settings.feed_socket, self._inbox.put)
         self._line = b""
         self._recovery: Recovery | None = Recovery()
         self._instance: Instance | None = None
@@ -115,11 +113,11 @@ class Worker:
         self._speaker.start()
         self._speaker.send(wire.RECOVERY)
         self._mouth.start()
-        self._ear.start()
+        follow(self._settings.place, "routeserver", self._inbox.put)
         try:
             while True:
                 self._beat()
-                for item in self._collect():
+                for item in self._inbox.collect(TICK if self._held_since is None else QUIET):
                     code = self._take(item)
                     if code is not None:
                         return code
@@ -132,16 +130,6 @@ class Worker:
         except RecoveryFailed as failed:
             _log.error("%s; starting both afresh", failed)
             return EXIT_SPEAKER_BROKEN
-
-    def _collect(self) -> list[Item]:
-        """Everything that has come, waiting for the first: a tick, or until it is quiet."""
-        try:
-            items = [self._inbox.get(timeout=TICK if self._held_since is None else QUIET)]
-        except Empty:
-            return []
-        while not self._inbox.empty():
-            items.append(self._inbox.get())
-        return items
 
     def _tick_if_due(self) -> int | None:
         """Tick once if a tick's time has passed: a process that was stopped meanwhile has missed the others."""
@@ -157,6 +145,8 @@ class Worker:
                 return self._heard_speaker(item)
             case Received():
                 self._heard_controller(item)
+            case Lost():
+                self._lost(item.feed)
             case Sent():
                 self._saying -= 1
             case Goodbye():
@@ -228,22 +218,17 @@ class Worker:
         self._say(words)
         deadline = time.monotonic() + LAST_WORDS
         while self._saying and (left := deadline - time.monotonic()) > 0:
-            try:
-                item = self._inbox.get(timeout=left)
-            except Empty:
-                return
-            if isinstance(item, Sent):
-                self._saying -= 1
+            self._saying -= sum(isinstance(item, Sent) for item in self._inbox.collect(left))
 
     # The controller.
 
+    def _lost(self, feed: Feed) -> None:
+        if feed is self._feed:
+            self._feed = None
+        if self._pending_config is not None and self._pending_config.feed is feed:
+            self._pending_config = None
+
     def _heard_controller(self, heard: Received) -> None:
-        if heard.message is None:
-            if heard.feed is self._feed:
-                self._feed = None
-            if self._pending_config is not None and self._pending_config.feed is heard.feed:
-                self._pending_config = None
-            return
         kind = heard.message["type"]
         if self._instance is None:
             # Neither judge nor report before it is known where things stand.
@@ -301,7 +286,7 @@ class Worker:
             self._say({"type": "alone", "time": time.time()})
         if not self._ready and instance.configured and not instance.out and not self._speaker.outstanding:
             self._ready = True
-            mark_ready(SERVICE)
+            self._settings.place.mark_ready()
 
     def _reload(self) -> None:
         """Let ExaBGP have the neighbours that it should: when it has nothing to send, and once a tick."""

@@ -13,10 +13,10 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
-import sys
 import time
+from pathlib import Path
 
-from labkit.ready import READY
+from labkit.feed.service import begin
 from labkit.tracker.judge import Judge
 
 INTERVAL = 0.5
@@ -29,7 +29,7 @@ _log = logging.getLogger("tracker")
 
 def main() -> None:
     """Track until killed. What was withdrawn stays so meanwhile."""
-    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="tracker: %(message)s")
+    settings = begin("tracker")
     target, asn = os.environ["LABKIT_TRACK"], os.environ["LABKIT_TRACK_ASN"]
     prefixes = os.environ["LABKIT_TRACK_PREFIXES"].split()
     judge = Judge()
@@ -44,17 +44,17 @@ def main() -> None:
         if changed:
             _log.info("%s %s", target, "answers" if judge.up else "is silent")
         # Whenever bgpd has read its configuration, it announces all of it, also after it was killed.
-        configured = bgpd_configured()
+        configured = bgpd_configured(settings.ready)
         if configured and (changed or configured != told):
             announce(asn, prefixes, yes=judge.up)
             told = configured
         time.sleep(max(0.0, began + INTERVAL - time.monotonic()))  # the pace of the questions
 
 
-def bgpd_configured() -> int:
+def bgpd_configured(ready: Path) -> int:
     """When bgpd last had its configuration; 0 while it has not."""
     try:
-        return (READY / "bgpd").stat().st_mtime_ns
+        return (ready / "bgpd").stat().st_mtime_ns
     except FileNotFoundError:
         return 0
 

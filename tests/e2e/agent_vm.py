@@ -192,7 +192,7 @@ class Vm:
         enter = ["--user", "--preserve-credentials"] if user else []
         self._enter = ["nsenter", "--target", str(self._holder.pid), *enter, "--net", "--"]
         self.folder = folder
-        self.ready = folder / "ready"
+        self.ready = folder / "ready" / "agent"
         self.log = folder / "agent.log"
         self.agent: subprocess.Popen[str] | None = None
         self.controller = FakeController(folder / "feed.sock")
@@ -241,7 +241,7 @@ class Vm:
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
             "LABKIT_NODE": "vm1",
             "LABKIT_FEED": str(self.folder / "feed.sock"),
-            "LABKIT_READY": str(self.ready),
+            "LABKIT_READY": str(self.ready.parent),
         }
         with self.log.open("a") as log:
             self.agent = self.popen(sys.executable, "-m", "labkit.agent", env=environment, stdout=log, stderr=log)

@@ -373,7 +373,8 @@ class Fabric:
             self.process = subprocess.Popen(
                 argv,
                 env=environment,
-                stderr=(self.folder / "log").open("ab"),
+                stdout=(self.folder / "log").open("ab"),
+                stderr=subprocess.STDOUT,
                 preexec_fn=self._isolate,  # noqa: PLW1509 - system calls only, and no lock that a thread could hold
             )
         seconds = self.controller.applied()

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from labkit.azure.model import PathAttributes
+from labkit.feed.service import Settings
 from labkit.gateway import frr, kernel
-from labkit.gateway.service import Service, Settings
+from labkit.gateway.service import Service
 from tests.e2e.waiting import eventually
 
 from . import bmp_bytes as made
@@ -74,24 +75,24 @@ class Frr:
 
 
 @pytest.fixture(autouse=True)
-def switched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+def switched(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """How FRR's sessions with the route server were switched."""
     switched: list[bool] = []
     monkeypatch.setattr(frr, "set_sessions", lambda _asn, _servers, *, on: switched.append(on))
     monkeypatch.setattr(frr, "set_ranges", lambda _asn, _gateway, _ranges, *, vpn: vpn)
     monkeypatch.setattr(frr, "why_closed", lambda _peer: "hold timer expired")
     monkeypatch.setattr(kernel, "prefixes", lambda: {"10.2.0.0/16"})
-    monkeypatch.setattr("labkit.ready.READY", tmp_path)
     return switched
 
 
-def service() -> Service:
-    return Service(Settings("ergw-0", 11019))
+@pytest.fixture
+def it(tmp_path: Path) -> Service:
+    return Service(Settings("gateway", "ergw-0", ready=tmp_path), 11019)
 
 
-def test_nothing_is_told_before_all_is_known(switched: list[bool]) -> None:
+def test_nothing_is_told_before_all_is_known(it: Service, switched: list[bool]) -> None:
     """A service that was killed comes back to a controller that knows more than it does."""
-    it, controller = service(), Controller()
+    controller = Controller()
     it._configure(controller, CONFIG)  # type: ignore[arg-type]
     assert controller.told == []
     assert switched == []
@@ -105,15 +106,15 @@ def test_nothing_is_told_before_all_is_known(switched: list[bool]) -> None:
     assert controller.told[1]["sessions"][made.CIRCUIT]["reason"] == "the BGP daemon is gone"
 
 
-def test_without_frr_it_says_so_after_a_while() -> None:
-    it, controller = service(), Controller()
+def test_without_frr_it_says_so_after_a_while(it: Service) -> None:
+    controller = Controller()
     it._configure(controller, CONFIG)  # type: ignore[arg-type]
     it._stop_waiting()
     assert controller.kinds == ["snapshot"]
 
 
-def test_every_feed_begins_with_a_snapshot_and_frr_is_switched_once(switched: list[bool]) -> None:
-    it, first, second = service(), Controller(), Controller()
+def test_every_feed_begins_with_a_snapshot_and_frr_is_switched_once(it: Service, switched: list[bool]) -> None:
+    first, second = Controller(), Controller()
     bgpd = Frr(it)
     bgpd.say(made.peer_up(made.CIRCUIT), made.own_route(), made.end_of_routes(made.CIRCUIT))
     bgpd.die()
@@ -125,7 +126,9 @@ def test_every_feed_begins_with_a_snapshot_and_frr_is_switched_once(switched: li
     assert switched == [True, False]
 
 
-def test_once_a_peer_with_routes_is_down_frr_tells_everything_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_once_a_peer_with_routes_is_down_frr_tells_everything_anew(
+    it: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Until it has cleared them, it queues what it will not tell; what comes next would wait behind that."""
     clearing = iter([True, True, False])
     asked: list[frozenset[str]] = []
@@ -135,7 +138,7 @@ def test_once_a_peer_with_routes_is_down_frr_tells_everything_anew(monkeypatch: 
         return next(clearing)
 
     monkeypatch.setattr(frr, "has_routes_of", has_routes_of)
-    it, controller = service(), Controller()
+    controller = Controller()
     it._configure(controller, CONFIG)  # type: ignore[arg-type]
     path = PathAttributes(IPv4Address(made.SERVER), (65001,))
     exported = made.monitoring(
@@ -163,9 +166,9 @@ def test_once_a_peer_with_routes_is_down_frr_tells_everything_anew(monkeypatch: 
     assert end["sessions"][made.CIRCUIT]["reason"] == "the BGP daemon is gone"
 
 
-def test_a_route_is_told_once_the_kernel_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_route_is_told_once_the_kernel_has_it(it: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or machines would be sent to a gateway that has no way yet."""
-    it, controller = service(), Controller()
+    controller = Controller()
     it._configure(controller, CONFIG)  # type: ignore[arg-type]
     kernels = [{"10.1.0.0/16"}, {"10.1.0.0/16"}, {"10.1.0.0/16", "10.2.0.0/16"}]
     told: list[list[str]] = []
@@ -182,10 +185,10 @@ def test_a_route_is_told_once_the_kernel_has_it(monkeypatch: pytest.MonkeyPatch)
     assert controller.kinds == ["snapshot", "delta"]
 
 
-def test_a_route_that_frr_does_not_use_is_told_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_route_that_frr_does_not_use_is_told_after_a_while(it: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "PATIENCE", 0.05)
     monkeypatch.setattr(kernel, "prefixes", set)
-    it, controller = service(), Controller()
+    controller = Controller()
     it._configure(controller, CONFIG)  # type: ignore[arg-type]
     bgpd = Frr(it)
     bgpd.say(made.peer_up(made.CIRCUIT), made.own_route(), ROUTE, made.end_of_routes(made.CIRCUIT))
@@ -201,8 +204,8 @@ def test_a_route_that_frr_does_not_use_is_told_after_a_while(monkeypatch: pytest
         (made.CIRCUIT, False, "hold timer expired"),
     ],
 )
-def test_why_frr_closed_a_session(peer: str, sessions: bool, reason: str) -> None:
-    it, controller = service(), Controller()
+def test_why_frr_closed_a_session(it: Service, peer: str, sessions: bool, reason: str) -> None:
+    controller = Controller()
     it._configure(controller, {**CONFIG, "sessions": sessions})  # type: ignore[arg-type]
     bgpd = Frr(it)
     bgpd.say(made.peer_down(peer, 2, b"\0\0"), made.own_route())
