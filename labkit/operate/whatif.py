@@ -16,7 +16,7 @@ from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import instance_node
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import ESTABLISHED, LiveState
-from labkit.operate.look.snapshot import Snapshot, by_prefix, read, said_outside
+from labkit.operate.look.snapshot import Snapshot, by_prefix, customer_adj_ribs_out, read
 from labkit.predict.converge import CustomerRouters
 from labkit.predict.whatif.model import Prediction, predict
 from labkit.predict.whatif.outside import ASSUMED, Followers
@@ -57,13 +57,13 @@ def whatif(lab: Lab, client: LabClient, words: Sequence[str]) -> Outlook:
         InvalidInput: the words are no changes, are of something that the lab has not, or Azure would refuse them.
         CheckFailed: the controller, a route server's instance or a circuit does not answer.
     """
-    look, outside = LiveState(lab, client), CustomerRouters(lab)
-    running = read(look)
+    live, customers = LiveState(lab, client), CustomerRouters(lab)
+    running = read(live)
     down = tuple(_down(client.get("status")))
     changes = parsed(words, running.azure)
-    heard = running.heard
-    said = said_outside(outside, look, heard)
-    prediction = predict(running.azure, heard, changes, Followers(outside, running.azure, heard, said))
+    received = running.adj_ribs_in
+    advertised = customer_adj_ribs_out(customers, live, received)
+    prediction = predict(running.azure, received, changes, Followers(customers, running.azure, received, advertised))
     unknown = tuple(_unknown(prediction))
     return Outlook(
         prediction.titles,
@@ -86,7 +86,7 @@ def whatif(lab: Lab, client: LabClient, words: Sequence[str]) -> Outlook:
 def unsettled(running: Snapshot, prediction: Prediction) -> Iterator[str]:
     """Where the running lab is not what the rules make of it: it is on its way, or something is wrong with it."""
     for nic in prediction.before.azure.nic:
-        now = by_prefix(running.said["effective"][nic]["value"])
+        now = by_prefix(running.model["effective"][nic]["value"])
         model = by_prefix(effective_json(prediction.before.rows[nic])["value"])
         for prefix in sorted(now.keys() | model.keys()):
             if now.get(prefix) != model.get(prefix):
@@ -107,9 +107,9 @@ def _down(status: Mapping[str, Any]) -> Iterator[str]:
 
 def _limits(prediction: Prediction) -> Iterator[str]:
     """Sessions that a limit would end (reference §5): what the edge router would keep counts."""
-    world = prediction.after.world
-    for (gateway, instance, circuit), edge in world.heard.edges.items():
-        told = world.advertised_by_gateway(gateway, instance, circuit).values()
+    speakers = prediction.after.speakers
+    for (gateway, instance, circuit), edge in speakers.adj_ribs_in.edges.items():
+        told = speakers.advertised_by_gateway(gateway, instance, circuit).values()
         count = sum(circuit_rejection(CircuitPath(gateway, edge, attributes)) is None for attributes in told)
         if circuit_drops_gateway(count):
             yield (

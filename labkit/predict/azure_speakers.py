@@ -1,6 +1,6 @@
 """The rules of route servers, gateways and circuits joined into one network, and run until nothing changes.
 
-What stands outside Azure (NVAs, sites, customers' edges) says what it is given here, whatever it hears.
+What is outside Azure (NVAs, sites, customers' edges) advertises what is given here, whatever it receives.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from labkit.azure.rules.gateways import (
 )
 
 Advertisements = Mapping[IPv4Network, PathAttributes]
-"""What a speaker tells another."""
+"""What a speaker advertises to another."""
 
 Instance = tuple[str, int]
 """An instance of a route server or a gateway: the name of the whole, and 0 or 1."""
@@ -62,11 +62,11 @@ GatewayTable = Mapping[IPv4Network, tuple[GatewayPath, ...]]
 CircuitTable = Mapping[IPv4Network, tuple[CircuitPath, ...]]
 
 ROUNDS = 30
-"""Rounds in which everybody hears everybody: more than any way through a valid model is long."""
+"""Rounds of UPDATEs between all speakers: more than the longest way through a valid model."""
 
 
 class OscillationError(Exception):
-    """The rules find no rest: a route that comes makes itself go."""
+    """The routing never converges: a route that is learned causes its own withdrawal."""
 
 
 @dataclass(frozen=True)
@@ -87,22 +87,22 @@ class AdjRibsIn:
 
 
 class AzureSpeakers:
-    """What every speaker of a model holds in the end, given what it has heard from outside.
+    """Every speaker of a model once its routing has converged, given what it receives from outside.
 
-    `at_server`, `at_gateway` and `at_circuit` are what the instances that are up, and circuits, hold after acceptance.
-    A circuit is one edge router. All sessions inside Azure between instances that are up stand.
+    `at_server`, `at_gateway` and `at_circuit` are the paths that the instances that are up, and circuits, have after
+    import policy. A circuit is one edge router. All sessions inside Azure between instances that are up are up too.
 
     Raises:
-        NeverSettlesError: there is no end.
+        OscillationError: the routing never converges.
     """
 
-    def __init__(self, azure: Azure, heard: AdjRibsIn) -> None:
-        self.azure, self.heard = azure, heard
+    def __init__(self, azure: Azure, adj_ribs_in: AdjRibsIn) -> None:
+        self.azure, self.adj_ribs_in = azure, adj_ribs_in
         self.servers = {s.name: with_gateway_peers(azure, s) for s in azure.route_servers}
         self._originated = {s: originated(azure, s) for s in self.servers}
-        self._from_nvas = {i: self._accepted(*i) for i in heard.servers}
-        self.at_server: dict[Instance, InstanceRoutes] = {i: {} for i in heard.servers}
-        self.at_gateway: dict[Instance, GatewayTable] = {i: {} for i in heard.gateways}
+        self._from_nvas = {i: self._imported(*i) for i in adj_ribs_in.servers}
+        self.at_server: dict[Instance, InstanceRoutes] = {i: {} for i in adj_ribs_in.servers}
+        self.at_gateway: dict[Instance, GatewayTable] = {i: {} for i in adj_ribs_in.gateways}
         self.at_circuit: dict[str, CircuitTable] = {c.name: {} for c in azure.circuits}
         for _ in range(ROUNDS):
             before = self.at_server, self.at_gateway, self.at_circuit
@@ -111,16 +111,16 @@ class AzureSpeakers:
             self.at_server = {i: self._server(i) for i in self.at_server}
             if before == (self.at_server, self.at_gateway, self.at_circuit):
                 return
-        raise OscillationError(f"no rest after {ROUNDS} rounds")
+        raise OscillationError(f"no convergence after {ROUNDS} rounds")
 
     @property
     def learned(self) -> LearnedRoutes:
-        """What the route servers hold, in the form that the rules of effective routes want."""
+        """What the route servers have learned, as the rules of effective routes take it."""
         return {s: (self.at_server.get((s, 0)), self.at_server.get((s, 1))) for s in self.servers}
 
     @property
     def gateway_routes(self) -> GatewayRoutes:
-        """What gateways have from on-premises, in the same form."""
+        """What gateways have from on-premises, as the rules of effective routes take it."""
         found: dict[str, dict[IPv4Network, tuple[LearnedRoute, ...]]] = {}
         for (name, i), table in self.at_gateway.items():
             routes = found.setdefault(name, {})
@@ -132,85 +132,89 @@ class AzureSpeakers:
         return found
 
     def advertised_by_server(self, server_name: str, instance: int, peer: BgpPeer) -> dict[IPv4Network, PathAttributes]:
-        """What an instance that is up tells a peer."""
-        held = self.at_server[server_name, instance]
-        return advertised_by_server(self.servers[server_name], instance, peer, self.azure, held)
+        """What an instance that is up advertises to a peer."""
+        learned = self.at_server[server_name, instance]
+        return advertised_by_server(self.servers[server_name], instance, peer, self.azure, learned)
 
     def advertised_by_gateway(self, name: str, instance: int, neighbour: str) -> dict[IPv4Network, PathAttributes]:
-        """What an instance that is up tells a site or a circuit."""
+        """What an instance that is up advertises to a site or a circuit."""
         gateway = self.azure.gateway[name]
         mine = originated_in(self.azure, gateway.virtual_network)
-        told = {}
+        found = {}
         for prefix, paths in self.at_gateway[name, instance].items():
             best = best_at_gateway(gateway, paths)
             assert best is not None
             attributes = advertised_on_premises(gateway, instance, mine, neighbour, prefix, best)
             if attributes is not None:
-                told[prefix] = attributes
-        return told
+                found[prefix] = attributes
+        return found
 
     def advertised_to_customer(self, circuit: str) -> dict[IPv4Network, PathAttributes]:
-        """What a circuit's edge router tells the customer, its lowest address as the next hop."""
-        address = min((a for (_, _, c), a in self.heard.edges.items() if c == circuit), default=None)
+        """What a circuit's edge router advertises to the customer, its lowest address as the next hop."""
+        address = min((a for (_, _, c), a in self.adj_ribs_in.edges.items() if c == circuit), default=None)
         if address is None:
             return {}
-        told = {}
+        found = {}
         for prefix, paths in self.at_circuit[circuit].items():
             attributes = advertised_to_customer(best_in_circuit(paths)[0], address)
             if attributes is not None:
-                told[prefix] = attributes
-        return told
+                found[prefix] = attributes
+        return found
 
     def advertised_to_server(self, name: str, instance: int) -> dict[IPv4Network, PathAttributes]:
-        """What an instance of a gateway that is up tells its route server."""
+        """What an instance of a gateway that is up advertises to its route server."""
         gateway = self.azure.gateway[name]
-        told = {}
+        found = {}
         for prefix, paths in self.at_gateway[name, instance].items():
             best = best_at_gateway(gateway, paths)
             assert best is not None
             attributes = advertised_to_route_server(gateway, instance, prefix, best)
             if attributes is not None:
-                told[prefix] = attributes
-        return told
+                found[prefix] = attributes
+        return found
 
     def _circuit(self, circuit: Circuit) -> CircuitTable:
         found: dict[IPv4Network, tuple[CircuitPath, ...]] = {}
-        heard = [
-            (prefix, path) for prefix, paths in self.heard.circuits.get(circuit.name, {}).items() for path in paths
+        received = [
+            (prefix, path)
+            for prefix, paths in self.adj_ribs_in.circuits.get(circuit.name, {}).items()
+            for path in paths
         ]
         for gateway in gateways_on(self.azure, circuit):
             for i, address in enumerate(gateway.instances):
-                if (gateway.name, i, circuit.name) in self.heard.edges and (gateway.name, i) in self.at_gateway:
+                if (gateway.name, i, circuit.name) in self.adj_ribs_in.edges and (gateway.name, i) in self.at_gateway:
                     for prefix, attributes in self.advertised_by_gateway(gateway.name, i, circuit.name).items():
-                        heard.append((prefix, CircuitPath(gateway.name, address, attributes)))
-        for prefix, path in heard:
+                        received.append((prefix, CircuitPath(gateway.name, address, attributes)))
+        for prefix, path in received:
             if circuit_rejection(path) is None:
                 found[prefix] = (*found.get(prefix, ()), path)
         return found
 
     def _gateway(self, gateway: Gateway, instance: int) -> GatewayTable:
         server = session_server(self.azure, gateway)
-        heard = []
+        received = []
         for circuit in connected_circuits(self.azure, gateway):
-            edge = self.heard.edges.get((gateway.name, instance, circuit.name))
+            edge = self.adj_ribs_in.edges.get((gateway.name, instance, circuit.name))
             if edge is None:
                 continue
             for prefix, paths in self.at_circuit[circuit.name].items():
                 attributes = advertised_to_gateway(gateway, best_in_circuit(paths)[0], edge)
                 if attributes is not None:
-                    heard.append((prefix, GatewayPath(PathSource.ON_PREMISES, circuit.name, edge, attributes)))
-        for prefix, from_sites in self.heard.gateways[gateway.name, instance].items():
-            heard += [(prefix, path) for path in from_sites]
+                    received.append((prefix, GatewayPath(PathSource.ON_PREMISES, circuit.name, edge, attributes)))
+        for prefix, from_sites in self.adj_ribs_in.gateways[gateway.name, instance].items():
+            received += [(prefix, path) for path in from_sites]
         if server is not None:
             for i, address in enumerate(server.instances):
                 if (server.name, i) in self.at_server:
-                    told = self.advertised_by_server(server.name, i, instance_peer(gateway, instance))
-                    for prefix, attributes in told.items():
-                        heard.append((prefix, GatewayPath(PathSource.ROUTE_SERVER, server.name, address, attributes)))
+                    found = self.advertised_by_server(server.name, i, instance_peer(gateway, instance))
+                    for prefix, attributes in found.items():
+                        received.append(
+                            (prefix, GatewayPath(PathSource.ROUTE_SERVER, server.name, address, attributes))
+                        )
         table: dict[IPv4Network, tuple[GatewayPath, ...]] = {
             prefix: (path,) for prefix, path in own_paths(self.azure, gateway, instance).items()
         }
-        for prefix, path in heard:
+        for prefix, path in received:
             if gateway_rejection(gateway, server, path.source, path.attributes) is None:
                 table[prefix] = (*table.get(prefix, ()), path)
         return table
@@ -228,26 +232,26 @@ class AzureSpeakers:
                         found[prefix] = (*found.get(prefix, ()), route)
         return found
 
-    def _accepted(self, name: str, instance: int) -> InstanceRoutes:
-        """What an instance keeps of what NVAs tell it, in the order of its peers."""
+    def _imported(self, name: str, instance: int) -> InstanceRoutes:
+        """What an instance accepts of what NVAs advertise to it, in the order of its peers."""
         server, mine = self.servers[name], self._originated[name]
         order = {peer: i for i, peer in enumerate(server.peers) if peer.kind is PeerKind.NVA}
         found: dict[IPv4Network, tuple[LearnedRoute, ...]] = {}
-        for prefix, paths in self.heard.servers[name, instance].items():
-            kept = [p for p in paths if p.peer in order and rejection(p, server, mine) is None]
-            if kept:
-                found[prefix] = tuple(sorted(kept, key=lambda path: order[path.peer]))
+        for prefix, paths in self.adj_ribs_in.servers[name, instance].items():
+            accepted = [p for p in paths if p.peer in order and rejection(p, server, mine) is None]
+            if accepted:
+                found[prefix] = tuple(sorted(accepted, key=lambda path: order[path.peer]))
         return found
 
 
 def advertised_by_server(
-    server: RouteServer, instance: int, peer: BgpPeer, azure: Azure, held: InstanceRoutes
+    server: RouteServer, instance: int, peer: BgpPeer, azure: Azure, learned: InstanceRoutes
 ) -> dict[IPv4Network, PathAttributes]:
-    """Everything that an instance which holds `held` tells a peer: its own ranges, and what it has learned."""
+    """Everything that an instance advertises to a peer: its own ranges, and best paths of what it has `learned`."""
     mine = originated(azure, server.name)
-    told = originated_routes(server, instance, peer, mine)
-    for prefix, paths in held.items():
+    found = originated_routes(server, instance, peer, mine)
+    for prefix, paths in learned.items():
         attributes = advertised(server, instance, peer, mine, prefix, paths)
         if attributes is not None:
-            told[prefix] = attributes
-    return told
+            found[prefix] = attributes
+    return found

@@ -1,4 +1,4 @@
-"""Azure's speakers, NVAs and sites joined into one network, and run until nothing changes. Pure."""
+"""Azure's speakers, NVAs and sites as one network, run until its routing has converged. Pure."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from labkit.azure.rules.gateway_policy import GatewayPath, PathSource
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import INSTANCES, instance_node
 from labkit.predict.azure_speakers import AdjRibsIn, Advertisements, AzureSpeakers, Instance, OscillationError
-from labkit.predict.customer_routers import Best, Held, Session, routers, without
+from labkit.predict.customer_routers import AdjRibIn, LocRib, Session, routers, without
 
 ROUNDS = 30
-"""Rounds in which everybody outside hears everybody: more than any way through a valid lab is long."""
+"""Rounds of UPDATEs between all routers: more than the longest way through a valid lab."""
 
 AdjRibsOut = Mapping[Session, Advertisements]
-"""What NVAs and sites tell on each of their sessions that stands."""
+"""What NVAs and sites advertise on each of their sessions that are up."""
 
 
 class CustomerRouters:
-    """The NVAs and sites of a lab, and how what they say gets to Azure's speakers and back.
+    """The NVAs and sites of a lab, and what they exchange with Azure's speakers.
 
     Attributes:
         routers: by name.
@@ -45,28 +45,28 @@ class CustomerRouters:
         """Every session of an NVA or a site; one between two of them is there from both sides."""
         return tuple(session for router in self.routers.values() for session in router.sessions)
 
-    def standing(self, azure: Azure, heard: AdjRibsIn, sessions: Iterable[Session]) -> frozenset[Session]:
-        """Those of the sessions whose far end is there: an instance that is up and has the NVA as a peer, a line."""
-        circuits = {circuit for _, _, circuit in heard.edges}
+    def established(self, azure: Azure, base: AdjRibsIn, sessions: Iterable[Session]) -> frozenset[Session]:
+        """The sessions whose far end is there: an instance that is up and has the NVA as a peer, a line."""
+        circuits = {circuit for _, _, circuit in base.edges}
 
-        def stands(session: Session) -> bool:
+        def is_established(session: Session) -> bool:
             far = session.neighbour.name
             if far in self._servers:
-                return self._servers[far] in heard.servers and self._peer(azure, session) is not None
+                return self._servers[far] in base.servers and self._peer(azure, session) is not None
             if far in self._gateways:
-                return self._gateways[far] in heard.gateways
+                return self._gateways[far] in base.gateways
             return far in self.routers or far in circuits
 
-        return frozenset(session for session in sessions if stands(session))
+        return frozenset(session for session in sessions if is_established(session))
 
-    def heard(self, azure: Azure, base: AdjRibsIn, said: AdjRibsOut) -> AdjRibsIn:
-        """What Azure's speakers have received when NVAs and sites say this. `base` tells who of them is up."""
+    def adj_ribs_in(self, azure: Azure, base: AdjRibsIn, adj_ribs_out: AdjRibsOut) -> AdjRibsIn:
+        """What Azure's speakers receive when NVAs and sites advertise this. `base` has those of them that are up."""
         servers: dict[Instance, dict[IPv4Network, tuple[LearnedRoute, ...]]] = {i: {} for i in base.servers}
         gateways: dict[Instance, dict[IPv4Network, tuple[GatewayPath, ...]]] = {i: {} for i in base.gateways}
         circuits: dict[str, dict[IPv4Network, tuple[CircuitPath, ...]]] = {c.name: {} for c in azure.circuits}
-        for session, announced in said.items():
+        for session, advertised in adj_ribs_out.items():
             far, own = session.neighbour.name, session.neighbour.own
-            for prefix, attributes in announced.items():
+            for prefix, attributes in advertised.items():
                 if far in self._servers:
                     peer = self._peer(azure, session)
                     assert peer is not None
@@ -81,52 +81,56 @@ class CustomerRouters:
                     customers[prefix] = (*customers.get(prefix, ()), CircuitPath(None, own, attributes))
         return AdjRibsIn(servers, gateways, circuits, base.edges)
 
-    def told(self, world: AzureSpeakers, said: AdjRibsOut, session: Session) -> Advertisements:
-        """What a router is told on a session that stands, and keeps."""
+    def adj_rib_in(self, speakers: AzureSpeakers, adj_ribs_out: AdjRibsOut, session: Session) -> Advertisements:
+        """What a router receives on a session that is up, and accepts."""
         router, far = self.routers[session.router], session.neighbour.name
         if far in self._servers:
-            peer = self._peer(world.azure, session)
+            peer = self._peer(speakers.azure, session)
             assert peer is not None
-            return router.kept(world.advertised_by_server(*self._servers[far], peer))
+            return router.import_policy(speakers.advertised_by_server(*self._servers[far], peer))
         if far in self._gateways:
-            return router.kept(world.advertised_by_gateway(*self._gateways[far], session.router))
+            return router.import_policy(speakers.advertised_by_gateway(*self._gateways[far], session.router))
         if far in self.routers:
             back = self.routers[far].by_address[session.neighbour.own]
-            return router.kept(said.get(back, {}))
+            return router.import_policy(adj_ribs_out.get(back, {}))
         # A circuit may have several addresses: the customer has it from the one that it is linked to.
-        told = world.advertised_to_customer(far)
-        return router.kept({p: replace(a, next_hop=session.neighbour.address) for p, a in told.items()})
+        advertised = speakers.advertised_to_customer(far)
+        return router.import_policy({p: replace(a, next_hop=session.neighbour.address) for p, a in advertised.items()})
 
-    def spoken(self, world: AzureSpeakers, said: AdjRibsOut) -> RouterState:
-        """What each router keeps and uses, when this is what all of them tell."""
-        held: dict[str, Held] = {
-            name: {session: self.told(world, said, session) for session in router.sessions if session in said}
+    def state(self, speakers: AzureSpeakers, adj_ribs_out: AdjRibsOut) -> RouterState:
+        """What each router accepts and uses, when this is what all of them advertise."""
+        adj_rib_in: dict[str, AdjRibIn] = {
+            name: {s: self.adj_rib_in(speakers, adj_ribs_out, s) for s in router.sessions if s in adj_ribs_out}
             for name, router in self.routers.items()
         }
-        return RouterState(said, held, {name: router.best(held[name]) for name, router in self.routers.items()})
+        loc_rib = {name: router.loc_rib(adj_rib_in[name]) for name, router in self.routers.items()}
+        return RouterState(adj_rib_in, loc_rib, adj_ribs_out)
 
-    def kept(self, session: Session, announced: Advertisements) -> Advertisements:
-        """What the far end of a session keeps, where one sees only that: NVAs, sites and gateways drop loops."""
+    def accepted(self, session: Session, advertised: Advertisements) -> Advertisements:
+        """What the far end of a session accepts, where only that can be seen: NVAs, sites and gateways drop loops."""
         far = session.neighbour.name
         if far in self.routers:
-            return self.routers[far].kept(announced)
-        return without(session.neighbour.asn, announced) if far in self._gateways else announced
+            return self.routers[far].import_policy(advertised)
+        return without(session.neighbour.asn, advertised) if far in self._gateways else advertised
 
-    def said(self, heard: AdjRibsIn, between: AdjRibsOut, up: Iterable[Session]) -> AdjRibsOut:
-        """What NVAs and sites tell on the sessions that are `up`, by what Azure's speakers and they have received."""
-        return {session: self._received(heard, between, session) for session in up}
+    def adj_ribs_out(self, received: AdjRibsIn, between: AdjRibsOut, up: Iterable[Session]) -> AdjRibsOut:
+        """What NVAs and sites advertise on the sessions that are `up`.
 
-    def _received(self, heard: AdjRibsIn, between: AdjRibsOut, session: Session) -> Advertisements:
+        `received` is what Azure's speakers have of them, `between` what they have of one another.
+        """
+        return {session: self._received(received, between, session) for session in up}
+
+    def _received(self, received: AdjRibsIn, between: AdjRibsOut, session: Session) -> Advertisements:
         far, name, own = session.neighbour.name, session.router, session.neighbour.own
         if far in self._servers:
-            routes = heard.servers.get(self._servers[far], {})
+            routes = received.servers.get(self._servers[far], {})
             return {p: path.attributes for p, paths in routes.items() for path in paths if path.peer.name == name}
         if far in self._gateways:
-            sites = heard.gateways.get(self._gateways[far], {})
+            sites = received.gateways.get(self._gateways[far], {})
             return {p: path.attributes for p, paths in sites.items() for path in paths if path.address == own}
         if far in self.routers:
             return between.get(session, {})
-        customers = heard.circuits.get(far, {})
+        customers = received.circuits.get(far, {})
         return {p: path.attributes for p, paths in customers.items() for path in paths if path.address == own}
 
     def _peer(self, azure: Azure, session: Session) -> BgpPeer | None:
@@ -138,51 +142,51 @@ class CustomerRouters:
 
 @dataclass(frozen=True)
 class RouterState:
-    """What NVAs and sites tell (`said`), what each keeps of each neighbour (`held`), and what each uses (`best`)."""
+    """The RIBs of NVAs and sites by router, after import and export policy; `adj_rib_out` by session."""
 
-    said: AdjRibsOut = field(default_factory=dict)
-    held: Mapping[str, Held] = field(default_factory=dict)
-    best: Mapping[str, Mapping[IPv4Network, Best]] = field(default_factory=dict)
+    adj_rib_in: Mapping[str, AdjRibIn] = field(default_factory=dict)
+    loc_rib: Mapping[str, LocRib] = field(default_factory=dict)
+    adj_rib_out: AdjRibsOut = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ConvergedNetwork:
-    """What everybody holds in the end: Azure's speakers (`world`), NVAs and sites."""
+    """All RIBs once routing has converged: of Azure's speakers, and of NVAs and sites (`routers`)."""
 
-    world: AzureSpeakers
-    spoken: RouterState
+    speakers: AzureSpeakers
+    routers: RouterState
 
 
 Adjust = Callable[[Session, Advertisements], Advertisements]
-"""What a router really tells on a session, given what its configuration makes it tell."""
+"""What a router really advertises on a session, given what its configuration makes it advertise."""
 
 
-def as_configured(session: Session, announced: Advertisements) -> Advertisements:  # noqa: ARG001 - whatever the session
-    """A router tells what its configuration makes it tell: see `Adjust`."""
-    return announced
+def as_configured(session: Session, advertised: Advertisements) -> Advertisements:  # noqa: ARG001 - whatever the session
+    """A router advertises what its configuration makes it advertise: see `Adjust`."""
+    return advertised
 
 
 def converge(
-    outside: CustomerRouters, azure: Azure, base: AdjRibsIn, start: AdjRibsOut, adjust: Adjust = as_configured
+    customers: CustomerRouters, azure: Azure, base: AdjRibsIn, start: AdjRibsOut, adjust: Adjust = as_configured
 ) -> ConvergedNetwork:
-    """Let everybody speak until nothing changes, from what NVAs and sites tell at the `start` on.
+    """Exchange UPDATEs until nothing changes, from what NVAs and sites advertise at the `start` on.
 
-    `base` tells which of Azure's speakers are up; sessions that are not in `start` are down.
+    `base` has the speakers of Azure that are up; sessions that are not in `start` are down.
 
     Raises:
-        NeverSettlesError: there is no end.
+        OscillationError: the routing never converges.
     """
-    standing = outside.standing(azure, base, start)
-    said = {session: start[session] for session in start if session in standing}
+    established = customers.established(azure, base, start)
+    adj_ribs_out = {session: start[session] for session in start if session in established}
     for _ in range(ROUNDS):
-        world = AzureSpeakers(azure, outside.heard(azure, base, said))
-        spoken = outside.spoken(world, said)
-        before = dict(said)
-        for name, router in outside.routers.items():
-            # One after the other: if all spoke at once, two might each yield to the other for ever.
-            held = {session: outside.told(world, said, session) for session in spoken.held[name]}
-            best = router.best(held)
-            said |= {session: adjust(session, router.tells(session, best, held)) for session in held}
-        if said == before:
-            return ConvergedNetwork(world, spoken)
-    raise OscillationError(f"no rest after {ROUNDS} rounds")
+        speakers = AzureSpeakers(azure, customers.adj_ribs_in(azure, base, adj_ribs_out))
+        state = customers.state(speakers, adj_ribs_out)
+        before = dict(adj_ribs_out)
+        for name, router in customers.routers.items():
+            # One after the other: if all advertised at once, two might each yield to the other for ever.
+            adj_rib_in = {s: customers.adj_rib_in(speakers, adj_ribs_out, s) for s in state.adj_rib_in[name]}
+            loc_rib = router.loc_rib(adj_rib_in)
+            adj_ribs_out |= {s: adjust(s, router.advertises(s, loc_rib, adj_rib_in)) for s in adj_rib_in}
+        if adj_ribs_out == before:
+            return ConvergedNetwork(speakers, state)
+    raise OscillationError(f"no convergence after {ROUNDS} rounds")

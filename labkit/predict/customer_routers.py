@@ -1,4 +1,4 @@
-"""What stands outside Azure as BGP speakers: NVAs and sites, as `templates/frr.conf.j2` configures their FRR. Pure.
+"""BGP speakers outside Azure: NVAs and sites, as `templates/frr.conf.j2` configures their FRR. Pure.
 
 They do what FRR does, and nothing here is a rule of Azure's.
 """
@@ -18,7 +18,7 @@ from labkit.lab.sessions import router_id
 from labkit.predict.azure_speakers import Advertisements
 
 _HERE = PathAttributes(IPv4Address(0), med=0)
-"""A prefix that a router advertises itself: FRR sends it with a MED of 0."""
+"""A prefix that a router originates: FRR sends it with a MED of 0."""
 
 _ORIGINS = {Origin.IGP: 0, Origin.EGP: 1, Origin.INCOMPLETE: 2}
 
@@ -33,24 +33,26 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """What a router uses for a prefix: the path that it passes on, and from whom it has it and its equals.
+    """A prefix in a router's Loc-RIB: the best path, and the sessions that it and its equals in multipath come from.
 
-    It is its own where it is from nobody.
+    A prefix that the router originates has no sessions.
     """
 
     attributes: PathAttributes
     sessions: tuple[Session, ...]
 
 
-Held = Mapping[Session, Advertisements]
-"""What a router keeps of each neighbour."""
+AdjRibIn = Mapping[Session, Advertisements]
+"""What a router has accepted from each neighbour, after import policy."""
+
+LocRib = Mapping[IPv4Network, Best]
 
 
 @dataclass(frozen=True)
 class Router:
-    """An NVA or a site as a BGP speaker. With `requires_policy` it neither takes nor tells anything.
+    """An NVA or a site as a BGP speaker. With `requires_policy` it neither accepts nor advertises anything.
 
-    What it tells route servers has its communities and `next_hop`, and its ASN (`as_override`) or none
+    What it advertises to route servers has its communities and `next_hop`, and its ASN (`as_override`) or none
     (`strip_route_server_asn`) in place of theirs.
     """
 
@@ -70,18 +72,18 @@ class Router:
         """Its sessions by the neighbour's address."""
         return {session.neighbour.address: session for session in self.sessions}
 
-    def kept(self, told: Advertisements) -> dict[IPv4Network, PathAttributes]:
-        """What it keeps of what a neighbour tells it: nothing with its own ASN in the path (RFC 4271 §9.1.2)."""
-        return {} if self.requires_policy else without(self.asn, told)
+    def import_policy(self, received: Advertisements) -> dict[IPv4Network, PathAttributes]:
+        """What it accepts of a neighbour's routes: nothing with its own ASN in the path (RFC 4271 §9.1.2)."""
+        return {} if self.requires_policy else without(self.asn, received)
 
-    def best(self, held: Held) -> dict[IPv4Network, Best]:
-        """What it uses and passes on: its own, then the shortest path, the ORIGIN, the lowest identifier and address.
+    def loc_rib(self, adj_rib_in: AdjRibIn) -> dict[IPv4Network, Best]:
+        """The best paths: its own, then the shortest path, the ORIGIN, the lowest identifier and address.
 
         Packets are shared among paths that are as good up to the identifier and come from the same AS (FRR's multipath
-        without `as-path multipath-relax`). No neighbour sends another MED than 0.
+        without `as-path multipath-relax`). No neighbour sends a MED other than 0.
         """
         paths: dict[IPv4Network, list[tuple[Session, PathAttributes]]] = {}
-        for session, table in held.items():
+        for session, table in adj_rib_in.items():
             for prefix, attributes in table.items():
                 paths.setdefault(prefix, []).append((session, attributes))
         found = {}
@@ -95,25 +97,26 @@ class Router:
             found[prefix] = Best(attributes, tuple(equals))
         return found | {prefix: Best(_HERE, ()) for prefix in self.networks}
 
-    def tells(self, session: Session, best: Mapping[IPv4Network, Best], up: Iterable[Session]) -> Advertisements:
-        """What it tells a neighbour; `up` are its sessions that stand.
+    def advertises(self, session: Session, loc_rib: LocRib, established: Iterable[Session]) -> Advertisements:
+        """What it advertises on a session; `established` are its sessions that are up.
 
-        FRR keeps a path from who sent it only where nobody else is told the same: both instances of a route server
-        get back what one of them says, unless what holds their ASN is filtered. Others drop it for their own ASN.
+        FRR withholds a path from its sender only where no other neighbour of the same update group gets it: both
+        instances of a route server get back what one of them advertises, unless paths with their ASN are filtered.
+        Others drop it for their own ASN.
         """
         if self.requires_policy:
             return {}
-        echoes = session.neighbour.route_server and sum(s.neighbour.route_server for s in up) > 1
+        echoes = session.neighbour.route_server and sum(s.neighbour.route_server for s in established) > 1
         found = {}
-        for prefix, chosen in best.items():
+        for prefix, chosen in loc_rib.items():
             if session in chosen.sessions[:1] and not echoes:
                 continue
-            said = self._said(session.neighbour, chosen)
-            if said is not None:
-                found[prefix] = said
+            exported = self._exported(session.neighbour, chosen)
+            if exported is not None:
+                found[prefix] = exported
         return found
 
-    def _said(self, to: Neighbour, chosen: Best) -> PathAttributes | None:
+    def _exported(self, to: Neighbour, chosen: Best) -> PathAttributes | None:
         attributes, as_path = chosen.attributes, chosen.attributes.as_path
         if not may_be_advertised(attributes, ebgp=True):
             return None
@@ -159,9 +162,9 @@ def routers(lab: Lab) -> dict[str, Router]:
     return found
 
 
-def without(asn: int, told: Advertisements) -> dict[IPv4Network, PathAttributes]:
-    """What has an ASN not in its path."""
-    return {prefix: attributes for prefix, attributes in told.items() if asn not in _asns(attributes.as_path)}
+def without(asn: int, routes: Advertisements) -> dict[IPv4Network, PathAttributes]:
+    """The routes that do not have an ASN in their path."""
+    return {prefix: attributes for prefix, attributes in routes.items() if asn not in _asns(attributes.as_path)}
 
 
 def _router(

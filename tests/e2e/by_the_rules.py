@@ -1,4 +1,4 @@
-"""Where a running lab is not what the rules say, and what FRR makes of its configuration: everybody and every row."""
+"""Where a running lab differs from the rules and its routers' configuration: every speaker and every row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from labkit.azure.rules.rows import advertised_rows, by_instance, effective_json
 from labkit.lab.model import Lab
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
-from labkit.operate.look.snapshot import read, said_outside
+from labkit.operate.look.snapshot import customer_adj_ribs_out, read
 from labkit.predict.azure_speakers import AdjRibsIn, AzureSpeakers, OscillationError
 from labkit.predict.converge import AdjRibsOut, ConvergedNetwork, CustomerRouters, converge
 
@@ -19,7 +19,7 @@ Tables = dict[str, Any]
 
 
 def settles(built: Lab, azure: Azure) -> bool:
-    """Whether BGP comes to rest: an NVA that hides route servers' ASN can make a route chase itself for ever."""
+    """Whether routing converges: an NVA that hides route servers' ASN can make a route chase itself for ever."""
     try:
         expected(built, azure, {})
     except OscillationError:
@@ -27,14 +27,14 @@ def settles(built: Lab, azure: Azure) -> bool:
     return True
 
 
-def expected(built: Lab, azure: Azure, said: AdjRibsOut) -> ConvergedNetwork:
-    """Where everybody comes to rest, Azure's speakers and those outside, in a lab whose Azure has become this.
+def expected(built: Lab, azure: Azure, advertised: AdjRibsOut) -> ConvergedNetwork:
+    """The converged network, Azure's speakers and those outside, of a lab whose Azure has become this.
 
-    There may be several such states: an ExpressRoute gateway prefers what a circuit says, so it counts who was first.
-    It is the one that follows from what NVAs and sites have `said`. Every session must be up.
+    There may be several such states: an ExpressRoute gateway prefers its circuits, so it counts who was first.
+    It is the one that follows from what NVAs and sites have `advertised`. Every session must be up.
 
     Raises:
-        NeverSettlesError: there is no end.
+        OscillationError: routing never converges.
     """
     up = AdjRibsIn(
         {(server.name, i): {} for server in azure.route_servers for i in (0, 1)},
@@ -42,35 +42,35 @@ def expected(built: Lab, azure: Azure, said: AdjRibsOut) -> ConvergedNetwork:
         {},
         {(g.name, line.instance, line.circuit): line.edge for g in built.gateways for line in g.lines},
     )
-    outside = CustomerRouters(built)
-    return converge(outside, azure, up, {session: said.get(session, {}) for session in outside.sessions})
+    customers = CustomerRouters(built)
+    return converge(customers, azure, up, {session: advertised.get(session, {}) for session in customers.sessions})
 
 
 def unlike(built: Lab, azure: Azure, client: LabClient) -> list[str]:
-    """Where the lab is not at rest by the rules: everybody says and holds what follows from what the others say."""
-    look = LiveState(built, client)
-    said = said_outside(CustomerRouters(built), look, read(look).heard)
-    end = expected(built, azure, said)
-    return [*differences(tables(end.world), look.state), *outside(end, look)]
+    """Where the lab has not converged by the rules: in every speaker's RIBs, given what its neighbours advertise."""
+    live = LiveState(built, client)
+    advertised = customer_adj_ribs_out(CustomerRouters(built), live, read(live).adj_ribs_in)
+    end = expected(built, azure, advertised)
+    return [*differences(tables(end.speakers), live.state), *outside(end, live)]
 
 
-def tables(world: AzureSpeakers) -> Tables:
+def tables(speakers: AzureSpeakers) -> Tables:
     """Everything that the controller shows, as the rules have it."""
-    azure = world.azure
+    azure = speakers.azure
     learned: Tables = {}
     advertised: Tables = {}
-    for server in world.servers.values():
+    for server in speakers.servers.values():
         for peer in server.peers:
-            rows = [learned_rows(server, i, peer, world.at_server[server.name, i]) for i in (0, 1)]
+            rows = [learned_rows(server, i, peer, speakers.at_server[server.name, i]) for i in (0, 1)]
             learned.setdefault(server.name, {})[peer.name] = by_instance(*rows)
-            told = [advertised_rows(server, i, world.advertised_by_server(server.name, i, peer)) for i in (0, 1)]
-            advertised.setdefault(server.name, {})[peer.name] = by_instance(*told)
+            sent = [advertised_rows(server, i, speakers.advertised_by_server(server.name, i, peer)) for i in (0, 1)]
+            advertised.setdefault(server.name, {})[peer.name] = by_instance(*sent)
     gateways = {
-        g.name: [row for i in range(len(g.instances)) for row in gateway_rows(g, i, world.at_gateway[g.name, i])]
+        g.name: [row for i in range(len(g.instances)) for row in gateway_rows(g, i, speakers.at_gateway[g.name, i])]
         for g in azure.gateways
     }
     effective = {
-        nic.name: effective_json(effective_routes(azure, nic.name, world.learned, world.gateway_routes))
+        nic.name: effective_json(effective_routes(azure, nic.name, speakers.learned, speakers.gateway_routes))
         for nic in azure.nics
     }
     return {"learned": learned, "advertised": advertised, "gateways": gateways, "effective": effective}
@@ -98,16 +98,20 @@ def differing(where: str, wanted: Iterable[Any], there: Iterable[Any]) -> list[s
     return [f"{where} lacks {row}" for row in one - other] + [f"{where} has {row}" for row in other - one]
 
 
-def outside(end: ConvergedNetwork, look: LiveState) -> list[str]:
+def outside(end: ConvergedNetwork, live: LiveState) -> list[str]:
     """What appliances and on-premises routers have from each other and Azure, where it is not what it should be."""
     found: list[str] = []
-    for name, held in end.spoken.held.items():
-        frr = look.frr(name)
-        right = {(str(p), s.neighbour.address, a.as_path) for s, told in held.items() for p, a in told.items()}
+    for name, adj_rib_in in end.routers.adj_rib_in.items():
+        frr = live.frr(name)
+        right = {
+            (str(p), s.neighbour.address, a.as_path) for s, routes in adj_rib_in.items() for p, a in routes.items()
+        }
         there = {(str(path.prefix), path.neighbour, path.as_path) for path in frr.paths}
         found += differing(name, right, there)
         uses = {
-            (str(p), best.sessions[0].neighbour.address) for p, best in end.spoken.best[name].items() if best.sessions
+            (str(p), best.sessions[0].neighbour.address)
+            for p, best in end.routers.loc_rib[name].items()
+            if best.sessions
         }
         found += differing(f"{name} uses", uses, {(str(p.prefix), p.neighbour) for p in frr.paths if p.best})
     return found

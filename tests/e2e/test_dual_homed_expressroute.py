@@ -72,7 +72,7 @@ def test_what_the_spoke_says_is_what_was_published(lab: RunningLab) -> None:
 
 
 def test_both_edges_have_the_same_eight_prefixes(lab: RunningLab) -> None:
-    azure = shown(FabEWithGateways().world().advertised_to_customer("circuit1"))
+    azure = shown(FabEWithGateways().speakers().advertised_to_customer("circuit1"))
     assert len(azure) == 8
     assert set(azure.values()) == {"12076"}
     assert heard(lab, "onprem1") == heard(lab, "onprem2") == azure

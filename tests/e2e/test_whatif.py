@@ -17,7 +17,7 @@ from labkit.lab.plan.nodes import target_address
 from labkit.operate.diff.run import differences
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import ping
-from labkit.operate.look.snapshot import by_prefix, read, said_outside
+from labkit.operate.look.snapshot import by_prefix, customer_adj_ribs_out, read
 from labkit.operate.whatif import Outlook, whatif
 from labkit.predict.azure_speakers import AzureSpeakers
 from labkit.predict.converge import CustomerRouters
@@ -149,13 +149,12 @@ def test_the_branches_meet(lab: RunningLab) -> None:
 
 
 def test_reach_is_what_pings_find(lab: RunningLab) -> None:
-    look = LiveState(lab.lab, lab.client)
-    running = read(look)
-    outside = CustomerRouters(lab.lab)
-    said = said_outside(outside, look, running.heard)
-    reach = Reach(
-        lab.lab, Side(running.azure, running.heard, outside.spoken(AzureSpeakers(running.azure, running.heard), said))
-    )
+    live, customers = LiveState(lab.lab, lab.client), CustomerRouters(lab.lab)
+    snapshot = read(live)
+    received = snapshot.adj_ribs_in
+    advertised = customer_adj_ribs_out(customers, live, received)
+    routers = customers.state(AzureSpeakers(snapshot.azure, received), advertised)
+    reach = Reach(lab.lab, Side(snapshot.azure, received, routers))
     ends = targets(lab.lab)
     answered = {(a, b): delivered(reach.ways(a, ends[b])) for a in sources(lab.lab) for b in ends if a != b}
     assert set(answered.values()) == {True, False}

@@ -1,4 +1,4 @@
-"""The running lab outside Azure against the rules: what sites are told, and what routers' kernels forward by."""
+"""The running lab outside Azure against the rules: what sites receive, and what routers' kernels forward by."""
 
 from __future__ import annotations
 
@@ -18,50 +18,50 @@ from labkit.predict.azure_speakers import Advertisements
 from labkit.predict.customer_routers import Session, routers
 
 
-def site_differences(running: Snapshot, look: LiveState) -> Iterator[Difference]:
-    """What sites hold of gateways and circuits against what these should tell them."""
-    outside = routers(running.lab)
-    for site in running.lab.sites:
-        if not look.has_bgp(site.name):
+def site_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Difference]:
+    """What sites have from gateways and circuits against what these should advertise to them."""
+    customers = routers(snapshot.lab)
+    for site in snapshot.lab.sites:
+        if not live.has_bgp(site.name):
             continue
-        for session in outside[site.name].sessions:
+        for session in customers[site.name].sessions:
             far, address = session.neighbour.name, session.neighbour.address
-            if look.frr(site.name).sessions.get(address) != ESTABLISHED or not look.has_bgp(far):
+            if live.frr(site.name).sessions.get(address) != ESTABLISHED or not live.has_bgp(far):
                 continue
-            told = _told(running, look, session)
-            if told is not None:
-                kept = outside[site.name].kept(told)
-                there = in_frr(look, site.name, address)
-                yield from compare(f"{site.name}, from {far}", kept, there, f"labkit routes {site.name} --bgp")
+            advertised = _advertised(snapshot, live, session)
+            if advertised is not None:
+                accepted = customers[site.name].import_policy(advertised)
+                there = in_frr(live, site.name, address)
+                yield from compare(f"{site.name}, from {far}", accepted, there, f"labkit routes {site.name} --bgp")
 
 
-def router_kernel_differences(look: LiveState) -> Iterator[Difference]:
+def router_kernel_differences(live: LiveState) -> Iterator[Difference]:
     """The prefixes that a router's FRR uses and its kernel does not know, or the other way round."""
-    lab = look.lab
+    lab = live.lab
     nodes = [*lab.nva, *lab.azure.circuit, *lab.site]
     nodes += [node for gateway in lab.azure.gateways for node in gateway_nodes(gateway)]
     for node in nodes:
-        if not look.has_bgp(node):
+        if not live.has_bgp(node):
             continue
-        used = {path.prefix for path in look.frr(node).paths if path.best}
-        kernel = look.kernel(node)
+        used = {path.prefix for path in live.frr(node).paths if path.best}
+        kernel = live.kernel(node)
         for prefix in sorted(used - {route.prefix for route in kernel}):
             yield Difference(f"kernel of {node}", str(prefix), "a route by BGP", NOTHING, f"labkit routes {node}")
         for prefix in sorted({route.prefix for route in kernel if route.protocol == "bgp"} - used):
             yield Difference(f"kernel of {node}", str(prefix), NOTHING, "a route by BGP", f"labkit routes {node}")
 
 
-def _told(running: Snapshot, look: LiveState, session: Session) -> Advertisements | None:
-    """What a site should be told on a session with a gateway or a circuit; None on any other."""
+def _advertised(snapshot: Snapshot, live: LiveState, session: Session) -> Advertisements | None:
+    """What a site should receive on a session with a gateway or a circuit; None on any other."""
     far, address = session.neighbour.name, session.neighbour.address
-    if far in running.azure.circuit:
-        table = circuit_table(running, look, far)
+    if far in snapshot.azure.circuit:
+        table = circuit_table(snapshot, live, far)
         return _given({p: advertised_to_customer(best_in_circuit(paths)[0], address) for p, paths in table.items()})
-    for name, index in running.gateways:
-        gateway = running.azure.gateway[name]
+    for name, index in snapshot.gateways:
+        gateway = snapshot.azure.gateway[name]
         if instance_node(name, index) == far:
-            mine, found = originated_in(running.azure, gateway.virtual_network), {}
-            for prefix, paths in at_gateway(running, (name, index)).items():
+            mine, found = originated_in(snapshot.azure, gateway.virtual_network), {}
+            for prefix, paths in at_gateway(snapshot, (name, index)).items():
                 best = best_at_gateway(gateway, paths)
                 if best is not None:
                     found[prefix] = advertised_on_premises(gateway, index, mine, session.router, prefix, best)
@@ -69,5 +69,5 @@ def _told(running: Snapshot, look: LiveState, session: Session) -> Advertisement
     return None
 
 
-def _given(told: Mapping[IPv4Network, PathAttributes | None]) -> Advertisements:
-    return {prefix: attributes for prefix, attributes in told.items() if attributes is not None}
+def _given(routes: Mapping[IPv4Network, PathAttributes | None]) -> Advertisements:
+    return {prefix: attributes for prefix, attributes in routes.items() if attributes is not None}

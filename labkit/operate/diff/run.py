@@ -21,9 +21,9 @@ from labkit.operate.verify.oracle import kernel_differences
 
 
 def differences(lab: Lab, client: LabClient) -> list[Difference]:
-    """What differs, in the order in which a route travels, each row once. Nodes that are off hold nothing to compare.
+    """What differs, in the order in which a route travels, each row once. Nodes that are off have nothing to compare.
 
-    What differs is looked at twice: news that are on their way between the two ends are no difference.
+    Only what differs in two consecutive reads is reported: an update that is still under way is not a difference.
 
     Raises:
         CheckFailed: something that runs does not answer.
@@ -35,16 +35,16 @@ def differences(lab: Lab, client: LabClient) -> list[Difference]:
     return [found for found in dict.fromkeys(first) if found in still]
 
 
-def _once(look: LiveState) -> Iterator[Difference]:
-    running = read(look)
+def _once(live: LiveState) -> Iterator[Difference]:
+    snapshot = read(live)
     for part in (server_differences, held_differences, gateway_differences):
-        yield from part(running, look)
-    yield from site_differences(running, look)
-    yield from effective_differences(running)
-    for vnet in look.lab.azure.virtual_networks:
-        if vnet.name not in look.off:
-            yield from fabric_differences(vnet.name, look)
-    for vm in look.lab.virtual_machines:
-        if vm.name not in look.off:
-            yield from kernel_differences(vm.name, look)
-    yield from router_kernel_differences(look)
+        yield from part(snapshot, live)
+    yield from site_differences(snapshot, live)
+    yield from effective_differences(snapshot)
+    for vnet in live.lab.azure.virtual_networks:
+        if vnet.name not in live.off:
+            yield from fabric_differences(vnet.name, live)
+    for vm in live.lab.virtual_machines:
+        if vm.name not in live.off:
+            yield from kernel_differences(vm.name, live)
+    yield from router_kernel_differences(live)

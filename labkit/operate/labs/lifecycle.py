@@ -247,7 +247,7 @@ def _prove(lab: Lab, record: Record, reporter: Reporter) -> tuple[Outcome, ...]:
     reporter.begin("converge")
     converging = True
 
-    def on_look(look: LiveState, held: int, total: int, rows_hold: bool) -> None:
+    def on_attempt(look: LiveState, held: int, total: int, rows_hold: bool) -> None:
         nonlocal converging
         if converging:
             reporter.update(_convergence(look), held / total)
@@ -258,7 +258,7 @@ def _prove(lab: Lab, record: Record, reporter: Reporter) -> tuple[Outcome, ...]:
         if not converging:
             reporter.update(f"{held}/{total} proofs", held / total)
 
-    outcomes = tuple(verify(lab, LabClient(record), on_look=on_look))
+    outcomes = tuple(verify(lab, LabClient(record), on_attempt=on_attempt))
     if all(o.ok for o in outcomes):
         reporter.end(f"{len(outcomes)} proofs ✓")
     return outcomes

@@ -1,4 +1,4 @@
-"""The running lab in the form that the rules want: Azure's objects as they are now, and what its speakers heard."""
+"""A running lab in the form that the rules take: Azure's objects as they are now, and its speakers' Adj-RIBs."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ class Snapshot:
     """A running lab's `GET /v1/model` and the tables of its circuits' edge routers."""
 
     lab: Lab
-    said: Mapping[str, Any]
+    model: Mapping[str, Any]
     circuits: Mapping[str, CircuitTable]
 
     @cached_property
     def azure(self) -> Azure:
         """Azure's objects, with what operators have changed."""
-        return _AZURE.validate_python(self.said["azure"])
+        return _AZURE.validate_python(self.model["azure"])
 
     @cached_property
-    def heard(self) -> AdjRibsIn:
+    def adj_ribs_in(self) -> AdjRibsIn:
         """What Azure's speakers have received from outside."""
         return AdjRibsIn(
             {i: self.at_server(i, "received", (PeerKind.NVA,)) for i in self.servers},
@@ -53,20 +53,20 @@ class Snapshot:
     def servers(self) -> Iterator[Instance]:
         """The route server instances that are up."""
         all_of_them = ((server.name, i) for server in self.azure.route_servers for i in INSTANCES)
-        return (i for i in all_of_them if self.said["route_servers"][instance_node(*i)] is not None)
+        return (i for i in all_of_them if self.model["route_servers"][instance_node(*i)] is not None)
 
     @property
     def gateways(self) -> Iterator[Instance]:
         """The gateway instances that are up."""
         all_of_them = ((g.name, i) for g in self.azure.gateways for i in range(len(g.instances)))
-        return (i for i in all_of_them if self.said["gateways"][instance_node(*i)] is not None)
+        return (i for i in all_of_them if self.model["gateways"][instance_node(*i)] is not None)
 
     def peers(self, server: str) -> tuple[BgpPeer, ...]:
         """The peers of a route server, those that are instances of gateways included."""
         return with_gateway_peers(self.azure, self.azure.route_server[server]).peers
 
     def at_server(self, instance: Instance, table: str, kinds: Iterable[PeerKind] = PeerKind) -> InstanceRoutes:
-        """What a route server instance that is up has `received` or `learned` of its peers of these kinds."""
+        """What a route server instance that is up has `received` or `learned` from its peers of these kinds."""
         found: dict[IPv4Network, tuple[LearnedRoute, ...]] = {}
         for peer in self.peers(instance[0]):
             if peer.kind in kinds:
@@ -75,13 +75,13 @@ class Snapshot:
         return found
 
     def of_peer(self, instance: Instance, table: str, peer: BgpPeer) -> Advertisements:
-        """What a route server instance that is up has `received` or `learned` of a peer, or `advertised` to it."""
-        return routes(self.said["route_servers"][instance_node(*instance)].get(peer.name, {}).get(table, ()))
+        """What a route server instance that is up has `received` or `learned` from a peer, or `advertised` to it."""
+        return routes(self.model["route_servers"][instance_node(*instance)].get(peer.name, {}).get(table, ()))
 
     def at_gateway(self, instance: Instance) -> Mapping[IPv4Address, Advertisements]:
-        """What a gateway's instance that is up has kept of each neighbour."""
-        kept = self.said["gateways"][instance_node(*instance)]
-        return {IPv4Address(address): routes(groups) for address, groups in kept.items()}
+        """What a gateway's instance that is up has accepted from each neighbour."""
+        neighbours = self.model["gateways"][instance_node(*instance)]
+        return {IPv4Address(address): routes(groups) for address, groups in neighbours.items()}
 
     def _lines(self) -> Iterator[tuple[Line, IPv4Address]]:
         """The lines over which BGP runs."""
@@ -94,50 +94,52 @@ class Snapshot:
     def _from_sites(self, instance: Instance) -> GatewayTable:
         found: dict[IPv4Network, tuple[GatewayPath, ...]] = {}
         sites = {t.far: t.site for t in self.lab.gateway[instance[0]].tunnels if t.instance == instance[1] and t.bgp}
-        for address, announced in self.at_gateway(instance).items():
-            for prefix, attributes in announced.items() if address in sites else ():
+        for address, accepted in self.at_gateway(instance).items():
+            for prefix, attributes in accepted.items() if address in sites else ():
                 path = GatewayPath(PathSource.ON_PREMISES, sites[address], address, attributes)
                 found[prefix] = (*found.get(prefix, ()), path)
         return found
 
 
-def read(look: LiveState) -> Snapshot:
-    """What a running lab is.
+def read(live: LiveState) -> Snapshot:
+    """Read a running lab.
 
     Raises:
         CheckFailed: the controller, an instance of a route server or a circuit's edge router does not answer.
     """
-    said = look.client.get("model")
-    if said["silent"]:
-        silent = said["silent"][0]
-        raise CheckFailed(f"{silent} runs, but can't be asked what it has heard.", f"See why: labkit logs {silent}")
-    running = Snapshot(look.lab, said, {})
-    circuits = dict.fromkeys(circuit for _, _, circuit in running.heard.edges)
-    return replace(running, circuits={circuit: _customers(look, circuit) for circuit in circuits})
+    model = live.client.get("model")
+    if model["silent"]:
+        silent = model["silent"][0]
+        raise CheckFailed(f"{silent} runs, but does not answer.", f"See why: labkit logs {silent}")
+    snapshot = Snapshot(live.lab, model, {})
+    circuits = dict.fromkeys(circuit for _, _, circuit in snapshot.adj_ribs_in.edges)
+    return replace(snapshot, circuits={circuit: _customers(live, circuit) for circuit in circuits})
 
 
-def said_outside(outside: CustomerRouters, look: LiveState, heard: AdjRibsIn) -> AdjRibsOut:
-    """What NVAs and sites tell now, on each of their sessions that are up.
+def customer_adj_ribs_out(customers: CustomerRouters, live: LiveState, received: AdjRibsIn) -> AdjRibsOut:
+    """What NVAs and sites advertise now, on each of their sessions that are up.
+
+    `received` is what Azure's speakers have received from them.
 
     Raises:
         CheckFailed: an FRR does not answer.
     """
     up = [
         session
-        for session in outside.sessions
-        if look.has_bgp(session.router)
-        and look.frr(session.router).sessions.get(session.neighbour.address) == ESTABLISHED
+        for session in customers.sessions
+        if live.has_bgp(session.router)
+        and live.frr(session.router).sessions.get(session.neighbour.address) == ESTABLISHED
     ]
     between = {
         session: {
             path.prefix: path.attributes
-            for path in look.frr(session.neighbour.name).paths
+            for path in live.frr(session.neighbour.name).paths
             if path.neighbour == session.neighbour.own
         }
         for session in up
-        if session.neighbour.name in outside.routers and look.has_bgp(session.neighbour.name)
+        if session.neighbour.name in customers.routers and live.has_bgp(session.neighbour.name)
     }
-    return outside.said(heard, between, up)
+    return customers.adj_ribs_out(received, between, up)
 
 
 def routes(groups: Iterable[Mapping[str, Any]]) -> dict[IPv4Network, PathAttributes]:
@@ -160,11 +162,11 @@ def by_prefix(rows: Sequence[EffectiveRow]) -> dict[IPv4Network, list[tuple[str,
     return {prefix: sorted(texts) for prefix, texts in found.items()}
 
 
-def _customers(look: LiveState, circuit: str) -> CircuitTable:
-    """What the customers' edges tell a circuit, as its FRR has it."""
-    customers = {link.site_address.ip for link in look.lab.wan_links if link.router == circuit}
+def _customers(live: LiveState, circuit: str) -> CircuitTable:
+    """What the customers' edges advertise to a circuit, as its router has it."""
+    customers = {link.site_address.ip for link in live.lab.wan_links if link.router == circuit}
     found: dict[IPv4Network, tuple[CircuitPath, ...]] = {}
-    for path in look.frr(circuit).paths if circuit not in look.off else ():
+    for path in live.frr(circuit).paths if circuit not in live.off else ():
         if path.neighbour in customers:
             found[path.prefix] = (
                 *found.get(path.prefix, ()),

@@ -55,13 +55,13 @@ def _what(row: ComparedRow) -> str:
     return "is in Azure's table, not here" if row.azure else "is here, not in Azure's table"
 
 
-def compare(claim: Capture, look: LiveState) -> Comparison:
+def compare(claim: Capture, live: LiveState) -> Comparison:
     """A published table beside the lab's own.
 
     Raises:
         LabkitError: the lab's table can't be read.
     """
-    return compared(claim, rows_of(claim.table, look))
+    return compared(claim, rows_of(claim.table, live))
 
 
 def compared(claim: Capture, here: Iterable[Cells]) -> Comparison:
@@ -74,24 +74,24 @@ def compared(claim: Capture, here: Iterable[Cells]) -> Comparison:
     return Comparison(claim, tuple(ComparedRow(r, r in azure, r in found, reasons.get(r, "")) for r in rows))
 
 
-def rows_of(table: Table, look: LiveState) -> Iterator[Cells]:
+def rows_of(table: Table, live: LiveState) -> Iterator[Cells]:
     """The rows of a table of the lab, as Azure prints them."""
-    return (tuple(str(row[column]) for column in table.kind.columns) for row in _documents(table, look))
+    return (tuple(str(row[column]) for column in table.kind.columns) for row in _documents(table, live))
 
 
-def _documents(table: Table, look: LiveState) -> Iterator[dict[str, Any]]:
+def _documents(table: Table, live: LiveState) -> Iterator[dict[str, Any]]:
     match table.kind, table.names:
         case ((TableKind.LEARNED | TableKind.ADVERTISED), (server, peer)):
-            both = look.state[table.kind.partition("-")[0]].get(server, {}).get(peer, by_instance((), ()))
+            both = live.state[table.kind.partition("-")[0]].get(server, {}).get(peer, by_instance((), ()))
             yield from (row for rows in both.values() for row in rows)
         case TableKind.GATEWAY, (gateway,):
-            yield from look.client.get("gateways", gateway, "learned-routes")["value"]
+            yield from live.client.get("gateways", gateway, "learned-routes")["value"]
         case TableKind.BGP, (node,):
-            for path in look.frr(node).paths:
+            for path in live.frr(node).paths:
                 text = "-".join(map(str, path.as_path))
                 yield {"network": path.prefix, "nextHop": path.next_hop, "asPath": text}
         case _, (nic,):
-            for row in look.state["effective"][nic]["value"]:
+            for row in live.state["effective"][nic]["value"]:
                 if row["state"] == "Active" and row["nextHopType"] != NextHopType.NONE:
                     for hop in row["nextHopIpAddress"] or [""]:
                         yield {**row, "addressPrefix": row["addressPrefix"][0], "nextHopIpAddress": hop}

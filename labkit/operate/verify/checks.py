@@ -20,53 +20,53 @@ from labkit.operate.verify.captures import compare
 
 
 @singledispatch
-def check(claim: Any, _look: LiveState) -> str | None:
+def check(claim: Any, _live: LiveState) -> str | None:
     """What is wrong with a claim, None if it holds."""
     raise TypeError(f"{type(claim).__name__} is not a proof")
 
 
 @check.register
-def _(claim: proofs.Session | proofs.LearnedRoute | proofs.AdvertisedRoute, look: LiveState) -> str | None:
-    found = tuple(_by_speaker(claim, look))
+def _(claim: proofs.Session | proofs.LearnedRoute | proofs.AdvertisedRoute, live: LiveState) -> str | None:
+    found = tuple(_by_speaker(claim, live))
     if not found:  # of nobody everything would hold
         return f"nobody speaks BGP there: {describe(claim)}."
     return next((problem for problem in found if problem is not None), None)
 
 
-def _by_speaker(claim: Any, look: LiveState) -> Iterator[str | None]:
+def _by_speaker(claim: Any, live: LiveState) -> Iterator[str | None]:
     """What is wrong with a claim about several speakers, for each of them."""
     match claim:
         case proofs.Session():
-            yield from _session(claim, look)
-        case proofs.LearnedRoute() if claim.on in look.lab.azure.route_server:
-            for peer in peer_names(look.lab, claim.from_):
-                rows = _server_rows(look, "learned", claim.on, peer)
+            yield from _session(claim, live)
+        case proofs.LearnedRoute() if claim.on in live.lab.azure.route_server:
+            for peer in peer_names(live.lab, claim.from_):
+                rows = _server_rows(live, "learned", claim.on, peer)
                 missing = f"{claim.on} instance {{}} has no {claim.prefix} from {peer}"
                 yield from _in_both_instances(rows, claim, missing)
         case proofs.LearnedRoute():
-            for node, neighbour in speakers(look.lab, claim.on, claim.from_):
-                yield _learned(claim, look, node, neighbour)
+            for node, neighbour in speakers(live.lab, claim.on, claim.from_):
+                yield _learned(claim, live, node, neighbour)
         case proofs.AdvertisedRoute():
-            for peer in peer_names(look.lab, claim.to):
-                rows = _server_rows(look, "advertised", claim.by, peer)
+            for peer in peer_names(live.lab, claim.to):
+                rows = _server_rows(live, "advertised", claim.by, peer)
                 missing = f"{claim.by} instance {{}} does not advertise {claim.prefix} to {peer}"
                 yield from _in_both_instances(rows, claim, missing)
         case _:
-            yield check(claim, look)
+            yield check(claim, live)
 
 
-def _server_rows(look: LiveState, which: str, server: str, peer: str) -> dict[str, list[dict[str, Any]]]:
+def _server_rows(live: LiveState, which: str, server: str, peer: str) -> dict[str, list[dict[str, Any]]]:
     """What a route server has `learned` of a peer or `advertised` to it; nothing of one that operators deleted."""
-    rows: dict[str, list[dict[str, Any]]] = look.state[which].get(server, {}).get(peer, {})
+    rows: dict[str, list[dict[str, Any]]] = live.state[which].get(server, {}).get(peer, {})
     return rows
 
 
-def _session(claim: proofs.Session, look: LiveState) -> Iterator[str | None]:
-    lab = look.lab
+def _session(claim: proofs.Session, live: LiveState) -> Iterator[str | None]:
+    lab = live.lab
     server, far = (claim.on, claim.with_) if claim.on in lab.azure.route_server else (claim.with_, claim.on)
     if server in lab.azure.route_server:
         for peer in peer_names(lab, far):
-            mine = [s for s in look.state["status"]["sessions"] if (s["route_server"], s["peer"]) == (server, peer)]
+            mine = [s for s in live.state["status"]["sessions"] if (s["route_server"], s["peer"]) == (server, peer)]
             if len(mine) < len(INSTANCES):
                 yield f"{server} has no session with {peer}. Look: labkit status"
             for session in mine:
@@ -75,7 +75,7 @@ def _session(claim: proofs.Session, look: LiveState) -> Iterator[str | None]:
     else:
         near, other = claim.on, claim.with_
     for node, address in speakers(lab, near, other):
-        state = look.frr(node).sessions.get(address, "not configured")
+        state = live.frr(node).sessions.get(address, "not configured")
         hint = f"Look: labkit exec {node} -- vtysh -c 'show bgp summary'"
         yield (None if state == ESTABLISHED else f"{node} sees its session with {address} ({other}) as {state}. {hint}")
 
@@ -90,12 +90,12 @@ def _server_session(session: dict[str, Any]) -> str | None:
     )
 
 
-def _learned(claim: proofs.LearnedRoute, look: LiveState, node: str, neighbour: IPv4Address) -> str | None:
-    found = [p for p in look.frr(node).paths if p.prefix == claim.prefix and p.neighbour == neighbour]
+def _learned(claim: proofs.LearnedRoute, live: LiveState, node: str, neighbour: IPv4Address) -> str | None:
+    found = [p for p in live.frr(node).paths if p.prefix == claim.prefix and p.neighbour == neighbour]
     if not found:
         return f"{node} has no {claim.prefix} from {neighbour} ({claim.from_}). Look: labkit routes {node} --bgp"
-    internal = node not in look.lab.nva  # a gateway's session with a route server, which leaves next hops alone
-    if claim.from_ in look.lab.azure.route_server and not internal and found[0].next_hop != neighbour:
+    internal = node not in live.lab.nva  # a gateway's session with a route server, which leaves next hops alone
+    if claim.from_ in live.lab.azure.route_server and not internal and found[0].next_hop != neighbour:
         return f"{node} has {claim.prefix} from {neighbour}, but with next hop {found[0].next_hop}."
     if claim.as_path is not None and found[0].as_path != claim.as_path:
         there, wanted_path = _path(found[0].as_path), _path(claim.as_path)
@@ -118,8 +118,8 @@ def _in_both_instances(
 
 
 @check.register
-def _(claim: proofs.LearnedRoutes | proofs.AdvertisedRoutes, look: LiveState) -> str | None:
-    tables = tuple(_tables(claim, look))
+def _(claim: proofs.LearnedRoutes | proofs.AdvertisedRoutes, live: LiveState) -> str | None:
+    tables = tuple(_tables(claim, live))
     if not tables:
         return f"nobody speaks BGP there: {describe(claim)}."
     for where, there in tables:
@@ -131,12 +131,12 @@ def _(claim: proofs.LearnedRoutes | proofs.AdvertisedRoutes, look: LiveState) ->
 
 
 def _tables(
-    claim: proofs.LearnedRoutes | proofs.AdvertisedRoutes, look: LiveState
+    claim: proofs.LearnedRoutes | proofs.AdvertisedRoutes, live: LiveState
 ) -> Iterator[tuple[str, dict[IPv4Network, str]]]:
     """The tables that a claim is about, one for each speaker: where it is, and the AS path of every prefix in it."""
-    if isinstance(claim, proofs.LearnedRoutes) and claim.on not in look.lab.azure.route_server:
-        for node, neighbour in speakers(look.lab, claim.on, claim.from_):
-            paths = [p for p in look.frr(node).paths if p.neighbour == neighbour]
+    if isinstance(claim, proofs.LearnedRoutes) and claim.on not in live.lab.azure.route_server:
+        for node, neighbour in speakers(live.lab, claim.on, claim.from_):
+            paths = [p for p in live.frr(node).paths if p.neighbour == neighbour]
             yield f"{node}, from {neighbour}", {p.prefix: _path(p.as_path) for p in paths}
         return
     which, server, peer = (
@@ -144,8 +144,8 @@ def _tables(
         if isinstance(claim, proofs.LearnedRoutes)
         else ("advertised", claim.by, claim.to)
     )
-    for name in peer_names(look.lab, peer):
-        rows = _server_rows(look, which, server, name)
+    for name in peer_names(live.lab, peer):
+        rows = _server_rows(live, which, server, name)
         for index in INSTANCES:
             found = rows.get(f"RouteServiceRole_IN_{index}", [])
             where = f"{server} instance {index}, {'from' if which == 'learned' else 'to'} {name}"
@@ -153,11 +153,11 @@ def _tables(
 
 
 @check.register
-def _(claim: proofs.EffectiveRoutes, look: LiveState) -> str | None:
-    wanted = {prefix: " ".join(sorted(_known(look, hop) for hop in hops)) for prefix, hops in claim.rows.items()}
+def _(claim: proofs.EffectiveRoutes, live: LiveState) -> str | None:
+    wanted = {prefix: " ".join(sorted(_known(live, hop) for hop in hops)) for prefix, hops in claim.rows.items()}
     there = {
-        IPv4Network(prefix): " ".join(sorted(_known(look, h) for h in row["nextHopIpAddress"])) or row["nextHopType"]
-        for row in look.state["effective"][claim.on]["value"]
+        IPv4Network(prefix): " ".join(sorted(_known(live, h) for h in row["nextHopIpAddress"])) or row["nextHopType"]
+        for row in live.state["effective"][claim.on]["value"]
         if row["state"] == "Active" and row["nextHopType"] != NextHopType.NONE
         for prefix in row["addressPrefix"]
     }
@@ -165,10 +165,10 @@ def _(claim: proofs.EffectiveRoutes, look: LiveState) -> str | None:
     return f"{claim.on}: {difference} Look: labkit effective-routes {claim.on}" if difference else None
 
 
-def _known(look: LiveState, hop: str) -> str:
+def _known(live: LiveState, hop: str) -> str:
     """A next hop by its node's name, where a file may have said the address."""
     try:
-        return look.owners.get(IPv4Address(hop), hop)
+        return live.owners.get(IPv4Address(hop), hop)
     except ValueError:
         return hop
 
@@ -187,13 +187,13 @@ def _difference(wanted: Mapping[IPv4Network, str], there: Mapping[IPv4Network, s
 
 
 @check.register
-def _(claim: proofs.Capture, look: LiveState) -> str | None:
-    return compare(claim, look).problem
+def _(claim: proofs.Capture, live: LiveState) -> str | None:
+    return compare(claim, live).problem
 
 
 @check.register
-def _(claim: proofs.EffectiveRoute, look: LiveState) -> str | None:
-    rows = [r for r in look.state["effective"][claim.on]["value"] if str(claim.prefix) in r["addressPrefix"]]
+def _(claim: proofs.EffectiveRoute, live: LiveState) -> str | None:
+    rows = [r for r in live.state["effective"][claim.on]["value"] if str(claim.prefix) in r["addressPrefix"]]
     active = [r for r in rows if r["state"] == "Active"]
     hint = f"Look: labkit effective-routes {claim.on}"
     if not active:
@@ -202,34 +202,34 @@ def _(claim: proofs.EffectiveRoute, look: LiveState) -> str | None:
     if claim.type is not None and row["nextHopType"] != claim.type:
         return f"{claim.prefix} of {claim.on} is of type {row['nextHopType']}, wanted {claim.type}. {hint}"
     return _wrong_hops(
-        look, claim.via, map(IPv4Address, row["nextHopIpAddress"]), f"{claim.prefix} of {claim.on}", hint
+        live, claim.via, map(IPv4Address, row["nextHopIpAddress"]), f"{claim.prefix} of {claim.on}", hint
     )
 
 
 @check.register
-def _(claim: proofs.KernelRoute, look: LiveState) -> str | None:
-    rows = [r for r in look.kernel(claim.on) if r.prefix == claim.prefix]
+def _(claim: proofs.KernelRoute, live: LiveState) -> str | None:
+    rows = [r for r in live.kernel(claim.on) if r.prefix == claim.prefix]
     hint = f"Look: labkit routes {claim.on}"
     if not rows:
         return f"the kernel of {claim.on} has no route for {claim.prefix}. {hint}"
-    return _wrong_hops(look, claim.via, rows[0].gateways, f"{claim.prefix} in the kernel of {claim.on}", hint)
+    return _wrong_hops(live, claim.via, rows[0].gateways, f"{claim.prefix} in the kernel of {claim.on}", hint)
 
 
 @check.register
-def _(claim: proofs.Ping, look: LiveState) -> str | None:
-    target = target_address(look.lab, claim.to)
-    if ping(look.client, claim.from_, target):
+def _(claim: proofs.Ping, live: LiveState) -> str | None:
+    target = target_address(live.lab, claim.to)
+    if ping(live.client, claim.from_, target):
         return None
     return f"{claim.from_} gets no reply from {claim.to} ({target}). Look: labkit trace {claim.from_} {target}"
 
 
 @check.register
-def _(claim: proofs.Path, look: LiveState) -> str | None:
-    target = target_address(look.lab, claim.to)
-    hops = traceroute(look.client, claim.from_, target)
+def _(claim: proofs.Path, live: LiveState) -> str | None:
+    target = target_address(live.lab, claim.to)
+    hops = traceroute(live.client, claim.from_, target)
     way = f"the path from {claim.from_} to {claim.to}"
     seen = " → ".join(str(h) if h else "*" for h in hops) or "nothing"
-    owners = [look.owners.get(h) if h else None for h in hops]
+    owners = [live.owners.get(h) if h else None for h in hops]
     if not hops or hops[-1] != target:
         return f"{way} ends before {target}: {seen}."
     if None in owners:
@@ -240,9 +240,9 @@ def _(claim: proofs.Path, look: LiveState) -> str | None:
         if node not in remaining:
             return f"{way} does not lead through {node} in its turn: {' → '.join(names)}."
     for node in claim.never:
-        if node in look.lab.azure.route_server:
+        if node in live.lab.azure.route_server:
             for instance in (f"{node}-0", f"{node}-1"):
-                count = look.foreign_packets(instance)
+                count = live.foreign_packets(instance)
                 if count:
                     return f"{instance} got {count} packets that were not for it: a route server is in the data path."
         elif node in names:
@@ -251,8 +251,8 @@ def _(claim: proofs.Path, look: LiveState) -> str | None:
 
 
 @check.register
-def _(claim: proofs.Absent, look: LiveState) -> str | None:
-    if None not in tuple(_by_speaker(claim.row, look)):
+def _(claim: proofs.Absent, live: LiveState) -> str | None:
+    if None not in tuple(_by_speaker(claim.row, live)):
         return None
     return f"{describe(claim.row)} holds, but must not."
 
@@ -300,16 +300,16 @@ def _path(as_path: Iterable[int]) -> str:
 
 
 def _wrong_hops(
-    look: LiveState, via: tuple[str, ...] | None, found: Iterable[IPv4Address], what: str, hint: str
+    live: LiveState, via: tuple[str, ...] | None, found: Iterable[IPv4Address], what: str, hint: str
 ) -> str | None:
     """A node stands for each of its addresses: which of a circuit's edges is the next hop, the file can't say."""
     if via is None:
         return None
     hops = sorted(found)
-    names = {look.owners.get(hop, "") for hop in hops} | {str(hop) for hop in hops}
+    names = {live.owners.get(hop, "") for hop in hops} | {str(hop) for hop in hops}
     said = {name for name in via if name in names}
-    covered = [hop for hop in hops if {str(hop), look.owners.get(hop, "")} & said]
+    covered = [hop for hop in hops if {str(hop), live.owners.get(hop, "")} & said]
     if said == set(via) and covered == hops:
         return None
-    there = ", ".join(look.owners.get(hop, str(hop)) for hop in hops) or "nothing"
+    there = ", ".join(live.owners.get(hop, str(hop)) for hop in hops) or "nothing"
     return f"{what} leads via {there}, wanted {', '.join(via) or 'nothing'}. {hint}"

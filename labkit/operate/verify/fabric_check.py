@@ -49,9 +49,9 @@ class Wrong:
     there: Macs = frozenset()
 
 
-def fabric_difference(vnet: str, look: LiveState) -> str | None:
+def fabric_difference(vnet: str, live: LiveState) -> str | None:
     """The first difference between a fabric's program and the effective routes, None if there is none."""
-    for wrong in _wrong(vnet, look, fabric_ports(look.lab, vnet, look.azure, look.state["gone"])):
+    for wrong in _wrong(vnet, live, fabric_ports(live.lab, vnet, live.azure, live.state["gone"])):
         name = wrong.ports[0]
         if wrong.address is None:
             return f"the port of {name} in fabric {vnet} has no program. Look: labkit logs {vnet}"
@@ -62,13 +62,13 @@ def fabric_difference(vnet: str, look: LiveState) -> str | None:
     return None
 
 
-def fabric_differences(vnet: str, look: LiveState) -> Iterator[Difference]:
+def fabric_differences(vnet: str, live: LiveState) -> Iterator[Difference]:
     """Every difference between a fabric's program and the effective routes; ports with the same ones together."""
-    ports = fabric_ports(look.lab, vnet, look.azure, look.state["gone"])
+    ports = fabric_ports(live.lab, vnet, live.azure, live.state["gone"])
     names = {port.nic.mac: name for name, port in ports.items() if isinstance(port, NicPort)}
     names |= {port.mac: "the Internet" for port in ports.values() if isinstance(port, InternetPort)}
     names |= {
-        mac: look.owners.get(address, mac)
+        mac: live.owners.get(address, mac)
         for port in ports.values()
         if isinstance(port, PeeringPort)
         for address, mac in reversed(port.neighbours)
@@ -77,10 +77,10 @@ def fabric_differences(vnet: str, look: LiveState) -> Iterator[Difference]:
     def text(macs: Macs) -> str:
         return " or ".join(sorted(names.get(mac, mac) for mac in macs)) or "nobody"
 
-    for dropped, unguarded in _unguarded(vnet, look, ports).items():
+    for dropped, unguarded in _unguarded(vnet, live, ports).items():
         where = f"fabric {vnet}, port{'s' if len(unguarded) > 1 else ''} {', '.join(unguarded)}"
         yield Difference(where, "", f"drops {dropped}", "lets it through", f"labkit logs {vnet}")
-    for wrong in _wrong(vnet, look, ports):
+    for wrong in _wrong(vnet, live, ports):
         where = f"fabric {vnet}, from {', '.join(wrong.ports)}"
         if wrong.address is None:
             yield Difference(where, "", "a program", NOTHING, f"labkit logs {vnet}")
@@ -89,9 +89,9 @@ def fabric_differences(vnet: str, look: LiveState) -> Iterator[Difference]:
             yield Difference(where, str(wrong.prefix), right, there, f"labkit logs {vnet}")
 
 
-def _unguarded(vnet: str, look: LiveState, ports: Mapping[str, Port]) -> dict[str, list[str]]:
+def _unguarded(vnet: str, live: LiveState, ports: Mapping[str, Port]) -> dict[str, list[str]]:
     """What ports should drop whatever the routes say, and do not: the ports by what it is."""
-    ruleset = _ruleset(vnet, look)
+    ruleset = _ruleset(vnet, live)
     found: dict[str, list[str]] = {}
     for name, port in ports.items():
         guards = []
@@ -107,13 +107,13 @@ def _unguarded(vnet: str, look: LiveState, ports: Mapping[str, Port]) -> dict[st
     return found
 
 
-def _ruleset(vnet: str, look: LiveState) -> _Ruleset:
-    return _Ruleset(json.loads(look.output(vnet, "nft", "-j", "list", "table", *TABLE)))
+def _ruleset(vnet: str, live: LiveState) -> _Ruleset:
+    return _Ruleset(json.loads(live.output(vnet, "nft", "-j", "list", "table", *TABLE)))
 
 
-def _wrong(vnet: str, look: LiveState, ports: Mapping[str, Port]) -> Iterator[Wrong]:
-    ruleset = _ruleset(vnet, look)
-    macs, hop_macs = _macs(ports), _hop_macs(look, ports)
+def _wrong(vnet: str, live: LiveState, ports: Mapping[str, Port]) -> Iterator[Wrong]:
+    ruleset = _ruleset(vnet, live)
+    macs, hop_macs = _macs(ports), _hop_macs(live, ports)
     sharing: dict[tuple[str, str], list[str]] = {}
     bare = []
     for name, port in ports.items():
@@ -121,14 +121,14 @@ def _wrong(vnet: str, look: LiveState, ports: Mapping[str, Port]) -> Iterator[Wr
         if isinstance(port, NicPort) and table is None:
             bare.append(name)
         elif isinstance(port, NicPort) and table is not None:
-            oracle = json.dumps(look.state["oracle"].get(port.nic.name), sort_keys=True)
+            oracle = json.dumps(live.state["oracle"].get(port.nic.name), sort_keys=True)
             sharing.setdefault((table, oracle), []).append(name)
     if bare:
         yield Wrong(tuple(bare))
     for (table, _), names in sharing.items():
         port = ports[names[0]]
         assert isinstance(port, NicPort)
-        hops = _hops(look, vnet, port)
+        hops = _hops(live, vnet, port)
         seen: set[tuple[IPv4Network, Macs, Macs]] = set()
         for address in sorted({*_corners(hops), *ruleset.corners(table), *macs}):
             prefix = _match(hops, address)
@@ -144,10 +144,10 @@ def _wrong(vnet: str, look: LiveState, ports: Mapping[str, Port]) -> Iterator[Wr
                 yield Wrong(tuple(names), about, address, right, there)
 
 
-def _hops(look: LiveState, vnet: str, port: NicPort) -> Mapping[IPv4Network, Hop]:
-    oracle = look.state["oracle"].get(port.nic.name)
+def _hops(live: LiveState, vnet: str, port: NicPort) -> Mapping[IPv4Network, Hop]:
+    oracle = live.state["oracle"].get(port.nic.name)
     if oracle is None:  # a route server instance: its subnet has system routes only
-        return desired(effective_table(look.azure, ForwardingKey(vnet, None, None), {}))
+        return desired(effective_table(live.azure, ForwardingKey(vnet, None, None), {}))
     groups = {
         int(i): Hop(NextHopType(g["type"]), tuple(map(IPv4Address, g["next_hops"])))
         for i, g in oracle["groups"].items()
@@ -155,11 +155,11 @@ def _hops(look: LiveState, vnet: str, port: NicPort) -> Mapping[IPv4Network, Hop
     return {IPv4Network(prefix): groups[group] for prefix, group in oracle["routes"].items()}
 
 
-def _hop_macs(look: LiveState, ports: Mapping[str, Port]) -> dict[IPv4Address, Macs]:
+def _hop_macs(live: LiveState, ports: Mapping[str, Port]) -> dict[IPv4Address, Macs]:
     """Where packets to a next hop should go: to its NIC, or to those of a load balancer's backends that are up."""
     macs = _macs(ports)
     found = {address: frozenset({mac}) for address, mac in macs.items()}
-    found |= {frontend: frozenset(macs[a] for a in up if a in macs) for frontend, up in look.backends_up.items()}
+    found |= {frontend: frozenset(macs[a] for a in up if a in macs) for frontend, up in live.backends_up.items()}
     return found
 
 

@@ -30,22 +30,22 @@ def oracle_checks(lab: Lab) -> Iterator[tuple[str, Callable[[LiveState], str | N
         )
 
 
-def kernel_difference(vm: str, look: LiveState) -> str | None:
+def kernel_difference(vm: str, live: LiveState) -> str | None:
     """The first difference between a VM's kernel FIB and its effective routes, None if there is none."""
-    for found in kernel_differences(vm, look):
+    for found in kernel_differences(vm, live):
         there, right = ("nothing" if text == NOTHING else text for text in (found.there, found.model))
         return f"{found.prefix} is {there} in the kernel of {vm}, the rules say {right}. Look: {found.hint}"
     return None
 
 
-def kernel_differences(vm: str, look: LiveState) -> Iterator[Difference]:
+def kernel_differences(vm: str, live: LiveState) -> Iterator[Difference]:
     """Every difference between a VM's kernel FIB and its effective routes, by ascending prefix."""
-    nic = look.lab.azure.nic[vm]
-    vnet = look.lab.azure.virtual_network[nic.virtual_network]
+    nic = live.lab.azure.nic[vm]
+    vnet = live.lab.azure.virtual_network[nic.virtual_network]
     subnet = next(s.prefix for s in vnet.subnets if s.name == nic.subnet)
-    wanted = {p: h for p, h in _wanted(look.state["oracle"][vm], subnet[1]).items() if p != subnet}
+    wanted = {p: h for p, h in _wanted(live.state["oracle"][vm], subnet[1]).items() if p != subnet}
     found: dict[IPv4Network, KernelPath] = {}
-    for path in look.kernel(vm):
+    for path in live.kernel(vm):
         if path.protocol != "kernel":
             found.setdefault(path.prefix, path)  # the kernel lists, and uses, the best one first
     for prefix in sorted(wanted.keys() | found.keys()):

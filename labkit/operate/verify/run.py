@@ -27,14 +27,14 @@ AT_ONCE = 8
 NOT_TRIED = "not tried, because what it stands on does not hold."
 
 
-OnLook = Callable[[LiveState, int, int, bool], None]
+OnAttempt = Callable[[LiveState, int, int, bool], None]
 
 
 @dataclass(slots=True)
 class Outcome:
     """How a check ended: `problem` is empty if it holds. `line` is its line in the lab file, 0 for labkit's own.
 
-    `comparison` is that of a published table, as it was at the last look.
+    `comparison` is that of a published table, as it was at the last live.
     """
 
     title: str
@@ -55,16 +55,16 @@ def verify(
     client: LabClient,
     *,
     within: float | None = None,
-    on_look: OnLook = lambda _look, _held, _of, _rows_hold: None,
+    on_attempt: OnAttempt = lambda _live, _held, _of, _rows_hold: None,
 ) -> list[Outcome]:
     """Check every proof of a lab, every VM's kernel and every fabric program, until all hold or time is up.
 
     Args:
         lab: the lab as its file says.
         client: the running lab.
-        within: seconds that everything may take to hold, in place of the proofs' own; 0 looks once.
-        on_look: called after every look with it, how many checks hold, how many there are, and whether those that
-            need no packets all hold.
+        within: seconds that everything may take to hold, in place of the proofs' own; 0 for one attempt.
+        on_attempt: called after every attempt with the live state, how many checks hold, how many there are, and
+            whether those that need no packets all hold.
 
     Returns:
         The outcomes: proofs in the order of the file, labkit's own last.
@@ -77,9 +77,9 @@ def verify(
     started = time.monotonic()
     for stage in (rows, own, packets):
         while not all(outcome.ok for outcome in stage):
-            look = LiveState(lab, client)
-            _check(stage, look)
-            on_look(look, sum(o.ok for o in outcomes), len(outcomes), all(o.ok for o in (*rows, *own)))
+            live = LiveState(lab, client)
+            _check(stage, live)
+            on_attempt(live, sum(o.ok for o in outcomes), len(outcomes), all(o.ok for o in (*rows, *own)))
             elapsed = time.monotonic() - started
             if any(not o.ok and elapsed >= (o.within if within is None else within) for o in stage):
                 return outcomes
@@ -89,11 +89,11 @@ def verify(
 
 def _outcome(proof: Proof) -> Outcome:
     claim = proof.claim
-    outcome = Outcome(describe(claim), proof.line, proof.within, lambda look: check(claim, look))
+    outcome = Outcome(describe(claim), proof.line, proof.within, lambda live: check(claim, live))
     if isinstance(claim, Capture):
 
-        def compare_again(look: LiveState) -> str | None:
-            outcome.comparison = compare(claim, look)
+        def compare_again(live: LiveState) -> str | None:
+            outcome.comparison = compare(claim, live)
             return outcome.comparison.problem
 
         outcome.run = compare_again
@@ -105,12 +105,12 @@ def _sends_packets(proof: Proof) -> bool:
     return isinstance(claim, Ping | Path)
 
 
-def _check(stage: Iterable[Outcome], look: LiveState) -> None:
+def _check(stage: Iterable[Outcome], live: LiveState) -> None:
     """Check once more what does not hold yet."""
 
     def problem(outcome: Outcome) -> str:
         try:
-            return outcome.run(look) or ""
+            return outcome.run(live) or ""
         except LabkitError as error:
             return f"{error.message} {error.remedy}".strip()
 
@@ -120,5 +120,5 @@ def _check(stage: Iterable[Outcome], look: LiveState) -> None:
         for outcome, text in zip(pending, pool.map(problem, pending), strict=True):
             outcome.problem = text
     finally:
-        # Nobody waits for the checks that an interruption finds under way: a traceroute may take its time.
+        # An interruption does not wait for checks that are under way: a traceroute may take its time.
         pool.shutdown(wait=False, cancel_futures=True)

@@ -23,29 +23,29 @@ Rows = tuple[EffectiveRoute, ...]
 
 @dataclass(frozen=True)
 class Side:
-    """A model, what its speakers hear from outside, and what follows from both.
+    """A model, what its speakers receive from outside, and what follows from both.
 
-    `spoken` is what NVAs and sites say, keep and use, where they are part of it.
+    `routers` is the state of NVAs and sites, where they are part of it.
     """
 
     azure: Azure
-    heard: AdjRibsIn
-    spoken: RouterState = field(default_factory=RouterState)
+    adj_ribs_in: AdjRibsIn
+    routers: RouterState = field(default_factory=RouterState)
 
     @cached_property
-    def world(self) -> AzureSpeakers:
-        """What every speaker holds in the end.
+    def speakers(self) -> AzureSpeakers:
+        """Every speaker once routing has converged.
 
         Raises:
-            InvalidInput: there is no end.
+            InvalidInput: it never converges.
         """
         with _settles():
-            return AzureSpeakers(self.azure, self.heard)
+            return AzureSpeakers(self.azure, self.adj_ribs_in)
 
     @cached_property
     def rows(self) -> Mapping[str, Rows]:
         """Every NIC's effective routes."""
-        learned, gateways = self.world.learned, self.world.gateway_routes
+        learned, gateways = self.speakers.learned, self.speakers.gateway_routes
         keys = {nic.name: forwarding_key(self.azure, nic.name, learned) for nic in self.azure.nics}
         tables = {key: effective_table(self.azure, key, learned, gateways) for key in dict.fromkeys(keys.values())}
         return {nic: tables[key] for nic, key in keys.items()}
@@ -62,7 +62,7 @@ class Side:
 class Prediction:
     """What changes would do. `titles` say what they are, `warnings` what Azure accepts although it does not work.
 
-    `unknown` is where NVAs and sites have reasons to say something else, and nobody knows whether they will.
+    `unknown` is where NVAs and sites have reasons to advertise something else, and it is not known whether they will.
     """
 
     before: Side
@@ -73,32 +73,34 @@ class Prediction:
 
 
 def predict(
-    azure: Azure, heard: AdjRibsIn, changes: Sequence[Change], followers: Followers | None = None
+    azure: Azure, adj_ribs_in: AdjRibsIn, changes: Sequence[Change], followers: Followers | None = None
 ) -> Prediction:
-    """Try changes, one after the other. Those outside Azure who follow say other things then; others keep to theirs.
+    """Try changes, one after the other.
+
+    `followers` advertise other routes then; without them, what is outside Azure advertises what it does now.
 
     Raises:
         InvalidInput: a change is of something that is not there, Azure would refuse the outcome, or the routes would
             never settle.
     """
-    before, titles = Side(azure, heard, followers.now if followers is not None else RouterState()), []
+    before, titles = Side(azure, adj_ribs_in, followers.now if followers is not None else RouterState()), []
     allowed = azure
     for change in changes:
         titles.append(change.title(azure))
         if isinstance(change, DELETIONS):
             refuse(allowed, azure)
-        azure, heard = change.apply(azure, heard)
+        azure, adj_ribs_in = change.apply(azure, adj_ribs_in)
         if isinstance(change, DELETIONS):
             allowed = azure
     refuse(allowed, azure)
     known = {problem.text for problem in warnings(before.azure)}
     new = tuple(f"{problem.text}." for problem in warnings(azure) if problem.text not in known)
     if followers is None:
-        return Prediction(before, Side(azure, heard), tuple(titles), new)
+        return Prediction(before, Side(azure, adj_ribs_in), tuple(titles), new)
     with _settles():
-        end = followers.after(azure, heard)
-    after = Side(azure, end.world.heard, end.spoken)
-    return Prediction(before, after, tuple(titles), new, tuple(followers.unknown(heard, end.spoken)))
+        end = followers.after(azure, adj_ribs_in)
+    after = Side(azure, end.speakers.adj_ribs_in, end.routers)
+    return Prediction(before, after, tuple(titles), new, tuple(followers.unknown(adj_ribs_in, end.routers)))
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""What NVAs and sites will say after a change: what their configuration makes of it, and their own habits. Pure.
+"""What NVAs and sites advertise after a change: by their configuration, and by what was changed on them by hand. Pure.
 
-A learner changes their FRR by hand. So what is predicted of them is a difference: what the lab file would make them say
-after the change against what it makes them say now, put on what they do say now.
+A learner changes their daemons by hand. So what is predicted of them is a difference: what the lab file would make them
+advertise after the change against what it makes them advertise now, applied to what they do advertise now.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from labkit.predict.converge import AdjRibsOut, ConvergedNetwork, CustomerRouter
 from labkit.predict.customer_routers import Session
 
 ASSUMED = (
-    "NVAs and sites choose and forward as the lab file configures their FRR; they drop nothing.",
-    "What somebody has changed in their FRR by hand stays as it is.",
+    "NVAs and sites choose and forward as the lab file configures them; they drop nothing.",
+    "What was changed on them by hand stays as it is.",
 )
 """What a prediction takes for granted, for its readers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A router tells a neighbour of a prefix what the lab file does not explain, and has a reason to change it.
+    """A router advertises a prefix in a way that the lab file does not explain, and has a reason to change it.
 
-    It is taken to keep saying it.
+    It is taken to keep advertising it.
     """
 
     router: str
@@ -35,70 +35,73 @@ class Unknown:
 
 
 class Followers:
-    """The NVAs and sites of a running lab, who hear of a change and may pass it on.
+    """The NVAs and sites of a running lab, which receive a change and may pass it on.
 
     Args:
-        said: what they tell now, on each of their sessions that are up.
+        adj_ribs_out: what they advertise now, on each of their sessions that are up.
     """
 
-    def __init__(self, outside: CustomerRouters, azure: Azure, heard: AdjRibsIn, said: AdjRibsOut) -> None:
-        self.outside = outside
-        self.now = outside.spoken(AzureSpeakers(azure, heard), said)
+    def __init__(
+        self, customers: CustomerRouters, azure: Azure, adj_ribs_in: AdjRibsIn, adj_ribs_out: AdjRibsOut
+    ) -> None:
+        self.customers = customers
+        self.now = customers.state(AzureSpeakers(azure, adj_ribs_in), adj_ribs_out)
         self._configured = {
-            session: outside.kept(session, router.tells(session, self.now.best[name], self.now.held[name]))
-            for name, router in outside.routers.items()
-            for session in self.now.held[name]
+            session: customers.accepted(session, router.advertises(session, self.now.loc_rib[name], adj_rib_in))
+            for name, router in customers.routers.items()
+            for adj_rib_in in (self.now.adj_rib_in[name],)
+            for session in adj_rib_in
         }
 
-    def after(self, azure: Azure, heard: AdjRibsIn) -> ConvergedNetwork:
-        """What everybody says once a model is `azure`, and what they tell by themselves has become what was `heard`.
+    def after(self, azure: Azure, adj_ribs_in: AdjRibsIn) -> ConvergedNetwork:
+        """The network once a model is `azure`, and what its speakers receive from outside has become `adj_ribs_in`.
 
         Raises:
-            NeverSettlesError: there is no end.
+            OscillationError: the routing never converges.
         """
-        said = self._said(heard)
-        return converge(self.outside, azure, heard, said, lambda s, announced: self._adjusted(s, said[s], announced))
+        now = self._adj_ribs_out(adj_ribs_in)
+        return converge(self.customers, azure, adj_ribs_in, now, lambda s, found: self._adjusted(s, now[s], found))
 
-    def unknown(self, heard: AdjRibsIn, after: RouterState) -> Iterator[Unknown]:
-        """Where `after` is not what configurations would make of it, because what is said now is not either."""
-        said = self._said(heard)
-        for name, router in self.outside.routers.items():
-            for session in after.held.get(name, ()):
-                told = router.tells(session, after.best[name], after.held[name])
-                made = self.outside.kept(session, told)
+    def unknown(self, adj_ribs_in: AdjRibsIn, after: RouterState) -> Iterator[Unknown]:
+        """Where `after` is not what configurations would make of it, because what is advertised now is not either."""
+        now = self._adj_ribs_out(adj_ribs_in)
+        for name, router in self.customers.routers.items():
+            for session in after.adj_rib_in.get(name, ()):
+                advertised = router.advertises(session, after.loc_rib[name], after.adj_rib_in[name])
+                made = self.customers.accepted(session, advertised)
                 had = self._configured[session]
                 for prefix in sorted(made.keys() | had.keys()):
-                    one, other = had.get(prefix), said[session].get(prefix)
+                    one, other = had.get(prefix), now[session].get(prefix)
                     if made.get(prefix) != one and _habit(router.asn, one, other) is None:
                         yield Unknown(name, session.neighbour.name, prefix)
 
-    def _said(self, heard: AdjRibsIn) -> AdjRibsOut:
-        return self.outside.said(heard, self.now.said, self.now.said)
+    def _adj_ribs_out(self, adj_ribs_in: AdjRibsIn) -> AdjRibsOut:
+        return self.customers.adj_ribs_out(adj_ribs_in, self.now.adj_rib_out, self.now.adj_rib_out)
 
-    def _adjusted(self, session: Session, said: Advertisements, announced: Advertisements) -> Advertisements:
-        asn = self.outside.routers[session.router].asn
-        made, had = self.outside.kept(session, announced), self._configured[session]
-        habits = {_habit(asn, had[p], said[p]) for p in had.keys() & said.keys()}
+    def _adjusted(self, session: Session, now: Advertisements, configured: Advertisements) -> Advertisements:
+        asn = self.customers.routers[session.router].asn
+        made, had = self.customers.accepted(session, configured), self._configured[session]
+        habits = {_habit(asn, had[p], now[p]) for p in had.keys() & now.keys()}
         usual = next(iter(habits)) if len(habits) == 1 else 0
         found = {}
-        for prefix in made.keys() | said.keys():
+        for prefix in made.keys() | now.keys():
             one, new = had.get(prefix), made.get(prefix)
-            habit = usual if one is None and prefix not in said else _habit(asn, one, said.get(prefix))
+            habit = usual if one is None and prefix not in now else _habit(asn, one, now.get(prefix))
             if new == one or habit is None:
-                now = said.get(prefix)
+                kept = now.get(prefix)
             else:
-                now = new and replace(new, as_path=_longer(new.as_path, asn, habit))
-            if now is not None:
-                found[prefix] = now
+                kept = new and replace(new, as_path=_longer(new.as_path, asn, habit))
+            if kept is not None:
+                found[prefix] = kept
         return found
 
 
-def _habit(asn: int, made: PathAttributes | None, said: PathAttributes | None) -> int | None:
+def _habit(asn: int, made: PathAttributes | None, now: PathAttributes | None) -> int | None:
     """How many times more a router puts its ASN into a path than configured; None if it differs in another way."""
-    if made is None or said is None:
-        return 0 if made is said else None
-    more = _own(said.as_path, asn) - _own(made.as_path, asn)
-    return more if replace(made, as_path=_longer(made.as_path, asn, more)) == said else None
+    if made is None or now is None:
+        return 0 if made is now else None
+    more = _own(now.as_path, asn) - _own(made.as_path, asn)
+    return more if replace(made, as_path=_longer(made.as_path, asn, more)) == now else None
 
 
 def _own(as_path: AsPath, asn: int) -> int:

@@ -69,7 +69,7 @@ class Reach:
 
     def __init__(self, lab: Lab, side: Side) -> None:
         self._lab, self._side = lab, side
-        self._world = side.world
+        self._speakers = side.speakers
         self._sites = {site.host.name: site.name for site in lab.sites}
 
     def ways(self, source: str, target: IPv4Address) -> tuple[Way, ...]:
@@ -120,7 +120,7 @@ class Reach:
 
     def _hop(self, nic: str, hop: IPv4Address, packet: Packet) -> Iterator[Way]:
         """What becomes of a packet that the fabric brings to a next hop."""
-        line = next((line for line, edge in self._world.heard.edges.items() if edge == hop), None)
+        line = next((line for line, edge in self._speakers.adj_ribs_in.edges.items() if edge == hop), None)
         owner = self._near(nic, hop) or (instance_node(line[0], line[1]) if line is not None else None)
         refused = self._refused(nic, owner, packet) if owner is not None else None
         if owner is None:
@@ -200,7 +200,7 @@ class Reach:
             yield packet.ends(Outcome.LOOPS, node)
             return
         name, packet = self._instances[node][0], packet.by(node)
-        found = longest(self._world.at_gateway.get(self._instances[node], {}), packet.target)
+        found = longest(self._speakers.at_gateway.get(self._instances[node], {}), packet.target)
         best = best_at_gateway(self._side.azure.gateway[name], found[1]) if found is not None else None
         if best is None:
             yield packet.ends(Outcome.DROPPED, node, "no route")
@@ -217,7 +217,7 @@ class Reach:
             yield packet.ends(Outcome.LOOPS, circuit)
             return
         packet = packet.by(circuit)
-        found = longest(self._world.at_circuit.get(circuit, {}), packet.target)
+        found = longest(self._speakers.at_circuit.get(circuit, {}), packet.target)
         if found is None:
             yield packet.ends(Outcome.DROPPED, circuit, "no route")
             return
@@ -250,7 +250,7 @@ class Reach:
     def _from_site(self, site: str, packet: Packet) -> Iterator[Way]:
         """What a site's router does with a packet that is not for its LANs; of one of equal routes, either."""
         static = longest(self._statics(site), packet.target)
-        learned = longest(self._side.spoken.best.get(site, {}), packet.target)
+        learned = longest(self._side.routers.loc_rib.get(site, {}), packet.target)
         if static is not None and (learned is None or static[0].prefixlen >= learned[0].prefixlen):
             hops = static[1]
         else:
@@ -274,7 +274,7 @@ class Reach:
     def _sessions(self, nva: str, target: IPv4Address) -> tuple[Session | None, ...]:
         """By whose announcements an NVA forwards; by none of them, it has only its default route, out of its NIC."""
         # What it advertises itself is in no kernel.
-        learned = {prefix: best for prefix, best in self._side.spoken.best.get(nva, {}).items() if best.sessions}
+        learned = {prefix: best for prefix, best in self._side.routers.loc_rib.get(nva, {}).items() if best.sessions}
         found = longest(learned, target)
         return (None,) if found is None else found[1].sessions
 

@@ -155,12 +155,14 @@ def _paths(side: Side, nic: str, prefix: IPv4Network) -> dict[str, int]:
     network = side.azure.nic[nic].virtual_network
     hub, found = programming_hub(side.azure, network), dict[str, int]()
     server = programming_server(side.azure, network)
-    instance = forwarding_key(side.azure, nic, side.world.learned).instance
+    instance = forwarding_key(side.azure, nic, side.speakers.learned).instance
     paths = []
     if server is not None and instance is not None:
-        paths = [p for p in side.world.at_server[server.name, instance].get(prefix, ()) if p.peer.kind is PeerKind.NVA]
+        paths = [
+            p for p in side.speakers.at_server[server.name, instance].get(prefix, ()) if p.peer.kind is PeerKind.NVA
+        ]
     names = [(path.peer.name, path) for path in paths]
-    for name, routes in side.world.gateway_routes.items():
+    for name, routes in side.speakers.gateway_routes.items():
         if side.azure.gateway[name].virtual_network == hub:
             names += [(name, path) for path in routes.get(prefix, ())]
     for name, path in names:
@@ -171,7 +173,7 @@ def _paths(side: Side, nic: str, prefix: IPv4Network) -> dict[str, int]:
 
 def _saying(side: Side, prefix: IPv4Network) -> set[str]:
     """The NVAs that tell route servers a prefix."""
-    return {path.peer.name for table in side.heard.servers.values() for path in table.get(prefix, ())}
+    return {path.peer.name for table in side.adj_ribs_in.servers.values() for path in table.get(prefix, ())}
 
 
 def _propagates(side: Side, nic: str) -> bool:
@@ -202,21 +204,21 @@ def _names(names: Iterable[str]) -> str:
 
 def _told(lab: Lab, side: Side) -> dict[tuple[str, str], dict[IPv4Network, str]]:
     """What those outside are told: AS paths by prefix, by (who hears it, who says it)."""
-    world = side.world
+    speakers = side.speakers
     found: dict[tuple[str, str], dict[IPv4Network, str]] = {}
-    for name, instance in world.at_server:
-        for peer in world.servers[name].peers:
+    for name, instance in speakers.at_server:
+        for peer in speakers.servers[name].peers:
             if peer.kind is PeerKind.NVA:
-                _add(found.setdefault((peer.name, name), {}), world.advertised_by_server(name, instance, peer))
+                _add(found.setdefault((peer.name, name), {}), speakers.advertised_by_server(name, instance, peer))
     for link in lab.wan_links:
         if link.router in side.azure.circuit:
-            _add(found.setdefault((link.site, link.router), {}), world.advertised_to_customer(link.router))
+            _add(found.setdefault((link.site, link.router), {}), speakers.advertised_to_customer(link.router))
     for gateway in lab.gateways:
         for tunnel in gateway.tunnels:
-            if tunnel.bgp and (gateway.name, tunnel.instance) in world.at_gateway:
-                told = world.advertised_by_gateway(gateway.name, tunnel.instance, tunnel.site)
+            if tunnel.bgp and (gateway.name, tunnel.instance) in speakers.at_gateway:
+                told = speakers.advertised_by_gateway(gateway.name, tunnel.instance, tunnel.site)
                 _add(found.setdefault((tunnel.site, gateway.name), {}), told)
-    for session, announced in side.spoken.said.items():
+    for session, announced in side.routers.adj_rib_out.items():
         if session.neighbour.name in lab.nva or session.neighbour.name in lab.site:
             _add(found.setdefault((session.neighbour.name, session.router), {}), announced)
     return found

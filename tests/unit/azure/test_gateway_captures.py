@@ -36,9 +36,9 @@ from .builders import (
     site,
     vpn_gateway,
 )
+from .speakers import AzureSpeakers
 from .test_captures import TestDualExpressRoute as FabE
 from .test_captures import listing
-from .world import AzureSpeakers
 
 
 def said(text: str, next_hop: str) -> dict[IPv4Network, PathAttributes]:
@@ -56,7 +56,7 @@ class TestExpressRouteAndNva:
 
     NVA = nva("sdwan", 65001, "10.1.1.4")
 
-    def world(self, *, b2b: bool) -> AzureSpeakers:
+    def speakers(self, *, b2b: bool) -> AzureSpeakers:
         server = RouteServer("rs1", "hub", (addr("10.1.0.4"), addr("10.1.0.5")), (self.NVA,), branch_to_branch=b2b)
         model = azure(
             [network("hub", "10.1.0.0/16"), network("spoke", "10.2.0.0/16")],
@@ -77,26 +77,28 @@ class TestExpressRouteAndNva:
     @pytest.mark.parametrize("b2b", [False, True])
     @pytest.mark.parametrize("where", ["vm", "vm-spoke"])
     def test_machines_have_both_branches(self, where: str, b2b: bool) -> None:
-        world = self.world(b2b=b2b)
-        rows = printed(effective_routes(world.azure, where, world.learned, world.gateway_routes))
+        speakers = self.speakers(b2b=b2b)
+        rows = printed(effective_routes(speakers.azure, where, speakers.learned, speakers.gateway_routes))
         assert [r for r in rows if r.startswith("Virtual")] == [
             "VirtualNetworkGateway 10.250.0.0/16 VirtualNetworkGateway 10.1.1.4",
             "VirtualNetworkGateway 10.251.0.0/16 VirtualNetworkGateway 10.1.9.6",
         ]
 
     def test_without_b2b_branches_hear_virtual_networks_only(self) -> None:
-        world = self.world(b2b=False)
-        assert shown(world.advertised_by_server("rs1", 0, self.NVA)) == listing("10.1.0.0/16 65515\n10.2.0.0/16 65515")
-        assert shown(world.advertised_to_customer("circuit")) == listing("10.1.0.0/16 12076\n10.2.0.0/16 12076")
+        speakers = self.speakers(b2b=False)
+        assert shown(speakers.advertised_by_server("rs1", 0, self.NVA)) == listing(
+            "10.1.0.0/16 65515\n10.2.0.0/16 65515"
+        )
+        assert shown(speakers.advertised_to_customer("circuit")) == listing("10.1.0.0/16 12076\n10.2.0.0/16 12076")
 
     def test_with_b2b_they_hear_each_other(self) -> None:
-        world = self.world(b2b=True)
-        assert shown(world.advertised_by_server("rs1", 1, self.NVA)) == listing(
+        speakers = self.speakers(b2b=True)
+        assert shown(speakers.advertised_by_server("rs1", 1, self.NVA)) == listing(
             "10.1.0.0/16 65515\n10.2.0.0/16 65515\n10.251.0.0/16 65515-12076-65020"
         )
-        told = world.advertised_by_server("rs1", 0, instance_peer(world.azure.gateway["er"], 0))
+        told = speakers.advertised_by_server("rs1", 0, instance_peer(speakers.azure.gateway["er"], 0))
         assert told == {net("10.250.0.0/16"): PathAttributes(self.NVA.address, (65001, 65010), communities=(RELAYED,))}
-        at_customer = world.advertised_to_customer("circuit")
+        at_customer = speakers.advertised_to_customer("circuit")
         assert shown(at_customer) == listing("10.1.0.0/16 12076\n10.2.0.0/16 12076\n10.250.0.0/16 12076")
         # §5: "the community is not stripped towards on-prem" (WIKI).
         assert at_customer[net("10.250.0.0/16")].communities == (RELAYED,)
@@ -105,7 +107,7 @@ class TestExpressRouteAndNva:
 class TestExpressRouteAndVpn:
     """§8 (c), FAB-C (`expressroute/er-rs-vpn-transitive`, section 3)."""
 
-    def world(self) -> AzureSpeakers:
+    def speakers(self) -> AzureSpeakers:
         server = RouteServer("rs", "vnet1", (addr("10.100.0.68"), addr("10.100.0.69")), branch_to_branch=True)
         model = azure(
             [network("vnet1", "10.100.0.0/23")],
@@ -126,15 +128,15 @@ class TestExpressRouteAndVpn:
         )
 
     @staticmethod
-    def learned(world: AzureSpeakers, name: str, instance: int) -> list[str]:
+    def learned(speakers: AzureSpeakers, name: str, instance: int) -> list[str]:
         columns = ("localAddress", "network", "nextHop", "sourcePeer", "origin", "asPath", "weight")
-        rows = gateway_rows(world.azure.gateway[name], instance, world.at_gateway[name, instance])
+        rows = gateway_rows(speakers.azure.gateway[name], instance, speakers.at_gateway[name, instance])
         return [" ".join(str(row[c]) for c in columns if row[c] != "") for row in rows]  # type: ignore[literal-required]
 
     @pytest.mark.parametrize(("instance", "own"), [(0, "10.100.0.196"), (1, "10.100.0.197")])
     def test_vpn_gateway(self, instance: int, own: str) -> None:
         # Without the rows that an instance has from the other one.
-        assert self.learned(self.world(), "vpngw1", instance) == [
+        assert self.learned(self.speakers(), "vpngw1", instance) == [
             f"{own} 10.1.34.0/25 10.100.0.199 10.100.0.68 IBgp 12076-65020 32768",
             f"{own} 10.1.34.0/25 10.100.0.199 10.100.0.69 IBgp 12076-65020 32768",
             f"{own} 10.100.0.0/23 {own} Network 32768",
@@ -143,7 +145,7 @@ class TestExpressRouteAndVpn:
 
     def test_expressroute_gateway(self) -> None:
         # One of the two edge routers.
-        assert self.learned(self.world(), "ergw", 0) == [
+        assert self.learned(self.speakers(), "ergw", 0) == [
             "10.100.0.204 10.1.34.0/25 10.100.0.199 10.100.0.199 EBgp 12076-65020 32769",
             "10.100.0.204 10.100.0.0/23 10.100.0.204 Network 32768",
             "10.100.0.204 10.200.0.0/24 10.100.0.196 10.100.0.68 IBgp 32768",
@@ -151,7 +153,7 @@ class TestExpressRouteAndVpn:
         ]
 
     def test_circuit(self) -> None:
-        found = self.world().at_circuit["circuit"]
+        found = self.speakers().at_circuit["circuit"]
         assert {
             str(prefix): [(str(p.address), as_path_text(p.attributes.as_path)) for p in paths]
             for prefix, paths in found.items()
@@ -162,8 +164,8 @@ class TestExpressRouteAndVpn:
         }
 
     def test_machines_of_the_hub(self) -> None:
-        world = self.world()
-        assert printed(effective_routes(world.azure, "vm1", world.learned, world.gateway_routes)) == [
+        speakers = self.speakers()
+        assert printed(effective_routes(speakers.azure, "vm1", speakers.learned, speakers.gateway_routes)) == [
             "Default 10.100.0.0/23 VnetLocal",
             "VirtualNetworkGateway 10.1.34.0/25 VirtualNetworkGateway 10.100.0.199",
             "VirtualNetworkGateway 10.200.0.0/24 VirtualNetworkGateway 10.100.0.196 10.100.0.197",
@@ -180,8 +182,8 @@ class TestExpressRouteAndVpn:
             connections=[connected("vpngw2", "local1"), connected("vpngw2", "local2")],
         )
         assert [s.name for s in connected_sites(model, model.gateways[0])] == ["local1", "local2"]
-        world = AzureSpeakers(model)
-        assert printed(effective_routes(model, "vm2", {}, world.gateway_routes)) == [
+        speakers = AzureSpeakers(model)
+        assert printed(effective_routes(model, "vm2", {}, speakers.gateway_routes)) == [
             "Default 10.200.0.0/24 VnetLocal",
             "VirtualNetworkGateway 10.1.34.0/25 VirtualNetworkGateway 10.200.0.196 10.200.0.197",
             "VirtualNetworkGateway 10.100.0.0/23 VirtualNetworkGateway 10.200.0.196 10.200.0.197",
@@ -192,7 +194,7 @@ class TestExpressRouteAndVpn:
 class TestDualExpressRoute:
     """§8 (e), FAB-E (`route-server/rs-dualhome-2er-circuits`, sections 4.2, 4.3, 4.6 and 4.7); era 2021."""
 
-    def world(self) -> AzureSpeakers:
+    def speakers(self) -> AzureSpeakers:
         keep = OwnRangePolicy.KEEP
         rs1 = replace(FabE.RS1, peers=(FabE.CSR1,))
         rs2 = RouteServer(
@@ -226,17 +228,17 @@ class TestDualExpressRoute:
         )
 
     def test_route_servers_tell_their_csr(self) -> None:
-        world = self.world()
-        assert shown(world.advertised_by_server("rs1", 0, FabE.CSR1)) == listing(
+        speakers = self.speakers()
+        assert shown(speakers.advertised_by_server("rs1", 0, FabE.CSR1)) == listing(
             "10.101.0.0/16 65515\n10.2.13.0/25 65515-12076-65021"
         )
-        assert shown(world.advertised_by_server("rs2", 1, FabE.CSR2)) == listing(
+        assert shown(speakers.advertised_by_server("rs2", 1, FabE.CSR2)) == listing(
             "10.102.0.0/16 65515\n10.2.20.0/25 65515-12076-65021"
         )
 
     @pytest.mark.parametrize("circuit", ["circuit1", "circuit2"])
     def test_both_edges_have_the_same_eight_prefixes(self, circuit: str) -> None:
-        assert shown(self.world().advertised_to_customer(circuit)) == listing(
+        assert shown(self.speakers().advertised_to_customer(circuit)) == listing(
             """
             10.100.0.0/24 12076
             10.101.0.0/16 12076
@@ -250,11 +252,11 @@ class TestDualExpressRoute:
 
     def test_in_2026_prefixes_inside_the_own_network_are_missing_there(self) -> None:
         # §4.1 step 1: dropped on receipt.
-        old = self.world()
+        old = self.speakers()
         servers = tuple(replace(s, own_ranges=OwnRangePolicy.DROP) for s in old.azure.route_servers)
-        world = replace(old, azure=replace(old.azure, route_servers=servers))
+        speakers = replace(old, azure=replace(old.azure, route_servers=servers))
         assert {str(p) for p in old.advertised_to_customer("circuit1")} - {
-            str(p) for p in world.advertised_to_customer("circuit1")
+            str(p) for p in speakers.advertised_to_customer("circuit1")
         } == {"10.101.3.0/24", "10.101.4.0/24"}
 
     @pytest.mark.parametrize(
@@ -282,8 +284,8 @@ class TestDualExpressRoute:
         ],
     )
     def test_machines(self, where: str, expected: str) -> None:
-        world = self.world()
-        rows = effective_routes(world.azure, where, world.learned, world.gateway_routes)
+        speakers = self.speakers()
+        rows = effective_routes(speakers.azure, where, speakers.learned, speakers.gateway_routes)
         got = {str(r.prefix): " ".join(map(str, r.next_hops)) for r in rows if r.source == "VirtualNetworkGateway"}
         assert got == listing(expected)
 
@@ -291,7 +293,7 @@ class TestDualExpressRoute:
 class TestTwoHubsOnOneCircuit:
     """§5: what reaches the second hub through the circuit, and which hub on-premises prefers."""
 
-    def world(self, *, b2b: bool = True, prepend: str = "") -> AzureSpeakers:
+    def speakers(self, *, b2b: bool = True, prepend: str = "") -> AzureSpeakers:
         servers = [
             RouteServer(
                 f"rs{i}",
@@ -320,23 +322,23 @@ class TestTwoHubsOnOneCircuit:
 
     def test_virtual_networks_arrive_and_nva_routes_do_not(self) -> None:
         # WIKI `12076 12076`; catalogue row 27.
-        held = self.world().at_gateway["er2", 0]
+        held = self.speakers().at_gateway["er2", 0]
         assert [as_path_text(p.attributes.as_path) for p in held[net("10.1.0.0/16")]] == ["12076-12076"]
         assert net("10.98.0.0/16") not in held
-        assert net("10.98.0.0/16") not in self.world().at_server["rs2", 0]
+        assert net("10.98.0.0/16") not in self.speakers().at_server["rs2", 0]
 
     def test_without_the_session_the_filter_is_off(self) -> None:
-        held = self.world(b2b=False).at_gateway["er2", 0]
+        held = self.speakers(b2b=False).at_gateway["er2", 0]
         assert [as_path_text(p.attributes.as_path) for p in held[net("10.98.0.0/16")]] == ["12076-12076-65010"]
 
     @pytest.mark.parametrize(("prepend", "winners"), [("-65010-65010", ["er2"]), ("", ["er1", "er2"])])
     def test_prepends_decide_in_the_circuit_and_are_hidden_behind_it(self, prepend: str, winners: list[str]) -> None:
         # ADS-anycast; FAQ25, catalogue row 19.
-        world = self.world(prepend=prepend)
-        paths = world.at_circuit["circuit"][net("10.99.0.0/16")]
+        speakers = self.speakers(prepend=prepend)
+        paths = speakers.at_circuit["circuit"][net("10.99.0.0/16")]
         assert {as_path_text(p.attributes.as_path) for p in paths} == {f"65515-65010{prepend}", "65515-65010"}
         assert [p.gateway for p in best_in_circuit(paths)] == winners
-        assert shown(world.advertised_to_customer("circuit"))["10.99.0.0/16"] == "12076"
+        assert shown(speakers.advertised_to_customer("circuit"))["10.99.0.0/16"] == "12076"
 
 
 def test_a_vpn_gateway_with_an_asn_of_its_own() -> None:
@@ -351,20 +353,20 @@ def test_a_vpn_gateway_with_an_asn_of_its_own() -> None:
         sites=[site("branch2", asn=200)],
         connections=[connected("gw", "branch2")],
     )
-    world = AzureSpeakers(
+    speakers = AzureSpeakers(
         model,
         nvas={"csr": said("10.1.0.0/16 64000-100\n10.0.253.0/24 64000", "10.0.253.4")},
         sites={"branch2": said("10.2.0.0/16 200", "10.2.254.4")},
     )
-    assert shown(world.advertised_by_server("ars", 0, csr)) == listing(
+    assert shown(speakers.advertised_by_server("ars", 0, csr)) == listing(
         "10.0.0.0/16 65515\n10.3.0.0/16 65515\n10.2.0.0/16 65515-300-200"
     )
-    held = world.at_gateway["gw", 0]
+    held = speakers.at_gateway["gw", 0]
     assert [(str(p.attributes.next_hop), p.attributes.as_path) for p in held[net("10.1.0.0/16")]] == [
         ("10.0.0.4", (65515, 64000, 100)),
         ("10.0.0.5", (65515, 64000, 100)),
     ]
     assert net("10.0.253.0/24") not in held
-    assert shown(world.advertised_by_gateway("gw", 0, "branch2")) == listing(
+    assert shown(speakers.advertised_by_gateway("gw", 0, "branch2")) == listing(
         "10.0.0.0/16 300\n10.3.0.0/16 300\n10.1.0.0/16 300-65515-64000-100"
     )

@@ -33,7 +33,7 @@ from labkit.azure.rules.gateways import instance_peer
 from labkit.azure.rules.selection import best_path
 
 from .builders import addr, azure, net, network, nic, nva, peered
-from .world import Advertisements, AzureSpeakers
+from .speakers import Advertisements, AzureSpeakers
 
 HUBS = (1, 2)
 POOL = tuple(
@@ -114,7 +114,7 @@ def model(draw: st.DrawFn) -> Azure:
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> AzureSpeakers:
+def azure_speakers(draw: st.DrawFn) -> AzureSpeakers:
     return AzureSpeakers(
         draw(model()),
         nvas={f"nva{i}": draw(announced(f"nva{i}", 65000 + i, f"10.{i}.1.4")) for i in HUBS},
@@ -128,67 +128,67 @@ def flat(as_path: AsPath) -> list[int]:
     return [asn for hop in as_path for asn in (hop if isinstance(hop, frozenset) else (hop,))]
 
 
-def kind(world: AzureSpeakers, name: str) -> PeerKind:
-    return world.azure.gateway[name].kind
+def kind(speakers: AzureSpeakers, name: str) -> PeerKind:
+    return speakers.azure.gateway[name].kind
 
 
-@given(worlds())
-def test_customers_see_12076_and_no_private_asn(world: AzureSpeakers) -> None:
+@given(azure_speakers())
+def test_customers_see_12076_and_no_private_asn(speakers: AzureSpeakers) -> None:
     for circuit in CUSTOMERS:
-        for attributes in world.advertised_to_customer(circuit).values():
+        for attributes in speakers.advertised_to_customer(circuit).values():
             assert attributes.as_path[0] == 12076
             assert not any(is_private(asn) for asn in flat(attributes.as_path))
 
 
-@given(worlds())
-def test_no_circuit_hears_of_any_circuits_customer(world: AzureSpeakers) -> None:
+@given(azure_speakers())
+def test_no_circuit_hears_of_any_circuits_customer(speakers: AzureSpeakers) -> None:
     customers = {tag(c) for c in CUSTOMERS}
     for circuit in CUSTOMERS:
-        for attributes in world.advertised_to_customer(circuit).values():
+        for attributes in speakers.advertised_to_customer(circuit).values():
             assert not customers & set(attributes.communities)
 
 
-@given(worlds())
-def test_what_vpn_gateways_withhold(world: AzureSpeakers) -> None:
-    for name, instance in world.at_gateway:
-        if kind(world, name) is not PeerKind.VPN_GATEWAY:
+@given(azure_speakers())
+def test_what_vpn_gateways_withhold(speakers: AzureSpeakers) -> None:
+    for name, instance in speakers.at_gateway:
+        if kind(speakers, name) is not PeerKind.VPN_GATEWAY:
             continue
-        mine = originated_in(world.azure, world.azure.gateway[name].virtual_network)
+        mine = originated_in(speakers.azure, speakers.azure.gateway[name].virtual_network)
         for site in SITES:
-            told = world.advertised_by_gateway(name, instance, site)
+            told = speakers.advertised_by_gateway(name, instance, site)
             assert net("0.0.0.0/0") not in told
             inside = {p for p in told if any(p.subnet_of(r) for r in (*mine.own, *mine.spokes))}
             assert inside == {*mine.own, *mine.spokes}
 
 
-@given(worlds())
-def test_gateways_always_originate_their_networks(world: AzureSpeakers) -> None:
-    for name, instance in world.at_gateway:
-        mine = originated_in(world.azure, world.azure.gateway[name].virtual_network)
-        asn = world.azure.gateway[name].asn
+@given(azure_speakers())
+def test_gateways_always_originate_their_networks(speakers: AzureSpeakers) -> None:
+    for name, instance in speakers.at_gateway:
+        mine = originated_in(speakers.azure, speakers.azure.gateway[name].virtual_network)
+        asn = speakers.azure.gateway[name].asn
         for neighbour in (*SITES, *CUSTOMERS):
-            told = world.advertised_by_gateway(name, instance, neighbour)
+            told = speakers.advertised_by_gateway(name, instance, neighbour)
             assert {told[p].as_path for p in (*mine.own, *mine.spokes)} == {(asn,)}
 
 
-@given(worlds())
-def test_route_servers_tell_gateways_nothing_of_their_own_kind(world: AzureSpeakers) -> None:
-    for server in world.servers.values():
+@given(azure_speakers())
+def test_route_servers_tell_gateways_nothing_of_their_own_kind(speakers: AzureSpeakers) -> None:
+    for server in speakers.servers.values():
         for peer in server.peers:
             if peer.kind is PeerKind.NVA:
                 continue
             for instance in (0, 1):
-                for prefix in world.advertised_by_server(server.name, instance, peer):
-                    paths = world.at_server[server.name, instance][prefix]
+                for prefix in speakers.advertised_by_server(server.name, instance, peer):
+                    paths = speakers.at_server[server.name, instance][prefix]
                     best = best_path(paths, server.hub_routing_preference)
                     assert best is not None
                     assert best.peer.kind is not peer.kind
 
 
-@given(worlds())
-def test_with_b2b_off_nothing_passes_between_branches(world: AzureSpeakers) -> None:
-    off = tuple(replace(s, branch_to_branch=False) for s in world.azure.route_servers)
-    quiet = replace(world, azure=replace(world.azure, route_servers=off))
+@given(azure_speakers())
+def test_with_b2b_off_nothing_passes_between_branches(speakers: AzureSpeakers) -> None:
+    off = tuple(replace(s, branch_to_branch=False) for s in speakers.azure.route_servers)
+    quiet = replace(speakers, azure=replace(speakers.azure, route_servers=off))
     for (name, _), table in quiet.at_gateway.items():
         assert PathSource.ROUTE_SERVER not in {p.source for paths in table.values() for p in paths}, name
     for server in quiet.servers.values():
@@ -198,12 +198,12 @@ def test_with_b2b_off_nothing_passes_between_branches(world: AzureSpeakers) -> N
             assert set(quiet.advertised_by_server(server.name, 0, peer)) == {*mine.own, *mine.spokes}
 
 
-@given(worlds())
-def test_a_gateway_beside_a_route_server_holds_nothing_relayed_from_a_circuit(world: AzureSpeakers) -> None:
-    for (name, _), table in world.at_gateway.items():
-        gateway = world.azure.gateway[name]
+@given(azure_speakers())
+def test_a_gateway_beside_a_route_server_holds_nothing_relayed_from_a_circuit(speakers: AzureSpeakers) -> None:
+    for (name, _), table in speakers.at_gateway.items():
+        gateway = speakers.azure.gateway[name]
         beside = any(
-            s.branch_to_branch and s.virtual_network == gateway.virtual_network for s in world.azure.route_servers
+            s.branch_to_branch and s.virtual_network == gateway.virtual_network for s in speakers.azure.route_servers
         )
         for paths in table.values():
             for path in paths:
@@ -212,61 +212,61 @@ def test_a_gateway_beside_a_route_server_holds_nothing_relayed_from_a_circuit(wo
                 assert gateway.asn not in flat(path.attributes.as_path)
 
 
-@given(worlds())
-def test_what_nics_get_does_not_depend_on_the_sessions_that_carry_it_too(world: AzureSpeakers) -> None:
+@given(azure_speakers())
+def test_what_nics_get_does_not_depend_on_the_sessions_that_carry_it_too(speakers: AzureSpeakers) -> None:
     # No double counting: what a route server has from gateways adds nothing to what they say themselves.
-    routes = world.gateway_routes
+    routes = speakers.gateway_routes
     alone = {
         server: tuple(
             {p: tuple(r for r in paths if r.peer.kind is PeerKind.NVA) for p, paths in table.items()}
             for table in tables
             if table is not None
         )
-        for server, tables in world.learned.items()
+        for server, tables in speakers.learned.items()
     }
     learned = {server: (tables[0], tables[1]) for server, tables in alone.items()}
-    for name in world.azure.nic:
-        rows = effective_routes(world.azure, name, world.learned, routes)
-        assert rows == effective_routes(world.azure, name, learned, routes)
+    for name in speakers.azure.nic:
+        rows = effective_routes(speakers.azure, name, speakers.learned, routes)
+        assert rows == effective_routes(speakers.azure, name, learned, routes)
         prefixes = [r.prefix for r in active(rows)]
         assert len(prefixes) == len(set(prefixes))
 
 
-@given(worlds())
-def test_gateway_routes_reach_own_and_urg_networks_only(world: AzureSpeakers) -> None:
-    without = replace(world.azure, route_servers=())
+@given(azure_speakers())
+def test_gateway_routes_reach_own_and_urg_networks_only(speakers: AzureSpeakers) -> None:
+    without = replace(speakers.azure, route_servers=())
     for name, virtual_network in (("vm1", "hub1"), ("vm2", "hub2"), ("vm3", "spoke")):
         silenced = {
             g: routes
-            for g, routes in world.gateway_routes.items()
+            for g, routes in speakers.gateway_routes.items()
             if without.gateway[g].virtual_network not in (virtual_network, "hub1" if virtual_network == "spoke" else "")
         }
         assert effective_routes(without, name, {}, silenced) == effective_routes(without, name, {})
 
 
-@given(worlds(), st.randoms(use_true_random=False))
-def test_the_order_of_arrival_never_matters(world: AzureSpeakers, rng: random.Random) -> None:
-    for (name, _), table in world.at_gateway.items():
-        gateway = world.azure.gateway[name]
+@given(azure_speakers(), st.randoms(use_true_random=False))
+def test_the_order_of_arrival_never_matters(speakers: AzureSpeakers, rng: random.Random) -> None:
+    for (name, _), table in speakers.at_gateway.items():
+        gateway = speakers.azure.gateway[name]
         for paths in table.values():
             assert best_at_gateway(gateway, rng.sample(paths, len(paths))) == best_at_gateway(gateway, paths)
-    for held in world.at_circuit.values():
+    for held in speakers.at_circuit.values():
         for several in held.values():
             assert best_in_circuit(rng.sample(several, len(several))) == best_in_circuit(several)
     shuffled = {
         name: {p: tuple(rng.sample(paths, len(paths))) for p, paths in routes.items()}
-        for name, routes in reversed(list(world.gateway_routes.items()))
+        for name, routes in reversed(list(speakers.gateway_routes.items()))
     }
-    for nic_name in world.azure.nic:
-        first = effective_routes(world.azure, nic_name, world.learned, world.gateway_routes)
-        assert effective_routes(world.azure, nic_name, world.learned, shuffled) == first
+    for nic_name in speakers.azure.nic:
+        first = effective_routes(speakers.azure, nic_name, speakers.learned, speakers.gateway_routes)
+        assert effective_routes(speakers.azure, nic_name, speakers.learned, shuffled) == first
 
 
-@given(worlds())
+@given(azure_speakers())
 @settings(max_examples=30)
-def test_reported_next_hops(world: AzureSpeakers) -> None:
-    for name, routes in world.gateway_routes.items():
-        gateway = world.azure.gateway[name]
+def test_reported_next_hops(speakers: AzureSpeakers) -> None:
+    for name, routes in speakers.gateway_routes.items():
+        gateway = speakers.azure.gateway[name]
         peers = [instance_peer(gateway, i) for i in range(len(gateway.instances))]
         allowed: set[IPv4Address] = (
             set(gateway.instances) if gateway.kind is PeerKind.VPN_GATEWAY else set(EDGES.values())

@@ -69,13 +69,15 @@ def test_what_speakers_have_heard(tmp_path: Path) -> None:
             assert said["silent"] == []
             assert list(running.servers) == [("rs1", 0)], "the other instance is down"
             assert list(running.gateways) == [("ergw", 0)]
-            heard = running.heard
-            (paths,) = {tuple(map(str, table)) for table in heard.servers.values()}
+            received = running.adj_ribs_in
+            (paths,) = {tuple(map(str, table)) for table in received.servers.values()}
             assert paths == (BRANCH, OWN), "what the rules drop is among it"
-            assert all(path.peer.kind is PeerKind.NVA for paths in heard.servers["rs1", 0].values() for path in paths)
+            assert all(
+                path.peer.kind is PeerKind.NVA for paths in received.servers["rs1", 0].values() for path in paths
+            )
             assert set(running.at_server(("rs1", 0), "learned")) == {IPv4Network(BRANCH)}
-            assert heard.edges == {("ergw", 0, "circuit1"): IPv4Address(EDGE)}
-            assert heard.gateways == {("ergw", 0): {}}, "a circuit is none of its sites"
+            assert received.edges == {("ergw", 0, "circuit1"): IPv4Address(EDGE)}
+            assert received.gateways == {("ergw", 0): {}}, "a circuit is none of its sites"
             kept = running.at_gateway(("ergw", 0))[IPv4Address(EDGE)]
             assert [(str(p), a.as_path) for p, a in kept.items()] == [(ONPREM, (12076, 65020))]
 
@@ -93,7 +95,7 @@ def test_a_changed_model(tmp_path: Path) -> None:
             await world.call("PUT", "route-servers/rs1", {"allowBranchToBranchTraffic": True})
             running = Snapshot(LAB, (await world.call("GET", "model"))[1], {})
             assert running.azure.route_server["rs1"].branch_to_branch
-            assert running.heard.servers == {}
+            assert running.adj_ribs_in.servers == {}
             assert [peer.name for peer in running.peers("rs1")] == ["sdwan-nva", "ergw-0", "ergw-1"]
 
     run(test, tmp_path)

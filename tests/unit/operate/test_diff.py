@@ -36,13 +36,13 @@ from labkit.predict.azure_speakers import Advertisements, AzureSpeakers
 from labkit.predict.converge import CustomerRouters, converge
 from labkit.predict.whatif.changes import BranchToBranch
 from labkit.predict.whatif.model import Side
-from tests.unit.operate.test_whatif import LAB, heard
+from tests.unit.operate.test_whatif import LAB, adj_ribs_in
 
-AZURE, UP = BranchToBranch("rs1", on=True).apply(LAB.azure, heard(LAB))
-OUTSIDE = CustomerRouters(LAB)
-END = converge(OUTSIDE, AZURE, UP, {session: {} for session in OUTSIDE.sessions})
-HEARD, SPOKEN = END.world.heard, END.spoken
-SIDE = Side(AZURE, HEARD)
+AZURE, UP = BranchToBranch("rs1", on=True).apply(LAB.azure, adj_ribs_in(LAB))
+CUSTOMERS = CustomerRouters(LAB)
+END = converge(CUSTOMERS, AZURE, UP, {session: {} for session in CUSTOMERS.sessions})
+RECEIVED, ROUTERS = END.speakers.adj_ribs_in, END.routers
+SIDE = Side(AZURE, RECEIVED)
 FW, SDWAN = "fw", "sdwan"
 
 
@@ -54,38 +54,40 @@ def of_peer(routes: Mapping[IPv4Network, Any], name: str) -> dict[IPv4Network, P
     return {prefix: path.attributes for prefix, paths in routes.items() for path in paths if path.peer.name == name}
 
 
-def model(world: AzureSpeakers) -> dict[str, Any]:
+def model(speakers: AzureSpeakers) -> dict[str, Any]:
     """`GET /v1/model` of a lab that does what the rules say."""
     servers: dict[str, Any] = {}
-    for name, i in world.at_server:
+    for name, i in speakers.at_server:
         peers = {}
-        for peer in world.servers[name].peers:
+        for peer in speakers.servers[name].peers:
             gateway = peer.name.rpartition("-")[0]
             if gateway in AZURE.gateway:
-                said: Advertisements = world.advertised_to_server(gateway, int(peer.name[-1]))
+                received: Advertisements = speakers.advertised_to_server(gateway, int(peer.name[-1]))
             else:
-                said = of_peer(HEARD.servers[name, i], peer.name)
+                received = of_peer(RECEIVED.servers[name, i], peer.name)
             peers[peer.name] = {
-                "received": groups(said),
-                "learned": groups(of_peer(world.at_server[name, i], peer.name)),
-                "advertised": groups(world.advertised_by_server(name, i, peer)),
+                "received": groups(received),
+                "learned": groups(of_peer(speakers.at_server[name, i], peer.name)),
+                "advertised": groups(speakers.advertised_by_server(name, i, peer)),
             }
         servers[instance_node(name, i)] = peers
     return {
         "azure": TypeAdapter(Azure).dump_python(AZURE, mode="json"),
         "route_servers": servers,
         "gateways": {
-            instance_node(*instance): {str(a): groups(routes) for a, routes in kept(world, instance).items()}
-            for instance in world.at_gateway
+            instance_node(*instance): {str(a): groups(routes) for a, routes in accepted(speakers, instance).items()}
+            for instance in speakers.at_gateway
         },
         "effective": {nic: effective_json(rows) for nic, rows in SIDE.rows.items()},
         "silent": [],
     }
 
 
-def kept(world: AzureSpeakers, instance: tuple[str, int]) -> dict[IPv4Address, dict[IPv4Network, PathAttributes]]:
+def accepted(
+    speakers: AzureSpeakers, instance: tuple[str, int]
+) -> dict[IPv4Address, dict[IPv4Network, PathAttributes]]:
     found: dict[IPv4Address, dict[IPv4Network, PathAttributes]] = {}
-    for prefix, paths in world.at_gateway[instance].items():
+    for prefix, paths in speakers.at_gateway[instance].items():
         for path in paths:
             if path.source in (PathSource.ON_PREMISES, PathSource.ROUTE_SERVER):
                 found.setdefault(path.address, {})[prefix] = path.attributes
@@ -93,20 +95,20 @@ def kept(world: AzureSpeakers, instance: tuple[str, int]) -> dict[IPv4Address, d
 
 
 class Healthy:
-    """A look at such a lab; tests alter what it shows."""
+    """The live state of such a lab; tests alter what it shows."""
 
     lab = LAB
     owners = owners(LAB)
     off: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
-        self.said = model(SIDE.world)
+        self.model = model(SIDE.speakers)
         self.frrs = dict(self._frrs())
         tables = {nic: diff(Table(), desired(rows))[0].wire() for nic, rows in SIDE.rows.items()}
         sessions = [
             {"route_server": name, "instance": i, "peer": peer.name, "state": "Established"}
-            for name, i in SIDE.world.at_server
-            for peer in SIDE.world.servers[name].peers
+            for name, i in SIDE.speakers.at_server
+            for peer in SIDE.speakers.servers[name].peers
         ]
         self.state = {"status": {"sessions": sessions}, "oracle": tables}
         self.kernels = {
@@ -116,7 +118,7 @@ class Healthy:
         self.kernels |= {"vm1": [KernelPath(IPv4Network("10.1.10.0/24"), "unicast", (), "kernel"), *self._right("vm1")]}
 
     def frr(self, node: str) -> FrrState:
-        sessions = OUTSIDE.routers[node].by_address if node in OUTSIDE.routers else {}
+        sessions = CUSTOMERS.routers[node].by_address if node in CUSTOMERS.routers else {}
         return FrrState(dict.fromkeys(sessions, "Established"), tuple(self.frrs[node]))
 
     def has_bgp(self, node: str) -> bool:
@@ -126,13 +128,13 @@ class Healthy:
         return tuple(self.kernels[node])
 
     @cached_property
-    def running(self) -> Snapshot:
-        return Snapshot(LAB, self.said, HEARD.circuits)
+    def snapshot(self) -> Snapshot:
+        return Snapshot(LAB, self.model, RECEIVED.circuits)
 
     def _frrs(self) -> Iterator[tuple[str, list[BgpPath]]]:
-        world = SIDE.world
-        for name, held in SPOKEN.held.items():
-            best = SPOKEN.best[name]
+        speakers = SIDE.speakers
+        for name, adj_rib_in in ROUTERS.adj_rib_in.items():
+            best = ROUTERS.loc_rib[name]
             yield (
                 name,
                 [
@@ -142,20 +144,20 @@ class Healthy:
                         attributes,
                         best=session in best[prefix].sessions,
                     )
-                    for session, table in held.items()
+                    for session, table in adj_rib_in.items()
                     for prefix, attributes in table.items()
                 ],
             )
-        for instance in world.at_gateway:
+        for instance in speakers.at_gateway:
             yield (
                 instance_node(*instance),
                 [
                     in_frr(prefix, address, attributes)
-                    for address, routes in kept(world, instance).items()
+                    for address, routes in accepted(speakers, instance).items()
                     for prefix, attributes in routes.items()
                 ],
             )
-        paths = world.at_circuit["circuit1"]
+        paths = speakers.at_circuit["circuit1"]
         yield "circuit1", [in_frr(prefix, path.address, path.attributes) for prefix in paths for path in paths[prefix]]
 
     def _right(self, vm: str) -> Iterator[KernelPath]:
@@ -175,18 +177,18 @@ def in_frr(prefix: IPv4Network, neighbour: IPv4Address, attributes: PathAttribut
     return BgpPath(prefix, neighbour, attributes.next_hop, flat, best, shown)
 
 
-def look(healthy: Healthy) -> LiveState:
+def live(healthy: Healthy) -> LiveState:
     return cast(LiveState, healthy)
 
 
 def differences(healthy: Healthy) -> set[tuple[str, str, str, str]]:
-    running, seen = healthy.running, look(healthy)
+    snapshot, seen = healthy.snapshot, live(healthy)
     found = [
-        *server_differences(running, seen),
-        *held_differences(running, seen),
-        *gateway_differences(running, seen),
-        *effective_differences(running),
-        *site_differences(running, seen),
+        *server_differences(snapshot, seen),
+        *held_differences(snapshot, seen),
+        *gateway_differences(snapshot, seen),
+        *effective_differences(snapshot),
+        *site_differences(snapshot, seen),
         *router_kernel_differences(seen),
         *kernel_differences("vm1", seen),
     ]
@@ -197,7 +199,7 @@ def differences(healthy: Healthy) -> set[tuple[str, str, str, str]]:
 def test_a_healthy_lab_has_routes_everywhere_and_no_difference() -> None:
     healthy = Healthy()
     assert all(
-        groups for peers in healthy.said["route_servers"].values() for p in peers.values() for groups in p.values()
+        groups for peers in healthy.model["route_servers"].values() for p in peers.values() for groups in p.values()
     )
     assert all(healthy.frrs.values())
     assert differences(healthy) == set()
@@ -229,15 +231,15 @@ SDWAN_TO_FW = "via 10.1.0.4 path 65515-65001-65010 igp 65517:65517"
     [
         (
             # The instance no longer says what the rules say, and the appliance still has it.
-            lambda lab: drop(lab.said["route_servers"]["rs1-0"][FW]["advertised"], BRANCH),
-            {("rs1-0, told to fw", BRANCH, SDWAN_TO_FW, "-"), ("fw, from rs1-0", BRANCH, "-", SDWAN_TO_FW)},
+            lambda lab: drop(lab.model["route_servers"]["rs1-0"][FW]["advertised"], BRANCH),
+            {("rs1-0, advertised to fw", BRANCH, SDWAN_TO_FW, "-"), ("fw, from rs1-0", BRANCH, "-", SDWAN_TO_FW)},
         ),
         (
             lambda lab: forget(lab, FW, BRANCH, "10.1.0.4"),
             {("fw, from rs1-0", BRANCH, SDWAN_TO_FW, "-")},
         ),
         (
-            lambda lab: drop(lab.said["route_servers"]["rs1-1"]["ergw-0"]["received"], ONPREM),
+            lambda lab: drop(lab.model["route_servers"]["rs1-1"]["ergw-0"]["received"], ONPREM),
             {
                 ("rs1-1, learned from ergw-0", ONPREM, "-", "via 100.65.0.1 path 12076-65020 igp"),
                 ("rs1-1, received from ergw-0", ONPREM, "via 100.65.0.1 path 12076-65020 igp", "-"),
@@ -268,7 +270,7 @@ SDWAN_TO_FW = "via 10.1.0.4 path 65515-65001-65010 igp 65517:65517"
             {("kernel of vm1", "192.0.2.0/24", "-", "via 10.1.1.4")},
         ),
         (
-            lambda lab: lab.said["effective"]["vm3"]["value"].pop(0),
+            lambda lab: lab.model["effective"]["vm3"]["value"].pop(0),
             {("effective routes of vm3", "10.3.0.0/16", "Active Default VnetLocal", "-")},
         ),
     ],
@@ -283,9 +285,9 @@ def test_what_is_altered_is_what_differs(
 
 def test_verify_says_the_first_difference_of_a_kernel() -> None:
     healthy = Healthy()
-    assert kernel_difference("vm1", look(healthy)) is None
+    assert kernel_difference("vm1", live(healthy)) is None
     healthy.kernels["vm1"] = []
-    found = kernel_difference("vm1", look(healthy))
+    found = kernel_difference("vm1", live(healthy))
     assert found == "0.0.0.0/0 is nothing in the kernel of vm1, the rules say via 10.1.1.5. Look: labkit routes vm1"
 
 
@@ -303,18 +305,18 @@ def test_every_part_of_a_lab_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> No
     """But for what is off."""
     healthy = Healthy()
     healthy.off = others = frozenset(vm.name for vm in LAB.virtual_machines) - {"vm1"}
-    monkeypatch.setattr(diffs, "LiveState", lambda *_: look(healthy))
-    monkeypatch.setattr(diffs, "read", lambda _look: healthy.running)
+    monkeypatch.setattr(diffs, "LiveState", lambda *_: live(healthy))
+    monkeypatch.setattr(diffs, "read", lambda _look: healthy.snapshot)
     monkeypatch.setattr(diffs, "fabric_differences", lambda vnet, _: [Difference(f"fabric of {vnet}", "", "", "", "")])
     client = cast(LabClient, SimpleNamespace())
     fabrics = [f"fabric of {vnet.name}" for vnet in AZURE.virtual_networks]
     assert [d.where for d in diffs.differences(LAB, client)] == fabrics
-    drop(healthy.said["route_servers"]["rs1-0"][FW]["advertised"], BRANCH)
+    drop(healthy.model["route_servers"]["rs1-0"][FW]["advertised"], BRANCH)
     forget(healthy, "circuit1", "10.1.0.0/16", "10.1.255.4")
-    healthy.said["effective"]["vm3"]["value"].pop(0)
+    healthy.model["effective"]["vm3"]["value"].pop(0)
     healthy.kernels["vm1"].pop()
     assert [d.where for d in diffs.differences(LAB, client)] == [
-        "rs1-0, told to fw",
+        "rs1-0, advertised to fw",
         "fw, from rs1-0",
         "circuit1, from ergw-0",
         "effective routes of vm3",
@@ -322,7 +324,7 @@ def test_every_part_of_a_lab_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> No
         "kernel of vm1",
     ]
     healthy.off = others | frozenset({FW, "circuit1", "vm1", *(vnet.name for vnet in AZURE.virtual_networks)})
-    assert [d.where for d in diffs.differences(LAB, client)] == ["rs1-0, told to fw", "effective routes of vm3"]
+    assert [d.where for d in diffs.differences(LAB, client)] == ["rs1-0, advertised to fw", "effective routes of vm3"]
 
 
 def test_what_whatif_warns_of(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,8 +342,8 @@ def test_what_whatif_warns_of(monkeypatch: pytest.MonkeyPatch) -> None:
         ],
     }
     client = cast(LabClient, SimpleNamespace(get=lambda *_: status))
-    monkeypatch.setattr(whatifs, "LiveState", lambda *_: look(healthy))
-    monkeypatch.setattr(whatifs, "read", lambda _look: healthy.running)
+    monkeypatch.setattr(whatifs, "LiveState", lambda *_: live(healthy))
+    monkeypatch.setattr(whatifs, "read", lambda _look: healthy.snapshot)
     words = ("branch-to-branch", "off", "rs1")
     found = whatifs.whatif(LAB, client, words)
     assert found.unsettled == ()
@@ -351,7 +353,7 @@ def test_what_whatif_warns_of(monkeypatch: pytest.MonkeyPatch) -> None:
         "lb does not take sdwan for up",
     ]
     assert not any("end the session" in warning for warning in found.warnings)
-    healthy.said["effective"]["vm3"]["value"].pop(0)
+    healthy.model["effective"]["vm3"]["value"].pop(0)
     monkeypatch.setattr(whatifs, "circuit_drops_gateway", lambda count: count > 0)
     found = whatifs.whatif(LAB, client, words)
     assert found.unsettled == ("vm3 10.3.0.0/16",)

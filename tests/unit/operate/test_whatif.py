@@ -60,7 +60,7 @@ LAB = load_text(HUB, "hub")
 
 
 def settled(lab: Lab) -> ConvergedNetwork:
-    """What everybody says in a lab where all is up."""
+    """A lab where everything is up, once its routing has converged."""
     up = AdjRibsIn(
         {(server.name, i): {} for server in lab.azure.route_servers for i in (0, 1)},
         {(g.name, i): {} for g in lab.azure.gateways for i in range(len(g.instances))},
@@ -71,18 +71,19 @@ def settled(lab: Lab) -> ConvergedNetwork:
     return converge(outside, lab.azure, up, {session: {} for session in outside.sessions})
 
 
-def heard(lab: Lab) -> AdjRibsIn:
-    return settled(lab).world.heard
+def adj_ribs_in(lab: Lab) -> AdjRibsIn:
+    return settled(lab).speakers.adj_ribs_in
 
 
-def followers(lab: Lab, said: AdjRibsIn) -> Followers:
-    """Who follows, when route servers hear `said`, and NVAs and sites tell each other what the lab file makes them."""
-    outside = CustomerRouters(lab)
-    return Followers(outside, lab.azure, said, outside.said(said, settled(lab).spoken.said, outside.sessions))
+def followers(lab: Lab, received: AdjRibsIn) -> Followers:
+    """NVAs and sites as the lab file configures them, when route servers have `received` this."""
+    customers = CustomerRouters(lab)
+    between = settled(lab).routers.adj_rib_out
+    return Followers(customers, lab.azure, received, customers.adj_ribs_out(received, between, customers.sessions))
 
 
 def tried(words: str, lab: Lab = LAB) -> Prediction:
-    return predict(lab.azure, heard(lab), changes(words.split(), lab.azure), followers(lab, heard(lab)))
+    return predict(lab.azure, adj_ribs_in(lab), changes(words.split(), lab.azure), followers(lab, adj_ribs_in(lab)))
 
 
 def routes(prediction: Prediction) -> dict[str, dict[str, str]]:
@@ -172,14 +173,14 @@ def test_what_the_rules_drop_only_after_the_change_is_remembered() -> None:
     # The appliance says the spoke's own range: kept while the spoke is none of the hub's, dropped when it is.
     before = tried("peering spoke hub use-remote-gateways on peering hub spoke allow-gateway-transit on")
     spoke = net("10.3.0.0/16")
-    assert spoke in before.before.world.at_server["rs1", 0]
-    assert spoke not in before.after.world.at_server["rs1", 0]
+    assert spoke in before.before.speakers.at_server["rs1", 0]
+    assert spoke not in before.after.speakers.at_server["rs1", 0]
     after = predict(
         before.after.azure,
-        before.after.heard,
+        before.after.adj_ribs_in,
         changes(["peering", "spoke", "hub", "use-remote-gateways", "off"], before.after.azure),
     )
-    assert spoke in after.after.world.at_server["rs1", 0]
+    assert spoke in after.after.speakers.at_server["rs1", 0]
 
 
 @pytest.mark.parametrize(
@@ -328,28 +329,28 @@ def test_what_a_learner_has_changed_by_hand_stays() -> None:
     """Prepends go along with what is followed; what the lab file does not explain stays as it is, and is said."""
     before = tried("prepend csr1 3", TWO_HUBS).after
     words = changes(["branch-to-branch", "off", "rs1"], TWO_HUBS.azure)
-    outside = CustomerRouters(TWO_HUBS)
+    customers = CustomerRouters(TWO_HUBS)
 
-    def predicted(heard: AdjRibsIn) -> Prediction:
-        said = outside.said(heard, settled(TWO_HUBS).spoken.said, outside.sessions)
-        return predict(TWO_HUBS.azure, heard, words, Followers(outside, TWO_HUBS.azure, heard, said))
+    def predicted(received: AdjRibsIn) -> Prediction:
+        now = customers.adj_ribs_out(received, settled(TWO_HUBS).routers.adj_rib_out, customers.sessions)
+        return predict(TWO_HUBS.azure, received, words, Followers(customers, TWO_HUBS.azure, received, now))
 
-    assert predicted(before.heard).unknown == ()
+    assert predicted(before.adj_ribs_in).unknown == ()
     words = changes(["address-space", "vnet1", "10.101.0.0/16", "10.111.0.0/16"], TWO_HUBS.azure)
-    new = predicted(before.heard).after.heard.servers["rs0", 0][net("10.111.0.0/16")]
+    new = predicted(before.adj_ribs_in).after.adj_ribs_in.servers["rs0", 0][net("10.111.0.0/16")]
     assert ("csr1", (65001,) * 5) in {(path.peer.name, path.attributes.as_path) for path in new}
     words = changes(["branch-to-branch", "off", "rs1"], TWO_HUBS.azure)
-    paths = before.heard.servers["rs0", 0][net("10.2.13.0/25")]
+    paths = before.adj_ribs_in.servers["rs0", 0][net("10.2.13.0/25")]
     marked = tuple(replace(path, attributes=replace(path.attributes, communities=((1, 1),))) for path in paths)
-    servers = {i: {**table} for i, table in before.heard.servers.items()}
+    servers = {i: {**table} for i, table in before.adj_ribs_in.servers.items()}
     for i in (0, 1):
         servers["rs0", i][net("10.2.13.0/25")] = marked
-    prediction = predicted(replace(before.heard, servers=servers))
+    prediction = predicted(replace(before.adj_ribs_in, servers=servers))
     assert {(each.router, each.neighbour, str(each.prefix)) for each in prediction.unknown} >= {
         ("csr1", "rs0-0", "10.2.13.0/25"),
         ("csr1", "rs0-1", "10.2.13.0/25"),
     }
-    assert net("10.2.13.0/25") in prediction.after.world.at_server["rs0", 0]
+    assert net("10.2.13.0/25") in prediction.after.speakers.at_server["rs0", 0]
     assert next(_unknown(prediction)).startswith(
         "csr1 would hear other routes, but what it tells rs0-0 of 10.2.13.0/25"
     )

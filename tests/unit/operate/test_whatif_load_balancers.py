@@ -17,8 +17,8 @@ BRANCH = net("10.250.0.0/16")
 
 def test_every_backend_is_a_way() -> None:
     end = settled(LAB)
-    assert {path.attributes.next_hop for path in end.world.at_server["rs1", 0][BRANCH]} == {addr("10.1.1.100")}
-    reach = Reach(LAB, Side(LAB.azure, end.world.heard, end.spoken))
+    assert {path.attributes.next_hop for path in end.speakers.at_server["rs1", 0][BRANCH]} == {addr("10.1.1.100")}
+    reach = Reach(LAB, Side(LAB.azure, end.speakers.adj_ribs_in, end.routers))
     for source in ("vm1", "vm2"):
         ways = reach.ways(source, LAB.site["branch"].host.address.ip)
         assert [(way.outcome, way.through) for way in ways] == [

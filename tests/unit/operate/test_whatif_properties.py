@@ -24,8 +24,8 @@ from labkit.predict.whatif.changes import (
 )
 from labkit.predict.whatif.model import predict
 from labkit.predict.whatif.routes import nic_changes
-from tests.unit.azure.test_gateway_properties import POOL, worlds
-from tests.unit.azure.world import AzureSpeakers
+from tests.unit.azure.speakers import AzureSpeakers
+from tests.unit.azure.test_gateway_properties import POOL, azure_speakers
 
 
 @st.composite
@@ -70,40 +70,40 @@ def reverse(change: Change, azure: Azure) -> Change:
     raise AssertionError(change)
 
 
-@given(worlds(), st.data())
+@given(azure_speakers(), st.data())
 @settings(max_examples=60)
-def test_a_change_and_its_reverse_are_no_change(world: AzureSpeakers, data: st.DataObject) -> None:
-    change = data.draw(changes_of(world.azure))
-    prediction = predict(world.azure, world.heard, [change, reverse(change, world.azure)])
+def test_a_change_and_its_reverse_are_no_change(speakers: AzureSpeakers, data: st.DataObject) -> None:
+    change = data.draw(changes_of(speakers.azure))
+    prediction = predict(speakers.azure, speakers.adj_ribs_in, [change, reverse(change, speakers.azure)])
     assert nic_changes(prediction) == ()
-    assert prediction.after.world.at_server == world.at_server
-    assert prediction.after.world.at_gateway == world.at_gateway
+    assert prediction.after.speakers.at_server == speakers.at_server
+    assert prediction.after.speakers.at_gateway == speakers.at_gateway
     assert prediction.warnings == ()
 
 
-@given(worlds(), st.data())
+@given(azure_speakers(), st.data())
 @settings(max_examples=60)
-def test_after_is_what_the_rules_say_of_the_changed_model(world: AzureSpeakers, data: st.DataObject) -> None:
-    change = data.draw(changes_of(world.azure))
+def test_after_is_what_the_rules_say_of_the_changed_model(speakers: AzureSpeakers, data: st.DataObject) -> None:
+    change = data.draw(changes_of(speakers.azure))
     try:
-        prediction = predict(world.azure, world.heard, [change])
+        prediction = predict(speakers.azure, speakers.adj_ribs_in, [change])
     except InvalidInput:
         reject()
-    changed, _ = change.apply(world.azure, world.heard)
-    anew = AzureSpeakers(changed, announced(world, change), world.customers, world.sites, world.edges)
-    for nic in world.azure.nic:
+    changed, _ = change.apply(speakers.azure, speakers.adj_ribs_in)
+    anew = AzureSpeakers(changed, announced(speakers, change), speakers.customers, speakers.sites, speakers.edges)
+    for nic in speakers.azure.nic:
         rows = effective_routes(changed, nic, anew.learned, anew.gateway_routes)
         assert prediction.after.rows[nic] == rows
-        before = effective_routes(world.azure, nic, world.learned, world.gateway_routes)
+        before = effective_routes(speakers.azure, nic, speakers.learned, speakers.gateway_routes)
         told = any(nic in each.nics for each in nic_changes(prediction))
         assert told is (set(before) != set(rows)), "whoever changes is told of, and nobody else"
 
 
-def announced(world: AzureSpeakers, change: Change) -> Mapping[str, Advertisements]:
+def announced(speakers: AzureSpeakers, change: Change) -> Mapping[str, Advertisements]:
     """What the NVAs announce after a change: only prepending makes a difference to that."""
     if not isinstance(change, Prepend):
-        return world.nvas
-    peers = {peer.name: peer for server in world.azure.route_servers for peer in server.peers}
+        return speakers.nvas
+    peers = {peer.name: peer for server in speakers.azure.route_servers for peer in server.peers}
     own = (peers[change.peer].asn,) * change.times
-    longer = {p: replace(a, as_path=(*own, *a.as_path)) for p, a in world.nvas[change.peer].items()}
-    return {**world.nvas, change.peer: longer}
+    longer = {p: replace(a, as_path=(*own, *a.as_path)) for p, a in speakers.nvas[change.peer].items()}
+    return {**speakers.nvas, change.peer: longer}

@@ -36,5 +36,5 @@ def test_a_route_that_chases_itself_never_settles() -> None:
 
 def test_without_the_preference_it_does() -> None:
     end = settled(load_text(CHASE.replace("VpnGateway", "ExpressRoute"), "chase"))
-    paths = {p.peer.name: p.attributes.as_path for p in end.world.at_server["rs1", 0][net("10.10.0.0/16")]}
+    paths = {p.peer.name: p.attributes.as_path for p in end.speakers.at_server["rs1", 0][net("10.10.0.0/16")]}
     assert paths == {"ergw-0": (12076, 65010), "ergw-1": (12076, 65010), "nva": (65001, 12076, 65010)}

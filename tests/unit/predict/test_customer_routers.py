@@ -1,4 +1,4 @@
-"""NVAs and sites as BGP speakers: what their FRR keeps, chooses and tells. Real FRRs show the same in every lab."""
+"""NVAs and sites as BGP speakers: what they accept, choose and advertise. Real daemons show the same in every lab."""
 
 from __future__ import annotations
 
@@ -47,24 +47,24 @@ def path(*as_path: int, **changes: object) -> PathAttributes:
     return replace(PathAttributes(addr("192.0.2.1"), as_path), **changes)  # type: ignore[arg-type]
 
 
-def told(router: Router, to: str, attributes: PathAttributes, by: str | None = None) -> PathAttributes | None:
-    """What a router tells a neighbour of a path that it has from another one, or says itself."""
+def advertised(router: Router, to: str, attributes: PathAttributes, by: str | None = None) -> PathAttributes | None:
+    """What a router advertises to a neighbour of a path that it has from another one, or originates."""
     sessions = () if by is None else (session(router, by),)
-    return router.tells(session(router, to), {PREFIX: Best(attributes, sessions)}, router.sessions).get(PREFIX)
+    return router.advertises(session(router, to), {PREFIX: Best(attributes, sessions)}, router.sessions).get(PREFIX)
 
 
-def test_whom_they_speak_with() -> None:
+def test_sessions() -> None:
     assert [s.neighbour.name for s in PLAIN.sessions] == ["rs1-0", "rs1-1", "site", "far"]
     assert [s.neighbour.name for s in SITE.sessions] == ["plain", "far", "circuit1"]
     back = SITE.by_address[session(PLAIN, "site").neighbour.own]
     assert (back.neighbour.name, back.neighbour.own) == ("plain", session(PLAIN, "site").neighbour.address)
 
 
-def test_loops_are_not_kept() -> None:
+def test_import_policy_drops_loops() -> None:
     there = {PREFIX: path(65010, 65020), net("10.21.0.0/16"): path(65010, 65001), net("10.22.0.0/16"): path(65010)}
     there[net("10.22.0.0/16")] = replace(path(), as_path=(65010, frozenset({65001, 65003})))
-    assert set(PLAIN.kept(there)) == {PREFIX}
-    assert replace(PLAIN, requires_policy=True).kept(there) == {}
+    assert set(PLAIN.import_policy(there)) == {PREFIX}
+    assert replace(PLAIN, requires_policy=True).import_policy(there) == {}
 
 
 @pytest.mark.parametrize(
@@ -79,76 +79,81 @@ def test_loops_are_not_kept() -> None:
     ],
 )
 def test_which_path_is_best(paths: dict[str, AsPath], best: list[str]) -> None:
-    held = {session(PLAIN, name): {PREFIX: replace(path(), as_path=as_path)} for name, as_path in paths.items()}
-    for order in (held, dict(reversed(held.items()))):
-        found = PLAIN.best(order)[PREFIX]
+    adj_rib_in = {session(PLAIN, name): {PREFIX: replace(path(), as_path=as_path)} for name, as_path in paths.items()}
+    for order in (adj_rib_in, dict(reversed(adj_rib_in.items()))):
+        found = PLAIN.loc_rib(order)[PREFIX]
         assert [s.neighbour.name for s in found.sessions] == best
         assert found.attributes.as_path == paths[best[0]]
 
 
 def test_the_origin_decides_between_equal_lengths_and_its_own_comes_first() -> None:
-    held = {
+    adj_rib_in = {
         session(PLAIN, "far"): {PREFIX: path(65002, origin=Origin.INCOMPLETE), net("10.9.0.0/16"): path(65002)},
         session(PLAIN, "site"): {PREFIX: path(65010)},
     }
-    best = PLAIN.best(held)
+    best = PLAIN.loc_rib(adj_rib_in)
     assert [s.neighbour.name for s in best[PREFIX].sessions] == ["site"]
     assert best[net("10.9.0.0/16")].sessions == ()
 
 
-def test_what_an_nva_tells() -> None:
+def test_what_an_nva_advertises() -> None:
     from_site = path(65010, med=5, communities=((7, 7),))
     nic = LAB.azure.nic["plain"].address
     for to, next_hop in (("rs1-0", nic), ("far", session(PLAIN, "far").neighbour.own)):
-        assert told(PLAIN, to, from_site, "site") == PathAttributes(
+        assert advertised(PLAIN, to, from_site, "site") == PathAttributes(
             next_hop, (65001, 65001, 65010), communities=((7, 7),)
         )
-    assert told(PLAIN, "rs1-0", path(med=0)) == PathAttributes(nic, (65001, 65001), med=0), "its own, with the MED"
-    assert told(PLAIN, "site", from_site, "site") is None
-    assert told(replace(PLAIN, requires_policy=True), "rs1-0", from_site, "site") is None
+    assert advertised(PLAIN, "rs1-0", path(med=0)) == PathAttributes(nic, (65001, 65001), med=0), (
+        "its own, with the MED"
+    )
+    assert advertised(PLAIN, "site", from_site, "site") is None
+    assert advertised(replace(PLAIN, requires_policy=True), "rs1-0", from_site, "site") is None
 
 
 def test_what_holds_the_route_servers_asn() -> None:
-    """Route servers get back what they say, both of them, unless it is filtered or one of them alone is there."""
+    """Both route server instances get back what one advertises, unless it is filtered or only one is there."""
     echo = path(65515, 12076)
-    assert told(PLAIN, "rs1-0", echo, "rs1-0") is None
-    assert told(PLAIN, "site", echo, "rs1-0") is not None
+    assert advertised(PLAIN, "rs1-0", echo, "rs1-0") is None
+    assert advertised(PLAIN, "site", echo, "rs1-0") is not None
     for router, wanted in (
         (replace(PLAIN, as_override=True), (65001, 65001, 65001, 12076)),
         (replace(PLAIN, strip_route_server_asn=True), (65001, 65001, 12076)),
     ):
         for to in ("rs1-0", "rs1-1"):
-            said = told(router, to, echo, "rs1-0")
-            assert said is not None
-            assert said.as_path == wanted
+            exported = advertised(router, to, echo, "rs1-0")
+            assert exported is not None
+            assert exported.as_path == wanted
         alone = [s for s in router.sessions if s.neighbour.name != "rs1-1"]
         best = {PREFIX: Best(echo, (session(router, "rs1-0"),))}
-        assert router.tells(session(router, "rs1-0"), best, alone) == {}
-        mixed = told(router, "rs1-0", replace(path(), as_path=(7, frozenset({8, 65515}))), "site")
+        assert router.advertises(session(router, "rs1-0"), best, alone) == {}
+        mixed = advertised(router, "rs1-0", replace(path(), as_path=(7, frozenset({8, 65515}))), "site")
         assert mixed is not None
         assert mixed.as_path[-1] == frozenset({8, 65001} if router.as_override else {8})
 
 
-def test_what_is_said_of_routes_to_route_servers_alone() -> None:
+def test_what_only_routes_to_route_servers_get() -> None:
     other = IPv4Address("10.1.1.100")
     nva = replace(PLAIN, communities=((9, 9), (1, 1)), next_hop=other)
-    said, to_site = told(nva, "rs1-0", path(65002, communities=((5, 5),)), "far"), told(nva, "site", path(65002), "far")
-    assert said is not None
+    exported, to_site = (
+        advertised(nva, "rs1-0", path(65002, communities=((5, 5),)), "far"),
+        advertised(nva, "site", path(65002), "far"),
+    )
+    assert exported is not None
     assert to_site is not None
-    assert (said.next_hop, said.communities) == (other, ((1, 1), (5, 5), (9, 9)))
+    assert (exported.next_hop, exported.communities) == (other, ((1, 1), (5, 5), (9, 9)))
     assert (to_site.next_hop, to_site.communities) == (session(PLAIN, "site").neighbour.own, ())
 
 
 @pytest.mark.parametrize("community", [NO_EXPORT, NO_ADVERTISE])
-def test_well_known_communities_stop_a_route_where_it_is_heard(community: tuple[int, int]) -> None:
-    assert told(PLAIN, "rs1-0", path(65010, communities=(community,)), "site") is None
-    assert told(replace(PLAIN, communities=(community,)), "rs1-0", path(65010), "site") is not None
+def test_well_known_communities_stop_a_route_where_it_is_received(community: tuple[int, int]) -> None:
+    assert advertised(PLAIN, "rs1-0", path(65010, communities=(community,)), "site") is None
+    assert advertised(replace(PLAIN, communities=(community,)), "rs1-0", path(65010), "site") is not None
 
 
-def test_what_a_site_tells() -> None:
-    said, circuit = told(SITE, "plain", path(65002), "far"), told(SITE, "circuit1", path(65002), "far")
-    assert said is not None
+def test_what_a_site_advertises() -> None:
+    exported, circuit = advertised(SITE, "plain", path(65002), "far"), advertised(SITE, "circuit1", path(65002), "far")
+    assert exported is not None
     assert circuit is not None
-    assert (said.as_path, circuit.as_path) == ((65010, 65010, 65010, 65002), (65010, 65002))
-    assert told(SITE, "circuit1", path(65002, 12076), "far") is None, "an edge router would take it"
-    assert told(SITE, "plain", path(12076), "circuit1") is not None
+    assert (exported.as_path, circuit.as_path) == ((65010, 65010, 65010, 65002), (65010, 65002))
+    assert advertised(SITE, "circuit1", path(65002, 12076), "far") is None, "an edge router would take it"
+    assert advertised(SITE, "plain", path(12076), "circuit1") is not None

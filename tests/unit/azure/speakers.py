@@ -1,4 +1,4 @@
-"""`labkit.predict.azure_speakers` with both instances of everything up: what tests need to say."""
+"""`labkit.predict.azure_speakers` with both instances of everything up, and NVAs, customers and sites by name."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from labkit.azure.rules.gateways import connected_sites
 from labkit.predict import azure_speakers as rules
 from labkit.predict.azure_speakers import AdjRibsIn, Advertisements, GatewayTable
 
-__all__ = ["Advertisements", "AzureSpeakers", "heard"]
+__all__ = ["Advertisements", "AzureSpeakers", "adj_ribs_in"]
 
 
 @dataclass
 class AzureSpeakers(rules.AzureSpeakers):
-    """`nvas` by peer name, `customers` by circuit, `sites` by local network gateway: what they announce.
+    """`nvas` by peer name, `customers` by circuit, `sites` by local network gateway: what they advertise.
 
     Both instances of a route server and of a gateway have all sessions. `edges` is the one address of a circuit.
     """
@@ -30,10 +30,10 @@ class AzureSpeakers(rules.AzureSpeakers):
     edges: Mapping[str, IPv4Address] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        super().__init__(self.azure, heard(self.azure, self.nvas, self.customers, self.sites, self.edges))
+        super().__init__(self.azure, adj_ribs_in(self.azure, self.nvas, self.customers, self.sites, self.edges))
 
 
-def heard(
+def adj_ribs_in(
     azure: Azure,
     nvas: Mapping[str, Advertisements],
     customers: Mapping[str, Advertisements],
@@ -44,8 +44,8 @@ def heard(
         {(server.name, i): _from_nvas(server, nvas) for server in azure.route_servers for i in (0, 1)},
         {(g.name, i): _from_sites(azure, g, sites) for g in azure.gateways for i in range(len(g.instances))},
         {
-            circuit: {prefix: (CircuitPath(None, a.next_hop, a),) for prefix, a in announced.items()}
-            for circuit, announced in customers.items()
+            circuit: {prefix: (CircuitPath(None, a.next_hop, a),) for prefix, a in advertised.items()}
+            for circuit, advertised in customers.items()
         },
         {
             (c.gateway, i, c.remote): edges[c.remote]
