@@ -16,8 +16,8 @@ from labkit.agent.feed_table import FeedTable, Prefix
 from labkit.agent.fib import Fib, Outcome
 from labkit.agent.kernel_routes import Uplink
 from labkit.agent.plan import Kind
-from labkit.feed.client import Feed, Message
-from labkit.feed.service import Inbox, Lost, Received, Settings, follow, watch
+from labkit.feed.client import Feed, Lost, Message, Received, follow
+from labkit.feed.service import Inbox, Settings, watch
 
 _log = logging.getLogger("labkit.agent")
 

@@ -15,8 +15,8 @@ from labkit.fabric.links import LinkMonitor, interfaces
 from labkit.fabric.loader import Loader
 from labkit.fabric.prober import Finding, Prober
 from labkit.fabric.state import Fabric
-from labkit.feed.client import Feed
-from labkit.feed.service import Inbox, Lost, Received, Settings, follow, watch
+from labkit.feed.client import Feed, Lost, Received, follow
+from labkit.feed.service import Inbox, Settings, watch
 
 RETRY = 1.0
 """Seconds until what the kernel refused is tried again, unless something happens before."""

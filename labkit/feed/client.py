@@ -14,15 +14,15 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection, unix_connect
 
-FEED_SOCKET = Path("/run/labkit/feed.sock")
-"""Where a node finds its feed: the platform channel, which the runtime binds into every platform node."""
+from labkit.feed.service import FEED_SOCKET, Settings, watch
 
 FIRST_PAUSE = 0.02
 LAST_PAUSE = 0.25
@@ -133,3 +133,33 @@ def feeds(role: str, node: str, path: Path = FEED_SOCKET) -> Iterator[Feed]:
                 waiting_since = time.monotonic()
         waited = time.monotonic() - waiting_since
         time.sleep(min(max(waited / 10, FIRST_PAUSE), LAST_PAUSE))
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The controller sent a message over this feed."""
+
+    feed: Feed
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """This feed has ended; another one begins, with a snapshot, once the controller can be reached."""
+
+    feed: Feed
+
+
+def follow(settings: Settings, role: str, put: Callable[[Received | Lost], None]) -> None:
+    """Hand on what the controller sends to this node in a role, from a thread of its own, over one feed after another.
+
+    The role is `agent`, `fabric`, `gateway` or `routeserver`.
+    """
+
+    def receive() -> None:
+        for feed in feeds(role, settings.node, settings.feed):
+            for message in feed:
+                put(Received(feed, message))
+            put(Lost(feed))
+
+    watch("feed", receive)

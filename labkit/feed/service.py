@@ -27,7 +27,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Generic, TextIO, TypeVar
 
-from labkit.feed.client import FEED_SOCKET, Feed, Message, feeds
+FEED_SOCKET = Path("/run/labkit/feed.sock")
+"""Where a node finds its feed: the platform channel, which the runtime binds into every platform node."""
 
 READY = Path("/run/labkit-ready")
 """The folder of ready marks, one file a service. The node's healthcheck looks for them."""
@@ -93,21 +94,6 @@ def _end_process(failure: threading.ExceptHookArgs) -> None:
     os._exit(1)
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """The controller sent a message over this feed."""
-
-    feed: Feed
-    message: Message
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """This feed has ended; another one begins, with a snapshot, once the controller can be reached."""
-
-    feed: Feed
-
-
 class Inbox(Generic[E]):
     """What the main thread of a service works on, in the order in which it came. Its threads do nothing but put."""
 
@@ -132,18 +118,3 @@ class Inbox(Generic[E]):
 def watch(name: str, work: Callable[[], None]) -> None:
     """Run `work` in a thread that ends with the process, and ends it if it fails."""
     threading.Thread(target=work, name=name, daemon=True).start()
-
-
-def follow(settings: Settings, role: str, put: Callable[[Received | Lost], None]) -> None:
-    """Hand on what the controller sends to this node in a role, from a thread of its own, over one feed after another.
-
-    The role is `agent`, `fabric`, `gateway` or `routeserver`.
-    """
-
-    def receive() -> None:
-        for feed in feeds(role, settings.node, settings.feed):
-            for message in feed:
-                put(Received(feed, message))
-            put(Lost(feed))
-
-    watch("feed", receive)

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit.feed.client import Feed
-from labkit.feed.service import Inbox, Lost, Received, follow
+from labkit.feed.client import Feed, Lost, Received, follow
+from labkit.feed.service import Inbox
 from labkit.feed.service import Settings as Place
 from labkit.routeserver import wire
 from labkit.routeserver.feed import FeedWriter, Sent
