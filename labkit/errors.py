@@ -1,12 +1,25 @@
-"""The errors that a user sees: one class tree, each with a message, a remedy and an exit code."""
+"""The errors that a user sees.
+
+    LabkitError                     something that the user can fix
+    ├── CheckFailed         exit 1  a check of a running lab failed, or the lab does not answer
+    │   ├── CommandTimeout          a command in a node took too long (labkit.runtimes.protocol)
+    │   └── BgpIsGoneError          a node's BGP daemon does not answer (labkit.operate.look.live_state)
+    ├── InvalidInput        exit 2  wrong usage or an invalid file; nothing was changed
+    │   └── LabFileError            all mistakes in a lab file (labkit.lab.file.problems)
+    └── EnvironmentProblem  exit 3  this machine lacks or refuses something
+
+Each has a message (what is wrong, and where: file and line, or the object) and a remedy (what to do, often a
+command). Raise one where the facts are known; `labkit.cli.app` alone catches them all, prints both on standard error
+and returns the exit status. What a caller can handle is caught by its own class. A traceback that a user sees is a bug.
+"""
 
 from __future__ import annotations
 
 
 class LabkitError(Exception):
-    """Something went wrong that its reader can mend.
+    """Something is wrong that the user can fix.
 
-    `message` says what and where, `remedy` what to do about it. Subclasses fix the exit code.
+    `message` is what and where, `remedy` what to do about it. Subclasses fix the exit code.
     """
 
     exit_code = 1
@@ -18,13 +31,13 @@ class LabkitError(Exception):
 
 
 class CheckFailed(LabkitError):
-    """A check of the running lab failed (exit code 1)."""
+    """A check of the running lab failed, or the lab does not answer (exit code 1)."""
 
     exit_code = 1
 
 
 class InvalidInput(LabkitError):
-    """Bad usage or a bad file; nothing was created (exit code 2)."""
+    """Wrong usage or an invalid file; nothing was changed (exit code 2)."""
 
     exit_code = 2
 

@@ -6,11 +6,11 @@
         lab = labkit_lab("my.lab.yml")
         assert lab.client.run("vm1", "ping", "-c", "1", "10.250.0.10").rc == 0
 
-A lab boots once a session, whoever asks for it, and is taken down at the end. `--labkit-runtime` says on which runtime;
-with more than one (`sandbox,containerlab`) every such test runs on each, on one after the other.
+A lab boots once per session, for all tests that ask for it, and is taken down at the end. `--labkit-runtime` chooses
+the runtime; with more than one (`sandbox,containerlab`) every such test runs on each of them in turn.
 
-`labkit_lab("my.lab.yml", variant="active-passive")` boots a variant of the lab. The variants of a lab share its name:
-only one of them runs at a time, and who asks for another takes the one before down.
+`labkit_lab("my.lab.yml", variant="active-passive")` boots a variant of the lab. The variants of a lab share its name,
+so only one of them runs at a time: asking for another takes the first one down.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from labkit.runtimes.select import RUNTIMES, SANDBOX
 
 @dataclass(frozen=True, slots=True)
 class RunningLab:
-    """A lab that runs for the session: the lab as its file says, and the client to reach it."""
+    """A lab that runs for the session: the lab by its file, and the client that reaches it."""
 
     lab: Lab
     client: LabClient
@@ -44,15 +44,15 @@ class RunningLab:
 
 
 class Boot(Protocol):
-    """The fixture `labkit_lab`: boots a lab (a file, or a name of labkit's own) in a variant, "" for its base."""
+    """The fixture `labkit_lab`: boots a lab (a file, or the name of a bundled lab) in a variant, "" for its base."""
 
     def __call__(self, lab_file: str | Path, variant: str = "") -> RunningLab:
-        """The running lab; it is booted once as long as no other variant of it is asked for."""
+        """The running lab; it is booted once, unless another variant of it was booted meanwhile."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--labkit-runtime`."""
-    words = f"the runtimes that labs boot on, by commas: {', '.join(RUNTIMES)} (default: {SANDBOX})"
+    words = f"the runtimes that labs boot on, separated by commas: {', '.join(RUNTIMES)} (default: {SANDBOX})"
     parser.addoption("--labkit-runtime", default=SANDBOX, help=words)
 
 
@@ -63,7 +63,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         runtimes = [name.strip() for name in names.split(",")]
         for name in runtimes:
             if name not in RUNTIMES:
-                raise pytest.UsageError(f"--labkit-runtime: there is no runtime {name!r}: {', '.join(RUNTIMES)}")
+                raise pytest.UsageError(f"--labkit-runtime: unknown runtime: {name!r}; known: {', '.join(RUNTIMES)}")
         metafunc.parametrize("labkit_runtime", runtimes, indirect=True, scope="session")
 
 
@@ -91,7 +91,7 @@ def labs_on(runtime: str) -> Iterator[Boot]:
 
 
 class _Labs:
-    """Labs that run, by what they were asked for."""
+    """The running labs, by lab file and variant."""
 
     def __init__(self, runtime: str) -> None:
         self.runtime = runtime
@@ -108,11 +108,11 @@ class _Labs:
                 self.own.append(result.record)
             problems = [f"{o.title}: {o.problem}" for o in result.outcomes if not o.ok]
             if problems:
-                pytest.fail(f"lab {result.record.title} does not hold:\n" + "\n".join(problems))
+                pytest.fail(f"lab {result.record.title}: checks failed:\n" + "\n".join(problems))
         return self.running[asked]
 
     def _make_way(self, lab_file: str) -> None:
-        """Take down another variant of a lab. One that was up before is in the way, and stays."""
+        """Take down other variants of a lab, but none that ran before the session."""
         for asked, lab in list(self.running.items()):
             if asked[0] == lab_file and lab.client.record in self.own:
                 lifecycle.down(lab.client.record)

@@ -12,13 +12,13 @@ from typing import Annotated
 
 import typer
 
-from labkit.cli.output import Colour, ReaderGone, paint, say
+from labkit.cli.output import Colour, ReaderGone, note, paint
 from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
 from labkit.lab.file.problems import nearest
 
 PANELS = {
     "Labs": ("up", "down", "list", "status", "verify", "diff", "changes", "reset"),
-    "Looking": (
+    "Inspect and change": (
         "routes",
         "effective-routes",
         "learned-routes",
@@ -33,29 +33,30 @@ PANELS = {
         "events",
         "logs",
     ),
-    "Inside the nodes": ("exec", "shell", "stop", "start"),
+    "Nodes": ("exec", "shell", "stop", "start"),
     "Lab files": ("validate", "render", "schema"),
     "This machine": ("doctor", "image", "version"),
 }
 PANEL = {verb: panel for panel, verbs in PANELS.items() for verb in verbs}
 PASS_THROUGH = ("exec",)
 
-# What pydantic, with which typer reads options, says of their values.
-_OF_VALUES = (
+# Messages of typer, and of pydantic with which it reads options, in labkit's words.
+_REWORDED = (
     (": Value error, ", ": "),
-    ("Input should be a valid integer.*", "a whole number is wanted."),
-    ("Input should be a valid number.*", "a number is wanted."),
-    ("Input should be a finite number.*", "a number is wanted."),
-    ("Input should be greater than or equal to (.*)", r"at least \1 is wanted."),
-    ("Input should be less than or equal to (.*)", r"at most \1 is wanted."),
+    ("Input should be a valid integer.*", "must be a whole number."),
+    ("Input should be a valid number.*", "must be a number."),
+    ("Input should be a finite number.*", "must be a number."),
+    ("Input should be greater than or equal to (.*)", r"must be at least \1."),
+    ("Input should be less than or equal to (.*)", r"must be at most \1."),
+    (r"No such command '(.*)'\.", r"unknown command: \1"),
 )
 
 HELP = (
     "An Azure Route Server laboratory: real BGP, real Linux kernels, real packets, on this machine.\n\n"
-    "Begin with: labkit up overview\n\n"
-    "Exit status: 0 all is well; 1 a check failed, or the lab is not as it should be; 2 bad usage or bad input; "
+    "Start with: labkit up overview\n\n"
+    "Exit status: 0 success; 1 a check failed; 2 wrong usage or invalid input; "
     "3 this machine lacks or refuses something; 130 interrupted. "
-    "What `exec`, `shell` and `routes` run decides for itself."
+    "`exec`, `shell` and `routes` return the exit status of the command that they run."
 )
 
 
@@ -83,17 +84,17 @@ def _version(asked: bool) -> None:
 
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", help="As `labkit version`.", is_eager=True, callback=_version)
+        bool, typer.Option("--version", help="Print versions, like `labkit version`.", is_eager=True, callback=_version)
     ] = False,
 ) -> None:
-    """Nothing before the verb."""
+    """Take the options before the verb."""
 
 
 _root.__doc__ = HELP
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command line; returns the exit status. What goes wrong is said on standard error."""
+    """Run the command line and return the exit status. Errors are printed on standard error."""
     try:
         error: LabkitError | None = None
         status = 0
@@ -123,17 +124,17 @@ def _verbs(arguments: Sequence[str]) -> Sequence[str]:
         return verb
     if verb and not verb[0].startswith("-"):
         near = nearest(verb[0], PANEL)
-        remedy = f"Did you mean `labkit {near}`?" if near else "`labkit --help` lists them."
+        remedy = f"Did you mean `labkit {near}`?" if near else "`labkit --help` lists all commands."
         if not completing:
-            raise InvalidInput(f"labkit has no verb {verb[0]}.", remedy)
+            raise InvalidInput(f"unknown command: {verb[0]}", remedy)
     return list(PANEL)
 
 
 def _explain(error: LabkitError) -> int:
-    """Say an error with its remedy; returns its exit status."""
-    say(paint(error.message, Colour.RED, sys.stderr))
+    """Print an error with its remedy; returns its exit status."""
+    note(paint(error.message, Colour.RED, sys.stderr))
     if error.remedy:
-        say("    " + error.remedy.replace("\n", "\n    "))
+        note("    " + error.remedy.replace("\n", "\n    "))
     return error.exit_code
 
 
@@ -141,23 +142,23 @@ def _usage(error: typer.TyperException) -> InvalidInput:
     """A wrong command line in labkit's words: what is wrong, and the usage."""
     context = getattr(error, "ctx", None)
     text = error.format_message()
-    for theirs, ours in _OF_VALUES:
+    for theirs, ours in _REWORDED:
         text = re.sub(theirs, ours, text, count=1)
     if context is None:
-        return InvalidInput(f"labkit: {text}", "`labkit --help` says more.")
+        return InvalidInput(f"labkit: {text}", "See `labkit --help`.")
     usage = " ".join(context.get_usage().split())
-    return InvalidInput(f"{context.command_path}: {text}", f"{usage}\n`{context.command_path} --help` says more.")
+    return InvalidInput(f"{context.command_path}: {text}", f"{usage}\nSee `{context.command_path} --help`.")
 
 
 def _of_the_system(error: OSError) -> EnvironmentProblem:
-    """What the system refused, where no code of ours knew better."""
+    """The error for what the system refused, where no code of ours has a better explanation."""
     what = f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror or error}."
     return EnvironmentProblem(
-        what, "Mend that, or let labkit keep its things elsewhere (XDG_STATE_HOME: labs, XDG_CACHE_HOME: images)."
+        what, "Fix that, or store labkit's files elsewhere: XDG_STATE_HOME for labs, XDG_CACHE_HOME for images."
     )
 
 
 def _drop_output() -> None:
-    """Send what is still to be written nowhere, or the interpreter complains about it at its end."""
+    """Discard what is still to be written, or the interpreter complains about it at its end."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

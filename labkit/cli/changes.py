@@ -1,16 +1,16 @@
-"""`labkit changes`: what was changed since the lab came up."""
+"""`labkit changes`: what was changed since the lab started."""
 
 from __future__ import annotations
 
-from labkit.cli.output import Format, FormatOption, LabOption, put, put_json, put_table, say
+from labkit.cli.output import Format, FormatOption, LabOption, note, put, put_json, put_table
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import running
 
 
 def command(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
-    """Show where Azure's objects are no longer what the lab file says, by changes made while the lab runs.
+    """Show changes made to Azure's objects since the lab started.
 
-    `labkit reset` undoes them. What was done inside nodes (`exec`, `shell`) or to their power is not among them.
+    `labkit reset` undoes them. Commands run inside nodes (`exec`, `shell`) and nodes powered off are not listed.
     """
     record, _ = running(lab)
     found = LabClient(record).get("changes")
@@ -19,6 +19,6 @@ def command(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
     elif found:
         rows = [(c["object"], c["setting"] or "-", c["lab_file"], c["now"]) for c in found]
         put_table(("Object", "Setting", "Lab file", "Now"), rows)
-        say("Undo them: labkit reset")
+        note("Undo them: labkit reset")
     else:
-        put(f"{record.title}: everything is as its lab file says.")
+        put(f"{record.title}: no changes.")

@@ -1,4 +1,4 @@
-"""What the shell may complete: labs by their records, nodes and Azure's objects by the files of the lab that runs.
+"""Shell completion: labs from their records, nodes and Azure's objects from the files of the running lab.
 
 A completion that finds nothing, or nothing readable, offers nothing: it must not disturb the line being typed.
 """
@@ -66,9 +66,9 @@ def peers(ctx: typer.Context) -> list[str]:
     server = str(ctx.params.get("route_server"))
     network = _value(ctx, "lab_file", "route_servers", server, "virtual_network")
     configured = _names(_value(ctx, "lab_file", "route_servers", server, "peers"))
-    beside = _beside(ctx, "gateways", network)
+    found = _in_network(ctx, "gateways", network)
     running = _read(ctx, "topology", "topology", "nodes")
-    return [*configured, *(n for name in beside for n in _instances(name) if n in running)]
+    return [*configured, *(n for name in found for n in _instances(name) if n in running)]
 
 
 def gateways(ctx: typer.Context) -> list[str]:
@@ -77,11 +77,11 @@ def gateways(ctx: typer.Context) -> list[str]:
 
 
 def neighbours(ctx: typer.Context) -> list[str]:
-    """Whom the gateway that the line names may have sessions with: outside Azure, and route servers beside it."""
+    """The possible BGP neighbours of the gateway that the line names: outside Azure, and its route server."""
     gateway = str(ctx.params.get("gateway"))
     outside = _names(_value(ctx, "lab_file", "gateways", gateway, "connects_to"))
     network = _value(ctx, "lab_file", "gateways", gateway, "virtual_network")
-    return [*outside, *(n for name in _beside(ctx, "route_servers", network) for n in _instances(name))]
+    return [*outside, *(n for name in _in_network(ctx, "route_servers", network) for n in _instances(name))]
 
 
 def virtual_networks(ctx: typer.Context) -> list[str]:
@@ -105,14 +105,14 @@ def route_tables(ctx: typer.Context) -> list[str]:
     return list(_read(ctx, "lab_file", "route_tables"))
 
 
-def _beside(ctx: typer.Context, kind: str, network: object) -> list[str]:
+def _in_network(ctx: typer.Context, kind: str, network: object) -> list[str]:
     """The gateways or route servers of the lab that are in a virtual network."""
     found = _read(ctx, "lab_file", kind)
     return [name for name in found if network and _value(ctx, "lab_file", kind, name, "virtual_network") == network]
 
 
 def _names(found: object) -> list[str]:
-    """The names in a list of them, of which some may have more to them."""
+    """The names in a list whose items are names, or mappings by name."""
     each = found if isinstance(found, list) else [found] if found else []
     return [str(name) for item in each for name in (item if isinstance(item, dict) else [item])]
 
@@ -122,7 +122,7 @@ def _instances(name: str) -> list[str]:
 
 
 def _read(ctx: typer.Context, which: str, *keys: str) -> Any:
-    """What stands under `keys` in a file of the lab; an empty list if there is no such thing."""
+    """The value under `keys` in a file of the lab; an empty list if there is none."""
     return _listed(_value(ctx, which, *keys))
 
 

@@ -1,4 +1,4 @@
-"""A bug of labkit's own: a traceback is for those who mend it, so it goes to a file."""
+"""Bugs in labkit: the traceback is for those who fix it, so it goes to a file."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import traceback
 from types import TracebackType
 
 from labkit import __version__
-from labkit.cli.output import say
+from labkit.cli.output import note
 
 
 def report_bugs() -> None:
-    """Write tracebacks to a file from now on, and say in a sentence where it is."""
+    """Write tracebacks to a file from now on, and print a sentence with its path."""
     sys.excepthook = _report
 
 
@@ -22,7 +22,7 @@ def _report(kind: type[BaseException], error: BaseException, trace: TracebackTyp
         with tempfile.NamedTemporaryFile("w", prefix="labkit-bug-", suffix=".txt", delete=False) as file:
             file.writelines(words)
     except OSError:
-        say("".join(words))
+        note("".join(words))
         return
-    say(f"this is a bug of labkit's: {kind.__name__}: {error}")
-    say(f"    Please report it with {file.name}, which says where. `labkit list` shows what runs.")
+    note(f"this is a bug in labkit: {kind.__name__}: {error}")
+    note(f"    Please report it with the details in {file.name}. `labkit list` shows the running labs.")

@@ -1,37 +1,37 @@
-"""`labkit diff`: where the running lab is not what the model says."""
+"""`labkit diff`: where the running lab differs from the model."""
 
 from __future__ import annotations
 
 import typer
 
-from labkit.cli.output import Format, FormatOption, LabOption, put, put_json, put_table, say
+from labkit.cli.output import Format, FormatOption, LabOption, note, put, put_json, put_table
 from labkit.operate.diff.run import differences
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.running import lab_of, running
 
-COLUMNS = ("Where", "Prefix", "The model says", "There is")
+COLUMNS = ("Where", "Prefix", "Expected", "Found")
 
 
 def command(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
-    """Show where the running lab is not what the model says, row by row.
+    """Show where the running lab differs from the model, row by row.
 
-    Compares what route servers, gateways and circuits keep and say, what their neighbours really hold, effective
-    routes, fabrics' programs and machines' kernels. A difference is exit status 1.
+    Compares the Adj-RIB-In and Adj-RIB-Out of route servers, gateways and circuits with what their neighbours have,
+    effective routes, fabric programs and the kernels of machines. Exit status 1: something differs.
     """
     record, _ = running(lab)
     here, client = lab_of(record), LabClient(record)
     found = differences(here, client)
     off = sorted(LiveState(here, client).off)
     if off:
-        say(f"Not looked into, being off: {', '.join(off)}")
+        note(f"Not compared, because powered off: {', '.join(off)}")
     if output is Format.JSON:
         put_json([{"where": d.where, "prefix": d.prefix, "model": d.model, "there": d.there} for d in found])
     elif found:
         put_table(COLUMNS, [(d.where, d.prefix or "-", d.model, d.there) for d in found])
         for hint in dict.fromkeys(d.hint for d in found):
-            say(f"Look: {hint}")
+            note(f"See: {hint}")
     else:
-        put(f"{record.title}: nothing differs from the model.")
+        put(f"{record.title}: no differences from the model.")
     if found:
         raise typer.Exit(1)

@@ -10,9 +10,9 @@ from labkit.operate.labs.doctor import examine
 
 
 def command(output: FormatOption = Format.TABLE) -> None:
-    """Check what labs need of this machine. Each need is tried; for what is missing, it says what mends it.
+    """Check whether this machine can run labs.
 
-    It fails if labs can run on neither runtime.
+    Each requirement is tried; for what is missing, the remedy is shown. Exit status 3: no runtime is usable.
     """
     found = examine()
     usable = [runtime for runtime, probes in found.items() if all(probe.ok for probe in probes)]
@@ -31,6 +31,6 @@ def command(output: FormatOption = Format.TABLE) -> None:
                 put(f"   {'✓' if probe.ok else '✗'} {probe.name}" + (f": {probe.why}" if probe.why else ""))
                 if probe.remedy:
                     put(f"       {probe.remedy}")
-        put(f" labs run on: {', '.join(usable) or 'neither'}")
+        put(f" usable runtimes: {', '.join(usable) or 'none'}")
     if not usable:
         raise typer.Exit(EnvironmentProblem.exit_code)

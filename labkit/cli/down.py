@@ -1,4 +1,4 @@
-"""`labkit down`: take a lab away."""
+"""`labkit down`: stop a lab and remove everything of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from labkit.cli import complete
-from labkit.cli.output import say, span
+from labkit.cli.output import note, span
 from labkit.errors import InvalidInput
 from labkit.operate.labs import lifecycle
 from labkit.operate.records import record
@@ -20,19 +20,19 @@ def command(
         str | None,
         typer.Argument(
             metavar="LAB",
-            help="The lab's name, or its file. Default: the only lab there is.",
+            help="The lab's name or lab file. Default: the only lab that runs.",
             autocompletion=complete.labs_and_files,
         ),
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every lab that you have brought up.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Every lab that you started.")] = False,
 ) -> None:
-    """Take a lab down, whatever is left of it. Needs no lab file; fine if the lab is not up."""
+    """Stop a lab and remove everything of it. No lab file is needed; it is no error if the lab does not run."""
     if every and lab is not None:
-        raise InvalidInput("labkit down: a lab and --all exclude each other.", "Give one of them.")
+        raise InvalidInput("labkit down: LAB and --all can't be combined.", "Give one of them.")
     for each in _meant(lab, every, record.everything()):
         began = time.monotonic()
         lifecycle.down(each)
-        say(f" {each.lab} is down.   {span(time.monotonic() - began)}")
+        note(f" {each.lab} is down.   {span(time.monotonic() - began)}")
 
 
 def _meant(lab: str | None, every: bool, own: list[record.Record]) -> list[record.Record]:
@@ -46,16 +46,17 @@ def _meant(lab: str | None, every: bool, own: list[record.Record]) -> list[recor
         record.clear_lock(lab)
     there = [*own, *others(own)]
     if not there:
-        say(" no lab is up.")
+        note(" no lab runs here.")
     elif lab is None:
-        say(
-            " no lab of yours is up." + "".join(f"\n {each.lab} is another's: labkit down {each.lab}" for each in there)
+        note(
+            " no lab of yours runs here."
+            + "".join(f"\n {each.lab} belongs to another user: labkit down {each.lab}" for each in there)
         )
     else:
         name = _name(lab)
         found = [each for each in there if each.lab == name]
         if not found:
-            say(f" {name} is not up; {', '.join(each.lab for each in there)} {'is' if len(there) == 1 else 'are'}.")
+            note(f" {name} does not run here. Running: {', '.join(each.lab for each in there)}.")
     return found
 
 
@@ -64,7 +65,7 @@ def _name(lab: str) -> str:
     try:
         return lifecycle.lab_name(lab)
     except InvalidInput:
-        # Whoever says it twice, or has removed the file, has what he wants.
+        # A lab that was already taken down, or whose file is gone, is down.
         if record.NAME.fullmatch(lab):
             return lab
         raise

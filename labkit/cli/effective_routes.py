@@ -1,4 +1,4 @@
-"""`labkit effective-routes`: a NIC's effective routes, as Azure shows them."""
+"""`labkit effective-routes`: the effective routes of a NIC, as Azure shows them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ def command(
     lab: LabOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Show a NIC's effective routes, as Azure does. Columns and JSON of `az network nic show-effective-route-table`."""
+    """Show the effective routes of a NIC, as Azure does.
+
+    The columns and the JSON are those of `az network nic show-effective-route-table`.
+    """
     answer = LabClient(running(lab)[0]).get("effective-routes", nic)
     if output is Format.JSON:
         put_json(answer)

@@ -1,4 +1,4 @@
-"""`labkit events`: what happened in the lab, and because of what."""
+"""`labkit events`: what happened in the lab, and why."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from labkit.operate.look.running import running
 
 
 def command(
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new events.")] = False,
     output: Annotated[
-        Format, typer.Option("--format", "-o", help="table for people, json (one a line) for programs.")
+        Format, typer.Option("--format", "-o", help="table for people, json (one object per line) for programs.")
     ] = Format.TABLE,
     lab: LabOption = None,
 ) -> None:
-    """Print what happened in the lab, and because of what."""
+    """Print what happened in the lab, and why."""
     record, _ = running(lab)
     for event in LabClient(record).events(follow=follow):
         if output is Format.JSON:

@@ -13,12 +13,12 @@ from labkit.runtimes.select import runtime
 
 def command(
     node: NodeArgument,
-    argv: Annotated[list[str], typer.Argument(metavar="[--] COMMAND [ARGUMENT]...", help="What to run in it.")],
+    argv: Annotated[list[str], typer.Argument(metavar="[--] COMMAND [ARGUMENT]...", help="The command to run.")],
     lab: LabOption = None,
 ) -> None:
     """Run a command in a node. Input, output and exit status are passed through.
 
-    For example: labkit exec vm1 -- ip route.  Options of labkit's own, such as --lab, come before the node.
+    For example: labkit exec vm1 -- ip route.  Options of labkit, such as --lab, go before NODE.
     """
     record, _ = running(lab)
     command_line = argv[1:] if argv[0] == "--" else argv

@@ -1,4 +1,4 @@
-"""`labkit gateway`: what the gateways of the running lab say and hear."""
+"""`labkit gateway`: the routes and BGP peers of the running lab's gateways."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from labkit.cli.peering import COLUMNS
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import running
 
-app = typer.Typer(help="Show what the gateways of the running lab say and hear.", no_args_is_help=True)
+app = typer.Typer(help="Show the routes and BGP peers of the running lab's gateways.", no_args_is_help=True)
 
 PEER_COLUMNS = {
     "localAddress": "LocalAddress",
@@ -30,9 +30,9 @@ GatewayName = Annotated[str, typer.Argument(metavar="GATEWAY", help="The gateway
 
 @app.command()
 def learned_routes(gateway: GatewayName, lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
-    """Show what both instances of a gateway hold.
+    """Show the routes that both instances of a gateway have learned.
 
-    Columns and JSON of `az network vnet-gateway list-learned-routes`; LocalAddress says which instance.
+    The columns and the JSON are those of `az network vnet-gateway list-learned-routes`; LocalAddress is the instance.
     """
     _show(("learned-routes",), gateway, COLUMNS, lab, output)
 
@@ -51,9 +51,10 @@ def advertised_routes(
     lab: LabOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Show what the instances of a gateway tell a neighbour.
+    """Show the routes that the instances of a gateway advertise to a neighbour.
 
-    Columns and JSON of `az network vnet-gateway list-advertised-routes`; LocalAddress says which instance.
+    The columns and the JSON are those of `az network vnet-gateway list-advertised-routes`; LocalAddress is the
+    instance.
     """
     columns = {key: title for key, title in COLUMNS.items() if key != "sourcePeer"}
     _show(("advertised-routes", peer), gateway, columns, lab, output)
@@ -61,9 +62,9 @@ def advertised_routes(
 
 @app.command()
 def bgp_peers(gateway: GatewayName, lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
-    """Show with whom the instances of a gateway speak BGP.
+    """Show the BGP peers of a gateway's instances.
 
-    Columns and JSON of `az network vnet-gateway list-bgp-peer-status`; LocalAddress says which instance.
+    The columns and the JSON are those of `az network vnet-gateway list-bgp-peer-status`; LocalAddress is the instance.
     """
     _show(("bgp-peers",), gateway, PEER_COLUMNS, lab, output)
 

@@ -15,12 +15,12 @@ def command(
     route_server: Annotated[
         str, typer.Argument(metavar="SERVER", help="The route server.", autocompletion=complete.route_servers)
     ],
-    peer: Annotated[str, typer.Argument(metavar="PEER", help="The peer, by its name.", autocompletion=complete.peers)],
+    peer: Annotated[str, typer.Argument(metavar="PEER", help="The peer's name.", autocompletion=complete.peers)],
     lab: LabOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Show what a route server has learned from a peer.
 
-    Columns and JSON of `az network routeserver peering list-learned-routes`.
+    The columns and the JSON are those of `az network routeserver peering list-learned-routes`.
     """
     show_peering_routes("learned-routes", route_server, peer, lab, output)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import datetime
 
-from labkit.cli.output import Colour, Format, FormatOption, put_json, put_table, say, span
+from labkit.cli.output import Colour, Format, FormatOption, note, put_json, put_table, span
 from labkit.errors import EnvironmentProblem
 from labkit.operate.labs import lifecycle
 from labkit.operate.look.running import inspect
@@ -14,7 +14,7 @@ from labkit.operate.records.record import everything
 
 
 def command(output: FormatOption = Format.TABLE) -> None:
-    """List the labs on this machine. Labs on Docker that others have brought up are among them."""
+    """List the labs on this machine, including other users' labs on Docker."""
     labs = []
     own = everything()
     for record in [*own, *others(own)]:
@@ -23,9 +23,9 @@ def command(output: FormatOption = Format.TABLE) -> None:
             status = inspect(record)
             if status is not None:
                 state, nodes = status.state, len(status.nodes)
-        except EnvironmentProblem as problem:  # its runtime is out of order; the other labs are shown all the same
+        except EnvironmentProblem as problem:  # its runtime does not work; the other labs are still shown
             state = "unknown"
-            say(f"{record.lab}: {problem.message}\n    {problem.remedy}")
+            note(f"{record.lab}: {problem.message}\n    {problem.remedy}")
         labs.append(
             {
                 "lab": record.lab,
@@ -41,7 +41,7 @@ def command(output: FormatOption = Format.TABLE) -> None:
         put_json(labs)
         return
     if not labs:
-        say(f"No lab runs here. Bring one up: labkit up LAB    (labkit comes with: {', '.join(lifecycle.bundled())})")
+        note(f"No lab runs here. Start one: labkit up LAB    (labkit comes with: {', '.join(lifecycle.bundled())})")
         return
     rows = [
         (
@@ -58,7 +58,7 @@ def command(output: FormatOption = Format.TABLE) -> None:
     put_table(("Lab", "Variant", "Runtime", "State", "Nodes", "Age", "Lab file"), rows, _colour)
     for lab in labs:
         if lab["state"] in ("dead", "damaged"):
-            say(f"{lab['lab']} is {lab['state']}. Clear it away: labkit down {lab['lab']}")
+            note(f"{lab['lab']} is {lab['state']}. Remove it: labkit down {lab['lab']}")
 
 
 def _age(created: str) -> str:

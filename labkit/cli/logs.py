@@ -1,4 +1,4 @@
-"""`labkit logs`: what a node's services said."""
+"""`labkit logs`: the output of a node's services."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from labkit.runtimes.select import runtime
 
 def command(
     node: NodeArgument,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new lines.")] = False,
     lab: LabOption = None,
 ) -> None:
-    """Print what a node's services wrote. Works for a dead lab too."""
+    """Print the output of a node's services. Works for a dead lab too."""
     record = the_lab(lab)
     for line in runtime(record.runtime).logs(record.lab, node, follow):
         put(line, now=follow)

@@ -1,4 +1,4 @@
-"""The `labkit` command: ready to be interrupted before it loads anything, and with words for whatever ends it."""
+"""The `labkit` command: interruptible before it loads anything, and with a message for whatever ends it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def main() -> None:
             sys.stderr.write("interrupted.\n")
         status = INTERRUPTED
     settled()
-    # At once: while the interpreter takes itself down, a late SIGTERM would still kill it, and make a lab that is up
-    # look as if it had failed; and what an interruption left under way in threads would have to be waited for.
+    # At once: while the interpreter shuts down, a late SIGTERM would still kill it, and a lab that is up would look
+    # as if it had failed; and threads that an interruption left running would have to be waited for.
     os._exit(status)
 
 
@@ -41,7 +41,7 @@ def _run() -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(
                 errors="backslashreplace"
-            )  # a check mark on an ISO 8859 terminal, a name that is no text
+            )  # a check mark on an ISO 8859 terminal, a file name that is not valid UTF-8
     return run(sys.argv[1:])
 
 

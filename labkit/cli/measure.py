@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from labkit.cli import complete
-from labkit.cli.output import Colour, Format, FormatOption, LabOption, put_json, put_table, say, span
+from labkit.cli.output import Colour, Format, FormatOption, LabOption, note, put_json, put_table, span
 from labkit.cli.progress import reporter
 from labkit.errors import InvalidInput
 from labkit.operate.look.client import LabClient
@@ -39,38 +39,41 @@ def failover(
     ],
     command: Annotated[
         list[str] | None,
-        typer.Argument(metavar="-- COMMAND...", help="What breaks it: run on this machine once all flows are steady."),
+        typer.Argument(
+            metavar="-- COMMAND...",
+            help="The command that breaks something: it starts once all flows are steady.",
+        ),
     ] = None,
     *,
-    flows: Annotated[int, typer.Option(help="How many, each with ports of its own, so that ECMP spreads them.")] = 8,
+    flows: Annotated[int, typer.Option(help="Number of flows. Each has its own ports, so that ECMP spreads them.")] = 8,
     interval: Annotated[float, typer.Option(help="Milliseconds between two packets of a flow.")] = 5.0,
-    settle: Annotated[float, typer.Option(help="Seconds without any loss after which all is well again.")] = 2.0,
+    settle: Annotated[float, typer.Option(help="Seconds without loss after which flows have recovered.")] = 2.0,
     within: Annotated[
         float | None,
-        typer.Option(help="Seconds for the command and the recovery.  \\[default: 240]", show_default=False),
+        typer.Option(help="Seconds allowed for the command and the recovery.  \\[default: 240]", show_default=False),
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option(help="How long to measure without a command.  \\[default: 10]", show_default=False)
+        float | None, typer.Option(help="Seconds to measure without a command.  \\[default: 10]", show_default=False)
     ] = None,
     lab: LabOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Count what flows of UDP lose in each direction, while a command breaks something.
+    """Count the packets that UDP flows lose in each direction while a command breaks something.
 
     For example: labkit measure failover vm1 branch -- labkit stop sdwan-nva
 
-    Forward: the responder on TO never saw the packet. Backward: its answer did not come back.
+    Forward: the packet did not reach TO. Backward: its answer did not come back.
 
-    Shown are the longest outages, and how long after the start of the command each began.
+    For each direction the longest outage is shown, and when it began after the start of the command.
 
-    It ends when the command has ended and no flow loses anything any more. Without a command it only measures.
+    The measurement ends when the command has ended and all flows have recovered. Without a command it only measures.
 
-    Exit status 1: not all flows recovered, or the command failed.
+    Exit status 1: a flow did not recover, or the command failed.
     """
     if seconds is not None and command:
-        raise InvalidInput("--seconds is for a measurement without a command.", "With one, --within bounds it.")
+        raise InvalidInput("--seconds is for a measurement without a command.", "With a command, use --within.")
     if within is not None and not command:
-        raise InvalidInput("--within is for a measurement with a command.", "Without one, say --seconds.")
+        raise InvalidInput("--within is for a measurement with a command.", "Without a command, use --seconds.")
     lasts = (240.0 if within is None else within) if command else (10.0 if seconds is None else seconds)
     record, _ = running(lab)
     pace = Pace(flows, interval / 1000)
@@ -82,7 +85,7 @@ def failover(
         put_json(_json(found, pace, event))
     else:
         put_table(_COLUMNS, [_row(i, flow) for i, flow in enumerate(found.flows, 1)], _colour)
-    say(_summary(found))
+    note(_summary(found))
     if not found.recovered or found.status != 0:
         raise typer.Exit(1)
 
@@ -104,7 +107,7 @@ def _colour(cell: str) -> Colour | None:
 
 
 def _summary(found: measure.Measurement) -> str:
-    """All flows in a sentence, and what is wrong."""
+    """All flows in one sentence, then what went wrong."""
     ways = [
         f"{sum(each.lost for each in one)} {word}"
         for word, one in (
@@ -114,9 +117,9 @@ def _summary(found: measure.Measurement) -> str:
     ]
     lost = f"{' and '.join(ways)} of {sum(f.sent for f in found.flows)} packets lost in {span(found.seconds)}"
     bad = sum(not flow.recovered for flow in found.flows)
-    words = [f"{lost}; " + (f"{bad} of {len(found.flows)} flows did not recover." if bad else "all flows are well.")]
+    words = [f"{lost}; " + (f"{bad} of {len(found.flows)} flows did not recover." if bad else "all flows recovered.")]
     if found.status is None:
-        words.append("The command did not end in time; it was ended. Give it longer: --within.")
+        words.append("The command did not end in time and was stopped. Allow more time: --within.")
     elif found.status:
         words.append(f"The command failed: exit status {found.status}.")
     return " ".join(words)

@@ -1,4 +1,4 @@
-"""How the command line prints: data to stdout, talk to stderr; tables as `az` prints them, or JSON."""
+"""How the command line prints: data to stdout, messages to stderr; tables as `az` prints them, or JSON."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class Format(StrEnum):
 
 
 class Switch(StrEnum):
-    """What a setting of Azure's may be."""
+    """The values of an Azure setting that is a switch."""
 
     ON = "on"
     OFF = "off"
 
 
 def switch_text(on: bool) -> str:
-    """A setting as people say it."""
+    """A setting as it is shown: on or off."""
     return Switch.ON if on else Switch.OFF
 
 
 class Colour(StrEnum):
-    """The few colours there are, as the terminal's own: what is well, wants a look, is wrong, or stands aside."""
+    """The colours in use, as the terminal defines them: good, needs attention, wrong, secondary."""
 
     DIM = "2"
     GREEN = "32"
@@ -51,7 +51,7 @@ LabOption = Annotated[
         "-l",
         metavar="NAME",
         envvar="LABKIT_LAB",
-        help="Which lab, where several run.",
+        help="The lab, if several run.",
         autocompletion=complete.labs,
     ),
 ]
@@ -60,7 +60,7 @@ LabFileArgument = Annotated[
     str,
     typer.Argument(
         metavar="LAB",
-        help="A lab of labkit's, a lab file, or a folder with a lab.yml.",
+        help="A bundled lab, a lab file, or a folder with a lab.yml.",
         autocompletion=complete.lab_files,
     ),
 ]
@@ -69,37 +69,37 @@ VariantOption = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="A variant of the lab file. Default: the file's base.",
+        help="A variant in the lab file. Default: the base lab.",
         autocompletion=complete.variants,
         show_default=False,
     ),
 ]
 
 
-def say(text: str) -> None:
-    """Talk to the user. Talk that nobody hears (a closed terminal, a pipe whose reader is gone) stops no work."""
+def note(text: str) -> None:
+    """Print a note for the user. If it can't be shown (a closed terminal, a reader that is gone), work goes on."""
     with suppress(OSError):
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
 
 
 class ReaderGone(Exception):
-    """Whoever read the output has had enough of it, as `head` has."""
+    """The reader of the output has closed it, as `head` does."""
 
 
-def say_done(answer: Mapping[str, str]) -> None:
-    """Say what the controller did, by its answer: `subject` and `what`."""
-    say(f" {answer['subject']}: {answer['what']}")
+def note_done(answer: Mapping[str, str]) -> None:
+    """Print what the controller did, from its answer: `subject` and `what`."""
+    note(f" {answer['subject']}: {answer['what']}")
 
 
 def put(text: str, *, now: bool = False) -> None:
-    """Print data; `now` sends it on its way at once, for what goes on while the reader waits."""
+    """Print data; `now` flushes it at once, for output that goes on while the reader waits."""
     try:
         sys.stdout.write(text + "\n")
         if now:
             sys.stdout.flush()
     except BrokenPipeError:
-        raise ReaderGone from None  # the library beneath would take a broken pipe for a failure
+        raise ReaderGone from None  # the library below would take a broken pipe for a failure
 
 
 def put_json(data: object) -> None:
@@ -136,7 +136,7 @@ def paint(text: str, colour: Colour | None, stream: IO[str] | None = None) -> st
 
 
 def span(seconds: float) -> str:
-    """A time span as people say it: 0.8 s, 42 s, 3 min 5 s, 2 h 10 min, 4 d 3 h."""
+    """A time span as it is shown: 0.8 s, 42 s, 3 min 5 s, 2 h 10 min, 4 d 3 h."""
     if seconds < 10:
         return f"{max(seconds, 0.0):.1f} s"
     whole = int(seconds)

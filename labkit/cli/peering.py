@@ -18,7 +18,7 @@ COLUMNS = {
 
 
 def show_peering_routes(listing: str, route_server: str, peer: str, lab: str | None, output: Format) -> None:
-    """Show `learned-routes` or `advertised-routes` of a peering; only learned ones have a source peer."""
+    """Show `learned-routes` or `advertised-routes` of a peering; only learned routes have a source peer."""
     answer = LabClient(running(lab)[0]).get(listing, route_server, peer)
     if output is Format.JSON:
         put_json(answer)

@@ -1,4 +1,4 @@
-"""The progress of an `up`: a live line per phase on a terminal, a plain line per finished phase elsewhere."""
+"""The progress of a verb: a live line per phase on a terminal, a plain line per finished phase elsewhere."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from labkit.cli.output import say, span
+from labkit.cli.output import note, span
 
 NAME_WIDTH = 9
 _SPENT = 0.05
 
 
 class Progress:
-    """Tells phases to standard error; a `lifecycle.Reporter`. `total` is the seconds since it began."""
+    """Shows phases on standard error; a `lifecycle.Reporter`. `total` is the seconds since it began."""
 
     def __init__(self, live: Live | None) -> None:
         self._live = live
@@ -51,12 +51,12 @@ class Progress:
         self._line(f" {self._phase.ljust(NAME_WIDTH)} {text}" + (f"   {span(spent)}" if spent >= _SPENT else ""))
 
     def note(self, text: str) -> None:
-        """Something that its reader should know."""
+        """A note for the user."""
         self._line(text)
 
     def _line(self, text: str) -> None:
         if self._live is None:
-            say(text)
+            note(text)
             return
         with suppress(OSError):
             self._live.update("", refresh=True)

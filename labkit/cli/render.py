@@ -1,4 +1,4 @@
-"""`labkit render`: a lab as a folder that containerlab deploys."""
+"""`labkit render`: a lab as a folder that containerlab can deploy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from labkit.cli.output import LabFileArgument, VariantOption, put, say
+from labkit.cli.output import LabFileArgument, VariantOption, note, put
 from labkit.lab.file.load import read
 from labkit.lab.plan.build import plan
 from labkit.operate.labs.lifecycle import find_lab_file
@@ -20,12 +20,12 @@ def command(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder to write: new, empty, or rendered before.")],
     variant: VariantOption = "",
 ) -> None:
-    """Write a lab as a containerlab topology. The folder has every file that it needs. Nothing is started."""
+    """Write a lab as a containerlab topology, with every file that it needs. Nothing is started."""
     loaded = read(find_lab_file(lab), variant)
     for warning in loaded.warnings:
-        say(warning.show(loaded.name))
+        note(warning.show(loaded.name))
     the_plan = plan(loaded.lab)
     image = node_image().reference
     topology = render(the_plan, out, image=image, lab_file=loaded.standalone().encode())
     put(str(topology))
-    say(f" {len(the_plan.nodes)} nodes, {len(the_plan.links)} links, image {image}.")
+    note(f" {len(the_plan.nodes)} nodes, {len(the_plan.links)} links, image {image}.")

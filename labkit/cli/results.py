@@ -6,26 +6,26 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from labkit.cli.output import Colour, paint, put, say
+from labkit.cli.output import Colour, note, paint, put
 from labkit.operate.verify.captures import Comparison
 from labkit.operate.verify.run import Outcome
 
 SAME_ROWS = 8
-"""How many of the rows that a published table and the lab's have in common are printed."""
+"""How many of the rows that are in both the published table and the lab's are printed."""
 
 
-def failures(outcomes: Iterable[Outcome], tell: Callable[[str], None] = say) -> list[Outcome]:
-    """Tell what does not hold, and return it."""
+def failures(outcomes: Iterable[Outcome], show: Callable[[str], None] = note) -> list[Outcome]:
+    """Show the checks that failed, and return them."""
     bad = [outcome for outcome in outcomes if not outcome.ok]
     for outcome in bad:
         where = f"  (line {outcome.line})" if outcome.line else ""
-        mark = paint("✗", Colour.RED, sys.stderr if tell is say else sys.stdout)
-        tell(f" {mark} {outcome.title}{where}\n     {outcome.problem}")
+        mark = paint("✗", Colour.RED, sys.stderr if show is note else sys.stdout)
+        show(f" {mark} {outcome.title}{where}\n     {outcome.problem}")
     return bad
 
 
 def listing(outcomes: Iterable[Outcome]) -> None:
-    """Print every outcome, in order; what does not hold with its reason, a published table with its rows."""
+    """Print every outcome, in order; a failed check with its reason, a published table with its rows."""
     for outcome in outcomes:
         if outcome.ok:
             put(f" {paint('✓', Colour.GREEN)} {outcome.title}")
@@ -52,18 +52,18 @@ def _put_comparison(comparison: Comparison) -> None:
     for row in shown:
         put(line(f"     {yes}      {yes}  ", row.cells))
     if len(shown) < len(same):
-        put(f"     … and {len(same) - len(shown)} more that both have. All of them: labkit verify --format json")
+        put(f"     … and {len(same) - len(shown)} more in both. All of them: labkit verify --format json")
     because = ""
     for row in sorted(others, key=lambda row: (row.ok, row.because)):
         if row.because and row.because != because:
-            put(f"     Otherwise here: {row.because}")
+            put(f"     Differs: {row.because}")
         because = row.because
         there, here = (yes if has else no for has in (row.azure, row.here))
         put(line(f"     {there}      {here}  ", row.cells) + ("" if row.ok else "  " + paint("✗", Colour.RED)))
 
 
 def comparison_json(comparison: Comparison) -> dict[str, Any]:
-    """A published table beside this lab's, whole, for programs."""
+    """A published table compared with this lab's, complete, for programs."""
     columns = comparison.claim.table.kind.columns
     return {
         "table": str(comparison.claim.table),

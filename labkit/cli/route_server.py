@@ -1,4 +1,4 @@
-"""`labkit route-server`: the settings of the running lab's route servers."""
+"""`labkit route-server`: the settings and peers of the running lab's route servers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from labkit.azure.model import HubRoutingPreference
 from labkit.cli import complete
-from labkit.cli.output import Format, FormatOption, LabOption, Switch, put_json, put_table, say, say_done, switch_text
+from labkit.cli.output import Format, FormatOption, LabOption, Switch, note, note_done, put_json, put_table, switch_text
 from labkit.errors import InvalidInput
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import running
@@ -24,7 +24,7 @@ ServerName = Annotated[
     str | None,
     typer.Argument(
         metavar="[NAME]",
-        help="The route server. Default: the only one, or all of them to show.",
+        help="The route server. Default: the only one; `show` shows all.",
         autocompletion=complete.route_servers,
         show_default=False,
     ),
@@ -35,7 +35,7 @@ ServerName = Annotated[
 def show(name: ServerName = None, lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
     """Show the settings of route servers.
 
-    JSON under the names of `az network routeserver show`; of all of them by name, of the one that NAME says alone.
+    The JSON has the names of `az network routeserver show`: one object for NAME, else an object by name.
     """
     client = LabClient(running(lab)[0])
     found = client.get("route-servers") if name is None else {name: client.get("route-servers", name)}
@@ -51,15 +51,19 @@ def update(
     name: ServerName = None,
     branch_to_branch: Annotated[
         Switch | None,
-        typer.Option(help="Whether gateways and NVAs hear each other's routes.", show_default=False),
+        typer.Option(help="Whether gateways and NVAs receive each other's routes.", show_default=False),
     ] = None,
     hub_routing_preference: Annotated[
         HubRoutingPreference | None,
-        typer.Option(help="Which of equal prefixes wins.", show_default=False, case_sensitive=False),
+        typer.Option(
+            help="Which kind of route wins for one prefix.",
+            show_default=False,
+            case_sensitive=False,
+        ),
     ] = None,
     lab: LabOption = None,
 ) -> None:
-    """Change the settings of a route server while it runs. BGP tells the rest of the lab: `labkit events -f`."""
+    """Change the settings of a running route server. `labkit events -f` shows what follows."""
     body: dict[str, object] = {}
     if branch_to_branch is not None:
         body[BRANCH_TO_BRANCH] = branch_to_branch is Switch.ON
@@ -68,17 +72,17 @@ def update(
     if not body:
         raise InvalidInput(
             "labkit route-server update: nothing to change.",
-            f"Say --branch-to-branch on|off, --hub-routing-preference {'|'.join(HubRoutingPreference)}, or both.",
+            f"Give --branch-to-branch on|off, --hub-routing-preference {'|'.join(HubRoutingPreference)}, or both.",
         )
     client = LabClient(running(lab)[0])
     if name is None:
         name = _the_only(list(client.get("route-servers")))
     before = client.get("route-servers", name)
     after = client.put("route-servers", name, body=body)
-    told = {BRANCH_TO_BRANCH: "branch-to-branch", PREFERENCE: "hub routing preference"}
-    changed = [f"{told[key]} {_text(before[key])} → {_text(after[key])}" for key in body if before[key] != after[key]]
-    same = [f"{told[key]} is {_text(after[key])} already" for key in body if before[key] == after[key]]
-    say(f" {name}: {', '.join(changed + same)}")
+    title = {BRANCH_TO_BRANCH: "branch-to-branch", PREFERENCE: "hub routing preference"}
+    changed = [f"{title[key]} {_text(before[key])} → {_text(after[key])}" for key in body if before[key] != after[key]]
+    same = [f"{title[key]} is already {_text(after[key])}" for key in body if before[key] == after[key]]
+    note(f" {name}: {', '.join(changed + same)}")
 
 
 Server = Annotated[
@@ -89,19 +93,19 @@ Peer = Annotated[str, typer.Argument(metavar="PEER", help="The peer's name.", au
 
 @app.command()
 def create(name: Server, lab: LabOption = None) -> None:
-    """Create a route server anew that was deleted: branch-to-branch off, without peers (`peering create`)."""
-    say_done(LabClient(running(lab)[0]).post("route-servers", name))
+    """Create a route server that was deleted, with branch-to-branch off and without peers (`peering create`)."""
+    note_done(LabClient(running(lab)[0]).post("route-servers", name))
 
 
 @app.command()
 def delete(name: Server, lab: LabOption = None) -> None:
-    """Delete a route server of the running lab, with its peers: what it wrote into NICs goes."""
-    say_done(LabClient(running(lab)[0]).delete("route-servers", name))
+    """Delete a route server with its peers. NICs lose the routes that it programmed."""
+    note_done(LabClient(running(lab)[0]).delete("route-servers", name))
 
 
 @peering.command("list")
 def list_peers(route_server: Server, lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
-    """List the peers of a route server, under the names of `az network routeserver peering list`."""
+    """List the peers of a route server. The JSON has the names of `az network routeserver peering list`."""
     found = LabClient(running(lab)[0]).get("route-servers", route_server, "peers")
     if output is Format.JSON:
         put_json(found)
@@ -113,28 +117,30 @@ def list_peers(route_server: Server, lab: LabOption = None, output: FormatOption
 def create_peer(
     route_server: Server,
     peer: Peer,
-    peer_asn: Annotated[int | None, typer.Option(help="Default: the NVA's of this name.", show_default=False)] = None,
-    peer_ip: Annotated[str | None, typer.Option(help="Default: the NVA's of this name.", show_default=False)] = None,
+    peer_asn: Annotated[int | None, typer.Option(help="Default: the ASN of NVA PEER.", show_default=False)] = None,
+    peer_ip: Annotated[str | None, typer.Option(help="Default: the address of NVA PEER.", show_default=False)] = None,
     lab: LabOption = None,
 ) -> None:
-    """Create a peer of a route server, or change the one of this name. Both instances speak with it then."""
-    said = {"peerAsn": peer_asn, "peerIp": peer_ip}
-    body = {key: value for key, value in said.items() if value is not None}
-    say_done(LabClient(running(lab)[0]).put("route-servers", route_server, "peers", peer, body=body))
+    """Create a peer of a route server, or change it. Both instances then have a session with it."""
+    given = {"peerAsn": peer_asn, "peerIp": peer_ip}
+    body = {key: value for key, value in given.items() if value is not None}
+    note_done(LabClient(running(lab)[0]).put("route-servers", route_server, "peers", peer, body=body))
 
 
 @peering.command("delete")
 def delete_peer(route_server: Server, peer: Peer, lab: LabOption = None) -> None:
-    """Delete a peer of a route server: its sessions end."""
-    say_done(LabClient(running(lab)[0]).delete("route-servers", route_server, "peers", peer))
+    """Delete a peer of a route server. Its sessions end."""
+    note_done(LabClient(running(lab)[0]).delete("route-servers", route_server, "peers", peer))
 
 
 def _the_only(names: list[str]) -> str:
     if len(names) == 1:
         return names[0]
     if not names:
-        raise InvalidInput("this lab has no route server.", "`labkit status` shows what it has.")
-    raise InvalidInput(f"{len(names)} route servers: {', '.join(names)}.", f"Say which, such as {names[0]}.")
+        raise InvalidInput("this lab has no route server.", "`labkit status` shows its nodes.")
+    raise InvalidInput(
+        f"this lab has {len(names)} route servers: {', '.join(names)}.", f"Name one of them, such as {names[0]}."
+    )
 
 
 def _text(setting: object) -> str:

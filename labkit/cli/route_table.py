@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from labkit.cli import complete
-from labkit.cli.output import Format, FormatOption, LabOption, Switch, put_json, put_table, say, say_done
+from labkit.cli.output import Format, FormatOption, LabOption, Switch, note, note_done, put_json, put_table
 from labkit.errors import InvalidInput
 from labkit.lab.route_table import RouteTableText
 from labkit.operate.look.client import LabClient
@@ -29,7 +29,7 @@ Prefix = Annotated[str, typer.Argument(metavar="PREFIX", help="The address prefi
 
 @app.command()
 def show(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
-    """Show every route table, its routes and the subnets that have it."""
+    """Show every route table, its routes and its subnets."""
     client = LabClient(running(lab)[0])
     tables, subnets = client.get("route-tables"), client.get("subnets")
     users = {name: [of for of, subnet in subnets.items() if subnet["routeTable"] == name] for name in tables}
@@ -52,31 +52,31 @@ def show(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
 
 @app.command()
 def create(
-    table: Annotated[str, typer.Argument(metavar="TABLE", help="What to call it.")],
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="The new table's name.")],
     bgp_propagation: Annotated[Switch, typer.Option(help="Whether its subnets' NICs get BGP routes.")] = Switch.ON,
     lab: LabOption = None,
 ) -> None:
-    """Create a route table without routes. It does nothing until a subnet has it: `associate`."""
+    """Create a route table without routes. It has no effect until it is associated with a subnet: `associate`."""
     body = {"disable_bgp_route_propagation": bgp_propagation is Switch.OFF}
-    say_done(LabClient(running(lab)[0]).post("route-tables", table, body=body))
+    note_done(LabClient(running(lab)[0]).post("route-tables", table, body=body))
 
 
 @app.command()
 def delete(table: TableName, lab: LabOption = None) -> None:
-    """Delete a route table that no subnet has any more."""
-    say_done(LabClient(running(lab)[0]).delete("route-tables", table))
+    """Delete a route table. It must not be associated with a subnet."""
+    note_done(LabClient(running(lab)[0]).delete("route-tables", table))
 
 
 @app.command()
 def associate(table: TableName, subnet: Subnet, lab: LabOption = None) -> None:
-    """Let a subnet have a route table, in place of another if it has one."""
-    say_done(LabClient(running(lab)[0]).put("subnets", *_ends(subnet), body={"routeTable": table}))
+    """Associate a route table with a subnet, in place of the subnet's present one."""
+    note_done(LabClient(running(lab)[0]).put("subnets", *_ends(subnet), body={"routeTable": table}))
 
 
 @app.command()
 def dissociate(subnet: Subnet, lab: LabOption = None) -> None:
-    """Take a subnet's route table away from it."""
-    say_done(LabClient(running(lab)[0]).put("subnets", *_ends(subnet), body={"routeTable": None}))
+    """Dissociate a subnet from its route table."""
+    note_done(LabClient(running(lab)[0]).put("subnets", *_ends(subnet), body={"routeTable": None}))
 
 
 @app.command()
@@ -93,17 +93,17 @@ def add(
     body = _table(client, table)
     body["routes"][prefix] = next_hop
     client.put("route-tables", table, body=body)
-    say(f" {table}: {prefix} → {next_hop}")
+    note(f" {table}: {prefix} → {next_hop}")
 
 
 @app.command()
 def remove(table: TableName, prefix: Prefix, lab: LabOption = None) -> None:
-    """Take a user-defined route away; fine if it is not there."""
+    """Remove a user-defined route. It is no error if there is none."""
     client = LabClient(running(lab)[0])
     body = _table(client, table)
     had = body["routes"].pop(prefix, None)
     client.put("route-tables", table, body=body)
-    say(f" {table}: {prefix} → {had} is gone" if had else f" {table} has no route for {prefix}")
+    note(f" {table}: {prefix} → {had} removed" if had else f" {table} has no route for {prefix}")
 
 
 @app.command()
@@ -112,12 +112,12 @@ def update(
     bgp_propagation: Annotated[Switch, typer.Option(help="Whether its subnets' NICs get BGP routes.")],
     lab: LabOption = None,
 ) -> None:
-    """Switch BGP propagation of a route table (Azure's disableBgpRoutePropagation, turned round)."""
+    """Switch the BGP propagation of a route table (the opposite of Azure's disableBgpRoutePropagation)."""
     client = LabClient(running(lab)[0])
     body = _table(client, table)
     body["disable_bgp_route_propagation"] = bgp_propagation is Switch.OFF
     client.put("route-tables", table, body=body)
-    say(f" {table}: BGP propagation {bgp_propagation}")
+    note(f" {table}: BGP propagation {bgp_propagation}")
 
 
 def _table(client: LabClient, name: str) -> RouteTableText:
@@ -135,5 +135,5 @@ def _table(client: LabClient, name: str) -> RouteTableText:
 def _ends(subnet: str) -> tuple[str, str]:
     network, slash, name = subnet.partition("/")
     if not (network and slash and name):
-        raise InvalidInput(f"{subnet} names no subnet.", "Write VNET/SUBNET, such as hub/nva.")
+        raise InvalidInput(f"{subnet} is not a subnet.", "Write VNET/SUBNET, such as hub/nva.")
     return network, name

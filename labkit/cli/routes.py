@@ -1,4 +1,4 @@
-"""`labkit routes`: a node's own routing table, from its kernel or its BGP daemon."""
+"""`labkit routes`: the routing table of a node's kernel, or the BGP table of its daemon."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from labkit.runtimes.select import runtime
 
 def command(
     node: NodeArgument,
-    bgp: Annotated[bool, typer.Option("--bgp", help="FRR's BGP table in place of the kernel's FIB.")] = False,
+    bgp: Annotated[bool, typer.Option("--bgp", help="FRR's BGP table instead of the kernel's FIB.")] = False,
     lab: LabOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Show a node's own routes, of its kernel or its FRR. It runs `ip route`, or `show bgp ipv4 unicast` in vtysh."""
+    """Show the routes in a node's kernel or its FRR. Runs `ip route`, or `show bgp ipv4 unicast` in vtysh."""
     json = output is Format.JSON
     record, status = running(lab)
     if bgp:
@@ -27,7 +27,7 @@ def command(
         instances = [node for gateway in found.azure.gateways for node in gateway_nodes(gateway)]
         routers = [*found.nva, *instances, *found.azure.circuit, *(site.name for site in found.sites)]
         if node not in routers and any(n.name == node for n in status.nodes):
-            raise InvalidInput(f"{node} has no FRR.", f"These have: {', '.join(routers) or 'none'}.")
+            raise InvalidInput(f"{node} does not run FRR.", f"Nodes with FRR: {', '.join(routers) or 'none'}.")
         argv = ["vtysh", "-c", "show bgp ipv4 unicast" + (" json" if json else "")]
     else:
         argv = ["ip", *(["-j", "-p"] if json else []), "-4", "route", "show"]

@@ -1,4 +1,4 @@
-"""`labkit schema`: the lab file's JSON Schema, for editors."""
+"""`labkit schema`: the JSON Schema of lab files, for editors."""
 
 from __future__ import annotations
 

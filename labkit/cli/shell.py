@@ -10,6 +10,6 @@ from labkit.runtimes.select import runtime
 
 
 def command(node: NodeArgument, lab: LabOption = None) -> None:
-    """Open a shell in a node. On NVAs and site routers, `vtysh` is FRR's."""
+    """Open a shell in a node. NVAs and site routers have FRR's `vtysh`."""
     record, _ = running(lab)
     raise typer.Exit(runtime(record.runtime).attach(record.lab, node, ("bash",)))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 
-from labkit.cli.output import LabOption, NodeArgument, say, span
+from labkit.cli.output import LabOption, NodeArgument, note, span
 from labkit.operate.labs.power import power_on
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import running
 
 
 def command(node: NodeArgument, lab: LabOption = None) -> None:
-    """Power a node on again, as after a reboot."""
+    """Power a node on again."""
     began = time.monotonic()
     record, status = running(lab)
     power_on(LabClient(record), status, node)
-    say(f" {node} is on.   {span(time.monotonic() - began)}")
+    note(f" {node} is on.   {span(time.monotonic() - began)}")

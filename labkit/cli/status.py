@@ -1,4 +1,4 @@
-"""`labkit status`: nodes, sessions and programming of a running lab."""
+"""`labkit status`: nodes, BGP sessions and programmed routes of a running lab."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ WRONG = ("exited", "unhealthy", "no feed", "Idle", "Down")
 
 
 def command(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
-    """Show nodes, BGP sessions and what is programmed."""
+    """Show nodes, BGP sessions and whether routes are programmed."""
     record, status = running(lab)
     platform: dict[str, Any] = {"nodes": {}, "sessions": [], "gateways": [], "backends": [], "programmed": False}
     silent: LabkitError | None = None
     try:
         platform = LabClient(record).get("status")
     except LabkitError as error:
-        silent = error  # the nodes can be shown all the same
+        silent = error  # the nodes can still be shown
     if output is Format.JSON:
         nodes = [
             {"name": n.name, "state": n.state, "health": n.health, "image": n.image, "exit_code": n.exit_code}

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from labkit.cli.output import LabOption, NodeArgument, say
+from labkit.cli.output import LabOption, NodeArgument, note
 from labkit.operate.labs.power import power_off
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import running
 
 
 def command(node: NodeArgument, lab: LabOption = None) -> None:
-    """Power a node off, without a goodbye.
+    """Power a node off abruptly: no BGP NOTIFICATION is sent.
 
-    Links go first, then processes: its neighbours must find out by themselves.
+    Its links are cut before its processes end, so that neighbours notice only by their timers or the missing link.
     """
     record, status = running(lab)
     power_off(LabClient(record), status, node)
-    say(f" {node} is off.  Back on: labkit start {node}")
+    note(f" {node} is off.  Power it on: labkit start {node}")

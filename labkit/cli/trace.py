@@ -1,4 +1,4 @@
-"""`labkit trace`: a packet's way, and why."""
+"""`labkit trace`: the path of a packet, and why it takes it."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def command(
     lab: LabOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Show a packet's way, and why it goes there.
+    """Show the path of a packet, and why it takes it.
 
-    Beside it: what a real traceroute sees. A difference is exit status 1.
+    A real traceroute is shown for comparison. Exit status 1: it differs from the path by the tables.
     """
     record, _ = running(lab)
     found = trace(lab_of(record), LabClient(record), source, target)
@@ -76,13 +76,13 @@ def _print(found: Trace) -> None:
     predicted = _hops(found.predicted) or "no hop"
     put(f"\npredicted:        {predicted}  ({found.verdict})")
     for address, why in found.silent:
-        put(f"no answer from:   {address}, on its way back at {why}")
+        put(f"no answer from:   {address}, its reply is lost at {why}")
     put(
         f"real traceroute:  {real}  "
         + (
             paint("✓", Colour.GREEN) + " agrees"
             if found.agrees
-            else paint("✗ DIFFERS", Colour.RED) + " from what the tables say"
+            else paint("✗ DIFFERS", Colour.RED) + " from the prediction"
         )
     )
 

@@ -1,4 +1,4 @@
-"""`labkit up`: bring a lab up and prove it."""
+"""`labkit up`: start a lab and run its proofs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from labkit.azure.rules.adjacency import server_in
-from labkit.cli.output import LabFileArgument, VariantOption, put, put_table, say, span
+from labkit.cli.output import LabFileArgument, VariantOption, note, put, put_table, span
 from labkit.cli.progress import reporter
 from labkit.cli.results import failures
 from labkit.lab.file.load import read
@@ -23,11 +23,11 @@ from labkit.runtimes.select import RUNTIMES, SANDBOX
 
 def command(
     lab: LabFileArgument,
-    runtime: Annotated[str, typer.Option(metavar="NAME", help=f"Where it runs: {', '.join(RUNTIMES)}.")] = SANDBOX,
+    runtime: Annotated[str, typer.Option(metavar="NAME", help=f"The runtime: {', '.join(RUNTIMES)}.")] = SANDBOX,
     variant: VariantOption = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; start nothing.")] = False,
 ) -> None:
-    """Bring a lab up, and prove it. A lab that is up already is only proved."""
+    """Start a lab and run its proofs. For a lab that runs already, only the proofs are run."""
     if dry_run:
         _print_plan(lab, variant)
         return
@@ -37,17 +37,18 @@ def command(
     name = result.record.title
     bad = failures(result.outcomes)
     if bad:
-        say(f"\n {name} is up, but {len(bad)} of {len(result.outcomes)} checks do not hold.  Look: labkit status")
+        note(f"\n {name} is up, but {len(bad)} of {len(result.outcomes)} checks failed.  See: labkit status")
         raise typer.Exit(1)
-    say(f"\n {name} " + (f"is up in {span(progress.total)}." if result.fresh else "was up already, and holds."))
-    say(next_steps(result))
+    state = f"is up in {span(progress.total)}." if result.fresh else "was already up; all checks passed."
+    note(f"\n {name} {state}")
+    note(next_steps(result))
 
 
 def _print_plan(lab: str, variant: str) -> None:
-    """What an `up` would start: nodes with their roles and services, and links."""
+    """Print what an `up` would start: nodes with their roles and services, and links."""
     loaded = read(lifecycle.find_lab_file(lab), variant)
     for warning in loaded.warnings:
-        say(warning.show(loaded.name))
+        note(warning.show(loaded.name))
     the_plan = plan(loaded.lab)
     addresses: dict[str, list[str]] = {}
     for address, node in the_plan.owners.items():
@@ -72,25 +73,25 @@ def next_steps(result: lifecycle.Up) -> str:
     steps = []
     if lab.virtual_machines:
         vm = lab.virtual_machines[0].name
-        steps.append((f"labkit effective-routes {vm}", f"the routes Azure would show on {vm}'s NIC"))
+        steps.append((f"labkit effective-routes {vm}", f"the effective routes of {vm}'s NIC, as Azure shows them"))
         far = [*(site.name for site in lab.sites), *([lab.internet.name] if lab.internet else [])]
         near = [*(other.name for other in lab.virtual_machines[1:]), *(nva.name for nva in lab.nvas)]
-        steps += [(f"labkit trace {vm} {target}", "a packet's way, and why") for target in (far + near)[:1]]
+        steps += [(f"labkit trace {vm} {target}", "the path of a packet, and why") for target in (far + near)[:1]]
     if lab.gateways:
         gateway = lab.azure.gateway[lab.gateways[0].name]
-        steps.append((f"labkit gateway learned-routes {gateway.name}", "what a gateway has, and from whom"))
+        steps.append((f"labkit gateway learned-routes {gateway.name}", "the routes of a gateway, and their sources"))
         server = server_in(lab.azure, gateway.virtual_network)
         if server is not None:
-            other, then = ("off", "cease to hear") if server.branch_to_branch else ("on", "hear")
+            other, then = ("off", "no longer") if server.branch_to_branch else ("on", "then")
             step = f"labkit route-server update {server.name} --branch-to-branch {other}"
-            steps.append((step, f"branches {then} of each other"))
+            steps.append((step, f"branches {then} receive each other's routes"))
     if lab.nvas:
         nva, hold = lab.nvas[-1].name, lab.nvas[-1].timers.hold
-        steps.append((f"labkit shell {lab.nvas[0].name}", "inside an appliance; vtysh is there"))
-        steps.append((f"labkit stop {nva}", f"no goodbye: routes stay for the hold time, {hold} s"))
+        steps.append((f"labkit shell {lab.nvas[0].name}", "a shell in an appliance, with vtysh"))
+        steps.append((f"labkit stop {nva}", f"no NOTIFICATION: its routes stay for the hold time, {hold} s"))
         steps.append((f"labkit start {nva}", "power it on again"))
-    steps.append(("labkit events", "what changed, and because of what; with -f, what changes"))
-    steps.append((f"labkit down {lab.name}", "leaves nothing behind"))
+    steps.append(("labkit events", "what happened, and why; -f keeps printing"))
+    steps.append((f"labkit down {lab.name}", "stop the lab and remove everything of it"))
     guide = Path(result.record.lab_file).with_name("README.md")
     if guide.is_file():
         steps.append((str(guide), "the guided tour"))
@@ -99,7 +100,7 @@ def next_steps(result: lifecycle.Up) -> str:
 
 
 def _where() -> str:
-    """How to get at `labkit`, where it is in an environment that is not activated."""
+    """How to run `labkit` if it is in an environment that is not activated."""
     activate = Path(sys.argv[0]).with_name("activate")
     if shutil.which("labkit") is not None or not activate.is_file():
         return ""

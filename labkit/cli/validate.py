@@ -1,17 +1,17 @@
-"""`labkit validate`: is a lab file right?"""
+"""`labkit validate`: whether a lab file is valid."""
 
 from __future__ import annotations
 
-from labkit.cli.output import Format, FormatOption, LabFileArgument, VariantOption, put, put_json, say
+from labkit.cli.output import Format, FormatOption, LabFileArgument, VariantOption, note, put, put_json
 from labkit.lab.file.load import Loaded, read, read_all
 from labkit.lab.file.problems import LabFileError, Problem
 from labkit.operate.labs.lifecycle import contents, find_lab_file
 
 
 def command(lab: LabFileArgument, variant: VariantOption = "", output: FormatOption = Format.TABLE) -> None:
-    """Check a lab file, its base and every variant, and show all mistakes at once.
+    """Check a lab file and all its variants, and show all mistakes at once.
 
-    Each has its line and its remedy. With --variant: the base and that variant.
+    Each mistake is shown with its line and its remedy. With --variant, the base and that variant alone are checked.
     """
     file = find_lab_file(lab)
     try:
@@ -34,10 +34,10 @@ def command(lab: LabFileArgument, variant: VariantOption = "", output: FormatOpt
         )
         return
     for warning in first.warnings:
-        say(warning.show(first.name))
+        note(warning.show(first.name))
     for each in labs:
         which = f", variant {each.lab.variant}," if each.lab.variant else ""
-        put(f"{each.name}{which} is right: {contents(each.lab)}, {len(each.lab.proofs)} proofs.")
+        put(f"{each.name}{which} is valid: {contents(each.lab)}, {len(each.lab.proofs)} proofs.")
         if each.description:
             put(f"    {each.description}")
 

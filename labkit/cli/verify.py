@@ -1,4 +1,4 @@
-"""`labkit verify`: does the running lab do what its file claims and what the rules say?"""
+"""`labkit verify`: whether the running lab does what its file claims and what Azure's rules require."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from labkit.cli import complete
-from labkit.cli.output import Format, FormatOption, LabOption, put, put_json, say, span
+from labkit.cli.output import Format, FormatOption, LabOption, note, put, put_json, span
 from labkit.cli.results import comparison_json, listing
 from labkit.operate.labs import lifecycle
 from labkit.operate.look.client import LabClient
@@ -22,20 +22,20 @@ def command(
         str | None,
         typer.Argument(
             metavar="LAB",
-            help="The lab's name, or its file. Default: the only lab there is.",
+            help="The lab's name or lab file. Default: the only lab that runs.",
             autocompletion=complete.labs,
         ),
     ] = None,
     within: Annotated[
         float | None,
-        typer.Option(min=0, help="Seconds that everything may take, in place of each proof's own; 0 looks once."),
+        typer.Option(min=0, help="Seconds for all checks, instead of each proof's own time; 0: once."),
     ] = None,
     output: FormatOption = Format.TABLE,
     also: LabOption = None,
 ) -> None:
     """Check all proofs of a running lab.
 
-    Also compares every VM's kernel and every fabric's program with what Azure's rules say.
+    Also compares every VM's kernel and every fabric program with Azure's rules. Exit status 1: a check failed.
     """
     began = time.monotonic()
     record, _ = running(lifecycle.lab_name(lab) if lab else also)
@@ -47,18 +47,18 @@ def command(
     else:
         listing(outcomes)
     bad = sum(not o.ok for o in outcomes)
-    result = f"{bad} of {len(outcomes)} checks do not hold" if bad else f"all {len(outcomes)} checks hold"
-    tell = say if output is Format.JSON else put  # beside JSON it is talk
-    tell(f"{record.title}: {result} ({span(time.monotonic() - began)}).")
+    result = f"{bad} of {len(outcomes)} checks failed" if bad else f"all {len(outcomes)} checks passed"
+    show = note if output is Format.JSON else put  # next to JSON it is a message
+    show(f"{record.title}: {result} ({span(time.monotonic() - began)}).")
     if bad:
         raise typer.Exit(1)
 
 
 def _json(outcome: Outcome) -> dict[str, object]:
-    said: dict[str, object] = {
+    row: dict[str, object] = {
         "proof": outcome.title,
         "line": outcome.line,
         "ok": outcome.ok,
         "problem": outcome.problem,
     }
-    return said if outcome.comparison is None else {**said, "published": comparison_json(outcome.comparison)}
+    return row if outcome.comparison is None else {**row, "published": comparison_json(outcome.comparison)}

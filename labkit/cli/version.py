@@ -1,4 +1,4 @@
-"""`labkit version`."""
+"""`labkit version`: the versions of labkit and of what it runs on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from labkit.runtimes.image.images import node_image
 
 
 def command(output: FormatOption = Format.TABLE) -> None:
-    """Print versions: labkit, image, Python, kernel."""
+    """Print the versions of labkit, the image, Python and the kernel."""
     facts = {
         "labkit": __version__,
         "image": node_image().reference,

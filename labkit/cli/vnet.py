@@ -7,14 +7,14 @@ from typing import Annotated
 import typer
 
 from labkit.cli import complete
-from labkit.cli.output import Format, FormatOption, LabOption, Switch, put_json, put_table, say_done, switch_text
+from labkit.cli.output import Format, FormatOption, LabOption, Switch, note_done, put_json, put_table, switch_text
 from labkit.errors import InvalidInput
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import running
 
 app = typer.Typer(help="Show and change virtual networks of the running lab.", no_args_is_help=True)
 peering = typer.Typer(
-    help="Show and change peerings, each side for itself: nothing flows until both exist.", no_args_is_help=True
+    help="Show and change the sides of peerings: no traffic flows until both sides exist.", no_args_is_help=True
 )
 app.add_typer(peering, name="peering")
 
@@ -24,25 +24,25 @@ Network = Annotated[
     str, typer.Argument(metavar="VNET", help="The virtual network.", autocompletion=complete.virtual_networks)
 ]
 Remote = Annotated[
-    str, typer.Argument(metavar="REMOTE", help="The other one.", autocompletion=complete.virtual_networks)
+    str, typer.Argument(metavar="REMOTE", help="The peered virtual network.", autocompletion=complete.virtual_networks)
 ]
 UseRemoteGateways = Annotated[
     Switch | None,
-    typer.Option(help="Whether this side uses the other's route server and gateways.", show_default=False),
+    typer.Option(help="Whether this side uses the route server and gateways of the other.", show_default=False),
 ]
 AllowGatewayTransit = Annotated[
     Switch | None,
-    typer.Option(help="Whether this side lets the other use its route server and gateways.", show_default=False),
+    typer.Option(help="Whether the other side may use the route server and gateways of this one.", show_default=False),
 ]
 AllowForwardedTraffic = Annotated[
     Switch | None,
-    typer.Option(help="Whether this side takes what the other only forwards.", show_default=False),
+    typer.Option(help="Whether this side accepts traffic that the other side only forwards.", show_default=False),
 ]
 
 
 @app.command()
 def show(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
-    """Show the virtual networks and their address spaces."""
+    """Show virtual networks and their address spaces."""
     found = LabClient(running(lab)[0]).get("virtual-networks")
     if output is Format.JSON:
         put_json(found)
@@ -55,23 +55,23 @@ def update(
     name: Network,
     address_prefixes: Annotated[
         list[str],
-        typer.Option(metavar="PREFIX [PREFIX ...]", help="All ranges of its address space, the old ones included."),
+        typer.Option(metavar="PREFIX [PREFIX ...]", help="All prefixes of the new address space."),
     ],
     more: Annotated[list[str] | None, typer.Argument(metavar="PREFIX", hidden=True)] = None,
     lab: LabOption = None,
 ) -> None:
-    """Change the address space of a virtual network. NVAs hear of it by BGP: `labkit events -f`."""
-    prefixes = [prefix for said in (*address_prefixes, *(more or ())) for prefix in said.split()]
+    """Change the address space of a virtual network. NVAs receive the new one by BGP: `labkit events -f`."""
+    prefixes = [prefix for words in (*address_prefixes, *(more or ())) for prefix in words.split()]
     if not prefixes:
         raise InvalidInput(
-            "labkit vnet update: no range is said.", "Say all of them: --address-prefixes 10.1.0.0/16 10.8.0.0/16"
+            "labkit vnet update: no prefix given.", "Give all prefixes: --address-prefixes 10.1.0.0/16 10.8.0.0/16"
         )
-    say_done(LabClient(running(lab)[0]).put("virtual-networks", name, body={"addressPrefixes": prefixes}))
+    note_done(LabClient(running(lab)[0]).put("virtual-networks", name, body={"addressPrefixes": prefixes}))
 
 
 @peering.command("list")
 def list_peerings(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
-    """List the sides of peerings, under the names of `az network vnet peering list`."""
+    """List the sides of peerings. The JSON has the names of `az network vnet peering list`."""
     found = LabClient(running(lab)[0]).get("peerings")
     if output is Format.JSON:
         put_json(found)
@@ -93,15 +93,15 @@ def create_peering(
     allow_forwarded_traffic: AllowForwardedTraffic = None,
     lab: LabOption = None,
 ) -> None:
-    """Create a side of a peering anew that was deleted; the lab file must have had it.
+    """Create a side of a peering that was deleted. The lab file must declare it.
 
-    The other side must not be Disconnected: any update of it, or making it anew as well, gets it back to Initiated.
+    The other side must not be Disconnected: updating it, or deleting and creating it, makes it Initiated.
     """
     client = LabClient(running(lab)[0])
     if _exists(client, vnet, remote):
-        raise InvalidInput(f"the peering {vnet} to {remote} is there.", "Change it: labkit vnet peering update")
+        raise InvalidInput(f"the peering {vnet} to {remote} exists.", "Change it: labkit vnet peering update")
     body = _switches(use_remote_gateways, allow_gateway_transit, allow_forwarded_traffic)
-    say_done(client.put("peerings", vnet, remote, body=body))
+    note_done(client.put("peerings", vnet, remote, body=body))
 
 
 @peering.command("update")
@@ -114,29 +114,27 @@ def update_peering(
     allow_forwarded_traffic: AllowForwardedTraffic = None,
     lab: LabOption = None,
 ) -> None:
-    """Change the switches of a side of a peering. What comes of it, `labkit whatif peering` says before."""
+    """Change the settings of a side of a peering."""
     client = LabClient(running(lab)[0])
     body = _switches(use_remote_gateways, allow_gateway_transit, allow_forwarded_traffic)
     if not body:
         raise InvalidInput(
             "labkit vnet peering update: nothing to change.",
-            "Say --use-remote-gateways, --allow-gateway-transit or --allow-forwarded-traffic on|off.",
+            "Give --use-remote-gateways, --allow-gateway-transit or --allow-forwarded-traffic on|off.",
         )
     if not _exists(client, vnet, remote):
-        raise InvalidInput(
-            f"there is no peering {vnet} to {remote}.", "`labkit vnet peering list` shows those that there are."
-        )
-    say_done(client.put("peerings", vnet, remote, body=body))
+        raise InvalidInput(f"there is no peering {vnet} to {remote}.", "`labkit vnet peering list` shows the peerings.")
+    note_done(client.put("peerings", vnet, remote, body=body))
 
 
 @peering.command("delete")
 def delete_peering(vnet: Network, remote: Remote, lab: LabOption = None) -> None:
-    """Delete a side of a peering: the other side carries nothing without it."""
-    say_done(LabClient(running(lab)[0]).delete("peerings", vnet, remote))
+    """Delete a side of a peering. No traffic crosses the peering without it."""
+    note_done(LabClient(running(lab)[0]).delete("peerings", vnet, remote))
 
 
-def _switches(*said: Switch | None) -> dict[str, bool]:
-    return {flag: value is Switch.ON for flag, value in zip(FLAGS, said, strict=True) if value is not None}
+def _switches(*values: Switch | None) -> dict[str, bool]:
+    return {flag: value is Switch.ON for flag, value in zip(FLAGS, values, strict=True) if value is not None}
 
 
 def _exists(client: LabClient, vnet: str, remote: str) -> bool:

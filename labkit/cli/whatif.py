@@ -12,7 +12,7 @@ import typer
 from labkit.azure.model import EffectiveRoute, NextHopType, RouteState
 from labkit.azure.rules.effective import RESERVED_BLOCKS
 from labkit.azure.rules.rows import effective_json
-from labkit.cli.output import Colour, Format, FormatOption, LabOption, paint, put, put_json, put_table, say
+from labkit.cli.output import Colour, Format, FormatOption, LabOption, note, paint, put, put_json, put_table
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import lab_of, running
 from labkit.operate.whatif import Outlook, whatif
@@ -46,7 +46,7 @@ def command(
     record, _ = running(lab)
     found = whatif(lab_of(record), LabClient(record), words or ())
     for place in found.unsettled[:SHOWN]:
-        say(
+        note(
             f" {paint('!', Colour.YELLOW, sys.stderr)} {place}: the lab has other routes now than the rules make of "
             "what was announced. Look: labkit diff"
         )

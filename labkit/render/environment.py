@@ -12,7 +12,7 @@ from labkit.resources import templates
 
 
 def environment() -> Environment:
-    """An environment in which an undefined name is an error and a line of control leaves no trace."""
+    """An environment in which an undefined name is an error and a line with only a statement leaves no blank line."""
     made = Environment(
         loader=FileSystemLoader(templates()),
         undefined=StrictUndefined,

@@ -16,7 +16,7 @@ from labkit.render.environment import environment
 
 LINK_MTU = 1500
 MANIFEST = ".labkit.json"
-"""What tells a rendered folder from any other: the list of its files."""
+"""The file that marks a rendered folder: the list of its files."""
 
 _FOLDER_MODE = 0o755
 _FILE_MODE = 0o644
@@ -43,12 +43,12 @@ def render_files(plan: Plan, *, image: str, lab_file: bytes) -> dict[str, bytes]
 
 
 def _shared(mappings: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """The entries that all of the mappings have: they are said once, as the nodes' defaults."""
+    """The entries that all of the mappings have: they are written once, as the nodes' defaults."""
     return {key: value for key, value in mappings[0].items() if all(m.get(key) == value for m in mappings)}
 
 
 def topology_name(lab: str) -> str:
-    """The name of a lab's topology file, as containerlab's habit has it."""
+    """The name of a lab's topology file, by containerlab's convention."""
     return f"{lab}.clab.yml"
 
 
@@ -59,7 +59,7 @@ def render(plan: Plan, out: Path, *, image: str, lab_file: bytes) -> Path:
     brought up to date file by file; what labkit did not write there stays untouched.
 
     Raises:
-        InvalidInput: `out` is something else than a folder, or a folder with files that are not labkit's.
+        InvalidInput: `out` is not a folder, or has files that labkit did not write.
         EnvironmentProblem: the system refuses to write there.
     """
     files = render_files(plan, image=image, lab_file=lab_file)
@@ -72,7 +72,7 @@ def render(plan: Plan, out: Path, *, image: str, lab_file: bytes) -> Path:
     except OSError as error:
         reason = error.strerror or str(error)
         raise EnvironmentProblem(
-            f"{error.filename or out}: {reason}.", "Choose a folder that you may write to, on a disk with room."
+            f"{error.filename or out}: {reason}.", "Choose a folder that you may write to, with enough space."
         ) from error
     return out / topology_name(plan.lab)
 
@@ -90,7 +90,7 @@ def _former(out: Path) -> frozenset[str] | None:
         return frozenset(str(path) for path in listed if _is_inside(path))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         raise InvalidInput(
-            f"{out} is not empty, and labkit did not render what is in it.", "Name a new or an empty folder."
+            f"{out} is not empty, and was not rendered by labkit.", "Name a new or an empty folder."
         ) from None
 
 

@@ -73,7 +73,7 @@ def test_verify_shows_the_comparison(labkit_lab: Boot, capsys: pytest.CaptureFix
     assert labkit(["verify", "--lab", name]) == 0
     out = capsys.readouterr().out
     assert re.search(r"✓ +✓ +10\.1\.34\.0/25 +192\.168\.34\.17 +65020\n", out), out
-    assert "Otherwise here: each instance of a gateway has one line to a circuit" in out
+    assert "Differs: each instance of a gateway has one line to a circuit" in out
     assert labkit(["verify", "--lab", name, "-o", "json"]) == 0
     tables = [check["published"] for check in json.loads(capsys.readouterr().out) if "published" in check]
     assert [(t["table"], sum(row["inAzure"] for row in t["rows"])) for t in tables] == [

@@ -121,7 +121,7 @@ def test_up_tells_its_phases_and_what_to_try_next(lab: Labkit, lab_file: Path) -
     done = lab("up", str(lab_file))
     assert done.returncode == 0
     assert done.stdout == ""
-    assert "cli was up already, and holds." in done.stderr
+    assert "cli was already up; all checks passed." in done.stderr
     tried = [line.strip().split("  ")[0] for line in done.stderr.partition("Try:\n")[2].splitlines()]
     verbs = [
         step for step in tried if step.startswith("labkit ") and not step.startswith(("labkit down", "labkit sto"))
@@ -170,7 +170,7 @@ def test_routes_of_kernel_and_frr(lab: Labkit) -> None:
     assert "10.250.0.0/16 " in lab.ok("routes", "vm1")
     assert "10.250.0.0/16" in lab.json("routes", "sdwan-nva", "--bgp")["routes"]
     done = lab("routes", "vm1", "--bgp")
-    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "vm1 has no FRR.")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "vm1 does not run FRR.")
 
 
 def test_trace_and_verify(lab: Labkit, lab_file: Path) -> None:
@@ -182,7 +182,7 @@ def test_trace_and_verify(lab: Labkit, lab_file: Path) -> None:
     text = lab("verify")
     *each, result = text.stdout.splitlines()
     assert "".join(each).count("✓") == len(rows)
-    assert re.fullmatch(rf"cli: all {len(rows)} checks hold \(\d.* s\)\.", result), "`labkit verify | tail -1`"
+    assert re.fullmatch(rf"cli: all {len(rows)} checks passed \(\d.* s\)\.", result), "`labkit verify | tail -1`"
     assert text.stderr == ""
 
 
@@ -194,7 +194,7 @@ def test_verify_tells_what_is_wrong(lab: Labkit) -> None:
         done = lab("verify", "--within", "0")
         assert done.returncode == 1
         assert re.search(r"^ ✗ .*vm1.*\n     .*203\.0\.113\.0/24", done.stdout, re.MULTILINE), done.stdout
-        assert re.match(r"cli: \d+ of \d+ checks do not hold", done.stdout.splitlines()[-1])
+        assert re.match(r"cli: \d+ of \d+ checks failed", done.stdout.splitlines()[-1])
         assert any(row["problem"] for row in json.loads(lab("verify", "--within", "0", "-o", "json").stdout))
     finally:
         lab.ok("exec", "vm1", "--", "ip", "route", "del", *wrong[3:])
@@ -327,7 +327,7 @@ def in_front(lab: Labkit, command: str) -> None:
         ("trace vm9 vm1", "vm9 is no node with an address.", "These are: "),
         ("route-table add none 0.0.0.0/0 None", "there is no route table none.", "The lab's route tables: "),
         ("status --lab other", "no lab called other runs here.", "These do: cli."),
-        ("down other", " other is not up; cli is.", ""),
+        ("down other", " other does not run here. Running: cli.", ""),
     ],
 )
 def test_no_such_thing(lab: Labkit, arguments: str, says: str, mends: str) -> None:
@@ -365,7 +365,7 @@ def test_two_at_once(empty: Labkit, lab_file: Path) -> None:
         for arguments in (["down", "cli"], ["up", str(lab_file)]):
             done = empty(*arguments)
             message = done.stderr.partition("\n")[0]
-            assert (done.returncode, message) == (2, "another labkit is bringing lab cli up or down.")
+            assert (done.returncode, message) == (2, "another labkit is starting lab cli or taking it down.")
     finally:
         first.send_signal(signal.SIGCONT)
         _, said = first.communicate(timeout=WITHIN)
@@ -502,11 +502,11 @@ def test_a_lab_whose_processes_were_killed(empty: Labkit, lab_file: Path) -> Non
         assert done.returncode == 1
         first, second = done.stderr.splitlines()
         assert first == "lab cli is dead: its processes were killed, or the machine was restarted."
-        assert second.startswith("    Clear it away: labkit down cli")
+        assert second.startswith("    Remove it: labkit down cli")
     assert "agent: " in empty.ok("logs", "vm1")  # what it said last
     again = empty("up", str(lab_file))
     assert again.returncode == 0
-    assert "cli was here already, but dead: cleared away." in again.stderr
+    assert "cli was dead and has been removed." in again.stderr
     lab_file_gone = Path(empty.json("list")[0]["lab_file"])
     assert lab_file_gone == lab_file
     for _ in range(2):
@@ -627,7 +627,7 @@ def test_progress_on_a_terminal(empty: Labkit, lab_file: Path) -> None:
     assert up.wait(10) == 0
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen)
     for phase in (
-        r"prepare .*is there",
+        r"prepare .*is present",
         r"plan .* nodes, \d+ links",
         r"boot +\d+/\d+ nodes +\d",
         r"verify +\d+ proofs ✓",

@@ -52,7 +52,7 @@ def restart(lab: RunningLab, node: str, service: str) -> None:
 
 def test_nothing_differs(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> None:
     assert labkit(["diff", "--lab", lab.lab.name]) == 0
-    assert capsys.readouterr().out == "er-diff: nothing differs from the model.\n"
+    assert capsys.readouterr().out == "er-diff: no differences from the model.\n"
     assert labkit(["diff", "--lab", lab.lab.name, "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
 
@@ -64,7 +64,7 @@ def test_what_is_off_is_not_looked_into(lab: RunningLab, capsys: pytest.CaptureF
     runtime.stop(name, "vm1")
     try:
         assert labkit(["diff", "--lab", name]) == 0
-        assert capsys.readouterr().err == "Not looked into, being off: vm1\n"
+        assert capsys.readouterr().err == "Not compared, because powered off: vm1\n"
         found = trace(lab.lab, lab.client, "onprem1", "vm1")
         assert (found.steps[-1].place, found.steps[-1].why, found.verdict) == ("vm1", "it is off", "dropped")
         assert found.agrees, found
@@ -86,7 +86,7 @@ def test_routes_in_a_kernel(lab: RunningLab, capsys: pytest.CaptureFixture[str])
     assert [line.split()[:4] for line in out.splitlines()[2:]] == [
         ["kernel", "of", "vm1", prefix] for _, prefix, _, _ in sorted(wrong)
     ]
-    assert "Look: labkit routes vm1" in err
+    assert "See: labkit routes vm1" in err
     assert labkit(["diff", "--lab", lab.lab.name, "-o", "json"]) == 1
     assert [row["prefix"] for row in json.loads(capsys.readouterr().out)] == ["10.250.0.0/16", "192.0.2.0/24"]
     run(lab, "vm1", "ip", "route", "delete", "192.0.2.0/24")

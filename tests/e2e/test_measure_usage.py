@@ -44,7 +44,7 @@ def test_the_table() -> None:
     assert [row.split()[-1] for row in rows] == ["yes", "yes"]
     assert "2 from vm1 to branch-host (10.250.0.10), a packet every 5 ms" in done.stderr
     assert "0 forward and 0 backward of" in done.stderr
-    assert "all flows are well." in done.stderr
+    assert "all flows recovered." in done.stderr
 
 
 @pytest.mark.usefixtures("whole_again")
@@ -83,13 +83,13 @@ def test_no_answer(lab: RunningLab, node: str, to: str, says: str) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["vm9", "vm1"], "vm9 is no virtual machine, NVA or site of lab measure."),
-        (["vm1", "vm9"], "vm9 is no machine of lab measure, nor an address of one."),
+        (["vm9", "vm1"], "vm9 is not a virtual machine, NVA or site of lab measure."),
+        (["vm1", "vm9"], "vm9 is not a machine of lab measure, nor the address of one."),
         (["vm1", "vm2", "--", "no-such-command"], "there is no command no-such-command on this machine."),
         (["vm1", "vm2", "--flows", "64"], "64 flows with a packet every 5 ms are 12800 packets a second; 5000 are"),
         (["vm1", "vm2", "--within", "3"], "--within is for a measurement with a command."),
         (["vm1", "vm2", "--seconds", "3", "--", "true"], "--seconds is for a measurement without a command."),
-        (["vm1", "vm2", "--settle", "nan"], "nan s is no time to measure."),
+        (["vm1", "vm2", "--settle", "nan"], "nan s can't be measured."),
         (["vm1"], "labkit measure failover: Missing argument 'TO'."),
     ],
 )
@@ -114,6 +114,6 @@ def test_a_command_that_fails() -> None:
 def test_a_command_that_does_not_end() -> None:
     done = failover("vm1", "branch", "--flows", "1", "--within", "1", "--", "sh", "-c", "echo $$; exec sleep 1000")
     assert done.returncode == 1
-    assert "The command did not end in time; it was ended." in done.stderr
+    assert "The command did not end in time and was stopped." in done.stderr
     (pid,) = [line for line in done.stderr.splitlines() if line.isdigit()]
     assert not Path(f"/proc/{pid}").exists()

@@ -104,6 +104,22 @@ def test_imports_go_one_way() -> None:
     assert [pair for pair in PENDING if pair not in against] == [], "mended: strike them out of PENDING"
 
 
+def test_the_tree_of_errors_is_complete() -> None:
+    """Every error that a user sees is drawn in labkit/errors.py."""
+    tree = ast.get_docstring(ast.parse(modules()["labkit.errors"].read_text(encoding="utf-8"))) or ""
+    classes = [
+        (node.name, {base.id for base in node.bases if isinstance(base, ast.Name)})
+        for file in modules().values()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    ]
+    errors = {"LabkitError"}
+    while more := {name for name, bases in classes if bases & errors} - errors:
+        errors |= more
+    assert {name for name in errors if name not in tree} == set()
+    assert len(errors) == len([line for line in tree.splitlines() if "── " in line]) + 1
+
+
 def test_no_module_imports_itself_in_a_circle() -> None:
     known = modules()
     TopologicalSorter({module: set(imports(file, known)) - {module} for module, file in known.items()}).prepare()

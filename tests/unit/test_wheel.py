@@ -89,7 +89,7 @@ def test_versions_are_those_of_the_source(labkit: Run) -> None:
 
 
 def test_validate_render_and_schema(labkit: Run, tmp_path: Path) -> None:
-    assert "lab.yml is right: " in labkit("validate", "overview").stdout
+    assert "lab.yml is valid: " in labkit("validate", "overview").stdout
     assert json.loads(labkit("schema").stdout)["properties"]
     done = labkit("render", "overview", "--out", "here", cwd=str(tmp_path))
     assert (done.returncode, done.stdout) == (0, "here/overview.clab.yml\n"), done.stderr

@@ -1,4 +1,4 @@
-"""Whether this machine can build the image and run labs, on either runtime."""
+"""Whether this machine can build the image and run labs, on each runtime."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _IPV6 = Path("/proc/sys/net/ipv6")
 
 
 def examine() -> dict[str, tuple[Probe, ...]]:
-    """What each runtime needs, each thing tried: by runtime, in the order in which labkit prefers them."""
+    """The requirements of each runtime, each one tried: by runtime, in the order in which labkit prefers them."""
     common = (_image(), _ipv6())
     return {
         SANDBOX: (*probe_all(), *common),
@@ -37,7 +37,7 @@ def _image() -> Probe:
         image_debian.check()
     except EnvironmentProblem as problem:
         return Probe(f"image {spec.reference}", False, problem.message, problem.remedy)
-    return Probe(f"image {spec.reference}: not built yet, can be", True)
+    return Probe(f"image {spec.reference}: not built yet, but can be", True)
 
 
 def _ipv6() -> Probe:
@@ -46,8 +46,8 @@ def _ipv6() -> Probe:
     return Probe(
         "IPv6 in the kernel",
         False,
-        "nodes are told by sysctl to make no IPv6 addresses, and this kernel has no such setting.",
-        "Boot it without `ipv6.disable=1`; `ipv6.disable_ipv6=1` has the same effect and keeps the settings.",
+        "nodes disable IPv6 addresses by sysctl, and this kernel has no such setting.",
+        "Boot without `ipv6.disable=1`; `ipv6.disable_ipv6=1` has the same effect and keeps the setting.",
     )
 
 

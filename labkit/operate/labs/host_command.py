@@ -1,4 +1,4 @@
-"""A command on this machine, beside other work: its output line by line, its end, and no process left of it."""
+"""A command on this machine that runs during other work: its output line by line, its end, no process left."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from pathlib import Path
 from labkit.errors import InvalidInput
 
 _GRACE = 10.0
-"""Seconds that a command has to clean up, if it must be ended."""
+"""Seconds that a command has to clean up if it is stopped."""
 
 
 def executable(name: str) -> str:
-    """The program that a command means. `labkit` is always found.
+    """The path of the program that a command names. `labkit` is always found.
 
     Raises:
-        InvalidInput: there is none.
+        InvalidInput: there is no such program.
     """
     own = Path(sys.argv[0]).parent
     found = shutil.which(name) or (shutil.which(name, path=str(own)) if name == "labkit" else None)
     if found is None:
         raise InvalidInput(
             f"there is no command {name} on this machine.",
-            "Give a program and its arguments; a shell's own words need a shell: sh -c '...'.",
+            "Give a program and its arguments; for shell syntax, use sh -c '...'.",
         )
     return found
 
@@ -38,10 +38,10 @@ def executable(name: str) -> str:
 class HostCommand:
     """A command that was started. `ended` is when, by the monotonic clock; None while it runs."""
 
-    def __init__(self, argv: Sequence[str], selector: selectors.BaseSelector, said: Callable[[str], None]) -> None:
-        """Start it; `said` gets each line of its output, when `selector` finds some and calls its data."""
+    def __init__(self, argv: Sequence[str], selector: selectors.BaseSelector, on_line: Callable[[str], None]) -> None:
+        """Start it; `on_line` gets each line of its output, when `selector` finds some and calls its data."""
         try:
-            # A session of its own: Ctrl-C is for labkit, which ends the command and what it has started.
+            # A session of its own: Ctrl-C is for labkit, which stops the command and its children.
             self._process = subprocess.Popen(
                 [executable(argv[0]), *argv[1:]],
                 stdin=subprocess.DEVNULL,
@@ -50,10 +50,12 @@ class HostCommand:
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:
-            raise InvalidInput(f"{argv[0]} can't be started: {error}.", "Give a program that runs here.") from error
+            raise InvalidInput(
+                f"{argv[0]} can't be started: {error}.", "Give a program that this machine can run."
+            ) from error
         assert self._process.stdout is not None
         self._out = self._process.stdout
-        self._said = said
+        self._on_line = on_line
         self._begun = b""
         self._selector = selector
         self._ended: float | None = None
@@ -61,7 +63,7 @@ class HostCommand:
 
     @property
     def ended(self) -> float | None:
-        """When it was first seen to have ended."""
+        """When its end was first noticed."""
         if self._ended is None and self._process.poll() is not None:
             self._ended = time.monotonic()
         return self._ended
@@ -73,13 +75,13 @@ class HostCommand:
         return code if code is None or code >= 0 else 128 - code
 
     def close(self) -> None:
-        """End it, and what it has started, if it has not ended."""
+        """Stop it and its children, if it still runs."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             if self._process.poll() is None:
                 with suppress(PermissionError, subprocess.TimeoutExpired):  # another user's, by sudo
                     os.killpg(self._process.pid, number)
                     self._process.wait(_GRACE)
-        with suppress(KeyError):  # it is at its end, and nobody watches it any more
+        with suppress(KeyError):  # its output has ended, and was unregistered then
             self._selector.unregister(self._out)
         self._out.close()
 
@@ -90,4 +92,4 @@ class HostCommand:
             self._selector.unregister(self._out)
             lines = [self._begun] if self._begun else []
         for line in lines:
-            self._said(line.decode(errors="replace"))
+            self._on_line(line.decode(errors="replace"))

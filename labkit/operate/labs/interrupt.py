@@ -1,4 +1,4 @@
-"""Ctrl-C and its kin: what ends labkit comes as one exception, once, and not in the middle of what must stay whole."""
+"""Ctrl-C and similar signals become one exception, once, and never in the middle of what must stay whole."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
-    """A signal asked labkit to end. Not an `Exception`: nothing but the way out may catch it."""
+    """A signal asked labkit to end. Not an `Exception`: only the end of the program may catch it."""
 
 
 def interruptible() -> None:
-    """Let the signals that end labkit raise `Interrupted`, in the main thread; only the first of them does.
+    """Let the first of the signals that end labkit raise `Interrupted` in the main thread.
 
-    What follows the first is cleaning up, and whoever closes a terminal sends two. A signal that the caller has told us
-    to ignore (`nohup`, a job in the background) stays ignored.
+    After the first comes cleaning up, and closing a terminal sends two. A signal that the caller has set to be ignored
+    (`nohup`, a job in the background) stays ignored.
     """
     for number in ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -28,10 +28,10 @@ def interruptible() -> None:
 
 
 def settled() -> None:
-    """From now on those signals change nothing: what labkit was to do is done, or is being undone."""
+    """Ignore those signals from now on: the work is done, or is being undone."""
     for number in ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:
-            # Not SIG_IGN: programs that the cleaning up starts would inherit it.
+            # Not SIG_IGN: programs that are started for cleaning up would inherit it.
             signal.signal(number, _later)
 
 
@@ -48,7 +48,7 @@ def _later(_number: int, _frame: FrameType | None) -> None:
 def held() -> Iterator[None]:
     """Hold back the signals that end labkit for the time of the context; one that came meanwhile then takes effect."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # no other thread hears signals
+        yield  # no other thread receives signals
         return
     came: list[int] = []
     before = {}

@@ -1,4 +1,4 @@
-"""Bringing labs up and down: plan, then do; and if anything goes wrong on the way up, leave nothing behind."""
+"""Starting labs and taking them down: plan first, then act; if an `up` fails, nothing of it is left."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _SETTLES_WITHIN = 30.0
 _PAUSE = 0.02
 # A lab begins with 0.1 MB; its logs and events grow.
 _STATE_MEGABYTES = 20
-_ROOM = "Make room there, or let labkit keep its labs elsewhere: XDG_STATE_HOME=/a/folder labkit up ..."
+_ROOM = "Free some space there, or store labs elsewhere: XDG_STATE_HOME=/a/folder labkit up ..."
 
 
 class Reporter(Protocol):
-    """Where the phases of an `up` are told."""
+    """Where the phases of an `up` are reported."""
 
     def begin(self, phase: str) -> None:
         """A phase begins."""
@@ -48,11 +48,11 @@ class Reporter(Protocol):
         """The phase ended."""
 
     def note(self, text: str) -> None:
-        """Something that its reader should know, such as a warning about the lab file."""
+        """A note for the user, such as a warning about the lab file."""
 
 
 class Silent:
-    """A reporter for whom nobody listens."""
+    """A reporter that shows nothing."""
 
     def begin(self, phase: str) -> None:
         """A phase begins."""
@@ -64,12 +64,12 @@ class Silent:
         """The phase ended well."""
 
     def note(self, text: str) -> None:
-        """Something that its reader should know."""
+        """A note for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Up:
-    """What an `up` led to. `fresh` is false if the lab ran already."""
+    """The result of an `up`. `fresh` is false if the lab ran already."""
 
     lab: Lab
     record: Record
@@ -81,7 +81,7 @@ def find_lab_file(lab: str) -> Path:
     """The lab file that `lab` names: a file, a folder with a `lab.yml`, or a lab that comes with labkit.
 
     Raises:
-        InvalidInput: nothing of the kind exists.
+        InvalidInput: there is none.
     """
     path = Path(lab)
     for candidate in (path, path / "lab.yml", topologies() / lab / "lab.yml"):
@@ -90,7 +90,7 @@ def find_lab_file(lab: str) -> Path:
                 return candidate
         except (OSError, ValueError):  # too long for a path, or with a null character in it
             break
-    raise InvalidInput(f"there is no lab file {lab}.", f"Give a file, or one of labkit's labs: {', '.join(bundled())}.")
+    raise InvalidInput(f"there is no lab file {lab}.", f"Give a file, or a bundled lab: {', '.join(bundled())}.")
 
 
 def bundled() -> list[str]:
@@ -99,13 +99,13 @@ def bundled() -> list[str]:
 
 
 def up(name: str, runtime_name: str, reporter: Reporter, variant: str = "") -> Up:
-    """Bring a lab up in one of its variants ("": the base), and check its proofs.
+    """Start a lab in one of its variants ("": the base), and run its proofs.
 
-    The lab stays when a proof fails, so that one can look at it; when anything else goes wrong, or the user
-    interrupts, nothing stays. A lab that runs already, from the same file in the same variant, is checked only.
+    If a proof fails, the lab stays for inspection; if anything else fails, or the user interrupts, nothing stays. For a
+    lab that runs already, from the same file in the same variant, only the proofs are run.
 
     Raises:
-        LabkitError: whatever stands in the way, with its remedy.
+        LabkitError: the lab can't be started; with the remedy.
     """
     lab_file = find_lab_file(name)
     loaded = read(lab_file, variant)
@@ -122,17 +122,17 @@ def up(name: str, runtime_name: str, reporter: Reporter, variant: str = "") -> U
             if former.image != spec.reference:
                 reporter.note(
                     f"{lab.name} runs {former.image}, this labkit's image is {spec.reference}.\n"
-                    f"    To have that one: labkit down {lab.name}, then up again"
+                    f"    To use that one: labkit down {lab.name}, then labkit up"
                 )
             return Up(lab, former, _prove(lab, former, reporter), fresh=False)
         if former is not None:
             with held():
                 _clear(former)
-            reporter.note(f"{lab.name} was here already, but dead: cleared away.")
+            reporter.note(f"{lab.name} was dead and has been removed.")
         elif (stranger := engine.inspect(lab.name)) is not None and stranger.state != "dead":
             raise InvalidInput(
-                f"a lab called {lab.name} runs on {engine.name} already, but it was not brought up from here.",
-                f"Give this one another name, or take the other one down: labkit down {lab.name}",
+                f"a lab called {lab.name} runs on {engine.name} already, started by another user or program.",
+                f"Rename this lab, or take the other one down: labkit down {lab.name}",
             )
         _must_have_room()
         _prepare(spec, reporter)
@@ -151,13 +151,13 @@ def up(name: str, runtime_name: str, reporter: Reporter, variant: str = "") -> U
 
 
 def down(record: Record) -> None:
-    """Take a lab down and forget it; works from its record alone, and when half of it is gone."""
+    """Take a lab down and remove its record; needs nothing but the record, even if half of the lab is gone."""
     with records.lock(record.lab), held():
         _clear(record)
 
 
 def _alive(record: Record) -> bool:
-    """Whether the lab's nodes are there. One that another labkit was killed while booting may need a moment to die."""
+    """Whether the lab's nodes run. If another labkit was killed while it booted them, they may need a moment to end."""
     deadline = time.monotonic() + _SETTLES_WITHIN
     while (found := inspect(record)) is not None and found.state == "deploying" and time.monotonic() < deadline:
         time.sleep(_PAUSE)
@@ -169,14 +169,14 @@ def _clear(record: Record) -> None:
         try:
             runtime(name).destroy(record.lab)
         except EnvironmentProblem:
-            # If the record does not say which runtime has the lab, one that this machine can't use has it not.
+            # If the record has no runtime, the lab is not on a runtime that this machine can't use.
             if record.runtime or name == SANDBOX:
                 raise
     records.remove(record.lab)
 
 
 def _undo(lab: str, reporter: Reporter, problem: BaseException) -> None:
-    """Clear away what an `up` has made that met a problem. If that can't be done, both are told."""
+    """Remove everything that a failed `up` has made. If that fails too, both problems are reported."""
     reporter.begin("undo")
     record = records.read(lab)
     if record is not None:
@@ -186,7 +186,7 @@ def _undo(lab: str, reporter: Reporter, problem: BaseException) -> None:
             if isinstance(problem, LabkitError) and problem.message not in second.message:
                 raise type(second)(f"{problem.message}\n{second.message}", second.remedy) from problem
             raise
-    reporter.end(f"nothing of {lab} is left")
+    reporter.end(f"everything of {lab} is removed")
 
 
 def _must_have_room() -> None:
@@ -194,7 +194,7 @@ def _must_have_room() -> None:
     free = shutil.disk_usage(home).free // 1_000_000
     if free < _STATE_MEGABYTES:
         raise EnvironmentProblem(
-            f"Not enough disk space for a lab's state: {home} has {free} MB free, {_STATE_MEGABYTES} MB are needed.",
+            f"not enough disk space for a lab's state: {home} has {free} MB free, {_STATE_MEGABYTES} MB are needed.",
             _ROOM,
         )
 
@@ -203,7 +203,7 @@ def _prepare(spec: images.ImageSpec, reporter: Reporter) -> None:
     reporter.begin("prepare")
     known = images.installed(spec.reference) is not None
     images.ensure(spec, lambda p: reporter.update(f"image: {p.step}", p.fraction))
-    reporter.end(f"image {spec.reference} " + ("is there" if known else "built (once)"))
+    reporter.end(f"image {spec.reference} " + ("is present" if known else "built (once)"))
 
 
 def _write(the_plan: Plan, record: Record, loaded: Loaded) -> None:
@@ -226,7 +226,7 @@ def _boot_and_prove(
 
 
 def contents(lab: Lab) -> str:
-    """What a lab consists of, counted in words."""
+    """What a lab consists of, for people: "2 virtual networks, 1 route server"."""
     counts = (
         (len(lab.azure.virtual_networks), "virtual network"),
         (len(lab.azure.route_servers), "route server"),
@@ -284,15 +284,15 @@ def _must_be_the_same(former: Record, runtime_name: str, lab_file: Path, variant
         )
     must_be_its_file(former, lab_file)
     if former.variant != variant:
-        runs = f"in variant {former.variant}" if former.variant else "as its base, without a variant"
+        runs = f"in variant {former.variant}" if former.variant else "without a variant"
         raise InvalidInput(f"lab {former.lab} runs already, {runs}.", f"Take it down first: labkit down {former.lab}")
 
 
 def must_be_its_file(record: Record, lab_file: Path) -> None:
-    """Check that a lab runs what a lab file says, in whichever variant.
+    """Check that a lab was started from a lab file, in any variant.
 
     Raises:
-        InvalidInput: it runs something else.
+        InvalidInput: it was started from another.
     """
     if record.lab_file:
         same = record.source.read_text(encoding="utf-8") == lab_file.read_text(encoding="utf-8-sig")
@@ -301,14 +301,14 @@ def must_be_its_file(record: Record, lab_file: Path) -> None:
     if same:
         return
     if record.lab_file == str(lab_file.resolve()):
-        what = f"lab {record.lab} runs already, and {lab_file} has changed since it came up."
+        what = f"lab {record.lab} runs already, and {lab_file} has changed since it started."
     else:
-        what = f"another lab called {record.lab} runs already, from {record.lab_file or 'somebody else'}."
+        what = f"another lab called {record.lab} runs already, from {record.lab_file or 'another user'}."
     raise InvalidInput(what, f"Take it down first: labkit down {record.lab}")
 
 
 def lab_name(lab: str) -> str:
-    """The name of the lab that `lab` means: a running lab's own name, or the name in a lab file.
+    """The name of the lab that `lab` refers to: a running lab's own name, or the name in a lab file.
 
     Raises:
         LabkitError: it is neither.

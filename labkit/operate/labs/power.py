@@ -1,4 +1,4 @@
-"""Nodes powered off and on, and the controller told, so that its event log has where a story begins."""
+"""Nodes powered off and on, with an entry in the controller's event log before what follows from it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from labkit.runtimes.protocol import LabStatus
 
 def power_off(client: LabClient, status: LabStatus, node: str) -> None:
     """Power a node of a lab with this status off; raises as `Runtime.stop` does."""
-    _tell(client, status, node, on=False)
+    _log(client, status, node, on=False)
     client.runtime.stop(client.record.lab, node)
 
 
 def power_on(client: LabClient, status: LabStatus, node: str) -> None:
     """Power a node of a lab with this status on; raises as `Runtime.start` does."""
-    _tell(client, status, node, on=True)
+    _log(client, status, node, on=True)
     client.runtime.start(client.record.lab, node)
 
 
-def _tell(client: LabClient, status: LabStatus, node: str, *, on: bool) -> None:
-    """Before it is done, so that what follows from it comes after it in the log."""
+def _log(client: LabClient, status: LabStatus, node: str, *, on: bool) -> None:
+    """Log it before it is done, so that what follows from it comes after it in the log."""
     changes = any(n.name == node and (n.state == "stopped") is on for n in status.nodes)
     if changes:
-        with suppress(CheckFailed):  # a controller that is off, or dead, hinders nobody
+        with suppress(CheckFailed):  # the controller may be off or dead
             client.put("nodes", node, "power", body={"on": on})

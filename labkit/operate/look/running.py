@@ -48,7 +48,7 @@ def controllers_text(record: Record) -> str:
     if done.rc != 0:
         raise CheckFailed(
             f"the lab file of lab {record.lab} can't be read: {done.stderr.strip()}",
-            f"Clear the lab away: labkit down {record.lab}",
+            f"Remove the lab: labkit down {record.lab}",
         )
     return done.stdout
 
@@ -69,8 +69,8 @@ def running(name: str | None) -> tuple[Record, LabStatus]:
             raise CheckFailed(f"lab {record.lab} is still booting.", "Wait until `labkit up` has ended.")
         raise CheckFailed(
             f"lab {record.lab} is dead: its processes were killed, or the machine was restarted.",
-            f"Clear it away: labkit down {record.lab}"
-            + (f"    Or bring it up anew: labkit up {record.lab_file}{_option(record)}" if record.lab_file else ""),
+            f"Remove it: labkit down {record.lab}"
+            + (f"    Or start it again: labkit up {record.lab_file}{_option(record)}" if record.lab_file else ""),
         )
     return record, found
 
@@ -88,5 +88,5 @@ def damaged(record: Record) -> CheckFailed:
     """The error for a lab whose record can't be read."""
     return CheckFailed(
         f"the record of lab {record.lab} is damaged: {record.directory / records.FILE} can't be read.",
-        f"Clear the lab away: labkit down {record.lab}",
+        f"Remove the lab: labkit down {record.lab}",
     )

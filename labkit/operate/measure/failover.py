@@ -21,12 +21,12 @@ LONGEST = 3600.0
 """Seconds that a measurement may take."""
 _STEADY_WITHIN = 5.0
 _BEFORE_AND_AFTER = 120.0
-"""Seconds beyond the measurement itself after which programs in nodes end by themselves, whatever became of labkit."""
+"""Seconds after the end of the measurement after which programs in nodes end by themselves, even if labkit is gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happens meanwhile: a command on this machine, which must have ended for the measurement to end.
+    """What happens during a measurement: a command on this machine, which must end before the measurement does.
 
     After it no flow may lose anything for `settle` seconds, and all of it may take `within` seconds. Without a command
     the flows are measured `within` seconds.
@@ -42,7 +42,7 @@ class Event:
     def __post_init__(self) -> None:
         for value in (self.settle, self.within):
             if not 0.1 <= value <= LONGEST:
-                raise InvalidInput(f"{value:g} s is no time to measure.", f"Take 0.1 to {LONGEST:.0f} seconds.")
+                raise InvalidInput(f"{value:g} s can't be measured.", f"Choose 0.1 to {LONGEST:.0f} seconds.")
         if self.command:
             executable(self.command[0])
 
@@ -51,7 +51,7 @@ class Event:
 class Measurement:
     """What the flows lost, from the start of the command on.
 
-    `status` is how the command ended, None if it had to be ended, 0 if there was none.
+    `status` is the command's exit status, None if it had to be stopped, 0 if there was none.
     """
 
     way: Way
@@ -66,7 +66,7 @@ class Measurement:
 
 
 def way(lab: Lab, source: str, target: str) -> Way:
-    """The machines between which to measure. A site stands for its host.
+    """The machines between which to measure. A site's name means its host.
 
     Raises:
         InvalidInput: there is no such machine, or both are the same.
@@ -75,25 +75,25 @@ def way(lab: Lab, source: str, target: str) -> Way:
     machines = {name: (name, lab.azure.nic[name].address) for name in inside}
     for site in lab.sites:
         machines[site.name] = machines[site.host.name] = (site.host.name, site.host.address.ip)
-    these = f"These are: {', '.join(sorted(machines))}"
+    these = f"Choose one of: {', '.join(sorted(machines))}"
     if source not in machines:
-        raise InvalidInput(f"{source} is no virtual machine, NVA or site of lab {lab.name}.", f"{these}.")
+        raise InvalidInput(f"{source} is not a virtual machine, NVA or site of lab {lab.name}.", f"{these}.")
     outside = {lab.internet.name: (lab.internet.name, lab.internet.host)} if lab.internet else {}
     found = machines.get(target) or outside.get(target) or _owner(lab, target)
     if found is None:
         also = ", ".join(["", *outside])
-        raise InvalidInput(f"{target} is no machine of lab {lab.name}, nor an address of one.", f"{these}{also}.")
+        raise InvalidInput(f"{target} is not a machine of lab {lab.name}, nor the address of one.", f"{these}{also}.")
     if found[0] == machines[source][0]:
-        raise InvalidInput(f"{source} and {target} are the same machine.", "Measure between two.")
+        raise InvalidInput(f"{source} and {target} are the same machine.", "Name two machines.")
     return Way(*machines[source], *found)
 
 
 def failover(client: LabClient, between: Way, pace: Pace, event: Event, reporter: Reporter) -> Measurement:
-    """Let flows go to and fro; once all of them are steady, let the event happen, and count what they lose.
+    """Start flows; once all of them are steady, run the event and count what they lose.
 
     Raises:
         InvalidInput: the command can't be started, or a node is off.
-        CheckFailed: a flow gets no answer at the start, or a node at either end goes off.
+        CheckFailed: a flow gets no answer at the start, or a node at either end is powered off.
     """
     with closing(Flows(client, between, pace, event.within + _BEFORE_AND_AFTER)) as flows:
         reporter.begin("flows")
@@ -112,16 +112,16 @@ def failover(client: LabClient, between: Way, pace: Pace, event: Event, reporter
 
 
 def _wait(flows: Flows, pace: Pace, event: Event, reporter: Reporter) -> int | None:
-    """Let the event happen and wait until it is over; how its command ended."""
+    """Run the event and wait until it is over; returns the exit status of its command."""
     began = time.monotonic()
 
     def wait(done: Callable[[], bool]) -> bool:
-        def told() -> bool:
+        def shown() -> bool:
             whole = f"{flows.well(began, 0.2)}/{pace.flows} flows without loss"
             reporter.update(f"{flows.lost(began)} packets lost, now {whole}   {time.monotonic() - began:.0f} s")
             return done()
 
-        return flows.until(told, began + event.within - time.monotonic())
+        return flows.until(shown, began + event.within - time.monotonic())
 
     if not event.command:
         reporter.begin("measure")
@@ -134,35 +134,35 @@ def _wait(flows: Flows, pace: Pace, event: Event, reporter: Reporter) -> int | N
         wait(lambda: command.ended is not None)
         ended, status = command.ended, command.status
         if ended is None:
-            reporter.end(f"{words}: not over after {event.within:g} s, so it is ended here")
+            reporter.end(f"{words}: still running after {event.within:g} s, stopped")
             return None
         reporter.end(f"{words}: exit status {status}")
         reporter.begin("recover")
         if wait(lambda: flows.well(ended, event.settle) == pace.flows):
             reporter.end(f"{event.settle:g} s without loss")
         else:
-            reporter.end(f"{flows.well(ended, event.settle)} of {pace.flows} flows within {event.within:g} s")
+            reporter.end(f"{flows.well(ended, event.settle)} of {pace.flows} flows recovered within {event.within:g} s")
         return status
 
 
 def _no_answer(lab: str, between: Way, flows: Flows) -> CheckFailed:
-    """The error for flows that do not even begin."""
+    """The error for flows that get no answers from the start."""
     there, steady = flows.arrived(), flows.steady()
     source, target = between.source, between.target
     if any(steady):
         what = f"only {sum(steady)} of {len(steady)} flows from {source} to {target} get answers."
     elif there:
-        what = f"{target} sees the packets of {source}, but none of its answers comes back."
+        what = f"{target} receives the packets of {source}, but none of its answers comes back."
     else:
-        what = f"no packet from {source} comes to {target} ({between.target_address})."
+        what = f"no packet from {source} reaches {target} ({between.target_address})."
     trace = (target, between.source_address) if there else (source, between.target_address)
     return CheckFailed(
-        what, f"Nothing was broken for it. See where they end: labkit trace {trace[0]} {trace[1]} --lab {lab}"
+        what, f"Nothing has been broken yet. See where packets end: labkit trace {trace[0]} {trace[1]} --lab {lab}"
     )
 
 
 def _owner(lab: Lab, target: str) -> tuple[str, IPv4Address] | None:
-    """The node with an address, and the address; a route server's is no machine's."""
+    """The node with an address, and the address; None also for a route server's instance, which is no machine."""
     try:
         address = IPv4Address(target)
     except ValueError:

@@ -18,7 +18,7 @@ UNSEEN, SEEN, RETURNED = 0, 1, 2
 class Outage:
     """Packets in a row that one direction lost. `began` is when the first was sent, in seconds since the origin.
 
-    It lasted until the flow's next packet was sent: one that never came to the responder says nothing of the way back.
+    It lasted until the flow's next packet was sent. A packet that never reached the responder counts forward only.
     """
 
     began: float

@@ -1,14 +1,14 @@
-"""What `labkit measure` runs inside nodes: numbered packets go out, are echoed, and each side tells which ones it met.
+"""What `labkit measure` runs in nodes: numbered packets go out, are echoed, and each side reports those it received.
 
-Its text is sent to the nodes' own Python, so it imports nothing of labkit's.
+Its text is sent to the nodes' own Python, so it imports nothing of labkit.
 
     respond TOKEN SECONDS ADDRESS FLOWS
     send TOKEN SECONDS ADDRESS INTERVAL TARGET PORT...
 
 Either has one socket a flow, bound to ADDRESS; the sender's flows go to the PORTs of TARGET. Packet `number` of flow
-`number % flows` carries the token and the number, and nothing without the token is echoed. What is printed is one JSON
-object a line: first `ports`, then what there is to tell, of `sent` (when, by CLOCK_MONOTONIC, one packet of every flow
-went out), `back` and `seen` (numbers). The program ends when its standard input does, or after SECONDS.
+`number % flows` carries the token and the number, and nothing without the token is echoed. It prints one JSON
+object per line: first `ports`, then what is new of `sent` (when, by CLOCK_MONOTONIC, one packet of every flow went
+out), `back` and `seen` (numbers). The program ends when its standard input does, or after SECONDS.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from labkit.operate.measure.flow_probe import PATIENCE
 
 MOST_FLOWS = 64
 MOST_PACKETS = 5000
-"""Packets a second and direction: what the programs in the nodes manage beside everything else."""
+"""Packets a second and direction: what the programs in the nodes can handle while the lab runs."""
 _STEADY = bytes([RETURNED]) * 10
 """A flow is steady once so many of its packets came back in a row."""
 _STARTS_WITHIN = 20.0
@@ -34,7 +34,7 @@ _LOOK = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Between what packets go: the nodes that send and answer, and their addresses."""
+    """The two ends of a measurement: the nodes that send and answer, and their addresses."""
 
     source: str
     source_address: IPv4Address
@@ -44,10 +44,10 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How many flows there are, and how many seconds after a packet each sends the next.
+    """The number of flows, and the seconds between two packets of a flow.
 
     Raises:
-        InvalidInput: that is nothing to measure, or a flood.
+        InvalidInput: too few or too many.
     """
 
     flows: int = 8
@@ -56,14 +56,14 @@ class Pace:
     def __post_init__(self) -> None:
         each = f"a packet every {self.interval * 1000:g} ms"
         if not 1 <= self.flows <= MOST_FLOWS:
-            raise InvalidInput(f"{self.flows} flows can't be measured.", f"Take 1 to {MOST_FLOWS}.")
+            raise InvalidInput(f"{self.flows} flows can't be measured.", f"Choose 1 to {MOST_FLOWS}.")
         if not 0.001 <= self.interval <= 1:
-            raise InvalidInput(f"{each} can't be measured.", "Take an interval of 1 to 1000 ms.")
+            raise InvalidInput(f"{each} can't be measured.", "Choose an interval of 1 to 1000 ms.")
         rate = self.flows / self.interval
         if rate > MOST_PACKETS:
             raise InvalidInput(
-                f"{self.flows} flows with {each} are {rate:.0f} packets a second; {MOST_PACKETS} are the most.",
-                f"Take fewer flows, or an interval of {math.ceil(self.flows / MOST_PACKETS * 1000)} ms.",
+                f"{self.flows} flows with {each} are {rate:.0f} packets a second; at most {MOST_PACKETS} are possible.",
+                f"Choose fewer flows, or an interval of {math.ceil(self.flows / MOST_PACKETS * 1000)} ms.",
             )
 
 
@@ -79,10 +79,10 @@ class FlowLoss:
 
 
 class Flows:
-    """Flows that are under way. Their programs are heard while `until` waits.
+    """Running flows. Reports of their programs are read while `until` waits.
 
-    Times are this machine's monotonic clock, which the nodes share. A packet that could still be on its way is not
-    judged yet: it counts neither as lost nor as returned.
+    Times are this machine's monotonic clock, which the nodes share. A packet that could still be on its way counts
+    neither as lost nor as returned.
     """
 
     def __init__(self, client: LabClient, way: Way, pace: Pace, seconds: float) -> None:
@@ -112,7 +112,7 @@ class Flows:
         self._started(self._sender)
 
     def finish(self) -> None:
-        """Send no more, wait for what is on its way, and hear what both ends have to tell."""
+        """Stop sending, wait for what is on its way, and read the last reports of both ends."""
         for program in (self._sender, self._responder):
             assert program is not None
             program.finish()
@@ -120,14 +120,14 @@ class Flows:
                 raise _unresponsive(program.node)
 
     def close(self) -> None:
-        """Leave no program behind."""
+        """End the programs in the nodes."""
         for program in (self._sender, self._responder):
             if program is not None:
                 program.close()
         self.selector.close()
 
     def until(self, done: Callable[[], bool], seconds: float) -> bool:
-        """Wait until something is so, for so long at most; whether it is.
+        """Wait until `done()` is true, for `seconds` at most; returns whether it is.
 
         Raises:
             CheckFailed: a program at either end has ended.
@@ -146,7 +146,7 @@ class Flows:
         return [_STEADY in fates for fates in self._fates]
 
     def arrived(self) -> bool:
-        """Whether any packet came to the target."""
+        """Whether any packet reached the target."""
         return any(SEEN in fates or RETURNED in fates for fates in self._fates)
 
     def lost(self, since: float) -> int:
@@ -167,7 +167,7 @@ class Flows:
         return self._times[-1] + self._pace.interval if self._times else 0.0
 
     def results(self, since: float, settle: float) -> tuple[FlowLoss, ...]:
-        """What the flows, which have ended, lost since a time. Who lost nothing for `settle` at the end has recovered.
+        """What the flows, which have ended, lost since a time. One without loss for the last `settle` has recovered.
 
         Raises:
             CheckFailed: nothing was sent since then.
@@ -191,18 +191,18 @@ class Flows:
 
     def _program(self, node: str, role: str, *arguments: object) -> _Program:
         words = (role, self._token, self._seconds, *map(str, arguments))
-        return _Program(self._client, self.selector, node, self._heard, words)
+        return _Program(self._client, self.selector, node, self._take, words)
 
     def _started(self, program: _Program) -> None:
         if not self.until(lambda: bool(program.ports), _STARTS_WITHIN):
             raise _unresponsive(program.node)
 
-    def _heard(self, facts: dict[str, list[Any]]) -> None:
+    def _take(self, facts: dict[str, list[Any]]) -> None:
         self._times.extend(facts.get("sent", ()))
         for word, fate in (("seen", SEEN), ("back", RETURNED)):
             for number in facts.get(word, ()):
                 packet, flow = divmod(number, self._pace.flows)
-                self._lengthen(packet + 1)  # the responder may be quicker to tell
+                self._lengthen(packet + 1)  # the responder's report may come first
                 self._fates[flow][packet] = max(fate, self._fates[flow][packet])
         self._lengthen(len(self._times))
 
@@ -213,21 +213,21 @@ class Flows:
 
 
 class _Program:
-    """`flow_probe` in a node. `ports` are those of its flows, empty until it has said them."""
+    """`flow_probe` in a node. `ports` are those of its flows, empty until it has reported them."""
 
     def __init__(
         self,
         client: LabClient,
         selector: selectors.BaseSelector,
         node: str,
-        heard: Callable[[dict[str, list[Any]]], None],
+        on_facts: Callable[[dict[str, list[Any]]], None],
         words: tuple[str, ...],
     ) -> None:
         text = Path(flow_probe.__file__).read_text(encoding="utf-8")
         self.node = node
         self.ports: list[int] = []
         self._ended = False
-        self._heard = heard
+        self._on_facts = on_facts
         self._finishing = False
         self._begun = b""
         self._selector = selector
@@ -236,16 +236,16 @@ class _Program:
         selector.register(self._out, selectors.EVENT_READ, self._read)
 
     def ended(self) -> bool:
-        """Whether it has said all."""
+        """Whether it has reported everything."""
         return self._ended
 
     def finish(self) -> None:
-        """Tell it that it is enough."""
+        """Ask it to end."""
         self._finishing = True
         _stream(self._process.stdin).close()
 
     def close(self) -> None:
-        """End it, if it has not ended."""
+        """Kill it, if it has not ended."""
         self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
@@ -262,13 +262,14 @@ class _Program:
         for line in lines:
             facts = json.loads(line)
             self.ports = facts.pop("ports", self.ports)
-            self._heard(facts)
+            self._on_facts(facts)
 
     def _gone(self) -> CheckFailed:
         words = _stream(self._process.stderr).read().decode(errors="replace").strip().splitlines()
         return CheckFailed(
-            f"{self.node} does not measure any more: " + (words[-1] if words else "it was powered off, or killed."),
-            "Both ends must stay on, with their addresses, while one measures between them.",
+            f"the measurement on {self.node} ended early: "
+            + (words[-1] if words else "the node was powered off, or the program killed."),
+            "Both ends must stay on, with their addresses, during the measurement.",
         )
 
 

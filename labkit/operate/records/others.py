@@ -1,7 +1,7 @@
-"""Labs that somebody else has brought up, and that this user may use: another user's, or plain containerlab's.
+"""Labs that this user did not start but may use: another user's, or plain containerlab's.
 
-Only Docker has such labs: whoever may use the engine may do anything with its containers. The sandbox's belong to the
-user who has brought them up.
+Only Docker has such labs: whoever may use the engine may do anything with its containers. A sandbox belongs to the
+user who started it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from labkit.runtimes.select import CONTAINERLAB
 
 
 def others(own: Iterable[Record]) -> list[Record]:
-    """Records of labkit's labs on the Docker engine beside one's own; none where no engine answers.
+    """Records of labs on the Docker engine that are not this user's own; none where no engine answers.
 
     Such a record has no lab file and no directory.
     """

@@ -1,7 +1,7 @@
-"""Which labs there are on this machine: one record per lab, there as long as anything of the lab may be.
+"""Which labs exist on this machine: one record per lab, kept as long as anything of the lab may exist.
 
-A lab's directory appears whole, with its record in it, and disappears whole, by renames. What a killed labkit has left
-of either is a directory with a dot before its name, which nobody takes for a lab and the next one sweeps away.
+A lab's directory appears whole, with its record in it, and disappears whole, by renames. A killed labkit may leave a
+directory whose name begins with a dot; it is not taken for a lab, and the next labkit removes it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ FILE = "lab.json"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A lab on this machine. `lab_file` is where it came from, `image` what its nodes run, `created` in Unix seconds.
+    """A lab on this machine. `lab_file` is its file's path, `image` what its nodes run, `created` in Unix seconds.
 
-    `variant` is that of the lab file, "" for the base.
+    `variant` is a variant of the lab file, "" for the base.
     The record of a directory whose `lab.json` is lost or unreadable has nothing but a name and a time.
     """
 
@@ -56,7 +56,7 @@ class Record:
 
     @property
     def source(self) -> Path:
-        """The copy of the lab file, with all its variants. The rendered folder has a file of the lab alone."""
+        """The copy of the lab file, with all its variants; the file in the rendered folder has only the running one."""
         return self.directory / "lab.yml"
 
     @property
@@ -104,7 +104,7 @@ def everything() -> list[Record]:
 
 
 def remove(lab: str) -> None:
-    """Remove a lab's directory whole; harmless if it is gone. Its runtime must have let go of it before."""
+    """Remove a lab's directory whole; harmless if there is none. Its runtime must have removed the lab before."""
     _sweep(lab)
     if lab_dir(lab).exists():
         lab_dir(lab).rename(_aside(lab, "gone"))
@@ -129,30 +129,32 @@ def choose(name: str | None, records: Sequence[Record]) -> Record:
     """
     names = ", ".join(record.lab for record in records)
     if not records:
-        raise InvalidInput("no lab runs here.", "Bring one up, such as: labkit up overview")
+        raise InvalidInput("no lab runs here.", "Start one, for example: labkit up overview")
     if name is not None:
         for record in records:
             if record.lab == name:
                 return record
-        raise InvalidInput(f"no lab called {name} runs here.", f"These do: {names}.")
+        raise InvalidInput(f"no lab called {name} runs here.", f"Running: {names}.")
     if len(records) == 1:
         return records[0]
-    raise InvalidInput(f"{len(records)} labs run here: {names}.", f"Say which, such as: --lab {records[0].lab}")
+    raise InvalidInput(f"{len(records)} labs run here: {names}.", f"Choose one, for example: --lab {records[0].lab}")
 
 
 @contextmanager
 def lock(lab: str) -> Iterator[None]:
-    """Hold a lab against other `up`s and `down`s for the time of the context.
+    """Lock a lab against other `up`s and `down`s for the time of the context.
 
     Raises:
-        InvalidInput: another labkit holds it.
+        InvalidInput: another labkit has locked it.
     """
     folder = state_home() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{lab}.lock"
     descriptor = _locked(file)
     if descriptor is None:
-        raise InvalidInput(f"another labkit is bringing lab {lab} up or down.", "Wait for it, or interrupt it.")
+        raise InvalidInput(
+            f"another labkit is starting lab {lab} or taking it down.", "Wait until it ends, or interrupt it."
+        )
     try:
         yield
     finally:
@@ -161,7 +163,7 @@ def lock(lab: str) -> Iterator[None]:
 
 
 def clear_lock(lab: str) -> None:
-    """Remove the lock that an `up` has left which was killed before it made anything; one that is held stays."""
+    """Remove the lock file of an `up` that was killed before it made anything; one in use stays."""
     if NAME.fullmatch(lab):
         with suppress(InvalidInput), lock(lab):
             pass
@@ -180,4 +182,4 @@ def _locked(file: Path) -> int | None:
             return None
         except FileNotFoundError:
             pass
-        os.close(descriptor)  # its former holder has removed it meanwhile: what we hold is a lock that nobody sees
+        os.close(descriptor)  # its former owner has removed the file: this lock is on a file that no one else opens

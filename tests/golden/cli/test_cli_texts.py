@@ -66,7 +66,7 @@ def transcript(commands: list[list[str]], folder: Path) -> str:
     text = re.sub(r" +$", "", "\n".join(parts), flags=re.MULTILINE)
     # Which labs come with labkit is not what is tested here.
     labs = ", ".join(sorted(path.parent.name for path in topologies().glob("*/lab.yml")))
-    return re.sub(rf"(labs: |comes with: ){re.escape(labs)}", r"\1LABS", text)
+    return re.sub(rf"(bundled lab: |comes with: ){re.escape(labs)}", r"\1LABS", text)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -109,9 +109,9 @@ def test_wrong_usage_is_status_2_and_creates_nothing(arguments: tuple[str, ...])
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("verify", "--within", "x"), "Invalid value for '--within': a number is wanted."),
-        (("verify", "--within", "-1"), "Invalid value for '--within': at least 0 is wanted."),
-        (("route-server", "peering", "create", "a", "b", "--peer-asn", "x"), "'--peer-asn': a whole number is wanted."),
+        (("verify", "--within", "x"), "Invalid value for '--within': must be a number."),
+        (("verify", "--within", "-1"), "Invalid value for '--within': must be at least 0."),
+        (("route-server", "peering", "create", "a", "b", "--peer-asn", "x"), "'--peer-asn': must be a whole number."),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_told_in_our_words(arguments: tuple[str, ...], text: str) -> None:
@@ -188,7 +188,7 @@ def test_a_bug_is_told_in_a_sentence_and_kept_in_a_file(tmp_path: Path) -> None:
         env=os.environ | {"TMPDIR": str(tmp_path)},
     )
     assert done.returncode == 1
-    assert "this is a bug of labkit's: RuntimeError: oops" in done.stderr
+    assert "this is a bug in labkit: RuntimeError: oops" in done.stderr
     assert "Traceback" not in done.stderr
     (report,) = tmp_path.iterdir()
     assert "Traceback" in report.read_text()

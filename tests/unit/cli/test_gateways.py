@@ -121,7 +121,7 @@ def test_settings_are_shown(api: Api) -> None:
     ("options", "body", "said"),
     [
         (("--branch-to-branch", "on"), {"allowBranchToBranchTraffic": True}, "branch-to-branch off → on"),
-        (("--branch-to-branch", "off"), {"allowBranchToBranchTraffic": False}, "branch-to-branch is off already"),
+        (("--branch-to-branch", "off"), {"allowBranchToBranchTraffic": False}, "branch-to-branch is already off"),
         (
             ("rs1", "--hub-routing-preference", "aspath", "--branch-to-branch", "on"),
             {"allowBranchToBranchTraffic": True, "hubRoutingPreference": "ASPath"},

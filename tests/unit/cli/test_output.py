@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from labkit.cli.output import Colour, paint, put, put_table, say, span
+from labkit.cli.output import Colour, note, paint, put, put_table, span
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_talk_that_nobody_hears_stops_nothing(monkeypatch: pytest.MonkeyPatch) -
     os.close(read)
     with os.fdopen(write, "w", buffering=1, closefd=False) as deaf:
         monkeypatch.setattr(sys, "stderr", deaf)
-        say("hello")
+        note("hello")
         monkeypatch.undo()
         os.dup2(os.open(os.devnull, os.O_WRONLY), write)  # so that closing it can flush
     os.close(write)

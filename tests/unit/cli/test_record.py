@@ -84,7 +84,7 @@ def test_which_lab_is_meant() -> None:
     make("two")
     with pytest.raises(InvalidInput, match="2 labs run here: one, two") as caught:
         records.choose(None, records.everything())
-    assert caught.value.remedy == "Say which, such as: --lab one"
+    assert caught.value.remedy == "Choose one, for example: --lab one"
     assert records.choose("two", records.everything()).lab == "two"
     with pytest.raises(InvalidInput, match="no lab called three"):
         records.choose("three", records.everything())
@@ -99,7 +99,7 @@ def test_a_lock_keeps_others_out_and_leaves_nothing(home: Path) -> None:
 
     with records.lock("one"):
         refused = try_it()
-        assert "another labkit is bringing lab one up or down" in refused.stderr
+        assert "another labkit is starting lab one or taking it down" in refused.stderr
         with records.lock("two"):
             pass
     assert try_it().stdout == "in\n"

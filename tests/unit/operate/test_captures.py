@@ -118,7 +118,7 @@ def test_a_listing_shows_the_rows_the_reasons_and_what_is_wrong(capsys: pytest.C
         "     Azure  lab  Network      NextHop   AsPath",
         "     ✓      ✓    10.1.0.0/16  10.9.9.1  65515",
         "     -      ✓    10.4.0.0/16  ✗",
-        "     Otherwise here: a reason",
+        "     Differs: a reason",
         "     ✓      -    10.2.0.0/16  10.9.9.1",
         "     -      ✓    10.3.0.0/16            1",
     ]
@@ -131,6 +131,6 @@ def test_a_long_table_is_shortened_in_the_listing_and_whole_in_json(capsys: pyte
     text = capsys.readouterr().out
     assert f"10.{SAME_ROWS - 1}.0.0/16" in text
     assert f"10.{SAME_ROWS}.0.0/16" not in text
-    assert "… and 5 more that both have" in text
+    assert "… and 5 more in both" in text
     assert found.comparison is not None
     assert [row["network"] for row in comparison_json(found.comparison)["rows"]] == [row[0] for row in rows]

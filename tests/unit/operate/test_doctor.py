@@ -19,10 +19,10 @@ GOOD, BAD = Probe("a thing", True), Probe("another", False, "it is not there.", 
 @pytest.mark.parametrize(
     ("probes", "status", "says"),
     [
-        ((GOOD, BAD), 0, "labs run on: sandbox\n"),
-        ((BAD, GOOD), 0, "labs run on: containerlab\n"),
-        ((GOOD, GOOD), 0, "labs run on: sandbox, containerlab\n"),
-        ((BAD, BAD), 3, "labs run on: neither\n"),
+        ((GOOD, BAD), 0, "usable runtimes: sandbox\n"),
+        ((BAD, GOOD), 0, "usable runtimes: containerlab\n"),
+        ((GOOD, GOOD), 0, "usable runtimes: sandbox, containerlab\n"),
+        ((BAD, BAD), 3, "usable runtimes: none\n"),
     ],
 )
 def test_one_runtime_is_enough(
