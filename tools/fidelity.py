@@ -2,8 +2,11 @@
 
 Usage: python tools/fidelity.py   (after a change of docs/fidelity.yml, or of the rules and tests that it names)
 
-docs/fidelity.yml holds the facts. Everything else on the page is asked of the code: whether rules and tests exist, what
-kind of proof they are, the defaults of switches, and which functions of labkit.azure no fact names.
+docs/fidelity.yml holds the facts, docs/sources.yml what they cite. Everything else on the page is asked of the code:
+whether rules and tests exist, what kind of proof they are, the defaults of switches, which functions of labkit.azure no
+fact names, and whether every citation in the code leads somewhere.
+
+The code cites a fact by its id in brackets, an RFC as `RFC 4271 §9.1`, and a page of this repository by its path.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import ast
 import dataclasses
 import re
 import sys
+import tokenize
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +30,7 @@ from labkit.lab.file import schema
 
 ROOT = Path(__file__).parent.parent
 FACTS = ROOT / "docs" / "fidelity.yml"
+SOURCES_FILE = ROOT / "docs" / "sources.yml"
 PAGE = ROOT / "docs" / "fidelity.md"
 COMMAND = ".venv/bin/python tools/fidelity.py"
 
@@ -33,9 +38,11 @@ SOURCES = ("documented", "observed", "support wiki", "inferred", "uncertain")
 VERDICTS = ("same", "switch", "differs", "left out")
 PROOFS = ("example", "unit", "e2e")
 
-# In a docstring, sections of the reference; those of other documents don't count.
-_OTHERS = re.compile(r"(?:RFC \d+|`exabgp\.md`|[Dd]esign|FAB-\w) §[\d.]+")
-_SECTION = re.compile(r"§([1-7](?:\.\d)?)(?!\d)")
+_ID = r"[a-z0-9]+(?:-[a-z0-9]+)+"
+_CITATION = re.compile(rf"(?<![\w`\])])\[({_ID}(?:,\s+{_ID})*)\]")
+_SECTION = re.compile(r"(?<!RFC \d{4} )§[\w.]*")
+_PAGE_OF_DOCS = re.compile(r"\bdocs/[\w-]+\.\w+|`[\w-]+\.md`")
+_COMMENT_LINE = re.compile(r"^\s*(?:#|!|\{#).*", re.MULTILINE)
 
 _HEAD = f"""\
 <!-- Made by `{COMMAND}` from fidelity.yml and the code; do not edit. -->
@@ -53,7 +60,8 @@ every fact that labkit was built on, how sure it is, what labkit does about it, 
 - **proof**: *example*, the rules give the tables of a published example, most of them Azure's own output. *unit*,
   tables of cases, properties and golden files. *e2e*, real kernels and real BGP speakers: without it, no lab has shown
   it so far.
-- **§**, the row of the project's reference, as the docstrings of the rules cite it. *none*: it has no such row.
+
+Each fact has an id, by which the code cites it, and cites its sources by keys; [the sources](#sources) are at the end.
 """
 
 
@@ -61,15 +69,15 @@ every fact that labkit was built on, how sure it is, what labkit does about it, 
 class Fact:
     """One fact of Azure, an entry of docs/fidelity.yml.
 
-    `azure` says it. `row` is where the reference has it: sections, each with a word on the row, and semicolons between.
-    At most one of `switch` (a field of `labkit.azure.model`), `differs` and `left_out` (why) is given; without any of
-    them labkit does the same. `note` adds a word. `rules` are names below `labkit`, or files; `tests` are pytest's ids,
-    or golden files.
+    `azure` says it; `cites` are keys of docs/sources.yml. At most one of `switch` (a field of `labkit.azure.model`),
+    `differs` and `left_out` (why) is given; without any of them labkit does the same. `note` adds a word. `rules` are
+    names below `labkit`, or files; `tests` are pytest's ids, or golden files.
     """
 
+    id: str
     azure: str
-    row: str
     source: tuple[str, ...]
+    cites: tuple[str, ...] = ()
     switch: str = ""
     differs: str = ""
     left_out: str = ""
@@ -82,11 +90,6 @@ class Fact:
         """One of `VERDICTS`."""
         said = {"switch": self.switch, "differs": self.differs, "left out": self.left_out}
         return next((verdict for verdict, text in said.items() if text), "same")
-
-    @property
-    def sections(self) -> frozenset[str]:
-        """The reference's sections that have it."""
-        return frozenset(re.findall(r"(?:^|; )(\d+(?:\.\d)?)", self.row))
 
     @property
     def proofs(self) -> tuple[str, ...]:
@@ -113,24 +116,49 @@ def load(text: str) -> tuple[Theme, ...]:
     return tuple(Theme(theme["title"], tuple(map(fact, theme["facts"]))) for theme in yaml.safe_load(text))
 
 
-def problems(themes: Iterable[Theme]) -> list[str]:
-    """What facts say of the code that is not so, and what the code says of facts that no fact says."""
+def load_sources() -> Mapping[str, str]:
+    """The sources of docs/sources.yml, by their keys."""
+    sources: Mapping[str, str] = yaml.safe_load(SOURCES_FILE.read_text(encoding="utf-8"))
+    return sources
+
+
+def problems(themes: Iterable[Theme], sources: Mapping[str, str]) -> list[str]:
+    """What facts say of the code that is not so, and citations of the code that lead nowhere."""
     facts = [fact for theme in themes for fact in theme.facts]
-    return [f"{fact.azure}: {problem}" for fact in facts for problem in _wrong(fact)] + [
-        f"labkit.{rule} cites §{section}, and no fact of that section names it" for rule, section in unnamed(facts)
+    twice = [fact.id for fact in facts if [other.id for other in facts].count(fact.id) > 1]
+    cited = {key for fact in facts for key in fact.cites}
+    return [
+        *(f"{fact.id}: {problem}" for fact in facts for problem in _wrong(fact, sources)),
+        *(f"{name}: the id of more than one fact" for name in dict.fromkeys(twice)),
+        *(f"labkit.{rule} cites [{cited}], which does not name it" for rule, cited in unnamed(facts)),
+        *(f"docs/sources.yml: no fact cites {key}" for key in sources if key not in cited),
+        *(problem for file in _citing() for problem in dangling(_prose(file), file.relative_to(ROOT), facts)),
     ]
 
 
+def dangling(text: str, file: Path, facts: Iterable[Fact]) -> Iterator[str]:
+    """Citations in the docstrings and comments of a file that lead nowhere, each as a sentence."""
+    known = {fact.id for fact in facts}
+    for cited in _CITATION.finditer(text):
+        yield from (f"{file} cites [{name}], which is not a fact" for name in cited[1].split(", ") if name not in known)
+    yield from (f"{file} cites {found[0]}, of no RFC" for found in _SECTION.finditer(text))
+    for found in _PAGE_OF_DOCS.finditer(text):
+        name = found[0].strip("`").removeprefix("docs/")
+        if not (ROOT / "docs" / name).is_file() and not (ROOT / name).is_file():
+            yield f"{file} cites {found[0]}, which does not exist"
+
+
 def unnamed(facts: Iterable[Fact]) -> list[tuple[str, str]]:
-    """Rules of labkit.azure whose docstring cites a section (§1 to §7) of which no fact names them."""
-    named = {(rule, section) for fact in facts for rule in _named(fact) for section in fact.sections}
+    """Rules of labkit.azure whose docstring cites a fact that does not name them, and that fact's id."""
+    names = {fact.id: _named(fact) for fact in facts}
     return [
-        (rule, section)
+        (rule, cited)
         for file, module in _modules()
         for name, doc in definitions(file).items()
         for rule in [f"{module}.{name}"]
-        for section in dict.fromkeys(_SECTION.findall(_OTHERS.sub("", doc)))
-        if (rule, section) not in named
+        for citation in _CITATION.finditer(" ".join(doc.split()))
+        for cited in citation[1].split(", ")
+        if cited in names and rule not in names[cited]
     ]
 
 
@@ -147,10 +175,11 @@ def definitions(file: Path) -> Mapping[str, str]:
     return dict(_definitions(_tree(file).body))
 
 
-def page(themes: Sequence[Theme]) -> str:
+def page(themes: Sequence[Theme], sources: Mapping[str, str]) -> str:
     """The text of docs/fidelity.md."""
     facts = [fact for theme in themes for fact in theme.facts]
-    return "\n".join((_HEAD, *_counts(themes), *_differences(facts), *_open(facts), *_themes(themes), *_rest(facts)))
+    parts = (_counts(themes), _differences(facts), _open(facts), _themes(themes), _rest(facts), _sources(sources))
+    return "\n".join((_HEAD, *(line for part in parts for line in part)))
 
 
 def _tree(file: Path) -> ast.Module:
@@ -177,6 +206,23 @@ def _said_below(node: ast.stmt | None) -> str:
     return ""
 
 
+def _citing() -> Iterator[Path]:
+    """The files whose docstrings and comments may cite."""
+    for folder, pattern in (("labkit", "*.py"), ("templates", "*.j2"), ("images", "*"), ("topologies", "*.yml")):
+        found = (ROOT / folder).rglob(pattern)
+        yield from sorted(file for file in found if file.is_file() and "__pycache__" not in file.parts)
+
+
+def _prose(file: Path) -> str:
+    """The docstrings and comments of a file, with line ends as spaces."""
+    if file.suffix != ".py":
+        return " ".join(" ".join(_COMMENT_LINE.findall(file.read_text(encoding="utf-8"))).split())
+    with file.open("rb") as source:
+        tokens = list(tokenize.tokenize(source.readline))
+    prose = (t.string for t in tokens if t.type == tokenize.COMMENT or t.string.startswith('"""'))
+    return " ".join(" ".join(prose).split())
+
+
 def _public_functions(file: Path) -> list[str]:
     return [n.name for n in _tree(file).body if isinstance(n, ast.FunctionDef) and not n.name.startswith("_")]
 
@@ -191,7 +237,10 @@ def _named(fact: Fact) -> tuple[str, ...]:
     return (*fact.rules, f"azure.model.{fact.switch}") if fact.switch else fact.rules
 
 
-def _wrong(fact: Fact) -> Iterator[str]:
+def _wrong(fact: Fact, sources: Mapping[str, str]) -> Iterator[str]:
+    if not re.fullmatch(_ID, fact.id):
+        yield "an id is words of small letters and digits, at least two, with hyphens between"
+    yield from (f"docs/sources.yml has no {key}" for key in fact.cites if key not in sources)
     yield from (f'"{source}" is no source' for source in fact.source if source not in SOURCES)
     if sum(map(bool, (fact.switch, fact.differs, fact.left_out))) > 1:
         yield "it can't be more than one of switch, differs and left_out"
@@ -282,12 +331,12 @@ def _themes(themes: Iterable[Theme]) -> Iterator[str]:
     for theme in themes:
         yield f"## {theme.title}\n"
         rows = [
-            (str(i), f.azure, _sections(f), ", ".join(f.source), _verdict(f), ", ".join(f.proofs) or "-")
-            for i, f in enumerate(theme.facts, 1)
+            (f"`{f.id}`", f.azure, ", ".join((*f.source, *f.cites)), _verdict(f), ", ".join(f.proofs) or "-")
+            for f in theme.facts
         ]
-        yield _table(("", "Azure", "§", "source", "labkit", "proof"), rows)
+        yield _table(("id", "Azure", "source", "labkit", "proof"), rows)
         yield "<details><summary>Rules and tests</summary>\n"
-        yield from (f"- **{i}** {_where(fact)}" for i, fact in enumerate(theme.facts, 1) if fact.rules or fact.tests)
+        yield from (f"- `{fact.id}`: {_where(fact)}" for fact in theme.facts if fact.rules or fact.tests)
         yield "\n</details>\n"
 
 
@@ -312,8 +361,9 @@ def _switch(switch: str) -> str:
     return f"`{switch}`, default `{_default(switch)}`{unsaid}"
 
 
-def _sections(fact: Fact) -> str:
-    return "none" if not fact.sections else f"§{fact.row.replace('; ', '; §')}"
+def _sources(sources: Mapping[str, str]) -> Iterator[str]:
+    yield "## Sources\n\nNames of files are those of azure-docs, the public repository of Azure's documentation.\n"
+    yield _table(("key", "source"), sorted(sources.items()))
 
 
 def _where(fact: Fact) -> str:
@@ -347,11 +397,11 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def main() -> None:
     """Write the page, if all that it would say is so."""
-    themes = load(FACTS.read_text(encoding="utf-8"))
-    found = problems(themes)
+    themes, sources = load(FACTS.read_text(encoding="utf-8")), load_sources()
+    found = problems(themes, sources)
     if found:
         sys.exit("\n".join(found))
-    PAGE.write_text(page(themes), encoding="utf-8")
+    PAGE.write_text(page(themes, sources), encoding="utf-8")
 
 
 if __name__ == "__main__":

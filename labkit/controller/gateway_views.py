@@ -1,4 +1,4 @@
-"""Gateways in the shapes that Azure's command line prints (reference §3.3 "Gateway views")."""
+"""Gateways in the shapes that Azure's command line prints [gateway-listings]."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def instances(platform: Platform, gateway: Gateway) -> list[GatewayId]:
 def neighbours(platform: Platform, instance: GatewayId) -> Mapping[IPv4Address, Neighbour]:
     """With whom an instance has sessions now, by address, on-premises first.
 
-    With the route server it has none while branch-to-branch is off (reference §5 "b2b switch").
+    With the route server it has none while branch-to-branch is off [b2b-sessions].
     """
     inside = session_server(platform.azure, platform.azure.gateway[instance.gateway]) is not None
     known = platform.gateways.neighbours[instance]

@@ -54,7 +54,7 @@ class Instance:
 
     One that is `joining` has just come up and still learns what the other one knows, or what it knew itself when it
     was `former`. NICs that listen to it have the other's routes meanwhile: a route server survives the restart of an
-    instance (reference §7, maintenance).
+    instance [instance-maintenance].
     """
 
     sessions: dict[str, Session] = field(default_factory=dict)

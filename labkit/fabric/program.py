@@ -1,7 +1,7 @@
 """The nftables program of a fabric: which chains, maps and counters make it forward as it is told. Pure functions.
 
 One `netdev` ingress chain per port sees every packet before the bridge does and rewrites the destination MAC by the
-effective routes of the port's NIC, whatever next hop the guest picked (reference §6, two-stage forwarding); the bridge
+effective routes of the port's NIC, whatever next hop the guest picked [two-stage-forwarding]; the bridge
 then delivers by its static forwarding database.
 
     out-<port>       egress chain of a port whose NIC has IP forwarding off: nothing for anyone else gets to it
@@ -162,7 +162,7 @@ def _port(fabric: Fabric, name: str, port: Port, map_names: Mapping[str, str]) -
         yield "ether daddr set ip daddr map @nics accept"
         yield _drop(name, "unknown-destination")
         return
-    # IP-in-IP and GRE don't work in virtual networks (reference §5 "Self-next-hop loop", VNF). Not every machine knows
+    # IP-in-IP and GRE don't work in virtual networks [blocked-protocols]. Not every machine knows
     # them by name.
     yield f"ip protocol {{ 4, 47 }} {_drop(name, 'protocol')}"
     if not port.ip_forwarding:

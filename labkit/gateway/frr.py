@@ -21,7 +21,7 @@ _UNSPECIFIED = "0.0.0.0"  # noqa: S104 - FRR's word for itself as the next hop
 
 
 def set_sessions(asn: int, route_servers: Sequence[str], *, on: bool) -> None:
-    """Start or stop the sessions with the route server (reference §5 "b2b switch").
+    """Start or stop the sessions with the route server [b2b-toggle].
 
     Raises:
         SubprocessError: FRR refuses, or does not answer.
@@ -32,7 +32,7 @@ def set_sessions(asn: int, route_servers: Sequence[str], *, on: bool) -> None:
 def session_lines(asn: int, route_servers: Sequence[str], *, on: bool) -> tuple[str, ...]:
     """The commands that start or stop the sessions with the route server.
 
-    With them comes the filter of what one route server relayed and a circuit brings to the next (reference §5, WIKI).
+    With them comes the filter of what one route server relayed and a circuit brings to the next [circuit-relay-filter].
     """
     return (
         f"route-map from-circuit {'deny' if on else 'permit'} 10",

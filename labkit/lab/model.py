@@ -19,7 +19,7 @@ PRIVATE = tuple(IPv4Network(n) for n in ("10.0.0.0/8", "100.64.0.0/10", "172.16.
 
 @dataclass(frozen=True, slots=True)
 class BgpTimers:
-    """Keepalive interval and hold time in seconds. Azure's own are 60 and 180 (reference §2)."""
+    """Keepalive interval and hold time in seconds. Azure's own are 60 and 180 [bgp-timers]."""
 
     keepalive: int = 60
     hold: int = 180

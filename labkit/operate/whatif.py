@@ -106,7 +106,7 @@ def _down(status: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _limits(prediction: Prediction) -> Iterator[str]:
-    """Sessions that a limit would end (reference §5): what the edge router would keep counts."""
+    """Sessions that a limit would end [gateway-to-circuit-limit]: what the edge router would keep counts."""
     speakers = prediction.after.speakers
     for (gateway, instance, circuit), edge in speakers.adj_ribs_in.edges.items():
         told = speakers.advertised_by_gateway(gateway, instance, circuit).values()

@@ -253,7 +253,7 @@ class Instance:
             self._reporter.route_changed(name, prefix)
 
     def _exceeds(self, event: Update) -> bool:
-        """Count an announcement; whether it ends the session (reference §1 "Counting rule" and "Limits by date")."""
+        """Count an announcement; whether it ends the session [limit-counting, total-prefixes]."""
         if self._config is None:
             return False
         counter = self._counters.setdefault(event.peer, RouteCounter())

@@ -1,6 +1,6 @@
 """ExaBGP's neighbours: peers come and go while the lab runs, by another file and a reload that is checked.
 
-Two traps make it so (reference `exabgp.md` §4): one reload of a bad file spoils every later one, so a file is validated
+Two traps make it so (docs/exabgp.md, "Reload"): one reload of a bad file spoils every later one, so a file is validated
 before it takes its place; and a reload is silently lost while a connected neighbour has routes to be sent, so it is
 asked for when there are none, and again until ExaBGP shows the neighbours of the file. Not before that is the file
 changed once more: a neighbour that went and came back between two looks would look as if it had never gone.

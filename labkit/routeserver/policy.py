@@ -43,7 +43,7 @@ class Policy:
         self._originated = {peer: dict(self._originates(peer)) for peer in self.peers}
 
     def keeps(self, peer: str, prefix: str, attributes: PathAttributes) -> bool:
-        """Whether a received route survives the acceptance rules (reference §4.1 step 1)."""
+        """Whether a received route survives the acceptance rules [path-with-65515]."""
         return self._kept_path(peer, attributes) and self._kept_prefix(prefix)
 
     def originated(self, peer: str) -> Mapping[str, PathAttributes]:

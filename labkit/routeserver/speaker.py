@@ -1,7 +1,7 @@
 """The pipes to ExaBGP: a thread that only reads, a thread that only writes, a window between them.
 
 ExaBGP writes to us blocking, in its only thread: if nobody read, it would stop, keep-alives and all. And a writer
-that fills ExaBGP's input while nobody reads its answers deadlocks (reference `exabgp.md` §3 "Back-pressure").
+that fills ExaBGP's input while nobody reads its answers deadlocks (docs/exabgp.md, "Back-pressure").
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """ExaBGP's text, both ways: lines that it writes to values, values to commands that it reads. Pure functions.
 
 Nothing but this module knows ExaBGP's JSON or its command language, so that the wire can change. Facts that shaped it
-are in the project's ExaBGP notes (reference `exabgp.md` §2, §3, §6).
+are in docs/exabgp.md.
 """
 
 from __future__ import annotations

@@ -304,7 +304,7 @@ class Worker:
             _log.error("ExaBGP's neighbours are not changed yet: %s", error)  # the next tick tries again
 
     def _refresh(self, shown: wire.Neighbours) -> None:
-        """Have all NVAs say their routes again, if the controller has asked for it (reference §2 "Route refresh")."""
+        """Have all NVAs say their routes again, if the controller has asked for it [refresh-at-peering]."""
         assert self._instance is not None
         if not self._refresh_due:
             return

@@ -1,8 +1,7 @@
 """`python3 -m labkit.tracker`, in an appliance that tracks the service behind it.
 
 It asks a target again and again. While the target does not answer, FRR withdraws what the appliance says itself: BGP is
-well, but whoever follows it would lose his packets (reference §7: "NVAs should withdraw when the service behind them
-fails", ANY).
+well, but whoever follows it would lose packets [service-tracking].
 
 Environment: `LABKIT_TRACK` (the target's address), `LABKIT_TRACK_ASN` and `LABKIT_TRACK_PREFIXES` (what to withdraw,
 with blanks between).

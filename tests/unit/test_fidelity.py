@@ -1,93 +1,55 @@
-"""docs/fidelity.md says what is so, of rules, tests and defaults, and no rule that cites the reference is missing."""
+"""docs/fidelity.md agrees with rules, tests and defaults, and every citation in the code leads somewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from tools.fidelity import COMMAND, FACTS, PAGE, Fact, load, page, problems, unnamed, without_fact
+from tools.fidelity import (
+    COMMAND,
+    FACTS,
+    PAGE,
+    Fact,
+    dangling,
+    load,
+    load_sources,
+    page,
+    problems,
+    unnamed,
+    without_fact,
+)
 
 THEMES = load(FACTS.read_text(encoding="utf-8"))
+ALL = [fact for theme in THEMES for fact in theme.facts]
+SOURCES = load_sources()
 FACT = Fact(
+    id="a-fact",
     azure="A fact",
-    row="4.1 step 2; 3.2 Multipath",
+    cites=("FAQ25",),
     source=("documented",),
     rules=("azure.rules.selection.best", "templates/frr.conf.j2"),
     tests=("tests/unit/test_fidelity.py::test_facts_and_code_agree", "tests/golden/errors/asn.txt"),
 )
 
-ROWS = {
-    "1": """
-        Object model, Subnet, virtualRouterIps, virtualRouterAsn, allowBranchToBranchTraffic, hubRoutingPreference,
-        virtualRouterAutoScaleConfiguration, Public IP, Count, Peer, UDR / NSG, IPv6, below the table,
-        Peered-VNet peers, Limits by date, Counting rule, Control-plane durations
-        """,
-    "2": """
-        Session type, ASN permitted, ASN width, Capabilities, Router-ID, Timers, Lower hold from NVA, MD5, BFD,
-        Route refresh, Reachability, AS 0 in path, Multihop, FRR eBGP policy, Static routes to the instances
-        """,
-    "3.1": """
-        ARS VNet prefixes, URG-peered spoke prefixes, Peered spokes without URG, Another NVA's routes, ER-learned,
-        VPN-learned, Default 0/0, NO_ADVERTISE, below the table
-        """,
-    "3.2": """
-        NEXT_HOP, AS_PATH, ORIGIN, MED / LOCAL_PREF, Communities, Multipath, below the table, no-export
-        """,
-    "3.3": "CLI output shapes, Gateway views, Portal, Metrics",
-    "4.1": "step 1, step 1 Own ranges, step 2, step 3, step 4, below the steps",
-    "4.2": """
-        head, step 1, step 2, step 3, step 4, step 5, step 6, step 7, Display, ECMP, One-instance peering
-        """,
-    "4.3": "Non-transitive, useRemoteGateways, allowForwardedTraffic, VNet address changes",
-    "5": "VPN gateway, ER gateway and MSEE, b2b switch, Dual-homed loops, Self-next-hop loop",
-    "6": """
-        ARS never forwards data, Two-stage forwarding, The .1 gateway, Reserved addresses, IP forwarding,
-        One-arm routers, Statefulness, VM to gateway
-        """,
-    "7": """
-        NVA closes TCP, Single UPDATE, A further change, Injection, BIRD stop, Silent death, PSK mismatch, Maintenance,
-        ARS create/delete, below the table
-        """,
-}
-"""The rows of the reference's sections of rules: of its tables, and by its first words what stands beside them."""
-
 
 def wrong(fact: Fact) -> list[str]:
-    facts = [f for theme in THEMES for f in theme.facts]
-    return problems([replace(THEMES[0], facts=(*facts, fact))])
+    return problems([replace(THEMES[0], facts=(*ALL, fact))], SOURCES)
 
 
 def test_facts_and_code_agree() -> None:
-    assert problems(THEMES) == []
-
-
-def test_every_row_of_the_reference_has_a_fact() -> None:
-    """And no fact is of a row that is not there."""
-    there = {(section, row.strip()) for section, rows in ROWS.items() for row in rows.split(",")}
-    facts = [fact for theme in THEMES for fact in theme.facts]
-    named = {row for fact in facts for row in rows_named(fact) if row[0] in ROWS}
-    assert sorted(there - named) == []
-    assert sorted(named - there) == []
-
-
-def rows_named(fact: Fact) -> Iterator[tuple[str, str]]:
-    """The rows that a fact is of, each with its section."""
-    for place in fact.row.split("; "):
-        section, _, rows = place.partition(" ")
-        yield from ((section, row) for row in rows.split(", "))
+    assert problems(THEMES, SOURCES) == []
 
 
 def test_the_page_is_made_from_them() -> None:
-    made = page(THEMES)
+    made = page(THEMES, SOURCES)
     committed = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
     assert committed == made, f"docs/fidelity.md is not what the facts and the code say. Run: {COMMAND}"
 
 
 def test_a_sound_fact() -> None:
     assert wrong(FACT) == []
-    assert FACT.sections == {"4.1", "3.2"}
     assert FACT.proofs == ("unit",)
     assert replace(FACT, tests=("tests/e2e/a.py::b", "tests/unit/azure/test_captures.py::c")).proofs == (
         "example",
@@ -111,21 +73,44 @@ def test_a_sound_fact() -> None:
         (replace(FACT, switch="Router.era"), "labkit.azure.model has no Router.era with a default"),
         (replace(FACT, differs="a", left_out="b"), "it can't be more than one of switch, differs and left_out"),
         (replace(FACT, source=("guessed",)), '"guessed" is no source'),
+        (replace(FACT, cites=("XYZ",)), "docs/sources.yml has no XYZ"),
     ],
 )
 def test_a_fact_that_is_wrong_about_the_code(fact: Fact, problem: str) -> None:
-    assert wrong(fact) == [f"A fact: {problem}"]
+    assert wrong(fact) == [f"a-fact: {problem}"]
 
 
-def test_a_rule_is_named_by_facts_of_every_section_that_it_cites() -> None:
-    assert ("azure.rules.selection.best", "4.1") in unnamed([])
-    assert ("azure.rules.selection.best", "4.1") not in unnamed([FACT])
-    assert ("azure.rules.selection.best", "4.1") in unnamed([replace(FACT, row="3.2 Multipath")])
-    assert ("azure.rules.limits.MAX_PEERS", "1") in unnamed([FACT]), "constants have docstrings too"
-    assert ("azure.rules.acceptance.attributes_rejection", "6") not in unnamed([]), "an RFC's §6.3"
-    switch = replace(FACT, switch="Assumptions.preference_needs_branch_to_branch")
-    assert unnamed([FACT])[-1:] == unnamed([switch])[-1:]
-    assert len(unnamed([FACT])) == len(unnamed([switch])) + 1, "a switch names its field"
+def test_ids_are_unique_and_look_like_ids() -> None:
+    assert "max-peers: the id of more than one fact" in wrong(replace(FACT, id="max-peers"))
+    assert wrong(replace(FACT, id="fact")) == [
+        "fact: an id is words of small letters and digits, at least two, with hyphens between"
+    ]
+
+
+def test_a_source_that_no_fact_cites() -> None:
+    assert problems(THEMES, {**SOURCES, "XYZ": "A page"}) == ["docs/sources.yml: no fact cites XYZ"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("One best path [one-best-path], RFC 4271 §9.1, docs/fidelity.md, [a, b], [x]", []),
+        ("Facts: [one-best-path, no-such-fact].", ["a.py cites [no-such-fact], which is not a fact"]),
+        ("As in section §4.2.", ["a.py cites §4.2., of no RFC"]),
+        ("See docs/nothing.md.", ["a.py cites docs/nothing.md, which does not exist"]),
+        ("See `notes.md`.", ["a.py cites `notes.md`, which does not exist"]),
+    ],
+)
+def test_citations_lead_somewhere(text: str, problem: list[str]) -> None:
+    assert list(dangling(text, Path("a.py"), ALL)) == problem
+
+
+def test_a_rule_is_named_by_the_facts_that_it_cites() -> None:
+    fact = next(fact for fact in ALL if fact.id == "nva-ecmp")
+    assert unnamed(ALL) == []
+    assert ("azure.rules.selection.best", "nva-ecmp") in unnamed([replace(fact, rules=())])
+    limit = next(fact for fact in ALL if fact.id == "max-peers")
+    assert ("azure.rules.limits.MAX_PEERS", "max-peers") in unnamed([replace(limit, rules=())]), "constants too"
 
 
 def test_functions_that_no_fact_names_are_shown() -> None:

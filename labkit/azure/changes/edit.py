@@ -29,7 +29,7 @@ def refusals(before: Azure, after: Azure) -> tuple[Problem, ...]:
 
 
 def servers_that_refresh(before: Azure, after: Azure) -> tuple[str, ...]:
-    """The route servers that ask all their NVAs for their routes again: those with a new peering (reference §2)."""
+    """The route servers that ask all NVAs for their routes again: those with a new peering [refresh-at-peering]."""
 
     def peered(azure: Azure, server: RouteServer) -> set[str]:
         return {peering.remote for peering in connected_peerings(azure, server.virtual_network)}
@@ -77,7 +77,10 @@ def with_route_server(azure: Azure, server: RouteServer) -> Azure:
 
 
 def with_created_route_server(azure: Azure, server: RouteServer) -> Azure:
-    """The model with a route server as Azure creates it: without peers, with its defaults (reference §1)."""
+    """The model with a route server as Azure creates it: without peers, with its defaults.
+
+    Facts: [branch-to-branch-default, hub-routing-preference].
+    """
     created = replace(
         server, peers=(), branch_to_branch=False, hub_routing_preference=HubRoutingPreference.EXPRESSROUTE
     )

@@ -16,7 +16,7 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 
 ROUTE_SERVER_ASN = 65515
-"""The ASN of every route server; not configurable (reference §1, TUT)."""
+"""The ASN of every route server; not configurable [route-server-asn]."""
 
 
 class NextHopType(StrEnum):
@@ -55,7 +55,7 @@ class PeerKind(StrEnum):
 
 
 class HubRoutingPreference(StrEnum):
-    """`hubRoutingPreference` of a route server (reference §4.1 step 2, HRP)."""
+    """`hubRoutingPreference` of a route server [hub-routing-preference]."""
 
     EXPRESSROUTE = "ExpressRoute"
     VPN_GATEWAY = "VpnGateway"
@@ -65,7 +65,7 @@ class HubRoutingPreference(StrEnum):
 class OwnRangePolicy(StrEnum):
     """What a route server does with received prefixes equal to or inside a range it originates itself.
 
-    The behaviour changed between two observed eras (reference §4.1 step 1).
+    The behaviour changed between two observed eras [own-ranges].
     """
 
     DROP = "2026"
@@ -73,7 +73,7 @@ class OwnRangePolicy(StrEnum):
 
 
 class VpnNvaTie(StrEnum):
-    """Who wins between VPN and NVA paths of equal length (reference §11.3)."""
+    """Who wins between VPN and NVA paths of equal length [vpn-nva-tie]."""
 
     SHARED = "shared"
     VPN = "vpn"
@@ -175,23 +175,26 @@ class Assumptions:
     """
 
     route_server_subnet_minimum: int = 27
-    """The longest RouteServerSubnet that is not refused: 26 as documented, 27 as in labs (reference §1, §11.1)."""
+    """The longest RouteServerSubnet that is not refused: 26 as documented, 27 as in labs [route-server-subnet-size]."""
     peers_need_remote_gateways: bool = False
-    """Whether a peer in a peered virtual network is refused unless that one uses the route server's (§1, NLB 2026)."""
+    """Whether a peer in a peered virtual network is refused unless that one uses the route server's.
+
+    Fact: [peered-peer-remote-gateways].
+    """
     spoke_community: bool = True
-    """Whether ranges of URG spokes carry 65518:65518 towards NVAs (§3.1 row 2, §11.4: one bed of 2026)."""
+    """Whether ranges of URG spokes carry 65518:65518 towards NVAs [spoke-community]."""
     nva_relay_community: bool = True
-    """Whether 65517:65517 is added from NVA to NVA (§3.2 "Communities", §11.4: one capture of 2021)."""
+    """Whether 65517:65517 is added from NVA to NVA [relay-community-nvas]."""
     honours_no_export: bool = True
-    """Whether no-export keeps a route from a route server's eBGP sessions (§3.2 "no-export": nothing documented)."""
+    """Whether no-export keeps a route from a route server's eBGP sessions [no-export]."""
     expressroute_wins_ties: bool = True
-    """Whether ExpressRoute wins equal lengths under `ASPath`, as in Virtual WAN (§4.1 step 3, §11.3, VHRP)."""
+    """Whether ExpressRoute wins equal lengths under `ASPath`, as in Virtual WAN [as-path-tie-expressroute]."""
     vpn_nva_tie: VpnNvaTie = VpnNvaTie.SHARED
-    """Who wins between VPN and NVA paths of equal length (§4.1 step 2, §11.3)."""
+    """Who wins between VPN and NVA paths of equal length [vpn-nva-tie]."""
     preference_needs_branch_to_branch: bool = False
     """Whether `hub_routing_preference` has a say on NICs only with branch-to-branch on, ExpressRoute winning without.
 
-    The documentation once said so and no longer does (§4.1 step 2, §11.3).
+    The documentation once said so and no longer does [preference-needs-b2b].
     """
 
 
@@ -213,7 +216,7 @@ class RouteServer:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A virtual network gateway (reference §5), of one of the two gateway kinds.
+    """A virtual network gateway, of one of the two gateway kinds.
 
     `instances` are its one or two addresses in GatewaySubnet. `active_active` is what Azure asks of a VPN gateway
     beside a route server; of an ExpressRoute gateway it says nothing.
@@ -270,8 +273,8 @@ class Probe:
 class LoadBalancer:
     """An internal Standard Load Balancer with one frontend, at `address`, and one rule for all ports ("HA ports").
 
-    `backends` name NICs of its virtual network. As a next hop it stands for those of them that are up (reference §3.2
-    below the table, §6 "Statefulness"); effective routes show its frontend's address.
+    `backends` name NICs of its virtual network. As a next hop it stands for those of them that are up [balancer-cure,
+    third-party-next-hop]; effective routes show its frontend's address.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Which received routes a route server keeps (reference §2 "AS 0", §4.1 step 1)."""
+"""Which received routes a route server keeps: its import policy."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Originated:
 
 
 def originated(azure: Azure, server_name: str) -> Originated:
-    """What the route server originates, one prefix for each address range (reference §3.1 rows 1 to 3).
+    """What the route server originates, one prefix for each address range [originates-ranges-only].
 
-    Peered spokes without URG are not among it.
+    Peered spokes without URG are not among them [plain-spokes-not-advertised].
 
     Raises:
         KeyError: there is no route server of this name.
@@ -47,7 +47,10 @@ def originated(azure: Azure, server_name: str) -> Originated:
 
 
 def originated_in(azure: Azure, hub: str) -> Originated:
-    """What the route server and the gateways of a virtual network originate, each for itself (reference §3.1)."""
+    """What the route server and the gateways of a virtual network originate, each for itself.
+
+    Facts: [own-ranges-to-nvas, gateways-originate].
+    """
     own = azure.virtual_network[hub].address_space
     spokes = (r for spoke in gateway_spokes(azure, hub) for r in azure.virtual_network[spoke].address_space)
     return Originated(own, tuple(dict.fromkeys(r for r in spokes if r not in own)))
@@ -81,7 +84,7 @@ _MARTIANS = Ranges(_NOT_FORWARDABLE)
 def rejection(route: LearnedRoute, server: RouteServer, originated: Originated) -> Rejection | None:
     """Why `server` drops a route that it received, or None if it keeps it.
 
-    Reference §4.1 step 1; the loop check runs before anything else. `attributes_rejection` is the half that depends
+    The loop check runs before anything else [path-with-65515]. `attributes_rejection` is the half that depends
     on the path alone: a caller with many prefixes of the same attributes asks it once.
     """
     return attributes_rejection(route.attributes, route.peer, server) or prefix_rejection(
@@ -92,13 +95,13 @@ def rejection(route: LearnedRoute, server: RouteServer, originated: Originated) 
 def attributes_rejection(attributes: PathAttributes, peer: BgpPeer, server: RouteServer) -> Rejection | None:
     """Why a path is dropped whatever its prefix, or None.
 
-    - 65515 anywhere in the path, sets included (reference §4.1 step 1, NLB; catalogue row 9);
-    - AS 0 (reference §2, SEC);
-    - over eBGP, a path that does not start with the peer's own ASN, an empty one included (RFC 4271 §6.3, since the
-      wire below us does not check it: reference `exabgp.md` §6);
-    - from a VPN gateway with an ASN of its own, a community 65517:x (reference §5, WIKI "FFED…");
-    - a next hop that is no unicast address, or one of the route server's own (RFC 4271 §6.3). Any other is honoured,
-      third-party ones included (reference §3.2).
+    - 65515 anywhere in the path, sets included [path-with-65515];
+    - AS 0 [as-zero];
+    - over eBGP, a path that does not start with the peer's own ASN, an empty one included (RFC 4271 §6.3, because
+      ExaBGP does not check it: docs/exabgp.md) [malformed-routes];
+    - from a VPN gateway with an ASN of its own, a community 65517:x [vpn-own-asn-filter];
+    - a next hop that is not a unicast address, or one of the route server's own (RFC 4271 §6.3)
+      [route-server-next-hop]. Any other is honoured, third-party ones included [third-party-next-hop].
     """
     path = attributes.as_path
     asns = {asn for hop in path for asn in (hop if isinstance(hop, frozenset) else (hop,))}
@@ -124,9 +127,9 @@ def attributes_rejection(attributes: PathAttributes, peer: BgpPeer, server: Rout
 def prefix_rejection(prefix: IPv4Network, server: RouteServer, originated: Originated) -> Rejection | None:
     """Why a prefix is dropped whatever its path, or None.
 
-    A prefix equal to or inside a range that the server originates is dropped on receipt in the era "2026", kept in
-    the era "2021" (reference §4.1 step 1); NICs end up the same (§4.2 step 2). Prefixes that can't be forwarded to
-    (loopback, multicast, ...) are dropped in both; 0/0 is not one of them.
+    A prefix equal to or inside a range that the server originates is dropped on receipt in the era "2026", kept in the
+    era "2021" [own-ranges, supernets-kept]; NICs end up the same [own-ranges-not-programmed]. Prefixes that can't be
+    forwarded to (loopback, multicast, ...) are dropped in both; 0/0 is not one of them.
     """
     if server.own_ranges is OwnRangePolicy.DROP and originated.ranges.covers(prefix):
         return Rejection(RejectionReason.OWN_RANGE, "it lies in a range that the route server originates itself")

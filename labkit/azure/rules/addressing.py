@@ -1,4 +1,4 @@
-"""Addresses, ranges and subnet names that Azure reserves (reference §1 "Subnet", §6 "reserved")."""
+"""Addresses, ranges and subnet names that Azure reserves."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
 ROUTE_SERVER_SUBNET = "RouteServerSubnet"
-"""The exact name of a route server's dedicated subnet (reference §1)."""
+"""The exact name of a route server's dedicated subnet [route-server-subnet-name]."""
 
 ROUTE_SERVER_SUBNET_ADVISED = 26
-"""Today's documentation asks for a /26; what is smaller and not refused deserves a warning (reference §1, §11.1)."""
+"""Today's documentation asks for a /26; what is smaller and not refused deserves a warning
+[route-server-subnet-size].
+"""
 
 GATEWAY_SUBNET = "GatewaySubnet"
-"""The exact name of the subnet of a virtual network's gateways (reference §5)."""
+"""The exact name of the subnet of a virtual network's gateways [gateway-subnet]."""
 
 PLATFORM_ADDRESS = IPv4Address("168.63.129.16")
-"""Where health probes of load balancers come from, in every virtual network (reference §6 "Reserved addresses")."""
+"""Where health probes of load balancers come from, in every virtual network [probe-address]."""
 
 SUBNET_LONGEST = 29
 """The smallest subnet of a virtual network: five of its eight addresses are reserved."""
@@ -39,7 +41,7 @@ FORBIDDEN_ADDRESS_SPACE = tuple(
 
 
 def reserved_addresses(prefix: IPv4Network) -> tuple[IPv4Address, ...]:
-    """The five addresses of a subnet that nobody may use: .0 to .3 and the last (reference §6, VNF).
+    """The five addresses of a subnet that nobody may use: .0 to .3 and the last [reserved-addresses].
 
     Raises:
         ValueError: the subnet is smaller than a /29.
@@ -49,7 +51,7 @@ def reserved_addresses(prefix: IPv4Network) -> tuple[IPv4Address, ...]:
 
 
 def usable_addresses(prefix: IPv4Network) -> Iterator[IPv4Address]:
-    """A subnet's other addresses in ascending order: .4 to the last but one (reference §6, VNF).
+    """A subnet's other addresses in ascending order: .4 to the last but one [reserved-addresses].
 
     Raises:
         ValueError: the subnet is smaller than a /29.
@@ -59,17 +61,17 @@ def usable_addresses(prefix: IPv4Network) -> Iterator[IPv4Address]:
 
 
 def is_usable(prefix: IPv4Network, address: IPv4Address) -> bool:
-    """Whether a NIC in the subnet may have this address; False as well for an address outside (reference §6, VNF)."""
+    """Whether a NIC in the subnet may have this address; False as well for an address outside [reserved-addresses]."""
     return address in prefix and 4 <= int(address) - int(prefix.network_address) < prefix.num_addresses - 1
 
 
 def gateway_address(prefix: IPv4Network) -> IPv4Address:
-    """The address of a subnet's own gateway, .1; the fabric answers for it (reference §2 "Static routes", §6)."""
+    """The address of a subnet's own gateway, .1; the fabric answers for it [dot-one, static-routes-to-instances]."""
     return prefix.network_address + 1
 
 
 def instance_addresses(prefix: IPv4Network) -> tuple[IPv4Address, IPv4Address]:
-    """The addresses of the two instances in a RouteServerSubnet: .4 and .5 (reference §1 `virtualRouterIps`)."""
+    """The addresses of the two instances in a RouteServerSubnet: .4 and .5 [two-instances, instance-order]."""
     return prefix.network_address + 4, prefix.network_address + 5
 
 

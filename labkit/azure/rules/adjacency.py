@@ -1,4 +1,4 @@
-"""Who is next to whom: connected peerings, and who programs a virtual network (reference §4.3)."""
+"""Who is next to whom: connected peerings, and who programs a virtual network."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from labkit.azure.model import Azure, Peering, RouteServer
 def connected_peerings(azure: Azure, virtual_network: str) -> tuple[Peering, ...]:
     """The peerings of a virtual network whose other direction exists too, in file order, one for each remote.
 
-    Until both sides exist Azure calls a peering "Initiated", and "Disconnected" once one of them is deleted; it carries
-    nothing over it. Peering is non-transitive (reference §4.3), so these remotes are everything that is adjacent.
+    Until both sides exist Azure calls a peering "Initiated", and "Disconnected" once one of them is deleted; nothing
+    crosses it [half-peering, peering-disconnected]. Peering is non-transitive [non-transitive], so these remotes are
+    everything that is adjacent.
     """
     ends = {(p.local, p.remote) for p in azure.peerings}
     found: dict[str, Peering] = {}
@@ -32,7 +33,7 @@ def local_and_adjacent_ranges(azure: Azure, virtual_network: str) -> Iterator[IP
 def gateway_hub(azure: Azure, virtual_network: str) -> str | None:
     """The hub whose gateways and route server a spoke uses ("URG"): its own side asks for it, the hub's allows it.
 
-    Reference §3.1 head note and §4.3. None if there is none.
+    None if there is none [spoke-ranges-to-nvas, one-remote-gateway].
     """
     for peering in connected_peerings(azure, virtual_network):
         if peering.use_remote_gateways and _allows_transit(azure, peering.remote, virtual_network):
@@ -49,7 +50,7 @@ def takes_forwarded(azure: Azure, virtual_network: str, remote: str) -> bool:
     """Whether a virtual network takes from a peered one what comes from farther away, as an NVA's forwarded packets do.
 
     Its own side of the peering says so (`allowForwardedTraffic`). Where one of the two uses the other's gateways it was
-    seen to work without (reference §4.3, MHK).
+    seen to work without [forwarded-traffic].
     """
     if gateway_hub(azure, virtual_network) == remote or gateway_hub(azure, remote) == virtual_network:
         return True
@@ -59,8 +60,9 @@ def takes_forwarded(azure: Azure, virtual_network: str, remote: str) -> bool:
 def programming_hub(azure: Azure, virtual_network: str) -> str | None:
     """The virtual network whose route server and gateways write into a virtual network's NICs: itself or its URG hub.
 
-    Reference §4.2 head note and §3.1 last column. Azure refuses URG where a virtual network has a gateway or a route
-    server of its own (§4.3), so there is never a choice in a valid model.
+    They program every subnet of theirs and of URG spokes [table-per-nic, gateways-program-nics, nva-own-nic]. Azure
+    refuses URG where a virtual network has a gateway or a route server of its own [one-remote-gateway,
+    dual-homed-spoke], so there is never a choice in a valid model.
     """
     owners = {s.virtual_network for s in azure.route_servers} | {g.virtual_network for g in azure.gateways}
     if virtual_network in owners:
@@ -76,7 +78,7 @@ def programming_server(azure: Azure, virtual_network: str) -> RouteServer | None
 
 
 def server_in(azure: Azure, virtual_network: str) -> RouteServer | None:
-    """The route server of a virtual network itself; Azure allows one (reference §1 "Count")."""
+    """The route server of a virtual network itself; Azure allows one [one-route-server]."""
     return next((s for s in azure.route_servers if s.virtual_network == virtual_network), None)
 
 

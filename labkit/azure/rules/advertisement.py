@@ -1,4 +1,4 @@
-"""What a route server advertises to whom, with which attributes (reference §3.1 and §3.2)."""
+"""What a route server advertises to whom, with which attributes: its export policy."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def advertised(  # noqa: PLR0917 - the six facts that the matrix asks for
 ) -> PathAttributes | None:
     """What instance `instance` (0 or 1) tells `peer` about a learned prefix; None if nothing.
 
-    One best path for each prefix and peer (reference §3.2 "Multipath"), never back to the peer that supplied it
-    (§3.1 row 4), and none that is `withheld`. What the server originates is `originated_routes`.
+    One best path for each prefix and peer [one-best-path], never back to the peer that supplied it
+    [no-return], and none that is `withheld`. What the server originates is `originated_routes`.
 
     A caller with many prefixes takes `best_path` itself and asks `exported` once for each distinct path.
     """
@@ -44,8 +44,8 @@ def advertised(  # noqa: PLR0917 - the six facts that the matrix asks for
 def withheld(server: RouteServer, peer: BgpPeer, originated: Originated, prefix: IPv4Network) -> bool:
     """Whether a learned prefix is kept from a peer because it is equal to or inside what the server originates.
 
-    It is kept from everybody (reference §11.6, MDD), but for ExpressRoute gateways in the era that keeps such
-    prefixes at all: 10.101.3.0/24, from an NVA inside 10.101.0.0/16, shows at the circuit's edge (FAB-E §4.7).
+    It is kept from everybody, but for ExpressRoute gateways in the era that keeps such prefixes at all
+    [own-ranges-withheld]: there 10.101.3.0/24, from an NVA inside 10.101.0.0/16, shows at the circuit's edge.
     """
     to_circuit = peer.kind is PeerKind.EXPRESSROUTE_GATEWAY and server.own_ranges is OwnRangePolicy.KEEP
     return not to_circuit and originated.ranges.covers(prefix)
@@ -56,12 +56,15 @@ def exported(
 ) -> PathAttributes | None:
     """The attributes with which a best path from `source` goes to `peer`; None if it does not go there.
 
-    Reference §3.1: between any two peers only with branch-to-branch on, and never from a gateway to one of its own
-    kind. Well-known communities stop it as `may_be_advertised` says.
+    Between any two peers only with branch-to-branch on [nva-to-nva, nva-to-gateway, branch-routes-to-nvas], and never
+    from a gateway to one of its own kind [no-expressroute-transit]; 0/0 like any other [default-to-nvas]. Well-known
+    communities stop it as `may_be_advertised` says.
 
-    Reference §3.2: over eBGP the next hop is the sending instance, 65515 is prepended once and no MED is sent; to a
-    gateway with ASN 65515 (iBGP) all three stay. Communities are kept, and 65517:65517 is added to what goes to NVAs
-    (from another NVA: assumed) and to what gateways get from NVAs. Whether no-export stops it is assumed too.
+    Over eBGP the next hop is the sending instance, 65515 is prepended once and no MED is sent [ebgp-next-hop,
+    prepends-65515, med-not-sent]; to a gateway with ASN 65515 (iBGP) all three stay [ibgp-next-hop]. ORIGIN and
+    communities are kept [origin-kept, communities-kept], and 65517:65517 is added to what goes to NVAs (from another
+    NVA: assumed) and to what gateways get from NVAs [relay-community, relay-community-nvas]. Whether no-export stops
+    it is assumed too [no-export].
     """
     if source.name == peer.name or not _session_relays(server, source, peer):
         return None
@@ -88,9 +91,10 @@ def originated_routes(
 ) -> dict[IPv4Network, PathAttributes]:
     """The prefixes that instance `instance` originates towards `peer`, with their attributes.
 
-    Reference §3.1 rows 1 and 2: NVAs always get the ranges of the virtual network (path 65515, no community) and of
-    URG spokes (community 65518:65518, assumed); gateways get none, they originate them themselves. Origin is IGP and
-    the next hop the instance's own address (§3.2).
+    NVAs always get the ranges of the virtual network (path 65515, no community) and of URG spokes (community
+    65518:65518, assumed) [own-ranges-to-nvas, spoke-ranges-to-nvas, spoke-community]; gateways get none, they originate
+    them themselves [gateways-originate]. ORIGIN is IGP and the next hop the instance's own address [origin-kept,
+    prepends-65515, ebgp-next-hop].
     """
     if peer.kind is not PeerKind.NVA:
         return {}
@@ -100,7 +104,10 @@ def originated_routes(
 
 
 def _session_relays(server: RouteServer, source: BgpPeer, peer: BgpPeer) -> bool:
-    """Whether routes of `source` may go to `peer` at all (the matrix of reference §3.1, columns 1 to 3)."""
+    """Whether routes of `source` may go to `peer` at all.
+
+    Facts: [nva-to-nva, nva-to-gateway, branch-routes-to-nvas, no-expressroute-transit].
+    """
     if source.kind is peer.kind and source.kind is not PeerKind.NVA:
         return False
     return server.branch_to_branch

@@ -1,4 +1,4 @@
-"""What Microsoft's edge routers (MSEE) do where an ExpressRoute circuit ends (reference §5 "ER gateway and MSEE")."""
+"""What Microsoft's edge routers (MSEE) do where an ExpressRoute circuit ends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def circuit_rejection(path: CircuitPath) -> Rejection | None:
     """Why a circuit's edge router drops a path that it received, or None if it keeps it.
 
     12076 in the path of a gateway's route is a loop: what another circuit brought and NVAs carried over does not get
-    into this one (reference §5, FAB-E). From customers it is accepted (allowas-in, WIKI).
+    into this one [circuit-loop]. From customers it is accepted (allowas-in) [msee-allowas-in].
     """
     if path.gateway is not None and any(
         MICROSOFT_ASN in (hop if isinstance(hop, frozenset) else (hop,)) for hop in path.attributes.as_path
@@ -38,8 +38,8 @@ def best_in_circuit(paths: Sequence[CircuitPath]) -> tuple[CircuitPath, ...]:
     """The paths with the shortest AS path, and of these the best ORIGIN, which all carry packets; the first is told.
 
     The edge router sees the prepends that it hides from customers, so they decide between gateways on one circuit
-    (reference §5, ADS-anycast). Nothing is known of ORIGIN there: it counts as everywhere in BGP (RFC 4271 §9.1.2.2).
-    Between equals the lowest address comes first [I].
+    [msee-prepends]. Nothing is known of ORIGIN there: it counts as everywhere in BGP (RFC 4271 §9.1.2.2). Between
+    equals the lowest address comes first, by our inference [circuit-ecmp].
 
     The result does not depend on the order of `paths`.
     """
@@ -51,8 +51,9 @@ def best_in_circuit(paths: Sequence[CircuitPath]) -> tuple[CircuitPath, ...]:
 def advertised_to_customer(path: CircuitPath, address: IPv4Address) -> PathAttributes | None:
     """What the edge router at `address` tells the customer about its best path; None if nothing.
 
-    Private ASNs are stripped, 65515 with them: on-premises sees 12076, and no NVA's prepends (reference §5, FAQ25,
-    FAB-E; catalogue row 19). Communities and ORIGIN stay (WIKI; §3.2, CASC). The customer's own does not go back.
+    Private ASNs are stripped, 65515 with them: on-premises sees 12076, and no NVA's prepends
+    [msee-strips-private]. Communities and ORIGIN stay [relay-community-to-sites, origin-kept]. The customer's own
+    routes do not go back.
     """
     if path.gateway is None or not may_be_advertised(path.attributes, ebgp=True):
         return None
@@ -63,7 +64,7 @@ def advertised_to_gateway(gateway: Gateway, path: CircuitPath, address: IPv4Addr
     """What the edge router at `address` tells a gateway about its best path; None if nothing.
 
     The customer's routes arrive as `12076 <customer>`. The gateway's ASN in a path is replaced by 12076
-    (as-override), so that another virtual network's arrive as `12076 12076` (reference §5, WIKI). A gateway's own
+    (as-override), so that another virtual network's arrive as `12076 12076` [msee-as-override]. A gateway's own
     routes do not go back to it.
     """
     if path.gateway == gateway.name or not may_be_advertised(path.attributes, ebgp=True):

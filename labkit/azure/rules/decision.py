@@ -1,4 +1,4 @@
-"""Why a NIC sends a packet where it does: the effective route that wins, and what it wins over (reference §4.2)."""
+"""Why a NIC sends a packet where it does: the effective route that wins, and what it wins over."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def decide(
     learned: LearnedRoutes,
     gateways: GatewayRoutes = NO_GATEWAY_ROUTES,
 ) -> Decision:
-    """What a NIC does with a packet to an address, and why (reference §4.2 steps 2 and 3, §4.1 for BGP's paths).
+    """What a NIC does with a packet to an address, and why [longest-prefix, prefer-expressroute].
 
     `table` are the NIC's effective routes, with what they follow from. The first row is `effective.lookup`'s.
 

@@ -1,12 +1,11 @@
-"""Every NIC's effective routes: the oracle of the whole laboratory (reference §4.2).
+"""Every NIC's effective routes: the oracle of the whole laboratory.
 
-What is sure comes from the reference. Two points were settled by published captures of real Azure:
+Two points were settled by published captures of real Azure:
 
 - A BGP route under a user-defined one of the same prefix is listed as Invalid, and the Default 0/0 that the BGP 0/0
   displaced stays away (lrivallain's AVS hub-and-spoke, part 3, NIC `avs-bgp-nic`).
 - A reserved block stays listed when the virtual network owns a *part* of it: 10.0.0.0/8 None beside 10.40.0.0/16
-  VnetLocal (NLB `square-faults/normal-fixed`, the very capture that the list of blocks is from). The documentation
-  says that it goes (reference §4.2 step 6, UDR).
+  VnetLocal, in the very capture that the list of blocks is from. By the documentation it goes [block-owned-in-part].
 """
 
 from __future__ import annotations
@@ -77,7 +76,7 @@ RESERVED_BLOCKS = tuple(
         "20.35.252.0/22",
     )
 )
-"""The 21 blocks that Azure lists with next hop None (reference §4.2 step 6, as observed in 2026), in its order."""
+"""The 21 blocks that Azure lists with next hop None [reserved-blocks], in its order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ class ForwardingKey:
 def listened_instance(nic_name: str) -> int:
     """The instance, 0 or 1, that a NIC takes its BGP routes from while that instance is up.
 
-    The two instances share the job of programming hosts (reference §4.2 "One-instance peering"): a hash of the name
+    The two instances share the job of programming hosts [one-instance-peering]: a hash of the name
     stands for how, so that it is stable and an NVA with one session serves about half of the machines.
     """
     # Not the lowest bit, which is the same for vm1 and vm2: this one alternates over vm1, vm2, vm3, ...
@@ -139,9 +138,10 @@ def effective_routes(
 def effective_table(
     azure: Azure, key: ForwardingKey, learned: LearnedRoutes, gateways: GatewayRoutes = NO_GATEWAY_ROUTES
 ) -> tuple[EffectiveRoute, ...]:
-    """The effective routes that all NICs of one `forwarding_key` share: the algorithm of reference §4.2.
+    """The effective routes that all NICs of one `forwarding_key` share.
 
-    Ties of equal prefixes go to user-defined, then BGP, then system routes (step 3).
+    System routes first [system-routes, default-replaced, blocks-with-default]; without propagation no BGP routes
+    [propagation-off]. Ties of equal prefixes go to user-defined, then BGP, then system routes [longest-prefix].
     """
     near = Ranges(local_and_adjacent_ranges(azure, key.virtual_network))
     table = azure.route_table[key.route_table] if key.route_table is not None else None
@@ -168,7 +168,7 @@ def active(rows: Iterable[EffectiveRoute]) -> tuple[EffectiveRoute, ...]:
 
 
 def lookup(rows: Iterable[EffectiveRoute], address: IPv4Address) -> EffectiveRoute | None:
-    """The Active row that a packet to `address` follows, by longest prefix (reference §4.2 step 3); None: dropped."""
+    """The Active row that a packet to `address` follows, by longest prefix [longest-prefix]; None: dropped."""
     matching = (r for r in rows if r.state is RouteState.ACTIVE and address in r.prefix)
     return max(matching, key=lambda r: r.prefix.prefixlen, default=None)
 
@@ -178,7 +178,7 @@ def _virtual_network_rows(
 ) -> tuple[list[EffectiveRoute], list[EffectiveRoute]]:
     """System rows of the own ranges and of directly peered ones (step 1); global peerings apart, Azure lists them late.
 
-    Peering is non-transitive (reference §4.3), so there is nothing beyond.
+    Peering is non-transitive [non-transitive], so there is nothing beyond.
     """
     types = dict.fromkeys(azure.virtual_network[virtual_network].address_space, NextHopType.VNET_LOCAL)
     for peering in connected_peerings(azure, virtual_network):
@@ -211,7 +211,7 @@ def _state_beside(prefix: IPv4Network, user: Container[IPv4Network]) -> RouteSta
 
 
 def _user_rows(table: RouteTable | None, near: Ranges) -> dict[IPv4Network, EffectiveRoute]:
-    """The user-defined rows by prefix. Azure refuses two routes for one prefix (§4.2, MYE), so the first counts."""
+    """The user-defined rows by prefix. Azure refuses two routes for one prefix [route-conflict]: the first counts."""
     rows: dict[IPv4Network, EffectiveRoute] = {}
     for route in table.routes if table is not None else ():
         rows.setdefault(route.prefix, _user_row(route, near))
@@ -231,9 +231,9 @@ def bgp_paths(
 ) -> InstanceRoutes:
     """What the hub's route server and gateways have for a NIC, together.
 
-    Gateways put on-premises routes there themselves, whether branch-to-branch is on or not (reference §3.1 rows "ER-"
-    and "VPN-learned", last column; §8 (b)), and whatever becomes of the route server. What the route server has from
-    a gateway that has spoken for itself is left out: it is the same, or older.
+    Gateways put on-premises routes there themselves, whether branch-to-branch is on or not
+    [gateways-program-nics], and whatever becomes of the route server. What the route server has from
+    a gateway that reports for itself is left out: it is the same, or older.
     """
     server = server_in(azure, hub)
     heard = learned[server.name][key.instance] if server is not None and key.instance is not None else None
@@ -260,7 +260,8 @@ def _bgp_rows(
 ) -> Iterator[EffectiveRoute]:
     """The rows that come from the route server and gateways, suppressed ones left out (step 2, both scopes).
 
-    The NVA's own NIC gets them too, so its own routes point at itself (§4.2 head note, §5 "Self-next-hop loop").
+    The NVA's own NIC gets them too, so its own routes point at itself [nva-own-nic, self-next-hop]; what lies inside
+    ranges known without BGP is left out [own-ranges-not-programmed, near-ranges-not-programmed, peered-ranges-relayed].
     """
     suppressed_everywhere = originated_in(azure, hub).ranges
     server = server_in(azure, hub)
@@ -283,10 +284,10 @@ def _bgp_rows(
 
 
 def hub_preference(server: RouteServer | None) -> HubRoutingPreference:
-    """The preference by which NICs choose between a route server's and gateways' paths (reference §4.1 step 2).
+    """The preference by which NICs choose between a route server's and gateways' paths [prefer-vpn].
 
-    ExpressRoute where nobody can set one: in a virtual network with gateways alone [I], and with branch-to-branch off
-    where `preference_needs_branch_to_branch` is assumed.
+    ExpressRoute where nobody can set one: in a virtual network with gateways alone (our inference), and with
+    branch-to-branch off where `preference_needs_branch_to_branch` is assumed [preference-needs-b2b].
     """
     if server is None or (server.assumptions.preference_needs_branch_to_branch and not server.branch_to_branch):
         return HubRoutingPreference.EXPRESSROUTE
@@ -297,7 +298,7 @@ def _reachable_next_hops(winners: tuple[LearnedRoute, ...], near: Ranges) -> tup
     """The next hops in ascending order, without those in virtual networks that are not adjacent (step 5).
 
     Gateways stand apart: the next hop of an ExpressRoute route is an address on Microsoft's side, in no virtual
-    network (§4.2 "Display", FAB-E 10.3.129.67).
+    network [expressroute-next-hop]; any other next hop out of reach makes the route None [none-next-hop].
     """
     hops = [
         path.attributes.next_hop

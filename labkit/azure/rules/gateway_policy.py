@@ -1,6 +1,6 @@
-"""What a gateway keeps, prefers and passes on (reference §5, and §3.1 and §3.2 for its side of the table).
+"""A gateway's import policy, best path and export policy.
 
-A gateway's instances hold the same: what one learns it tells the other (FAB-C, MDD), which is left out here.
+That its instances advertise to each other what they learn [instances-exchange] is left out here.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class GatewayPath:
 def own_paths(azure: Azure, gateway: Gateway, instance: int) -> dict[IPv4Network, GatewayPath]:
     """What an instance holds without BGP: Azure's `Origin` for it is Network, its AS path empty.
 
-    The ranges of the virtual network and of URG spokes (reference §3.1 rows 1 and 2), and of a VPN gateway the
-    static prefixes of its connections' local network gateways (§5, FAB-C). ORIGIN is IGP (§3.2).
+    The ranges of the virtual network and of URG spokes [gateways-originate], and of a VPN gateway the static
+    prefixes of its connections' local network gateways [static-prefixes]. ORIGIN is IGP [origin-kept].
     """
     address = gateway.instances[instance]
     attributes = PathAttributes(address)
@@ -78,11 +78,11 @@ def gateway_rejection(
     """Why a gateway drops a path that it received, or None if it keeps it. `server` is its `session_server`.
 
     - its own ASN in the path (RFC 4271 §9.1.2);
-    - 65517:65517 from a circuit, at an ExpressRoute gateway with a route server beside it: what one route server
-      relayed does not reach the next one through the circuit (reference §5, WIKI, FAQ25; catalogue row 27). Without
-      the session the filter is off.
+    - 65517:65517 from a circuit, at an ExpressRoute gateway in a virtual network with a route server: what one route
+      server relayed does not reach the next one through the circuit [circuit-relay-filter]. Without the session the
+      filter is off.
 
-    Nothing else is dropped: a VPN gateway takes 0/0 too (§5, AZC, MYE).
+    Nothing else is dropped: a VPN gateway takes 0/0 too [vpn-takes-default].
     """
     if any(gateway.asn in (hop if isinstance(hop, frozenset) else (hop,)) for hop in attributes.as_path):
         return Rejection(RejectionReason.LOOP, f"its path already holds {gateway.asn}, the gateway's own ASN")
@@ -92,12 +92,11 @@ def gateway_rejection(
 
 
 def best_at_gateway(gateway: Gateway, paths: Sequence[GatewayPath]) -> GatewayPath | None:
-    """The one path that a gateway uses and passes on (reference §5: one best path even where two NVAs tie).
+    """The one path that a gateway uses and passes on [gateway-one-best-path].
 
     Its own come first. An ExpressRoute gateway then prefers its circuits, whose weight is 32769 where others have
-    32768 (§3.3, FAB-C). Then the shorter AS path, the better ORIGIN (RFC 4271 §9.1.2.2), then on-premises before the
-    route server (eBGP before iBGP, MDD), then the lowest address of the speaker and of the next hop ("the lower address
-    won", CASC).
+    32768 [gateway-preference, gateway-listings]. Then the shorter AS path, the better ORIGIN (RFC 4271 §9.1.2.2), then
+    on-premises before the route server (eBGP before iBGP), then the lowest address of the speaker and of the next hop.
 
     The result does not depend on the order of `paths`.
     """
@@ -123,12 +122,13 @@ def best_at_gateway(gateway: Gateway, paths: Sequence[GatewayPath]) -> GatewayPa
 def reported(gateway: Gateway, instance: int, prefix: IPv4Network, path: GatewayPath) -> LearnedRoute | None:
     """An on-premises path as a route server hears it and as NICs are programmed with it; None for any other path.
 
-    Over iBGP the AS path stays as it is (reference §3.2; static prefixes have an empty one, FAB-C). The next hop of an
-    ExpressRoute route is what the gateway got, an address on Microsoft's side (FAB-C 10.100.0.199, FAB-E
-    10.3.129.67); of a VPN route it is the instance (FAB-C 10.100.0.196). Azure prints the public address of a VPN
-    gateway with one instance (§4.2 "Display", MHK); here it is the private one, as for two.
+    Over iBGP the AS path stays as it is [prepends-65515]; static prefixes have an empty one [static-prefixes]. The next
+    hop of an ExpressRoute route is what the gateway received, an address on Microsoft's side [expressroute-next-hop];
+    of a VPN route it is the instance [active-active-next-hops]. Azure prints the public address of a VPN gateway with
+    one instance; here it is the private one, as for two [single-instance-next-hop].
 
-    A gateway with another ASN than 65515 is an eBGP speaker (§5: path `65515 300 200` at an NVA).
+    NICs get these routes whether branch-to-branch is on or off [gateways-program-nics, vpn-takes-default]. A gateway
+    with another ASN than 65515 is an eBGP speaker [vpn-own-asn]: path `65515 300 200` at an NVA.
     """
     if path.source in (PathSource.VIRTUAL_NETWORK, PathSource.ROUTE_SERVER):
         return None
@@ -145,7 +145,7 @@ def advertised_to_route_server(
 ) -> PathAttributes | None:
     """What an instance tells its route server about its best path for a prefix; None if nothing.
 
-    On-premises routes only (reference §3.1): what came from the route server does not go back, and the ranges of
+    On-premises routes only [branch-routes-to-nvas]: what came from the route server does not go back, and the ranges of
     virtual networks the route server knows itself.
     """
     if not may_be_advertised(path.attributes, ebgp=gateway.asn != ROUTE_SERVER_ASN):
@@ -161,13 +161,13 @@ def advertised_on_premises(  # noqa: PLR0917 - the six facts that the rule asks 
 
     `originated` is `originated_in` the gateway's virtual network; `neighbour` is the circuit's or the local network
     gateway's name. All of it goes over eBGP: the gateway's ASN is prepended, the next hop is the instance, no MED.
-    ORIGIN and communities stay (reference §3.2, CASC; §5 "not stripped towards on-prem").
+    ORIGIN and communities stay [origin-kept, relay-community-to-sites].
 
     - Nothing goes back to where it came from.
-    - An ExpressRoute gateway tells a circuit nothing of another one (§3.1 "ER-to-ER transit", ERV).
-    - A VPN gateway tells nobody 0/0, and nothing equal to or inside the ranges it originates but these themselves; a
-      covering prefix passes (§5, VPNF, TRB; catalogue row 15). An ExpressRoute gateway relays both (§3.1 "Default
-      0/0", DML; FAB-E 10.101.3.0/24).
+    - An ExpressRoute gateway advertises nothing of one circuit to another [no-expressroute-transit].
+    - A VPN gateway advertises 0/0 to nobody [vpn-withholds-default], and nothing equal to or inside the ranges it
+      originates but these themselves [vpn-to-on-premises]; a covering prefix passes [covering-prefix]. An ExpressRoute
+      gateway relays both [default-to-gateways].
     """
     if path.sender == neighbour or not may_be_advertised(path.attributes, ebgp=True):
         return None

@@ -44,7 +44,7 @@ def gateway_warnings(azure: Azure) -> tuple[Problem, ...]:
 
 
 def _gateway_problems(azure: Azure, gateway: Gateway) -> Iterator[Problem]:
-    """At most one gateway of each kind (reference §5), in its own subnet, with sound instances and ASN."""
+    """At most one gateway of each kind [gateway-subnet], in its own subnet, with sound instances and ASN."""
     network = gateway.virtual_network
     first = next(g for g in gateways_in(azure, network) if g.kind is gateway.kind)
     if first.name != gateway.name:
@@ -79,7 +79,10 @@ def _instance_texts(azure: Azure, gateway: Gateway, subnet: Subnet | None) -> It
 
 
 def _gateway_asn(gateway: Gateway) -> str | None:
-    """An ExpressRoute gateway is always 65515; a VPN gateway may have another ASN that nobody reserves (§5)."""
+    """An ExpressRoute gateway is always 65515; a VPN gateway may have another ASN that nobody reserves.
+
+    Facts: [msee-asns, vpn-own-asn].
+    """
     if gateway.asn == ROUTE_SERVER_ASN:
         return None
     if gateway.kind is PeerKind.EXPRESSROUTE_GATEWAY:
@@ -90,8 +93,8 @@ def _gateway_asn(gateway: Gateway) -> str | None:
 def _subnet_problems(azure: Azure) -> Iterator[Problem]:
     """Route tables that a GatewaySubnet can't have.
 
-    The propagation flag is never off there (reference §4.2 step 4, UDR). A user-defined 0/0 is unsupported too, says
-    Azure's documentation of VPN gateway settings [D]; the reference has no row for it.
+    The propagation flag is never off there [gateway-subnet-propagation], and a user-defined 0/0 is unsupported
+    [gateway-subnet-default].
     """
     for network in azure.virtual_networks:
         subnet = _gateway_subnet(azure, network.name)
@@ -125,9 +128,9 @@ def _connection_problems(azure: Azure) -> Iterator[Problem]:
 
 
 def _remote_problems(azure: Azure) -> Iterator[Problem]:
-    """ASNs that on-premises can't have: 65515 first of all (reference §5 "An ordinary local network gateway").
+    """ASNs that on-premises can't have: 65515 first of all [no-65515-on-premises].
 
-    The other reserved ones are taken to be those of §2, for circuits too [I].
+    The other reserved ones are taken to be those of a route server's peers, for circuits too: our inference.
     """
     asns = [(site.name, site.asn) for site in azure.local_network_gateways]
     asns += [(circuit.name, circuit.peer_asn) for circuit in azure.circuits]
@@ -138,9 +141,9 @@ def _remote_problems(azure: Azure) -> Iterator[Problem]:
 
 
 def _transit_problems(azure: Azure, gateway: Gateway) -> Iterator[Problem]:
-    """Beside a route server a VPN gateway must be active-active with ASN 65515 (reference §5, FAQ25; §9 row 25).
+    """Beside a route server a VPN gateway must be active-active with ASN 65515 [vpn-active-active].
 
-    Labs with other ASNs worked in part (MDD, MHK, AZC), so Azure does not refuse it.
+    Labs with other ASNs worked in part [vpn-own-asn], so Azure does not refuse it.
     """
     server = server_in(azure, gateway.virtual_network)
     if gateway.kind is not PeerKind.VPN_GATEWAY or server is None:
@@ -156,7 +159,10 @@ def _transit_problems(azure: Azure, gateway: Gateway) -> Iterator[Problem]:
 
 
 def _cut_off_problems(azure: Azure, gateway: Gateway) -> Iterator[Problem]:
-    """A user-defined route on GatewaySubnet that takes the route server's addresses (reference §6, TRB; §9 row 21)."""
+    """A user-defined route on GatewaySubnet that takes the route server's addresses.
+
+    Fact: [spare-route-server-subnet].
+    """
     server = session_server(azure, gateway)
     table = _table(azure, _gateway_subnet(azure, gateway.virtual_network))
     if server is None or table is None:

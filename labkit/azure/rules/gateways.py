@@ -1,4 +1,4 @@
-"""Which gateways there are where, and with whom they speak BGP inside Azure (reference §5)."""
+"""Which gateways there are where, and with whom they have BGP sessions inside Azure."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def instance_peer(gateway: Gateway, instance: int) -> BgpPeer:
 def gateway_peers(azure: Azure, server: RouteServer) -> tuple[BgpPeer, ...]:
     """The gateway instances that a route server has sessions with, both of its own instances with each of them.
 
-    The sessions exist by themselves, in the same virtual network, while branch-to-branch is on (reference §5 "b2b
-    switch", MDD). They are no `bgpConnections`, so the limit of eight does not count them.
+    The sessions exist by themselves, in the same virtual network, while branch-to-branch is on [b2b-sessions].
+    They are not `bgpConnections`, so the limit of eight does not count them.
     """
     if not server.branch_to_branch:
         return ()
@@ -56,6 +56,6 @@ def with_gateway_peers(azure: Azure, server: RouteServer) -> RouteServer:
 
 
 def session_server(azure: Azure, gateway: Gateway) -> RouteServer | None:
-    """The route server that a gateway has sessions with, None if it has none (reference §5 "b2b switch")."""
+    """The route server that a gateway has sessions with, None if it has none [b2b-sessions, b2b-toggle]."""
     server = server_in(azure, gateway.virtual_network)
     return server if server is not None and server.branch_to_branch else None

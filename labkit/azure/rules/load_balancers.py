@@ -1,4 +1,4 @@
-"""Internal load balancers as next hops (reference §3.2 below the table, §6 "Statefulness").
+"""Internal load balancers as next hops [balancer-cure, third-party-next-hop].
 
 Effective routes and their reachability know a frontend's address and no more: it is like any other address of its
 virtual network. Which backends stand behind it is the fabric's business.
@@ -13,13 +13,13 @@ from labkit.azure.model.problem import Code, Problem
 from labkit.azure.rules.adjacency import connected_peerings
 
 SHORTEST_INTERVAL = 5
-"""Seconds: Azure probes no more often [D custom-probe-overview, `intervalInSeconds`]."""
+"""Seconds: Azure probes no more often [tcp-probe]."""
 
 
 def load_balancers_near(azure: Azure, virtual_network: str) -> tuple[LoadBalancer, ...]:
     """The load balancers that may be the next hop of a virtual network's NICs: its own, then its direct peers'.
 
-    The same reach as any next hop has (reference §4.2 step 5).
+    The same reach as any next hop has [none-next-hop].
     """
     near = (virtual_network, *(peering.remote for peering in connected_peerings(azure, virtual_network)))
     return tuple(b for network in near for b in azure.load_balancers if b.virtual_network == network)

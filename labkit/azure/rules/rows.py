@@ -1,4 +1,4 @@
-"""Routes in the shapes that Azure's command line prints (reference §3.3 and §4.2 "Display")."""
+"""Routes in the shapes that Azure's command line prints."""
 
 from __future__ import annotations
 
@@ -60,7 +60,10 @@ class LearnedRow(AdvertisedRow):
 
 
 def effective_json(rows: Iterable[EffectiveRoute]) -> EffectiveTable:
-    """A NIC's effective routes as Azure's JSON document (reference §4.2 "Display")."""
+    """A NIC's effective routes as Azure's JSON document.
+
+    Facts: [effective-columns, same-source, multipath-entry, global-peering-type].
+    """
     return {
         "value": [
             {
@@ -76,7 +79,7 @@ def effective_json(rows: Iterable[EffectiveRoute]) -> EffectiveTable:
 
 
 def learned_rows(server: RouteServer, instance: int, peer: BgpPeer, routes: InstanceRoutes) -> list[LearnedRow]:
-    """What an instance has learned from one peer, by ascending prefix (reference §3.3)."""
+    """What an instance has learned from one peer, by ascending prefix [route-listings]."""
     return [
         {
             "asPath": as_path_text(path.attributes.as_path),
@@ -96,7 +99,7 @@ def learned_rows(server: RouteServer, instance: int, peer: BgpPeer, routes: Inst
 def advertised_rows(
     server: RouteServer, instance: int, routes: Mapping[IPv4Network, PathAttributes]
 ) -> list[AdvertisedRow]:
-    """What an instance advertises to one peer, by ascending prefix (reference §3.3)."""
+    """What an instance advertises to one peer, by ascending prefix [route-listings]."""
     return [
         {
             "asPath": as_path_text(attributes.as_path),
@@ -115,7 +118,7 @@ def gateway_rows(
 ) -> list[LearnedRow]:
     """What an instance of a gateway holds, by ascending prefix: `az network vnet-gateway list-learned-routes`.
 
-    Reference §3.3 "Gateway views": its own have Origin Network and no next hop, a circuit's routes weight 32769.
+    Its own have Origin Network and no next hop, a circuit's routes weight 32769 [gateway-listings].
     """
     return [
         {
@@ -133,12 +136,12 @@ def gateway_rows(
 
 
 def by_instance(first: Sequence[RowT], second: Sequence[RowT]) -> dict[str, list[RowT]]:
-    """The two instances' rows as the one document that both listing commands print (reference §3.3)."""
+    """The two instances' rows as the one document that both listing commands print [route-listings]."""
     return {"RouteServiceRole_IN_0": list(first), "RouteServiceRole_IN_1": list(second)}
 
 
 def as_path_text(as_path: AsPath) -> str:
-    """An AS path joined with hyphens (reference §3.3), such as `65515-65001`; an AS_SET as `{65001,65002}`."""
+    """An AS path joined with hyphens [route-listings], such as `65515-65001`; an AS_SET as `{65001,65002}`."""
     return "-".join(
         "{" + ",".join(map(str, sorted(hop))) + "}" if isinstance(hop, frozenset) else str(hop) for hop in as_path
     )

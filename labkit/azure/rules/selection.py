@@ -1,4 +1,4 @@
-"""Which of several paths for a prefix wins inside a route server (reference §4.1 steps 2 and 3)."""
+"""Which of several paths for a prefix wins inside a route server."""
 
 from __future__ import annotations
 
@@ -32,10 +32,12 @@ def best(
 ) -> tuple[LearnedRoute, ...]:
     """All paths that tie for best, one for each next hop: what a NIC programs. The first is `best_path`.
 
-    Reference §4.1: step 2 ranks by preference and AS path length, an AS_SET being one hop; step 3 programs every
-    equal-length NVA path. MED, weight and origin play no role. ER paths never tie: with a gateway beside the route
-    server one ER connection is used (TRB; catalogue row 20); without a route server all equal ones are. Whether ER wins
-    a tie under `ASPath` (step 3, VHRP), and who wins between VPN and NVA paths of equal length (§11.3), is assumed.
+    First by preference [prefer-expressroute, prefer-vpn, prefer-as-path], then by AS path length, an AS_SET being one
+    hop [vpn-nva-equal, active-passive]; every NVA path of equal length is programmed [nva-ecmp]. MED, weight and ORIGIN
+    play no role [no-med]. ExpressRoute paths never tie: where gateway and route server share a virtual network one
+    connection is used [one-expressroute-connection]; without a route server all equal ones are. Whether ExpressRoute
+    wins a tie under `ASPath` [as-path-tie-expressroute], and who wins between VPN and NVA paths of equal length
+    [vpn-nva-tie], is assumed.
 
     The result does not depend on the order of `paths`. It is empty exactly when `paths` is.
     """
@@ -61,7 +63,7 @@ def judged(
     *,
     beside_route_server: bool = True,
 ) -> tuple[tuple[LearnedRoute, Loss | None], ...]:
-    """Every path, and why it is not among the `best` (reference §4.1 steps 2, 3); None for these, which come first."""
+    """Every path, and why it is not among the `best`; None for these, which come first."""
     winners = best(paths, preference, assumptions, beside_route_server=beside_route_server)
     losers = sorted(
         (path for path in paths if path not in winners),
@@ -94,10 +96,10 @@ def _loss(
 def best_path(
     paths: Sequence[LearnedRoute], preference: HubRoutingPreference, assumptions: Assumptions = _AS_TODAY
 ) -> LearnedRoute | None:
-    """The one path that is advertised (reference §3.2 "Multipath"), or None without paths.
+    """The one path that is advertised [one-best-path], or None without paths.
 
-    Of tied paths it is the one from the peer with the lowest address: seen in CASC (reference §5, "the lower address
-    won"), and it makes both instances agree, which an order of arrival would not.
+    Of tied paths it is the one from the peer with the lowest address [lowest-address], and it makes both instances
+    agree, which an order of arrival would not.
     """
     winners = best(paths, preference, assumptions)
     return winners[0] if winners else None

@@ -41,9 +41,9 @@ def warnings(azure: Azure) -> tuple[Problem, ...]:
 def address_space_problems(azure: Azure) -> tuple[Problem, ...]:
     """Overlaps inside one virtual network, and between those that one virtual network sees at once.
 
-    Peered virtual networks, and two peers of the same one, may not overlap; unrelated ones may (UDR; design §3.5). A
-    side of a peering counts without the other: a spoke that is gone and made anew is refused while the hub still has
-    its side of the old one (github.com/microsoft/AzureTRE/issues/4641).
+    Peered virtual networks, and two peers of the same one, may not overlap; unrelated ones may [no-overlap]. A side of
+    a peering counts without the other: a spoke that is deleted and created again is refused while the hub still has its
+    side of the old one (github.com/microsoft/AzureTRE/issues/4641).
     """
     found = [
         Problem(Code.OVERLAP_WITHIN, f"{a} and {b} of virtual network {network.name} overlap", (network.name,))
@@ -68,10 +68,10 @@ def address_space_problems(azure: Azure) -> tuple[Problem, ...]:
 
 
 def peering_problems(azure: Azure) -> tuple[Problem, ...]:
-    """Peerings that Azure would refuse or leave disconnected, and misuses of "use remote gateways" (reference §4.3).
+    """Peerings that Azure would refuse or leave disconnected, and misuses of "use remote gateways".
 
-    A side can't be made while the other one is Disconnected (`RemotePeeringIsDisconnected`;
-    github.com/hashicorp/terraform-provider-azurerm/issues/14051).
+    Facts: [one-remote-gateway, half-peering, peering-disconnected]. A side can't be made while the other one is
+    Disconnected (`RemotePeeringIsDisconnected`; github.com/hashicorp/terraform-provider-azurerm/issues/14051).
     """
     found: list[Problem] = []
     count = Counter((p.local, p.remote) for p in azure.peerings)
@@ -102,7 +102,10 @@ def peering_problems(azure: Azure) -> tuple[Problem, ...]:
 
 
 def server_problems(azure: Azure, server: RouteServer) -> tuple[Problem, ...]:
-    """What Azure refuses of a route server and its peers (reference §1, §2)."""
+    """What Azure refuses of a route server and its peers.
+
+    Facts: [route-server-subnet-name, one-route-server, no-route-table, max-peers, external-bgp].
+    """
     found: list[Problem] = []
     first = next(s for s in azure.route_servers if s.virtual_network == server.virtual_network)
     if first.name != server.name:
@@ -129,8 +132,8 @@ def server_problems(azure: Azure, server: RouteServer) -> tuple[Problem, ...]:
 def peer_reachable(azure: Azure, server: RouteServer, peer: BgpPeer) -> Problem | None:
     """A problem if a peer is neither in the server's virtual network nor in a directly peered one, else None.
 
-    Reference §1, below the table (TUT); peered ones work with all gateway flags off (DH, FAB-D/E), unless they are
-    assumed to need "use remote gateways" of that peering (NLB 2026).
+    Directly peered ones are reached [peer-adjacent]; they work with all gateway flags off [peered-peer-flags-off],
+    unless they are assumed to need "use remote gateways" of that peering [peered-peer-remote-gateways].
     """
     hub = server.virtual_network
     if Ranges(azure.virtual_network[hub].address_space).contains(peer.address):
@@ -149,7 +152,7 @@ def peer_reachable(azure: Azure, server: RouteServer, peer: BgpPeer) -> Problem 
 
 
 def azures_own(azure: Azure, address: IPv4Address) -> str | None:
-    """Why no appliance can have an address: whose it is, in a clause; None if one can (reference §6, VNF)."""
+    """Why no appliance can have an address: whose it is, in a clause; None if one can [reserved-addresses]."""
     for server in azure.route_servers:
         if address in server.instances:
             return f"it is an instance of route server {server.name}"
@@ -164,7 +167,7 @@ def azures_own(azure: Azure, address: IPv4Address) -> str | None:
 
 
 def route_conflicts(table: RouteTable) -> tuple[Problem, ...]:
-    """Prefixes that a route table has more than once: Azure says `RouteConflict` (reference §4.2, MYE)."""
+    """Prefixes that a route table has more than once: Azure answers `RouteConflict` [route-conflict]."""
     return tuple(
         Problem(Code.ROUTE_CONFLICT, f"route table {table.name} has {n} routes for {prefix}", (table.name,))
         for prefix, n in Counter(r.prefix for r in table.routes).items()
@@ -173,7 +176,7 @@ def route_conflicts(table: RouteTable) -> tuple[Problem, ...]:
 
 
 def _urg_problems(azure: Azure, peering: Peering, name: str) -> Iterator[Problem]:
-    """Reference §4.3: not beside a gateway or route server of its own, and the hub must have one or the other."""
+    """Not with a gateway or route server of its own, and the hub must have one [one-remote-gateway]."""
     ends = (peering.local, peering.remote)
     if server_in(azure, peering.local) is not None:
         text = f"{name} can't use remote gateways: {peering.local} has a route server of its own"

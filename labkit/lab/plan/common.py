@@ -36,7 +36,7 @@ def nftables(node: str, template: str, /, **context: object) -> tuple[File, Bind
 
 
 def platform_channel(node: str) -> tuple[File, Bind]:
-    """The folder in which the controller and a node meet (design §3.7)."""
+    """The folder in which the controller and a node meet: out of band, so that no link of the lab carries it."""
     return File(f"run/{node}/.keep", ""), Bind(f"run/{node}", "/run/labkit", read_only=False)
 
 

@@ -79,7 +79,7 @@ def fabric_ports(
     though their links are there. So it is with the NICs of nodes that are `gone`.
 
     Beyond the NIC of a gateway's instance are the far ends of its lines: Microsoft's edge is the next hop of what comes
-    over a circuit (reference §3.2), and the gateway is the way there.
+    over a circuit [expressroute-next-hop], and the gateway is the way there.
 
     Raises:
         KeyError: the lab has no virtual network of this name.

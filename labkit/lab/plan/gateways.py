@@ -1,4 +1,4 @@
-"""The nodes of gateways: their instances, and the edge routers of ExpressRoute circuits (reference §5)."""
+"""The nodes of gateways: their instances, and the edge routers of ExpressRoute circuits."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from labkit.paths import CONTROLLERS_LAB_FILE
 
 LAB_FILE = "lab.yml"
 EXABGP_HOLD_TIME = 180
-"""Azure's own (reference §2 "Timers"); the lower one of the two sides counts."""
+"""Azure's own [bgp-timers]; the lower one of the two sides counts."""
 
 
 def subnet_of(azure: Azure, nic: Nic) -> IPv4Network:
@@ -134,7 +134,7 @@ def plan_instance(lab: Lab, server: RouteServer, index: int) -> Planned:
 
 
 def plan_virtual_machine(lab: Lab, machine: VirtualMachine) -> Planned:
-    """A virtual machine: its address, and no route but its agent's (design §3.6)."""
+    """A virtual machine: its address, and no route but its agent's, so that its kernel shows what Azure programs."""
     keep, channel = platform_channel(machine.name)
     node = Node(
         name=machine.name,

@@ -223,8 +223,8 @@ def _nva_routes(lab: Lab, nva: Nva) -> tuple[StaticRoute, ...]:
     """What an NVA knows without BGP: the default route that Azure's DHCP hands out, and the way to its route servers.
 
     And the way to the far ends of its overlays, which BGP would lead into the tunnel itself. Without the second the
-    route servers' own prefix, whose next hop they are, would resolve through itself (reference §2 "Static routes to the
-    instances").
+    route servers' own prefix, whose next hop they are, would resolve through itself
+    [static-routes-to-instances].
     """
     gateway = gateway_address(subnet_of(lab.azure, lab.azure.nic[nva.name]))
     servers = (lab.azure.route_server[name] for name in nva.peers_with)

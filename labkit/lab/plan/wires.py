@@ -16,7 +16,7 @@ from labkit.lab.plan.model import Endpoint, Link
 from labkit.lab.plan.nodes import INSTANCES, instance_node
 
 FABRIC_MAC = "12:34:56:78:9a:bc"
-"""What answers every ARP in a virtual network (reference §6 "Two-stage forwarding")."""
+"""What answers every ARP request in a virtual network [arp-answer]."""
 
 NIC = "eth0"
 """The one interface of a node in a virtual network, and a site's LAN interface."""
@@ -45,7 +45,7 @@ class LineWire:
 def instance_nics(lab: Lab) -> tuple[Nic, ...]:
     """The NICs of the route server instances, which no user of Azure ever sees; named like the instances' nodes.
 
-    A subnet of theirs takes neither a route table nor BGP routes (reference §1 "UDR / NSG on RouteServerSubnet"), so
+    A subnet of theirs takes neither a route table nor BGP routes [no-route-table], so
     that their effective routes are the system's.
     """
     taken = {FABRIC_MAC, *(nic.mac for nic in lab.azure.nics)}
