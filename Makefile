@@ -3,12 +3,14 @@
 LAB ?= overview
 RUNTIME ?= sandbox
 LABS ?= 200
+PARTS ?=
 PYTHON ?= python3
 
 BIN := .venv/bin
 NODE := images/node/labkit/opt/labkit
 SHELL_SCRIPTS := tools/prepare tools/containerlab .ci/run tests/acceptance/fresh/enter \
-	$(wildcard $(NODE)/bin/* $(NODE)/lib/* $(NODE)/services/*/run $(NODE)/services/*/finish)
+	$(NODE)/lib/supervised $(NODE)/lib/finished \
+	$(wildcard $(NODE)/services/*/run $(NODE)/services/*/finish)
 
 export PYTHON
 # An ordinary user's lacks them on Debian, and the tests use `nft`.
@@ -49,8 +51,8 @@ containerlab: ## Docker and containerlab: installs and starts what is missing of
 containerlab-stop: ## stop the Docker engine if `make containerlab` started it
 	@tools/containerlab stop
 
-bench: prepare-dev image ## the figures, as ratios measured in one run
-	@$(BIN)/python -m tests.bench
+bench: prepare-dev image ## the figures, as ratios measured in one run; PARTS="up fib" are some of them
+	@$(BIN)/python -m tests.bench $(PARTS)
 
 soak: prepare-dev image ## LABS random labs (200) in real kernels against the rules
 	@LABKIT_SOAK=$(LABS) $(BIN)/python -m pytest tests/e2e/test_random_labs.py

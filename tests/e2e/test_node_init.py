@@ -270,5 +270,5 @@ def test_frr_gets_its_configuration_at_boot_and_after_a_kill(boot: Callable[...,
 def test_frr_s_mistakes_are_told_and_never_ready(boot: Callable[..., Node]) -> None:
     daemons = ("mgmtd", "zebra", "staticd", "bgpd")
     node = boot(*daemons, files={"etc/frr/frr.conf": FRR_CONF + "router bgp nonsense\n"})
-    node.wait_until_said("frr-daemon: bgpd has not taken its configuration: line 7: .*router bgp nonsense")
+    node.wait_until_said("frr: bgpd has not taken its configuration: line 7: .*router bgp nonsense")
     assert not node.ready("bgpd")

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 ROOMS = (
-    ("errors", "paths", "ready", "resources"),
+    ("errors", "inotify", "paths", "ready", "resources"),
     ("azure.model",),
     ("azure.rules",),
     ("azure.forwarding",),
@@ -22,7 +22,7 @@ ROOMS = (
     ("predict.whatif",),
     ("daemons",),
     ("feed",),
-    ("agent", "fabric", "gateway", "routeserver", "tracker"),
+    ("agent", "fabric", "gateway", "routeserver", "start", "tracker"),
     ("controller",),
     ("render",),
     ("runtimes",),
@@ -43,7 +43,7 @@ ROOMS = (
 A module belongs to the most exact name here that it begins with; every module belongs to one.
 """
 
-PROCESSES = ("agent", "controller", "fabric", "gateway", "routeserver", "tracker")
+PROCESSES = ("agent", "controller", "fabric", "gateway", "routeserver", "start", "tracker")
 """What runs in nodes. It is reached by its messages and its API: no other room imports it."""
 
 PENDING = {

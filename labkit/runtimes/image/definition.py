@@ -13,7 +13,19 @@ import labkit
 from labkit import resources
 
 # Rooms whose code runs inside nodes; the others stay out, so that a change of the CLI rebuilds no layer.
-_ROOMS = ("agent", "azure", "controller", "fabric", "feed", "gateway", "lab", "routeserver", "tracker")
+_ROOMS = (
+    "agent",
+    "azure",
+    "controller",
+    "daemons",
+    "fabric",
+    "feed",
+    "gateway",
+    "lab",
+    "routeserver",
+    "start",
+    "tracker",
+)
 # Modules at the top of the package that no node needs.
 _NOT_IN_NODES = ("pytest.py",)
 # Changes with the builder's own behaviour: what is excluded, how the tree is normalised.

@@ -1,0 +1,81 @@
+"""A node's first process: `node-init SERVICE...`.
+
+Starts the named services of /opt/labkit/services under s6 and stays to supervise them, as s6-svscan; it may be PID 1
+or not. What the services print goes to the node's own output. SIGTERM stops them in order and ends the node.
+
+A service may need another one (its file `needs`), which is started with it and opens its `gate` when it may run.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from typing import NoReturn
+
+_SERVICES = "/opt/labkit/services"
+_SCAN = "/run/labkit-services"
+_READY = "/run/labkit-ready"
+_PLATFORM = "/run/labkit"
+_LOCK_DESCRIPTOR = 9
+_UNKNOWN_SERVICE = 100
+
+
+def main() -> NoReturn:
+    """Become the supervisor of the services that the command line names."""
+    _lock()
+    # A container that is switched on again finds its former /run.
+    for folder in (_SCAN, _READY, "/run/frr"):
+        _remove(folder)
+        os.makedirs(folder)
+    os.mkdir(f"{_SCAN}/.s6-svscan")
+    names = sys.argv[1:]
+    for name in names:
+        names += [needed for needed in _make_service(name) if needed not in names]
+    # -t0: never look for new services by itself.
+    os.execvp("s6-svscan", ["s6-svscan", "-t0", _SCAN])  # noqa: S606 - no shell is wanted
+
+
+def _lock() -> None:
+    """Take the lock that says that this node lives.
+
+    Every process of the node inherits its descriptor, so the kernel frees the lock when the last one is gone, however
+    it died. A new file gets its name only when it is locked: whoever sees it never finds it free while the node comes
+    up.
+    """
+    if not os.path.isdir(_PLATFORM):
+        return
+    alive, unnamed = f"{_PLATFORM}/alive", f"{_PLATFORM}/.alive"
+    is_new = not os.path.exists(alive)
+    descriptor = os.open(unnamed if is_new else alive, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.dup2(descriptor, _LOCK_DESCRIPTOR)
+    if descriptor != _LOCK_DESCRIPTOR:
+        os.close(descriptor)
+    fcntl.flock(_LOCK_DESCRIPTOR, fcntl.LOCK_EX)
+    if is_new:
+        os.rename(unnamed, alive)
+
+
+def _make_service(name: str) -> list[str]:
+    """Make the folder from which s6 runs a service; returns the services that it needs."""
+    source, folder = f"{_SERVICES}/{name}", f"{_SCAN}/{name}"
+    if "/" in name or not os.path.isdir(source):
+        sys.stderr.write(f"node-init: no service named {name}\n")
+        sys.exit(_UNKNOWN_SERVICE)
+    os.mkdir(folder)
+    for entry in os.listdir(source):
+        os.symlink(f"{source}/{entry}", f"{folder}/{entry}")
+    try:
+        with open(f"{source}/needs") as file:
+            needed: list[str] = file.read().split()
+    except FileNotFoundError:
+        return []
+    os.mkfifo(f"{folder}/gate")
+    return needed
+
+
+def _remove(folder: str) -> None:
+    for path, _, files in os.walk(folder, topdown=False):
+        for file in files:
+            os.unlink(f"{path}/{file}")
+        os.rmdir(path)
