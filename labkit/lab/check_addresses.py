@@ -43,7 +43,7 @@ def check_addresses(draft: Draft) -> None:
         if other is not given:
             first = f"{other.whose} (line {draft.line(other.path)})"
             text = f"{given.whose}: address {given.address} is also given to {first}."
-            draft.error(given.path, text, "Change one, or leave one away: labkit finds a free one.")
+            draft.error(given.path, text, "Change one, or omit one: labkit chooses a free one.")
     _check_macs(draft)
 
 
@@ -99,7 +99,7 @@ def _check_place(draft: Draft, given: _Given) -> None:
         return
     if address not in prefix:
         text = f"{given.whose}: address {address} lies outside {given.where} ({prefix})."
-        draft.error(given.path, text, f"Use an address of {prefix}, or leave it away.")
+        draft.error(given.path, text, f"Use an address of {prefix}, or omit it.")
     elif given.azure and not is_usable(prefix, address):
         reserved = reserved_addresses(prefix)
         text = f"{given.whose}: address {address} is reserved in {given.where} ({prefix})."
@@ -120,7 +120,7 @@ def _check_macs(draft: Draft) -> None:
         other = taken.setdefault(machine.mac, about)
         if other != about:
             text = f"{about}: MAC address {machine.mac} is also given to {other}."
-            draft.error(path, text, "Change one, or leave one away: labkit makes one from the name.")
+            draft.error(path, text, "Change one, or omit one: labkit derives it from the name.")
         elif machine.mac == FABRIC_MAC:
             text = f"{about}: MAC address {machine.mac} is Azure's own, which answers every ARP question."
-            draft.error(path, text, "Use another, or leave it away: labkit makes one from the name.")
+            draft.error(path, text, "Use another, or omit it: labkit derives one from the name.")

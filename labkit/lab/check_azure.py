@@ -32,13 +32,13 @@ _REMEDIES = {
     Code.GATEWAY_SUBNET: "Azure refuses it. Add one of /27 to its subnets, such as GatewaySubnet: 10.1.255.0/27.",
     Code.GATEWAY_PROPAGATION: "Azure refuses it: remove disable_bgp_route_propagation there.",
     Code.GATEWAY_DEFAULT_ROUTE: "Azure refuses it. Remove the route, or the route table from GatewaySubnet.",
-    Code.GATEWAY_ASN: "Azure refuses it. Leave asn away, or give a VPN gateway another private ASN, such as 65501.",
+    Code.GATEWAY_ASN: "Azure refuses it. Omit asn, or give a VPN gateway another private ASN, such as 65501.",
     Code.CONNECTION_DUPLICATE: "Azure refuses the second. Remove it.",
     Code.REMOTE_ASN: "Azure refuses it. Give the site another private ASN, such as 65010.",
     Code.BACKEND_ELSEWHERE: "Azure refuses it: a pool of NICs spans one virtual network. Move one of them.",
     Code.BACKEND_TWICE: "Azure refuses two rules with the same ports, here all, and backend. Remove it from one.",
-    Code.PROBE_INTERVAL: "The lab does it all the same. Leave interval away to see what Azure does.",
-    Code.GATEWAY_NO_TRANSIT: "Make it active_active: true without an asn of its own, or do without transit.",
+    Code.PROBE_INTERVAL: "The lab uses it anyway. Omit interval for Azure's shortest.",
+    Code.GATEWAY_NO_TRANSIT: "Make it active_active: true without an asn of its own, or accept it without transit.",
     Code.GATEWAY_CUT_OFF: "Give the route table a route for the RouteServerSubnet to VnetLocal.",
 }
 
@@ -142,17 +142,17 @@ def _subnet_problem(draft: Draft, problem: Problem) -> None:
 def _check_server(draft: Draft, name: str, server: RouteServer, told: set[Path]) -> None:
     path: Path = ("route_servers", name, "peers")
     if too_many_peers(len(server.peers)):
-        text = f"route server {name} has {len(server.peers)} peers, {MAX_PEERS} is the most."
+        text = f"route server {name} has {len(server.peers)} peers; at most {MAX_PEERS} are allowed."
         draft.error(path, text, "Azure refuses the rest. Remove some.")
     gateways = any(g.virtual_network == server.virtual_network for g in draft.file.gateways.values())
     if not server.peers and not draft.broken(path) and not (gateways and server.branch_to_branch):
-        text = f"route server {name} has no peers, so it will learn nothing."
+        text = f"route server {name} has no peers, so it learns no routes."
         draft.warn(("route_servers", name), text, "Name NVAs, such as peers: [nva1].")
     for i, entry in enumerate(server.peers):
         for peer, options in entry.items():
             about = f'peer "{peer}" of route server {name}'
             if peer in peer_names(server)[:i]:
-                draft.error((*path, i, peer), f"{about}: this is its second time in the list.", "Remove one.")
+                draft.error((*path, i, peer), f"{about} is listed twice.", "Remove one.")
             if options is not None and options.asn is not None:
                 _check_peer_asn(draft, about, options.asn, (*path, i, peer, "asn"), told)
             elif peer in draft.file.nvas:

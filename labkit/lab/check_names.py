@@ -106,9 +106,9 @@ class Names:
         wanted = wanted or kinds[0]
         known = self.of(*kinds)
         near = nearest(name, [*known, *also])
-        choices = f"The file's: {', '.join(known)}." if known else f"The file has none: add {_a(wanted)}."
+        choices = f"The file has: {', '.join(known)}." if known else f"The file has none: add {_a(wanted)}."
         if kind is not None:
-            draft.error(path, f"{about}: {name} is {kind.a}, and {_a(wanted)} is wanted here.", choices)
+            draft.error(path, f"{about}: {name} is {kind.a}; expected {_a(wanted)}.", choices)
         elif name == INTERNET and Kind.INTERNET in kinds:
             remedy = "Add internet: {prefix: 198.51.100.0/24}."
             draft.error(path, f"{about}: the lab has no Internet.", remedy)
@@ -205,9 +205,11 @@ def _check_name(draft: Draft, declared: _Declared) -> None:
     if not re.fullmatch(NODE_NAME, name):
         near = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
         example = f", such as {near}" if near else ""
-        draft.error(path, f'{kind} {name}: "{name}" is not a host name.', f"Use letters, digits and hyphens{example}.")
+        draft.error(
+            path, f'{kind} {name}: "{name}" is not a valid host name.', f"Use letters, digits and hyphens{example}."
+        )
     elif len(name) > longest:
-        text = f"{kind} {name}: the name has {len(name)} characters, {longest} is the most."
+        text = f"{kind} {name}: the name has {len(name)} characters; at most {longest} are allowed."
         why = f"Its nodes are called {name}{suffix} and the like, and " if suffix else ""
         remedy = f"{why}Linux ends an interface's name at {MAX_NODE_NAME} characters: shorten it."
         draft.error(path, text, remedy[0].upper() + remedy[1:])
@@ -221,10 +223,10 @@ def _check_name(draft: Draft, declared: _Declared) -> None:
 def _check_lab_name(draft: Draft) -> None:
     name = draft.file.name
     if not re.fullmatch(NODE_NAME, name):
-        text = f'name: "{name}" is not a name for a lab.'
+        text = f'name: "{name}" is not a valid lab name.'
         draft.error(("name",), text, "Use letters, digits and hyphens, such as my-lab.")
     elif len(name) > MAX_LAB_NAME:
-        text = f"name: {name} has {len(name)} characters, {MAX_LAB_NAME} is the most."
+        text = f"name: {name} has {len(name)} characters; at most {MAX_LAB_NAME} are allowed."
         draft.error(("name",), text, "Its containers are called clab-<lab>-<node>: shorten it.")
 
 
@@ -238,11 +240,11 @@ def _check_azure_names(draft: Draft) -> None:
             about = f'{what} "{name}"' + (f" of virtual network {place[1]}" if len(place) > 1 else "")
             path = (*place, name)
             if not re.fullmatch(AZURE_NAME, name) or len(name) > 80:
-                text = f"{about}: this is not a name in Azure."
+                text = f"{about}: the name is not valid in Azure."
                 draft.error(path, text, "Use up to 80 letters, digits, hyphens, underscores and full stops.")
             other = seen.setdefault(name.casefold(), name)
             if other != name:
-                text = f'{about}: "{other}" differs only in case, and Azure takes no notice of case.'
+                text = f'{about}: "{other}" differs only in case, and Azure ignores case.'
                 draft.error(path, text, "Rename one.")
             dedicated = _DEDICATED.get(name.casefold(), name) if what == "subnet" else name
             if dedicated != name:
@@ -253,8 +255,8 @@ def _check_azure_names(draft: Draft) -> None:
 def _check_variant_names(draft: Draft) -> None:
     for name in draft.names(VARIANTS):
         if not re.fullmatch(NODE_NAME, name):
-            text = f'variant {name}: "{name}" is not a name for a variant.'
+            text = f'variant {name}: "{name}" is not a valid variant name.'
             draft.error((VARIANTS, name), text, "Use letters, digits and hyphens, such as active-passive.")
         elif len(name) > MAX_NODE_NAME:
-            text = f"variant {name}: the name has {len(name)} characters, {MAX_NODE_NAME} is the most."
+            text = f"variant {name}: the name has {len(name)} characters; at most {MAX_NODE_NAME} are allowed."
             draft.error((VARIANTS, name), text, "It is typed and stands in tables: shorten it.")

@@ -145,7 +145,7 @@ class _Checker:
     def _capture(self, path: Path, about: str, claim: CaptureProof) -> None:
         table = table_of(claim.table)
         if table is None:
-            text = f'{about}: "{claim.table}" is no table that can be compared.'
+            text = f'{about}: "{claim.table}" is not a table that can be compared.'
             self.draft.error((*path, "table"), text, f"Write one of: {'; '.join(_TABLES)}.")
             return
         for name, kinds in zip(table.names, _OF_TABLE[table.kind], strict=True):
@@ -154,7 +154,7 @@ class _Checker:
         for rows in (claim.rows, *(d.azure for d in claim.otherwise), *(d.here for d in claim.otherwise)):
             for row in rows:
                 if len(row) != len(columns):
-                    text = f"{about}: a row has {len(row)} cells, {len(columns)} are wanted: {' '.join(row)}."
+                    text = f"{about}: a row has {len(row)} cells instead of {len(columns)}: {' '.join(row)}."
                     remedy = f'Its columns are {", ".join(columns)}; write "-" for an empty cell.'
                     self.draft.error(path, text, remedy)
 
@@ -196,7 +196,7 @@ class _Checker:
     def _hops(self, path: Path, about: str, claim: schema.PathProof) -> None:
         for name in claim.through:
             if self.names.kinds.get(name) in {Kind.ROUTE_SERVER, Kind.INSTANCE}:
-                text = f"{about}: {name} is {self.names.kinds[name].a}, and that never forwards a packet."
+                text = f"{about}: {name} is {self.names.kinds[name].a}, which never forwards packets."
                 self.draft.error((*path, "through"), text, "Name the NVA that the packets cross.")
             else:
                 self.names.refer(self.draft, (*path, "through"), about, name, *_HOPS, wanted="hop")

@@ -60,7 +60,7 @@ def _check_network(draft: Draft, name: str, network: VirtualNetwork) -> list[_Ra
             draft.error(
                 item.path,
                 f"{about}: {item.prefix} is too {size}.",
-                f"Azure takes /{LARGEST_SPACE} to /{SUBNET_LONGEST}.",
+                f"Azure accepts /{LARGEST_SPACE} to /{SUBNET_LONGEST}.",
             )
         elif forbidden is not None:
             text = f"{about}: no virtual network can have addresses in {forbidden}."
@@ -87,7 +87,7 @@ def _check_subnet(draft: Draft, name: str, network: VirtualNetwork, subnet: _Ran
         text = f"{about} of virtual network {name} is too small for a route server."
         draft.error(subnet.path, text, f"Azure refuses it. Make it a /{ROUTE_SERVER_SUBNET_ADVISED}.")
     elif subnet.path[-1] == ROUTE_SERVER_SUBNET and prefix.prefixlen > ROUTE_SERVER_SUBNET_ADVISED:
-        text = f"{about} of virtual network {name} is smaller than Azure asks for today."
+        text = f"{about} of virtual network {name} is smaller than Azure requires today."
         draft.warn(subnet.path, text, f"Older route servers live in one; make it a /{ROUTE_SERVER_SUBNET_ADVISED}.")
     elif prefix.prefixlen > SUBNET_LONGEST:
         text = f"{about} of virtual network {name} is too small."

@@ -56,7 +56,7 @@ def check_references(draft: Draft, names: Names) -> None:
             about = f"backends of load balancer {name}"
             found = names.refer(draft, path, about, backend, Kind.NVA, Kind.VIRTUAL_MACHINE)
             if found and backend in balancer.backends[:i]:
-                draft.error(path, f"{about}: {backend} is its second time in the list.", "Remove one.")
+                draft.error(path, f"{about}: {backend} is listed twice.", "Remove one.")
     for name, gateway in file.gateways.items():
         place = ("gateways", name)
         names.refer(
@@ -131,7 +131,7 @@ def _check_next_hop(draft: Draft, names: Names, path: Path, hop: str) -> None:
         draft.error(path, f"{about}: {text}.", remedy)
     elif names.kinds.get(hop) in {Kind.ROUTE_SERVER, Kind.INSTANCE}:
         draft.spoil(path)
-        text = f"{about}: {hop} is {names.kinds[hop].a}, and that never forwards a packet."
+        text = f"{about}: {hop} is {names.kinds[hop].a}, which never forwards packets."
         draft.error(path, text, "Name the NVA that the route server has the route from.")
     else:
         kinds = (Kind.NVA, Kind.LOAD_BALANCER, Kind.VIRTUAL_MACHINE)
@@ -147,7 +147,7 @@ def _check_place(draft: Draft, names: Names, place: Path, machine: Machine | Loa
         ]
         near = next((k for k in known if k.partition("/")[2] == machine.subnet), nearest(machine.subnet, known))
         draft.spoil(path)
-        text = f'{about}: subnet "{machine.subnet}" lacks its virtual network or its name.'
+        text = f'{about}: subnet "{machine.subnet}" must have the form virtual-network/subnet.'
         draft.error(path, text, f"Write it as virtual-network/subnet{f', such as {near}' if near else ''}.")
         return
     if not names.refer(draft, path, about, network, Kind.VIRTUAL_NETWORK):
@@ -161,5 +161,5 @@ def _check_place(draft: Draft, names: Names, place: Path, machine: Machine | Loa
             draft.error(path, text, suggestion(name, [k for k in known if k not in DEDICATED_SUBNETS], "subnets there"))
     elif name in DEDICATED_SUBNETS:
         draft.spoil(path)
-        text = f"{about}: {name} is for Azure's own service."
+        text = f"{about}: {name} is reserved for an Azure service."
         draft.error(path, text, "Azure refuses anything else in it. Use a subnet of its own.")

@@ -37,17 +37,17 @@ def check_routing(draft: Draft) -> None:
         elif not entries and not draft.broken(("route_servers",)):
             for key in ("as_override", "strip_route_server_asn"):
                 if getattr(nva, key):
-                    text = f"NVA {name}: {key} changes nothing: no route server has it as a peer."
+                    text = f"NVA {name}: {key} has no effect: no route server has it as a peer."
                     remedy = f"Add it to the peers of a route server, peers: [{name}], or remove {key}."
                     draft.warn(("nvas", name, key), text, remedy)
         if nva.as_override and nva.strip_route_server_asn:
-            text = f"NVA {name}: as_override puts another ASN where strip_route_server_asn leaves none."
+            text = f"NVA {name}: as_override replaces the ASN that strip_route_server_asn removes."
             draft.error(("nvas", name, "strip_route_server_asn"), text, "Remove one of them.")
         if nva.requires_policy:
             _check_silent(draft, name, nva)
         if nva.tracks is not None and not nva.advertises:
-            text = f"NVA {name}: tracks changes nothing: the NVA advertises nothing itself that it could withdraw."
-            draft.warn(("nvas", name, "tracks"), text, "Say what it advertises, such as [0.0.0.0/0], or remove tracks.")
+            text = f"NVA {name}: tracks has no effect: the NVA advertises nothing of its own that it could withdraw."
+            draft.warn(("nvas", name, "tracks"), text, "Add what it advertises, such as [0.0.0.0/0], or remove tracks.")
     for name, site in file.sites.items():
         _check_asn(draft, ("sites", name, "asn"), site.asn)
         if site.asn == ROUTE_SERVER_ASN:
@@ -58,10 +58,10 @@ def check_routing(draft: Draft) -> None:
         linked |= {router for _, router, links in file.wan() if any(name in link for link in links)}
         for router in site.prepend:
             if router not in linked and (router in file.nvas or router in file.circuits):
-                text = f"site {name}: prepend towards {router} changes nothing: they are not connected."
+                text = f"site {name}: prepend towards {router} has no effect: they are not connected."
                 draft.warn(("sites", name, "prepend", router), text, f"Connect them: connects_to: [{name}].")
         if not linked and not draft.broken(("nvas",)) and not draft.broken(("circuits",)):
-            text = f"site {name} is connected to nothing."
+            text = f"site {name} has no connection."
             draft.warn(("sites", name), text, f"Connect an NVA or a circuit to it: connects_to: [{name}].")
     for name, gateway in file.gateways.items():
         _check_gateway(draft, name, gateway)
@@ -73,7 +73,7 @@ def _check_silent(draft: Draft, name: str, nva: Nva) -> None:
     """What an NVA that says nothing can't say."""
     said = ("prepend", "as_override", "strip_route_server_asn", "communities", "next_hop", "tracks")
     for key in (k for k in said if getattr(nva, k)):
-        text = f"NVA {name}: {key} changes nothing: with requires_policy it sends no route."
+        text = f"NVA {name}: {key} has no effect: with requires_policy it sends no route."
         draft.warn(("nvas", name, key), text, f"Remove {key}, or requires_policy.")
 
 
@@ -81,7 +81,7 @@ def _check_gateway(draft: Draft, name: str, gateway: Gateway) -> None:
     place: Path = ("gateways", name)
     _check_timers(draft, place, gateway.timers)
     if not gateway.connects_to and not draft.broken((*place, "connects_to")):
-        draft.warn(place, f"gateway {name} is connected to nothing.", "Name its circuits: connects_to: [circuit1].")
+        draft.warn(place, f"gateway {name} has no connection.", "Name its circuits: connects_to: [circuit1].")
     offline = draft.file.internet is None and not draft.broken(("internet",))
     if gateway.type is GatewayType.VPN and gateway.connects_to and offline:
         text = f"gateway {name}: its tunnels need the Internet, and the lab has none."
@@ -105,9 +105,9 @@ def _check_options(draft: Draft, gateway: Gateway, path: Path, options: GatewayC
     about = subject(path)[0]
     vpn = gateway.type is GatewayType.VPN
     if vpn and options.edges:
-        draft.error((*path, "edges"), f"{about}: edges are a circuit's.", "Remove edges.")
+        draft.error((*path, "edges"), f"{about}: edges are for connections to circuits only.", "Remove edges.")
     if not vpn and not options.bgp:
-        draft.error((*path, "bgp"), f"{about}: ExpressRoute has BGP always.", "Remove bgp.")
+        draft.error((*path, "bgp"), f"{about}: ExpressRoute always uses BGP.", "Remove bgp.")
     if options.remote_prefixes and (options.bgp or not vpn):
         text = f"{about}: remote_prefixes are for a site without BGP."
         draft.error((*path, "remote_prefixes"), text, "Add bgp: false, or remove remote_prefixes.")
@@ -126,7 +126,7 @@ def _check_circuit(draft: Draft, name: str, circuit: Circuit) -> None:
 
 def _check_asn(draft: Draft, path: Path, asn: int) -> None:
     if not 0 < asn < MAX_ASN or asn == AS_TRANS:
-        text = f"{subject(path)[0]}: {asn} is not an ASN that anyone can have."
+        text = f"{subject(path)[0]}: {asn} is not a valid ASN."
         draft.error(path, text, "Use a private one, such as 65001.")
 
 
@@ -148,7 +148,7 @@ def _check_overlays(draft: Draft, name: str, nva: Nva) -> None:
             path: Path = ("nvas", name, "overlays", i, other)
             far = draft.file.nvas.get(other)
             if other == name:
-                draft.error(path, f"NVA {name}: an overlay with itself leads nowhere.", "Name another NVA.")
+                draft.error(path, f"NVA {name}: an overlay can't lead to the NVA itself.", "Name another NVA.")
             elif far is None:
                 continue
             elif other in [n for link in nva.overlays[:i] for n in link] or (
@@ -157,9 +157,7 @@ def _check_overlays(draft: Draft, name: str, nva: Nva) -> None:
                 draft.error(path, f"NVAs {name} and {other} have two overlays.", "One side names it: remove the other.")
             elif far.asn == nva.asn:
                 text = f"NVAs {name} and {other} both have ASN {nva.asn}."
-                draft.error(
-                    path, text, "They speak external BGP through their overlay. Give one another, such as 65002."
-                )
+                draft.error(path, text, "Their overlay has external BGP. Give one of them another, such as 65002.")
 
 
 def _check_links(draft: Draft, name: str, nva: Nva) -> None:
@@ -172,7 +170,5 @@ def _check_links(draft: Draft, name: str, nva: Nva) -> None:
                 draft.error(path, text, "Remove one: there is one link between an NVA and a site.")
             elif site in draft.file.sites and draft.file.sites[site].asn == nva.asn:
                 text = f"NVA {name} and site {site} both have ASN {nva.asn}."
-                draft.error(
-                    path, text, "They speak external BGP with each other. Give the site another, such as 65010."
-                )
+                draft.error(path, text, "They use external BGP with each other. Give the site another, such as 65010.")
             seen.add(site)

@@ -211,7 +211,7 @@ def describe(error: ErrorDetails) -> tuple[str, str]:
         case "mistake":
             return context["text"], context["remedy"]
         case "missing" if isinstance(location[-1], int):
-            return "two are wanted here", "Write a list of two."
+            return "must be a list of two", "Write two values, such as [a, b]."
         case "missing":
             return f"{location[-1]} is missing", _HINTS.get(str(location[-1]), f'Add "{location[-1]}: ...".')
         case "extra_forbidden":
@@ -219,7 +219,7 @@ def describe(error: ErrorDetails) -> tuple[str, str]:
             return f'unknown key "{location[-1]}"', suggestion(str(location[-1]), keys, "keys here")
         case "enum":
             choices = re.findall(r"'([^']+)'", context["expected"])
-            return f"{shown} is none of {listed(choices)}", suggestion(str(value), choices, "words here")
+            return f"{shown} is not one of {listed(choices)}", suggestion(str(value), choices, "words here")
         case "bool_parsing" | "bool_type":
             return f"{shown} is neither true nor false", "Write true or false."
         case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size":
@@ -237,11 +237,11 @@ def describe(error: ErrorDetails) -> tuple[str, str]:
         case "too_long":
             return f"the list has {context['actual_length']} items", f"Keep {context['max_length']}."
         case "model_type" | "dict_type":
-            return f"{shown} stands where keys and values are wanted", "Indent lines of the form key: value below it."
+            return f"expected keys and values, found {shown}", "Indent lines of the form key: value below it."
         case "list_type" | "tuple_type":
-            return f"{shown} stands where a list is wanted", "Write a list in brackets, such as [a, b]."
+            return f"expected a list, found {shown}", "Write a list in brackets, such as [a, b]."
         case "string_type":
-            return f"{shown} stands where one word is wanted", "Write a single value."
+            return f"expected a single value, found {shown}", "Write a single value."
         case _:
             return f"{shown}: {error['msg']}", "Compare it with the reference of the lab file."
 

@@ -56,7 +56,7 @@ def parse_route_table(name: str, body: object, azure: Azure) -> RouteTable:
             named = azure.nic.get(hop) or azure.load_balancer.get(hop)
             address = named.address if named is not None else address_of(hop)
             if address is None:
-                text, remedy = no_next_hop(hop) or (f"{hop} is no next hop", NEXT_HOPS)
+                text, remedy = no_next_hop(hop) or (f"{hop} is not a next hop", NEXT_HOPS)
                 raise InvalidInput(f"route {prefix} of route table {name}: {text}.", remedy)
         routes.append(UserRoute(prefix, kind, address))
     return RouteTable(name, tuple(routes), said.disable_bgp_route_propagation)

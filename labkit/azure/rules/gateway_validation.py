@@ -73,7 +73,7 @@ def _instance_texts(azure: Azure, gateway: Gateway, subnet: Subnet | None) -> It
     )
     for address in gateway.instances:
         if subnet is not None and not is_usable(subnet.prefix, address):
-            yield f"{address} of gateway {gateway.name} is no usable address of {GATEWAY_SUBNET} {subnet.prefix}"
+            yield f"{address} of gateway {gateway.name} is not a usable address of {GATEWAY_SUBNET} {subnet.prefix}"
         if converge[address] > 1:
             yield f"{address} of gateway {gateway.name} is another gateway instance's too"
 
@@ -103,7 +103,7 @@ def _subnet_problems(azure: Azure) -> Iterator[Problem]:
             continue
         where = f"{GATEWAY_SUBNET} of {network.name}"
         if table.disable_bgp_route_propagation:
-            text = f"route table {table.name} turns BGP route propagation off, which {where} can't do without"
+            text = f"route table {table.name} disables BGP route propagation, which {where} needs"
             yield Problem(Code.GATEWAY_PROPAGATION, text, (network.name, table.name))
         if any(route.prefix.prefixlen == 0 for route in table.routes):
             text = f"route table {table.name} has a route for 0.0.0.0/0, which {where} can't have"
@@ -119,7 +119,7 @@ def _connection_problems(azure: Azure) -> Iterator[Problem]:
         else:
             remotes, wanted = azure.local_network_gateway.keys(), "a local network gateway"
         if connection.remote not in remotes:
-            text = f"connection {connection.name} of {gateway.name} needs {wanted}, {connection.remote} is none"
+            text = f"connection {connection.name} of {gateway.name} needs {wanted}; {connection.remote} is not one"
             yield Problem(Code.CONNECTION_REMOTE, text, (connection.name, connection.remote))
     for (gateway_name, remote), n in Counter((c.gateway, c.remote) for c in azure.connections).items():
         if n > 1:
@@ -170,7 +170,7 @@ def _cut_off_problems(azure: Azure, gateway: Gateway) -> Iterator[Problem]:
     space = azure.virtual_network[gateway.virtual_network].address_space
     for address in server.instances:
         if _taken(table, space_length=max((r.prefixlen for r in space if address in r), default=0), address=address):
-            text = f"route table {table.name} leads {gateway.name} away from {address} of {server.name}"
+            text = f"route table {table.name} diverts traffic of {gateway.name} to {address} of {server.name}"
             yield Problem(Code.GATEWAY_CUT_OFF, text, (gateway.name, table.name))
             return
 

@@ -48,7 +48,5 @@ def load_balancer_warnings(azure: Azure) -> Iterator[Problem]:
     for balancer in azure.load_balancers:
         interval = balancer.probe.interval
         if interval < SHORTEST_INTERVAL:
-            text = (
-                f"a probe every {interval} s is more than Azure does, whose shortest interval is {SHORTEST_INTERVAL} s"
-            )
+            text = f"a probe interval of {interval} s is shorter than Azure allows ({SHORTEST_INTERVAL} s)"
             yield Problem(Code.PROBE_INTERVAL, text, (balancer.name,))

@@ -81,7 +81,7 @@ def peering_problems(azure: Azure) -> tuple[Problem, ...]:
         if peering.local == peering.remote:
             found.append(Problem(Code.PEERING_SELF, f"{peering.local} can't be peered with itself", ends))
         elif (peering.remote, peering.local) not in count:
-            found.append(Problem(Code.PEERING_ONE_SIDED, f"{name} lacks its other direction", ends))
+            found.append(Problem(Code.PEERING_ONE_SIDED, f"{name} has no other direction", ends))
         elif peering.disconnected:
             text = f"{name} is Disconnected, since its other side was deleted, so that side can't be created"
             found.append(Problem(Code.PEERING_DISCONNECTED, text, ends))
@@ -113,7 +113,7 @@ def server_problems(azure: Azure, server: RouteServer) -> tuple[Problem, ...]:
         found.append(Problem(Code.SERVER_SECOND, text, (server.name, first.name)))
     found += _subnet_problems(azure, server)
     if too_many_peers(len(server.peers)):
-        text = f"route server {server.name} has {len(server.peers)} peers, {MAX_PEERS} is the most"
+        text = f"route server {server.name} has {len(server.peers)} peers; at most {MAX_PEERS} are allowed"
         found.append(Problem(Code.PEERS_TOO_MANY, text, (server.name,)))
     for one, other in combinations(server.peers, 2):
         if one.name == other.name or one.address == other.address:

@@ -417,7 +417,7 @@ class Variant(Part):
 
 def _not_empty(value: object) -> object:
     if value is None:
-        raise mistake("it lacks its prefix", "Write a documentation range, such as 198.51.100.0/24.")
+        raise mistake("the prefix is missing", "Write a documentation range, such as 198.51.100.0/24.")
     return value
 
 

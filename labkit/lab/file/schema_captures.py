@@ -22,9 +22,7 @@ def parse_rows(value: object) -> tuple[tuple[str, ...], ...]:
     if isinstance(value, tuple):
         return value
     if not isinstance(value, str):
-        raise mistake(
-            "the rows of a table are wanted here", 'Write "|" after the key, and below it a line for each row.'
-        )
+        raise mistake("must be the rows of a table", 'Write "|" after the key, and below it a line for each row.')
     return tuple(row for line in value.splitlines() if line.strip() for row in _rows(line))
 
 

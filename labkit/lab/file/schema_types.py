@@ -41,10 +41,10 @@ def parse_prefix(value: object) -> IPv4Network:
     if isinstance(value, IPv4Network):
         return value
     if not isinstance(value, str):
-        raise mistake("a prefix is wanted here", "Write it as 10.1.0.0/16.")
+        raise mistake("must be a prefix", "Write it as 10.1.0.0/16.")
     if _is_v6(value):
         raise mistake(
-            f"{value} is IPv6, and Azure Route Server has none of it",
+            f"{value} is IPv6, which Azure Route Server does not support",
             "Use an IPv4 prefix, such as 10.1.0.0/16.",
         )
     address, slash, length = value.partition("/")
@@ -56,11 +56,11 @@ def parse_prefix(value: object) -> IPv4Network:
     if not plain:
         raise mistake(f'"{value}" is not an IPv4 prefix', "Write an address, a slash and a length: 10.1.0.0/16.")
     if not slash:
-        raise mistake(f"prefix {value} lacks its length", "Add it, as in 10.1.0.0/16.")
+        raise mistake(f"prefix {value} has no length", "Add it, as in 10.1.0.0/16.")
     if network.network_address != IPv4Address(address):
         raise mistake(f"{value} has bits set beyond its length", f"The prefix is {network}.")
     if str(network) != value:
-        raise mistake(f'"{value}" is not how a prefix is written', f"Write it as {network}.")
+        raise mistake(f'"{value}" is not written as a prefix', f"Write it as {network}.")
     return network
 
 
@@ -72,24 +72,26 @@ def parse_address(value: object) -> IPv4Address:
     if isinstance(value, IPv4Address):
         return value
     if not isinstance(value, str):
-        raise mistake("an address is wanted here", "Write it as 10.1.0.4.")
+        raise mistake("must be an address", "Write it as 10.1.0.4.")
     if _is_v6(value):
         raise mistake(
-            f"{value} is IPv6, and Azure Route Server has none of it", "Use an IPv4 address, such as 10.1.0.4."
+            f"{value} is IPv6, which Azure Route Server does not support", "Use an IPv4 address, such as 10.1.0.4."
         )
     try:
         return IPv4Address(value)
     except AddressValueError:
-        remedy = "Leave the prefix length away." if "/" in value else "Write it as 10.1.0.4."
+        remedy = "Omit the prefix length." if "/" in value else "Write it as 10.1.0.4."
         raise mistake(f'"{value}" is not an IPv4 address', remedy) from None
 
 
 def _parse_mac(value: object) -> str:
     if isinstance(value, str) and re.fullmatch(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}", value):
         if int(value[:2], 16) & 1:
-            raise mistake(f"MAC address {value} is a group's", "The first byte must be even, as in 00:0d:3a:00:00:01.")
+            raise mistake(
+                f"MAC address {value} is a multicast address", "The first byte must be even, as in 00:0d:3a:00:00:01."
+            )
         return value.lower()
-    raise mistake("a MAC address is wanted here", "Write it as 00:0d:3a:00:00:01.")
+    raise mistake("must be a MAC address", "Write it as 00:0d:3a:00:00:01.")
 
 
 def one_or_more(value: object) -> object:
@@ -115,7 +117,9 @@ def _parse_communities(value: object) -> tuple[tuple[int, int], ...]:
         numbers = tuple(map(int, parts.groups())) if parts else ()
         if len(numbers) != 2 or max(numbers) > 0xFFFF:
             known = ", ".join(WELL_KNOWN_COMMUNITIES)
-            raise mistake(f'"{item}" is no community', f"Write two numbers up to 65535, such as 65001:100, or {known}.")
+            raise mistake(
+                f'"{item}" is not a valid community', f"Write two numbers up to 65535, such as 65001:100, or {known}."
+            )
         found.append((numbers[0], numbers[1]))
     return tuple(found)
 
@@ -129,9 +133,7 @@ def _parse_sides(value: object) -> tuple[str, ...] | bool:
         return value
     if isinstance(value, list) and all(isinstance(v, str) for v in value):
         return tuple(value)
-    raise mistake(
-        "true, false or the name of a side is wanted here", "Name the virtual network that the option is set on."
-    )
+    raise mistake("must be true, false or the name of a side", "Name the virtual network that has the option.")
 
 
 _IPV4 = r"(25[0-5]|2[0-4]\d|1?\d?\d)(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}"
@@ -204,7 +206,7 @@ def _as_named(value: object) -> object:
         return {value: None}
     if isinstance(value, dict) and len(value) == 1:
         return value
-    raise mistake("a name is wanted here, or a name with its options", "Write each name as a list item of its own.")
+    raise mistake("must be a name, or a name with its options", "Write each name as its own list item.")
 
 
 class _OneAlone:

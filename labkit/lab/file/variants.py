@@ -15,7 +15,7 @@ VARIANTS = "variants"
 _DESCRIPTION, _PROOFS, _NOT_IN = "description", "proofs", "not_in"
 _FIXED = {
     "name": ("every variant has the lab's own name.", "Remove it: a lab of another name is a file of its own."),
-    VARIANTS: ("a variant has no variants.", "Remove it: variants stand side by side."),
+    VARIANTS: ("a variant can't have variants.", "Remove it: variants can't be nested."),
 }
 
 # Like the loader: libyaml's is ten times faster, and may be missing.
@@ -100,7 +100,7 @@ class _Patch:
             elif key in base:
                 del result[key]
             else:
-                text = "null removes, and there is no such thing."
+                text = "null removes a value, and there is none."
                 self._error(here, ".".join(here), text, suggestion(key, [*base], "keys there"))
         return result
 
@@ -117,7 +117,7 @@ class _Patch:
         for i, proof in enumerate(own):
             self.origins[_PROOFS, len(kept) + i] = self._written((_PROOFS, i))
             if isinstance(proof, dict) and _NOT_IN in proof:
-                text = "not_in: a variant's own proof holds in that variant only."
+                text = "not_in: a proof of a variant applies to that variant only."
                 self._error((_PROOFS, i, _NOT_IN), f"proof {i + 1}", text, "Remove not_in.")
         self.origins |= {(_PROOFS, new): (_PROOFS, old) for new, old in enumerate(kept)}
         data[_PROOFS] = [_everywhere(proof) for proof in (*(former[i] for i in kept), *own)]

@@ -30,7 +30,7 @@ _STANDARD = "tag:yaml.org,2002:"
 _PLAIN_TAGS = {
     _STANDARD + t for t in ("str", "null", "bool", "int", "float", "timestamp", "merge", "value", "map", "seq")
 }
-_ENDLESS = "the file's aliases unfold without end"
+_ENDLESS = "the file's aliases expand without end"
 _NULLS = {"", "~", "null", "Null", "NULL"}
 
 
@@ -150,9 +150,9 @@ def _syntax_problem(error: yaml.YAMLError, text: str) -> Problem:
         line = mark.line + 1 if mark is not None else 0
         what = " ".join(filter(None, [error.context, error.problem]))
         if "another document" in what:
-            return Problem(line, "a second YAML document starts here.", 'Keep one lab in a file: remove the "---".')
+            return Problem(line, "a second YAML document begins here.", 'Keep one lab in a file: remove the "---".')
         if "\t" in _line_of(text, line):
-            return Problem(line, f"not valid YAML: {what}.", "The line holds a tab; YAML indents with spaces.")
+            return Problem(line, f"not valid YAML: {what}.", "The line has a tab; YAML is indented with spaces.")
         remedy = 'Check the indentation, the colons (": ") and the brackets here and on the line above.'
         return Problem(line, f"not valid YAML: {what}.", remedy)
     if isinstance(error, yaml.reader.ReaderError):
@@ -180,7 +180,7 @@ def parse(text: str) -> Source:
     except yaml.YAMLError as error:
         return Source(None, {}, (_syntax_problem(error, text),))
     except _TooMuch as error:
-        return Source(None, {}, (Problem(error.line, f"{error.text}.", "Write the values out plainly."),))
+        return Source(None, {}, (Problem(error.line, f"{error.text}.", "Write the values out without aliases."),))
     except UnicodeError as error:
         return Source(None, {}, (Problem(0, f"not valid text: {error}.", "Save the file as plain UTF-8 text."),))
     return Source(data, reader.lines, tuple(reader.problems))

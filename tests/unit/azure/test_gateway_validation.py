@@ -89,11 +89,11 @@ def test_gateway_subnet() -> None:
         (replace(VPN, instances=VPN.instances[:1]), "gateway vpn is active-active but has 1 instance addresses"),
         (
             replace(ER, instances=(addr("10.1.9.3"),)),
-            "10.1.9.3 of gateway er is no usable address of GatewaySubnet 10.1.9.0/27",
+            "10.1.9.3 of gateway er is not a usable address of GatewaySubnet 10.1.9.0/27",
         ),
         (
             replace(ER, instances=(addr("10.1.8.4"),)),
-            "10.1.8.4 of gateway er is no usable address of GatewaySubnet 10.1.9.0/27",
+            "10.1.8.4 of gateway er is not a usable address of GatewaySubnet 10.1.9.0/27",
         ),
     ],
 )
@@ -126,7 +126,7 @@ def test_route_tables_on_gateway_subnet() -> None:
     harmless = user("10.2.0.0/16")
     assert problems(lab(harmless)) == ()
     assert texts(lab(harmless, disable=True), Code.GATEWAY_PROPAGATION) == [
-        "route table t turns BGP route propagation off, which GatewaySubnet of hub can't do without"
+        "route table t disables BGP route propagation, which GatewaySubnet of hub needs"
     ]
     assert texts(lab(user("0.0.0.0/0")), Code.GATEWAY_DEFAULT_ROUTE) == [
         "route table t has a route for 0.0.0.0/0, which GatewaySubnet of hub can't have"
@@ -137,8 +137,8 @@ def test_route_tables_on_gateway_subnet() -> None:
 def test_connections() -> None:
     wrong = (Connection("c1", "er", "s1"), Connection("c2", "vpn", "circuit"))
     assert texts(replace(lab(), connections=wrong), Code.CONNECTION_REMOTE) == [
-        "connection c1 of er needs an ExpressRoute circuit, s1 is none",
-        "connection c2 of vpn needs a local network gateway, circuit is none",
+        "connection c1 of er needs an ExpressRoute circuit; s1 is not one",
+        "connection c2 of vpn needs a local network gateway; circuit is not one",
     ]
     twice = (*lab().connections, Connection("again", "er", "circuit"))
     assert texts(replace(lab(), connections=twice), Code.CONNECTION_DUPLICATE) == [
@@ -212,5 +212,5 @@ class TestWarnings:
         found = warnings(lab(*routes))
         assert [p.code for p in found] == [Code.GATEWAY_CUT_OFF] * 2 * cut_off
         if cut_off:
-            assert found[0].text.startswith("route table t leads er away from 10.1.0.")
+            assert found[0].text.startswith("route table t diverts traffic of er to 10.1.0.")
         assert warnings(replace(lab(*routes), route_servers=(replace(SERVER, branch_to_branch=False),))) == ()

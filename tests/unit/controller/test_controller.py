@@ -240,9 +240,9 @@ def test_a_route_table_that_a_subnet_takes_goes_to_its_machines_alone(tmp_path: 
         (
             "route-tables/direct-internet",
             {"routes": []},
-            "route table direct-internet: a list stands where keys and values are wanted.",
+            "route table direct-internet: expected keys and values, found a list.",
         ),
-        ("route-tables/direct-internet", {"routes": {"10.3.0.0/16": "nowhere"}}, "nowhere is no next hop"),
+        ("route-tables/direct-internet", {"routes": {"10.3.0.0/16": "nowhere"}}, "nowhere is not a next hop"),
     ],
 )
 def test_a_bad_route_table_is_refused(tmp_path: Path, path: str, body: object, text: str) -> None:

@@ -182,7 +182,7 @@ class TestPeers:
         azure = AZURE
         for number in range(7):
             azure = self.put(f"p{number}", {"peerAsn": 65100, "peerIp": f"10.1.1.{100 + number}"}, azure).azure
-        with refused("8 is the most"):
+        with refused("at most 8 are allowed"):
             self.put("nva2", {}, azure)
 
     def test_a_peer_is_deleted_by_its_own_name(self) -> None:
@@ -328,7 +328,7 @@ virtual_machines: {vm1: hub/app}
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"disable_bgp_route_propagation": True}, "turns BGP route propagation off"),
+        ({"disable_bgp_route_propagation": True}, "disables BGP route propagation"),
         ({"routes": (UserRoute(IPv4Network("0.0.0.0/0"), NextHopType.NONE),)}, "has a route for 0.0.0.0/0"),
     ],
 )
@@ -389,7 +389,7 @@ class TestRouteTables:
             self.associate(azure, "hub/RouteServerSubnet", "new")
         default = UserRoute(IPv4Network("0.0.0.0/0"), NextHopType.NONE)
         for table, text in (
-            (RouteTable("new", disable_bgp_route_propagation=True), "turns BGP route propagation off"),
+            (RouteTable("new", disable_bgp_route_propagation=True), "disables BGP route propagation"),
             (RouteTable("new", (default,)), "has a route for 0.0.0.0/0"),
         ):
             azure = requests.create_route_table(GATEWAY, table).azure

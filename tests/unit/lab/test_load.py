@@ -196,7 +196,7 @@ def test_warnings_do_not_refuse_and_are_not_in_errors() -> None:
     assert isinstance(loaded, Loaded)
     assert [p.show("x.yml") for p in loaded.warnings] == [
         (
-            "x.yml:2: warning: site branch is connected to nothing.\n"
+            "x.yml:2: warning: site branch has no connection.\n"
             "    Connect an NVA or a circuit to it: connects_to: [branch]."
         )
     ]

@@ -205,7 +205,7 @@ def test_one_variant_alone_is_looked_at() -> None:
 def test_warnings_of_variants() -> None:
     text = BASE + "  far: {sites: {branch: {asn: 65010, prefixes: 10.250.0.0/16}}}\n"
     base, far = read_all_text(text, "x.yml")
-    assert [f"{w.line}: {w.text}" for w in far.warnings] == ["17: variant far: site branch is connected to nothing."]
+    assert [f"{w.line}: {w.text}" for w in far.warnings] == ["17: variant far: site branch has no connection."]
     assert base.warnings == far.warnings
     assert read_text(text, "x.yml").warnings == ()
 
@@ -214,7 +214,7 @@ def test_an_option_towards_route_servers_that_nobody_hears() -> None:
     text = BASE + "  far: {nvas: {two: {subnet: vnet1/nva, asn: 65002, connects_to: b, as_override: true}}, sites: {b: "
     loaded = read_text(text + "{asn: 65010, prefixes: 10.250.0.0/16}}}\n", "x.yml", "far")
     assert [w.text for w in loaded.warnings] == [
-        "variant far: NVA two: as_override changes nothing: no route server has it as a peer."
+        "variant far: NVA two: as_override has no effect: no route server has it as a peer."
     ]
 
 

@@ -255,8 +255,8 @@ def test_appliances_that_lose_their_route_server_are_told_of() -> None:
         ("address-space spoke", "address-space: a range is missing", "Write: address-space VNET PREFIX"),
         ("address-space spoke 10.3.0.1/16", "address-space: 10.3.0.1/16 is no address range", "Write: "),
         ("address-space spok 10.3.0.0/16", "there is no virtual network spok", "The lab's: "),
-        ("address-space spoke 10.3.0.0/16 224.0.0.0/8", "224.0.0.0/8 overlaps 224.0.0.0/4, which Azure", "Take a priv"),
-        ("address-space spoke 10.3.0.0/16 10.4.0.0/30", "10.4.0.0/30 is too small", "Azure takes /"),
+        ("address-space spoke 10.3.0.0/16 224.0.0.0/8", "224.0.0.0/8 overlaps 224.0.0.0/4, which Azure", "Use a priv"),
+        ("address-space spoke 10.3.0.0/16 10.4.0.0/30", "10.4.0.0/30 is too small", "Azure accepts /"),
         (
             "address-space spoke 10.33.0.0/16",
             "Azure would refuse that: subnet work (10.3.1.0/24) of spoke would lie outside its address space",
@@ -264,8 +264,8 @@ def test_appliances_that_lose_their_route_server_are_told_of() -> None:
         ),
         (
             "propagation on-gateway off",
-            "Azure would refuse that: route table on-gateway turns BGP route propagation off",
-            "Leave propagation on there",
+            "Azure would refuse that: route table on-gateway disables BGP route propagation",
+            "Keep propagation on there",
         ),
         (
             "route on-gateway 0.0.0.0/0 fw",
@@ -293,7 +293,7 @@ def test_what_is_refused(words: str, message: str, remedy: str) -> None:
 
 def test_what_azure_accepts_although_it_does_not_work() -> None:
     found = tried("route on-gateway 10.1.0.0/24 fw branch-to-branch on").warnings
-    assert found == ("route table on-gateway leads ergw away from 10.1.0.4 of rs1.",)
+    assert found == ("route table on-gateway diverts traffic of ergw to 10.1.0.4 of rs1.",)
 
 
 def test_what_azure_never_refuses_leaves_other_changes_to_be_refused() -> None:

@@ -92,7 +92,7 @@ def test_words_are_changes(words: str, wanted: list[Change]) -> None:
         ("route u 10.9.0.0/16 fw", "there is no route table u.", "The lab's route tables: route, t."),
         (
             "route t 10.9.0.0/16 vm9",
-            "route 10.9.0.0/16 of route table t: vm9 is no next hop.",
+            "route 10.9.0.0/16 of route table t: vm9 is not a next hop.",
             "Write Internet, VnetLocal, None",
         ),
         (
