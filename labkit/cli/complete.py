@@ -10,8 +10,9 @@ from typing import Any
 import typer
 import yaml
 
+from labkit.azure.model import InstanceId
 from labkit.errors import LabkitError
-from labkit.lab.plan.nodes import INSTANCES, instance_node
+from labkit.lab.plan.nodes import INSTANCES
 from labkit.operate.records import record as records
 from labkit.resources import topologies
 
@@ -118,7 +119,7 @@ def _names(found: object) -> list[str]:
 
 
 def _instances(name: str) -> list[str]:
-    return [instance_node(name, index) for index in INSTANCES]
+    return [InstanceId(name, index).node for index in INSTANCES]
 
 
 def _read(ctx: typer.Context, which: str, *keys: str) -> Any:

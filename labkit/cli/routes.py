@@ -8,7 +8,6 @@ import typer
 
 from labkit.cli.output import Format, FormatOption, LabOption, NodeArgument
 from labkit.errors import InvalidInput
-from labkit.lab.plan.nodes import gateway_nodes
 from labkit.operate.look.running import lab_of, running
 from labkit.runtimes.select import runtime
 
@@ -24,7 +23,7 @@ def command(
     record, status = running(lab)
     if bgp:
         found = lab_of(record)
-        instances = [node for gateway in found.azure.gateways for node in gateway_nodes(gateway)]
+        instances = [i.node for gateway in found.azure.gateways for i in gateway.instance_ids]
         routers = [*found.nva, *instances, *found.azure.circuit, *(site.name for site in found.sites)]
         if node not in routers and any(n.name == node for n in status.nodes):
             raise InvalidInput(f"{node} does not run FRR.", f"Nodes with FRR: {', '.join(routers) or 'none'}.")

@@ -103,11 +103,11 @@ class Api:
         sessions = []
         for instance in platform.instance_ids:
             known = platform.instances.get(instance)
-            for peer in platform.all_peers(instance.route_server):
+            for peer in platform.all_peers(instance.name):
                 session = known.sessions.get(peer.name) if known else None
                 sessions.append(
                     {
-                        "route_server": instance.route_server,
+                        "route_server": instance.name,
                         "instance": instance.index,
                         "peer": peer.name,
                         **session_json(session, alive=known is not None),

@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from labkit.azure.changes.edit import servers_that_refresh
-from labkit.azure.model import BgpPeer, RouteServer
+from labkit.azure.model import BgpPeer, InstanceId, RouteServer
 from labkit.azure.rules.rows import AdvertisedRow, advertised_rows
 from labkit.controller import desired, liveness
 from labkit.controller.connection import Connection
 from labkit.controller.events import EventLog
 from labkit.controller.feeds import Feeds
-from labkit.controller.gateways import GatewayId
 from labkit.controller.load_balancers import LoadBalancers
 from labkit.controller.narrate import route_changes
-from labkit.controller.platform import Instance, InstanceId, Platform, TableKey
+from labkit.controller.platform import Instance, Platform, TableKey
 from labkit.controller.requests import Request
 from labkit.controller.session import ESTABLISHED, Session
 from labkit.controller.speakers import gateway_config, instance_config
@@ -27,7 +26,7 @@ from labkit.controller.switch import Switches
 from labkit.controller.tables import Delta
 from labkit.feed.attributes import attributes_from_json
 from labkit.lab.model import Lab
-from labkit.lab.plan.nodes import INSTANCES, instance_node
+from labkit.lab.plan.nodes import INSTANCES
 
 PATIENCE = 30.0
 """Seconds that a controller which came back waits for an instance that lives but does not report."""
@@ -65,7 +64,7 @@ class Controller:
         roles |= dict.fromkeys((vnet.name for vnet in lab.azure.virtual_networks), "fabric")
         self.roles = roles
         self.feeds = Feeds(run, roles, self)
-        self._awaited: set[InstanceId | GatewayId] = set()
+        self._awaited: set[InstanceId] = set()
         self._watched: set[str] = set()
         self._causes: list[str] = []
         self._scheduled = False
@@ -79,7 +78,7 @@ class Controller:
         instance that lives has reported, or it would take away what is right.
         """
         if self.events.has_past:
-            converge: tuple[InstanceId | GatewayId, ...] = (*self._instances.values(), *self._gateways.values())
+            converge: tuple[InstanceId, ...] = (*self._instances.values(), *self._gateways.values())
             self._awaited = {i for i in converge if liveness.is_alive(self._alive(i.node))}
         for instance in self._awaited:
             self._watch(instance)
@@ -114,7 +113,7 @@ class Controller:
             self._down(instance, message["reason"])
             return
         if message["type"] == "alone":
-            if instance.route_server not in self.platform.azure.route_server:
+            if instance.name not in self.platform.azure.route_server:
                 self.platform.alone.add(instance)
                 self._changed(f"{connection.node} has closed its last session")
             return
@@ -152,7 +151,7 @@ class Controller:
             if connection.role == "fabric" and connection.sent > 0 and healthy:
                 connection.send({"type": "delta", "ports": {}, "tables": {}, "healthy": healthy})
 
-    def _gateway_reported(self, instance: GatewayId, message: Mapping[str, Any]) -> None:
+    def _gateway_reported(self, instance: InstanceId, message: Mapping[str, Any]) -> None:
         gateways = self.platform.gateways
         former = gateways.running.get(instance)  # a snapshot begins anew; the sessions may go on
         if message["type"] == "snapshot":
@@ -194,7 +193,7 @@ class Controller:
 
     async def advertised(self, server: RouteServer, index: int, peer: BgpPeer) -> list[AdvertisedRow]:
         """What an instance advertises to a peer, asked of the instance itself; nothing of one that does not answer."""
-        groups = await self.ask(instance_node(server.name, index), table="advertised", peer=peer.name)
+        groups = await self.ask(InstanceId(server.name, index).node, table="advertised", peer=peer.name)
         routes = {
             IPv4Network(prefix): attributes
             for group in groups
@@ -219,7 +218,7 @@ class Controller:
         refreshing = servers_that_refresh(self.platform.azure, request.azure)
         desired.save(self._desired, request.azure)
         self.platform.azure = request.azure
-        self.platform.alone = {i for i in self.platform.alone if i.route_server not in request.azure.route_server}
+        self.platform.alone = {i for i in self.platform.alone if i.name not in request.azure.route_server}
         self.events.add(request.subject, request.kind, f"{request.what}, by the operator")
         for connection in self.feeds.connections.values():
             if connection.role in _SPEAKERS:
@@ -292,7 +291,7 @@ class Controller:
 
     def _refresh(self, server: str) -> None:
         for index in INSTANCES:
-            connection = self.feeds.connections.get(instance_node(server, index))
+            connection = self.feeds.connections.get(InstanceId(server, index).node)
             if connection is not None:
                 connection.send({"type": "refresh"})
 
@@ -301,18 +300,18 @@ class Controller:
     def _alive(self, node: str) -> Path:
         return self._run / node / "alive"
 
-    def _watch(self, instance: InstanceId | GatewayId) -> None:
+    def _watch(self, instance: InstanceId) -> None:
         if instance.node not in self._watched:
             self._watched.add(instance.node)
             liveness.on_death(self._alive(instance.node), lambda: self._died(instance))
 
-    def _died(self, instance: InstanceId | GatewayId) -> None:
+    def _died(self, instance: InstanceId) -> None:
         self._watched.discard(instance.node)
         self._down(instance, "no process of the instance is left")
 
-    def _down(self, instance: InstanceId | GatewayId, reason: str) -> None:
+    def _down(self, instance: InstanceId, reason: str) -> None:
         self._awaited.discard(instance)
-        if isinstance(instance, GatewayId):
+        if instance in self.platform.gateways.neighbours:
             was_up = self.platform.gateways.running.pop(instance, None) is not None
         else:
             was_up = self.platform.went_down(instance)

@@ -8,12 +8,12 @@ from datetime import timedelta
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, TypedDict
 
-from labkit.azure.model import AsPath, Gateway
+from labkit.azure.model import AsPath, Gateway, InstanceId
 from labkit.azure.rules.gateway_policy import PathSource
 from labkit.azure.rules.gateways import session_server
 from labkit.azure.rules.rows import ADVERTISED_WEIGHT, AdvertisedRow, as_path_text, gateway_rows
 from labkit.controller.controller import Controller
-from labkit.controller.gateways import GatewayId, Neighbour
+from labkit.controller.gateways import Neighbour
 from labkit.controller.platform import Platform
 from labkit.controller.session import session_json
 from labkit.errors import InvalidInput
@@ -107,7 +107,7 @@ def sessions(platform: Platform) -> list[dict[str, Any]]:
             session = known.sessions.get(address) if known is not None else None
             rows.append(
                 {
-                    "gateway": instance.gateway,
+                    "gateway": instance.name,
                     "instance": instance.index,
                     "neighbour": neighbour.name,
                     **session_json(session, alive=known is not None),
@@ -116,17 +116,17 @@ def sessions(platform: Platform) -> list[dict[str, Any]]:
     return rows
 
 
-def instances(platform: Platform, gateway: Gateway) -> list[GatewayId]:
+def instances(platform: Platform, gateway: Gateway) -> list[InstanceId]:
     """The instances of a gateway, whether they run or not."""
-    return [instance for instance in platform.gateways.ids if instance.gateway == gateway.name]
+    return [instance for instance in platform.gateways.ids if instance.name == gateway.name]
 
 
-def neighbours(platform: Platform, instance: GatewayId) -> Mapping[IPv4Address, Neighbour]:
+def neighbours(platform: Platform, instance: InstanceId) -> Mapping[IPv4Address, Neighbour]:
     """With whom an instance has sessions now, by address, on-premises first.
 
     With the route server it has none while branch-to-branch is off [b2b-sessions].
     """
-    inside = session_server(platform.azure, platform.azure.gateway[instance.gateway]) is not None
+    inside = session_server(platform.azure, platform.azure.gateway[instance.name]) is not None
     known = platform.gateways.neighbours[instance]
     outer = {a: n for a, n in known.items() if n.source is not PathSource.ROUTE_SERVER}
     return outer | ({a: n for a, n in known.items() if a not in outer} if inside else {})

@@ -6,26 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
-from labkit.azure.model import ROUTE_SERVER_ASN, Azure, GatewayRoutes, LearnedRoute, PathAttributes
+from labkit.azure.model import ROUTE_SERVER_ASN, Azure, GatewayRoutes, InstanceId, LearnedRoute, PathAttributes
 from labkit.azure.rules.adjacency import server_in
 from labkit.azure.rules.asn import MICROSOFT_ASN
 from labkit.azure.rules.gateway_policy import GatewayPath, PathSource, own_paths, reported
 from labkit.controller.session import Session
 from labkit.lab.model import Lab
-from labkit.lab.plan.nodes import INSTANCES, instance_node
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class GatewayId:
-    """An instance of a gateway; its node is named `<gateway>-<index>`."""
-
-    gateway: str
-    index: int
-
-    @property
-    def node(self) -> str:
-        """The name of the instance's node."""
-        return instance_node(self.gateway, self.index)
+from labkit.lab.plan.nodes import INSTANCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +37,24 @@ class Gateways:
     """The gateways' side of a platform. Instances that are down are absent from `running`."""
 
     def __init__(self, lab: Lab) -> None:
-        self.running: dict[GatewayId, GatewayInstance] = {}
-        self.ids = tuple(GatewayId(g.name, i) for g in lab.azure.gateways for i in range(len(g.instances)))
-        self.neighbours: Mapping[GatewayId, Mapping[IPv4Address, Neighbour]] = {
+        self.running: dict[InstanceId, GatewayInstance] = {}
+        self.ids = tuple(i for g in lab.azure.gateways for i in g.instance_ids)
+        self.neighbours: Mapping[InstanceId, Mapping[IPv4Address, Neighbour]] = {
             i: _neighbours(lab, i) for i in self.ids
         }
 
-    def came_up(self, instance: GatewayId) -> None:
+    def came_up(self, instance: InstanceId) -> None:
         """An instance is about to report from the beginning."""
         self.running[instance] = GatewayInstance()
 
     def announce(
-        self, instance: GatewayId, peer: IPv4Address, attributes: PathAttributes, prefixes: Iterable[IPv4Network]
+        self, instance: InstanceId, peer: IPv4Address, attributes: PathAttributes, prefixes: Iterable[IPv4Network]
     ) -> None:
         """An instance kept these paths of a neighbour."""
         for prefix in prefixes:
             self.running[instance].routes.setdefault(prefix, {})[peer] = attributes
 
-    def withdraw(self, instance: GatewayId, peer: IPv4Address, prefixes: Iterable[IPv4Network]) -> None:
+    def withdraw(self, instance: InstanceId, peer: IPv4Address, prefixes: Iterable[IPv4Network]) -> None:
         """An instance lost these paths of a neighbour."""
         routes = self.running[instance].routes
         for prefix in prefixes:
@@ -76,16 +63,16 @@ class Gateways:
             if not paths:
                 routes.pop(prefix, None)
 
-    def forget(self, instance: GatewayId, peer: IPv4Address) -> None:
+    def forget(self, instance: InstanceId, peer: IPv4Address) -> None:
         """An instance lost its session with a neighbour, and all it had from it."""
         self.withdraw(instance, peer, [p for p, paths in self.running[instance].routes.items() if peer in paths])
 
-    def table(self, azure: Azure, instance: GatewayId) -> dict[IPv4Network, tuple[GatewayPath, ...]]:
+    def table(self, azure: Azure, instance: InstanceId) -> dict[IPv4Network, tuple[GatewayPath, ...]]:
         """Every path that an instance holds, its own first; nothing of one that is down."""
         known = self.running.get(instance)
         if known is None:
             return {}
-        own = own_paths(azure, azure.gateway[instance.gateway], instance.index)
+        own = own_paths(azure, azure.gateway[instance.name], instance.index)
         found: dict[IPv4Network, tuple[GatewayPath, ...]] = {p: (path,) for p, path in own.items()}
         for prefix, paths in known.routes.items():
             for address in sorted(paths.keys() & self.neighbours[instance].keys()):
@@ -100,27 +87,27 @@ class Gateways:
         for instance in self.ids:
             if instance not in self.running:
                 continue
-            routes = found.setdefault(instance.gateway, {})
+            routes = found.setdefault(instance.name, {})
             for prefix, paths in self.table(azure, instance).items():
                 for path in paths:
-                    route = reported(azure.gateway[instance.gateway], instance.index, prefix, path)
+                    route = reported(azure.gateway[instance.name], instance.index, prefix, path)
                     if route is not None:
                         routes[prefix] = (*routes.get(prefix, ()), route)
         return found
 
 
-def _neighbours(lab: Lab, instance: GatewayId) -> dict[IPv4Address, Neighbour]:
-    server = server_in(lab.azure, lab.azure.gateway[instance.gateway].virtual_network)
+def _neighbours(lab: Lab, instance: InstanceId) -> dict[IPv4Address, Neighbour]:
+    server = server_in(lab.azure, lab.azure.gateway[instance.name].virtual_network)
     found = {}
     if server is not None:
         for i in INSTANCES:
-            node = instance_node(server.name, i)
+            node = InstanceId(server.name, i).node
             found[server.instances[i]] = Neighbour(node, server.name, PathSource.ROUTE_SERVER, ROUTE_SERVER_ASN)
-    for tunnel in lab.gateway[instance.gateway].tunnels:
+    for tunnel in lab.gateway[instance.name].tunnels:
         if tunnel.instance == instance.index and tunnel.bgp:
             asn = lab.site[tunnel.site].asn
             found[tunnel.far] = Neighbour(tunnel.site, tunnel.site, PathSource.ON_PREMISES, asn)
-    for line in lab.gateway[instance.gateway].lines:
+    for line in lab.gateway[instance.name].lines:
         if line.instance == instance.index:
             found[line.edge] = Neighbour(line.circuit, line.circuit, PathSource.ON_PREMISES, MICROSOFT_ASN)
     return found

@@ -12,10 +12,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from labkit.azure.model import Azure, PathAttributes
+from labkit.azure.model import Azure, InstanceId, PathAttributes
 from labkit.azure.rules.rows import effective_json
 from labkit.controller.controller import Controller
-from labkit.controller.platform import InstanceId
 from labkit.controller.session import ESTABLISHED
 from labkit.feed.attributes import attributes_to_json
 
@@ -35,7 +34,7 @@ async def model(controller: Controller) -> dict[str, Any]:
     - `silent`: the nodes that are up but can't be asked.
     """
     platform = controller.platform
-    instances = [i for i in platform.instance_ids if platform.learned()[i.route_server][i.index] is not None]
+    instances = [i for i in platform.instance_ids if platform.learned()[i.name][i.index] is not None]
     answers = await asyncio.gather(*(_instance(controller, i) for i in instances))
     gateways = {}
     for gateway in platform.gateways.ids:
@@ -66,9 +65,9 @@ def azure_json(azure: Azure) -> Any:
 
 
 async def _instance(controller: Controller, instance: InstanceId) -> dict[str, Any]:
-    peers = controller.platform.all_peers(instance.route_server)
+    peers = controller.platform.all_peers(instance.name)
     # Before anybody is asked: operators may delete a route server meanwhile.
-    learned = controller.platform.learned()[instance.route_server][instance.index] or {}
+    learned = controller.platform.learned()[instance.name][instance.index] or {}
     tables = ("received", "advertised")
     questions = [(peer.name, table) for peer in peers for table in tables]
     answers = await asyncio.gather(*(controller.ask(instance.node, table=t, peer=p) for p, t in questions))

@@ -15,6 +15,7 @@ from labkit.azure.model import (
     Azure,
     BgpPeer,
     EffectiveRoute,
+    InstanceId,
     InstanceRoutes,
     LearnedRoute,
     LearnedRoutes,
@@ -27,25 +28,6 @@ from labkit.controller.gateways import Gateways
 from labkit.controller.session import ESTABLISHED, Session
 from labkit.controller.tables import Delta, Table, desired, diff
 from labkit.lab.model import Lab
-from labkit.lab.plan.nodes import INSTANCES, instance_node
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class InstanceId:
-    """One of the two instances of a route server; its node is named `<route server>-<index>`."""
-
-    route_server: str
-    index: int
-
-    @property
-    def node(self) -> str:
-        """The name of the instance's node."""
-        return instance_node(self.route_server, self.index)
-
-    @property
-    def other(self) -> InstanceId:
-        """The other instance of the same route server."""
-        return InstanceId(self.route_server, 1 - self.index)
 
 
 @dataclass(slots=True)
@@ -119,12 +101,12 @@ class Platform:
     @property
     def instance_ids(self) -> tuple[InstanceId, ...]:
         """Both instances of every route server."""
-        return tuple(InstanceId(s.name, i) for s in self.azure.route_servers for i in INSTANCES)
+        return tuple(i for s in self.azure.route_servers for i in s.instance_ids)
 
     @cached_property
     def built_instances(self) -> tuple[InstanceId, ...]:
         """The instances that have nodes: those of deleted route servers, too."""
-        return tuple(InstanceId(s.name, i) for s in self.declared.azure.route_servers for i in INSTANCES)
+        return tuple(i for s in self.declared.azure.route_servers for i in s.instance_ids)
 
     @property
     def table_keys(self) -> list[TableKey]:
@@ -179,7 +161,7 @@ class Platform:
         self, instance: InstanceId, peer: str, attributes: PathAttributes, prefixes: Iterable[IPv4Network]
     ) -> None:
         """An instance accepted these paths of a peer, in place of those it had from it for the same prefixes."""
-        peers = {p.name: p for p in self.all_peers(instance.route_server)}
+        peers = {p.name: p for p in self.all_peers(instance.name)}
         routes = self.instances[instance].routes
         for prefix in prefixes if peer in peers else ():  # a session that is being ended may still have its say
             routes.setdefault(prefix, {})[peer] = LearnedRoute(prefix, attributes, peers[peer])

@@ -20,7 +20,6 @@ from labkit.errors import InvalidInput
 from labkit.lab.file.problems import listed
 from labkit.lab.file.refusal import refuse, refuse_ranges
 from labkit.lab.model import Lab
-from labkit.lab.plan.nodes import gateway_nodes
 from labkit.lab.route_table import must_be_a_route_table
 
 PEERING_FLAGS = {
@@ -180,7 +179,7 @@ def put_peer(azure: Azure, lab: Lab, server: RouteServer, name: str, said: Any) 
     peer = BgpPeer(name, asn, _address(address))
     if (taken := azures_own(azure, peer.address)) is not None:
         raise InvalidInput(f"{peer.address} can't be a peer: {taken}.", "Say the address of an appliance.")
-    instances = [node for gateway in azure.gateways for node in gateway_nodes(gateway)]
+    instances = [i.node for gateway in azure.gateways for i in gateway.instance_ids]
     if name in instances:
         raise InvalidInput(f"{name} is an instance of a gateway.", "Give the peering another name.")
     before = next((p for p in server.peers if p.name == name), None)

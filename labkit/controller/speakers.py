@@ -7,13 +7,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from labkit.azure.model import BgpPeer, PeerKind, RouteServer
+from labkit.azure.model import BgpPeer, InstanceId, PeerKind, RouteServer
 from labkit.azure.rules.acceptance import Originated, originated, originated_in
 from labkit.azure.rules.addressing import GATEWAY_SUBNET, gateway_address
 from labkit.azure.rules.adjacency import local_and_adjacent_ranges, server_in
 from labkit.azure.rules.gateways import session_server, with_gateway_peers
-from labkit.controller.gateways import GatewayId
-from labkit.controller.platform import InstanceId, Platform
+from labkit.controller.platform import Platform
 
 _SERVER: TypeAdapter[RouteServer] = TypeAdapter(RouteServer)
 _PEERS: TypeAdapter[tuple[BgpPeer, ...]] = TypeAdapter(tuple[BgpPeer, ...])
@@ -22,9 +21,9 @@ _PEERS: TypeAdapter[tuple[BgpPeer, ...]] = TypeAdapter(tuple[BgpPeer, ...])
 def instance_config(platform: Platform, instance: InstanceId) -> dict[str, Any]:
     """What an instance of a route server is told. One of a deleted route server speaks with nobody."""
     azure = platform.azure
-    server = azure.route_server.get(instance.route_server)
+    server = azure.route_server.get(instance.name)
     if server is None:
-        server = replace(platform.declared.azure.route_server[instance.route_server], peers=())
+        server = replace(platform.declared.azure.route_server[instance.name], peers=())
         ranges = Originated(())
         speaks_with: tuple[BgpPeer, ...] = ()
     else:
@@ -41,10 +40,10 @@ def instance_config(platform: Platform, instance: InstanceId) -> dict[str, Any]:
     }
 
 
-def gateway_config(platform: Platform, instance: GatewayId) -> dict[str, Any]:
+def gateway_config(platform: Platform, instance: InstanceId) -> dict[str, Any]:
     """What an instance of a gateway is told. `route_servers` are those that it was built beside, deleted or not."""
     azure = platform.azure
-    gateway = azure.gateway[instance.gateway]
+    gateway = azure.gateway[instance.name]
     network = gateway.virtual_network
     built = server_in(platform.declared.azure, network)
     mine = originated_in(azure, network)

@@ -22,11 +22,11 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
+from labkit.azure.model import InstanceId
 from labkit.azure.rules.addressing import GATEWAY_SUBNET, ROUTE_SERVER_SUBNET, SUBNET_LONGEST, usable_addresses
 from labkit.lab.draft import Draft
 from labkit.lab.file.schema import Gateway, GatewayType, LabFile, machines
 from labkit.lab.file.yaml_source import Path
-from labkit.lab.plan.nodes import instance_node
 
 WAN = IPv4Network("100.64.0.0/16")
 """Links to sites: a part of the shared address space (RFC 6598) that no Azure range is likely to use."""
@@ -89,7 +89,7 @@ def vpn_nodes(file: LabFile) -> tuple[str, ...]:
     nodes: list[str] = []
     for name, gateway in file.gateways.items():
         if gateway.type is GatewayType.VPN:
-            nodes += [instance_node(name, i) for i in range(gateway.instance_count)]
+            nodes += [InstanceId(name, i).node for i in range(gateway.instance_count)]
             nodes += [site for connection in gateway.connects_to for site in connection if site in file.sites]
     return tuple(dict.fromkeys(nodes))
 
@@ -182,7 +182,7 @@ class _Assignment:
                 continue
             self.result.gateways[name] = addresses
             for index in range(len(addresses)):
-                node = instance_node(name, index)
+                node = InstanceId(name, index).node
                 self.result.macs[node] = derive_mac(node, "eth0", set(self.result.macs.values()))
             for connection in gateway.connects_to:
                 for circuit, options in connection.items():

@@ -7,13 +7,14 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from itertools import count
 
 from labkit.azure import model as azure
+from labkit.azure.model import InstanceId
 from labkit.azure.rules.addressing import GATEWAY_SUBNET
 from labkit.lab import model, proofs
 from labkit.lab.addressing import Addresses
 from labkit.lab.draft import Draft
 from labkit.lab.file import schema
 from labkit.lab.file.schema_captures import CaptureProof
-from labkit.lab.plan.nodes import instance_node
+from labkit.lab.plan.nodes import NIC
 
 HOST_SUFFIX = "-host"
 _GATEWAY_KINDS = {
@@ -198,7 +199,7 @@ def build_azure(draft: Draft, addresses: Addresses) -> azure.Azure:
         ),
         nics=(
             *(
-                azure.Nic(name, found[0], found[1], nics[name], addresses.macs[name], machine.ip_forwarding)
+                azure.Nic(name, name, NIC, found[0], found[1], nics[name], addresses.macs[name], machine.ip_forwarding)
                 for name, machine in machines.items()
                 if (found := draft.subnet(machine.subnet)) is not None and name in nics
             ),
@@ -279,9 +280,11 @@ def _gateway_nics(draft: Draft, addresses: Addresses) -> Iterator[azure.Nic]:
     for name, instances in addresses.gateways.items():
         network = draft.file.gateways[name].virtual_network
         for index, address in enumerate(instances):
-            node = instance_node(name, index)
+            node = InstanceId(name, index).node
             if draft.subnet(f"{network}/{GATEWAY_SUBNET}") is not None:
-                yield azure.Nic(node, network, GATEWAY_SUBNET, address, addresses.macs[node], ip_forwarding=True)
+                yield azure.Nic(
+                    node, node, NIC, network, GATEWAY_SUBNET, address, addresses.macs[node], ip_forwarding=True
+                )
 
 
 def _directions(peering: schema.Peering) -> tuple[azure.Peering, azure.Peering]:

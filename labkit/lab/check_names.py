@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from labkit.azure.model import InstanceId
 from labkit.azure.rules.addressing import DEDICATED_SUBNETS
 from labkit.lab.build import HOST_SUFFIX
 from labkit.lab.draft import Draft
@@ -15,7 +16,7 @@ from labkit.lab.file.schema import LabFile
 from labkit.lab.file.schema_types import AZURE_NAME, MAX_NODE_NAME, NODE_NAME
 from labkit.lab.file.variants import VARIANTS
 from labkit.lab.file.yaml_source import Path
-from labkit.lab.plan.nodes import CONTROLLER, INSTANCES, instance_node
+from labkit.lab.plan.nodes import CONTROLLER, INSTANCES
 
 MAX_LAB_NAME = 24
 INTERNET = "internet"
@@ -179,7 +180,7 @@ def _declared(draft: Draft) -> Iterator[_Declared]:
             yield _Declared(name, kind, path)
             if kind in _INSTANCES:
                 for index in INSTANCES:
-                    yield _Declared(instance_node(name, index), _INSTANCES[kind], path, said=False)
+                    yield _Declared(InstanceId(name, index).node, _INSTANCES[kind], path, said=False)
             if kind is Kind.SITE:
                 yield _Declared(name + HOST_SUFFIX, Kind.SITE_HOST, path, said=False)
 
@@ -200,7 +201,7 @@ def _clash(draft: Draft, declared: _Declared, other: tuple[str, int]) -> None:
 
 def _check_name(draft: Draft, declared: _Declared) -> None:
     name, kind, path = declared.name, declared.kind, declared.path
-    suffix = instance_node("", 0) if kind in _INSTANCES else HOST_SUFFIX if kind is Kind.SITE else ""
+    suffix = InstanceId("", 0).node if kind in _INSTANCES else HOST_SUFFIX if kind is Kind.SITE else ""
     longest = MAX_NODE_NAME - len(suffix)
     if not re.fullmatch(NODE_NAME, name):
         near = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")

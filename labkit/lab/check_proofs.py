@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from labkit.azure.model import NextHopType
+from labkit.azure.model import InstanceId, NextHopType
 from labkit.lab.build import address_of, peer_names
 from labkit.lab.check_names import Kind, Names
 from labkit.lab.draft import Draft
@@ -13,7 +13,7 @@ from labkit.lab.file.problems import listed, suggestion
 from labkit.lab.file.schema_captures import CaptureProof
 from labkit.lab.file.variants import VARIANTS, variant_names
 from labkit.lab.file.yaml_source import Path
-from labkit.lab.plan.nodes import INSTANCES, instance_node
+from labkit.lab.plan.nodes import INSTANCES
 from labkit.lab.proofs import TableKind, table_of
 
 _SPEAKERS = (Kind.ROUTE_SERVER, Kind.NVA, Kind.SITE, Kind.GATEWAY, Kind.CIRCUIT)
@@ -188,7 +188,7 @@ class _Checker:
         if address_of(target) is not None:
             return
         if self.names.kinds.get(target) is Kind.ROUTE_SERVER:
-            instances = " or ".join(instance_node(target, i) for i in INSTANCES)
+            instances = " or ".join(InstanceId(target, i).node for i in INSTANCES)
             self.draft.error((*path, "to"), f"{about}: {target} has two addresses.", f"Name an instance: {instances}.")
         else:
             self.names.refer(self.draft, (*path, "to"), about, target, *_NODES, wanted="node")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
+from labkit.azure.model import InstanceId
 from labkit.lab.model import Lab
-from labkit.lab.plan.nodes import gateway_nodes, instance_node
 
 
 def router_id(lab: Lab, node: str) -> IPv4Address:
@@ -23,7 +23,7 @@ def peer_names(lab: Lab, peer: str) -> tuple[str, ...]:
     """The names under which a route server has an NVA, or each instance of a gateway, as its peer."""
     if peer not in lab.azure.gateway:
         return (peer,)
-    return gateway_nodes(lab.azure.gateway[peer])
+    return tuple(i.node for i in lab.azure.gateway[peer].instance_ids)
 
 
 def speakers(lab: Lab, near: str, far: str) -> tuple[tuple[str, IPv4Address], ...]:
@@ -46,11 +46,11 @@ def _speakers(lab: Lab, near: str, far: str) -> Iterator[tuple[str, IPv4Address]
     for gateway in lab.gateways:
         for tunnel in gateway.tunnels:
             if tunnel.bgp and (gateway.name, tunnel.site) == (near, far):
-                yield instance_node(near, tunnel.instance), tunnel.far
+                yield InstanceId(near, tunnel.instance).node, tunnel.far
             if tunnel.bgp and (tunnel.site, gateway.name) == (near, far):
                 yield near, lab.azure.gateway[far].instances[tunnel.instance]
         for line in gateway.lines:
             if (gateway.name, line.circuit) == (near, far):
-                yield instance_node(near, line.instance), line.edge
+                yield InstanceId(near, line.instance).node, line.edge
             if (line.circuit, gateway.name) == (near, far):
                 yield near, lab.azure.gateway[far].instances[line.instance]

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
-from labkit.azure.model import PeerKind
+from labkit.azure.model import InstanceId, PeerKind
 from labkit.azure.rules.circuits import CircuitPath, circuit_rejection
 from labkit.azure.rules.limits import GATEWAY_TO_CIRCUIT_ROUTES, circuit_drops_gateway
 from labkit.azure.rules.rows import effective_json
 from labkit.lab.file.problems import listed
 from labkit.lab.model import Lab
-from labkit.lab.plan.nodes import instance_node
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import ESTABLISHED, LiveState
 from labkit.operate.look.snapshot import Snapshot, by_prefix, customer_adj_ribs_out, read
@@ -95,8 +94,8 @@ def unsettled(running: Snapshot, prediction: Prediction) -> Iterator[str]:
 
 def _down(status: Mapping[str, Any]) -> Iterator[str]:
     """Sessions that are down, of which nobody knows what they would bring, and backends of load balancers."""
-    sessions = [(instance_node(s["route_server"], s["instance"]), s["peer"], s["state"]) for s in status["sessions"]]
-    sessions += [(instance_node(s["gateway"], s["instance"]), s["neighbour"], s["state"]) for s in status["gateways"]]
+    sessions = [(InstanceId(s["route_server"], s["instance"]).node, s["peer"], s["state"]) for s in status["sessions"]]
+    sessions += [(InstanceId(s["gateway"], s["instance"]).node, s["neighbour"], s["state"]) for s in status["gateways"]]
     for node, far, state in sessions:
         if state != ESTABLISHED:
             yield f"the session of {node} with {far} is down ({state}): what it would bring is not in this."
@@ -108,12 +107,12 @@ def _down(status: Mapping[str, Any]) -> Iterator[str]:
 def _limits(prediction: Prediction) -> Iterator[str]:
     """Sessions that a limit would end [gateway-to-circuit-limit]: what the edge router would keep counts."""
     speakers = prediction.after.speakers
-    for (gateway, instance, circuit), edge in speakers.adj_ribs_in.edges.items():
-        told = speakers.advertised_by_gateway(gateway, instance, circuit).values()
-        count = sum(circuit_rejection(CircuitPath(gateway, edge, attributes)) is None for attributes in told)
+    for (instance, circuit), edge in speakers.adj_ribs_in.edges.items():
+        told = speakers.advertised_by_gateway(instance.name, instance.index, circuit).values()
+        count = sum(circuit_rejection(CircuitPath(instance.name, edge, attributes)) is None for attributes in told)
         if circuit_drops_gateway(count):
             yield (
-                f"{instance_node(gateway, instance)} would tell {circuit} {count:,} prefixes that it keeps; more than "
+                f"{instance.node} would tell {circuit} {count:,} prefixes that it keeps; more than "
                 f"{GATEWAY_TO_CIRCUIT_ROUTES:,} end the session. What follows from that is not predicted."
             )
 

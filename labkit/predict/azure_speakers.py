@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
+from typing import NamedTuple
 
 from labkit.azure.model import (
     Azure,
     BgpPeer,
     Circuit,
-    Gateway,
     GatewayRoutes,
+    InstanceId,
     InstanceRoutes,
     LearnedRoute,
     LearnedRoutes,
@@ -52,11 +53,13 @@ from labkit.azure.rules.gateways import (
 Advertisements = Mapping[IPv4Network, PathAttributes]
 """What a speaker advertises to another."""
 
-Instance = tuple[str, int]
-"""An instance of a route server or a gateway: the name of the whole, and 0 or 1."""
 
-Line = tuple[str, int, str]
-"""Where an instance of a gateway is connected to a circuit: gateway, instance, circuit."""
+class Line(NamedTuple):
+    """Where an instance of a gateway is connected to a circuit."""
+
+    instance: InstanceId
+    circuit: str
+
 
 GatewayTable = Mapping[IPv4Network, tuple[GatewayPath, ...]]
 CircuitTable = Mapping[IPv4Network, tuple[CircuitPath, ...]]
@@ -80,8 +83,8 @@ class AdjRibsIn:
         edges: the circuit's address on every line there is.
     """
 
-    servers: Mapping[Instance, InstanceRoutes] = field(default_factory=dict)
-    gateways: Mapping[Instance, GatewayTable] = field(default_factory=dict)
+    servers: Mapping[InstanceId, InstanceRoutes] = field(default_factory=dict)
+    gateways: Mapping[InstanceId, GatewayTable] = field(default_factory=dict)
     circuits: Mapping[str, CircuitTable] = field(default_factory=dict)
     edges: Mapping[Line, IPv4Address] = field(default_factory=dict)
 
@@ -100,14 +103,14 @@ class AzureSpeakers:
         self.azure, self.adj_ribs_in = azure, adj_ribs_in
         self.servers = {s.name: with_gateway_peers(azure, s) for s in azure.route_servers}
         self._originated = {s: originated(azure, s) for s in self.servers}
-        self._from_nvas = {i: self._imported(*i) for i in adj_ribs_in.servers}
-        self.at_server: dict[Instance, InstanceRoutes] = {i: {} for i in adj_ribs_in.servers}
-        self.at_gateway: dict[Instance, GatewayTable] = {i: {} for i in adj_ribs_in.gateways}
+        self._from_nvas = {i: self._imported(i) for i in adj_ribs_in.servers}
+        self.at_server: dict[InstanceId, InstanceRoutes] = {i: {} for i in adj_ribs_in.servers}
+        self.at_gateway: dict[InstanceId, GatewayTable] = {i: {} for i in adj_ribs_in.gateways}
         self.at_circuit: dict[str, CircuitTable] = {c.name: {} for c in azure.circuits}
         for _ in range(ROUNDS):
             before = self.at_server, self.at_gateway, self.at_circuit
             self.at_circuit = {c.name: self._circuit(c) for c in azure.circuits}
-            self.at_gateway = {(g, i): self._gateway(azure.gateway[g], i) for g, i in self.at_gateway}
+            self.at_gateway = {i: self._gateway(i) for i in self.at_gateway}
             self.at_server = {i: self._server(i) for i in self.at_server}
             if before == (self.at_server, self.at_gateway, self.at_circuit):
                 return
@@ -116,24 +119,27 @@ class AzureSpeakers:
     @property
     def learned(self) -> LearnedRoutes:
         """What the route servers have learned, as the rules of effective routes take it."""
-        return {s: (self.at_server.get((s, 0)), self.at_server.get((s, 1))) for s in self.servers}
+        return {
+            name: (self.at_server.get(InstanceId(name, 0)), self.at_server.get(InstanceId(name, 1)))
+            for name in self.servers
+        }
 
     @property
     def gateway_routes(self) -> GatewayRoutes:
         """What gateways have from on-premises, as the rules of effective routes take it."""
         found: dict[str, dict[IPv4Network, tuple[LearnedRoute, ...]]] = {}
-        for (name, i), table in self.at_gateway.items():
-            routes = found.setdefault(name, {})
+        for instance, table in self.at_gateway.items():
+            routes = found.setdefault(instance.name, {})
             for prefix, paths in table.items():
                 for path in paths:
-                    route = reported(self.azure.gateway[name], i, prefix, path)
+                    route = reported(self.azure.gateway[instance.name], instance.index, prefix, path)
                     if route is not None:
                         routes[prefix] = (*routes.get(prefix, ()), route)
         return found
 
     def advertised_by_server(self, server_name: str, instance: int, peer: BgpPeer) -> dict[IPv4Network, PathAttributes]:
         """What an instance that is up advertises to a peer."""
-        learned = self.at_server[server_name, instance]
+        learned = self.at_server[InstanceId(server_name, instance)]
         return advertised_by_server(self.servers[server_name], instance, peer, self.azure, learned)
 
     def advertised_by_gateway(self, name: str, instance: int, neighbour: str) -> dict[IPv4Network, PathAttributes]:
@@ -141,7 +147,7 @@ class AzureSpeakers:
         gateway = self.azure.gateway[name]
         mine = originated_in(self.azure, gateway.virtual_network)
         found = {}
-        for prefix, paths in self.at_gateway[name, instance].items():
+        for prefix, paths in self.at_gateway[InstanceId(name, instance)].items():
             best = best_at_gateway(gateway, paths)
             assert best is not None
             attributes = advertised_on_premises(gateway, instance, mine, neighbour, prefix, best)
@@ -151,7 +157,7 @@ class AzureSpeakers:
 
     def advertised_to_customer(self, circuit: str) -> dict[IPv4Network, PathAttributes]:
         """What a circuit's edge router advertises to the customer, its lowest address as the next hop."""
-        address = min((a for (_, _, c), a in self.adj_ribs_in.edges.items() if c == circuit), default=None)
+        address = min((a for line, a in self.adj_ribs_in.edges.items() if line.circuit == circuit), default=None)
         if address is None:
             return {}
         found = {}
@@ -165,7 +171,7 @@ class AzureSpeakers:
         """What an instance of a gateway that is up advertises to its route server."""
         gateway = self.azure.gateway[name]
         found = {}
-        for prefix, paths in self.at_gateway[name, instance].items():
+        for prefix, paths in self.at_gateway[InstanceId(name, instance)].items():
             best = best_at_gateway(gateway, paths)
             assert best is not None
             attributes = advertised_to_route_server(gateway, instance, prefix, best)
@@ -181,63 +187,66 @@ class AzureSpeakers:
             for path in paths
         ]
         for gateway in gateways_on(self.azure, circuit):
-            for i, address in enumerate(gateway.instances):
-                if (gateway.name, i, circuit.name) in self.adj_ribs_in.edges and (gateway.name, i) in self.at_gateway:
-                    for prefix, attributes in self.advertised_by_gateway(gateway.name, i, circuit.name).items():
+            for i in gateway.instance_ids:
+                if Line(i, circuit.name) in self.adj_ribs_in.edges and i in self.at_gateway:
+                    address = gateway.instances[i.index]
+                    for prefix, attributes in self.advertised_by_gateway(i.name, i.index, circuit.name).items():
                         received.append((prefix, CircuitPath(gateway.name, address, attributes)))
         for prefix, path in received:
             if circuit_rejection(path) is None:
                 found[prefix] = (*found.get(prefix, ()), path)
         return found
 
-    def _gateway(self, gateway: Gateway, instance: int) -> GatewayTable:
+    def _gateway(self, instance: InstanceId) -> GatewayTable:
+        gateway = self.azure.gateway[instance.name]
         server = session_server(self.azure, gateway)
         received = []
         for circuit in connected_circuits(self.azure, gateway):
-            edge = self.adj_ribs_in.edges.get((gateway.name, instance, circuit.name))
+            edge = self.adj_ribs_in.edges.get(Line(instance, circuit.name))
             if edge is None:
                 continue
             for prefix, paths in self.at_circuit[circuit.name].items():
                 attributes = advertised_to_gateway(gateway, best_in_circuit(paths)[0], edge)
                 if attributes is not None:
                     received.append((prefix, GatewayPath(PathSource.ON_PREMISES, circuit.name, edge, attributes)))
-        for prefix, from_sites in self.adj_ribs_in.gateways[gateway.name, instance].items():
+        for prefix, from_sites in self.adj_ribs_in.gateways[instance].items():
             received += [(prefix, path) for path in from_sites]
         if server is not None:
-            for i, address in enumerate(server.instances):
-                if (server.name, i) in self.at_server:
-                    found = self.advertised_by_server(server.name, i, instance_peer(gateway, instance))
+            for i in server.instance_ids:
+                if i in self.at_server:
+                    address = server.instances[i.index]
+                    found = self.advertised_by_server(i.name, i.index, instance_peer(gateway, instance.index))
                     for prefix, attributes in found.items():
                         received.append(
                             (prefix, GatewayPath(PathSource.ROUTE_SERVER, server.name, address, attributes))
                         )
         table: dict[IPv4Network, tuple[GatewayPath, ...]] = {
-            prefix: (path,) for prefix, path in own_paths(self.azure, gateway, instance).items()
+            prefix: (path,) for prefix, path in own_paths(self.azure, gateway, instance.index).items()
         }
         for prefix, path in received:
             if gateway_rejection(gateway, server, path.source, path.attributes) is None:
                 table[prefix] = (*table.get(prefix, ()), path)
         return table
 
-    def _server(self, instance: Instance) -> InstanceRoutes:
-        server = self.servers[instance[0]]
+    def _server(self, instance: InstanceId) -> InstanceRoutes:
+        server = self.servers[instance.name]
         mine = self._originated[server.name]
         found: dict[IPv4Network, tuple[LearnedRoute, ...]] = dict(self._from_nvas[instance])
-        speakers = {instance_peer(self.azure.gateway[g], i): (g, i) for g, i in self.at_gateway}
+        speakers = {instance_peer(self.azure.gateway[i.name], i.index): i for i in self.at_gateway}
         for peer in server.peers:
             if peer in speakers:
-                for prefix, attributes in self.advertised_to_server(*speakers[peer]).items():
+                for prefix, attributes in self.advertised_to_server(speakers[peer].name, speakers[peer].index).items():
                     route = LearnedRoute(prefix, attributes, peer)
                     if rejection(route, server, mine) is None:
                         found[prefix] = (*found.get(prefix, ()), route)
         return found
 
-    def _imported(self, name: str, instance: int) -> InstanceRoutes:
+    def _imported(self, instance: InstanceId) -> InstanceRoutes:
         """What an instance accepts of what NVAs advertise to it, in the order of its peers."""
-        server, mine = self.servers[name], self._originated[name]
+        server, mine = self.servers[instance.name], self._originated[instance.name]
         order = {peer: i for i, peer in enumerate(server.peers) if peer.kind is PeerKind.NVA}
         found: dict[IPv4Network, tuple[LearnedRoute, ...]] = {}
-        for prefix, paths in self.adj_ribs_in.servers[name, instance].items():
+        for prefix, paths in self.adj_ribs_in.servers[instance].items():
             accepted = [p for p in paths if p.peer in order and rejection(p, server, mine) is None]
             if accepted:
                 found[prefix] = tuple(sorted(accepted, key=lambda path: order[path.peer]))

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 
-from labkit.azure.model import Azure, BgpPeer, LearnedRoute
+from labkit.azure.model import Azure, BgpPeer, InstanceId, LearnedRoute
 from labkit.azure.rules.circuits import CircuitPath
 from labkit.azure.rules.gateway_policy import GatewayPath, PathSource
 from labkit.lab.model import Lab
-from labkit.lab.plan.nodes import INSTANCES, instance_node
-from labkit.predict.azure_speakers import AdjRibsIn, Advertisements, AzureSpeakers, Instance, OscillationError
+from labkit.predict.azure_speakers import AdjRibsIn, Advertisements, AzureSpeakers, OscillationError
 from labkit.predict.customer_routers import AdjRibIn, LocRib, Session, routers, without
 
 ROUNDS = 30
@@ -31,13 +30,11 @@ class CustomerRouters:
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self.routers = routers(lab)
-        self._servers: dict[str, Instance] = {
-            instance_node(server.name, i): (server.name, i) for server in lab.azure.route_servers for i in INSTANCES
+        self._servers: dict[str, InstanceId] = {
+            i.node: i for server in lab.azure.route_servers for i in server.instance_ids
         }
-        self._gateways: dict[str, Instance] = {
-            instance_node(gateway.name, i): (gateway.name, i)
-            for gateway in lab.azure.gateways
-            for i in range(len(gateway.instances))
+        self._gateways: dict[str, InstanceId] = {
+            i.node: i for gateway in lab.azure.gateways for i in gateway.instance_ids
         }
 
     @property
@@ -47,7 +44,7 @@ class CustomerRouters:
 
     def established(self, azure: Azure, base: AdjRibsIn, sessions: Iterable[Session]) -> frozenset[Session]:
         """The sessions whose far end is there: an instance that is up and has the NVA as a peer, a line."""
-        circuits = {circuit for _, _, circuit in base.edges}
+        circuits = {line.circuit for line in base.edges}
 
         def is_established(session: Session) -> bool:
             far = session.neighbour.name
@@ -61,8 +58,8 @@ class CustomerRouters:
 
     def adj_ribs_in(self, azure: Azure, base: AdjRibsIn, adj_ribs_out: AdjRibsOut) -> AdjRibsIn:
         """What Azure's speakers receive when NVAs and sites advertise this. `base` has those of them that are up."""
-        servers: dict[Instance, dict[IPv4Network, tuple[LearnedRoute, ...]]] = {i: {} for i in base.servers}
-        gateways: dict[Instance, dict[IPv4Network, tuple[GatewayPath, ...]]] = {i: {} for i in base.gateways}
+        servers: dict[InstanceId, dict[IPv4Network, tuple[LearnedRoute, ...]]] = {i: {} for i in base.servers}
+        gateways: dict[InstanceId, dict[IPv4Network, tuple[GatewayPath, ...]]] = {i: {} for i in base.gateways}
         circuits: dict[str, dict[IPv4Network, tuple[CircuitPath, ...]]] = {c.name: {} for c in azure.circuits}
         for session, advertised in adj_ribs_out.items():
             far, own = session.neighbour.name, session.neighbour.own
@@ -87,9 +84,11 @@ class CustomerRouters:
         if far in self._servers:
             peer = self._peer(speakers.azure, session)
             assert peer is not None
-            return router.import_policy(speakers.advertised_by_server(*self._servers[far], peer))
+            i = self._servers[far]
+            return router.import_policy(speakers.advertised_by_server(i.name, i.index, peer))
         if far in self._gateways:
-            return router.import_policy(speakers.advertised_by_gateway(*self._gateways[far], session.router))
+            i = self._gateways[far]
+            return router.import_policy(speakers.advertised_by_gateway(i.name, i.index, session.router))
         if far in self.routers:
             back = self.routers[far].by_address[session.neighbour.own]
             return router.import_policy(adj_ribs_out.get(back, {}))
@@ -135,7 +134,7 @@ class CustomerRouters:
 
     def _peer(self, azure: Azure, session: Session) -> BgpPeer | None:
         """A router as the peer of the route server at the far end of its session, None if it has been deleted."""
-        server = azure.route_server.get(self._servers[session.neighbour.name][0])
+        server = azure.route_server.get(self._servers[session.neighbour.name].name)
         peers = server.peers if server is not None else ()
         return next((peer for peer in peers if peer.name == session.router), None)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from labkit.azure.model import Azure
+from labkit.azure.model import Azure, InstanceId
 from labkit.azure.rules.effective import effective_routes
 from labkit.azure.rules.rows import advertised_rows, by_instance, effective_json, gateway_rows, learned_rows
 from labkit.lab.model import Lab
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.snapshot import customer_adj_ribs_out, read
-from labkit.predict.azure_speakers import AdjRibsIn, AzureSpeakers, OscillationError
+from labkit.predict.azure_speakers import AdjRibsIn, AzureSpeakers, Line, OscillationError
 from labkit.predict.converge import AdjRibsOut, ConvergedNetwork, CustomerRouters, converge
 
 Tables = dict[str, Any]
@@ -37,10 +37,10 @@ def expected(built: Lab, azure: Azure, advertised: AdjRibsOut) -> ConvergedNetwo
         OscillationError: routing never converges.
     """
     up = AdjRibsIn(
-        {(server.name, i): {} for server in azure.route_servers for i in (0, 1)},
-        {(g.name, i): {} for g in azure.gateways for i in range(len(g.instances))},
+        {i: {} for server in azure.route_servers for i in server.instance_ids},
+        {i: {} for g in azure.gateways for i in g.instance_ids},
         {},
-        {(g.name, line.instance, line.circuit): line.edge for g in built.gateways for line in g.lines},
+        {Line(InstanceId(g.name, line.instance), line.circuit): line.edge for g in built.gateways for line in g.lines},
     )
     customers = CustomerRouters(built)
     return converge(customers, azure, up, {session: advertised.get(session, {}) for session in customers.sessions})
@@ -61,12 +61,12 @@ def tables(speakers: AzureSpeakers) -> Tables:
     advertised: Tables = {}
     for server in speakers.servers.values():
         for peer in server.peers:
-            rows = [learned_rows(server, i, peer, speakers.at_server[server.name, i]) for i in (0, 1)]
+            rows = [learned_rows(server, i.index, peer, speakers.at_server[i]) for i in server.instance_ids]
             learned.setdefault(server.name, {})[peer.name] = by_instance(*rows)
             sent = [advertised_rows(server, i, speakers.advertised_by_server(server.name, i, peer)) for i in (0, 1)]
             advertised.setdefault(server.name, {})[peer.name] = by_instance(*sent)
     gateways = {
-        g.name: [row for i in range(len(g.instances)) for row in gateway_rows(g, i, speakers.at_gateway[g.name, i])]
+        g.name: [row for i in g.instance_ids for row in gateway_rows(g, i.index, speakers.at_gateway[i])]
         for g in azure.gateways
     }
     effective = {

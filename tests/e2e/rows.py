@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from labkit.lab.plan.nodes import gateway_nodes
 from labkit.operate.look.live_state import LiveState
 from labkit.pytest import RunningLab
 
@@ -83,7 +82,7 @@ def _gateway(lab: RunningLab, name: str) -> Tables:
 
 def _frr_nodes(lab: RunningLab) -> list[str]:
     circuits = {line.circuit for gateway in lab.lab.gateways for line in gateway.lines}
-    instances = [node for gateway in lab.lab.azure.gateways for node in gateway_nodes(gateway)]
+    instances = [i.node for gateway in lab.lab.azure.gateways for i in gateway.instance_ids]
     return sorted({*(nva.name for nva in lab.lab.nvas), *(site.name for site in lab.lab.sites), *circuits, *instances})
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from labkit.lab.plan.nodes import INSTANCES, instance_node
+from labkit.azure.model import InstanceId
+from labkit.lab.plan.nodes import INSTANCES
 from labkit.operate.look.live_state import BgpPath, LiveState
 from labkit.operate.look.probes import ping, traceroute
 from labkit.pytest import Boot, RunningLab
@@ -110,7 +111,7 @@ def received_by_circuit(lab: RunningLab) -> set[tuple[str, str, str, str]]:
 
 def foreign_packets(lab: RunningLab) -> list[int]:
     look = LiveState(lab.lab, lab.client)
-    return [look.foreign_packets(instance_node("rs1", index)) for index in INSTANCES]
+    return [look.foreign_packets(InstanceId("rs1", index).node) for index in INSTANCES]
 
 
 def test_the_gateways_sessions_in_azures_words(lab: RunningLab) -> None:

@@ -1,44 +1,29 @@
-"""Azure's objects as immutable values: virtual networks, NICs, route servers, gateways, routes.
+"""Azure's objects as immutable values, a module for each sort: networks, BGP, route servers, gateways and so on.
 
 They validate nothing and decide nothing: `azure.rules` does. Imports nothing of labkit. Names are Azure's, in
 Python's spelling; a new attribute has a default that leaves existing labs as they are, because it is part of the
-controller's messages and of what it keeps on disk.
+controller's messages and of what it keeps on disk. Nothing here knows how an object is built in a lab.
 """
 
-from labkit.azure.model.objects import (
+from labkit.azure.model.azure import Azure
+from labkit.azure.model.bgp import (
     ROUTE_SERVER_ASN,
     AsPath,
-    Assumptions,
-    Azure,
     BgpPeer,
-    Circuit,
-    Connection,
-    EffectiveRoute,
-    Gateway,
     GatewayRoutes,
-    HubRoutingPreference,
     InstanceRoutes,
     LearnedRoute,
     LearnedRoutes,
-    LoadBalancer,
-    LocalNetworkGateway,
-    NextHopType,
-    Nic,
     Origin,
-    OwnRangePolicy,
     PathAttributes,
-    Peering,
     PeerKind,
-    Probe,
-    RouteServer,
-    RouteSource,
-    RouteState,
-    RouteTable,
-    Subnet,
-    UserRoute,
-    VirtualNetwork,
-    VpnNvaTie,
 )
+from labkit.azure.model.effective_routes import EffectiveRoute, RouteSource, RouteState
+from labkit.azure.model.gateways import Circuit, Connection, Gateway, LocalNetworkGateway
+from labkit.azure.model.instances import InstanceId
+from labkit.azure.model.load_balancers import LoadBalancer, Probe
+from labkit.azure.model.networks import NextHopType, Nic, Peering, RouteTable, Subnet, UserRoute, VirtualNetwork
+from labkit.azure.model.route_servers import Assumptions, HubRoutingPreference, OwnRangePolicy, RouteServer, VpnNvaTie
 
 __all__ = [
     "ROUTE_SERVER_ASN",
@@ -52,6 +37,7 @@ __all__ = [
     "Gateway",
     "GatewayRoutes",
     "HubRoutingPreference",
+    "InstanceId",
     "InstanceRoutes",
     "LearnedRoute",
     "LearnedRoutes",

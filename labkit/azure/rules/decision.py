@@ -13,6 +13,7 @@ from labkit.azure.model import (
     EffectiveRoute,
     GatewayRoutes,
     HubRoutingPreference,
+    InstanceId,
     LearnedRoute,
     LearnedRoutes,
     RouteSource,
@@ -37,14 +38,14 @@ class Decision:
     ones. `paths` are the BGP paths for the prefix that wins, with why each is not in use (None: it is), by
     `preference`; none for a system route. `left_out` are prefixes by BGP that hold the destination and are no effective
     routes, because a virtual network's range covers them. `listens_to` is the route server's instance whose routes the
-    NIC has, as its name and index.
+    NIC has.
     """
 
     rows: tuple[EffectiveRoute, ...]
     paths: tuple[tuple[LearnedRoute, Loss | None], ...]
     preference: HubRoutingPreference | None
     left_out: tuple[IPv4Network, ...]
-    listens_to: tuple[str, int] | None
+    listens_to: InstanceId | None
 
 
 def decide(
@@ -86,7 +87,7 @@ def decide(
         ),
         preference,
         tuple(sorted((p for p in holding if p not in listed), key=lambda p: -p.prefixlen)),
-        (server.name, key.instance) if server is not None and key.instance is not None else None,
+        InstanceId(server.name, key.instance) if server is not None and key.instance is not None else None,
     )
 
 
@@ -124,5 +125,5 @@ def decision_json(decision: Decision) -> DecisionDocument:
         ],
         "preference": None if decision.preference is None else str(decision.preference),
         "leftOut": [str(prefix) for prefix in decision.left_out],
-        "listensTo": None if decision.listens_to is None else [*decision.listens_to],
+        "listensTo": None if decision.listens_to is None else [decision.listens_to.name, decision.listens_to.index],
     }

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
 
-from labkit.azure.model import ROUTE_SERVER_ASN, Circuit, PeerKind
+from labkit.azure.model import ROUTE_SERVER_ASN, Circuit, InstanceId, PeerKind
 from labkit.azure.rules.acceptance import originated_in
 from labkit.azure.rules.addressing import gateway_address
 from labkit.azure.rules.adjacency import local_and_adjacent_ranges, server_in
@@ -30,11 +30,11 @@ from labkit.lab.plan.common import (
     ready,
 )
 from labkit.lab.plan.model import Role
-from labkit.lab.plan.nodes import INSTANCES, instance_node
+from labkit.lab.plan.nodes import INSTANCES, NIC
 from labkit.lab.plan.platform import nic_interface, subnet_of
 from labkit.lab.plan.routers import FRR_SERVICES, frr_node
 from labkit.lab.plan.tunnels import internet_commands, tunnel_commands
-from labkit.lab.plan.wires import NIC, LineWire, line_wires, wan_wires
+from labkit.lab.plan.wires import LineWire, line_wires, wan_wires
 from labkit.lab.sessions import router_id
 
 SERVICE = "gateway"
@@ -47,7 +47,7 @@ _FRR_CONF = "/etc/frr/frr.conf"
 def plan_gateway(lab: Lab, gateway: Gateway, index: int) -> Planned:
     """An instance of a gateway: FRR between its NIC and its lines, and the service that the controller hears it by."""
     azure = lab.azure.gateway[gateway.name]
-    node = instance_node(gateway.name, index)
+    node = InstanceId(gateway.name, index).node
     nic = lab.azure.nic[node]
     wires = [w for w in line_wires(lab) if w.node == node]
     tunnels = [t for t in gateway.tunnels if t.instance == index]
@@ -65,7 +65,7 @@ def plan_gateway(lab: Lab, gateway: Gateway, index: int) -> Planned:
         adjacent=tuple(dict.fromkeys(local_and_adjacent_ranges(lab.azure, azure.virtual_network))),
         others_edges=_others_edges(lab, gateway),
         subnet_gateway=gateway_address(subnet_of(lab.azure, nic)),
-        route_servers=[(instance_node(server.name, i), server.instances[i]) for i in INSTANCES] if server else [],
+        route_servers=[(InstanceId(server.name, i).node, server.instances[i]) for i in INSTANCES] if server else [],
         sessions=session_server(lab.azure, azure) is not None,
         neighbours=[*_circuits(wires), *_sites(lab, tunnels)],
         statics=[

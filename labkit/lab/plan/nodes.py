@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address
 
-from labkit.azure.model import Gateway
 from labkit.lab.model import Lab
 
 CONTROLLER = "controller"
 INSTANCES = (0, 1)
-
-
-def instance_node(server: str, index: int) -> str:
-    """The name of the node of an instance of a route server or a gateway."""
-    return f"{server}-{index}"
-
-
-def gateway_nodes(gateway: Gateway) -> tuple[str, ...]:
-    """The names of the nodes of a gateway's instances."""
-    return tuple(instance_node(gateway.name, index) for index in range(len(gateway.instances)))
+NIC = "eth0"
+"""The primary NIC of a node in a virtual network, and a site's LAN interface."""
 
 
 def instance_addresses(lab: Lab, server: str) -> tuple[IPv4Address, IPv4Address]:
@@ -28,9 +19,9 @@ def instance_addresses(lab: Lab, server: str) -> tuple[IPv4Address, IPv4Address]
 
 def addresses(lab: Lab) -> dict[str, IPv4Address]:
     """The address by which every node is known: NIC, instance, line's end, site's LAN, site's host, Internet host."""
-    found = {nic.name: nic.address for nic in lab.azure.nics}
+    found = {nic.machine: nic.address for nic in reversed(lab.azure.nics)}
     for server in lab.azure.route_servers:
-        found |= {instance_node(server.name, i): server.instances[i] for i in INSTANCES}
+        found |= {i.node: server.instances[i.index] for i in server.instance_ids}
     for line in reversed([line for gateway in lab.gateways for line in gateway.lines]):
         found[line.circuit] = line.edge
     for site in lab.sites:

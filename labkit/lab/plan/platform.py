@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import IPv4Interface, IPv4Network
 
-from labkit.azure.model import ROUTE_SERVER_ASN, Azure, Nic, RouteServer, VirtualNetwork
+from labkit.azure.model import ROUTE_SERVER_ASN, Azure, InstanceId, Nic, RouteServer, VirtualNetwork
 from labkit.azure.rules.addressing import gateway_address
 from labkit.azure.rules.gateways import gateway_peers
 from labkit.lab.model import Lab, VirtualMachine
@@ -21,8 +21,8 @@ from labkit.lab.plan.common import (
     sysctls,
 )
 from labkit.lab.plan.model import Bind, File, Node, Role
-from labkit.lab.plan.nodes import CONTROLLER, instance_node
-from labkit.lab.plan.wires import NIC, instance_nics
+from labkit.lab.plan.nodes import CONTROLLER, NIC
+from labkit.lab.plan.wires import instance_nics
 from labkit.paths import CONTROLLERS_LAB_FILE
 
 LAB_FILE = "lab.yml"
@@ -81,7 +81,7 @@ def plan_fabric(lab: Lab, network: VirtualNetwork) -> Planned:
 
 def plan_instance(lab: Lab, server: RouteServer, index: int) -> Planned:
     """One instance of a route server: ExaBGP, and a count of the packets that were never meant for it."""
-    nic = next(n for n in instance_nics(lab) if n.name == instance_node(server.name, index))
+    nic = next(n for n in instance_nics(lab) if n.name == InstanceId(server.name, index).node)
     subnet = subnet_of(lab.azure, nic)
     # Gateways may always come; whether they do, branch-to-branch decides, and it may change while the lab runs.
     converge = (*server.peers, *gateway_peers(lab.azure, replace(server, branch_to_branch=True)))

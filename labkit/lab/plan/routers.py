@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from labkit.azure.model import ROUTE_SERVER_ASN
+from labkit.azure.model import ROUTE_SERVER_ASN, InstanceId
 from labkit.azure.rules.addressing import ROUTE_SERVER_SUBNET, gateway_address
 from labkit.azure.rules.asn import MICROSOFT_ASN
 from labkit.lab.model import PRIVATE, BgpTimers, Lab, Nva, Site
@@ -22,10 +22,10 @@ from labkit.lab.plan.common import (
     tunnel,
 )
 from labkit.lab.plan.model import Bind, File, Node, Role
-from labkit.lab.plan.nodes import INSTANCES, instance_node
+from labkit.lab.plan.nodes import INSTANCES, NIC
 from labkit.lab.plan.platform import nic_interface, subnet_of
 from labkit.lab.plan.tunnels import internet_commands, sites_tunnels, tunnel_commands
-from labkit.lab.plan.wires import NIC, wan_wires
+from labkit.lab.plan.wires import wan_wires
 from labkit.lab.sessions import router_id
 
 FRR_SERVICES = ("mgmtd", "zebra", "staticd", "bgpd")
@@ -134,7 +134,7 @@ def nva_neighbours(lab: Lab, nva: Nva) -> tuple[Neighbour, ...]:
     address = lab.azure.nic[nva.name].address
     found = [
         Neighbour(
-            instance_node(server, i),
+            InstanceId(server, i).node,
             lab.azure.route_server[server].instances[i],
             address,
             ROUTE_SERVER_ASN,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
+from labkit.azure.model import InstanceId
 from labkit.lab.model import Lab, Tunnel
 from labkit.lab.plan.common import point_to_point, tunnel
-from labkit.lab.plan.nodes import instance_node
 from labkit.lab.plan.wires import public_wires
 
 
@@ -27,7 +27,7 @@ def tunnel_commands(lab: Lab, node: str, of: Tunnel) -> tuple[str, ...]:
     """Commands for the end of a tunnel in `node`: an instance of the gateway, or the site."""
     assert lab.internet is not None
     gateway = next(g for g in lab.gateways if of in g.tunnels)
-    instance = instance_node(gateway.name, of.instance)
+    instance = InstanceId(gateway.name, of.instance).node
     inside = lab.azure.gateway[gateway.name].instances[of.instance]
     public = lab.internet.public
     near, far, own, other = instance, of.site, inside, of.far
@@ -43,4 +43,4 @@ def sites_tunnels(lab: Lab, site: str) -> Iterator[tuple[str, IPv4Address, int, 
         azure = lab.azure.gateway[gateway.name]
         for each in gateway.tunnels:
             if each.site == site:
-                yield instance_node(gateway.name, each.instance), azure.instances[each.instance], azure.asn, each
+                yield InstanceId(gateway.name, each.instance).node, azure.instances[each.instance], azure.asn, each

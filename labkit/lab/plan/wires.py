@@ -7,19 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from labkit.azure.model import Nic
+from labkit.azure.model import InstanceId, Nic
 from labkit.azure.rules.addressing import ROUTE_SERVER_SUBNET
 from labkit.azure.rules.adjacency import connected_peerings
 from labkit.lab.addressing import derive_mac
 from labkit.lab.model import Gateway, Lab, Line, WanLink
 from labkit.lab.plan.model import Endpoint, Link
-from labkit.lab.plan.nodes import INSTANCES, instance_node
+from labkit.lab.plan.nodes import INSTANCES, NIC
 
 FABRIC_MAC = "12:34:56:78:9a:bc"
 """What answers every ARP request in a virtual network [arp-answer]."""
-
-NIC = "eth0"
-"""The one interface of a node in a virtual network, and a site's LAN interface."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +49,10 @@ def instance_nics(lab: Lab) -> tuple[Nic, ...]:
     nics = []
     for server in lab.azure.route_servers:
         for index in INSTANCES:
-            node = instance_node(server.name, index)
+            node = InstanceId(server.name, index).node
             mac = derive_mac(node, NIC, taken)
             taken.add(mac)
-            nics.append(Nic(node, server.virtual_network, ROUTE_SERVER_SUBNET, server.instances[index], mac))
+            nics.append(Nic(node, node, NIC, server.virtual_network, ROUTE_SERVER_SUBNET, server.instances[index], mac))
     return tuple(nics)
 
 
@@ -80,7 +77,7 @@ def line_wires(lab: Lab) -> tuple[LineWire, ...]:
     wires = []
     for gateway in lab.gateways:
         for line in gateway.lines:
-            node = instance_node(gateway.name, line.instance)
+            node = InstanceId(gateway.name, line.instance).node
             used.update((node, line.circuit))
             wires.append(LineWire(gateway, node, line, f"eth{used[node]}", f"eth{used[line.circuit]}"))
     return tuple(wires)

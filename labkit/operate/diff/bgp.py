@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
-from labkit.azure.model import BgpPeer, LearnedRoute, PathAttributes, PeerKind
+from labkit.azure.model import BgpPeer, InstanceId, LearnedRoute, PathAttributes, PeerKind
 from labkit.azure.rules.acceptance import originated, originated_in, rejection
 from labkit.azure.rules.circuits import CircuitPath, advertised_to_gateway, best_in_circuit, circuit_rejection
 from labkit.azure.rules.effective import effective_table, forwarding_key
@@ -21,11 +21,10 @@ from labkit.azure.rules.gateway_policy import (
 )
 from labkit.azure.rules.gateways import connected_circuits, session_server
 from labkit.azure.rules.rows import as_path_text, effective_json
-from labkit.lab.plan.nodes import instance_node
 from labkit.operate.look.live_state import ESTABLISHED, LiveState
 from labkit.operate.look.snapshot import Snapshot, by_prefix
 from labkit.operate.verify.difference import NOTHING, Difference
-from labkit.predict.azure_speakers import Advertisements, CircuitTable, GatewayTable, Instance, advertised_by_server
+from labkit.predict.azure_speakers import Advertisements, CircuitTable, GatewayTable, Line, advertised_by_server
 
 Row = Callable[[PathAttributes], str]
 
@@ -34,15 +33,15 @@ def effective_differences(snapshot: Snapshot) -> Iterator[Difference]:
     """Effective routes as the controller has them against the rules; NICs with the same difference together."""
     azure, learned = snapshot.azure, {}
     for server in azure.route_servers:
-        up = {i for name, i in snapshot.servers if name == server.name}
-        tables = [snapshot.at_server((server.name, i), "learned") if i in up else None for i in (0, 1)]
+        up = set(snapshot.servers)
+        tables = [snapshot.at_server(i, "learned") if i in up else None for i in server.instance_ids]
         learned[server.name] = (tables[0], tables[1])
     gateways: dict[str, dict[IPv4Network, tuple[LearnedRoute, ...]]] = {}
-    for name, i in snapshot.gateways:
-        routes = gateways.setdefault(name, {})
-        for prefix, paths in at_gateway(snapshot, (name, i)).items():
+    for instance in snapshot.gateways:
+        routes = gateways.setdefault(instance.name, {})
+        for prefix, paths in at_gateway(snapshot, instance).items():
             for path in paths:
-                route = reported(azure.gateway[name], i, prefix, path)
+                route = reported(azure.gateway[instance.name], instance.index, prefix, path)
                 if route is not None:
                     routes[prefix] = (*routes.get(prefix, ()), route)
     found: dict[tuple[str, str, str], list[str]] = {}
@@ -61,15 +60,15 @@ def effective_differences(snapshot: Snapshot) -> Iterator[Difference]:
 
 def server_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Difference]:
     """What every route server instance accepts from its peers, and advertises to them, against the rules."""
-    for name, index in snapshot.servers:
+    for instance in snapshot.servers:
+        name, node = instance.name, instance.node
         server = snapshot.azure.route_server[name]
         mine = originated(snapshot.azure, name)
-        learned = snapshot.at_server((name, index), "learned")
+        learned = snapshot.at_server(instance, "learned")
         for peer in snapshot.peers(name):
-            if not _is_up(live, name, index, peer):
+            if not _is_up(live, instance, peer):
                 continue
-            node = instance_node(name, index)
-            received = snapshot.of_peer((name, index), "received", peer)
+            received = snapshot.of_peer(instance, "received", peer)
             accepted = {
                 prefix: attributes
                 for prefix, attributes in received.items()
@@ -78,13 +77,13 @@ def server_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Differen
             yield from compare(
                 f"{node}, learned from {peer.name}",
                 accepted,
-                snapshot.of_peer((name, index), "learned", peer),
+                snapshot.of_peer(instance, "learned", peer),
                 f"labkit learned-routes {name} {peer.name}",
             )
             yield from compare(
                 f"{node}, advertised to {peer.name}",
-                advertised_by_server(server, index, peer, snapshot.azure, learned),
-                snapshot.of_peer((name, index), "advertised", peer),
+                advertised_by_server(server, instance.index, peer, snapshot.azure, learned),
+                snapshot.of_peer(instance, "advertised", peer),
                 f"labkit advertised-routes {name} {peer.name}",
             )
 
@@ -94,15 +93,15 @@ def held_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Difference
 
     A router drops what has its own ASN in the path, and a gateway what its own rules drop.
     """
-    for name, index in snapshot.servers:
-        address = snapshot.azure.route_server[name].instances[index]
-        for peer in snapshot.peers(name):
-            if not _is_up(live, name, index, peer) or peer.name not in live.lab.azure.nic.keys() - live.off:
+    for instance in snapshot.servers:
+        address = snapshot.azure.route_server[instance.name].instances[instance.index]
+        for peer in snapshot.peers(instance.name):
+            if not _is_up(live, instance, peer) or peer.name not in live.lab.azure.nic.keys() - live.off:
                 continue
-            advertised = snapshot.of_peer((name, index), "advertised", peer)
+            advertised = snapshot.of_peer(instance, "advertised", peer)
             accepted = {prefix: a for prefix, a in advertised.items() if _accepts(snapshot, peer, a)}
             yield from compare(
-                f"{peer.name}, from {instance_node(name, index)}",
+                f"{peer.name}, from {instance.node}",
                 accepted,
                 in_frr(live, peer.name, address),
                 f"labkit routes {peer.name} --bgp",
@@ -111,52 +110,55 @@ def held_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Difference
 
 def gateway_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Difference]:
     """What gateways' instances accept and advertise against the rules, and the controller's view against theirs."""
-    for name, index in snapshot.gateways:
-        gateway, node = snapshot.azure.gateway[name], instance_node(name, index)
+    for mine in snapshot.gateways:
+        name, node = mine.name, mine.node
+        gateway = snapshot.azure.gateway[name]
         hint = f"labkit gateway learned-routes {name}"
-        for address, accepted in snapshot.at_gateway((name, index)).items():
+        for address, accepted in snapshot.at_gateway(mine).items():
             who = live.owners.get(address, str(address))
             there = in_frr(live, node, address)
             yield from compare(f"{node}, the controller's, from {who}", there, accepted, hint)
-        table = at_gateway(snapshot, (name, index))
+        table = at_gateway(snapshot, mine)
         best = {prefix: best_at_gateway(gateway, paths) for prefix, paths in table.items()}
         server = session_server(snapshot.azure, gateway)
         for instance in snapshot.servers:
-            if server is None or instance[0] != server.name:
+            if server is None or instance.name != server.name:
                 continue
             peer = next(p for p in snapshot.peers(server.name) if p.name == node)
-            if not _is_up(live, *instance, peer):
+            if not _is_up(live, instance, peer):
                 continue
             advertised = {
-                p: advertised_to_route_server(gateway, index, p, path) for p, path in best.items() if path is not None
+                p: advertised_to_route_server(gateway, mine.index, p, path)
+                for p, path in best.items()
+                if path is not None
             }
             yield from compare(
-                f"{instance_node(*instance)}, received from {node}",
+                f"{instance.node}, received from {node}",
                 {p: a for p, a in advertised.items() if a is not None},
                 snapshot.of_peer(instance, "received", peer),
                 f"labkit learned-routes {server.name} {node}",
             )
-        yield from _circuit_differences(snapshot, live, (name, index), best)
+        yield from _circuit_differences(snapshot, live, mine, best)
 
 
 def _circuit_differences(
-    snapshot: Snapshot, live: LiveState, instance: Instance, best: Mapping[IPv4Network, GatewayPath | None]
+    snapshot: Snapshot, live: LiveState, instance: InstanceId, best: Mapping[IPv4Network, GatewayPath | None]
 ) -> Iterator[Difference]:
     """An instance of a gateway and its circuits, each against what the other should advertise to it."""
-    gateway, node = snapshot.azure.gateway[instance[0]], instance_node(*instance)
+    gateway, node = snapshot.azure.gateway[instance.name], instance.node
     mine = originated_in(snapshot.azure, gateway.virtual_network)
     server = session_server(snapshot.azure, gateway)
     for circuit in connected_circuits(snapshot.azure, gateway):
-        edge = snapshot.adj_ribs_in.edges.get((*instance, circuit.name))
+        edge = snapshot.adj_ribs_in.edges.get(Line(instance, circuit.name))
         if edge is None or circuit.name in live.off:
             continue
         advertised = {
-            prefix: advertised_on_premises(gateway, instance[1], mine, circuit.name, prefix, path)
+            prefix: advertised_on_premises(gateway, instance.index, mine, circuit.name, prefix, path)
             for prefix, path in best.items()
             if path is not None
         }
         hint = f"labkit routes {circuit.name} --bgp"
-        address = gateway.instances[instance[1]]
+        address = gateway.instances[instance.index]
         there = in_frr(live, circuit.name, address)
         wanted = {
             prefix: attributes
@@ -179,10 +181,10 @@ def _circuit_differences(
         )
 
 
-def at_gateway(snapshot: Snapshot, instance: Instance) -> GatewayTable:
+def at_gateway(snapshot: Snapshot, instance: InstanceId) -> GatewayTable:
     """Every path of an instance of a gateway, its own first, as the controller has it."""
     lab, azure = snapshot.lab, snapshot.azure
-    gateway = azure.gateway[instance[0]]
+    gateway = azure.gateway[instance.name]
     senders: dict[IPv4Address, tuple[PathSource, str]] = {}
     for server in azure.route_servers:
         if server.virtual_network == gateway.virtual_network:
@@ -192,7 +194,7 @@ def at_gateway(snapshot: Snapshot, instance: Instance) -> GatewayTable:
     for line in lab.gateway[gateway.name].lines:
         senders[line.edge] = (PathSource.ON_PREMISES, line.circuit)
     found: dict[IPv4Network, tuple[GatewayPath, ...]] = {
-        prefix: (path,) for prefix, path in own_paths(azure, gateway, instance[1]).items()
+        prefix: (path,) for prefix, path in own_paths(azure, gateway, instance.index).items()
     }
     for address, accepted in snapshot.at_gateway(instance).items():
         for prefix, attributes in accepted.items() if address in senders else ():
@@ -235,8 +237,8 @@ def _effective_text(rows: Sequence[tuple[str, str, str, tuple[str, ...]]]) -> st
     return "; ".join(" ".join([state, source, kind, *hops]) for source, state, kind, hops in rows) or NOTHING
 
 
-def _is_up(live: LiveState, server: str, index: int, peer: BgpPeer) -> bool:
-    key = (server, index, peer.name)
+def _is_up(live: LiveState, instance: InstanceId, peer: BgpPeer) -> bool:
+    key = (instance.name, instance.index, peer.name)
     sessions: Iterable[Mapping[str, object]] = live.state["status"]["sessions"]
     return any((s["route_server"], s["instance"], s["peer"]) == key and s["state"] == ESTABLISHED for s in sessions)
 

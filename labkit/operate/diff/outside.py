@@ -9,7 +9,6 @@ from labkit.azure.model import PathAttributes
 from labkit.azure.rules.acceptance import originated_in
 from labkit.azure.rules.circuits import advertised_to_customer, best_in_circuit
 from labkit.azure.rules.gateway_policy import advertised_on_premises, best_at_gateway
-from labkit.lab.plan.nodes import gateway_nodes, instance_node
 from labkit.operate.diff.bgp import at_gateway, circuit_table, compare, in_frr
 from labkit.operate.look.live_state import ESTABLISHED, LiveState
 from labkit.operate.look.snapshot import Snapshot
@@ -39,7 +38,7 @@ def router_kernel_differences(live: LiveState) -> Iterator[Difference]:
     """The prefixes that a router's FRR uses and its kernel does not know, or the other way round."""
     lab = live.lab
     nodes = [*lab.nva, *lab.azure.circuit, *lab.site]
-    nodes += [node for gateway in lab.azure.gateways for node in gateway_nodes(gateway)]
+    nodes += [i.node for gateway in lab.azure.gateways for i in gateway.instance_ids]
     for node in nodes:
         if not live.has_bgp(node):
             continue
@@ -57,14 +56,14 @@ def _advertised(snapshot: Snapshot, live: LiveState, session: Session) -> Advert
     if far in snapshot.azure.circuit:
         table = circuit_table(snapshot, live, far)
         return _given({p: advertised_to_customer(best_in_circuit(paths)[0], address) for p, paths in table.items()})
-    for name, index in snapshot.gateways:
-        gateway = snapshot.azure.gateway[name]
-        if instance_node(name, index) == far:
+    for instance in snapshot.gateways:
+        gateway = snapshot.azure.gateway[instance.name]
+        if instance.node == far:
             mine, found = originated_in(snapshot.azure, gateway.virtual_network), {}
-            for prefix, paths in at_gateway(snapshot, (name, index)).items():
+            for prefix, paths in at_gateway(snapshot, instance).items():
                 best = best_at_gateway(gateway, paths)
                 if best is not None:
-                    found[prefix] = advertised_on_premises(gateway, index, mine, session.router, prefix, best)
+                    found[prefix] = advertised_on_premises(gateway, instance.index, mine, session.router, prefix, best)
             return _given(found)
     return None
 

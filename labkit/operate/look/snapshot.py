@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from labkit.azure.model import Azure, BgpPeer, InstanceRoutes, LearnedRoute, PathAttributes, PeerKind
+from labkit.azure.model import Azure, BgpPeer, InstanceId, InstanceRoutes, LearnedRoute, PathAttributes, PeerKind
 from labkit.azure.rules.circuits import CircuitPath
 from labkit.azure.rules.gateway_policy import GatewayPath, PathSource
 from labkit.azure.rules.gateways import with_gateway_peers
@@ -18,9 +18,8 @@ from labkit.azure.rules.rows import EffectiveRow
 from labkit.errors import CheckFailed
 from labkit.feed.attributes import attributes_from_json
 from labkit.lab.model import Lab
-from labkit.lab.plan.nodes import INSTANCES, instance_node
 from labkit.operate.look.live_state import ESTABLISHED, LiveState
-from labkit.predict.azure_speakers import AdjRibsIn, Advertisements, CircuitTable, GatewayTable, Instance, Line
+from labkit.predict.azure_speakers import AdjRibsIn, Advertisements, CircuitTable, GatewayTable, Line
 from labkit.predict.converge import AdjRibsOut, CustomerRouters
 
 _AZURE: TypeAdapter[Azure] = TypeAdapter(Azure)
@@ -50,50 +49,52 @@ class Snapshot:
         )
 
     @property
-    def servers(self) -> Iterator[Instance]:
+    def servers(self) -> Iterator[InstanceId]:
         """The route server instances that are up."""
-        all_of_them = ((server.name, i) for server in self.azure.route_servers for i in INSTANCES)
-        return (i for i in all_of_them if self.model["route_servers"][instance_node(*i)] is not None)
+        all_of_them = (i for server in self.azure.route_servers for i in server.instance_ids)
+        return (i for i in all_of_them if self.model["route_servers"][i.node] is not None)
 
     @property
-    def gateways(self) -> Iterator[Instance]:
+    def gateways(self) -> Iterator[InstanceId]:
         """The gateway instances that are up."""
-        all_of_them = ((g.name, i) for g in self.azure.gateways for i in range(len(g.instances)))
-        return (i for i in all_of_them if self.model["gateways"][instance_node(*i)] is not None)
+        all_of_them = (i for gateway in self.azure.gateways for i in gateway.instance_ids)
+        return (i for i in all_of_them if self.model["gateways"][i.node] is not None)
 
     def peers(self, server: str) -> tuple[BgpPeer, ...]:
         """The peers of a route server, those that are instances of gateways included."""
         return with_gateway_peers(self.azure, self.azure.route_server[server]).peers
 
-    def at_server(self, instance: Instance, table: str, kinds: Iterable[PeerKind] = PeerKind) -> InstanceRoutes:
+    def at_server(self, instance: InstanceId, table: str, kinds: Iterable[PeerKind] = PeerKind) -> InstanceRoutes:
         """What a route server instance that is up has `received` or `learned` from its peers of these kinds."""
         found: dict[IPv4Network, tuple[LearnedRoute, ...]] = {}
-        for peer in self.peers(instance[0]):
+        for peer in self.peers(instance.name):
             if peer.kind in kinds:
                 for prefix, attributes in self.of_peer(instance, table, peer).items():
                     found[prefix] = (*found.get(prefix, ()), LearnedRoute(prefix, attributes, peer))
         return found
 
-    def of_peer(self, instance: Instance, table: str, peer: BgpPeer) -> Advertisements:
+    def of_peer(self, instance: InstanceId, table: str, peer: BgpPeer) -> Advertisements:
         """What a route server instance that is up has `received` or `learned` from a peer, or `advertised` to it."""
-        return routes(self.model["route_servers"][instance_node(*instance)].get(peer.name, {}).get(table, ()))
+        return routes(self.model["route_servers"][instance.node].get(peer.name, {}).get(table, ()))
 
-    def at_gateway(self, instance: Instance) -> Mapping[IPv4Address, Advertisements]:
+    def at_gateway(self, instance: InstanceId) -> Mapping[IPv4Address, Advertisements]:
         """What a gateway's instance that is up has accepted from each neighbour."""
-        neighbours = self.model["gateways"][instance_node(*instance)]
+        neighbours = self.model["gateways"][instance.node]
         return {IPv4Address(address): routes(groups) for address, groups in neighbours.items()}
 
     def _lines(self) -> Iterator[tuple[Line, IPv4Address]]:
         """The lines over which BGP runs."""
         for instance in self.gateways:
             neighbours = self.at_gateway(instance)
-            for line in self.lab.gateway[instance[0]].lines:
-                if line.instance == instance[1] and line.edge in neighbours:
-                    yield (*instance, line.circuit), line.edge
+            for line in self.lab.gateway[instance.name].lines:
+                if line.instance == instance.index and line.edge in neighbours:
+                    yield Line(instance, line.circuit), line.edge
 
-    def _from_sites(self, instance: Instance) -> GatewayTable:
+    def _from_sites(self, instance: InstanceId) -> GatewayTable:
         found: dict[IPv4Network, tuple[GatewayPath, ...]] = {}
-        sites = {t.far: t.site for t in self.lab.gateway[instance[0]].tunnels if t.instance == instance[1] and t.bgp}
+        sites = {
+            t.far: t.site for t in self.lab.gateway[instance.name].tunnels if t.instance == instance.index and t.bgp
+        }
         for address, accepted in self.at_gateway(instance).items():
             for prefix, attributes in accepted.items() if address in sites else ():
                 path = GatewayPath(PathSource.ON_PREMISES, sites[address], address, attributes)
@@ -112,7 +113,7 @@ def read(live: LiveState) -> Snapshot:
         silent = model["silent"][0]
         raise CheckFailed(f"{silent} runs, but does not answer.", f"See why: labkit logs {silent}")
     snapshot = Snapshot(live.lab, model, {})
-    circuits = dict.fromkeys(circuit for _, _, circuit in snapshot.adj_ribs_in.edges)
+    circuits = dict.fromkeys(line.circuit for line in snapshot.adj_ribs_in.edges)
     return replace(snapshot, circuits={circuit: _customers(live, circuit) for circuit in circuits})
 
 

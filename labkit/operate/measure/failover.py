@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 
 from labkit.errors import CheckFailed, InvalidInput
 from labkit.lab.model import Lab
-from labkit.lab.plan.nodes import INSTANCES, instance_node, owners
+from labkit.lab.plan.nodes import owners
 from labkit.operate.labs.host_command import HostCommand, executable
 from labkit.operate.labs.lifecycle import Reporter
 from labkit.operate.look.client import LabClient
@@ -168,5 +168,5 @@ def _owner(lab: Lab, target: str) -> tuple[str, IPv4Address] | None:
     except ValueError:
         return None
     owner = owners(lab).get(address)
-    instances = {instance_node(server.name, index) for server in lab.azure.route_servers for index in INSTANCES}
+    instances = {i.node for server in lab.azure.route_servers for i in server.instance_ids}
     return None if owner is None or owner in instances else (owner, address)

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 
 from labkit.errors import InvalidInput
 from labkit.lab.model import Lab
-from labkit.lab.plan.nodes import INSTANCES, addresses, instance_node, owners, target_address
+from labkit.lab.plan.nodes import addresses, owners, target_address
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import traceroute
@@ -48,7 +48,7 @@ def trace(lab: Lab, client: LabClient, source: str, target: str) -> Trace:
     """
     if source not in addresses(lab):
         raise InvalidInput(f"{source} is no node with an address.", f"These are: {', '.join(sorted(addresses(lab)))}.")
-    if source in {instance_node(server.name, index) for server in lab.azure.route_servers for index in INSTANCES}:
+    if source in {i.node for server in lab.azure.route_servers for i in server.instance_ids}:
         raise InvalidInput(
             f"{source} is an instance of a route server, which sends nothing but its own BGP.",
             f"Trace the way there: labkit trace {target} {source}",

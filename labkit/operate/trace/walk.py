@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
-from labkit.azure.model import NextHopType
+from labkit.azure.model import InstanceId, NextHopType
 from labkit.azure.rules.adjacency import connected_peerings, takes_forwarded
 from labkit.lab.model import Lab
-from labkit.lab.plan.nodes import addresses, frontends, gateway_nodes, instance_node, owners
+from labkit.lab.plan.nodes import addresses, frontends, owners
 from labkit.operate.look.probes import MAX_HOPS
 from labkit.operate.trace.choice import LONGER, Beaten, Choice, nic_choice
 from labkit.operate.trace.tables import BLACKHOLE, NO_ROUTE, Tables, Way
@@ -57,9 +57,9 @@ OVERLAY = "in the overlay"
 def _between(lab: Lab) -> Iterator[tuple[frozenset[str], str]]:
     for gateway in lab.gateways:
         for line in gateway.lines:
-            yield frozenset((instance_node(gateway.name, line.instance), line.circuit)), f"over {line.circuit}"
+            yield frozenset((InstanceId(gateway.name, line.instance).node, line.circuit)), f"over {line.circuit}"
         for tunnel in gateway.tunnels:
-            yield frozenset((instance_node(gateway.name, tunnel.instance), tunnel.site)), "in the VPN tunnel"
+            yield frozenset((InstanceId(gateway.name, tunnel.instance).node, tunnel.site)), "in the VPN tunnel"
     for overlay in lab.overlays:
         yield frozenset(overlay.nvas), OVERLAY
 
@@ -78,8 +78,8 @@ class Walk:
         self._real = real
         self._owners = owners(lab)
         self._frontends = frontends(lab)
-        self._gateways = {node for gateway in lab.azure.gateways for node in gateway_nodes(gateway)}
-        self._ways = {line.edge: instance_node(g.name, line.instance) for g in lab.gateways for line in g.lines}
+        self._gateways = {i.node for gateway in lab.azure.gateways for i in gateway.instance_ids}
+        self._ways = {line.edge: InstanceId(g.name, line.instance).node for g in lab.gateways for line in g.lines}
         """The gateway's instance that the fabric sends to for an address on Microsoft's side."""
         self._network = {nic.address: nic.virtual_network for nic in lab.azure.nics}
         """The virtual network in which each address is some node's."""

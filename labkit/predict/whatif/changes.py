@@ -236,7 +236,7 @@ class NoServer:
     def apply(self, azure: Azure, heard: AdjRibsIn) -> tuple[Azure, AdjRibsIn]:
         """See `Change`."""
         _server(azure, self.server)
-        servers = {instance: table for instance, table in heard.servers.items() if instance[0] != self.server}
+        servers = {instance: table for instance, table in heard.servers.items() if instance.name != self.server}
         return changes.without_route_server(azure, self.server), replace(heard, servers=servers)
 
     def title(self, azure: Azure) -> str:  # noqa: ARG002 - it is the same in every model

@@ -11,14 +11,13 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from typing import TypeVar
 
-from labkit.azure.model import NextHopType
+from labkit.azure.model import InstanceId, NextHopType
 from labkit.azure.rules.adjacency import connected_peerings, takes_forwarded
 from labkit.azure.rules.circuits import best_in_circuit
 from labkit.azure.rules.effective import lookup
 from labkit.azure.rules.gateway_policy import PathSource, best_at_gateway
 from labkit.azure.rules.load_balancers import load_balancers_near
 from labkit.lab.model import Lab
-from labkit.lab.plan.nodes import instance_node
 from labkit.lab.plan.tunnels import sites_tunnels
 from labkit.predict.customer_routers import Session
 from labkit.predict.whatif.model import Side
@@ -90,7 +89,7 @@ class Reach:
 
     def _named(self, through: Iterable[str]) -> tuple[str, ...]:
         """Nodes on the way with gateways for their instances: which of them it is makes no difference."""
-        names = (self._instances[node][0] if node in self._instances else node for node in through)
+        names = (self._instances[node].name if node in self._instances else node for node in through)
         return tuple(dict.fromkeys(names))
 
     # Virtual networks.
@@ -121,14 +120,14 @@ class Reach:
     def _hop(self, nic: str, hop: IPv4Address, packet: Packet) -> Iterator[Way]:
         """What becomes of a packet that the fabric brings to a next hop."""
         line = next((line for line, edge in self._speakers.adj_ribs_in.edges.items() if edge == hop), None)
-        owner = self._near(nic, hop) or (instance_node(line[0], line[1]) if line is not None else None)
+        owner = self._near(nic, hop) or (line.instance.node if line is not None else None)
         refused = self._refused(nic, owner, packet) if owner is not None else None
         if owner is None:
             yield packet.ends(Outcome.DROPPED, nic, f"nobody has the next hop {hop}")
         elif refused is not None:
             yield refused
         elif line is not None:
-            yield from self._in_circuit(line[2], packet.by(owner))
+            yield from self._in_circuit(line.circuit, packet.by(owner))
         elif hop == packet.target:
             yield packet.ends(Outcome.DELIVERED, owner)
         elif owner in self._instances:
@@ -190,16 +189,16 @@ class Reach:
     # Gateways and circuits.
 
     @cached_property
-    def _instances(self) -> Mapping[str, tuple[str, int]]:
+    def _instances(self) -> Mapping[str, InstanceId]:
         """The instances of gateways by their nodes' and NICs' names."""
-        return {instance_node(g.name, i): (g.name, i) for g in self._lab.azure.gateways for i in range(2)}
+        return {i.node: i for g in self._lab.azure.gateways for i in g.instance_ids}
 
     def _at_gateway(self, node: str, packet: Packet) -> Iterator[Way]:
         """What an instance of a gateway does with a packet, by the best path that it holds."""
         if node in packet.through:
             yield packet.ends(Outcome.LOOPS, node)
             return
-        name, packet = self._instances[node][0], packet.by(node)
+        name, packet = self._instances[node].name, packet.by(node)
         found = longest(self._speakers.at_gateway.get(self._instances[node], {}), packet.target)
         best = best_at_gateway(self._side.azure.gateway[name], found[1]) if found is not None else None
         if best is None:
@@ -228,7 +227,7 @@ class Reach:
                 yield from self._at_router(sites[path.address], packet)
             else:
                 gateway = self._side.azure.gateway[gateways[path.address]]
-                yield from self._at_gateway(instance_node(gateway.name, gateway.instances.index(path.address)), packet)
+                yield from self._at_gateway(gateway.instance_ids[gateway.instances.index(path.address)].node, packet)
 
     # Sites.
 

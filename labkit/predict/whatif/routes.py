@@ -8,6 +8,7 @@ from ipaddress import IPv4Network
 
 from labkit.azure.model import (
     EffectiveRoute,
+    InstanceId,
     NextHopType,
     PathAttributes,
     PeerKind,
@@ -159,7 +160,9 @@ def _paths(side: Side, nic: str, prefix: IPv4Network) -> dict[str, int]:
     paths = []
     if server is not None and instance is not None:
         paths = [
-            p for p in side.speakers.at_server[server.name, instance].get(prefix, ()) if p.peer.kind is PeerKind.NVA
+            p
+            for p in side.speakers.at_server[InstanceId(server.name, instance)].get(prefix, ())
+            if p.peer.kind is PeerKind.NVA
         ]
     names = [(path.peer.name, path) for path in paths]
     for name, routes in side.speakers.gateway_routes.items():
@@ -206,16 +209,17 @@ def _told(lab: Lab, side: Side) -> dict[tuple[str, str], dict[IPv4Network, str]]
     """What those outside are told: AS paths by prefix, by (who hears it, who says it)."""
     speakers = side.speakers
     found: dict[tuple[str, str], dict[IPv4Network, str]] = {}
-    for name, instance in speakers.at_server:
+    for instance in speakers.at_server:
+        name = instance.name
         for peer in speakers.servers[name].peers:
             if peer.kind is PeerKind.NVA:
-                _add(found.setdefault((peer.name, name), {}), speakers.advertised_by_server(name, instance, peer))
+                _add(found.setdefault((peer.name, name), {}), speakers.advertised_by_server(name, instance.index, peer))
     for link in lab.wan_links:
         if link.router in side.azure.circuit:
             _add(found.setdefault((link.site, link.router), {}), speakers.advertised_to_customer(link.router))
     for gateway in lab.gateways:
         for tunnel in gateway.tunnels:
-            if tunnel.bgp and (gateway.name, tunnel.instance) in speakers.at_gateway:
+            if tunnel.bgp and InstanceId(gateway.name, tunnel.instance) in speakers.at_gateway:
                 told = speakers.advertised_by_gateway(gateway.name, tunnel.instance, tunnel.site)
                 _add(found.setdefault((tunnel.site, gateway.name), {}), told)
     for session, announced in side.routers.adj_rib_out.items():

@@ -87,7 +87,7 @@ def network(
 
 
 def nic(name: str, where: str, address: str, subnet: str = "w") -> Nic:
-    return Nic(name, where, subnet, addr(address), "00:0d:3a:00:00:01")
+    return Nic(name, name, "eth0", where, subnet, addr(address), "00:0d:3a:00:00:01")
 
 
 def azure(

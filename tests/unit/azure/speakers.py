@@ -11,7 +11,7 @@ from labkit.azure.rules.circuits import CircuitPath
 from labkit.azure.rules.gateway_policy import GatewayPath, PathSource
 from labkit.azure.rules.gateways import connected_sites
 from labkit.predict import azure_speakers as rules
-from labkit.predict.azure_speakers import AdjRibsIn, Advertisements, GatewayTable
+from labkit.predict.azure_speakers import AdjRibsIn, Advertisements, GatewayTable, Line
 
 __all__ = ["Advertisements", "AzureSpeakers", "adj_ribs_in"]
 
@@ -41,17 +41,17 @@ def adj_ribs_in(
     edges: Mapping[str, IPv4Address],
 ) -> AdjRibsIn:
     return AdjRibsIn(
-        {(server.name, i): _from_nvas(server, nvas) for server in azure.route_servers for i in (0, 1)},
-        {(g.name, i): _from_sites(azure, g, sites) for g in azure.gateways for i in range(len(g.instances))},
+        {i: _from_nvas(server, nvas) for server in azure.route_servers for i in server.instance_ids},
+        {i: _from_sites(azure, g, sites) for g in azure.gateways for i in g.instance_ids},
         {
             circuit: {prefix: (CircuitPath(None, a.next_hop, a),) for prefix, a in advertised.items()}
             for circuit, advertised in customers.items()
         },
         {
-            (c.gateway, i, c.remote): edges[c.remote]
+            Line(i, c.remote): edges[c.remote]
             for c in azure.connections
             if c.remote in edges
-            for i in range(len(azure.gateway[c.gateway].instances))
+            for i in azure.gateway[c.gateway].instance_ids
         },
     )
 

@@ -138,4 +138,4 @@ def test_the_first_row_is_the_one_that_packets_follow(
 def test_a_spoke_listens_to_its_hubs_route_server(at: str) -> None:
     found = decided(lab(), BRANCH, path("10.250.0.0/16", NVA1), at=at)
     assert found.listens_to is not None
-    assert found.listens_to[0] == "rs1"
+    assert found.listens_to.name == "rs1"

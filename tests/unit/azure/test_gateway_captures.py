@@ -11,6 +11,7 @@ import pytest
 from labkit.azure.model import (
     Azure,
     Circuit,
+    InstanceId,
     OwnRangePolicy,
     PathAttributes,
     RouteServer,
@@ -130,7 +131,7 @@ class TestExpressRouteAndVpn:
     @staticmethod
     def learned(speakers: AzureSpeakers, name: str, instance: int) -> list[str]:
         columns = ("localAddress", "network", "nextHop", "sourcePeer", "origin", "asPath", "weight")
-        rows = gateway_rows(speakers.azure.gateway[name], instance, speakers.at_gateway[name, instance])
+        rows = gateway_rows(speakers.azure.gateway[name], instance, speakers.at_gateway[InstanceId(name, instance)])
         return [" ".join(str(row[c]) for c in columns if row[c] != "") for row in rows]  # type: ignore[literal-required]
 
     @pytest.mark.parametrize(("instance", "own"), [(0, "10.100.0.196"), (1, "10.100.0.197")])
@@ -322,13 +323,13 @@ class TestTwoHubsOnOneCircuit:
 
     def test_virtual_networks_arrive_and_nva_routes_do_not(self) -> None:
         # WIKI `12076 12076`; catalogue row 27.
-        held = self.speakers().at_gateway["er2", 0]
+        held = self.speakers().at_gateway[InstanceId("er2", 0)]
         assert [as_path_text(p.attributes.as_path) for p in held[net("10.1.0.0/16")]] == ["12076-12076"]
         assert net("10.98.0.0/16") not in held
-        assert net("10.98.0.0/16") not in self.speakers().at_server["rs2", 0]
+        assert net("10.98.0.0/16") not in self.speakers().at_server[InstanceId("rs2", 0)]
 
     def test_without_the_session_the_filter_is_off(self) -> None:
-        held = self.speakers(b2b=False).at_gateway["er2", 0]
+        held = self.speakers(b2b=False).at_gateway[InstanceId("er2", 0)]
         assert [as_path_text(p.attributes.as_path) for p in held[net("10.98.0.0/16")]] == ["12076-12076-65010"]
 
     @pytest.mark.parametrize(("prepend", "winners"), [("-65010-65010", ["er2"]), ("", ["er1", "er2"])])
@@ -361,7 +362,7 @@ def test_a_vpn_gateway_with_an_asn_of_its_own() -> None:
     assert shown(speakers.advertised_by_server("ars", 0, csr)) == listing(
         "10.0.0.0/16 65515\n10.3.0.0/16 65515\n10.2.0.0/16 65515-300-200"
     )
-    held = speakers.at_gateway["gw", 0]
+    held = speakers.at_gateway[InstanceId("gw", 0)]
     assert [(str(p.attributes.next_hop), p.attributes.as_path) for p in held[net("10.1.0.0/16")]] == [
         ("10.0.0.4", (65515, 64000, 100)),
         ("10.0.0.5", (65515, 64000, 100)),

@@ -16,6 +16,7 @@ from labkit.azure.model import (
     Connection,
     Gateway,
     HubRoutingPreference,
+    InstanceId,
     LocalNetworkGateway,
     OwnRangePolicy,
     PathAttributes,
@@ -150,12 +151,13 @@ def test_no_circuit_hears_of_any_circuits_customer(speakers: AzureSpeakers) -> N
 
 @given(azure_speakers())
 def test_what_vpn_gateways_withhold(speakers: AzureSpeakers) -> None:
-    for name, instance in speakers.at_gateway:
+    for instance in speakers.at_gateway:
+        name = instance.name
         if kind(speakers, name) is not PeerKind.VPN_GATEWAY:
             continue
         mine = originated_in(speakers.azure, speakers.azure.gateway[name].virtual_network)
         for site in SITES:
-            told = speakers.advertised_by_gateway(name, instance, site)
+            told = speakers.advertised_by_gateway(name, instance.index, site)
             assert net("0.0.0.0/0") not in told
             inside = {p for p in told if any(p.subnet_of(r) for r in (*mine.own, *mine.spokes))}
             assert inside == {*mine.own, *mine.spokes}
@@ -163,11 +165,12 @@ def test_what_vpn_gateways_withhold(speakers: AzureSpeakers) -> None:
 
 @given(azure_speakers())
 def test_gateways_always_originate_their_networks(speakers: AzureSpeakers) -> None:
-    for name, instance in speakers.at_gateway:
+    for instance in speakers.at_gateway:
+        name = instance.name
         mine = originated_in(speakers.azure, speakers.azure.gateway[name].virtual_network)
         asn = speakers.azure.gateway[name].asn
         for neighbour in (*SITES, *CUSTOMERS):
-            told = speakers.advertised_by_gateway(name, instance, neighbour)
+            told = speakers.advertised_by_gateway(name, instance.index, neighbour)
             assert {told[p].as_path for p in (*mine.own, *mine.spokes)} == {(asn,)}
 
 
@@ -179,7 +182,7 @@ def test_route_servers_tell_gateways_nothing_of_their_own_kind(speakers: AzureSp
                 continue
             for instance in (0, 1):
                 for prefix in speakers.advertised_by_server(server.name, instance, peer):
-                    paths = speakers.at_server[server.name, instance][prefix]
+                    paths = speakers.at_server[InstanceId(server.name, instance)][prefix]
                     best = best_path(paths, server.hub_routing_preference)
                     assert best is not None
                     assert best.peer.kind is not peer.kind
@@ -189,8 +192,8 @@ def test_route_servers_tell_gateways_nothing_of_their_own_kind(speakers: AzureSp
 def test_with_b2b_off_nothing_passes_between_branches(speakers: AzureSpeakers) -> None:
     off = tuple(replace(s, branch_to_branch=False) for s in speakers.azure.route_servers)
     quiet = replace(speakers, azure=replace(speakers.azure, route_servers=off))
-    for (name, _), table in quiet.at_gateway.items():
-        assert PathSource.ROUTE_SERVER not in {p.source for paths in table.values() for p in paths}, name
+    for instance, table in quiet.at_gateway.items():
+        assert PathSource.ROUTE_SERVER not in {p.source for paths in table.values() for p in paths}, instance
     for server in quiet.servers.values():
         assert all(p.kind is PeerKind.NVA for p in server.peers)
         for peer in server.peers:
@@ -200,8 +203,8 @@ def test_with_b2b_off_nothing_passes_between_branches(speakers: AzureSpeakers) -
 
 @given(azure_speakers())
 def test_a_gateway_beside_a_route_server_holds_nothing_relayed_from_a_circuit(speakers: AzureSpeakers) -> None:
-    for (name, _), table in speakers.at_gateway.items():
-        gateway = speakers.azure.gateway[name]
+    for instance, table in speakers.at_gateway.items():
+        gateway = speakers.azure.gateway[instance.name]
         beside = any(
             s.branch_to_branch and s.virtual_network == gateway.virtual_network for s in speakers.azure.route_servers
         )
@@ -246,8 +249,8 @@ def test_gateway_routes_reach_own_and_urg_networks_only(speakers: AzureSpeakers)
 
 @given(azure_speakers(), st.randoms(use_true_random=False))
 def test_the_order_of_arrival_never_matters(speakers: AzureSpeakers, rng: random.Random) -> None:
-    for (name, _), table in speakers.at_gateway.items():
-        gateway = speakers.azure.gateway[name]
+    for instance, table in speakers.at_gateway.items():
+        gateway = speakers.azure.gateway[instance.name]
         for paths in table.values():
             assert best_at_gateway(gateway, rng.sample(paths, len(paths))) == best_at_gateway(gateway, paths)
     for held in speakers.at_circuit.values():

@@ -11,7 +11,7 @@ from labkit.azure.rules.validation import Code, problems, warnings
 from .builders import addr, azure, network, peered
 
 NICS = tuple(
-    Nic(name, name[:3], "default", addr(address), f"00:0d:3a:00:00:{i:02x}", ip_forwarding=True)
+    Nic(name, name, "eth0", name[:3], "default", addr(address), f"00:0d:3a:00:00:{i:02x}", ip_forwarding=True)
     for i, (name, address) in enumerate({"hub1": "10.1.1.4", "hub2": "10.1.1.5", "spo1": "10.2.1.4"}.items())
 )
 

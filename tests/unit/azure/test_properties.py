@@ -140,7 +140,7 @@ def laboratory(draw: st.DrawFn) -> tuple[Azure, LearnedRoutes]:
         draw(st.sampled_from(OwnRangePolicy)),
     )
     nics = tuple(
-        Nic(f"{name}-{i}", name, "w", space.network_address + 260 + i, "")
+        Nic(f"{name}-{i}", f"{name}-{i}", "eth0", name, "w", space.network_address + 260 + i, "")
         for name, space in zip(NAMES, SPACES, strict=True)
         for i in range(2)
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
-from labkit.azure.model import PathAttributes
+from labkit.azure.model import InstanceId, PathAttributes
 from labkit.azure.rules.gateway_policy import PathSource
-from labkit.controller.gateways import GatewayId, Gateways, Neighbour
+from labkit.controller.gateways import Gateways, Neighbour
 from labkit.lab.file.load import load
 from labkit.resources import topologies
 
@@ -15,7 +15,7 @@ LAB = load(topologies() / "expressroute" / "lab.yml")
 VNET, ONPREM, BRANCH = map(IPv4Network, ("10.1.0.0/16", "10.2.0.0/16", "10.250.0.0/16"))
 EDGES = IPv4Address("100.65.0.1"), IPv4Address("100.65.0.2")
 SERVER, NVA = IPv4Address("10.1.0.4"), IPv4Address("10.1.1.4")
-FIRST, SECOND = GatewayId("ergw", 0), GatewayId("ergw", 1)
+FIRST, SECOND = InstanceId("ergw", 0), InstanceId("ergw", 1)
 FROM_CIRCUIT = PathAttributes(EDGES[0], (12076, 65020))
 RELAYED = PathAttributes(NVA, (65001, 65010), communities=((65517, 65517),))
 

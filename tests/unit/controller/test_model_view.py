@@ -6,9 +6,10 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
-from labkit.azure.model import PeerKind
+from labkit.azure.model import InstanceId, PeerKind
 from labkit.lab.file.load import load
 from labkit.operate.look.snapshot import Snapshot
+from labkit.predict.azure_speakers import Line
 from labkit.resources import topologies
 
 from . import world as worlds
@@ -67,18 +68,20 @@ def test_what_speakers_have_heard(tmp_path: Path) -> None:
             running = Snapshot(LAB, said, {})
             assert running.azure == LAB.azure
             assert said["silent"] == []
-            assert list(running.servers) == [("rs1", 0)], "the other instance is down"
-            assert list(running.gateways) == [("ergw", 0)]
+            assert list(running.servers) == [InstanceId("rs1", 0)], "the other instance is down"
+            assert list(running.gateways) == [InstanceId("ergw", 0)]
             received = running.adj_ribs_in
             (paths,) = {tuple(map(str, table)) for table in received.servers.values()}
             assert paths == (BRANCH, OWN), "what the rules drop is among it"
             assert all(
-                path.peer.kind is PeerKind.NVA for paths in received.servers["rs1", 0].values() for path in paths
+                path.peer.kind is PeerKind.NVA
+                for paths in received.servers[InstanceId("rs1", 0)].values()
+                for path in paths
             )
-            assert set(running.at_server(("rs1", 0), "learned")) == {IPv4Network(BRANCH)}
-            assert received.edges == {("ergw", 0, "circuit1"): IPv4Address(EDGE)}
-            assert received.gateways == {("ergw", 0): {}}, "a circuit is none of its sites"
-            kept = running.at_gateway(("ergw", 0))[IPv4Address(EDGE)]
+            assert set(running.at_server(InstanceId("rs1", 0), "learned")) == {IPv4Network(BRANCH)}
+            assert received.edges == {Line(InstanceId("ergw", 0), "circuit1"): IPv4Address(EDGE)}
+            assert received.gateways == {InstanceId("ergw", 0): {}}, "a circuit is none of its sites"
+            kept = running.at_gateway(InstanceId("ergw", 0))[IPv4Address(EDGE)]
             assert [(str(p), a.as_path) for p, a in kept.items()] == [(ONPREM, (12076, 65020))]
 
             answers.cancel()

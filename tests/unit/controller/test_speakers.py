@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from labkit.controller.platform import InstanceId, Platform
+from labkit.azure.model import InstanceId
+from labkit.controller.platform import Platform
 from labkit.controller.speakers import instance_config
 from labkit.lab.file.load import load
 from labkit.resources import topologies

@@ -12,12 +12,12 @@ from typing import Any, cast
 import pytest
 from pydantic import TypeAdapter
 
-from labkit.azure.model import Azure, PathAttributes
+from labkit.azure.model import Azure, InstanceId, PathAttributes
 from labkit.azure.rules.gateway_policy import PathSource
 from labkit.azure.rules.rows import effective_json
 from labkit.controller.tables import Table, desired, diff
 from labkit.feed.attributes import attributes_to_json
-from labkit.lab.plan.nodes import instance_node, owners
+from labkit.lab.plan.nodes import owners
 from labkit.operate import whatif as whatifs
 from labkit.operate.diff import run as diffs
 from labkit.operate.diff.bgp import (
@@ -57,25 +57,25 @@ def of_peer(routes: Mapping[IPv4Network, Any], name: str) -> dict[IPv4Network, P
 def model(speakers: AzureSpeakers) -> dict[str, Any]:
     """`GET /v1/model` of a lab that does what the rules say."""
     servers: dict[str, Any] = {}
-    for name, i in speakers.at_server:
+    for instance in speakers.at_server:
         peers = {}
-        for peer in speakers.servers[name].peers:
+        for peer in speakers.servers[instance.name].peers:
             gateway = peer.name.rpartition("-")[0]
             if gateway in AZURE.gateway:
                 received: Advertisements = speakers.advertised_to_server(gateway, int(peer.name[-1]))
             else:
-                received = of_peer(RECEIVED.servers[name, i], peer.name)
+                received = of_peer(RECEIVED.servers[instance], peer.name)
             peers[peer.name] = {
                 "received": groups(received),
-                "learned": groups(of_peer(speakers.at_server[name, i], peer.name)),
-                "advertised": groups(speakers.advertised_by_server(name, i, peer)),
+                "learned": groups(of_peer(speakers.at_server[instance], peer.name)),
+                "advertised": groups(speakers.advertised_by_server(instance.name, instance.index, peer)),
             }
-        servers[instance_node(name, i)] = peers
+        servers[instance.node] = peers
     return {
         "azure": TypeAdapter(Azure).dump_python(AZURE, mode="json"),
         "route_servers": servers,
         "gateways": {
-            instance_node(*instance): {str(a): groups(routes) for a, routes in accepted(speakers, instance).items()}
+            instance.node: {str(a): groups(routes) for a, routes in accepted(speakers, instance).items()}
             for instance in speakers.at_gateway
         },
         "effective": {nic: effective_json(rows) for nic, rows in SIDE.rows.items()},
@@ -83,9 +83,7 @@ def model(speakers: AzureSpeakers) -> dict[str, Any]:
     }
 
 
-def accepted(
-    speakers: AzureSpeakers, instance: tuple[str, int]
-) -> dict[IPv4Address, dict[IPv4Network, PathAttributes]]:
+def accepted(speakers: AzureSpeakers, instance: InstanceId) -> dict[IPv4Address, dict[IPv4Network, PathAttributes]]:
     found: dict[IPv4Address, dict[IPv4Network, PathAttributes]] = {}
     for prefix, paths in speakers.at_gateway[instance].items():
         for path in paths:
@@ -106,9 +104,9 @@ class Healthy:
         self.frrs = dict(self._frrs())
         tables = {nic: diff(Table(), desired(rows))[0].wire() for nic, rows in SIDE.rows.items()}
         sessions = [
-            {"route_server": name, "instance": i, "peer": peer.name, "state": "Established"}
-            for name, i in SIDE.speakers.at_server
-            for peer in SIDE.speakers.servers[name].peers
+            {"route_server": i.name, "instance": i.index, "peer": peer.name, "state": "Established"}
+            for i in SIDE.speakers.at_server
+            for peer in SIDE.speakers.servers[i.name].peers
         ]
         self.state = {"status": {"sessions": sessions}, "oracle": tables}
         self.kernels = {
@@ -150,7 +148,7 @@ class Healthy:
             )
         for instance in speakers.at_gateway:
             yield (
-                instance_node(*instance),
+                instance.node,
                 [
                     in_frr(prefix, address, attributes)
                     for address, routes in accepted(speakers, instance).items()

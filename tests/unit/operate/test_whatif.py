@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from labkit.azure.model import InstanceId
 from labkit.errors import InvalidInput
 from labkit.lab.file.load import load_text
 from labkit.lab.model import Lab
 from labkit.operate.whatif import _cut_off, _unknown
-from labkit.predict.azure_speakers import AdjRibsIn
+from labkit.predict.azure_speakers import AdjRibsIn, Line
 from labkit.predict.converge import ConvergedNetwork, CustomerRouters, converge
 from labkit.predict.whatif.model import Prediction, predict
 from labkit.predict.whatif.outside import Followers
@@ -62,10 +63,10 @@ LAB = load_text(HUB, "hub")
 def settled(lab: Lab) -> ConvergedNetwork:
     """A lab where everything is up, once its routing has converged."""
     up = AdjRibsIn(
-        {(server.name, i): {} for server in lab.azure.route_servers for i in (0, 1)},
-        {(g.name, i): {} for g in lab.azure.gateways for i in range(len(g.instances))},
+        {i: {} for server in lab.azure.route_servers for i in server.instance_ids},
+        {i: {} for g in lab.azure.gateways for i in g.instance_ids},
         {},
-        {(g.name, line.instance, line.circuit): line.edge for g in lab.gateways for line in g.lines},
+        {Line(InstanceId(g.name, line.instance), line.circuit): line.edge for g in lab.gateways for line in g.lines},
     )
     outside = CustomerRouters(lab)
     return converge(outside, lab.azure, up, {session: {} for session in outside.sessions})
@@ -173,14 +174,14 @@ def test_what_the_rules_drop_only_after_the_change_is_remembered() -> None:
     # The appliance says the spoke's own range: kept while the spoke is none of the hub's, dropped when it is.
     before = tried("peering spoke hub use-remote-gateways on peering hub spoke allow-gateway-transit on")
     spoke = net("10.3.0.0/16")
-    assert spoke in before.before.speakers.at_server["rs1", 0]
-    assert spoke not in before.after.speakers.at_server["rs1", 0]
+    assert spoke in before.before.speakers.at_server[InstanceId("rs1", 0)]
+    assert spoke not in before.after.speakers.at_server[InstanceId("rs1", 0)]
     after = predict(
         before.after.azure,
         before.after.adj_ribs_in,
         changes(["peering", "spoke", "hub", "use-remote-gateways", "off"], before.after.azure),
     )
-    assert spoke in after.after.speakers.at_server["rs1", 0]
+    assert spoke in after.after.speakers.at_server[InstanceId("rs1", 0)]
 
 
 @pytest.mark.parametrize(
@@ -337,20 +338,20 @@ def test_what_a_learner_has_changed_by_hand_stays() -> None:
 
     assert predicted(before.adj_ribs_in).unknown == ()
     words = changes(["address-space", "vnet1", "10.101.0.0/16", "10.111.0.0/16"], TWO_HUBS.azure)
-    new = predicted(before.adj_ribs_in).after.adj_ribs_in.servers["rs0", 0][net("10.111.0.0/16")]
+    new = predicted(before.adj_ribs_in).after.adj_ribs_in.servers[InstanceId("rs0", 0)][net("10.111.0.0/16")]
     assert ("csr1", (65001,) * 5) in {(path.peer.name, path.attributes.as_path) for path in new}
     words = changes(["branch-to-branch", "off", "rs1"], TWO_HUBS.azure)
-    paths = before.adj_ribs_in.servers["rs0", 0][net("10.2.13.0/25")]
+    paths = before.adj_ribs_in.servers[InstanceId("rs0", 0)][net("10.2.13.0/25")]
     marked = tuple(replace(path, attributes=replace(path.attributes, communities=((1, 1),))) for path in paths)
     servers = {i: {**table} for i, table in before.adj_ribs_in.servers.items()}
     for i in (0, 1):
-        servers["rs0", i][net("10.2.13.0/25")] = marked
+        servers[InstanceId("rs0", i)][net("10.2.13.0/25")] = marked
     prediction = predicted(replace(before.adj_ribs_in, servers=servers))
     assert {(each.router, each.neighbour, str(each.prefix)) for each in prediction.unknown} >= {
         ("csr1", "rs0-0", "10.2.13.0/25"),
         ("csr1", "rs0-1", "10.2.13.0/25"),
     }
-    assert net("10.2.13.0/25") in prediction.after.speakers.at_server["rs0", 0]
+    assert net("10.2.13.0/25") in prediction.after.speakers.at_server[InstanceId("rs0", 0)]
     assert next(_unknown(prediction)).startswith(
         "csr1 would hear other routes, but what it tells rs0-0 of 10.2.13.0/25"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from labkit.azure.model import InstanceId
 from labkit.lab.file.load import load
 from labkit.predict.whatif.model import Side
 from labkit.predict.whatif.reach import Reach
@@ -17,7 +18,9 @@ BRANCH = net("10.250.0.0/16")
 
 def test_every_backend_is_a_way() -> None:
     end = settled(LAB)
-    assert {path.attributes.next_hop for path in end.speakers.at_server["rs1", 0][BRANCH]} == {addr("10.1.1.100")}
+    assert {path.attributes.next_hop for path in end.speakers.at_server[InstanceId("rs1", 0)][BRANCH]} == {
+        addr("10.1.1.100")
+    }
     reach = Reach(LAB, Side(LAB.azure, end.speakers.adj_ribs_in, end.routers))
     for source in ("vm1", "vm2"):
         ways = reach.ways(source, LAB.site["branch"].host.address.ip)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from labkit.azure.model import InstanceId
 from labkit.lab.file.load import load_text
 from labkit.predict.azure_speakers import OscillationError
 from tests.unit.azure.builders import net
@@ -36,5 +37,7 @@ def test_a_route_that_chases_itself_never_settles() -> None:
 
 def test_without_the_preference_it_does() -> None:
     end = settled(load_text(CHASE.replace("VpnGateway", "ExpressRoute"), "chase"))
-    paths = {p.peer.name: p.attributes.as_path for p in end.speakers.at_server["rs1", 0][net("10.10.0.0/16")]}
+    paths = {
+        p.peer.name: p.attributes.as_path for p in end.speakers.at_server[InstanceId("rs1", 0)][net("10.10.0.0/16")]
+    }
     assert paths == {"ergw-0": (12076, 65010), "ergw-1": (12076, 65010), "nva": (65001, 12076, 65010)}

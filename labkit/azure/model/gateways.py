@@ -1,0 +1,57 @@
+"""Virtual network gateways and what they connect to: circuits and local network gateways."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from labkit.azure.model.bgp import ROUTE_SERVER_ASN, PeerKind
+from labkit.azure.model.instances import InstanceId
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A virtual network gateway, of one of the two gateway kinds.
+
+    `instances` are its one or two addresses in GatewaySubnet. `active_active` is what Azure asks of a VPN gateway
+    beside a route server; of an ExpressRoute gateway it says nothing.
+    """
+
+    name: str
+    virtual_network: str
+    kind: PeerKind
+    instances: tuple[IPv4Address, ...]
+    asn: int = ROUTE_SERVER_ASN
+    active_active: bool = False
+
+    @property
+    def instance_ids(self) -> tuple[InstanceId, ...]:
+        """Its one or two instances, from 0."""
+        return tuple(InstanceId(self.name, index) for index in range(len(self.instances)))
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """An ExpressRoute circuit with private peering. `peer_asn` is the customer's (`peerASN`)."""
+
+    name: str
+    peer_asn: int
+    premium: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LocalNetworkGateway:
+    """A site as a VPN gateway knows it: `address_space` is routed to it statically, `asn` is None without BGP."""
+
+    name: str
+    address_space: tuple[IPv4Network, ...] = ()
+    asn: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A gateway's connection: `remote` names an ExpressRoute gateway's `Circuit`, a VPN gateway's local network one."""
+
+    name: str
+    gateway: str
+    remote: str
