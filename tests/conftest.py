@@ -4,17 +4,15 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
 
-from labkit.runtimes.select import CONTAINERLAB
+from labkit.runtimes.select import CONTAINERLAB, SANDBOX
+from tests.extent import LONG, load_profile
 from tests.side_by_side import Scheduling, rank
 
 # An ordinary user's path lacks where Debian keeps ip, nft and chroot.
 os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
-# A busy machine is no reason for a property to fail.
-settings.register_profile("azure", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("azure")
+load_profile()
 
 
 def beside_others(config: pytest.Config) -> bool:
@@ -42,8 +40,14 @@ def _labs_of_its_own(request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What one runtime shows for both is left out on the other one; what takes longest begins first."""
-    left_out = [item for item in items if item.get_closest_marker("sandbox_alone") and on_containerlab(item)]
+    """Leave the tests of labs without the mark `both_runtimes` out on containerlab; begin with what takes longest.
+
+    The long suite has all of them on both runtimes, and so has whoever asks for containerlab alone.
+    """
+    runtimes = config.getoption("--labkit-runtime").split(",")
+    left_out: list[pytest.Item] = []
+    if SANDBOX in runtimes and not LONG:
+        left_out = [item for item in items if on_containerlab(item) and not item.get_closest_marker("both_runtimes")]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]

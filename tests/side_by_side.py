@@ -1,10 +1,10 @@
 """Which tests may run side by side, in `pytest --numprocesses=3`: `make test` does that, plain `pytest` does not.
 
 End-to-end tests wait more than they compute, so three processes share the work of two cores. What a process gets at a
-time is a part: the tests of a file, those on containerlab apart from those on the sandbox, as each boots its labs anew.
-Sandboxes are nowhere to be seen on the host, and each process has a state folder of its own. Labs at the machine's
-Docker engine are seen there, by names that no two files share. So what compares the host before and after is one part,
-which begins first, and no lab is put at the engine beside it.
+time is a part: the tests of a file, or of the files that boot the same lab; those on containerlab apart from those on
+the sandbox. Sandboxes can't be seen on the host, and each process has a state folder of its own. Labs at the machine's
+Docker engine are seen there, by names that no two parts share. So what compares the host before and after is one part,
+which begins first, and no lab is put at the engine while it runs.
 """
 
 from __future__ import annotations
@@ -21,16 +21,32 @@ _HOSTS = re.compile(
     r"tests/e2e/test_(containerlab|docker_image|docker_user|unprivileged)\.py::"
     r"|tests/e2e/test_sandbox_runtime\.py::test_the_host_is_as_it_was"
 )
-_AT_ENGINE = re.compile(r"tests/e2e/test_both_runtimes\.py::|tests/\w+/test_\w+\.py::\w+\[(.*-)?containerlab(-.*)?\]$")
+_AT_ENGINE = re.compile(
+    r"tests/e2e/test_both_runtimes\.py::test_row_for_row|tests/\w+/test_\w+\.py::\w+\[(.*-)?containerlab(-.*)?\]$"
+)
 _BESIDE = " on containerlab"
+SAME_LAB = (
+    ("tests/e2e/test_overview.py", "tests/e2e/test_measure.py", "tests/e2e/test_measure_usage.py"),
+    ("tests/e2e/test_expressroute.py", "tests/e2e/test_diff.py"),
+    ("tests/acceptance/test_captures.py", "tests/e2e/test_trace.py", "tests/e2e/test_dual_homed_expressroute.py"),
+)
+"""Files whose tests leave a lab as they found it, booted once for all of them; in the order of its variants."""
+
+_TURN = {file: (files[0], turn) for files in SAME_LAB for turn, file in enumerate(files)}
 
 
 def part(test: str) -> str:
     """The part that a test belongs to, by its node id; the tests of a part run one after the other."""
     if _HOSTS.match(test):
         return HOST
-    file = test.partition("::")[0]
+    file, _ = _turn(test)
     return file + _BESIDE if _AT_ENGINE.match(test) else file
+
+
+def _turn(test: str) -> tuple[str, int]:
+    """The first file of those that boot the same lab as the test's, and the turn of the test's own among them."""
+    file = test.partition("::")[0]
+    return _TURN.get(file, (file, 0))
 
 
 def at_the_engine(its_part: str) -> bool:
@@ -43,13 +59,14 @@ def may_begin(its_part: str, running: str) -> bool:
     return running != HOST or not at_the_engine(its_part)
 
 
-def rank(test: str) -> int:
-    """Lower numbers begin sooner: what holds others up, the longest parts, other labs, and last what fills gaps."""
-    if part(test) == HOST:
-        return 0
-    if at_the_engine(part(test)):
-        return 1
-    return 2 if test.startswith(("tests/e2e/", "tests/acceptance/")) else 3
+def rank(test: str) -> tuple[int, int]:
+    """Lower ones begin sooner: what holds others up, the longest parts, other labs, and last what fills gaps."""
+    its_part, (_, turn) = part(test), _turn(test)
+    if its_part == HOST:
+        return 0, turn
+    if at_the_engine(its_part):
+        return 1, turn
+    return (2 if test.startswith(("tests/e2e/", "tests/acceptance/")) else 3), turn
 
 
 def must_be_at_the_engine() -> None:

@@ -1,7 +1,7 @@
-"""The labs of captures boot as those of the end-to-end tests do, on both runtimes."""
+"""The labs of captures boot as those of the end-to-end tests do."""
 
 from __future__ import annotations
 
-from tests.e2e.conftest import labkit_lab, labkit_runtime
+from tests.e2e.conftest import labkit_lab, labkit_runtime, pytest_runtest_teardown
 
-__all__ = ["labkit_lab", "labkit_runtime"]
+__all__ = ["labkit_lab", "labkit_runtime", "pytest_runtest_teardown"]

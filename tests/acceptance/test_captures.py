@@ -23,9 +23,6 @@ from labkit.resources import topologies
 from tests.e2e.in_lab import gateways, problems, without_bgpd
 from tests.e2e.waiting import eventually
 
-pytestmark = pytest.mark.sandbox_alone
-"""That the same proofs hold on containerlab is proved where every lab boots on both (`test_both_runtimes`)."""
-
 FAB_D = Path(__file__).parent / "labs" / "fab-d.lab.yml"
 PAGE = Path(__file__).parent.parent.parent / "docs" / "captures.md"
 

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.azure.model import NextHopType
@@ -377,7 +377,6 @@ def test_whatever_the_feed_says_the_kernel_holds(running: Vm) -> None:
     tell = running.controller
     assert tell.snapshot({}, {}) is None
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(STEPS)
     def check(steps: list[tuple[dict[IPv4Network, Hop], str]]) -> None:
         table = Table()

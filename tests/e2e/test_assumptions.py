@@ -17,8 +17,6 @@ VPN = (IPv4Address("10.1.255.6"), IPv4Address("10.1.255.7"))
 TWO_HOPS, ONE_HOP, ONE_LESS = (IPv4Network(f"10.{n}.0.0/16") for n in (93, 94, 95))
 TODAY, OTHERWISE = "", "otherwise"
 
-pytestmark = pytest.mark.sandbox_alone
-
 
 @pytest.fixture(scope="module", params=[TODAY, OTHERWISE], ids=["today", "otherwise"])
 def lab(labkit_lab: Boot, request: pytest.FixtureRequest) -> RunningLab:

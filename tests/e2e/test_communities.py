@@ -9,8 +9,6 @@ import pytest
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.in_lab import lab_file, problems, run
 
-pytestmark = pytest.mark.sandbox_alone
-
 
 @pytest.fixture(scope="module")
 def lab(labkit_lab: Boot) -> RunningLab:

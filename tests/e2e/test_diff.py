@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from ipaddress import IPv4Network
+from pathlib import Path
 
 import pytest
 
@@ -13,23 +13,19 @@ from labkit.cli.app import run as labkit
 from labkit.operate.diff.run import differences
 from labkit.operate.trace.run import trace
 from labkit.pytest import Boot, RunningLab
-from labkit.resources import topologies
-from tests.e2e.in_lab import SCAN, configure, gateways, run, variant
+from tests.e2e.in_lab import SCAN, configure, run
+from tests.e2e.test_expressroute import branch_to_branch
 from tests.e2e.waiting import eventually
-
-ONPREM = IPv4Network("10.2.0.0/16")
 
 Rows = set[tuple[str, str, str, str]]
 
 
 @pytest.fixture(scope="module")
-def lab(labkit_lab: Boot, tmp_path_factory: pytest.TempPathFactory) -> RunningLab:
-    """The ExpressRoute lab with branch-to-branch on, so that everybody in it has something to say."""
-    changes = {"name: expressroute": "name: er-diff"}
-    lab = labkit_lab(variant(topologies() / "expressroute" / "lab.yml", tmp_path_factory.mktemp("lab"), changes))
-    lab.client.put("route-servers", "rs1", body={"allowBranchToBranchTraffic": True})
-    eventually(lambda: gateways(lab, "onprem1", ONPREM), lambda found: found is not None, 30)
-    return lab
+def lab(labkit_lab: Boot, expressroute_file: Path) -> Iterator[RunningLab]:
+    """The ExpressRoute lab with branch-to-branch on, so that every router in it has something to advertise."""
+    lab = labkit_lab(expressroute_file)
+    with branch_to_branch(lab):
+        yield lab
 
 
 @pytest.fixture(autouse=True)
@@ -52,12 +48,11 @@ def restart(lab: RunningLab, node: str, service: str) -> None:
 
 def test_nothing_differs(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> None:
     assert labkit(["diff", "--lab", lab.lab.name]) == 0
-    assert capsys.readouterr().out == "er-diff: no differences from the model.\n"
+    assert capsys.readouterr().out == "expressroute-e2e: no differences from the model.\n"
     assert labkit(["diff", "--lab", lab.lab.name, "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
 
 
-@pytest.mark.sandbox_alone
 def test_what_is_off_is_not_looked_into(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> None:
     """It is when something is off that one looks around."""
     runtime, name = lab.client.runtime, lab.client.record.lab
@@ -106,7 +101,6 @@ def table_of(lab: RunningLab, fabric: str, port: str) -> str:
     return found[1]
 
 
-@pytest.mark.sandbox_alone
 def test_a_flushed_chain(lab: RunningLab) -> None:
     nft(lab, "hub", "flush", "chain", "in-vm1")
     assert rows(lab) == {("fabric hub, from vm1", "", "a program", "-")}
@@ -126,7 +120,6 @@ def test_an_altered_element(lab: RunningLab) -> None:
     restart(lab, "hub", "fabric")
 
 
-@pytest.mark.sandbox_alone
 def test_a_route_that_an_appliance_does_not_take(lab: RunningLab) -> None:
     refuse = ("ip prefix-list far seq 5 deny 10.2.0.0/16", "ip prefix-list far seq 10 permit 0.0.0.0/0 le 32")
     bgp = ("router bgp 65001", "address-family ipv4 unicast")
@@ -139,7 +132,6 @@ def test_a_route_that_an_appliance_does_not_take(lab: RunningLab) -> None:
     run(lab, "sdwan-nva", "vtysh", "-c", "clear bgp ipv4 unicast 10.1.0.4 soft in")
 
 
-@pytest.mark.sandbox_alone
 def test_what_a_site_does_not_take_and_what_its_kernel_does_not_know(lab: RunningLab) -> None:
     neighbour = next(link.router_address.ip for link in lab.lab.wan_links if link.site == "onprem2")
     bgp = ("router bgp 65020", "address-family ipv4 unicast")
@@ -161,7 +153,6 @@ def test_what_a_site_does_not_take_and_what_its_kernel_does_not_know(lab: Runnin
     assert rows(lab, lambda found: not found) == set()
 
 
-@pytest.mark.sandbox_alone
 def test_a_gateway_that_says_what_it_should_not(lab: RunningLab) -> None:
     bgp = ("router bgp 65515", "address-family ipv4 unicast")
     configure(lab, "ergw-0", *bgp, "network 192.0.2.0/24")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
-from pathlib import Path
 
 import pytest
 
 from labkit.operate.look.live_state import ESTABLISHED, LiveState
 from labkit.operate.look.probes import MAX_HOPS, ping, traceroute
+from labkit.operate.trace.run import trace
 from labkit.pytest import Boot, RunningLab
-from labkit.resources import topologies
-from tests.e2e.in_lab import gateways, kernel, problems, variant, without_bgpd
+from tests.e2e.in_lab import gateways, kernel, problems, without_bgpd
 from tests.e2e.waiting import eventually
 from tests.unit.azure.test_captures import TestDualExpressRoute as FabE
 from tests.unit.azure.test_captures import listing, sent
@@ -25,26 +24,23 @@ VM14, VM24 = IPv4Address("10.101.4.10"), IPv4Address("10.102.4.10")
 Table = dict[str, str]
 
 
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    changes = {"name: dual-homed-expressroute": "name: dual-er-e2e"}
-    return variant(topologies() / "dual-homed-expressroute" / "lab.yml", tmp_path_factory.mktemp("lab"), changes)
+NAME = "dual-homed-expressroute"
 
 
 @pytest.fixture
-def lab(labkit_lab: Boot, file: Path) -> RunningLab:
+def lab(labkit_lab: Boot) -> RunningLab:
     """All proofs of the lab hold, or it would not be here; so it is with its variants."""
-    return labkit_lab(file)
+    return labkit_lab(NAME)
 
 
 @pytest.fixture
-def without_override(labkit_lab: Boot, file: Path) -> RunningLab:
-    return labkit_lab(file, variant="no-as-override")
+def without_override(labkit_lab: Boot) -> RunningLab:
+    return labkit_lab(NAME, variant="no-as-override")
 
 
 @pytest.fixture
-def overlay(labkit_lab: Boot, file: Path) -> RunningLab:
-    return labkit_lab(file, variant="overlay")
+def overlay(labkit_lab: Boot) -> RunningLab:
+    return labkit_lab(NAME, variant="overlay")
 
 
 def tables(lab: RunningLab, listing_name: str, server: str, peer: str) -> list[Table]:
@@ -104,7 +100,6 @@ def test_a_circuit_fails(lab: RunningLab) -> None:
     assert problems(lab, 30) == []
 
 
-@pytest.mark.sandbox_alone
 def test_sessions_are_up_and_nothing_gets_there(without_override: RunningLab) -> None:
     """The appliances have it all and can't pass it on: no route server takes what has its own ASN in the path."""
     lab = without_override
@@ -121,7 +116,6 @@ def test_sessions_are_up_and_nothing_gets_there(without_override: RunningLab) ->
     assert heard(lab, "onprem1") == {"10.101.0.0/16": "12076", "10.101.3.0/24": "12076", "10.101.4.0/24": "12076"}
 
 
-@pytest.mark.sandbox_alone
 def test_the_overlay_ends_the_loop(overlay: RunningLab) -> None:
     """VXLAN's packets are between the appliances' own addresses, and nobody but Azure's peering decides on these."""
     assert traceroute(overlay.client, "vm14", VM24) == [CSR1, CSR2_OVERLAY, VM24]
@@ -129,3 +123,15 @@ def test_the_overlay_ends_the_loop(overlay: RunningLab) -> None:
     assert way[:2] == [CSR1, CSR2_OVERLAY]
     assert way[-1] == ONPREM2_HOST
     assert len(way) == 5, "the circuit and the site are routers, a gateway is no hop"
+
+
+def test_a_trace_shows_what_carries_the_overlay(overlay: RunningLab) -> None:
+    """The packet between the appliances goes by what csr1's NIC has for csr2's address: the peering."""
+    found = eventually(lambda: trace(overlay.lab, overlay.client, "vm14", "vm24"), lambda found: found.agrees)
+    assert [step.place for step in found.steps] == ["vm14", "vnet1", "csr1", "vnet1", "csr2", "vnet2", "vm24"]
+    in_tunnel, carried = found.steps[2:4]
+    assert in_tunnel.why == "kernel: proto bgp; in the overlay"
+    assert (carried.decision, carried.why) == (
+        "10.102.0.0/16 → csr2",
+        "what carries it: effective route of csr1's NIC, source Default",
+    )

@@ -31,9 +31,6 @@ BACK = 90.0
 MAXIMUM = "maximum number of prefixes reached"
 
 
-pytestmark = pytest.mark.sandbox_alone
-
-
 @pytest.fixture(scope="module")
 def lab(labkit_lab: Boot) -> RunningLab:
     return labkit_lab(lab_file("edges"))

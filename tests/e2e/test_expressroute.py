@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +16,7 @@ from labkit.lab.plan.nodes import INSTANCES
 from labkit.operate.look.live_state import BgpPath, LiveState
 from labkit.operate.look.probes import ping, traceroute
 from labkit.pytest import Boot, RunningLab
-from labkit.resources import topologies
-from tests.e2e.in_lab import SCAN, configure, gateways, kernel, problems, run, variant, without_bgpd
+from tests.e2e.in_lab import SCAN, configure, gateways, kernel, problems, run, without_bgpd
 from tests.e2e.waiting import eventually
 
 HUB, BRANCH, ONPREM = map(IPv4Network, ("10.1.0.0/16", "10.250.0.0/16", "10.2.0.0/16"))
@@ -28,15 +28,8 @@ VMS = ("vm1", "vm2")
 
 
 @pytest.fixture(scope="module")
-def lab(labkit_lab: Boot, tmp_path_factory: pytest.TempPathFactory) -> RunningLab:
-    """The ExpressRoute lab with a hold time of three seconds, so that a silent death is noticed within the test."""
-    source = topologies() / "expressroute" / "lab.yml"
-    connects = "connects_to: [circuit1]"
-    changes = {
-        "name: expressroute": "name: expressroute-e2e",
-        connects: connects + ", timers: {keepalive: 1, hold: 3}",
-    }
-    return labkit_lab(variant(source, tmp_path_factory.mktemp("lab"), changes))
+def lab(labkit_lab: Boot, expressroute_file: Path) -> RunningLab:
+    return labkit_lab(expressroute_file)
 
 
 @pytest.fixture

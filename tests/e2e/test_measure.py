@@ -15,24 +15,23 @@ from typing import Any
 import pytest
 
 from labkit.pytest import Boot, RunningLab
-from labkit.resources import topologies
-from tests.e2e.in_lab import problems, variant
+from tests.e2e.in_lab import problems
 from tests.e2e.waiting import eventually
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
-NAME = "measure"
+NAME = "overview-e2e"
 LABKIT = [sys.executable, "-m", "labkit.cli.main"]
 ENDS = ("vm1", "vm2", "branch-host")
 INTERVAL = 5.0
 WITHIN = 120.0
 
 
+pytestmark = pytest.mark.both_runtimes
+
+
 @pytest.fixture(scope="module")
-def lab(labkit_lab: Boot, tmp_path_factory: pytest.TempPathFactory) -> RunningLab:
-    """The overview lab with a hold time of three seconds, so that a silent death is noticed within the test."""
-    changes = {f"asn: {asn},": f"asn: {asn}, timers: {{keepalive: 1, hold: 3}}," for asn in (65001, 65002)}
-    file = topologies() / "overview" / "lab.yml"
-    return labkit_lab(variant(file, tmp_path_factory.mktemp("lab"), changes | {"name: overview": f"name: {NAME}"}))
+def lab(labkit_lab: Boot, overview_file: Path) -> RunningLab:
+    return labkit_lab(overview_file)
 
 
 @pytest.fixture(autouse=True)

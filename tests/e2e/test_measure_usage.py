@@ -11,20 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from labkit.pytest import RunningLab, labs_on
-from labkit.resources import topologies
-from labkit.runtimes.select import SANDBOX
-from tests.e2e.in_lab import problems, run, variant
-from tests.e2e.test_measure import NAME, consistent, failover, labkit, measured, programs
+from labkit.pytest import Boot, RunningLab
+from tests.e2e.in_lab import problems, run
+from tests.e2e.test_measure import consistent, failover, labkit, measured, programs
 
 
 @pytest.fixture(scope="module", autouse=True)
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
-    file = variant(
-        topologies() / "overview" / "lab.yml", tmp_path_factory.mktemp("lab"), {"name: overview": f"name: {NAME}"}
-    )
-    with labs_on(SANDBOX) as boot:
-        yield boot(file)
+def lab(labkit_lab: Boot, overview_file: Path) -> RunningLab:
+    return labkit_lab(overview_file)
 
 
 @pytest.fixture
@@ -83,8 +77,8 @@ def test_no_answer(lab: RunningLab, node: str, to: str, says: str) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["vm9", "vm1"], "vm9 is not a virtual machine, NVA or site of lab measure."),
-        (["vm1", "vm9"], "vm9 is not a machine of lab measure, nor the address of one."),
+        (["vm9", "vm1"], "vm9 is not a virtual machine, NVA or site of lab overview-e2e."),
+        (["vm1", "vm9"], "vm9 is not a machine of lab overview-e2e, nor the address of one."),
         (["vm1", "vm2", "--", "no-such-command"], "there is no command no-such-command on this machine."),
         (["vm1", "vm2", "--flows", "64"], "64 flows with a packet every 5 ms are 12800 packets a second; 5000 are"),
         (["vm1", "vm2", "--within", "3"], "--within is for a measurement with a command."),

@@ -79,7 +79,6 @@ def boomerang(labkit_lab: Boot, request: pytest.FixtureRequest) -> RunningLab:
     return labkit_lab(lab_file("boomerang"), variant=request.param)
 
 
-@pytest.mark.sandbox_alone
 def test_what_one_route_server_says_comes_to_the_other_one(boomerang: RunningLab) -> None:
     assert problems(boomerang) == []
     learned = boomerang.client.get("learned-routes", "rs2", "nva")
@@ -108,8 +107,8 @@ def test_what_one_route_server_says_comes_to_the_other_one(boomerang: RunningLab
         # To the site, those live whose way there leads through the one firewall that is the way back. The Internet
         # answers the machine itself, past both.
         ("", range(1, CONNECTIONS), [0]),
-        pytest.param("snat", range(1, CONNECTIONS), [CONNECTIONS], marks=pytest.mark.sandbox_alone),
-        pytest.param("prepend", [CONNECTIONS], [0], marks=pytest.mark.sandbox_alone),
+        pytest.param("snat", range(1, CONNECTIONS), [CONNECTIONS]),
+        pytest.param("prepend", [CONNECTIONS], [0]),
     ],
 )
 def test_two_active_stateful_appliances(

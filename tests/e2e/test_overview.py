@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,6 @@ from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import ping, traceroute
 from labkit.operate.trace.run import trace
 from labkit.pytest import Boot, RunningLab
-from labkit.resources import topologies
 from tests.e2e.waiting import eventually
 
 Fib = dict[IPv4Network, tuple[IPv4Address, ...]]
@@ -30,15 +30,8 @@ VMS = ("vm1", "vm2")
 
 
 @pytest.fixture(scope="module")
-def lab(labkit_lab: Boot, tmp_path_factory: pytest.TempPathFactory) -> RunningLab:
-    """The overview lab with a hold time of three seconds, so that a silent death is noticed within the test."""
-    text = (topologies() / "overview" / "lab.yml").read_text()
-    for asn in (65001, 65002):
-        assert f"asn: {asn}," in text
-        text = text.replace(f"asn: {asn},", f"asn: {asn}, timers: {{keepalive: 1, hold: 3}},")
-    file = tmp_path_factory.mktemp("lab") / "overview.lab.yml"
-    file.write_text(text.replace("name: overview", "name: overview-e2e"))
-    return labkit_lab(file)
+def lab(labkit_lab: Boot, overview_file: Path) -> RunningLab:
+    return labkit_lab(overview_file)
 
 
 @pytest.fixture(autouse=True)
@@ -145,6 +138,7 @@ def route_changes(lab: RunningLab, vm: str) -> Iterator[list[str]]:
         process.wait()
 
 
+@pytest.mark.both_runtimes
 def test_every_proof_holds(lab: RunningLab) -> None:
     outcomes = lab.verify(within=30)
     assert len(outcomes) > len(lab.lab.proofs)
@@ -166,6 +160,7 @@ def test_traceroute_shows_the_appliance_first_and_no_fabric(lab: RunningLab) -> 
     assert traceroute(lab.client, "vm1", vm2) == [vm2], "inside a subnet there is no hop at all"
 
 
+@pytest.mark.both_runtimes
 def test_trace_predicts_what_traceroute_sees(lab: RunningLab) -> None:
     for source, target in (("vm1", "branch"), ("vm2", "internet"), ("branch-host", "vm1"), ("vm1", "vm2")):
         found = trace(lab.lab, lab.client, source, target)
@@ -179,6 +174,7 @@ def test_trace_to_nowhere(lab: RunningLab) -> None:
     assert found.agrees, found
 
 
+@pytest.mark.both_runtimes
 def test_nodes_speak_no_ipv6(lab: RunningLab) -> None:
     status = lab.client.runtime.inspect(lab.lab.name)
     assert status
@@ -207,6 +203,7 @@ def test_a_killed_bgp_daemon_resets_its_sessions_at_once(lab: RunningLab) -> Non
     assert not any("hold" in text.casefold() for text in reasons[-4:]), "a reset, not an expired hold time"
 
 
+@pytest.mark.both_runtimes
 def test_power_off_is_silent_until_the_hold_time_ends(lab: RunningLab) -> None:
     began = time.monotonic()
     with off(lab, "sdwan-nva"):
@@ -218,6 +215,7 @@ def test_power_off_is_silent_until_the_hold_time_ends(lab: RunningLab) -> None:
     fibs_become(lab, BRANCH, SDWAN, within=30)
 
 
+@pytest.mark.both_runtimes
 def test_one_instance_down_its_listeners_take_the_others_routes(lab: RunningLab) -> None:
     assert {listened_instance(vm) for vm in VMS} == {0, 1}, "one VM listens to each instance"
     for instance in ("rs1-0", "rs1-1"):
@@ -241,6 +239,7 @@ def test_both_instances_down_bgp_routes_go(lab: RunningLab) -> None:
     fibs_become(lab, DEFAULT, SECURITY, within=30)
 
 
+@pytest.mark.both_runtimes
 def test_self_loop_without_the_user_defined_route(lab: RunningLab) -> None:
     table = lab.client.get("route-tables")["direct-internet"]
     lab.client.put("route-tables", "direct-internet", body={**table, "routes": {}})
@@ -260,6 +259,7 @@ def test_a_wrong_next_hop_in_a_kernel_fails_verify(lab: RunningLab) -> None:
     kill_service(lab, "vm1", "agent")
 
 
+@pytest.mark.both_runtimes
 @pytest.mark.parametrize(
     ("node", "service"), [("controller", "controller"), ("vm1", "agent"), ("vnet1", "fabric"), ("vm2", "agent")]
 )

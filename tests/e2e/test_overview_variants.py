@@ -144,7 +144,6 @@ def test_the_base_is_as_before(labkit_lab: Boot, file: Path, labkit_runtime: str
         lifecycle.up(str(file), labkit_runtime, lifecycle.Silent(), "active-passive")
 
 
-@pytest.mark.sandbox_alone
 @pytest.mark.parametrize("variant", ["", "override"])
 def test_an_nva_between_two_route_servers(labkit_lab: Boot, variant: str) -> None:
     """FRR's as-override (reference §5 "Dual-homed loops", §11 point 9); the lab's proofs say what it does."""

@@ -6,7 +6,6 @@ On the sandbox alone, which is the faster one; that both runtimes show the same 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +22,18 @@ from labkit.runtimes.select import SANDBOX
 from tests.e2e.by_the_rules import settles, unlike
 from tests.e2e.random_labs import Wish, lab_files, wishes
 from tests.e2e.waiting import eventually
+from tests.extent import RANDOM_LABS
 
-LABS = int(os.environ.get("LABKIT_SOAK", "3"))
 CHANGES = 3
 """What operators do to each lab."""
 
 SETTLES_WITHIN = 30.0
 
 
-# The same few in continuous integration; no shrinking, since every example is a lab to boot.
+# No shrinking, since every example is a lab to boot.
 @settings(
-    max_examples=LABS,
+    max_examples=RANDOM_LABS,
     phases=[Phase.generate],
-    derandomize="LABKIT_SOAK" not in os.environ,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 @given(text=lab_files(), data=st.data())

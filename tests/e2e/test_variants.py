@@ -345,6 +345,7 @@ def test_who_goes_beyond_the_limit_in_total_loses_the_session(labkit_lab: Boot, 
     assert problems(lab, 30) == []
 
 
+@pytest.mark.both_runtimes
 def test_labs_with_the_same_addresses_side_by_side(limit: RunningLab, labkit_lab: Boot, tmp_path: Path) -> None:
     twin = labkit_lab(variant(lab_file("limit"), tmp_path, {"name: limit": "name: limit-twin"}))
     assert twin.lab.azure.nic == limit.lab.azure.nic

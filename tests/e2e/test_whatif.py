@@ -162,7 +162,6 @@ def test_reach_is_what_pings_find(lab: RunningLab) -> None:
         assert ping(lab.client, a, ends[b]) is (there and answered[b, a]), (a, b)
 
 
-@pytest.mark.sandbox_alone
 def test_preference_and_prepend(lab: RunningLab) -> None:
     outlook, tables = whole(lab, "hub-routing-preference aspath")
     assert {(r.prefix, r.why) for c in outlook.nics for r in c.routes} == {(ONPREM, "preference ASPath")}
@@ -189,7 +188,6 @@ def prepend(lab: RunningLab, nva: str, command: str) -> None:
     run(lab, nva, "vtysh", "-c", "clear bgp ipv4 unicast * soft out")
 
 
-@pytest.mark.sandbox_alone
 def test_route_tables(lab: RunningLab) -> None:
     before = lab.client.get("route-tables")["from-spoke"]
     outlook, tables = whole(lab, "route from-spoke 10.250.0.0/16 None route from-spoke 192.0.2.0/24 remove")
@@ -223,7 +221,6 @@ Requests = list[tuple[str, tuple[str, ...], Any]]
 """Method, path and body of each."""
 
 
-@pytest.mark.sandbox_alone
 @pytest.mark.parametrize(
     ("words", "does", "undoes"),
     [
@@ -267,7 +264,6 @@ def test_what_operators_change(lab: RunningLab, words: str, does: Requests, undo
     assert problems(lab, 30) == []
 
 
-@pytest.mark.sandbox_alone
 def test_what_comes_through_a_circuit(labkit_runtime: str) -> None:
     """The filter of what route servers relay comes with the sessions: one branch is lost as others are won."""
     with labs_on(labkit_runtime) as boot:
@@ -283,7 +279,6 @@ def test_what_comes_through_a_circuit(labkit_runtime: str) -> None:
             eventually(lambda: differences(lab.lab, lab.client), lambda found: not found, 30)
 
 
-@pytest.mark.sandbox_alone
 def test_what_nvas_pass_on(labkit_runtime: str) -> None:
     """Three route servers hear each other through two NVAs alone, and on-premises through circuits: all follow."""
     with labs_on(labkit_runtime) as boot:

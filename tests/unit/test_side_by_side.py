@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from tests.side_by_side import HOST, Scheduling, may_begin, part, rank
+from tests.side_by_side import HOST, SAME_LAB, Scheduling, may_begin, part, rank
 
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
 BED = "tests/e2e/test_containerlab.py::test_logs"
 HOST_TEST = "tests/e2e/test_sandbox_runtime.py::test_the_host_is_as_it_was"
 LAB = "tests/e2e/test_overview.py::test_every_proof_holds"
@@ -23,11 +25,19 @@ def test_parts() -> None:
     assert part(THERE) == "tests/e2e/test_overview.py on containerlab"
     assert part(VARIANT) == "tests/e2e/test_dual_homed.py on containerlab"
     assert part("tests/e2e/test_sandbox_runtime.py::test_exec") == "tests/e2e/test_sandbox_runtime.py"
+    assert part("tests/e2e/test_measure.py::test_the_table[sandbox]") == part(HERE), "they boot the same lab"
+    assert part("tests/e2e/test_measure.py::test_the_table[containerlab]") == part(THERE)
     assert part(UNIT) == "tests/unit/azure/test_paths.py"
 
 
 def test_order() -> None:
     assert sorted([UNIT, HERE, THERE, BED], key=rank) == [BED, THERE, HERE, UNIT]
+    order = [f"{file}::test" for files in SAME_LAB for file in files]
+    assert sorted(sorted(order), key=lambda test: (order.index(f"{part(test)}::test"), rank(test))) == order
+
+
+def test_the_files_that_boot_the_same_lab_are_there() -> None:
+    assert [file for files in SAME_LAB for file in files if not (REPOSITORY / file).is_file()] == []
 
 
 @pytest.mark.parametrize(

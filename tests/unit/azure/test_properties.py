@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.azure.model import (
@@ -287,7 +287,6 @@ def test_equal_keys_give_equal_tables(lab: tuple[Azure, LearnedRoutes]) -> None:
 
 
 @given(laboratory())
-@settings(max_examples=60)
 def test_what_is_advertised(lab: tuple[Azure, LearnedRoutes]) -> None:
     azure, learned = lab
     server = azure.route_servers[0]

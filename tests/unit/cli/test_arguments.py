@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.cli.app import PANEL, PANELS, run
@@ -50,7 +50,6 @@ def labkit(*arguments: str) -> tuple[int, str, str]:
     return status, out.getvalue(), err.getvalue()
 
 
-@settings(max_examples=250, deadline=None)
 @given(
     st.sampled_from(HARMLESS),
     st.lists(st.sampled_from(WORDS) | st.text(st.characters(exclude_characters="/"), max_size=8), max_size=6),
@@ -62,7 +61,6 @@ def test_no_arguments_lead_to_a_traceback(verb: str, arguments: list[str]) -> No
     assert "Traceback" not in err
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from(WORDS) | st.sampled_from(["--version", "-h", "stat", "UP"]), max_size=3))
 def test_nor_does_anything_before_a_verb(arguments: list[str]) -> None:
     assert labkit(*arguments)[0] in (0, 2)
@@ -196,14 +194,29 @@ def test_a_bug_is_told_in_a_sentence_and_kept_in_a_file(tmp_path: Path) -> None:
 
 
 def complete(line: str) -> list[str]:
-    words = line.split(" ")
-    done = labkit_process(_LABKIT_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=str(len(words) - 1))
-    assert done.stderr == ""
-    return done.stdout.split()
+    """What bash is offered for a command line whose last word is not complete yet."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in completing(line).items():
+            patch.setenv(name, value)
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
+            run([])
+    assert (ended.value.code, err.getvalue()) == (0, "")
+    return out.getvalue().split()
+
+
+def completing(line: str) -> dict[str, str]:
+    """The environment in which bash asks."""
+    cursor = len(line.split(" ")) - 1
+    return {"_LABKIT_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(cursor)}
+
+
+def test_completion_as_bash_asks_for_it() -> None:
+    done = labkit_process(**completing("labkit learned"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "learned-routes\n", "")
 
 
 def test_completion_of_verbs_and_labs_and_nodes() -> None:
-    assert complete("labkit learned") == ["learned-routes"]
     assert complete("labkit up over") == ["overview"]
     assert complete("labkit up overview --variant active-p") == ["active-passive"]
     assert complete("labkit up nowhere --variant ") == []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from labkit.azure.rules.validation import problems
@@ -128,13 +128,11 @@ def mutated(draw: st.DrawFn) -> str:
     return yaml.dump(data, Dumper=DUMPER, sort_keys=False, allow_unicode=True)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(mutated())
 def test_mutated_values(text: str) -> None:
     outcome(text)
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.sampled_from(TEXTS), st.data())
 def test_mutated_text(text: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text)))
@@ -142,7 +140,6 @@ def test_mutated_text(text: str, data: st.DataObject) -> None:
     outcome(text[:start] + data.draw(st.text(alphabet="[]{}:,-#&*!<?'\" \n\tax01/.é", max_size=8)) + text[end:])
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.text())
 @example("\ud800")
 @example("name: \ud800")
@@ -151,7 +148,6 @@ def test_any_text(text: str) -> None:
     outcome(text)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.sampled_from(TEXTS), st.data())
 def test_missing_lines(text: str, data: st.DataObject) -> None:
     lines = text.splitlines(keepends=True)

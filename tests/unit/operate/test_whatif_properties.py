@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from hypothesis import given, reject, settings
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from labkit.azure.model import Azure, HubRoutingPreference, NextHopType, UserRoute
@@ -71,7 +71,6 @@ def reverse(change: Change, azure: Azure) -> Change:
 
 
 @given(azure_speakers(), st.data())
-@settings(max_examples=60)
 def test_a_change_and_its_reverse_are_no_change(speakers: AzureSpeakers, data: st.DataObject) -> None:
     change = data.draw(changes_of(speakers.azure))
     prediction = predict(speakers.azure, speakers.adj_ribs_in, [change, reverse(change, speakers.azure)])
@@ -82,7 +81,6 @@ def test_a_change_and_its_reverse_are_no_change(speakers: AzureSpeakers, data: s
 
 
 @given(azure_speakers(), st.data())
-@settings(max_examples=60)
 def test_after_is_what_the_rules_say_of_the_changed_model(speakers: AzureSpeakers, data: st.DataObject) -> None:
     change = data.draw(changes_of(speakers.azure))
     try:
