@@ -52,6 +52,7 @@ def command(
             {
                 "steps": steps,
                 "verdict": found.verdict,
+                "disposition": str(found.disposition),
                 "predicted": predicted,
                 "real": real,
                 "silent": [{"address": str(address), "why": why} for address, why in found.silent],

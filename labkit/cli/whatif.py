@@ -157,7 +157,7 @@ def _route_json(change: RouteChange) -> dict[str, Any]:
 
 
 def _way_json(way: Way) -> dict[str, Any]:
-    return {"outcome": str(way.outcome), "through": list(way.through), "at": way.at, "why": way.why}
+    return {"disposition": str(way.disposition), "through": list(way.through), "at": way.at, "why": way.why}
 
 
 def _told_json(told: Told) -> dict[str, str | None]:

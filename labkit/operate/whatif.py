@@ -19,9 +19,8 @@ from labkit.operate.look.snapshot import Snapshot, by_prefix, customer_adj_ribs_
 from labkit.predict.converge import CustomerRouters
 from labkit.predict.whatif.model import Prediction, predict
 from labkit.predict.whatif.outside import ASSUMED, Followers
-from labkit.predict.whatif.reach import PairChange, Reach, reach_changes
+from labkit.predict.whatif.reach import PairChange, predicted, reach_changes
 from labkit.predict.whatif.routes import NicChange, Told, nic_changes, told_changes
-from labkit.predict.whatif.ways import Outcome
 from labkit.predict.whatif.words import changes as parsed
 
 
@@ -119,10 +118,10 @@ def _limits(prediction: Prediction) -> Iterator[str]:
 
 def _cut_off(lab: Lab, prediction: Prediction) -> Iterator[str]:
     """NVAs that would no longer reach their route server, or what they track."""
-    before, after = Reach(lab, prediction.before), Reach(lab, prediction.after)
+    before, after = predicted(lab, prediction.before), predicted(lab, prediction.after)
 
     def loses(nva: str, address: IPv4Address) -> bool:
-        had, has = (all(w.outcome is Outcome.DELIVERED for w in r.from_nic(nva, address)) for r in (before, after))
+        had, has = (all(way.delivered for way in reach.ways(nva, address)) for reach in (before, after))
         return had and not has
 
     for server in prediction.after.azure.route_servers:
@@ -134,8 +133,8 @@ def _cut_off(lab: Lab, prediction: Prediction) -> Iterator[str]:
                         "What follows from that is not predicted."
                     )
     for nva in lab.nvas:
-        if nva.tracks is not None and any(w.outcome is Outcome.DELIVERED for w in before.ways(nva.name, nva.tracks)):
-            lost = [w for w in after.ways(nva.name, nva.tracks) if w.outcome is not Outcome.DELIVERED]
+        if nva.tracks is not None and any(way.delivered for way in before.ways(nva.name, nva.tracks)):
+            lost = [way for way in after.ways(nva.name, nva.tracks) if not way.delivered]
             if lost:
                 yield (
                     f"{nva.name} would no longer reach {nva.tracks}, which it tracks ({lost[0]}), and would withdraw "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from labkit.azure.model import (
     Azure,
     BgpPeer,
     Circuit,
+    EffectiveRoute,
     GatewayRoutes,
     InstanceId,
     InstanceRoutes,
@@ -32,6 +34,7 @@ from labkit.azure.rules.circuits import (
     best_in_circuit,
     circuit_rejection,
 )
+from labkit.azure.rules.effective import effective_table, forwarding_key
 from labkit.azure.rules.gateway_policy import (
     GatewayPath,
     PathSource,
@@ -136,6 +139,14 @@ class AzureSpeakers:
                     if route is not None:
                         routes[prefix] = (*routes.get(prefix, ()), route)
         return found
+
+    @cached_property
+    def effective_routes(self) -> Mapping[str, tuple[EffectiveRoute, ...]]:
+        """Every NIC's effective routes, by the NIC's name."""
+        learned, gateways = self.learned, self.gateway_routes
+        keys = {nic.name: forwarding_key(self.azure, nic.name, learned) for nic in self.azure.nics}
+        tables = {key: effective_table(self.azure, key, learned, gateways) for key in dict.fromkeys(keys.values())}
+        return {nic: tables[key] for nic, key in keys.items()}
 
     def advertised_by_server(self, server_name: str, instance: int, peer: BgpPeer) -> dict[IPv4Network, PathAttributes]:
         """What an instance that is up advertises to a peer."""

@@ -22,8 +22,9 @@ from labkit.operate.whatif import Outlook, whatif
 from labkit.predict.azure_speakers import AzureSpeakers
 from labkit.predict.converge import CustomerRouters
 from labkit.predict.whatif.model import Side
-from labkit.predict.whatif.reach import Reach, sources, targets
-from labkit.predict.whatif.ways import Outcome, Way
+from labkit.predict.whatif.reach import predicted as reach_of
+from labkit.predict.whatif.reach import sources, targets
+from labkit.predict.whatif.ways import Way
 from labkit.pytest import Boot, RunningLab, labs_on
 from labkit.resources import topologies
 from tests.e2e.in_lab import configure, lab_file, problems, run, variant
@@ -126,7 +127,7 @@ def packets_fare_so(lab: RunningLab, outlook: Outlook) -> None:
 
 
 def delivered(ways: Iterable[Way]) -> bool:
-    return {way.outcome for way in ways} == {Outcome.DELIVERED}
+    return all(way.delivered for way in ways)
 
 
 def whole(lab: RunningLab, words: str) -> tuple[Outlook, Tables]:
@@ -154,7 +155,7 @@ def test_reach_is_what_pings_find(lab: RunningLab) -> None:
     received = snapshot.adj_ribs_in
     advertised = customer_adj_ribs_out(customers, live, received)
     routers = customers.state(AzureSpeakers(snapshot.azure, received), advertised)
-    reach = Reach(lab.lab, Side(snapshot.azure, received, routers))
+    reach = reach_of(lab.lab, Side(snapshot.azure, received, routers))
     ends = targets(lab.lab)
     answered = {(a, b): delivered(reach.ways(a, ends[b])) for a in sources(lab.lab) for b in ends if a != b}
     assert set(answered.values()) == {True, False}

@@ -15,6 +15,7 @@ ROOMS = (
     ("errors", "inotify", "paths", "ready", "resources"),
     ("azure.model",),
     ("azure.rules",),
+    ("azure.flows",),
     ("azure.forwarding",),
     ("azure.changes",),
     ("lab",),

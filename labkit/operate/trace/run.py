@@ -1,4 +1,4 @@
-"""A packet's predicted way through the lab (`labkit.operate.trace.walk`), and beside it what a real traceroute sees."""
+"""A packet's way through a running lab by its tables, and beside it what a real traceroute sees."""
 
 from __future__ import annotations
 
@@ -6,28 +6,42 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from labkit.azure.forwarding import Disposition
 from labkit.errors import InvalidInput
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import addresses, owners, target_address
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
-from labkit.operate.look.probes import traceroute
-from labkit.operate.trace.tables import Tables
-from labkit.operate.trace.walk import Step, Walk
+from labkit.operate.look.probes import MAX_HOPS, traceroute
+from labkit.operate.trace.explain import Explainer, Line
+from labkit.operate.trace.tables import ObservedTables
+from labkit.predict.walk import NextHop, Walk, Walker
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
     """A predicted way and the real one; `predicted` and `real` are the addresses that a traceroute shows.
 
-    `silent` says for hops that the real one lacks why their answers do not come back, as `(address, reason)`.
+    `disposition` is how the predicted one ends. `silent` has the hops that the real one lacks because their answers do
+    not come back, as `(address, reason)`.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[Line, ...]
     predicted: tuple[IPv4Address, ...]
     real: tuple[IPv4Address | None, ...]
-    verdict: str
+    disposition: Disposition
     silent: tuple[tuple[IPv4Address, str], ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """How the predicted way ends, in words."""
+        match self.disposition:
+            case Disposition.DELIVERED:
+                return "delivered"
+            case Disposition.LOOP:
+                return "circles until its TTL ends"
+            case _:
+                return "dropped"
 
     @property
     def agrees(self) -> bool:
@@ -60,14 +74,62 @@ def trace(lab: Lab, client: LabClient, source: str, target: str) -> Trace:
     real = traceroute(client, source, destination)
     while real and real[-1] is None:
         real.pop()
-    tables = Tables(LiveState(lab, client))
-    walk = Walk(lab, tables, destination, real)
-    steps, predicted = tuple(walk.steps(source)), walk.hops
+    tables = ObservedTables(LiveState(lab, client))
+    walk = _walk(lab, tables, source, destination, real=real)
+    predicted, explainer = walk.hops, Explainer(lab, tables)
     missing = [hop for i, hop in enumerate(predicted) if i >= len(real) or real[i] is None]
     seen_from = _sources(lab, source, destination, predicted)
-    reasons = {hop: _silent(lab, tables, hop, seen_from[hop]) for hop in dict.fromkeys(missing)}
+    reasons = {hop: _silent(lab, tables, explainer, hop, seen_from[hop]) for hop in dict.fromkeys(missing)}
     silent = tuple((hop, reason) for hop, reason in reasons.items() if reason)
-    return Trace(steps, tuple(predicted), tuple(real), walk.verdict, silent)
+    return Trace(tuple(explainer.lines(walk)), predicted, tuple(real), walk.disposition, silent)
+
+
+class Seen:
+    """Follows the next hops that a real packet took: which flow gets which, no table has.
+
+    Args:
+        real: the addresses that a traceroute has shown.
+    """
+
+    def __init__(self, lab: Lab, tables: ObservedTables, real: Sequence[IPv4Address | None]) -> None:
+        self._circuits = lab.azure.circuit
+        self._owners = owners(lab)
+        self._tables = tables
+        self._real = real
+
+    def among(self, position: int, hops: Sequence[NextHop]) -> Sequence[NextHop]:
+        """The one whose node answered there; it may answer from another address than the one that it is reached by."""
+        seen = self._seen(position)
+        owner = self._owners.get(seen) if seen is not None else None
+        same = (hop for hop in hops if hop.address == seen)
+        took = (hop for hop in hops if owner is not None and hop.node == owner)
+        return (next(same, None) or next(took, hops[0]),)
+
+    def answers_from(self, position: int, node: str, source: IPv4Address, arrived_at: IPv4Address) -> IPv4Address:
+        """The address that the node's kernel chooses.
+
+        Among equal ways back it goes by a hash that no table shows; then it is the address that was seen.
+        """
+        seen = self._seen(position)
+        if seen is not None and node in self._circuits and self._owners.get(seen) == node:
+            return seen
+        return self._tables.source(node, source) or arrived_at
+
+    def _seen(self, position: int) -> IPv4Address | None:
+        return self._real[position] if position < len(self._real) else None
+
+
+def _walk(
+    lab: Lab,
+    tables: ObservedTables,
+    node: str,
+    destination: IPv4Address,
+    source: IPv4Address | None = None,
+    *,
+    real: Sequence[IPv4Address | None] = (),
+) -> Walk:
+    """The one way that agrees most with what a traceroute has shown."""
+    return next(Walker(lab, tables, Seen(lab, tables, real), MAX_HOPS).walks(node, destination, source))
 
 
 def _sources(
@@ -84,15 +146,17 @@ def _sources(
     return found
 
 
-def _silent(lab: Lab, tables: Tables, hop: IPv4Address, sources: Sequence[IPv4Address]) -> str:
+def _silent(
+    lab: Lab, tables: ObservedTables, explainer: Explainer, hop: IPv4Address, sources: Sequence[IPv4Address]
+) -> str:
     """Why the answer of a hop does not come back from one of these to the next; empty if it should."""
-    node, said_by = owners(lab)[hop], None
+    node, answers_as = owners(lab)[hop], None
     for source in sources:
         # The Internet answers to a public address of the virtual network, which is the sender's there.
         if lab.internet is None or node != lab.internet.name:
-            back = Walk(lab, tables, source, ())
-            *_, last = back.steps(node, said_by)
-            if back.verdict != "delivered":
+            back = _walk(lab, tables, node, source, answers_as)
+            if back.disposition is not Disposition.DELIVERED:
+                *_, last = explainer.lines(back)
                 return f"{last.place}: {last.decision} ({last.why})"
-        node, said_by = owners(lab)[source], hop
+        node, answers_as = owners(lab)[source], hop
     return ""

@@ -1,4 +1,4 @@
-"""What a trace asks of a running lab: kernels about a destination, BGP about a prefix, NICs about their decision."""
+"""The tables of a running lab, for the walker: kernels' routes, NICs' decisions, and BGP's paths for the reasons."""
 
 from __future__ import annotations
 
@@ -8,16 +8,22 @@ from functools import cache
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
+from labkit.azure.forwarding import Backend, Disposition, Surroundings
+from labkit.azure.model import Azure, EffectiveRoute, NextHopType, RouteSource, RouteState
+from labkit.azure.rules.rows import EffectiveRow
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.trace.choice import Candidate
+from labkit.predict.surroundings import surroundings
+from labkit.predict.walk import Route
 
 NO_ROUTE = ""
 BLACKHOLE = "blackhole"
+AGENT = "65"
 _NOWHERE = (BLACKHOLE, "unreachable", "prohibit")
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class KernelRoute:
     """A kernel's route for a destination. `type` is the kernel's word for it, `NO_ROUTE` if it has none.
 
     `gateways` is empty for on-link routes; `shorter` are other prefixes of its table that hold the destination.
@@ -36,17 +42,56 @@ class Way:
         return self.type not in {NO_ROUTE, *_NOWHERE}
 
 
-class Tables:
-    """The tables of a running lab, as a trace reads them. Everything is read once: loops and answers ask again."""
+class ObservedTables:
+    """The tables of a running lab. Everything is read once: loops and answers ask again."""
 
     def __init__(self, look: LiveState) -> None:
         self.look = look
-        self.way = cache(self._way)
+        self.kernel = cache(self._kernel)
         self.source = cache(self._source)
         self.bgp = cache(self._bgp)
         self.decision = cache(self._decision)
 
-    def _way(self, node: str, destination: IPv4Address) -> Way:
+    @property
+    def azure(self) -> Azure:
+        """Azure's objects as they are now."""
+        return self.look.azure
+
+    @property
+    def off(self) -> frozenset[str]:
+        """The nodes that are powered off."""
+        return self.look.off
+
+    def row(self, nic: str, destination: IPv4Address) -> EffectiveRoute | None:
+        """A NIC's effective route for a destination; None if it has none."""
+        rows = self.decision(nic, destination)["rows"]
+        return _effective(rows[0]) if rows else None
+
+    def route(self, node: str, destination: IPv4Address) -> Route:
+        """What a node's kernel has for a destination."""
+        found = self.kernel(node, destination)
+        if found.type == NO_ROUTE:
+            return Route(drops=Disposition.NO_ROUTE)
+        prefix = IPv4Network(found.prefix)
+        if not found.leads:
+            drops = Disposition.NONE if found.protocol == AGENT else Disposition.BLACK_HOLE
+            return Route(prefix, drops=drops, silent=found.type == BLACKHOLE)
+        by_nic = (nic.name for nic in self.azure.nics_of(node) if nic.interface == found.device)
+        return Route(prefix, next(by_nic, None), found.gateways)
+
+    def surroundings(self, virtual_network: str) -> Surroundings:
+        """What the fabric of a virtual network knows beside effective routes."""
+        up = self.look.backends_up
+        backends = {
+            balancer.address: tuple(
+                Backend(address, address in up[balancer.address])
+                for address in (self.azure.nic[backend].address for backend in balancer.backends)
+            )
+            for balancer in self.azure.load_balancers
+        }
+        return surroundings(self.look.lab, self.azure, virtual_network, backends)
+
+    def _kernel(self, node: str, destination: IPv4Address) -> KernelRoute:
         """What a node's kernel does with packets to a destination."""
         holding = self._ip(node, "route", "show", "match", str(destination))
         prefixes = sorted(dict.fromkeys(map(_prefix, holding)), key=lambda prefix: -prefix.prefixlen)
@@ -55,11 +100,11 @@ class Tables:
         if not rows:
             lost = next((row for row in holding if row.get("type") in _NOWHERE and _prefix(row) == prefixes[0]), None)
             if lost is None:
-                return Way(NO_ROUTE)
-            return Way(lost["type"], str(prefixes[0]), protocol=str(lost.get("protocol", "")), shorter=shorter)
+                return KernelRoute(NO_ROUTE)
+            return KernelRoute(lost["type"], str(prefixes[0]), protocol=str(lost.get("protocol", "")), shorter=shorter)
         row = rows[0]
         hops = [row, *row.get("nexthops", [])]
-        return Way(
+        return KernelRoute(
             row.get("type", "unicast"),
             str(_prefix(row)),
             tuple(IPv4Address(hop["gateway"]) for hop in hops if "gateway" in hop),
@@ -111,6 +156,16 @@ def bgp_loss(path: dict[str, Any], best: dict[str, Any]) -> str:
     if path["aspath"].get("length", 0) > best["aspath"].get("length", 0):
         return "its AS path is longer"
     return f"FRR decides by {best.get('bestpath', {}).get('selectionReason', 'what it does not say')}"
+
+
+def _effective(row: EffectiveRow) -> EffectiveRoute:
+    return EffectiveRoute(
+        RouteSource(row["source"]),
+        RouteState(row["state"]),
+        IPv4Network(row["addressPrefix"][0]),
+        NextHopType(row["nextHopType"]),
+        tuple(map(IPv4Address, row["nextHopIpAddress"])),
+    )
 
 
 def _best(path: dict[str, Any]) -> bool:

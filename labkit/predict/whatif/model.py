@@ -9,7 +9,6 @@ from functools import cached_property
 from ipaddress import IPv4Network
 
 from labkit.azure.model import Azure, EffectiveRoute
-from labkit.azure.rules.effective import effective_table, forwarding_key
 from labkit.azure.rules.validation import warnings
 from labkit.errors import InvalidInput
 from labkit.lab.file.refusal import refuse
@@ -42,13 +41,10 @@ class Side:
         with _settles():
             return AzureSpeakers(self.azure, self.adj_ribs_in)
 
-    @cached_property
+    @property
     def rows(self) -> Mapping[str, Rows]:
         """Every NIC's effective routes."""
-        learned, gateways = self.speakers.learned, self.speakers.gateway_routes
-        keys = {nic.name: forwarding_key(self.azure, nic.name, learned) for nic in self.azure.nics}
-        tables = {key: effective_table(self.azure, key, learned, gateways) for key in dict.fromkeys(keys.values())}
-        return {nic: tables[key] for nic, key in keys.items()}
+        return self.speakers.effective_routes
 
     def by_prefix(self, nic: str) -> dict[IPv4Network, Rows]:
         """A NIC's effective routes, Active and Invalid, by prefix."""

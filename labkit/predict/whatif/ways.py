@@ -1,52 +1,78 @@
-"""A packet on its way, and how it ends."""
+"""How packets end, in a few words."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from ipaddress import IPv4Address
+from dataclasses import dataclass
 
-
-class Outcome(StrEnum):
-    """How a packet ends."""
-
-    DELIVERED = "delivered"
-    DROPPED = "dropped"
-    LOOPS = "loops"
+from labkit.azure.forwarding import ON_LINK, Disposition
+from labkit.azure.model import NextHopType
+from labkit.predict.walk import EndStep, FabricStep, RouterStep, Step
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Way:
-    """How packets of a flow end, through which nodes, and `at` which node they do; `why` if they are not delivered."""
+    """How packets of a flow end, through which nodes, and `at` which node they do; `why` if they are dropped."""
 
-    outcome: Outcome
+    disposition: Disposition
     through: tuple[str, ...]
     at: str
     why: str = ""
 
+    @property
+    def delivered(self) -> bool:
+        """Whether packets arrive."""
+        return self.disposition is Disposition.DELIVERED
+
     def __str__(self) -> str:
         through = f" through {', '.join(self.through)}" if self.through else ""
-        match self.outcome:
-            case Outcome.DELIVERED:
+        match self.disposition:
+            case Disposition.DELIVERED:
                 return f"delivered{through}"
-            case Outcome.LOOPS:
+            case Disposition.LOOP:
                 return f"loops at {self.at}"
             case _:
                 return f"dropped at {self.at}: {self.why}"
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
-    """A packet on its way: its addresses, and the nodes that have forwarded it so far."""
+def ended(step: Step) -> tuple[str, str]:
+    """Where a packet's way ends with this step, and why if it is dropped."""
+    match step:
+        case FabricStep():
+            return _in_fabric(step)
+        case RouterStep():
+            hop = step.next_hop
+            return step.node, str(step.disposition) if hop is None else f"nobody has {hop.address}"
+        case EndStep():
+            return step.node, _AT_NODE.get(step.disposition, "")
 
-    source: IPv4Address
-    target: IPv4Address
-    through: tuple[str, ...] = ()
 
-    def by(self, node: str) -> Packet:
-        """The packet once a node forwards it."""
-        return replace(self, through=(*self.through, node))
+_AT_NODE = {
+    Disposition.OWN_SOURCE: "its own packet is back, with its own source address",
+    Disposition.NOT_A_ROUTER: "the machine forwards nothing",
+    Disposition.OFF: "it is powered off",
+    Disposition.TTL: "its TTL ends",
+}
 
-    def ends(self, outcome: Outcome, at: str, why: str = "") -> Way:
-        """How it ends."""
-        return Way(outcome, self.through, at, why)
+
+def _in_fabric(step: FabricStep) -> tuple[str, str]:
+    here, prefix = step.nic.machine, step.row.prefix if step.row is not None else ""
+    nic = step.verdict.nic
+    match step.disposition:
+        case Disposition.NONE:
+            return here, f"{prefix} leads to None"
+        case Disposition.UNKNOWN_DESTINATION if step.row is not None and step.row.next_hop_type is NextHopType.INTERNET:
+            return here, f"{prefix} leads to the Internet, where nobody has it"
+        case Disposition.UNKNOWN_DESTINATION if step.row is not None and step.row.next_hop_type in ON_LINK:
+            return here, f"nobody has it in {prefix}"
+        case Disposition.UNKNOWN_DESTINATION:
+            return here, f"nobody has the next hop {step.verdict.next_hop}"
+        case Disposition.NO_BACKEND:
+            return here, f"no backend of {step.verdict.next_hop} is up"
+        case Disposition.FOREIGN_SOURCE:
+            return here, "IP forwarding is off on its NIC"
+        case Disposition.NOT_FORWARDED if nic is not None:
+            return nic.machine, "IP forwarding is off on its NIC"
+        case Disposition.NOT_ACCEPTED if nic is not None:
+            return nic.virtual_network, f"it takes nothing from {step.virtual_network} that is only forwarded there"
+        case other:
+            return here, str(other)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
 
+from labkit.azure.forwarding import Disposition
 from labkit.azure.model import Azure
 from labkit.lab.file.load import read
 from labkit.lab.model import Lab
-from labkit.lab.plan.nodes import target_address
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
+from labkit.operate.look.probes import MAX_HOPS
 from labkit.operate.records.record import Record
 from labkit.operate.trace.choice import USER_FIRST, Beaten, Candidate, Choice, nic_choice
-from labkit.operate.trace.run import Trace
-from labkit.operate.trace.tables import BLACKHOLE, NO_ROUTE, Tables, Way, bgp_loss
-from labkit.operate.trace.walk import Step, Walk
+from labkit.operate.trace.explain import Explainer, Line
+from labkit.operate.trace.run import Seen, Trace
+from labkit.operate.trace.tables import BLACKHOLE, NO_ROUTE, KernelRoute, ObservedTables, bgp_loss
+from labkit.predict.walk import Walker
 from labkit.resources import topologies
 from labkit.runtimes.select import SANDBOX
 
@@ -43,15 +45,17 @@ class WrittenLook(LiveState):
         return frozenset()
 
 
-class Written(Tables):
+class Written(ObservedTables):
     """Tables by node: what its kernel says, and where its NIC leads."""
 
-    def __init__(self, ways: Mapping[str, Way], nics: Mapping[str, tuple[str, list[str]]], lab: Lab = LAB) -> None:
+    def __init__(
+        self, ways: Mapping[str, KernelRoute], nics: Mapping[str, tuple[str, list[str]]], lab: Lab = LAB
+    ) -> None:
         super().__init__(WrittenLook(lab, LabClient(Record(lab.name, SANDBOX, "", "", 0.0))))
         self._ways = ways
         self._nics = nics
 
-    def _way(self, node: str, _destination: IPv4Address) -> Way:
+    def _kernel(self, node: str, _destination: IPv4Address) -> KernelRoute:
         return self._ways[node]
 
     def _source(self, _node: str, _destination: IPv4Address) -> IPv4Address | None:
@@ -85,26 +89,36 @@ def document(*rows: dict[str, Any], paths: tuple[Any, ...] = (), left_out: tuple
     }
 
 
-def into_network(protocol: str = "bgp") -> Way:
-    return Way("unicast", "10.200.0.0/24", (IPv4Address("10.100.0.193"),), "eth0", protocol)
+def into_network(protocol: str = "bgp") -> KernelRoute:
+    return KernelRoute("unicast", "10.200.0.0/24", (IPv4Address("10.100.0.193"),), "eth0", protocol)
 
 
-def by(address: str, device: str = "vxlan1") -> Way:
-    return Way("unicast", "10.200.0.0/24", (IPv4Address(address),), device, "static")
+def by(address: str, device: str = "vxlan1") -> KernelRoute:
+    return KernelRoute("unicast", "10.200.0.0/24", (IPv4Address(address),), device, "static")
 
 
-HERE = Way("unicast", "10.200.0.0/24", (), "eth0", "kernel")
+HERE = KernelRoute("unicast", "10.200.0.0/24", (), "eth0", "kernel")
 GATEWAY = "VirtualNetworkGateway"
 TO_VPN0 = (GATEWAY, [str(VPN0)])
 
 
-def walked(source: str, ways: Mapping[str, Way], nics: Mapping[str, tuple[str, list[str]]]) -> tuple[Walk, list[Step]]:
-    walk = Walk(LAB, Written(ways, nics), BRANCH, ())
-    return walk, list(walk.steps(source))
+def walked(
+    source: str,
+    ways: Mapping[str, KernelRoute],
+    nics: Mapping[str, tuple[str, list[str]]],
+    *,
+    target: IPv4Address = BRANCH,
+    real: Sequence[IPv4Address] = (),
+    lab: Lab = LAB,
+) -> tuple[Trace, list[Line]]:
+    tables = Written(ways, nics, lab)
+    (walk,) = Walker(lab, tables, Seen(lab, tables, real), MAX_HOPS).walks(source, target)
+    lines = tuple(Explainer(lab, tables).lines(walk))
+    return Trace(lines, walk.hops, tuple(real), walk.disposition), list(lines)
 
 
-def hops(walk: Walk) -> list[str]:
-    return [str(hop) for hop in walk.hops]
+def hops(walk: Trace) -> list[str]:
+    return [str(hop) for hop in walk.predicted]
 
 
 def test_from_network_to_tunnel_a_gateway_is_no_hop() -> None:
@@ -134,10 +148,19 @@ def test_from_network_to_network_a_gateway_is_a_hop() -> None:
 
 
 def test_from_line_to_line_a_gateway_is_a_hop() -> None:
+    (link,) = (link for link in LAB.wan_links if link.router == "circuit1")
+    to_circuit = by(str(link.router_address.ip), "eth1")
+    ways = {link.site: to_circuit, "circuit1": by("10.100.0.204", "eth1"), "ergw-0": by(str(EDGE), "eth1")}
+    walk, _ = walked(link.site, ways, {})
+    assert (walk.verdict, walk.disposition) == ("circles until its TTL ends", Disposition.LOOP)
+    assert hops(walk)[1:4] == ["10.100.0.204", str(EDGE), "10.100.0.204"]
+
+
+def test_a_packet_that_comes_back_to_its_sender_is_dropped_there() -> None:
     ways = {"circuit1": by("10.100.0.204", "eth1"), "ergw-0": by(str(EDGE), "eth1")}
-    walk, _ = walked("circuit1", ways, {})
-    assert walk.verdict == "circles until its TTL ends"
-    assert hops(walk)[:3] == ["10.100.0.204", str(EDGE), "10.100.0.204"]
+    walk, steps = walked("circuit1", ways, {})
+    assert (walk.verdict, walk.disposition, hops(walk)) == ("dropped", Disposition.OWN_SOURCE, ["10.100.0.204"])
+    assert steps[-1].why == "it comes back with the node's own source address"
 
 
 def test_a_circle_is_shown_once() -> None:
@@ -160,8 +183,7 @@ def test_a_circle_of_equal_ways_is_followed_by_who_answers() -> None:
     nics = {"vm1": both, "vpngw-0": both, "vpngw-1": both}
     public = {name: str(address) for name, address in LAB.internet.public.items()} if LAB.internet is not None else {}
     real = [public["vpngw-1"], str(VPN0), public["vpngw-0"], *[public["vpngw-1"]] * 9]
-    walk = Walk(LAB, Written(ways, nics), BRANCH, [IPv4Address(hop) for hop in real])
-    steps = list(walk.steps("vm1"))
+    walk, steps = walked("vm1", ways, nics, real=[IPv4Address(hop) for hop in real])
     took = ["10.100.0.197", str(VPN0), str(VPN0), *["10.100.0.197"] * 9]
     assert hops(walk) == took
     assert [step.decision for step in steps].count("circles") == 1
@@ -179,12 +201,18 @@ def test_a_circle_of_equal_ways_is_followed_by_who_answers() -> None:
 @pytest.mark.parametrize(
     ("way", "seen", "why"),
     [
-        (Way(NO_ROUTE), [str(VPN0)], "its kernel has no route"),
-        (Way(BLACKHOLE, "10.200.0.0/24", protocol="static"), [], "a black hole in its kernel, by "),
-        (Way("prohibit", "10.200.0.0/24", protocol="bgp"), [str(VPN0)], "a route that refuses in its kernel, by "),
+        (KernelRoute(NO_ROUTE), [str(VPN0)], "its kernel has no route"),
+        (KernelRoute(BLACKHOLE, "10.200.0.0/24", protocol="static"), [], "a black hole in its kernel, by "),
+        (
+            KernelRoute("prohibit", "10.200.0.0/24", protocol="bgp"),
+            [str(VPN0)],
+            "a route that refuses in its kernel, by ",
+        ),
     ],
 )
-def test_a_gateway_without_a_route_says_so_and_a_black_hole_says_nothing(way: Way, seen: list[str], why: str) -> None:
+def test_a_gateway_without_a_route_says_so_and_a_black_hole_says_nothing(
+    way: KernelRoute, seen: list[str], why: str
+) -> None:
     walk, steps = walked("vm1", {"vm1": into_network("65"), "vpngw-0": way}, {"vm1": TO_VPN0})
     assert (hops(walk), walk.verdict) == (seen, "dropped")
     assert steps[-1].why.startswith(why)
@@ -206,25 +234,23 @@ def test_a_sites_address_is_not_in_the_network_whose_range_holds_it(kind: str) -
 
 
 def test_an_address_that_nobody_has_on_a_sites_lan() -> None:
-    walk = Walk(LAB, Written({"branch": HERE}, {}), IPv4Address("10.200.0.77"), ())
-    steps = list(walk.steps("branch"))
+    walk, steps = walked("branch", {"branch": HERE}, {}, target=IPv4Address("10.200.0.77"))
     assert (hops(walk), walk.verdict, len(steps)) == ([], "dropped", 1)
     assert "nobody there has 10.200.0.77" in steps[0].why
 
 
 def test_a_machine_reaches_itself_in_one_hop() -> None:
-    walk = Walk(LAB, Written({}, {}), VM1, ())
-    steps = list(walk.steps("vm1"))
+    walk, steps = walked("vm1", {}, {}, target=VM1, real=(VM1,))
     assert [(step.place, step.decision) for step in steps] == [("vm1", "delivered")]
-    assert Trace(tuple(steps), tuple(walk.hops), (target_address(LAB, "vm1"),), walk.verdict).agrees
+    assert walk.agrees
 
 
 @pytest.mark.parametrize(("kind", "verdict"), [("VNetGlobalPeering", "delivered"), ("None", "dropped")])
 def test_an_overlay_is_carried_by_what_the_nic_has_for_its_far_end(kind: str, verdict: str) -> None:
     lab = read(topologies() / "dual-homed-expressroute" / "lab.yml", variant="overlay").lab
     far = by("100.64.0.2")
-    walk = Walk(lab, Written({"csr1": far}, {"csr1": (kind, [])}, lab), IPv4Address("100.64.0.2"), ())
-    steps = list(walk.steps("csr1"))
+    address = IPv4Address("100.64.0.2")
+    walk, steps = walked("csr1", {"csr1": far}, {"csr1": (kind, [])}, target=address, lab=lab)
     assert walk.verdict == verdict
     assert steps[0].why.endswith("; in the overlay")
     assert steps[1].why.startswith("what carries it: effective route of csr1's NIC")

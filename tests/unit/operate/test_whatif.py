@@ -219,7 +219,8 @@ def test_what_the_rules_drop_only_after_the_change_is_remembered() -> None:
         ),
         (
             "hub-routing-preference ASPath",
-            {(source, "onprem2-host"): "loops at sdwan" for source in ("vm1", "sdwan", "fw", "onprem1-host")},
+            {(source, "onprem2-host"): "loops at sdwan" for source in ("vm1", "fw", "onprem1-host")}
+            | {("sdwan", "onprem2-host"): "dropped at sdwan: its own packet is back, with its own source address"},
         ),
     ],
 )

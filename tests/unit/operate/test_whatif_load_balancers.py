@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from labkit.azure.forwarding import Disposition
 from labkit.azure.model import InstanceId
 from labkit.lab.file.load import load
 from labkit.predict.whatif.model import Side
-from labkit.predict.whatif.reach import Reach
-from labkit.predict.whatif.ways import Outcome
+from labkit.predict.whatif.reach import predicted
 from tests.unit.azure.builders import addr, net
 from tests.unit.operate.test_whatif import settled
 
@@ -21,13 +21,13 @@ def test_every_backend_is_a_way() -> None:
     assert {path.attributes.next_hop for path in end.speakers.at_server[InstanceId("rs1", 0)][BRANCH]} == {
         addr("10.1.1.100")
     }
-    reach = Reach(LAB, Side(LAB.azure, end.speakers.adj_ribs_in, end.routers))
+    reach = predicted(LAB, Side(LAB.azure, end.speakers.adj_ribs_in, end.routers))
     for source in ("vm1", "vm2"):
         ways = reach.ways(source, LAB.site["branch"].host.address.ip)
-        assert [(way.outcome, way.through) for way in ways] == [
-            (Outcome.DELIVERED, ("nva1",)),
-            (Outcome.DELIVERED, ("nva2",)),
+        assert [(way.disposition, way.through) for way in ways] == [
+            (Disposition.DELIVERED, ("nva1",)),
+            (Disposition.DELIVERED, ("nva2",)),
         ], ways
     # What is for the frontend itself is for nobody.
     (way,) = reach.ways("vm1", addr("10.1.1.100"))
-    assert way.outcome is Outcome.DROPPED
+    assert way.disposition is Disposition.UNKNOWN_DESTINATION

@@ -1,0 +1,79 @@
+"""Which of several equal next hops a flow takes: the hash of labkit's fabrics, in Python.
+
+Azure's own hash of the five-tuple is not published. This one is what the kernel computes for nftables' `jhash` over the
+expressions in `labkit.fabric.program`, so that where a flow is known its next hop is, too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+TCP, UDP = 6, 17
+IP_IN_IP, GRE = 4, 47
+
+_WORD = 0xFFFFFFFF
+_START = 0xDEADBEEF
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What a flow's packets have in common beside their addresses.
+
+    `ports` are source and destination port; None for a protocol without ports, and for fragments.
+    """
+
+    protocol: int
+    ports: tuple[int, int] | None = None
+
+
+def chosen(flow: Flow, source: IPv4Address, destination: IPv4Address, count: int, seed: int) -> int:
+    """The place, from 0 to `count` - 1, of the next hop that a flow from `source` to `destination` takes.
+
+    Ports count for TCP and UDP alone, as in the fabric. `seed` has 32 bits.
+    """
+    key = source.packed + destination.packed + bytes((flow.protocol, 0, 0, 0))
+    if flow.ports is not None and flow.protocol in (TCP, UDP):
+        key += b"".join(port.to_bytes(2) for port in flow.ports)
+    return jhash(key, seed) * count >> 32
+
+
+def jhash(key: bytes, seed: int) -> int:
+    """Bob Jenkins' hash as in Linux' `jhash.h`, of a key of one 32-bit word or more, on a little-endian machine."""
+    a = b = c = (_START + len(key) + seed) & _WORD
+    words = [int.from_bytes(key[i : i + 4], "little") for i in range(0, len(key), 4)]
+    while len(words) > 3:
+        a, b, c = _mixed((a + words[0]) & _WORD, (b + words[1]) & _WORD, (c + words[2]) & _WORD)
+        words = words[3:]
+    rest = (*words, 0, 0, 0)
+    return _finished((a + rest[0]) & _WORD, (b + rest[1]) & _WORD, (c + rest[2]) & _WORD)
+
+
+def _rotated(word: int, by: int) -> int:
+    return (word << by | word >> (32 - by)) & _WORD
+
+
+def _mixed(a: int, b: int, c: int) -> tuple[int, int, int]:
+    a = ((a - c) & _WORD) ^ _rotated(c, 4)
+    c = (c + b) & _WORD
+    b = ((b - a) & _WORD) ^ _rotated(a, 6)
+    a = (a + c) & _WORD
+    c = ((c - b) & _WORD) ^ _rotated(b, 8)
+    b = (b + a) & _WORD
+    a = ((a - c) & _WORD) ^ _rotated(c, 16)
+    c = (c + b) & _WORD
+    b = ((b - a) & _WORD) ^ _rotated(a, 19)
+    a = (a + c) & _WORD
+    c = ((c - b) & _WORD) ^ _rotated(b, 4)
+    b = (b + a) & _WORD
+    return a, b, c
+
+
+def _finished(a: int, b: int, c: int) -> int:
+    c = ((c ^ b) - _rotated(b, 14)) & _WORD
+    a = ((a ^ c) - _rotated(c, 11)) & _WORD
+    b = ((b ^ a) - _rotated(a, 25)) & _WORD
+    c = ((c ^ b) - _rotated(b, 16)) & _WORD
+    a = ((a ^ c) - _rotated(c, 4)) & _WORD
+    b = ((b ^ a) - _rotated(a, 14)) & _WORD
+    return ((c ^ b) - _rotated(b, 24)) & _WORD

@@ -1,0 +1,185 @@
+"""A way's steps in words, each with the route that decided and why that one won."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
+
+from labkit.azure.forwarding import ON_LINK, Disposition, Surroundings
+from labkit.azure.model import NextHopType
+from labkit.lab.model import Lab
+from labkit.lab.plan.nodes import addresses, frontends, owners
+from labkit.operate.trace.choice import LONGER, Beaten, Choice, nic_choice
+from labkit.operate.trace.tables import AGENT, BLACKHOLE, NO_ROUTE, KernelRoute, ObservedTables
+from labkit.predict.walk import EndStep, FabricStep, RouterStep, Step, Walk
+
+_PROTOCOLS = {AGENT: "agent", "": "from boot on"}
+_AT_NODE = {
+    Disposition.OFF: "it is off",
+    Disposition.OWN_SOURCE: "it comes back with the node's own source address",
+    Disposition.NOT_A_ROUTER: "it forwards nothing",
+    Disposition.TTL: "its TTL ends",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One decision at `place`: `decision` is what it chose, `why` because of what. A fabric has no `address`.
+
+    `choice` is which route of which table won, and over what; None where no route decides.
+    """
+
+    place: str
+    address: str
+    decision: str
+    why: str
+    choice: Choice | None = None
+
+
+class Explainer:
+    """Explains ways through a running lab."""
+
+    def __init__(self, lab: Lab, tables: ObservedTables) -> None:
+        self._lab, self._tables = lab, tables
+        self._addresses = addresses(lab)
+        self._owners = owners(lab)
+        self._frontends = frontends(lab)
+        self._gateways = {i.node for gateway in lab.azure.gateways for i in gateway.instance_ids}
+
+    def lines(self, walk: Walk) -> Iterator[Line]:
+        """The steps of a way; a loop is shown once."""
+        shown: set[Line] = set()
+        again: Line | None = None
+        for step in walk.steps:
+            if isinstance(step, EndStep) and step.disposition is Disposition.LOOP:
+                continue
+            line = self.line(step)
+            if line not in shown:
+                shown.add(line)
+                yield line
+            elif again is None:
+                again = line
+        if again is not None:
+            yield Line(again.place, again.address, "circles", "from here on it is the same again, until its TTL ends")
+
+    def line(self, step: Step) -> Line:
+        """A step in words."""
+        match step:
+            case RouterStep():
+                return self._at_router(step)
+            case FabricStep(carries=True):
+                return self._carried(step)
+            case FabricStep():
+                return self._in_fabric(step)
+            case EndStep(disposition=Disposition.DELIVERED):
+                return Line(step.node, str(step.address), "delivered", "")
+            case EndStep():
+                return Line(step.node, str(step.address), "dropped", _AT_NODE[step.disposition])
+
+    # Nodes.
+
+    def _at_router(self, step: RouterStep) -> Line:
+        node, destination = step.node, step.packet.destination
+        route = self._tables.kernel(node, destination)
+        if step.route.drops is not None:
+            return replace(self._lost(node, destination, route), address=str(step.address))
+        leads = ", ".join(map(str, route.gateways)) or f"on-link {route.device}"
+        decision, why = f"{route.prefix} → {leads}", f"kernel: {self._by(node, route)}"
+        if node in self._lab.nva and self._lab.nva[node].translates(destination):
+            why += f"; SNAT to {self._addresses[node]}"
+        if step.disposition is Disposition.UNKNOWN_DESTINATION and step.next_hop is not None:
+            decision, why = f"{decision} → dropped", f"{why}; nobody there has {step.next_hop.address}"
+        why += f"; {step.between}" if step.between else ""
+        why += "; takes no TTL" if step.restores_ttl else ""
+        return Line(node, str(step.address), decision, why, self._kernel_choice(node, route))
+
+    def _lost(self, node: str, destination: IPv4Address, route: KernelRoute) -> Line:
+        """The line of a kernel by which packets do not leave."""
+        if route.type == NO_ROUTE:
+            return Line(node, "", "no way", "its kernel has no route")
+        what = "a black hole" if route.type == BLACKHOLE else "a route that refuses"
+        why = f"{what} in its kernel, by {self._by(node, route)}"
+        # An agent has it from its NIC's effective routes, where the reasons are.
+        of_nic = self._tables.decision(node, destination) if route.protocol == AGENT else None
+        choice = self._kernel_choice(node, route) if of_nic is None else nic_choice(node, of_nic)
+        return Line(node, "", f"{route.prefix} → dropped", why, choice)
+
+    def _by(self, node: str, route: KernelRoute) -> str:
+        """Who wrote a kernel's route, in a word or two."""
+        if node in self._gateways and route.protocol == "static":
+            by_nic = any(nic.interface == route.device for nic in self._tables.azure.nics_of(node))
+            return "static, a virtual network's range" if by_nic else "static, local network gateway"
+        return _PROTOCOLS.get(route.protocol, f"proto {route.protocol}")
+
+    def _kernel_choice(self, node: str, route: KernelRoute) -> Choice:
+        paths = self._tables.bgp(node, route.prefix) if route.protocol == "bgp" else ()
+        # What an agent has written follows from the NIC's effective routes, which have their own step.
+        shorter = () if route.protocol == AGENT else route.shorter
+        beaten = tuple(Beaten(prefix, "", LONGER) for prefix in shorter)
+        table = f"kernel of {node}" + (", from its BGP table" if route.protocol == "bgp" else "")
+        return Choice(table, route.prefix, self._by(node, route), len(route.gateways), paths, beaten)
+
+    # Virtual networks.
+
+    def _carried(self, step: FabricStep) -> Line:
+        """What carries an overlay's packets."""
+        choice = self._nic_choice(step)
+        why = f"what carries it: effective route of {step.nic.name}'s NIC"
+        if step.disposition.drops or step.row is None or choice is None:
+            lost = f"{why} to {step.packet.destination} leads nowhere ({step.disposition})"
+            return Line(step.virtual_network, "", "dropped", lost, choice)
+        to = self._owners.get(step.packet.destination, str(step.packet.destination))
+        return Line(step.virtual_network, "", f"{choice.prefix} → {to}", f"{why}, source {step.row.source}", choice)
+
+    def _in_fabric(self, step: FabricStep) -> Line:
+        fabric, name, row, destination = step.virtual_network, step.nic.name, step.row, step.packet.destination
+        if step.disposition is Disposition.FOREIGN_SOURCE:
+            return Line(fabric, "", "dropped", f"IP forwarding is off on {name}'s NIC")
+        choice = self._nic_choice(step)
+        if row is None or choice is None:
+            return Line(fabric, "", "dropped", f"no effective route of {name}'s NIC")
+        why = f"effective route of {name}'s NIC, source {row.source}"
+
+        def line(to: str, because: str) -> Line:
+            return Line(fabric, "", f"{row.prefix} → {to}", because, choice)
+
+        if row.next_hop_type is NextHopType.INTERNET:
+            if self._lab.internet is None:
+                return line("Internet", "this lab has no Internet")
+            return line("Internet", f"{why}; nobody has this address there" if step.disposition.drops else why)
+        surroundings = self._tables.surroundings(fabric)
+        hops = [destination] if row.next_hop_type in ON_LINK else [*row.next_hops]
+        names = ", ".join(self._name(surroundings, hop) for hop in hops)
+        nic = step.verdict.nic
+        match step.disposition:
+            case Disposition.NONE:
+                return line("dropped", f"a black hole: {why}, next hop type None")
+            case Disposition.UNKNOWN_DESTINATION if row.next_hop_type not in ON_LINK:
+                return line("dropped", f"{why}; nobody has {step.verdict.next_hop}")
+            case Disposition.UNKNOWN_DESTINATION if destination in self._frontends:
+                balancer = self._frontends[destination]
+                return line("dropped", f"{why}; the frontend of {balancer} is a next hop and takes nothing itself")
+            case Disposition.UNKNOWN_DESTINATION:
+                return line("dropped", f"{why}; nobody has {destination} in a virtual network")
+            case Disposition.NO_BACKEND:
+                return line(f"{names} → dropped", f"{why}; no backend is up")
+            case Disposition.NOT_FORWARDED if nic is not None:
+                return line("dropped", f"{why}; IP forwarding is off on {nic.machine}'s NIC")
+            case Disposition.NOT_ACCEPTED if nic is not None:
+                networks = f"{nic.virtual_network} takes nothing from {fabric}"
+                return line("dropped", f"{why}; {networks} that is only forwarded there")
+            case _:
+                return line(names, why)
+
+    def _nic_choice(self, step: FabricStep) -> Choice | None:
+        return nic_choice(step.nic.name, self._tables.decision(step.nic.name, step.packet.destination))
+
+    def _name(self, surroundings: Surroundings, next_hop: IPv4Address) -> str:
+        """A next hop in words: `nva1`, or `lb1 → nva1 | nva2`."""
+        if next_hop not in self._frontends:
+            nic = surroundings.reachable.get(next_hop)
+            return nic.machine if nic is not None else str(next_hop)
+        up = [b.address for b in surroundings.frontends.get(next_hop, ()) if b.up]
+        backends = " | ".join(self._owners[backend] for backend in up)
+        return f"{self._frontends[next_hop]} → {backends}" if backends else self._frontends[next_hop]

@@ -1,0 +1,40 @@
+"""What the fabric of a virtual network knows of a lab beside effective routes, for `labkit.azure.forwarding`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address
+
+from labkit.azure.forwarding import Backend, Surroundings
+from labkit.azure.model import Azure, Nic
+from labkit.azure.rules.adjacency import connected_peerings
+from labkit.azure.rules.load_balancers import load_balancers_near
+from labkit.lab.model import Lab
+from labkit.lab.plan.wires import instance_nics, line_wires
+
+
+def surroundings(
+    lab: Lab, azure: Azure, virtual_network: str, backends: Mapping[IPv4Address, Sequence[Backend]]
+) -> Surroundings:
+    """What the fabric of a virtual network knows, while Azure's objects are `azure`.
+
+    `backends` are those behind every frontend there is. Beyond the NIC of a gateway's instance are the far ends of its
+    lines, as `labkit.lab.plan.fabric_ports` has it.
+    """
+    near = (virtual_network, *(peering.remote for peering in connected_peerings(azure, virtual_network)))
+    reachable: dict[IPv4Address, Nic] = {}
+    # Virtual networks may overlap: the address of a nearer one counts.
+    for network in reversed(near):
+        for nic in _nics(lab, azure):
+            if nic.virtual_network == network:
+                edges = (wire.line.edge for wire in line_wires(lab) if wire.node == nic.machine)
+                reachable |= dict.fromkeys((*edges, nic.address), nic)
+    balancers = load_balancers_near(azure, virtual_network)
+    frontends = {b.address: backends[b.address] for b in reversed(balancers)}
+    return Surroundings(reachable, frontends, lab.internet is not None)
+
+
+def _nics(lab: Lab, azure: Azure) -> tuple[Nic, ...]:
+    """All NICs, those of the instances of route servers that have not been deleted included."""
+    servers = {address for server in azure.route_servers for address in server.instances}
+    return (*azure.nics, *(nic for nic in instance_nics(lab) if nic.address in servers))

@@ -1,0 +1,172 @@
+"""The tables of a predicted lab, for the walker: NICs' by Azure's rules, routers' by what they hold. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from ipaddress import IPv4Address, IPv4Network
+from typing import TypeVar
+
+from labkit.azure.forwarding import Backend, Disposition, Surroundings
+from labkit.azure.model import Azure, EffectiveRoute, InstanceId
+from labkit.azure.rules.addressing import ROUTE_SERVER_SUBNET
+from labkit.azure.rules.adjacency import local_and_adjacent_ranges
+from labkit.azure.rules.circuits import best_in_circuit
+from labkit.azure.rules.effective import lookup
+from labkit.azure.rules.gateway_policy import PathSource, best_at_gateway
+from labkit.lab.model import Lab
+from labkit.lab.plan.platform import subnet_of
+from labkit.lab.plan.tunnels import sites_tunnels
+from labkit.predict.azure_speakers import AzureSpeakers
+from labkit.predict.converge import RouterState
+from labkit.predict.surroundings import surroundings
+from labkit.predict.walk import Route
+
+T = TypeVar("T")
+
+_NO_ROUTE = Route(drops=Disposition.NO_ROUTE)
+
+RouteTable = Mapping[IPv4Network, Route]
+
+
+class PredictedTables:
+    """The tables of a converged network. Every node is on, and every backend of a load balancer is up."""
+
+    off: frozenset[str] = frozenset()
+
+    def __init__(self, lab: Lab, speakers: AzureSpeakers, routers: RouterState) -> None:
+        self._lab, self._speakers, self._routers = lab, speakers, routers
+
+    @property
+    def azure(self) -> Azure:
+        """Azure's objects."""
+        return self._speakers.azure
+
+    def row(self, nic: str, destination: IPv4Address) -> EffectiveRoute | None:
+        """A NIC's effective route for a destination; None if it has none."""
+        return lookup(self._speakers.effective_routes[nic], destination)
+
+    def surroundings(self, virtual_network: str) -> Surroundings:
+        """What the fabric of a virtual network knows beside effective routes."""
+        backends = {
+            balancer.address: tuple(Backend(self.azure.nic[backend].address) for backend in balancer.backends)
+            for balancer in self.azure.load_balancers
+        }
+        return surroundings(self._lab, self.azure, virtual_network, backends)
+
+    def route(self, node: str, destination: IPv4Address) -> Route:
+        """What a node's own table has for a destination: the longest prefix, of equal ones that without BGP."""
+        if node in self._machines:
+            return Route(nic=self.azure.primary_nic(node).name)
+        found = max(
+            ((prefix, route) for table in self._tables(node) for prefix, route in table if destination in prefix),
+            key=lambda each: each[0].prefixlen,
+            default=None,
+        )
+        return _NO_ROUTE if found is None else found[1]
+
+    def _tables(self, node: str) -> Iterator[Iterable[tuple[IPv4Network, Route]]]:
+        """A node's tables, the one whose routes win at equal length first."""
+        yield from (self._statics.get(node, ()), self._by_bgp(node))
+
+    @cached_property
+    def _machines(self) -> frozenset[str]:
+        """The nodes whose kernel has what their NIC's effective routes are."""
+        return frozenset(machine.name for machine in self._lab.virtual_machines)
+
+    @cached_property
+    def _instances(self) -> Mapping[str, InstanceId]:
+        """The instances of gateways by their nodes' names."""
+        return {i.node: i for gateway in self.azure.gateways for i in gateway.instance_ids}
+
+    # What nodes have without BGP: their interfaces' networks, and static routes.
+
+    @cached_property
+    def _statics(self) -> Mapping[str, list[tuple[IPv4Network, Route]]]:
+        found: dict[str, list[tuple[IPv4Network, Route]]] = {}
+        for node, prefix, route in self._without_bgp():
+            found.setdefault(node, []).append((prefix, route))
+        return found
+
+    def _without_bgp(self) -> Iterator[tuple[str, IPv4Network, Route]]:
+        lab = self._lab
+        for site in lab.sites:
+            for interface in site.lan:
+                yield site.name, interface.network, Route(interface.network)
+            yield site.host.name, site.host.address.network, Route(site.host.address.network)
+            yield site.host.name, IPv4Network("0.0.0.0/0"), Route(gateways=(site.lan[0].ip,))
+            for _, address, _, tunnel in sites_tunnels(lab, site.name):
+                yield site.name, IPv4Network(address), Route(IPv4Network(address))
+                for prefix in tunnel.remote_prefixes:
+                    yield site.name, prefix, Route(prefix, gateways=(address,))
+        for link in lab.wan_links:
+            for node, interface in ((link.router, link.router_address), (link.site, link.site_address)):
+                yield node, interface.network, Route(interface.network)
+        for overlay in lab.overlays:
+            for node, interface in zip(overlay.nvas, overlay.addresses, strict=True):
+                yield node, interface.network, Route(interface.network)
+        yield from self._in_the_internet()
+        for nva in lab.nva:
+            yield from ((nva, prefix, Route(prefix, self.azure.primary_nic(nva).name)) for prefix in self._by_nic(nva))
+        for node, instance in self._instances.items():
+            nic = self.azure.primary_nic(node)
+            gateway = self.azure.gateway[instance.name]
+            for prefix in (subnet_of(self.azure, nic), *local_and_adjacent_ranges(self.azure, gateway.virtual_network)):
+                yield node, prefix, Route(prefix, nic.name)
+            for line in lab.gateway[instance.name].lines:
+                if line.instance == instance.index:
+                    yield node, IPv4Network(line.edge), Route(IPv4Network(line.edge))
+                    yield line.circuit, IPv4Network(nic.address), Route(IPv4Network(nic.address))
+            for tunnel in lab.gateway[instance.name].tunnels:
+                if tunnel.instance == instance.index:
+                    yield node, IPv4Network(tunnel.far), Route(IPv4Network(tunnel.far))
+
+    def _in_the_internet(self) -> Iterator[tuple[str, IPv4Network, Route]]:
+        """The Internet's own routes, and those of the nodes that are in it themselves."""
+        internet = self._lab.internet
+        for node, address in internet.public.items() if internet is not None else ():
+            assert internet is not None
+            yield node, internet.prefix, Route(internet.prefix, gateways=(internet.host,))
+            yield internet.name, IPv4Network(address), Route(IPv4Network(address))
+
+    def _by_nic(self, nva: str) -> Iterator[IPv4Network]:
+        """What an NVA reaches by its NIC without BGP: its subnet, its route servers, its overlays' ends, the rest."""
+        yield subnet_of(self._lab.azure, self._lab.azure.primary_nic(nva))
+        for name in self._lab.nva[nva].peers_with:
+            network = self._lab.azure.route_server[name].virtual_network
+            subnets = self._lab.azure.virtual_network[network].subnets
+            yield from (subnet.prefix for subnet in subnets if subnet.name == ROUTE_SERVER_SUBNET)
+        for overlay in self._lab.overlays:
+            if nva in overlay.nvas:
+                far = overlay.nvas[1 - overlay.nvas.index(nva)]
+                yield IPv4Network(self._lab.azure.primary_nic(far).address)
+        yield IPv4Network("0.0.0.0/0")
+
+    # What they have by BGP.
+
+    def _by_bgp(self, node: str) -> Iterator[tuple[IPv4Network, Route]]:
+        if node in self._instances:
+            gateway = self.azure.gateway[self._instances[node].name]
+            for prefix, paths in self._speakers.at_gateway.get(self._instances[node], {}).items():
+                best = best_at_gateway(gateway, paths)
+                assert best is not None
+                inside = best.source in (PathSource.VIRTUAL_NETWORK, PathSource.ROUTE_SERVER)
+                by_nic = Route(prefix, self.azure.primary_nic(node).name)
+                yield prefix, by_nic if inside else Route(prefix, gateways=(self._far(node, best.sender),))
+        elif node in self.azure.circuit:
+            for prefix, customers in self._speakers.at_circuit.get(node, {}).items():
+                yield prefix, Route(prefix, gateways=tuple(path.address for path in best_in_circuit(customers)))
+        for prefix, chosen in self._routers.loc_rib.get(node, {}).items():
+            # What a router advertises itself is in no kernel.
+            sessions = chosen.sessions
+            if sessions and all(session.neighbour.route_server for session in sessions):
+                yield prefix, Route(prefix, self.azure.primary_nic(node).name)
+            elif sessions:
+                yield prefix, Route(prefix, gateways=tuple(session.neighbour.address for session in sessions))
+
+    def _far(self, node: str, sender: str) -> IPv4Address:
+        """The address of a circuit or a site at the far end of a line or a tunnel of a gateway's instance."""
+        instance = self._instances[node]
+        gateway, ends = self._lab.gateway[instance.name], (instance.index, sender)
+        edges = (line.edge for line in gateway.lines if (line.instance, line.circuit) == ends)
+        return next(edges, None) or next(t.far for t in gateway.tunnels if (t.instance, t.site) == ends)

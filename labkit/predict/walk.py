@@ -1,0 +1,363 @@
+"""The one walker: a packet's way through a lab, from table to table, whatever the tables are read from. Pure.
+
+`labkit.predict.tables` has them from a prediction, `labkit.operate.trace.tables` from a running lab's kernels and
+controller. In virtual networks `labkit.azure.forwarding` decides; a router's table decides everywhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from ipaddress import IPv4Address, IPv4Network
+from typing import Protocol
+
+from labkit.azure.forwarding import Disposition, Packet, Surroundings, Verdict, forward
+from labkit.azure.model import Azure, EffectiveRoute, InstanceId, Nic
+from labkit.lab.model import Lab
+from labkit.lab.plan.nodes import addresses, owners
+
+OVERLAY = "in the overlay"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a node's own table has for a destination.
+
+    Packets leave by the NIC named `nic`; without one over a link, to one of the `gateways` or, if there are none, to
+    the destination itself. Or they go nowhere: `drops` is the reason, and a `silent` route drops without an answer.
+    """
+
+    prefix: IPv4Network | None = None
+    nic: str | None = None
+    gateways: tuple[IPv4Address, ...] = ()
+    drops: Disposition | None = None
+    silent: bool = False
+
+
+class Tables(Protocol):
+    """The tables of a lab, at one point in time."""
+
+    @property
+    def azure(self) -> Azure:
+        """Azure's objects."""
+        ...
+
+    @property
+    def off(self) -> Collection[str]:
+        """The nodes that are powered off."""
+        ...
+
+    def row(self, nic: str, destination: IPv4Address) -> EffectiveRoute | None:
+        """A NIC's effective route for a destination; None if it has none."""
+        ...
+
+    def route(self, node: str, destination: IPv4Address) -> Route:
+        """What a node's own table has for a destination."""
+        ...
+
+    def surroundings(self, virtual_network: str) -> Surroundings:
+        """What the fabric of a virtual network knows beside effective routes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NextHop:
+    """A next hop: its address, and the node that gets what is sent there; None if nobody has it."""
+
+    address: IPv4Address
+    node: str | None
+
+
+class Follow(Protocol):
+    """Which of equal next hops are followed, and what a traceroute shows. `position` counts hops from 0."""
+
+    def among(self, position: int, hops: Sequence[NextHop]) -> Sequence[NextHop]:
+        """Those of some next hops, at least one, that are followed."""
+        ...
+
+    def answers_from(self, position: int, node: str, source: IPv4Address, arrived_at: IPv4Address) -> IPv4Address:
+        """The address from which a node tells `source` that a TTL has ended there."""
+        ...
+
+
+class Everything:
+    """Follows every next hop; a node answers from the address at which it is reached."""
+
+    def among(self, position: int, hops: Sequence[NextHop]) -> Sequence[NextHop]:  # noqa: ARG002 - see Follow
+        """All of them."""
+        return hops
+
+    def answers_from(
+        self,
+        position: int,  # noqa: ARG002 - see Follow
+        node: str,  # noqa: ARG002
+        source: IPv4Address,  # noqa: ARG002
+        arrived_at: IPv4Address,
+    ) -> IPv4Address:
+        """The address at which it is reached."""
+        return arrived_at
+
+
+@dataclass(frozen=True, slots=True)
+class RouterStep:
+    """A node's own table has decided: `next_hop` is where the packet goes, None if it goes by a NIC or nowhere.
+
+    `between` says what is between the two nodes, if it is more than a link. `restores_ttl`: a gateway is no hop here.
+    """
+
+    node: str
+    address: IPv4Address
+    packet: Packet
+    route: Route
+    disposition: Disposition
+    next_hop: NextHop | None = None
+    between: str = ""
+    restores_ttl: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FabricStep:
+    """The fabric of `virtual_network` has decided, by a NIC's effective route `row`.
+
+    `verdicts` are those of all next hops, `verdict` the one that was followed. With `carries` the packet is that of an
+    overlay, in which the other one travels.
+    """
+
+    virtual_network: str
+    nic: Nic
+    packet: Packet
+    row: EffectiveRoute | None
+    verdicts: tuple[Verdict, ...]
+    verdict: Verdict
+    carries: bool = False
+
+    @property
+    def disposition(self) -> Disposition:
+        """What becomes of the packet here."""
+        return self.verdict.disposition
+
+
+@dataclass(frozen=True, slots=True)
+class EndStep:
+    """The packet is at a node, and its way ends there."""
+
+    node: str
+    address: IPv4Address
+    disposition: Disposition
+
+
+Step = RouterStep | FabricStep | EndStep
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """A packet's whole way. `hops` are the addresses that a traceroute shows."""
+
+    source: str
+    steps: tuple[Step, ...]
+    hops: tuple[IPv4Address, ...]
+
+    @property
+    def disposition(self) -> Disposition:
+        """How it ends."""
+        return self.steps[-1].disposition
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The nodes that have forwarded it or got it, in order, the source left out."""
+        found = [step.node for step in self.steps if isinstance(step, RouterStep | EndStep)]
+        return tuple(found[1:] if found[:1] == [self.source] else found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """What there is of a way so far: the packet is at `node`, to which it came over a link or out of a network."""
+
+    source: str
+    node: str
+    address: IPv4Address
+    packet: Packet
+    by_network: bool | None = None
+    steps: tuple[Step, ...] = ()
+    hops: tuple[IPv4Address, ...] = ()
+    forwarded: tuple[str, ...] = ()
+
+    def ends(self, step: Step, *, unseen: bool = False) -> Walk:
+        """The whole way, with its last step; at an `unseen` one no TTL is seen to end."""
+        return Walk(self.source, (*self.steps, step), self.hops[:-1] if unseen else self.hops)
+
+    def ends_here(self, disposition: Disposition) -> Walk:
+        """The whole way, if it ends at the node where the packet is."""
+        return self.ends(EndStep(self.node, self.address, disposition))
+
+
+class Walker:
+    """Follows packets through the tables of a lab.
+
+    Args:
+        follow: which of equal next hops.
+        circles: how many hops of a loop are followed before it is called one; 0 for none.
+    """
+
+    def __init__(self, lab: Lab, tables: Tables, follow: Follow | None = None, circles: int = 0) -> None:
+        self._lab, self._tables = lab, tables
+        self._follow: Follow = follow if follow is not None else Everything()
+        self._circles = circles
+        self._owners = owners(lab)
+        self._addresses = addresses(lab)
+        self._mine: dict[str, set[IPv4Address]] = {}
+        """Every node's addresses. Unrelated virtual networks may overlap, so `owners` may name another node."""
+        known = [(node, address) for address, node in self._owners.items()]
+        of_nics = [(nic.machine, nic.address) for nic in lab.azure.nics]
+        for node, address in (*known, *of_nics, *self._addresses.items()):
+            self._mine.setdefault(node, set()).add(address)
+        self._gateways = {i.node for gateway in lab.azure.gateways for i in gateway.instance_ids}
+        self._routers = {*lab.nva, *lab.site, *lab.azure.circuit, *self._gateways}
+        self._between = dict(_between(lab))
+        self._surroundings = cache(tables.surroundings)
+
+    def walks(self, node: str, destination: IPv4Address, source: IPv4Address | None = None) -> Iterator[Walk]:
+        """The ways of a packet from a node on; `source` is its address, if it is not the node's own.
+
+        There are several where flows are shared among next hops.
+        """
+        address = self._addresses[node]
+        way = _Way(node, node, address, Packet(source or address, destination))
+        if self._has(node, destination):
+            way = replace(way, address=destination, hops=(destination,))  # a machine answers itself, as one hop
+        yield from self._at(way)
+
+    def _at(self, way: _Way) -> Iterator[Walk]:
+        """What becomes of a packet at the node where it is."""
+        end = self._end(way)
+        if end is not None:
+            yield way.ends_here(end)
+            return
+        node, packet = way.node, way.packet
+        route = self._tables.route(node, packet.destination)
+        if node in self._lab.nva and self._lab.nva[node].translates(packet.destination):
+            packet = replace(packet, source=self._addresses[node])
+        step = RouterStep(node, way.address, packet, route, route.drops or Disposition.FORWARDED)
+        if route.drops is not None:
+            yield way.ends(step, unseen=route.silent and bool(way.forwarded))
+            return
+        forwarded = (*way.forwarded, node)
+        if route.nic is not None:
+            # Between a line or tunnel and the network a gateway gives the TTL back: nobody sees it.
+            step = replace(step, restores_ttl=node in self._gateways and way.by_network is False)
+            on = replace(way, packet=packet, steps=(*way.steps, step), forwarded=forwarded)
+            yield from self._cross(replace(on, hops=way.hops[:-1]) if step.restores_ttl else on, route.nic)
+            return
+        gateways = route.gateways or (packet.destination,)
+        hops = tuple(NextHop(address, self._owners.get(address)) for address in gateways)
+        restores = node in self._gateways and way.by_network is True
+        for hop in self._follow.among(len(way.hops) - restores, hops):
+            if hop.node is None:
+                yield way.ends(replace(step, next_hop=hop, disposition=Disposition.UNKNOWN_DESTINATION))
+                continue
+            between = self._between.get(frozenset((node, hop.node)), "")
+            taken = replace(step, next_hop=hop, between=between, restores_ttl=restores)
+            on = replace(way, packet=packet, steps=(*way.steps, taken), forwarded=forwarded, by_network=False)
+            on = replace(on, hops=way.hops[:-1]) if restores else on
+            if between == OVERLAY:
+                carrying = self._carrying(node, hop.node)
+                on = replace(on, steps=(*on.steps, carrying))
+                if carrying.disposition.drops:
+                    yield Walk(on.source, on.steps, on.hops)
+                    continue
+            yield from self._arrive(on, hop.node, hop.address)
+
+    def _end(self, way: _Way) -> Disposition | None:
+        """Why a packet's way ends at the node where it is; None if it goes on."""
+        node, packet = way.node, way.packet
+        if self._has(node, packet.destination):
+            return Disposition.DELIVERED
+        again = len({*way.forwarded}) < len(way.forwarded) or node in way.forwarded
+        if self._circles and len(way.hops) >= self._circles:
+            return Disposition.LOOP if again else Disposition.TTL
+        if not self._circles and node in way.forwarded:
+            return Disposition.LOOP
+        if way.forwarded and node not in self._routers and node != self._internet:
+            return Disposition.NOT_A_ROUTER
+        return None
+
+    def _has(self, node: str, address: IPv4Address) -> bool:
+        return address in self._mine[node]
+
+    @property
+    def _internet(self) -> str | None:
+        return self._lab.internet.name if self._lab.internet is not None else None
+
+    def _cross(self, way: _Way, name: str) -> Iterator[Walk]:
+        """What the fabric does with a packet out of a NIC."""
+        nic = self._tables.azure.nic[name]
+        row = self._tables.row(name, way.packet.destination)
+        verdicts = forward(self._tables.azure, self._surroundings(nic.virtual_network), nic, row, way.packet)
+        for verdict in self._followed(way, verdicts):
+            step = FabricStep(nic.virtual_network, nic, way.packet, row, verdicts, verdict)
+            on = replace(way, steps=(*way.steps, step), by_network=True)
+            if verdict.disposition is Disposition.INTERNET:
+                yield from self._leave(way, step)
+            elif verdict.disposition.drops or verdict.nic is None or verdict.next_hop is None:
+                yield way.ends(step)
+            else:
+                yield from self._arrive(on, verdict.nic.machine, verdict.next_hop)
+
+    def _followed(self, way: _Way, verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
+        """Those of a fabric's verdicts that are followed: of equal next hops, some may be."""
+        hops = {
+            NextHop(v.next_hop, v.nic.machine if v.nic is not None else None): v
+            for v in verdicts
+            if v.next_hop is not None
+        }
+        if len(hops) < len(verdicts):
+            yield from verdicts
+        else:
+            yield from (hops[hop] for hop in self._follow.among(len(way.hops), tuple(hops)))
+
+    def _leave(self, way: _Way, step: FabricStep) -> Iterator[Walk]:
+        """The Internet gets a packet out of a virtual network; of those in it, only its host answers there."""
+        internet = self._lab.internet
+        if internet is not None and way.packet.destination == internet.host:
+            yield from self._arrive(
+                replace(way, steps=(*way.steps, step), by_network=True), internet.name, internet.host
+            )
+        else:
+            yield way.ends(replace(step, verdict=Verdict(Disposition.UNKNOWN_DESTINATION)))
+
+    def _arrive(self, way: _Way, node: str, arrived_at: IPv4Address) -> Iterator[Walk]:
+        """What becomes of a packet that gets to a node at one of its addresses."""
+        way = replace(way, node=node, address=arrived_at)
+        mine = self._has(node, way.packet.destination)
+        if self._has(node, way.packet.source):
+            yield way.ends_here(Disposition.OWN_SOURCE)
+        elif node in self._tables.off:
+            yield way.ends_here(Disposition.OFF)
+        else:
+            position = len(way.hops)
+            address = (
+                way.packet.destination
+                if mine
+                else self._follow.answers_from(position, node, way.packet.source, arrived_at)
+            )
+            yield from self._at(replace(way, address=address, hops=(*way.hops, address)))
+
+    def _carrying(self, node: str, far: str) -> FabricStep:
+        """What the fabric decides of the packet in which an overlay carries another one to the far NVA."""
+        azure = self._tables.azure
+        nic, there = azure.primary_nic(node), azure.primary_nic(far)
+        packet = Packet(nic.address, there.address)
+        row = self._tables.row(nic.name, packet.destination)
+        verdicts = forward(azure, self._surroundings(nic.virtual_network), nic, row, packet)
+        return FabricStep(nic.virtual_network, nic, packet, row, verdicts, verdicts[0], carries=True)
+
+
+def _between(lab: Lab) -> Iterator[tuple[frozenset[str], str]]:
+    for gateway in lab.gateways:
+        for line in gateway.lines:
+            yield frozenset((InstanceId(gateway.name, line.instance).node, line.circuit)), f"over {line.circuit}"
+        for tunnel in gateway.tunnels:
+            yield frozenset((InstanceId(gateway.name, tunnel.instance).node, tunnel.site)), "in the VPN tunnel"
+    for overlay in lab.overlays:
+        yield frozenset(overlay.nvas), OVERLAY
