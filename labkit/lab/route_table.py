@@ -8,9 +8,9 @@ from pydantic import ValidationError
 
 from labkit.azure.model import Azure, NextHopType, RouteTable, UserRoute
 from labkit.errors import InvalidInput
-from labkit.lab.build import NEXT_HOPS, address_of, next_hop_type, no_next_hop
-from labkit.lab.draft import describe, subject
-from labkit.lab.file import schema
+from labkit.lab.file.draft import describe
+from labkit.lab.kinds import route_table as schema
+from labkit.lab.kinds.route_table import NEXT_HOPS, ROUTE_TABLES, address_of, next_hop_type, no_next_hop
 
 
 class RouteTableText(TypedDict):
@@ -44,8 +44,8 @@ def parse_route_table(name: str, body: object, azure: Azure) -> RouteTable:
         said = schema.RouteTable.model_validate(body)
     except ValidationError as error:
         first = error.errors()[0]
-        about, _ = subject(("route_tables", name, *first["loc"]))
-        text, remedy = describe(first)
+        about, _ = ROUTE_TABLES.subject(("route_tables", name, *first["loc"]))
+        text, remedy = describe(first, schema.RouteTable, {})
         raise InvalidInput(f"{about}: {text}.", remedy) from None
     routes = []
     for prefix, hop in said.routes.items():

@@ -1,6 +1,6 @@
 """The lab file as text: YAML with line numbers, the schema, variants, and mistakes with their places.
 
-`schema` describes what may be written, `problems` is how a mistake is reported (file, line, what is wrong, what to
-do), `json_schema` gives editors the same. Every mistake is collected, and none stops the search for others. A new key
-needs a description there, a golden error, and a place in the guide.
+`schema` puts the sections of all kinds together, `draft` keeps what is sound of a file, `problems` is how a mistake is
+reported (file, line, what is wrong, what to do), `json_schema` gives editors the same. Every mistake is collected, and
+none stops the search for others. A new key needs a docstring in its kind, a golden error, and a place in the guide.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from labkit.lab.file.schema import LabFile
+from labkit.lab.compile import SHAPE
 
 _NOT_PATCHED = ("name", "variants")
 
@@ -14,7 +14,7 @@ def json_schema() -> dict[str, Any]:
 
     It knows shapes and words. What names refer to, and whether ranges fit together, only loading a file can tell.
     """
-    schema = LabFile.model_json_schema(mode="validation")
+    schema = SHAPE.model.model_json_schema(mode="validation")
     _describe_variants(schema)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_tidy(schema), "title": "labkit lab file"}
 

@@ -6,12 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from labkit.lab.addressing import Addresses
-from labkit.lab.build import build
-from labkit.lab.check import check
-from labkit.lab.draft import Draft
-from labkit.lab.draft import read as read_draft
+from labkit.lab.compile import check
 from labkit.lab.file.problems import LabFileError, Problem, Severity, in_order, listed, suggestion
+from labkit.lab.file.schema import VARIANTS
 from labkit.lab.file.variants import as_text, patched, variant_names
 from labkit.lab.file.yaml_source import Source, parse
 from labkit.lab.model import Lab
@@ -110,11 +107,8 @@ def _read(text: str, name: str, wanted: Sequence[str] | None) -> list[Loaded]:
     known = variant_names(base)
     wanted = known if wanted is None else wanted
     sources = [base, *(patched(base, variant) for variant in wanted if variant in known)]
-    checked: list[tuple[Draft, Addresses]] = []
-    for source in sources:
-        draft = read_draft(source)
-        checked.append((draft, check(draft)))
-    problems = _each_once({draft.source.variant: draft.problems for draft, _ in checked})
+    checked = [check(source) for source in sources]
+    problems = _each_once({each.draft.source.variant: each.draft.problems for each in checked})
     problems += [
         Problem(0, f'there is no variant "{variant}".', suggestion(variant, known, "variants"))
         for variant in wanted
@@ -125,10 +119,17 @@ def _read(text: str, name: str, wanted: Sequence[str] | None) -> list[Loaded]:
     if errors:
         raise LabFileError(name, errors)
     warnings = tuple(p for p in problems if p.severity is Severity.WARNING)
-    descriptions = {v: said.description for v, said in checked[0][0].file.variants.items()}
+    variants = checked[0].draft.file[VARIANTS]
     return [
-        Loaded(build(draft, addresses), warnings, name, text, draft.source, descriptions.get(draft.source.variant, ""))
-        for draft, addresses in checked
+        Loaded(
+            each.lab(),
+            warnings,
+            name,
+            text,
+            each.draft.source,
+            variants[variant].description if (variant := each.draft.source.variant) else "",
+        )
+        for each in checked
     ]
 
 

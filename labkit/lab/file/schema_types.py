@@ -9,7 +9,7 @@ import re
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, NetmaskValueError
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler, ModelWrapValidatorHandler
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, ModelWrapValidatorHandler
 from pydantic import model_validator as _model_validator
 from pydantic.json_schema import JsonSchemaValue, WithJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError
@@ -169,7 +169,7 @@ Sides = Annotated[tuple[str, ...] | bool, BeforeValidator(_parse_sides), WithJso
 Prefixes = Annotated[tuple[Prefix, ...], BeforeValidator(one_or_more), WithJsonSchema(_one_or_more(_PREFIX_SCHEMA))]
 Words = Annotated[tuple[str, ...], BeforeValidator(one_or_more), WithJsonSchema(_one_or_more({"type": "string"}))]
 
-# Names are checked where their kind is known (labkit.lab.check_names); the patterns are for editors.
+# Names are checked where their kind is known (labkit.lab.compile); the patterns are for editors.
 NodeName = Annotated[str, WithJsonSchema(_name_schema(NODE_NAME, MAX_NODE_NAME))]
 InstancedName = Annotated[str, WithJsonSchema(_name_schema(NODE_NAME, MAX_NODE_NAME - len("-0")))]
 SiteName = Annotated[str, WithJsonSchema(_name_schema(NODE_NAME, MAX_NODE_NAME - len("-host")))]
@@ -229,3 +229,19 @@ _T = TypeVar("_T")
 _Named = Annotated[dict[str, _T | None], BeforeValidator(_as_named), _NameAlone]
 Named = Annotated[list[_Named[_T]], BeforeValidator(one_or_more), _OneAlone]
 """A list of names, each alone or with options."""
+
+
+class Timers(Part):
+    """BGP timers in seconds. Azure's own are 60 and 180; the lower hold time of the two sides counts."""
+
+    keepalive: Annotated[int, Field(ge=1, le=65535)] = 60
+    """Seconds between keepalives."""
+    hold: Annotated[int, Field(le=65535)] = 180
+    """Seconds of silence after which the peer is taken for dead."""
+
+
+class Connection(ShortPart):
+    """A link from an NVA or a circuit to a site, or from an NVA to another."""
+
+    prefix: Prefix
+    """The link's own range, /30 or /31. Default: a /30 of 100.64.0.0/16."""

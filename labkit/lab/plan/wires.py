@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 from labkit.azure.model import InstanceId, Nic
 from labkit.azure.rules.addressing import ROUTE_SERVER_SUBNET
 from labkit.azure.rules.adjacency import connected_peerings
-from labkit.lab.addressing import derive_mac
+from labkit.lab.kinds.addresses import derive_mac
 from labkit.lab.model import Gateway, Lab, Line, WanLink
 from labkit.lab.plan.model import Endpoint, Link
 from labkit.lab.plan.nodes import INSTANCES, NIC

@@ -22,9 +22,9 @@ from labkit.azure.model import (
 from labkit.azure.rules.validation import problems
 from labkit.errors import InvalidInput
 from labkit.lab import proofs
-from labkit.lab.file import schema
 from labkit.lab.file.load import Loaded, load, load_text, read, read_text
 from labkit.lab.file.problems import LabFileError
+from labkit.lab.kinds import assumptions
 from labkit.lab.model import BgpTimers
 from labkit.resources import topologies
 
@@ -141,7 +141,7 @@ def test_every_form_of_the_file() -> None:
 
 
 def test_lab_files_can_say_every_assumption_and_none() -> None:
-    said = {name: field.default for name, field in schema.Assumptions.model_fields.items()}
+    said = {name: field.default for name, field in assumptions.Assumptions.model_fields.items()}
     assert said == asdict(Assumptions())
     assert load(OVERVIEW).azure.route_servers[0].assumptions == Assumptions()
 

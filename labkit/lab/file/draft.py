@@ -7,7 +7,7 @@ what was left out is remembered, so that nothing complains of its absence.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args, get_origin
 
@@ -15,36 +15,18 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from labkit.lab.file.problems import Problem, Severity, listed, nearest, suggestion
-from labkit.lab.file.schema import LabFile, Subnet
+from labkit.lab.file.schema import LabFile, Shape
 from labkit.lab.file.schema_types import Part
 from labkit.lab.file.yaml_source import Data, Path, Source
 
-_SECTIONS = {
-    "virtual_networks": "virtual network",
-    "route_tables": "route table",
-    "route_servers": "route server",
-    "nvas": "NVA",
-    "load_balancers": "load balancer",
-    "gateways": "gateway",
-    "circuits": "circuit",
-    "sites": "site",
-    "virtual_machines": "virtual machine",
-}
-_LISTS = {"peerings": "peering", "proofs": "proof"}
 _HINTS = {
     "name": "Add a name of letters, digits and hyphens, such as name: my-lab.",
-    "address_space": "Add its range, such as address_space: 10.1.0.0/16.",
     "prefix": "Add a prefix, such as prefix: 10.1.1.0/24.",
-    "prefixes": "Add its ranges, such as prefixes: [10.250.0.0/16].",
     "subnet": "Add the subnet of its NIC, such as subnet: vnet1/workload.",
     "asn": "Add its ASN, such as asn: 65001.",
     "virtual_network": "Add the virtual network that it stands in, such as virtual_network: vnet1.",
-    "type": "Add its type, such as type: ExpressRoute.",
-    "backends": "Name the NVAs behind it, such as backends: [nva1, nva2].",
-    "probe": "Say which port shows that a backend is up, such as probe: {port: 179}.",
-    "port": "Add the port that backends listen on, such as port: 179.",
-    "between": "Add the two virtual networks, such as between: [hub, spoke].",
 }
+"""What to do when a key is missing that several kinds have; `Section.hints` has the others."""
 
 
 class _Items(list[Any]):
@@ -67,6 +49,7 @@ class Draft:
 
     file: LabFile
     source: Source
+    shape: Shape
     tree: Any = None
     damaged: set[Path] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
@@ -98,12 +81,9 @@ class Draft:
         """Counts `path` as left out from now on: it refers to nothing, and that was said."""
         self.damaged.add(_origin(self.tree, path))
 
-    def subnet(self, reference: str) -> tuple[str, str, Subnet] | None:
-        """The virtual network, the name and the subnet that `network/subnet` refers to, if it is there and sound."""
-        network, _, name = reference.partition("/")
-        found = self.file.virtual_networks.get(network)
-        subnet = found.subnets.get(name) if found is not None else None
-        return (network, name, subnet) if subnet is not None else None
+    def subject(self, path: Path) -> tuple[str, Path]:
+        """What a path is part of, in words, and the rest of the path within it."""
+        return self.shape.subject(path)
 
     def names(self, *path: str) -> list[str]:
         """The keys of the mapping at `path`, those of damaged entries included."""
@@ -148,37 +128,6 @@ def _existing(data: Data, path: Sequence[str | int]) -> Path:
     return tuple(result)
 
 
-def subject(path: Path) -> tuple[str, Path]:
-    """What a path is part of, in words, and the rest of the path within it."""
-    match path:
-        case ("virtual_networks", network, "subnets", subnet, *rest):
-            return f'subnet "{subnet}" of virtual network {network}', tuple(rest)
-        case ("route_tables", table, "routes", prefix, *rest):
-            return f"route {prefix} of route table {table}", tuple(rest)
-        case ("route_servers", server, "peers", int(), peer, *rest):
-            return f'peer "{peer}" of route server {server}', tuple(rest)
-        case ("nvas", nva, "connects_to", int(), site, *rest):
-            return f'link of NVA {nva} to "{site}"', tuple(rest)
-        case ("nvas", nva, "overlays", int(), other, *rest):
-            return f'overlay of NVA {nva} to "{other}"', tuple(rest)
-        case ("circuits", circuit, "connects_to", int(), site, *rest):
-            return f'link of circuit {circuit} to "{site}"', tuple(rest)
-        case ("gateways", gateway, "connects_to", int(), circuit, *rest):
-            return f'connection of gateway {gateway} to "{circuit}"', tuple(rest)
-        case (str(section), name, *rest) if section in _SECTIONS:
-            return f"{_SECTIONS[section]} {name}", tuple(rest)
-        case ("variants", variant, *rest):
-            return f"variant {variant}", tuple(rest)
-        case ("proofs", int(position), str(claim), *rest) if rest:
-            return f"proof {position + 1} ({claim})", tuple(rest)
-        case (str(section), int(position), *rest) if section in _LISTS:
-            return f"{_LISTS[section]} {position + 1}", tuple(rest)
-        case ("internet", *rest):
-            return "internet", tuple(rest)
-        case _:
-            return "", path
-
-
 def _model_in(annotation: Any) -> tuple[type[Part] | None, int]:
     """The model that a field's annotation holds, and how many list positions and keys lead to it."""
     if isinstance(annotation, type) and issubclass(annotation, Part):
@@ -190,9 +139,9 @@ def _model_in(annotation: Any) -> tuple[type[Part] | None, int]:
     return None, 0
 
 
-def _known_keys(location: Sequence[str | int]) -> list[str]:
-    """The keys that the schema knows at a pydantic location."""
-    model: type[Part] | None = LabFile
+def _known_keys(root: type[Part], location: Sequence[str | int]) -> list[str]:
+    """The keys that a model knows at a pydantic location in it."""
+    model: type[Part] | None = root
     skip = 0
     for step in location:
         if skip:
@@ -203,9 +152,10 @@ def _known_keys(location: Sequence[str | int]) -> list[str]:
     return [f.alias or name for name, f in model.model_fields.items()] if model is not None else []
 
 
-def describe(error: ErrorDetails) -> tuple[str, str]:
-    """What is wrong with a value, and the remedy."""
+def describe(error: ErrorDetails, root: type[Part], hints: Mapping[str, str]) -> tuple[str, str]:
+    """What is wrong with a value of a `root`, and the remedy; `hints` are for keys that are missing."""
     kind, value, location, context = error["type"], error["input"], error["loc"], error.get("ctx", {})
+    hints = {**_HINTS, **hints}
     shown = f'"{value}"' if isinstance(value, str) else _SHAPES.get(type(value), "nothing")
     match kind:
         case "mistake":
@@ -213,9 +163,9 @@ def describe(error: ErrorDetails) -> tuple[str, str]:
         case "missing" if isinstance(location[-1], int):
             return "must be a list of two", "Write two values, such as [a, b]."
         case "missing":
-            return f"{location[-1]} is missing", _HINTS.get(str(location[-1]), f'Add "{location[-1]}: ...".')
+            return f"{location[-1]} is missing", hints.get(str(location[-1]), f'Add "{location[-1]}: ...".')
         case "extra_forbidden":
-            keys = _known_keys(location[:-1])
+            keys = _known_keys(root, location[:-1])
             return f'unknown key "{location[-1]}"', suggestion(str(location[-1]), keys, "keys here")
         case "enum":
             choices = re.findall(r"'([^']+)'", context["expected"])
@@ -233,7 +183,7 @@ def describe(error: ErrorDetails) -> tuple[str, str]:
             bound = context.get("le", context.get("lt"))
             return f"{value} is too large", f"Write {'at most' if 'le' in context else 'less than'} {bound:g}."
         case "too_short":
-            return "the list is empty", _HINTS.get(str(location[-1]), "Add an item.")
+            return "the list is empty", hints.get(str(location[-1]), "Add an item.")
         case "too_long":
             return f"the list has {context['actual_length']} items", f"Keep {context['max_length']}."
         case "model_type" | "dict_type":
@@ -246,9 +196,9 @@ def describe(error: ErrorDetails) -> tuple[str, str]:
             return f"{shown}: {error['msg']}", "Compare it with the reference of the lab file."
 
 
-def _problem(error: ErrorDetails, source: Source) -> Problem:
-    about, rest = subject(_as_written(tuple(error["loc"]), source))
-    text, remedy = describe(error)
+def _problem(error: ErrorDetails, source: Source, shape: Shape) -> Problem:
+    about, rest = shape.subject(_as_written(tuple(error["loc"]), source))
+    text, remedy = describe(error, shape.model, shape.hints())
     own = error["type"] in {"missing", "extra_forbidden"}
     words = [s if isinstance(s, str) else f", item {s + 1}" for s in (rest[:-1] if own else rest) if s != "[key]"]
     place = _existing(source.data, error["loc"])
@@ -270,7 +220,7 @@ def _as_written(path: Path, source: Source) -> Path:
             return path
 
 
-def read(source: Source) -> Draft:
+def read(source: Source, shape: Shape) -> Draft:
     """The sound part of a file. Never raises; a file that is not a mapping at all gives an empty draft."""
     problems = list(source.problems)
     damaged: set[Path] = set()
@@ -279,25 +229,25 @@ def read(source: Source) -> Draft:
             text = "the file is empty." if source.data is None else "the file is not a mapping of keys to values."
             remedy = "Start with name: and virtual_networks:, or copy topologies/overview/lab.yml."
             problems.append(Problem(0, text, remedy))
-        return Draft(LabFile(name="lab"), Source({}, {}), problems=problems, damaged={()})
+        return Draft(shape.model(name="lab"), Source({}, {}), shape, problems=problems, damaged={()})
     while True:
         tree = _without(source.data, damaged)
         try:
-            file = LabFile.model_validate(tree if ("name",) not in damaged else {**tree, "name": "lab"})
+            file = shape.model.model_validate(tree if ("name",) not in damaged else {**tree, "name": "lab"})
         except ValidationError as invalid:
             errors = invalid.errors(include_url=False)
         else:
-            return Draft(file, source, tree, damaged, problems)
+            return Draft(file, source, shape, tree, damaged, problems)
         first = not damaged
         misspelt = {
-            (*e["loc"][:-1], nearest(str(e["loc"][-1]), _known_keys(e["loc"][:-1])))
+            (*e["loc"][:-1], nearest(str(e["loc"][-1]), _known_keys(shape.model, e["loc"][:-1])))
             for e in errors
             if e["type"] == "extra_forbidden"
         }
         for error in errors:
             # A key that is missing because it is misspelt is one mistake.
             if first and (error["type"] != "missing" or error["loc"] not in misspelt):
-                problems.append(_problem(error, source))
+                problems.append(_problem(error, source, shape))
             location = error["loc"][:-1] if error["type"] == "missing" else error["loc"]
             place = _existing(tree, location)
             damaged.add(_origin(tree, place) if place else ("name",))

@@ -1,0 +1,284 @@
+"""From the values of a lab file to a lab: every kind's hooks, stage by stage.
+
+References come before everything that follows them: what refers to nothing counts as left out, so that one wrong name
+is one mistake. Every stage notes its mistakes and goes on with the sound rest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from itertools import combinations
+
+from labkit.azure.model import Azure
+from labkit.azure.model.problem import Problem
+from labkit.azure.rules.addressing import SUBNET_LONGEST, is_usable, reserved_addresses
+from labkit.azure.rules.validation import problems, warnings
+from labkit.lab.file.draft import Draft, read
+from labkit.lab.file.schema import shape
+from labkit.lab.file.schema_types import MAX_NODE_NAME, NODE_NAME
+from labkit.lab.file.variants import VARIANTS
+from labkit.lab.file.yaml_source import Path, Source
+from labkit.lab.kinds import KINDS
+from labkit.lab.kinds.addresses import WAN_LENGTH, Addresses, Assignment, ends
+from labkit.lab.kinds.internet import INTERNET
+from labkit.lab.kinds.internet import NAME as INTERNET_NAME
+from labkit.lab.kinds.kind import Checking, Given, GivenMac, Range, Refusal
+from labkit.lab.kinds.names import Declared, Names
+from labkit.lab.kinds.nouns import INTERNET as INTERNET_NOUN
+from labkit.lab.kinds.nouns import Trait
+from labkit.lab.model import Lab
+from labkit.lab.plan.nodes import CONTROLLER
+from labkit.lab.plan.wires import FABRIC_MAC
+
+SHAPE = shape([kind.section for kind in KINDS if kind.section is not None])
+"""The shape of lab files."""
+
+MAX_LAB_NAME = 24
+_NEXT_HOP_TYPES = {"none", "vnetlocal"}
+_NOT_HOSTS = (IPv4Network("0.0.0.0/8"), IPv4Network("127.0.0.0/8"), IPv4Network("224.0.0.0/3"))
+# Names that Linux gives to interfaces itself, or to files beside them in /proc/sys/net.
+_KERNEL_NAMES = re.compile(r"(?i:lo|all|default|bridge|br\d*|eth\d+)")
+_REFUSALS = {code: refusal for kind in KINDS for code, refusal in kind.refusals.items()}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A lab file whose mistakes have all been noted in its `draft`."""
+
+    draft: Draft
+    addresses: Addresses
+    azure: Azure
+
+    def lab(self) -> Lab:
+        """The lab; its draft must be without errors."""
+        lab = Lab(self.draft.file.name, self.azure, variant=self.draft.source.variant)
+        for kind in KINDS:
+            lab = kind.lab(self.draft, self.addresses, lab)
+        return lab
+
+
+def check(source: Source) -> Checked:
+    """The values of a lab file against their shape, and against what Azure and labkit can do."""
+    draft = read(source, SHAPE)
+    checking = Checking(draft, _names(draft))
+    for kind in KINDS:
+        kind.references(checking)
+    checking.joined = tuple(each for kind in KINDS for each in kind.joins(draft))
+    ranges = [each for kind in KINDS for each in kind.ranges(draft)]
+    _check_ranges(draft, ranges)
+    given = [each for kind in KINDS for each in kind.given(draft)]
+    _check_given(draft, given)
+    macs = [each for kind in KINDS for each in kind.macs(draft)]
+    _check_macs(draft, macs)
+    addresses = _assign(draft, given, macs, ranges)
+    azure = Azure(())
+    for kind in KINDS:
+        azure = kind.azure(draft, addresses, azure)
+    _check_azure(draft, azure)
+    for kind in KINDS:
+        kind.check(checking)
+    checking.names.report_unknown(draft)
+    return Checked(draft, addresses, azure)
+
+
+def _assign(draft: Draft, given: Iterable[Given], macs: Iterable[GivenMac], ranges: Sequence[Range]) -> Addresses:
+    links = [r.prefix for r in ranges if r.link and r.prefix.prefixlen >= WAN_LENGTH]
+    taken = [*(g.address for g in given), *(end for link in links for end in ends(link))]
+    assignment = Assignment(draft, taken, [each.mac for each in macs], [r.prefix for r in ranges])
+    for kind in KINDS:
+        kind.assign(assignment)
+    return assignment.addresses
+
+
+# Names.
+
+
+def _names(draft: Draft) -> Names:
+    """The names of a file; notes what names may not be, and names that two things have."""
+    _check_lab_name(draft)
+    names = Names()
+    data = draft.source.data
+    declared = [each for kind in KINDS for each in kind.names(draft)]
+    for kind in KINDS:
+        if kind.section is not None and kind.noun is not None and isinstance(data, dict):
+            entries = data.get(kind.section.key)
+            if entries is not None and not isinstance(entries, dict):
+                names.blind.add(kind.noun)
+    for key in draft.names():
+        if key != "name" and key not in SHAPE.sections:
+            names.adrift |= set(draft.names(key))
+    taken: dict[str, tuple[str, int]] = {CONTROLLER: ("labkit's controller", 0), INTERNET_NAME: ("the Internet", 0)}
+    for each in sorted(declared, key=lambda d: draft.line(d.path)):
+        if each.made_of is None:
+            _check_name(draft, each)
+        other = taken.setdefault(each.name.casefold(), (each.owner, draft.line(each.path)))
+        if other[0] != each.owner:
+            _clash(draft, each, other)
+        names.nouns.setdefault(each.name, each.noun)
+    if draft.file[INTERNET] is not None or draft.broken((INTERNET_NAME,)):
+        names.nouns.setdefault(INTERNET_NAME, INTERNET_NOUN)
+    _check_variant_names(draft)
+    return names
+
+
+def _clash(draft: Draft, declared: Declared, other: tuple[str, int]) -> None:
+    owner, line = other
+    name, path = declared.name, declared.path
+    if not line:
+        text = f"{declared.noun} {name}: the name is reserved for {owner}."
+        draft.error(path, text, "Use another name.")
+    elif declared.made_of is None:
+        text = f'{declared.noun} {name}: "{name}" is already the name of {owner} (line {line}).'
+        draft.error(path, text, "Every node has a name of its own, whatever its case: rename one.")
+    else:
+        text = f'"{name}", {declared.owner}, is already the name of {owner} (line {line}).'
+        draft.error(path, text, "labkit makes that name: rename one of the two.")
+
+
+def _check_name(draft: Draft, declared: Declared) -> None:
+    name, noun, path, suffix = declared.name, declared.noun, declared.path, declared.suffix
+    longest = MAX_NODE_NAME - len(suffix)
+    if not re.fullmatch(NODE_NAME, name):
+        near = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
+        example = f", such as {near}" if near else ""
+        draft.error(
+            path, f'{noun} {name}: "{name}" is not a valid host name.', f"Use letters, digits and hyphens{example}."
+        )
+    elif len(name) > longest:
+        text = f"{noun} {name}: the name has {len(name)} characters; at most {longest} are allowed."
+        why = f"Its nodes are called {name}{suffix} and the like, and " if suffix else ""
+        remedy = f"{why}Linux ends an interface's name at {MAX_NODE_NAME} characters: shorten it."
+        draft.error(path, text, remedy[0].upper() + remedy[1:])
+    elif _KERNEL_NAMES.fullmatch(name):
+        text = f"{noun} {name}: Linux has an interface or a setting called {name}."
+        draft.error(path, text, "Use another name.")
+    elif name.casefold() in _NEXT_HOP_TYPES and noun.traits & Trait.NEXT_HOP:
+        draft.error(path, f"{noun} {name}: {name} is a next hop type of route tables.", "Use another name.")
+
+
+def _check_lab_name(draft: Draft) -> None:
+    name = draft.file.name
+    if not re.fullmatch(NODE_NAME, name):
+        text = f'name: "{name}" is not a valid lab name.'
+        draft.error(("name",), text, "Use letters, digits and hyphens, such as my-lab.")
+    elif len(name) > MAX_LAB_NAME:
+        text = f"name: {name} has {len(name)} characters; at most {MAX_LAB_NAME} are allowed."
+        draft.error(("name",), text, "Its containers are called clab-<lab>-<node>: shorten it.")
+
+
+def _check_variant_names(draft: Draft) -> None:
+    for name in draft.names(VARIANTS):
+        if not re.fullmatch(NODE_NAME, name):
+            text = f'variant {name}: "{name}" is not a valid variant name.'
+            draft.error((VARIANTS, name), text, "Use letters, digits and hyphens, such as active-passive.")
+        elif len(name) > MAX_NODE_NAME:
+            text = f"variant {name}: the name has {len(name)} characters; at most {MAX_NODE_NAME} are allowed."
+            draft.error((VARIANTS, name), text, "It is typed and stands in tables: shorten it.")
+
+
+# Ranges.
+
+
+def _check_ranges(draft: Draft, ranges: Iterable[Range]) -> None:
+    """Notes ranges that nobody may use, or that overlap."""
+    networks = [each for each in ranges if each.azure]
+    outside = sorted((each for each in ranges if not each.azure), key=lambda each: each.yields)
+    for item in outside:
+        bad = next((n for n in _NOT_HOSTS if n.overlaps(item.prefix)), None)
+        if bad is not None:
+            draft.error(item.path, f"{item.what}: hosts can't have addresses in {bad}.", "Use another range.")
+    for one, other in combinations(outside, 2):
+        # Two sites may have the same range, as anycast and dual-homed data centres do.
+        both = one.shared and other.shared and one.path[:2] != other.path[:2]
+        if one.prefix.overlaps(other.prefix) and not both:
+            text = f"{other.what}: {other.prefix} overlaps {one.prefix} of {one.what}."
+            draft.error(other.path, text, "Each needs a range of its own: move one of them.")
+    for ours in outside:
+        for theirs in networks:
+            if ours.prefix.overlaps(theirs.prefix):
+                _overlap_with_network(draft, ours, theirs)
+
+
+def _overlap_with_network(draft: Draft, ours: Range, theirs: Range) -> None:
+    text = f"{ours.what}: {ours.prefix} overlaps {theirs.prefix} of {theirs.what}."
+    if ours.shared:
+        # Possible in Azure too, and a lesson: routes into a virtual network's own range never get into NICs.
+        draft.warn(ours.path, text, "Azure's packets to what is in both stay in the virtual network. Move one of them.")
+    else:
+        draft.error(ours.path, text, "It could not be reached from there: move one of them.")
+
+
+# Addresses.
+
+
+def _check_given(draft: Draft, addresses: Iterable[Given]) -> None:
+    """Notes given addresses that can't be, and those given twice."""
+    taken: dict[IPv4Address, Given] = {}
+    for given in sorted(addresses, key=lambda each: draft.line(each.path)):
+        _check_within(draft, given)
+        other = taken.setdefault(given.address, given)
+        if other is not given:
+            first = f"{other.whose} (line {draft.line(other.path)})"
+            text = f"{given.whose}: address {given.address} is also given to {first}."
+            draft.error(given.path, text, "Change one, or omit one: labkit chooses a free one.")
+
+
+def _check_within(draft: Draft, given: Given) -> None:
+    prefix, address = given.within, given.address
+    if prefix is None or (given.azure and prefix.prefixlen > SUBNET_LONGEST):
+        return
+    if address not in prefix:
+        text = f"{given.whose}: address {address} lies outside {given.where} ({prefix})."
+        draft.error(given.path, text, f"Use an address of {prefix}, or omit it.")
+    elif given.azure and not is_usable(prefix, address):
+        reserved = reserved_addresses(prefix)
+        text = f"{given.whose}: address {address} is reserved in {given.where} ({prefix})."
+        remedy = f"Azure keeps the first four and the last. Use {reserved[3] + 1} to {reserved[-1] - 1}."
+        draft.error(given.path, text, remedy)
+    elif prefix.prefixlen < 31 and address in {prefix.network_address, prefix.broadcast_address}:
+        text = f"{given.whose}: address {address} is the first or the last of {given.where} ({prefix})."
+        draft.error(given.path, text, "No host can have it. Use one in between.")
+
+
+def _check_macs(draft: Draft, macs: Iterable[GivenMac]) -> None:
+    """Notes MAC addresses that can't be, and those given twice."""
+    taken: dict[str, str] = {}
+    for given in macs:
+        about = draft.subject(given.path)[0]
+        other = taken.setdefault(given.mac, about)
+        if other != about:
+            text = f"{about}: MAC address {given.mac} is also given to {other}."
+            draft.error(given.path, text, "Change one, or omit one: labkit derives it from the name.")
+        elif given.mac == FABRIC_MAC:
+            text = f"{about}: MAC address {given.mac} is Azure's own, which answers every ARP question."
+            draft.error(given.path, text, "Use another, or omit it: labkit derives one from the name.")
+
+
+# Azure.
+
+
+def _check_azure(draft: Draft, azure: Azure) -> None:
+    """Notes what Azure would refuse, or accept although it does not work, as far as the sound part shows it.
+
+    Problems of other codes are what a lab file can't have, or what a kind sees in the file itself.
+    """
+    seen: set[Path] = set()
+    for problem in problems(azure):
+        refusal = _REFUSALS.get(problem.code)
+        if refusal is not None and not refusal.follows(draft, problem):
+            path, about = refusal.place(draft, problem)
+            if path not in seen:
+                seen.add(path)
+                draft.error(path, f"{about}{problem.text}.", _remedy(refusal, draft, problem))
+    for problem in warnings(azure):
+        refusal = _REFUSALS[problem.code]
+        path, about = refusal.place(draft, problem)
+        draft.warn(path, f"{about}{problem.text}.", _remedy(refusal, draft, problem))
+
+
+def _remedy(refusal: Refusal, draft: Draft, problem: Problem) -> str:
+    remedy = refusal.remedy
+    return remedy.format(*problem.subjects) if isinstance(remedy, str) else remedy(draft, problem)

@@ -1,0 +1,48 @@
+"""What a lab takes for granted where nobody knows for sure what Azure does. Nothing of it is a node."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from labkit.azure.model import VpnNvaTie
+from labkit.lab.file.schema import SingleSection
+from labkit.lab.file.schema_types import Part
+from labkit.lab.kinds.kind import Kind
+
+
+class Assumptions(Part):
+    """What to take for granted where nobody knows for sure what Azure does. Defaults have more evidence."""
+
+    route_server_subnet_minimum: Annotated[int, Field(ge=26, le=27)] = 27
+    """The smallest RouteServerSubnet: 27 warns of a /27, as old labs have one; 26 refuses it, as the documentation."""
+    peers_need_remote_gateways: bool = False
+    """True: a peer in a peered virtual network is refused unless that one uses the route server's gateways (2026)."""
+    spoke_community: bool = True
+    """False: the ranges of spokes don't carry the community 65518:65518 towards NVAs."""
+    nva_relay_community: bool = True
+    """False: what goes from NVA to NVA doesn't get the community 65517:65517."""
+    honours_no_export: bool = True
+    """False: route servers pass on to NVAs what has the community no-export."""
+    expressroute_wins_ties: bool = True
+    """False: under hub_routing_preference ASPath, ExpressRoute shares with VPN and NVA paths of the same length."""
+    vpn_nva_tie: VpnNvaTie = VpnNvaTie.SHARED
+    """VPN and NVA paths of the same length: shared, or one of them wins."""
+    preference_needs_branch_to_branch: bool = False
+    """True: with branch_to_branch off, ExpressRoute wins on NICs whatever hub_routing_preference says."""
+
+
+ASSUMPTIONS: SingleSection[Assumptions] = SingleSection(
+    "assumptions",
+    "",
+    Assumptions,
+    "What to take for granted where nobody knows for sure what Azure does.",
+    Assumptions,
+)
+
+
+class AssumptionsKind(Kind):
+    """The assumptions of a lab."""
+
+    section = ASSUMPTIONS

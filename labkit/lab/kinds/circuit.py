@@ -1,0 +1,88 @@
+"""ExpressRoute circuits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import ClassVar
+
+from pydantic import Field
+
+from labkit.azure import model
+from labkit.azure.model.problem import Code, Problem
+from labkit.lab.file.draft import Draft
+from labkit.lab.file.schema import Section
+from labkit.lab.file.schema_types import Connection, Named, NodeName, Part
+from labkit.lab.file.yaml_source import Path
+from labkit.lab.kinds.addresses import Addresses
+from labkit.lab.kinds.kind import Checking, Kind, Refusal
+from labkit.lab.kinds.names import Declared
+from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY
+from labkit.lab.kinds.site import SITES
+
+
+class Circuit(Part):
+    """An ExpressRoute circuit with private peering; Microsoft's edge router, ASN 12076, is its node."""
+
+    connects_to: Named[Connection] = Field(default_factory=list)
+    """The site at its customer's end: a name, or `{site: prefix of the link}`."""
+    premium: bool = False
+    """True: the premium add-on, which takes more of the customer's routes."""
+
+
+CIRCUITS: Section[dict[str, Circuit]] = Section(
+    "circuits",
+    "circuit",
+    dict[NodeName, Circuit],
+    "ExpressRoute circuits by name.",
+    dict,
+    parts={"connects_to": 'link of circuit {0} to "{1}"'},
+)
+
+
+def _sites(circuit: Circuit) -> tuple[str, ...]:
+    return tuple(site for connection in circuit.connects_to for site in connection)
+
+
+def _remote(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: ARG001
+    return ("circuits", problem.subjects[0]), f"circuit {problem.subjects[0]}: "
+
+
+class CircuitKind(Kind):
+    """Circuits; the edge router of each is a node. `labkit.lab.kinds.wan_link` has its link to its site."""
+
+    section = CIRCUITS
+    noun = CIRCUIT
+    refusals: ClassVar[Mapping[Code, Refusal]] = {
+        Code.REMOTE_ASN: Refusal("Azure refuses it. Give the site another private ASN, such as 65010.", _remote),
+    }
+
+    def names(self, draft: Draft) -> Iterator[Declared]:
+        """See `Kind`."""
+        for name in draft.names("circuits"):
+            yield Declared(name, CIRCUIT, ("circuits", name))
+
+    def azure(self, draft: Draft, addresses: Addresses, azure: model.Azure) -> model.Azure:  # noqa: ARG002
+        """See `Kind`."""
+        sites = draft.file[SITES]
+        circuits = tuple(
+            model.Circuit(name, sites[site].asn, circuit.premium)
+            for name, circuit in draft.file[CIRCUITS].items()
+            for site in _sites(circuit)[:1]
+            if site in sites
+        )
+        return replace(azure, circuits=circuits)
+
+    def check(self, checking: Checking) -> None:
+        """See `Kind`."""
+        draft = checking.draft
+        for name, circuit in draft.file[CIRCUITS].items():
+            path: Path = ("circuits", name)
+            sites = _sites(circuit)
+            if len(sites) != 1 and not draft.broken((*path, "connects_to")):
+                text = f"circuit {name} is connected to {f'{len(sites)} sites' if sites else 'no site'}."
+                draft.error(path, text, "A circuit ends at one customer's edge: connects_to: [one site].")
+            linked = any(checking.names.nouns.get(other) == GATEWAY for other in checking.joined_to(name))
+            if not linked and not draft.broken(("gateways",)):
+                remedy = f"Connect one: connects_to: [{name}]."
+                draft.warn(path, f"circuit {name}: no gateway is connected to it.", remedy)

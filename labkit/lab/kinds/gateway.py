@@ -1,0 +1,349 @@
+"""Virtual network gateways, with their connections to circuits and sites."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network
+from itertools import count
+from typing import Annotated, ClassVar
+
+from pydantic import BeforeValidator, Field
+
+from labkit.azure import model as azure_model
+from labkit.azure.model import ROUTE_SERVER_ASN, Azure, InstanceId, Nic, PeerKind
+from labkit.azure.model.problem import Code, Problem
+from labkit.azure.rules.addressing import GATEWAY_SUBNET, SUBNET_LONGEST, usable_addresses
+from labkit.lab import model
+from labkit.lab.file.draft import Draft
+from labkit.lab.file.schema import Section
+from labkit.lab.file.schema_types import (
+    Address,
+    Asn,
+    InstancedName,
+    Named,
+    Part,
+    Prefixes,
+    Timers,
+    one_or_more,
+)
+from labkit.lab.file.yaml_source import Path
+from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
+from labkit.lab.kinds.circuit import CIRCUITS
+from labkit.lab.kinds.kind import Checking, Given, Joined, Kind, Refusal
+from labkit.lab.kinds.names import Declared
+from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY, GATEWAY_INSTANCE, SITE, VIRTUAL_NETWORK
+from labkit.lab.kinds.site import LANS, SITES
+from labkit.lab.kinds.timers import check_timers
+from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS, find_subnet
+from labkit.lab.model import Lab
+from labkit.lab.plan.nodes import INSTANCES, NIC
+
+EDGES = IPv4Network("100.65.0.0/16")
+"""Microsoft's side of the lines between gateways and circuits."""
+
+NOWHERE = IPv4Address(0)
+"""The instances of a gateway without a subnet, until its file is mended."""
+
+_ADDRESSES: Slot[dict[str, tuple[IPv4Address, ...]]] = Slot(dict)
+
+_EDGES: Slot[dict[tuple[str, str], tuple[IPv4Address, ...]]] = Slot(dict)
+"""The edges by gateway and circuit: an address for each instance of the gateway."""
+
+
+class GatewayType(StrEnum):
+    """Azure's `gatewayType`."""
+
+    EXPRESSROUTE = "ExpressRoute"
+    VPN = "Vpn"
+
+
+_KINDS = {GatewayType.EXPRESSROUTE: PeerKind.EXPRESSROUTE_GATEWAY, GatewayType.VPN: PeerKind.VPN_GATEWAY}
+_REMOTES = {GatewayType.EXPRESSROUTE: CIRCUIT, GatewayType.VPN: SITE}
+
+
+class GatewayConnection(Part):
+    """A gateway's connection: an ExpressRoute gateway's to a circuit, a VPN gateway's to a site."""
+
+    edges: Annotated[tuple[Address, ...], BeforeValidator(one_or_more)] = ()
+    """To a circuit: the addresses of Microsoft's edge, one for each instance. Default: of 100.65.0.0/16."""
+    bgp: bool = True
+    """To a site: false for static routes in place of BGP, as with a local network gateway's address space."""
+    remote_prefixes: Prefixes = ()
+    """To a site without BGP: what the site sends into the tunnels. Default: the virtual network's ranges."""
+
+
+class Gateway(Part):
+    """A virtual network gateway: FRR routers in GatewaySubnet, one for each instance."""
+
+    type: GatewayType
+    """ExpressRoute, which always has two instances, or Vpn."""
+    virtual_network: str
+    """The virtual network that has its GatewaySubnet."""
+    connects_to: Named[GatewayConnection] = Field(default_factory=list)
+    """Its circuits, or a VPN gateway's sites: names, or `{circuit: {edges: …}}`, `{site: {bgp: false}}`."""
+    active_active: bool = False
+    """True: a VPN gateway has two instances, each with its own tunnels, as it must beside a route server."""
+    asn: Asn = ROUTE_SERVER_ASN
+    """A VPN gateway's ASN."""
+    instances: Annotated[tuple[Address, ...], BeforeValidator(one_or_more), Field(max_length=2)] = ()
+    """The addresses of its instances. Default: the first free ones of GatewaySubnet."""
+    timers: Timers = Timers()
+    """Its BGP timers."""
+
+    @property
+    def instance_count(self) -> int:
+        """How many instances it has."""
+        return len(self.instances) or (2 if self.active_active or self.type is GatewayType.EXPRESSROUTE else 1)
+
+    @property
+    def connections(self) -> tuple[tuple[str, GatewayConnection], ...]:
+        """What it connects to by name, each with its options, in order."""
+        return tuple((n, options or GatewayConnection()) for each in self.connects_to for n, options in each.items())
+
+
+GATEWAYS: Section[dict[str, Gateway]] = Section(
+    "gateways",
+    "gateway",
+    dict[InstancedName, Gateway],
+    "Virtual network gateways by name.",
+    dict,
+    parts={"connects_to": 'connection of gateway {0} to "{1}"'},
+    hints={"type": "Add its type, such as type: ExpressRoute."},
+)
+
+
+def _itself(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: ARG001
+    return ("gateways", problem.subjects[0]), ""
+
+
+def _second(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: ARG001
+    return ("gateways", problem.subjects[0]), f"gateway {problem.subjects[0]}: "
+
+
+def _asn(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: ARG001
+    return ("gateways", problem.subjects[0], "asn"), f"gateway {problem.subjects[0]}: "
+
+
+def _route_table(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: ARG001
+    return ("virtual_networks", problem.subjects[0], "subnets", GATEWAY_SUBNET, "route_table"), ""
+
+
+def _connection(draft: Draft, problem: Problem) -> tuple[Path, str]:
+    name, remote = problem.subjects
+    last = max(i for i, c in enumerate(draft.file[GATEWAYS][name].connects_to) if remote in c)
+    return ("gateways", name, "connects_to", last), f"gateway {name}: "
+
+
+class GatewayKind(Kind):
+    """Gateways; each instance is a node, with a line to each circuit and a tunnel to each site."""
+
+    section = GATEWAYS
+    noun = GATEWAY
+    refusals: ClassVar[Mapping[Code, Refusal]] = {
+        Code.GATEWAY_SECOND: Refusal("Azure allows one of each type in a virtual network. Remove one.", _second),
+        Code.GATEWAY_SUBNET: Refusal(
+            "Azure refuses it. Add one of /27 to its subnets, such as GatewaySubnet: 10.1.255.0/27.",
+            _itself,
+            lambda draft, problem: draft.broken(("virtual_networks", problem.subjects[1], "subnets")),
+        ),
+        Code.GATEWAY_PROPAGATION: Refusal(
+            "Azure refuses it: remove disable_bgp_route_propagation there.", _route_table
+        ),
+        Code.GATEWAY_DEFAULT_ROUTE: Refusal(
+            "Azure refuses it. Remove the route, or the route table from GatewaySubnet.", _route_table
+        ),
+        Code.GATEWAY_ASN: Refusal(
+            "Azure refuses it. Omit asn, or give a VPN gateway another private ASN, such as 65501.", _asn
+        ),
+        Code.CONNECTION_DUPLICATE: Refusal("Azure refuses the second. Remove it.", _connection),
+        Code.GATEWAY_NO_TRANSIT: Refusal(
+            "Make it active_active: true without an asn of its own, or accept it without transit.", _itself
+        ),
+        Code.GATEWAY_CUT_OFF: Refusal("Give the route table a route for the RouteServerSubnet to VnetLocal.", _itself),
+    }
+
+    def names(self, draft: Draft) -> Iterator[Declared]:
+        """See `Kind`."""
+        for name in draft.names("gateways"):
+            path: Path = ("gateways", name)
+            yield Declared(name, GATEWAY, path, suffix="-0")
+            for index in INSTANCES:
+                yield Declared(InstanceId(name, index).node, GATEWAY_INSTANCE, path, f"an instance of gateway {name}")
+
+    def references(self, checking: Checking) -> None:
+        """See `Kind`."""
+        for name, gateway in checking.draft.file[GATEWAYS].items():
+            place: Path = ("gateways", name)
+            checking.names.refer(
+                checking.draft,
+                (*place, "virtual_network"),
+                f"gateway {name}",
+                gateway.virtual_network,
+                VIRTUAL_NETWORK,
+            )
+            checking.refer_links((*place, "connects_to"), gateway.connects_to, _REMOTES[gateway.type])
+
+    def joins(self, draft: Draft) -> Iterator[Joined]:
+        """See `Kind`."""
+        for name, gateway in draft.file[GATEWAYS].items():
+            yield from (Joined(name, remote, options.bgp) for remote, options in gateway.connections)
+
+    def given(self, draft: Draft) -> Iterator[Given]:
+        """See `Kind`."""
+        for name, gateway in draft.file[GATEWAYS].items():
+            found = find_subnet(draft, f"{gateway.virtual_network}/{GATEWAY_SUBNET}")
+            prefix, where = found[2].prefix if found else None, f"{GATEWAY_SUBNET} of {gateway.virtual_network}"
+            for i, address in enumerate(gateway.instances):
+                whose = f"instance {i} of gateway {name}"
+                yield Given(address, whose, ("gateways", name, "instances", i), prefix, where, azure=True)
+            for i, connection in enumerate(gateway.connects_to):
+                for circuit, options in connection.items():
+                    for j, edge in enumerate(options.edges if options is not None else ()):
+                        path = ("gateways", name, "connects_to", i, circuit, "edges", j)
+                        yield Given(edge, f"edge of {draft.subject(path)[0]}", path)
+
+    def assign(self, assignment: Assignment) -> None:
+        """See `Kind`."""
+        addresses = assignment.addresses
+        for name, gateway in assignment.draft.file[GATEWAYS].items():
+            instances = gateway.instances or _free_instances(assignment, name, gateway)
+            if not instances:
+                continue
+            addresses[_ADDRESSES][name] = instances
+            for index in range(len(instances)):
+                node = InstanceId(name, index).node
+                addresses.macs[node] = assignment.mac(node)
+            for circuit, options in gateway.connections:
+                if circuit in assignment.draft.file[CIRCUITS]:
+                    addresses[_EDGES][name, circuit] = options.edges or tuple(
+                        edge for _ in instances if (edge := assignment.first(EDGES.hosts())) is not None
+                    )
+
+    def azure(self, draft: Draft, addresses: Addresses, azure: Azure) -> Azure:
+        """See `Kind`."""
+        found = {n: g for n, g in draft.file[GATEWAYS].items() if g.virtual_network in draft.file[VIRTUAL_NETWORKS]}
+        gateways = tuple(
+            azure_model.Gateway(
+                name,
+                gateway.virtual_network,
+                _KINDS[gateway.type],
+                addresses[_ADDRESSES].get(name, (NOWHERE,) * gateway.instance_count),
+                asn=gateway.asn,
+                active_active=gateway.instance_count > 1,
+            )
+            for name, gateway in found.items()
+        )
+        connections = tuple(
+            azure_model.Connection(f"{name}-{remote}", name, remote)
+            for name, gateway in found.items()
+            for remote, _ in gateway.connections
+            if remote in draft.file[CIRCUITS] or remote in draft.file[SITES]
+        )
+        return replace(
+            azure,
+            nics=(*azure.nics, *_nics(draft, addresses)),
+            gateways=gateways,
+            connections=connections,
+            local_network_gateways=tuple(_local_network_gateways(draft)),
+        )
+
+    def check(self, checking: Checking) -> None:
+        """See `Kind`."""
+        for name, gateway in checking.draft.file[GATEWAYS].items():
+            _check(checking.draft, name, gateway)
+
+    def lab(self, draft: Draft, addresses: Addresses, lab: Lab) -> Lab:
+        """See `Kind`: VXLAN numbers count on from those of overlays."""
+        vnis = count(1 + len(lab.overlays))
+        gateways = tuple(
+            _built(draft, addresses, name, gateway, vnis) for name, gateway in draft.file[GATEWAYS].items()
+        )
+        return replace(lab, gateways=gateways)
+
+
+def _free_instances(assignment: Assignment, name: str, gateway: Gateway) -> tuple[IPv4Address, ...]:
+    network = gateway.virtual_network
+    found = find_subnet(assignment.draft, f"{network}/{GATEWAY_SUBNET}")
+    if found is None or found[2].prefix.prefixlen > SUBNET_LONGEST:
+        return ()
+    prefix = found[2].prefix
+    usable = usable_addresses(prefix)
+    instances = tuple(a for _ in range(gateway.instance_count) if (a := assignment.first(usable)) is not None)
+    if len(instances) < gateway.instance_count:
+        path: Path = ("virtual_networks", network, "subnets", GATEWAY_SUBNET)
+        remedy = f"Widen it: gateway {name} has {gateway.instance_count} in it."
+        assignment.full(path, f"{GATEWAY_SUBNET} of {network}", prefix, remedy)
+    return instances
+
+
+def _nics(draft: Draft, addresses: Addresses) -> Iterator[Nic]:
+    """The NICs of gateways' instances, which no user of Azure ever sees, named like the instances' nodes."""
+    for name, instances in addresses[_ADDRESSES].items():
+        network = draft.file[GATEWAYS][name].virtual_network
+        for index, address in enumerate(instances):
+            node = InstanceId(name, index).node
+            if find_subnet(draft, f"{network}/{GATEWAY_SUBNET}") is not None:
+                mac = addresses.macs[node]
+                yield Nic(node, node, NIC, network, GATEWAY_SUBNET, address, mac, ip_forwarding=True)
+
+
+def _local_network_gateways(draft: Draft) -> Iterator[azure_model.LocalNetworkGateway]:
+    """Each site as VPN gateways know it: by its prefixes, or by its ASN where they have BGP with it."""
+    connections = [each for gateway in draft.file[GATEWAYS].values() for each in gateway.connections]
+    for name, site in draft.file[SITES].items():
+        found = [options.bgp for remote, options in connections if remote == name]
+        if found:
+            space, asn = () if all(found) else site.prefixes, site.asn if any(found) else None
+            yield azure_model.LocalNetworkGateway(name, space, asn)
+
+
+def _built(draft: Draft, addresses: Addresses, name: str, gateway: Gateway, vnis: Iterator[int]) -> model.Gateway:
+    lines: list[model.Line] = []
+    tunnels: list[model.Tunnel] = []
+    for remote, options in gateway.connections:
+        if remote in draft.file[CIRCUITS]:
+            lines += (model.Line(i, remote, edge) for i, edge in enumerate(addresses[_EDGES][name, remote]))
+            continue
+        ranges = options.remote_prefixes or draft.file[VIRTUAL_NETWORKS][gateway.virtual_network].address_space
+        far = addresses[LANS][remote][0].ip
+        tunnels += (
+            model.Tunnel(i, remote, far, next(vnis), options.bgp, () if options.bgp else ranges)
+            for i in range(gateway.instance_count)
+        )
+    timers = model.BgpTimers(gateway.timers.keepalive, gateway.timers.hold)
+    return model.Gateway(name, tuple(lines), tuple(tunnels), timers)
+
+
+def _check(draft: Draft, name: str, gateway: Gateway) -> None:
+    place: Path = ("gateways", name)
+    check_timers(draft, place, gateway.timers)
+    if not gateway.connects_to and not draft.broken((*place, "connects_to")):
+        draft.warn(place, f"gateway {name} has no connection.", "Name its circuits: connects_to: [circuit1].")
+    instances = gateway.instance_count
+    for i, connection in enumerate(gateway.connects_to):
+        for remote, options in connection.items():
+            if options is None:
+                continue
+            path: Path = (*place, "connects_to", i, remote)
+            _check_options(draft, gateway, path, options)
+            if options.edges and len(options.edges) != instances:
+                given = "one edge" if len(options.edges) == 1 else f"{len(options.edges)} edges"
+                has = f"{instances} instance{'s' * (instances > 1)}"
+                text = f"{draft.subject(path)[0]}: {given}, but the gateway has {has}."
+                remedy = "Each instance has a line of its own: give as many addresses."
+                draft.error((*path, "edges"), text, remedy)
+
+
+def _check_options(draft: Draft, gateway: Gateway, path: Path, options: GatewayConnection) -> None:
+    """What is an option of one type of gateway and means nothing to the other."""
+    about = draft.subject(path)[0]
+    vpn = gateway.type is GatewayType.VPN
+    if vpn and options.edges:
+        draft.error((*path, "edges"), f"{about}: edges are for connections to circuits only.", "Remove edges.")
+    if not vpn and not options.bgp:
+        draft.error((*path, "bgp"), f"{about}: ExpressRoute always uses BGP.", "Remove bgp.")
+    if options.remote_prefixes and (options.bgp or not vpn):
+        text = f"{about}: remote_prefixes are for a site without BGP."
+        draft.error((*path, "remote_prefixes"), text, "Add bgp: false, or remove remote_prefixes.")

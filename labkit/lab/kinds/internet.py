@@ -1,0 +1,134 @@
+"""The simulated Internet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+from labkit.azure.model import InstanceId
+from labkit.lab import model
+from labkit.lab.file.draft import Draft
+from labkit.lab.file.schema import SingleSection
+from labkit.lab.file.schema_types import Address, Prefix, ShortPart, mistake
+from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
+from labkit.lab.kinds.gateway import GATEWAYS, GatewayType
+from labkit.lab.kinds.kind import Checking, Given, Kind, Range
+from labkit.lab.kinds.site import SITES
+from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS
+from labkit.lab.model import Lab
+
+NAME = "internet"
+HOST_OFFSET = 10
+
+_LEGS: Slot[dict[str, IPv4Address]] = Slot(dict)
+"""The public address of the leg into each virtual network."""
+
+_PUBLIC: Slot[dict[str, IPv4Address]] = Slot(dict)
+"""The public addresses of nodes that are in the Internet themselves."""
+
+
+class Internet(ShortPart):
+    """The simulated Internet: its range alone, or the range and the address of its host."""
+
+    prefix: Prefix
+    """A documentation range, such as 198.51.100.0/24."""
+    host: Address | None = None
+    """The address of the host that answers. Default: .10."""
+
+
+def _not_empty(value: object) -> object:
+    if value is None:
+        raise mistake("the prefix is missing", "Write a documentation range, such as 198.51.100.0/24.")
+    return value
+
+
+INTERNET: SingleSection[Internet | None] = SingleSection(
+    NAME,
+    NAME,
+    Annotated[Internet | None, BeforeValidator(_not_empty)],
+    "The simulated Internet; without it there is none.",
+    lambda: None,
+    nullable=False,
+)
+
+
+class InternetKind(Kind):
+    """The Internet; one node, with a leg into every virtual network and a link to each end of a VPN."""
+
+    section = INTERNET
+
+    def ranges(self, draft: Draft) -> Iterator[Range]:
+        """See `Kind`."""
+        internet = draft.file[INTERNET]
+        if internet is None:
+            return
+        if internet.prefix.is_private and not _is_documentation(internet.prefix):
+            text = f"internet: {internet.prefix} is a private range."
+            remedy = "Azure drops packets to it unless a route says otherwise. Use 198.51.100.0/24."
+            draft.warn((NAME,), text, remedy)
+        yield Range(internet.prefix, NAME, (NAME,), yields=3)
+
+    def given(self, draft: Draft) -> Iterator[Given]:
+        """See `Kind`."""
+        internet = draft.file[INTERNET]
+        if internet is not None and internet.host is not None:
+            yield Given(internet.host, "host of the internet", (NAME, "host"), internet.prefix, "its prefix")
+
+    def assign(self, assignment: Assignment) -> None:
+        """See `Kind`."""
+        internet = assignment.draft.file[INTERNET]
+        if internet is None:
+            return
+        prefix, addresses = internet.prefix, assignment.addresses
+        host = internet.host if internet.host is not None else assignment.near(prefix, HOST_OFFSET)
+        if host is not None:
+            addresses.hosts[NAME] = host
+        last = int(prefix.broadcast_address)
+        downwards = (IPv4Address(a) for a in range(last - 1, last - prefix.num_addresses + 1, -1))
+        for slot, names in ((_LEGS, list(assignment.draft.file[VIRTUAL_NETWORKS])), (_PUBLIC, _ends(assignment.draft))):
+            for name in names:
+                address = assignment.first(downwards)
+                if address is not None:
+                    addresses[slot][name] = address
+        wanted = len(assignment.draft.file[VIRTUAL_NETWORKS]) + len(_ends(assignment.draft))
+        if host is None or len(addresses[_LEGS]) + len(addresses[_PUBLIC]) < wanted:
+            remedy = "It needs one for its host, each virtual network and each end of a VPN: widen it."
+            assignment.full((NAME,), NAME, prefix, remedy)
+
+    def check(self, checking: Checking) -> None:
+        """See `Kind`."""
+        draft = checking.draft
+        if draft.file[INTERNET] is not None or draft.broken((NAME,)):
+            return
+        for name, gateway in draft.file[GATEWAYS].items():
+            if gateway.type is GatewayType.VPN and gateway.connects_to:
+                text = f"gateway {name}: its tunnels need the Internet, and the lab has none."
+                draft.error(("gateways", name), text, "Add internet: {prefix: 198.51.100.0/24}.")
+
+    def lab(self, draft: Draft, addresses: Addresses, lab: Lab) -> Lab:
+        """See `Kind`."""
+        internet = draft.file[INTERNET]
+        if internet is None:
+            return lab
+        legs = tuple(model.InternetLeg(v, addresses[_LEGS][v]) for v in draft.file[VIRTUAL_NETWORKS])
+        made = model.Internet(NAME, internet.prefix, addresses.hosts[NAME], legs, addresses[_PUBLIC])
+        return replace(lab, internet=made)
+
+
+def _ends(draft: Draft) -> list[str]:
+    """What is in the Internet itself: the instances of VPN gateways, and the sites that they have tunnels with."""
+    nodes: list[str] = []
+    for name, gateway in draft.file[GATEWAYS].items():
+        if gateway.type is GatewayType.VPN:
+            nodes += [InstanceId(name, i).node for i in range(gateway.instance_count)]
+            nodes += [site for site, _ in gateway.connections if site in draft.file[SITES]]
+    return list(dict.fromkeys(nodes))
+
+
+def _is_documentation(prefix: IPv4Network) -> bool:
+    known = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
+    return any(prefix.subnet_of(IPv4Network(n)) for n in known)

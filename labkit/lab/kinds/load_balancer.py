@@ -1,0 +1,141 @@
+"""Internal load balancers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from ipaddress import IPv4Address
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from labkit.azure import model
+from labkit.azure.model.problem import Code, Problem
+from labkit.lab.file.draft import Draft
+from labkit.lab.file.schema import Section
+from labkit.lab.file.schema_types import Address, NodeName, Part, Words
+from labkit.lab.file.yaml_source import Path
+from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
+from labkit.lab.kinds.kind import Checking, Given, Kind, Refusal
+from labkit.lab.kinds.machine import check_place, free_address, given_address
+from labkit.lab.kinds.names import Declared
+from labkit.lab.kinds.nouns import LOAD_BALANCER, NVA, VIRTUAL_MACHINE
+from labkit.lab.kinds.virtual_network import find_subnet
+
+FRONTENDS: Slot[dict[str, IPv4Address]] = Slot(dict)
+"""The addresses of frontends by load balancer."""
+
+
+class Probe(Part):
+    """A load balancer's health probe: a TCP connection from 168.63.129.16."""
+
+    port: Annotated[int, Field(ge=1, le=65535)]
+    """The port that a backend which is up listens on, such as 179, FRR's BGP."""
+    interval: Annotated[int, Field(ge=1, le=3600)] = 5
+    """Seconds between two probes of a backend. Azure's shortest is 5."""
+    count: Annotated[int, Field(ge=1, le=100)] = 2
+    """After so many failures in a row a backend is down; one success brings it up."""
+
+
+class LoadBalancer(Part):
+    """An internal Standard Load Balancer with a rule for all ports ("HA ports"): a next hop of `nvas` and routes."""
+
+    subnet: str
+    """Where its frontend is: virtual-network/subnet."""
+    address: Address | None = None
+    """Its frontend's address. Default: the first free one of the subnet, after all NICs."""
+    backends: Annotated[Words, Field(min_length=1)]
+    """The NVAs or virtual machines behind it, in its virtual network."""
+    probe: Probe
+    """How it sees which backends are up."""
+
+
+LOAD_BALANCERS: Section[dict[str, LoadBalancer]] = Section(
+    "load_balancers",
+    "load balancer",
+    dict[NodeName, LoadBalancer],
+    "Internal load balancers by name.",
+    dict,
+    hints={
+        "backends": "Name the NVAs behind it, such as backends: [nva1, nva2].",
+        "probe": "Say which port shows that a backend is up, such as probe: {port: 179}.",
+        "port": "Add the port that backends listen on, such as port: 179.",
+    },
+)
+
+
+def _backend(draft: Draft, problem: Problem) -> tuple[Path, str]:
+    name, backend = problem.subjects
+    position = draft.file[LOAD_BALANCERS][name].backends.index(backend)
+    return ("load_balancers", name, "backends", position), f"load balancer {name}: "
+
+
+def _interval(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: ARG001
+    name = problem.subjects[0]
+    return ("load_balancers", name, "probe", "interval"), f"load balancer {name}: "
+
+
+class LoadBalancerKind(Kind):
+    """Load balancers; no nodes: the switches of virtual networks do what they do."""
+
+    section = LOAD_BALANCERS
+    noun = LOAD_BALANCER
+    refusals: ClassVar[Mapping[Code, Refusal]] = {
+        Code.BACKEND_ELSEWHERE: Refusal(
+            "Azure refuses it: a pool of NICs spans one virtual network. Move one of them.", _backend
+        ),
+        Code.BACKEND_TWICE: Refusal(
+            "Azure refuses two rules with the same ports, here all, and backend. Remove it from one.", _backend
+        ),
+        Code.PROBE_INTERVAL: Refusal("The lab uses it anyway. Omit interval for Azure's shortest.", _interval),
+    }
+
+    def names(self, draft: Draft) -> Iterator[Declared]:
+        """See `Kind`."""
+        for name in draft.names("load_balancers"):
+            yield Declared(name, LOAD_BALANCER, ("load_balancers", name))
+
+    def references(self, checking: Checking) -> None:
+        """See `Kind`."""
+        draft = checking.draft
+        for name, balancer in draft.file[LOAD_BALANCERS].items():
+            check_place(checking, ("load_balancers", name), balancer.subnet)
+            for i, backend in enumerate(balancer.backends):
+                path: Path = ("load_balancers", name, "backends", i)
+                about = f"backends of load balancer {name}"
+                found = checking.names.refer(draft, path, about, backend, NVA, VIRTUAL_MACHINE)
+                if found and backend in balancer.backends[:i]:
+                    draft.error(path, f"{about}: {backend} is listed twice.", "Remove one.")
+
+    def given(self, draft: Draft) -> Iterator[Given]:
+        """See `Kind`."""
+        for name, balancer in draft.file[LOAD_BALANCERS].items():
+            place: Path = ("load_balancers", name)
+            whose = f"frontend of load balancer {name}"
+            yield from given_address(draft, place, whose, balancer.subnet, balancer.address)
+
+    def assign(self, assignment: Assignment) -> None:
+        """See `Kind`."""
+        addresses = assignment.addresses
+        for name, balancer in assignment.draft.file[LOAD_BALANCERS].items():
+            what, place = f"frontend of load balancer {name}", ("load_balancers", name)
+            address = balancer.address or free_address(assignment, place, what, balancer.subnet)
+            if address is not None:
+                addresses[FRONTENDS][name] = address
+                addresses.next_hops.setdefault(name, address)
+
+    def azure(self, draft: Draft, addresses: Addresses, azure: model.Azure) -> model.Azure:
+        """See `Kind`."""
+        balancers = tuple(
+            model.LoadBalancer(
+                name,
+                found[0],
+                found[1],
+                addresses[FRONTENDS][name],
+                tuple(nic.name for backend in balancer.backends for nic in azure.nics_of(backend)[:1]),
+                model.Probe(balancer.probe.port, balancer.probe.interval, balancer.probe.count),
+            )
+            for name, balancer in draft.file[LOAD_BALANCERS].items()
+            if (found := find_subnet(draft, balancer.subnet)) is not None and name in addresses[FRONTENDS]
+        )
+        return replace(azure, load_balancers=balancers)

@@ -1,0 +1,120 @@
+"""The names in a lab file: each is one thing's, and what refers to it wants the right kind of thing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from labkit.lab.file.draft import Draft
+from labkit.lab.file.problems import Problem, in_order, listed, nearest
+from labkit.lab.file.schema_types import AZURE_NAME
+from labkit.lab.file.yaml_source import Path
+from labkit.lab.kinds.nouns import INTERNET, Noun, Trait
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A node's name, what it is the name of, and where the file has it.
+
+    `made_of` is what labkit makes the name from, such as "the host of site branch"; None if the file has the name.
+    `suffix` is the longest that labkit adds to it for a node.
+    """
+
+    name: str
+    noun: Noun
+    path: Path
+    made_of: str | None = None
+    suffix: str = ""
+
+    @property
+    def owner(self) -> str:
+        """What has the name, in words."""
+        return self.made_of if self.made_of is not None else f"{self.noun} {self.name}"
+
+
+@dataclass
+class Names:
+    """Every name of a lab and its noun, those of entries with mistakes included.
+
+    `adrift` are names under keys that no lab file has: what they are nobody knows, but they are there. `blind` are
+    nouns whose section could not be read at all. `unknown` are references to nothing, by name.
+    """
+
+    nouns: dict[str, Noun] = field(default_factory=dict)
+    unknown: dict[str, list[Problem]] = field(default_factory=dict)
+    adrift: set[str] = field(default_factory=set)
+    blind: set[Noun] = field(default_factory=set)
+
+    def refer(
+        self,
+        draft: Draft,
+        path: Path,
+        about: str,
+        name: str,
+        *wanted: Noun | Trait,
+        called: str = "",
+        also: Sequence[str] = (),
+    ) -> bool:
+        """Whether `name` is the name of one of `wanted`. If not, that is noted and the place at `path` left out.
+
+        `about` begins the message; `called` is what must be here, in a word, if that is not plain from `wanted`;
+        `also` are words that may have been meant.
+        """
+
+        def fits(noun: Noun) -> bool:
+            return any(noun.traits & each if isinstance(each, Trait) else noun == each for each in wanted)
+
+        noun = self.nouns.get(name)
+        if noun is not None and fits(noun):
+            return True
+        draft.spoil(path)
+        if name in self.adrift or any(fits(each) for each in self.blind):
+            return False
+        called = called or str(wanted[0])
+        known = [each for each, its in self.nouns.items() if fits(its)]
+        near = nearest(name, [*known, *also])
+        choices = f"The file has: {', '.join(known)}." if known else f"The file has none: add {_a(called)}."
+        if noun is not None:
+            draft.error(path, f"{about}: {name} is {noun.a}; expected {_a(called)}.", choices)
+        elif name == "internet" and fits(INTERNET):
+            remedy = "Add internet: {prefix: 198.51.100.0/24}."
+            draft.error(path, f"{about}: the lab has no Internet.", remedy)
+        else:
+            remedy = f'Did you mean "{near}"?' if near is not None else choices
+            problem = Problem(draft.line(path), f'{about}: there is no {called} "{name}"', remedy)
+            self.unknown.setdefault(name, []).append(problem)
+        return False
+
+    def report_unknown(self, draft: Draft) -> None:
+        """Notes every reference to nothing: a name that is wrong in many places is one mistake."""
+        for problems in self.unknown.values():
+            first, *others = in_order(problems)
+            lines = [str(line) for line in dict.fromkeys(p.line for p in others) if line != first.line]
+            also = f" (also on line{'s' if len(lines) > 1 else ''} {listed(lines)})" if lines else ""
+            draft.problems.append(replace(first, text=f"{first.text}{also}."))
+
+
+def _a(word: str) -> str:
+    return f"an {word}" if word.startswith(("NVA", "a", "i")) else f"a {word}"
+
+
+def check_azure_names(draft: Draft, place: Path, title: str, dedicated: Mapping[str, str]) -> None:
+    """Notes what Azure takes for no name, at `place`: its own rule holds there, and case makes no difference.
+
+    `title` is what they name, with `{}` for the name; `dedicated` are names with one spelling, by the lower-case one.
+    """
+    seen: dict[str, str] = {}
+    for name in draft.names(*map(str, place)):
+        about, path = title.format(name), (*place, name)
+        if not re.fullmatch(AZURE_NAME, name) or len(name) > 80:
+            text = f"{about}: the name is not valid in Azure."
+            draft.error(path, text, "Use up to 80 letters, digits, hyphens, underscores and full stops.")
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            text = f'{about}: "{other}" differs only in case, and Azure ignores case.'
+            draft.error(path, text, "Rename one.")
+        spelling = dedicated.get(name.casefold(), name)
+        if spelling != name:
+            draft.spoil(path)
+            draft.error(path, f"{about}: Azure writes it {spelling}.", f"Rename it to {spelling}.")

@@ -1,0 +1,60 @@
+"""What the names of a lab are the names of, and what proofs may ask of each.
+
+A kind that no other kind refers to has its noun in its own file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Flag, auto
+
+
+class Trait(Flag):
+    """What something with a name is in the running lab."""
+
+    NONE = 0
+    SPEAKER = auto()
+    """It speaks BGP, as one whole."""
+    NIC = auto()
+    """It has a NIC whose effective routes Azure shows."""
+    HOST = auto()
+    """It can send a packet of its own."""
+    HOP = auto()
+    """Packets may cross it."""
+    NEXT_HOP = auto()
+    """A route of a route table may name it."""
+    NODE = auto()
+    """It is a node, with a kernel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noun:
+    """A kind of name in words, with its article."""
+
+    text: str
+    traits: Trait = Trait.NONE
+    article: str = "a"
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def a(self) -> str:
+        """The noun with its article."""
+        return f"{self.article} {self.text}"
+
+
+_MACHINE = Trait.HOST | Trait.HOP | Trait.NODE
+
+VIRTUAL_NETWORK = Noun("virtual network")
+ROUTE_SERVER = Noun("route server", Trait.SPEAKER)
+INSTANCE = Noun("route server instance", Trait.NODE)
+NVA = Noun("NVA", Trait.SPEAKER | Trait.NIC | Trait.NEXT_HOP | _MACHINE, "an")
+LOAD_BALANCER = Noun("load balancer", Trait.NEXT_HOP)
+GATEWAY = Noun("gateway", Trait.SPEAKER)
+GATEWAY_INSTANCE = Noun("gateway instance", Trait.HOP | Trait.NODE)
+CIRCUIT = Noun("circuit", Trait.SPEAKER | Trait.HOP | Trait.NODE)
+SITE = Noun("site", Trait.SPEAKER | _MACHINE)
+SITE_HOST = Noun("site's host", _MACHINE)
+INTERNET = Noun("Internet", _MACHINE, "the")
+VIRTUAL_MACHINE = Noun("virtual machine", Trait.NIC | Trait.NEXT_HOP | _MACHINE)

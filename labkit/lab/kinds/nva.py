@@ -1,0 +1,181 @@
+"""Network virtual appliances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address
+from typing import Annotated
+
+from pydantic import Field
+
+from labkit.azure.model import Azure
+from labkit.lab import model
+from labkit.lab.file.draft import Draft
+from labkit.lab.file.schema import Section
+from labkit.lab.file.schema_types import Asn, Communities, Connection, Named, NodeName, Prefixes, Timers
+from labkit.lab.file.yaml_source import Path
+from labkit.lab.kinds.addresses import Addresses, Assignment
+from labkit.lab.kinds.kind import Checking, Given, GivenMac, Kind
+from labkit.lab.kinds.machine import Machine, assign_nics, check_place, given_macs, given_nics, nics
+from labkit.lab.kinds.names import Declared
+from labkit.lab.kinds.nouns import INTERNET, LOAD_BALANCER, NVA, ROUTE_SERVER, SITE
+from labkit.lab.kinds.route_table import address_of
+from labkit.lab.kinds.site import check_asn
+from labkit.lab.kinds.timers import check_timers
+from labkit.lab.model import Lab
+
+
+class Nva(Machine):
+    """A network virtual appliance: an FRR router with one NIC."""
+
+    asn: Asn
+    """Its ASN."""
+    advertises: Prefixes = ()
+    """Prefixes that it originates."""
+    snat: bool = False
+    """True: what it forwards to public addresses carries its own address."""
+    stateful: bool = False
+    """True: it forwards nothing of a TCP connection whose beginning went another way."""
+    connects_to: Named[Connection] = Field(default_factory=list)
+    """Sites behind it, each over a link of its own: names, or `{site: prefix of the link}`."""
+    overlays: Named[Connection] = Field(default_factory=list)
+    """NVAs that it has a VXLAN tunnel with, and BGP through it: names, or `{nva: prefix of the link}`."""
+    ip_forwarding: bool = True
+    """False: Azure drops what is not to or from the NIC's own address."""
+    timers: Timers = Timers()
+    """Its BGP timers."""
+    prepend: Annotated[int, Field(ge=0, le=10)] = 0
+    """How many times more it puts its own ASN into the paths that it sends, to route servers and sites alike."""
+    as_override: bool = False
+    """True: in the paths that it sends to route servers, its own ASN takes the place of their 65515."""
+    strip_route_server_asn: bool = False
+    """True: in the paths that it sends to route servers, their 65515 is missing. Instead of as_override."""
+    requires_policy: bool = False
+    """True: FRR's own default, `bgp ebgp-requires-policy`, without any policy: sessions, and no route in or out."""
+    ebgp_multihop: bool = True
+    """False: its sessions with route servers lack `ebgp-multihop`."""
+    communities: Communities = ()
+    """Communities on all that it advertises to route servers, such as no-advertise or 65001:100."""
+    next_hop: str | None = None
+    """Next hop of all it advertises to route servers: another NVA, a load balancer, or an address. Default: its own."""
+    tracks: str | None = None
+    """While this does not answer, it withdraws what it `advertises`: a site (its host), internet, or an address."""
+
+
+NVAS: Section[dict[str, Nva]] = Section(
+    "nvas",
+    "NVA",
+    dict[NodeName, Nva],
+    "Network virtual appliances by name.",
+    dict,
+    parts={"connects_to": 'link of NVA {0} to "{1}"', "overlays": 'overlay of NVA {0} to "{1}"'},
+)
+
+
+class NvaKind(Kind):
+    """NVAs; each is a node with FRR. Links and overlays have kinds of their own."""
+
+    section = NVAS
+    noun = NVA
+
+    def names(self, draft: Draft) -> Iterator[Declared]:
+        """See `Kind`."""
+        for name in draft.names("nvas"):
+            yield Declared(name, NVA, ("nvas", name))
+
+    def references(self, checking: Checking) -> None:
+        """See `Kind`."""
+        draft, names = checking.draft, checking.names
+        for name, nva in draft.file[NVAS].items():
+            check_place(checking, ("nvas", name), nva.subnet)
+            if nva.next_hop is not None and address_of(nva.next_hop) is None:
+                path: Path = ("nvas", name, "next_hop")
+                names.refer(draft, path, f"next_hop of NVA {name}", nva.next_hop, NVA, LOAD_BALANCER)
+            if nva.tracks is not None and address_of(nva.tracks) is None:
+                names.refer(draft, ("nvas", name, "tracks"), f"tracks of NVA {name}", nva.tracks, SITE, INTERNET)
+
+    def given(self, draft: Draft) -> Iterator[Given]:
+        """See `Kind`."""
+        return given_nics(draft, "nvas", draft.file[NVAS])
+
+    def macs(self, draft: Draft) -> Iterator[GivenMac]:
+        """See `Kind`."""
+        return given_macs("nvas", draft.file[NVAS])
+
+    def assign(self, assignment: Assignment) -> None:
+        """See `Kind`."""
+        assign_nics(assignment, "nvas", assignment.draft.file[NVAS])
+
+    def azure(self, draft: Draft, addresses: Addresses, azure: Azure) -> Azure:
+        """See `Kind`."""
+        return replace(azure, nics=(*azure.nics, *nics(draft, addresses, draft.file[NVAS])))
+
+    def check(self, checking: Checking) -> None:
+        """See `Kind`."""
+        for name, nva in checking.draft.file[NVAS].items():
+            _check(checking, name, nva)
+
+    def lab(self, draft: Draft, addresses: Addresses, lab: Lab) -> Lab:
+        """See `Kind`."""
+        nvas = tuple(
+            model.Nva(
+                name=name,
+                asn=nva.asn,
+                advertises=nva.advertises,
+                snat=nva.snat,
+                timers=model.BgpTimers(nva.timers.keepalive, nva.timers.hold),
+                prepend=nva.prepend,
+                as_override=nva.as_override,
+                strip_route_server_asn=nva.strip_route_server_asn,
+                requires_policy=nva.requires_policy,
+                ebgp_multihop=nva.ebgp_multihop,
+                stateful=nva.stateful,
+                communities=nva.communities,
+                next_hop=_address(nva.next_hop, addresses.next_hops),
+                tracks=_address(nva.tracks, addresses.hosts),
+                peers_with=tuple(s.name for s in lab.azure.route_servers if any(p.name == name for p in s.peers)),
+            )
+            for name, nva in draft.file[NVAS].items()
+        )
+        return replace(lab, nvas=nvas)
+
+
+def _address(text: str | None, named: dict[str, IPv4Address]) -> IPv4Address | None:
+    """The address that a text is, or that it names."""
+    return None if text is None else address_of(text) or named.get(text)
+
+
+def _check(checking: Checking, name: str, nva: Nva) -> None:
+    draft = checking.draft
+    check_timers(draft, ("nvas", name), nva.timers)
+    # A route server that takes the NVA's own ASN for the peer's has judged it.
+    if ("nvas", name, "asn") not in checking.judged:
+        check_asn(draft, ("nvas", name, "asn"), nva.asn)
+    joined = checking.joined_to(name)
+    peered = any(checking.names.nouns.get(each) == ROUTE_SERVER for each in joined)
+    if not joined and not draft.broken(("route_servers",)):
+        text = f"NVA {name} has no BGP session: no route server has it as a peer, and it connects to no site."
+        draft.warn(("nvas", name), text, f"Add it to the peers of a route server: peers: [{name}].")
+    elif not peered and not draft.broken(("route_servers",)):
+        for key in ("as_override", "strip_route_server_asn"):
+            if getattr(nva, key):
+                text = f"NVA {name}: {key} has no effect: no route server has it as a peer."
+                remedy = f"Add it to the peers of a route server, peers: [{name}], or remove {key}."
+                draft.warn(("nvas", name, key), text, remedy)
+    if nva.as_override and nva.strip_route_server_asn:
+        text = f"NVA {name}: as_override replaces the ASN that strip_route_server_asn removes."
+        draft.error(("nvas", name, "strip_route_server_asn"), text, "Remove one of them.")
+    if nva.requires_policy:
+        _check_silent(draft, name, nva)
+    if nva.tracks is not None and not nva.advertises:
+        text = f"NVA {name}: tracks has no effect: the NVA advertises nothing of its own that it could withdraw."
+        draft.warn(("nvas", name, "tracks"), text, "Add what it advertises, such as [0.0.0.0/0], or remove tracks.")
+
+
+def _check_silent(draft: Draft, name: str, nva: Nva) -> None:
+    """What changes nothing of an NVA that advertises nothing."""
+    idle = ("prepend", "as_override", "strip_route_server_asn", "communities", "next_hop", "tracks")
+    for key in (k for k in idle if getattr(nva, k)):
+        text = f"NVA {name}: {key} has no effect: with requires_policy it sends no route."
+        draft.warn(("nvas", name, key), text, f"Remove {key}, or requires_policy.")

@@ -1,0 +1,74 @@
+"""VXLAN tunnels between NVAs: what their `overlays` are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from labkit.lab import model
+from labkit.lab.file.draft import Draft
+from labkit.lab.file.yaml_source import Path
+from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
+from labkit.lab.kinds.kind import Checking, Joined, Kind, Range
+from labkit.lab.kinds.nouns import NVA
+from labkit.lab.kinds.nva import NVAS, Nva
+from labkit.lab.kinds.wan_link import Ends, assign_links, interfaces, link_ranges
+from labkit.lab.model import Lab
+
+_OVERLAYS: Slot[dict[tuple[str, str], Ends]] = Slot(dict)
+"""The ends of each overlay: that of the NVA which names it, then the other's."""
+
+
+class OverlayKind(Kind):
+    """Overlays; they have no section of their own, and no links: their packets go from NIC to NIC."""
+
+    def references(self, checking: Checking) -> None:
+        """See `Kind`."""
+        for name, nva in checking.draft.file[NVAS].items():
+            checking.refer_links(("nvas", name, "overlays"), nva.overlays, NVA)
+
+    def joins(self, draft: Draft) -> Iterator[Joined]:
+        """See `Kind`."""
+        for name, nva in draft.file[NVAS].items():
+            yield from (Joined(name, other) for link in nva.overlays for other in link)
+
+    def ranges(self, draft: Draft) -> Iterator[Range]:
+        """See `Kind`."""
+        for name, nva in draft.file[NVAS].items():
+            yield from link_ranges(draft, ("nvas", name, "overlays"), nva.overlays, yields=2)
+
+    def assign(self, assignment: Assignment) -> None:
+        """See `Kind`."""
+        for name, nva in assignment.draft.file[NVAS].items():
+            for other, prefix in assign_links(assignment, ("nvas", name, "overlays"), nva.overlays):
+                assignment.addresses[_OVERLAYS].setdefault((name, other), interfaces(prefix))
+
+    def check(self, checking: Checking) -> None:
+        """See `Kind`."""
+        for name, nva in checking.draft.file[NVAS].items():
+            _check(checking.draft, name, nva)
+
+    def lab(self, draft: Draft, addresses: Addresses, lab: Lab) -> Lab:
+        """See `Kind`."""
+        pairs = ((name, other) for name, nva in draft.file[NVAS].items() for link in nva.overlays for other in link)
+        overlays = tuple(model.Overlay(pair, addresses[_OVERLAYS][pair], vni) for vni, pair in enumerate(pairs, 1))
+        return replace(lab, overlays=overlays)
+
+
+def _check(draft: Draft, name: str, nva: Nva) -> None:
+    for i, overlay in enumerate(nva.overlays):
+        for other in overlay:
+            path: Path = ("nvas", name, "overlays", i, other)
+            far = draft.file[NVAS].get(other)
+            if other == name:
+                draft.error(path, f"NVA {name}: an overlay can't lead to the NVA itself.", "Name another NVA.")
+            elif far is None:
+                continue
+            elif other in [n for link in nva.overlays[:i] for n in link] or (
+                any(name in link for link in far.overlays) and other < name
+            ):
+                draft.error(path, f"NVAs {name} and {other} have two overlays.", "One side names it: remove the other.")
+            elif far.asn == nva.asn:
+                text = f"NVAs {name} and {other} both have ASN {nva.asn}."
+                remedy = "Their overlay has external BGP. Give one of them another, such as 65002."
+                draft.error(path, text, remedy)

@@ -1,0 +1,122 @@
+"""Route tables with their user-defined routes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
+
+from pydantic import Field
+
+from labkit.azure import model
+from labkit.azure.model import NextHopType
+from labkit.lab.file.draft import Draft
+from labkit.lab.file.schema import Section
+from labkit.lab.file.schema_types import AzureName, Part, Prefix
+from labkit.lab.file.yaml_source import Path
+from labkit.lab.kinds.addresses import Addresses
+from labkit.lab.kinds.kind import Checking, Kind
+from labkit.lab.kinds.names import check_azure_names
+from labkit.lab.kinds.nouns import INSTANCE, ROUTE_SERVER, Trait
+
+_SYSTEM = (NextHopType.INTERNET, NextHopType.VNET_LOCAL, NextHopType.NONE)
+_TYPES = {str(t).casefold(): t for t in _SYSTEM}
+
+NEXT_HOPS = "Write Internet, VnetLocal, None, or the name or address of an appliance."
+
+
+class RouteTable(Part):
+    """A route table: user-defined routes for the subnets that name it."""
+
+    routes: dict[Prefix, str] = Field(default_factory=dict)
+    """Next hop by prefix: Internet, VnetLocal, None, or the name or address of an appliance or a load balancer."""
+    disable_bgp_route_propagation: bool = False
+    """True: the subnets' NICs get no routes from route servers."""
+
+
+ROUTE_TABLES: Section[dict[str, RouteTable]] = Section(
+    "route_tables",
+    "route table",
+    dict[AzureName, RouteTable],
+    "Route tables by name.",
+    dict,
+    parts={"routes": "route {1} of route table {0}"},
+)
+
+
+def next_hop_type(text: str) -> NextHopType | None:
+    """The next hop type that a route of a route table names; None if the text must be a name or an address."""
+    return _TYPES.get(text.casefold())
+
+
+def no_next_hop(text: str) -> tuple[str, str] | None:
+    """Why one of Azure's next hop types can't be in a route here, and the remedy; None for any other text."""
+    kind = next((t for t in NextHopType if t.casefold() == text.casefold()), None)
+    if kind is None or next_hop_type(text) is not None:
+        return None
+    if kind is NextHopType.VIRTUAL_APPLIANCE:
+        return f"{text} alone can't be a next hop", "Write the appliance's name or address."
+    if kind is NextHopType.VIRTUAL_NETWORK_GATEWAY:
+        why = f"{text} can't be a next hop here: labkit has no user-defined routes to gateways"
+        return why, "Let the gateway's own routes lead there, or write the name or address of an appliance."
+    return f"{text} can't be a next hop: peerings bring their routes by themselves", NEXT_HOPS
+
+
+def address_of(text: str) -> IPv4Address | None:
+    """The address that a text is, if it is one."""
+    try:
+        return IPv4Address(text)
+    except AddressValueError:
+        return None
+
+
+class RouteTableKind(Kind):
+    """Route tables; nothing in a lab's nodes but what the rules make of them."""
+
+    section = ROUTE_TABLES
+
+    def references(self, checking: Checking) -> None:
+        """See `Kind`: route tables have Azure's names, and no nodes."""
+        check_azure_names(checking.draft, ("route_tables",), 'route table "{}"', {})
+        for name, table in checking.draft.file[ROUTE_TABLES].items():
+            for prefix, hop in table.routes.items():
+                _check_next_hop(checking, ("route_tables", name, "routes", str(prefix)), hop)
+
+    def azure(self, draft: Draft, addresses: Addresses, azure: model.Azure) -> model.Azure:
+        """See `Kind`."""
+        tables = tuple(
+            model.RouteTable(
+                name,
+                tuple(r for prefix, hop in table.routes.items() for r in _routes(prefix, hop, addresses.next_hops)),
+                table.disable_bgp_route_propagation,
+            )
+            for name, table in draft.file[ROUTE_TABLES].items()
+        )
+        return replace(azure, route_tables=tables)
+
+
+def _routes(prefix: IPv4Network, hop: str, next_hops: Mapping[str, IPv4Address]) -> Iterator[model.UserRoute]:
+    kind = next_hop_type(hop)
+    address = address_of(hop) or next_hops.get(hop)
+    if kind is not None:
+        yield model.UserRoute(prefix, kind)
+    elif address is not None:
+        yield model.UserRoute(prefix, NextHopType.VIRTUAL_APPLIANCE, address)
+
+
+def _check_next_hop(checking: Checking, path: Path, hop: str) -> None:
+    draft, names = checking.draft, checking.names
+    about = draft.subject(path)[0]
+    if next_hop_type(hop) is not None or address_of(hop) is not None:
+        return
+    wrong = no_next_hop(hop)
+    if wrong is not None:
+        text, remedy = wrong
+        draft.spoil(path)
+        draft.error(path, f"{about}: {text}.", remedy)
+    elif names.nouns.get(hop) in {ROUTE_SERVER, INSTANCE}:
+        draft.spoil(path)
+        text = f"{about}: {hop} is {names.nouns[hop].a}, which never forwards packets."
+        draft.error(path, text, "Name the NVA that the route server has the route from.")
+    else:
+        names.refer(draft, path, about, hop, Trait.NEXT_HOP, called="next hop", also=_SYSTEM)

@@ -1,0 +1,156 @@
+"""Sites: branches and data centres on premises, each a router with its LAN and a host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Interface
+from typing import Annotated
+
+from pydantic import Field
+
+from labkit.azure.model import ROUTE_SERVER_ASN
+from labkit.azure.rules.asn import AS_TRANS, MAX_ASN
+from labkit.lab import model
+from labkit.lab.file.draft import Draft
+from labkit.lab.file.schema import Section
+from labkit.lab.file.schema_types import Address, Asn, Part, Prefixes, SiteName
+from labkit.lab.file.yaml_source import Path
+from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
+from labkit.lab.kinds.kind import Checking, Given, Kind, Range
+from labkit.lab.kinds.names import Declared
+from labkit.lab.kinds.nouns import CIRCUIT, NVA, SITE, SITE_HOST
+from labkit.lab.model import Lab
+
+HOST_SUFFIX = "-host"
+HOST_OFFSET = 10
+
+LANS: Slot[dict[str, tuple[IPv4Interface, ...]]] = Slot(dict)
+"""The address of each site's router in each of its prefixes."""
+
+_HOSTS: Slot[dict[str, IPv4Interface]] = Slot(dict)
+
+
+class Site(Part):
+    """A branch or data centre: an FRR router and a host."""
+
+    asn: Asn
+    """The router's ASN."""
+    prefixes: Annotated[Prefixes, Field(min_length=1)]
+    """The site's ranges. The host is in the first."""
+    router: Address | None = None
+    """The router's address in the first range. Default: .1."""
+    host: Address | None = None
+    """The host's address, in the first range. Default: .10."""
+    prepend: dict[str, Annotated[int, Field(ge=0, le=10)]] = Field(default_factory=dict)
+    """How many times more the router puts its own ASN into the paths that it sends, by NVA or circuit."""
+
+
+SITES: Section[dict[str, Site]] = Section(
+    "sites",
+    "site",
+    dict[SiteName, Site],
+    "Branches and data centres by name.",
+    dict,
+    hints={"prefixes": "Add its ranges, such as prefixes: [10.250.0.0/16]."},
+)
+
+
+def check_asn(draft: Draft, path: Path, asn: int) -> None:
+    """Notes what is no ASN of a router."""
+    if not 0 < asn < MAX_ASN or asn == AS_TRANS:
+        text = f"{draft.subject(path)[0]}: {asn} is not a valid ASN."
+        draft.error(path, text, "Use a private one, such as 65001.")
+
+
+class SiteKind(Kind):
+    """Sites; nodes of each are its router and its host, linked by its LAN."""
+
+    section = SITES
+    noun = SITE
+
+    def names(self, draft: Draft) -> Iterator[Declared]:
+        """See `Kind`."""
+        for name in draft.names("sites"):
+            path: Path = ("sites", name)
+            yield Declared(name, SITE, path, suffix=HOST_SUFFIX)
+            yield Declared(name + HOST_SUFFIX, SITE_HOST, path, f"the host of site {name}")
+
+    def references(self, checking: Checking) -> None:
+        """See `Kind`."""
+        for name, site in checking.draft.file[SITES].items():
+            for router in site.prepend:
+                path: Path = ("sites", name, "prepend", router)
+                checking.names.refer(checking.draft, path, f"prepend of site {name}", router, NVA, CIRCUIT)
+
+    def ranges(self, draft: Draft) -> Iterator[Range]:
+        """See `Kind`."""
+        for name, site in draft.file[SITES].items():
+            for i, prefix in enumerate(site.prefixes):
+                yield Range(prefix, f"site {name}", ("sites", name, "prefixes", i), shared=True)
+
+    def given(self, draft: Draft) -> Iterator[Given]:
+        """See `Kind`."""
+        for name, site in draft.file[SITES].items():
+            for key, address in (("router", site.router), ("host", site.host)):
+                if address is not None:
+                    within = None if draft.broken(("sites", name, "prefixes")) else site.prefixes[0]
+                    yield Given(
+                        address, f"{key} of site {name}", ("sites", name, key), within, "the site's first prefix"
+                    )
+
+    def assign(self, assignment: Assignment) -> None:
+        """See `Kind`."""
+        for name, site in assignment.draft.file[SITES].items():
+            _assign(assignment, name, site)
+
+    def check(self, checking: Checking) -> None:
+        """See `Kind`."""
+        draft = checking.draft
+        for name, site in draft.file[SITES].items():
+            check_asn(draft, ("sites", name, "asn"), site.asn)
+            if site.asn == ROUTE_SERVER_ASN:
+                text = f"site {name}: ASN {site.asn} is the route servers' own."
+                remedy = "Route servers drop every route with it in the path. Use another, such as 65010."
+                draft.warn(("sites", name, "asn"), text, remedy)
+            linked = checking.joined_to(name)
+            for router in site.prepend:
+                if router not in linked and checking.is_sound(router, NVA, CIRCUIT):
+                    text = f"site {name}: prepend towards {router} has no effect: they are not connected."
+                    draft.warn(("sites", name, "prepend", router), text, f"Connect them: connects_to: [{name}].")
+            if not linked and not draft.broken(("nvas",)) and not draft.broken(("circuits",)):
+                text = f"site {name} has no connection."
+                draft.warn(("sites", name), text, f"Connect an NVA or a circuit to it: connects_to: [{name}].")
+
+    def lab(self, draft: Draft, addresses: Addresses, lab: Lab) -> Lab:
+        """See `Kind`."""
+        sites = tuple(
+            model.Site(
+                name,
+                site.asn,
+                addresses[LANS][name],
+                model.SiteHost(name + HOST_SUFFIX, addresses[_HOSTS][name]),
+                dict(site.prepend),
+            )
+            for name, site in draft.file[SITES].items()
+        )
+        return replace(lab, sites=sites)
+
+
+def _assign(assignment: Assignment, name: str, site: Site) -> None:
+    lan: list[IPv4Interface] = []
+    for i, prefix in enumerate(site.prefixes):
+        router = site.router if i == 0 and site.router is not None else assignment.near(prefix, 1)
+        if router is None:
+            assignment.full(("sites", name), f"site {name}", prefix, "Widen the prefix.")
+        else:
+            lan.append(IPv4Interface((router, prefix.prefixlen)))
+    assignment.addresses[LANS][name] = tuple(lan)
+    first = site.prefixes[0]
+    host = site.host if site.host is not None else assignment.near(first, HOST_OFFSET)
+    if host is None:
+        remedy = "The first prefix has room for the router and a host: make it a /30 or larger."
+        assignment.full(("sites", name), f"site {name}", first, remedy)
+    else:
+        assignment.addresses[_HOSTS][name] = IPv4Interface((host, first.prefixlen))
+        assignment.addresses.hosts[name] = host
