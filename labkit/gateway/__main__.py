@@ -1,16 +1,21 @@
-"""`python3 -m labkit.gateway`, in the node of a gateway's instance; FRR reports to the port `LABKIT_BMP_PORT`."""
+"""`python3 -m labkit.gateway`, in the node of a gateway's instance.
+
+Environment: `LABKIT_DAEMON` (its BGP daemon), `LABKIT_BMP_PORT` (where the daemon reports to).
+"""
 
 from __future__ import annotations
 
 import os
 
+from labkit.daemons.registry import DAEMONS
 from labkit.feed.service import begin
 from labkit.gateway.service import Service
 
 
 def main() -> None:
-    """Run the service until it is killed. FRR stays as it is."""
-    Service(begin("gateway"), int(os.environ["LABKIT_BMP_PORT"])).run()
+    """Run the service until it is killed. The daemon stays as it is."""
+    daemon = DAEMONS[os.environ["LABKIT_DAEMON"]]
+    Service(begin("gateway"), daemon.gateway, int(os.environ["LABKIT_BMP_PORT"])).run()
 
 
 if __name__ == "__main__":

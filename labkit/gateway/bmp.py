@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from labkit.azure.model import AsPath, Origin, PathAttributes
-from labkit.routeserver.reasons import reason_text
+from labkit.daemons.notifications import notification_text
 
 _ROUTE_MONITORING, _PEER_DOWN, _PEER_UP = 0, 2, 3
 _PEER_HEADER = struct.Struct("!BB8s16sIIII")
@@ -19,10 +19,10 @@ _AS_SET = 1
 _TRANSITIVE, _EXTENDED_LENGTH = 0x40, 0x10
 _ORIGINS = {0: Origin.IGP, 1: Origin.EGP, 2: Origin.INCOMPLETE}
 _NOTIFICATIONS = {1: "sent", 3: "received"}
-_DOWN = {2: "this side closed it", 4: reason_text(""), 5: "it is no longer configured"}
+_DOWN = {2: "this side closed it", 4: "connection closed", 5: "it is no longer configured"}
 
 CLOSED_HERE = _DOWN[2]
-"""FRR says this of every session that it ended itself, whatever the reason (`labkit.gateway.frr.why_closed`)."""
+"""FRR says this of every session that it ended itself, whatever the reason (`GatewayControl.why_closed` asks it)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def _why_down(data: bytes) -> str:
     reason, message = data[0], data[1:]
     if reason in _NOTIFICATIONS and len(message) >= _BGP_HEADER + 2:
         code, subcode = message[_BGP_HEADER : _BGP_HEADER + 2]
-        return reason_text(f"notification {_NOTIFICATIONS[reason]} ({code},{subcode})")
+        return notification_text(code, subcode, received=_NOTIFICATIONS[reason] == "received")
     return _DOWN.get(reason, f"reason {reason}")
 
 

@@ -8,14 +8,15 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
+from labkit.daemons.protocol import GatewayControl, Ranges
+from labkit.daemons.tables import AdvertisedPath, BgpNeighbour
 from labkit.feed.client import Feed, feeds
 from labkit.feed.service import Settings, watch
-from labkit.gateway import frr, kernel
+from labkit.gateway import kernel
 from labkit.gateway.bmp import CLOSED_HERE, Message, PeerDown, Stream, Update
-from labkit.gateway.frr import Ranges
 from labkit.gateway.state import State
 
 PATIENCE = 5.0
@@ -29,8 +30,9 @@ _log = logging.getLogger("gateway")
 class Service:
     """One thread hears FRR, one the controller; what both touch is held by a lock."""
 
-    def __init__(self, settings: Settings, bmp_port: int) -> None:
+    def __init__(self, settings: Settings, daemon: GatewayControl, bmp_port: int) -> None:
         self._settings = settings
+        self._daemon = daemon
         self._bmp_port = bmp_port
         self._state = State()
         self._feed: Feed | None = None
@@ -60,7 +62,7 @@ class Service:
                 if message["type"] == "config":
                     self._configure(feed, message)
                 elif message["type"] == "query":
-                    feed.send({"type": "answer", "id": message["id"], "routes": _answer(message)})
+                    feed.send({"type": "answer", "id": message["id"], "routes": self._answer(message)})
             with self._lock:
                 self._feed = None
 
@@ -134,7 +136,7 @@ class Service:
 
     def _close_once_cleared(self) -> None:
         deadline = time.monotonic() + PATIENCE
-        while frr.has_routes_of(frozenset(self._gone)) and time.monotonic() < deadline:
+        while self._daemon.has_paths_of(frozenset(self._gone)) and time.monotonic() < deadline:
             time.sleep(_PAUSE)
         with self._lock:
             self._gone.clear()
@@ -153,7 +155,7 @@ class Service:
         config = self._config
         if config is not None and not config["sessions"] and message.peer in config["route_servers"]:
             return replace(message, reason=config["no_sessions"])
-        return replace(message, reason=frr.why_closed(message.peer))
+        return replace(message, reason=self._daemon.why_closed(message.peer) or CLOSED_HERE)
 
     def _report(self) -> None:
         if self._feed is None or not self._state.whole:
@@ -176,15 +178,24 @@ class Service:
         if config is None or not self._state.connected:
             return
         if anew or config["sessions"] != self._sessions:
-            frr.set_sessions(config["asn"], config["route_servers"], on=config["sessions"])
+            self._daemon.set_sessions(config["asn"], config["route_servers"], on=config["sessions"])
             if config["sessions"] and not self._sessions:
                 self._state.awaited(config["route_servers"])
             self._sessions = config["sessions"]
             _log.info("sessions with the route server %s", "on" if self._sessions else "off")
         ranges = Ranges(tuple(config["originated"]), tuple(config["adjacent"]))
         if anew or ranges != self._ranges:
-            frr.set_ranges(config["asn"], config["subnet_gateway"], ranges, vpn=config["vpn"])
+            self._daemon.set_ranges(config["asn"], config["subnet_gateway"], ranges, vpn=config["vpn"])
             self._ranges = ranges
+
+    def _answer(self, query: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The rows of the table that the controller asks for; none while the daemon does not answer."""
+        try:
+            if query["table"] == "peers":
+                return [_peer_row(each) for each in self._daemon.peers()]
+            return [_advertised_row(each) for each in self._daemon.advertised(query["peer"])]
+        except (subprocess.SubprocessError, ValueError):
+            return []
 
     def _ready(self) -> None:
         if self._config is not None and self._state.connected:
@@ -208,9 +219,15 @@ def _read(connection: socket.socket) -> bytes:
         return b""
 
 
-def _answer(query: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rows of the table that the controller asks for; none while FRR does not answer."""
-    try:
-        return frr.peers() if query["table"] == "peers" else frr.advertised(query["peer"])
-    except (subprocess.SubprocessError, ValueError):
-        return []
+def _peer_row(neighbour: BgpNeighbour) -> dict[str, Any]:
+    row = asdict(neighbour)
+    return {"neighbour": str(row.pop("address")), **row}
+
+
+def _advertised_row(path: AdvertisedPath) -> dict[str, Any]:
+    return {
+        "network": str(path.prefix),
+        "as_path": [sorted(hop) if isinstance(hop, frozenset) else hop for hop in path.as_path],
+        "next_hop": None if path.next_hop is None else str(path.next_hop),
+        "origin": str(path.origin),
+    }

@@ -11,6 +11,8 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from labkit.azure.model import Azure
+from labkit.daemons.registry import DEFAULT
+from labkit.daemons.speaker import AZURE_TIMERS, BgpTimers
 from labkit.lab.proofs import Proof
 
 PRIVATE = tuple(IPv4Network(n) for n in ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16"))
@@ -18,16 +20,8 @@ PRIVATE = tuple(IPv4Network(n) for n in ("10.0.0.0/8", "100.64.0.0/10", "172.16.
 
 
 @dataclass(frozen=True, slots=True)
-class BgpTimers:
-    """Keepalive interval and hold time in seconds. Azure's own are 60 and 180 [bgp-timers]."""
-
-    keepalive: int = 60
-    hold: int = 180
-
-
-@dataclass(frozen=True, slots=True)
 class Nva:
-    """A network virtual appliance: an FRR router behind one NIC of the same name.
+    """A network virtual appliance: a router behind one NIC of the same name, which runs the BGP daemon `daemon`.
 
     `peers_with` names the route servers that have it as a peer. `advertises` are prefixes it originates.
     With `snat`, what it forwards to public addresses carries its own; a `stateful` one drops TCP that it has not seen
@@ -41,7 +35,7 @@ class Nva:
     asn: int
     advertises: tuple[IPv4Network, ...] = ()
     snat: bool = False
-    timers: BgpTimers = BgpTimers()
+    timers: BgpTimers = AZURE_TIMERS
     peers_with: tuple[str, ...] = ()
     prepend: int = 0
     as_override: bool = False
@@ -52,6 +46,7 @@ class Nva:
     communities: tuple[tuple[int, int], ...] = ()
     next_hop: IPv4Address | None = None
     tracks: IPv4Address | None = None
+    daemon: str = DEFAULT
 
     def translates(self, target: IPv4Address) -> bool:
         """Whether what it forwards to `target` carries its own address."""
@@ -68,7 +63,7 @@ class SiteHost:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A branch or data centre: an FRR router, its LAN prefixes and one host in the first of them.
+    """A branch or data centre: a router, its LAN prefixes and one host in the first of them.
 
     `lan` holds the router's own address in each prefix, in order. `prepend` is how many times more it puts its ASN into
     the paths that it sends, by NVA or circuit.
@@ -79,6 +74,7 @@ class Site:
     lan: tuple[IPv4Interface, ...]
     host: SiteHost
     prepend: Mapping[str, int] = field(default_factory=dict)
+    daemon: str = DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +130,8 @@ class Gateway:
     name: str
     lines: tuple[Line, ...] = ()
     tunnels: tuple[Tunnel, ...] = ()
-    timers: BgpTimers = BgpTimers()
+    timers: BgpTimers = AZURE_TIMERS
+    daemon: str = DEFAULT
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Who speaks BGP with whom in a lab, and at which address."""
+"""The BGP sessions of a lab: between whom, at which address, by which daemon."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 
 from labkit.azure.model import InstanceId
+from labkit.daemons.protocol import Daemon
+from labkit.daemons.registry import DAEMONS, DEFAULT
 from labkit.lab.model import Lab
 
 
@@ -19,6 +21,26 @@ def router_id(lab: Lab, node: str) -> IPv4Address:
     return min(edges or (link.router_address.ip for link in lab.wan_links if link.router == node))
 
 
+def router_daemons(lab: Lab) -> dict[str, str]:
+    """The name of the BGP daemon of every router's node: NVAs, instances of gateways, circuits, sites."""
+    instances = {i.node: g for g in lab.gateways for i in lab.azure.gateway[g.name].instance_ids}
+    return {
+        **{name: nva.daemon for name, nva in lab.nva.items()},
+        **{node: gateway.daemon for node, gateway in instances.items()},
+        **dict.fromkeys(lab.azure.circuit, DEFAULT),
+        **{name: site.daemon for name, site in lab.site.items()},
+    }
+
+
+def daemon_of(lab: Lab, node: str) -> Daemon:
+    """The BGP daemon of a router's node.
+
+    Raises:
+        KeyError: the node is not a router.
+    """
+    return DAEMONS[router_daemons(lab)[node]]
+
+
 def peer_names(lab: Lab, peer: str) -> tuple[str, ...]:
     """The names under which a route server has an NVA, or each instance of a gateway, as its peer."""
     if peer not in lab.azure.gateway:
@@ -27,7 +49,7 @@ def peer_names(lab: Lab, peer: str) -> tuple[str, ...]:
 
 
 def speakers(lab: Lab, near: str, far: str) -> tuple[tuple[str, IPv4Address], ...]:
-    """The sessions between `near`, which is no route server, and `far`: FRR node of `near`, address of `far`."""
+    """The sessions between `near`, which is not a route server, and `far`: `near`'s node, `far`'s address."""
     return tuple(dict.fromkeys(_speakers(lab, near, far)))
 
 

@@ -11,10 +11,11 @@ from labkit.azure.model import InstanceId, PeerKind
 from labkit.azure.rules.circuits import CircuitPath, circuit_rejection
 from labkit.azure.rules.limits import GATEWAY_TO_CIRCUIT_ROUTES, circuit_drops_gateway
 from labkit.azure.rules.rows import effective_json
+from labkit.daemons.tables import ESTABLISHED
 from labkit.lab.file.problems import listed
 from labkit.lab.model import Lab
 from labkit.operate.look.client import LabClient
-from labkit.operate.look.live_state import ESTABLISHED, LiveState
+from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.snapshot import Snapshot, by_prefix, customer_adj_ribs_out, read
 from labkit.predict.converge import CustomerRouters
 from labkit.predict.whatif.model import Prediction, predict

@@ -1,7 +1,7 @@
 """The network as it converges by the rules, without booting anything, and packets' ways through tables. Pure.
 
-`azure_speakers` exports and imports for route servers and gateways, `customer_routers` for the FRR of appliances and
-branches, `converge` repeats both until nothing changes. `walk` follows packets by tables of a prediction (`tables`) or
-of a running lab. May import `azure` and `lab`. `whatif`, `diff`, `trace` and the random labs compare it with real
-kernels, so a habit of a daemon is added here together with such a proof.
+`azure_speakers` exports and imports for route servers and gateways, `customer_routers` for appliances and branches by
+their daemons' habits (`daemons.protocol.Decide`), `converge` repeats both until nothing changes. `walk` follows packets
+by tables of a prediction (`tables`) or of a running lab. May import `azure`, `daemons` and `lab`. `whatif`, `diff`,
+`trace` and the random labs compare it with real kernels.
 """

@@ -53,9 +53,6 @@ from labkit.azure.rules.gateways import (
     with_gateway_peers,
 )
 
-Advertisements = Mapping[IPv4Network, PathAttributes]
-"""What a speaker advertises to another."""
-
 
 class Line(NamedTuple):
     """Where an instance of a gateway is connected to a circuit."""

@@ -9,9 +9,10 @@ from ipaddress import IPv4Network
 from labkit.azure.model import Azure, BgpPeer, InstanceId, LearnedRoute
 from labkit.azure.rules.circuits import CircuitPath
 from labkit.azure.rules.gateway_policy import GatewayPath, PathSource
+from labkit.daemons.speaker import AdjRibIn, Advertisements, LocRib, Session, without_loops
 from labkit.lab.model import Lab
-from labkit.predict.azure_speakers import AdjRibsIn, Advertisements, AzureSpeakers, OscillationError
-from labkit.predict.customer_routers import AdjRibIn, LocRib, Session, routers, without
+from labkit.predict.azure_speakers import AdjRibsIn, AzureSpeakers, OscillationError
+from labkit.predict.customer_routers import routers
 
 ROUNDS = 30
 """Rounds of UPDATEs between all routers: more than the longest way through a valid lab."""
@@ -110,7 +111,7 @@ class CustomerRouters:
         far = session.neighbour.name
         if far in self.routers:
             return self.routers[far].import_policy(advertised)
-        return without(session.neighbour.asn, advertised) if far in self._gateways else advertised
+        return without_loops(session.neighbour.asn, advertised) if far in self._gateways else advertised
 
     def adj_ribs_out(self, received: AdjRibsIn, between: AdjRibsOut, up: Iterable[Session]) -> AdjRibsOut:
         """What NVAs and sites advertise on the sessions that are `up`.

@@ -1,10 +1,10 @@
 """`python3 -m labkit.tracker`, in an appliance that tracks the service behind it.
 
-It asks a target again and again. While the target does not answer, FRR withdraws what the appliance says itself: BGP is
-well, but whoever follows it would lose packets [service-tracking].
+It pings a target again and again. While the target does not answer, the daemon withdraws what the appliance originates:
+BGP is well, but packets that follow it would be lost [service-tracking].
 
-Environment: `LABKIT_TRACK` (the target's address), `LABKIT_TRACK_ASN` and `LABKIT_TRACK_PREFIXES` (what to withdraw,
-with blanks between).
+Environment: `LABKIT_DAEMON` (the BGP daemon), `LABKIT_TRACK` (the target's address), `LABKIT_TRACK_ASN` and
+`LABKIT_TRACK_PREFIXES` (what to withdraw, with blanks between).
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import logging
 import os
 import subprocess
 import time
+from ipaddress import IPv4Network
 from pathlib import Path
 
+from labkit.daemons.registry import DAEMONS
 from labkit.feed.service import begin
 from labkit.tracker.judge import Judge
 
@@ -29,10 +31,11 @@ _log = logging.getLogger("tracker")
 def main() -> None:
     """Track until killed. What was withdrawn stays so meanwhile."""
     settings = begin("tracker")
-    target, asn = os.environ["LABKIT_TRACK"], os.environ["LABKIT_TRACK_ASN"]
-    prefixes = os.environ["LABKIT_TRACK_PREFIXES"].split()
+    daemon = DAEMONS[os.environ["LABKIT_DAEMON"]]
+    target, asn = os.environ["LABKIT_TRACK"], int(os.environ["LABKIT_TRACK_ASN"])
+    prefixes = tuple(map(IPv4Network, os.environ["LABKIT_TRACK_PREFIXES"].split()))
     judge = Judge()
-    told = 0
+    applied = 0
     forgiven_until = time.monotonic() + GRACE
     while True:
         began = time.monotonic()
@@ -42,18 +45,19 @@ def main() -> None:
         changed = judge.hear(answered or began < forgiven_until)
         if changed:
             _log.info("%s %s", target, "answers" if judge.up else "is silent")
-        # Whenever bgpd has read its configuration, it announces all of it, also after it was killed.
-        configured = bgpd_configured(settings.ready)
-        if configured and (changed or configured != told):
-            announce(asn, prefixes, yes=judge.up)
-            told = configured
+        # Whenever BGP has read its configuration, it originates all of it, also after it was killed.
+        configured = configured_at(settings.ready / daemon.services.bgp)
+        if configured and (changed or configured != applied):
+            originate = daemon.control.advertise if judge.up else daemon.control.withdraw
+            subprocess.run(originate(asn, prefixes), check=True, capture_output=True, text=True)
+            applied = configured
         time.sleep(max(0.0, began + INTERVAL - time.monotonic()))  # the pace of the questions
 
 
-def bgpd_configured(ready: Path) -> int:
-    """When bgpd last had its configuration; 0 while it has not."""
+def configured_at(mark: Path) -> int:
+    """When a service last had its configuration, by its ready mark; 0 while it has not."""
     try:
-        return (ready / "bgpd").stat().st_mtime_ns
+        return mark.stat().st_mtime_ns
     except FileNotFoundError:
         return 0
 
@@ -62,14 +66,6 @@ def answers(target: str) -> bool:
     """Whether the target answers a ping now."""
     command = ["ping", "-n", "-q", "-c", "1", "-W", str(INTERVAL), target]
     return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
-
-
-def announce(asn: str, prefixes: list[str], *, yes: bool) -> None:
-    """Have FRR announce the prefixes, or withdraw them. Raises CalledProcessError if it refuses."""
-    lines = ["configure terminal", f"router bgp {asn}", "address-family ipv4 unicast"]
-    lines += [f"{'' if yes else 'no '}network {prefix}" for prefix in prefixes]
-    command = ["vtysh", *(word for line in lines for word in ("-c", line))]
-    subprocess.run(command, check=True, capture_output=True, text=True)
 
 
 if __name__ == "__main__":

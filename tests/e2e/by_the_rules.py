@@ -102,16 +102,16 @@ def outside(end: ConvergedNetwork, live: LiveState) -> list[str]:
     """What appliances and on-premises routers have from each other and Azure, where it is not what it should be."""
     found: list[str] = []
     for name, adj_rib_in in end.routers.adj_rib_in.items():
-        frr = live.frr(name)
+        table = live.bgp(name)
         right = {
             (str(p), s.neighbour.address, a.as_path) for s, routes in adj_rib_in.items() for p, a in routes.items()
         }
-        there = {(str(path.prefix), path.neighbour, path.as_path) for path in frr.paths}
+        there = {(str(path.prefix), path.neighbour, path.as_path) for path in table.paths}
         found += differing(name, right, there)
         uses = {
             (str(p), best.sessions[0].neighbour.address)
             for p, best in end.routers.loc_rib[name].items()
             if best.sessions
         }
-        found += differing(f"{name} uses", uses, {(str(p.prefix), p.neighbour) for p in frr.paths if p.best})
+        found += differing(f"{name} uses", uses, {(str(p.prefix), p.neighbour) for p in table.paths if p.best})
     return found

@@ -88,7 +88,7 @@ def _frr_nodes(lab: RunningLab) -> list[str]:
 
 def _bgp(look: LiveState, node: str) -> list[str]:
     # Which of two equal paths is the best one depends on which is older.
-    return sorted(str(replace(path, best=False)) for path in look.frr(node).paths)
+    return sorted(str(replace(path, best=False)) for path in look.bgp(node).paths)
 
 
 def _kernel(look: LiveState, node: str) -> list[str]:

@@ -6,7 +6,8 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from labkit.operate.look.live_state import ESTABLISHED, LiveState
+from labkit.daemons.tables import ESTABLISHED
+from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import MAX_HOPS, ping, traceroute
 from labkit.operate.trace.run import trace
 from labkit.pytest import Boot, RunningLab
@@ -51,7 +52,7 @@ def tables(lab: RunningLab, listing_name: str, server: str, peer: str) -> list[T
 
 def heard(lab: RunningLab, site: str) -> Table:
     """What a site's router has from its circuit."""
-    return {str(p.prefix): "-".join(map(str, p.as_path)) for p in LiveState(lab.lab, lab.client).frr(site).paths}
+    return {str(p.prefix): "-".join(map(str, p.as_path)) for p in LiveState(lab.lab, lab.client).bgp(site).paths}
 
 
 @pytest.mark.parametrize(("csr", "published"), [("csr1", FabE.CSR1_SENDS), ("csr2", FabE.CSR2_SENDS)])
@@ -106,7 +107,7 @@ def test_sessions_are_up_and_nothing_gets_there(without_override: RunningLab) ->
     status = lab.client.get("status")
     assert {s["state"] for s in (*status["sessions"], *status["gateways"])} == {ESTABLISHED}
     for node in ("csr1", "csr2", "circuit1", "circuit2", "onprem1", "onprem2"):
-        assert set(LiveState(lab.lab, lab.client).frr(node).sessions.values()) == {ESTABLISHED}
+        assert set(LiveState(lab.lab, lab.client).bgp(node).states.values()) == {ESTABLISHED}
     assert ONPREM1 in kernel(lab, "csr1")
     assert ONPREM2 in kernel(lab, "csr2")
     assert not {ONPREM1, ONPREM2} & kernel(lab, "vm02").keys()

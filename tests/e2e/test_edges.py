@@ -13,7 +13,8 @@ from labkit.azure.model import AsPath, Origin
 from labkit.azure.rules.asn import MICROSOFT_ASN
 from labkit.azure.rules.circuits import CircuitPath, advertised_to_customer, best_in_circuit
 from labkit.azure.rules.limits import CUSTOMER_TO_CIRCUIT_ROUTES, GATEWAY_TO_CIRCUIT_ROUTES, VPN_GATEWAY_ROUTES
-from labkit.operate.look.live_state import ESTABLISHED, LiveState
+from labkit.daemons.tables import ESTABLISHED
+from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import ping
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.in_lab import configure, gateways, lab_file, problems, run
@@ -86,7 +87,7 @@ def held(lab: RunningLab) -> dict[IPv4Network, list[CircuitPath]]:
     """What the circuit's edge router holds, in the form that the rules want."""
     names = dict.fromkeys(ERGW, "ergw")
     found: dict[IPv4Network, list[CircuitPath]] = {}
-    for path in LiveState(lab.lab, lab.client).frr("circuit1").paths:
+    for path in LiveState(lab.lab, lab.client).bgp("circuit1").paths:
         held_path = CircuitPath(names.get(path.neighbour), path.neighbour, path.attributes)
         found.setdefault(path.prefix, []).append(held_path)
     return found
@@ -101,7 +102,7 @@ def told(lab: RunningLab) -> dict[IPv4Network, AsPath]:
 
 def heard(lab: RunningLab) -> dict[IPv4Network, AsPath]:
     """What the customer's router has of it."""
-    return {p.prefix: p.as_path for p in LiveState(lab.lab, lab.client).frr("dc").paths if p.neighbour == EDGE}
+    return {p.prefix: p.as_path for p in LiveState(lab.lab, lab.client).bgp("dc").paths if p.neighbour == EDGE}
 
 
 def sessions(lab: RunningLab, gateway: str, neighbour: str) -> set[tuple[str, str]]:
@@ -181,7 +182,7 @@ def test_sites_beyond_the_limit_of_a_circuit_and_a_vpn_gateway(lab: RunningLab) 
     """4000 prefixes are fine and 4001 end the session (reference §5), which comes back with fewer of them."""
 
     def circuits() -> str:
-        return LiveState(lab.lab, lab.client).frr("dc").sessions[EDGE]
+        return LiveState(lab.lab, lab.client).bgp("dc").states[EDGE]
 
     def up() -> bool:
         return circuits() == ESTABLISHED and sessions(lab, "vpngw", "office") == {(ESTABLISHED, "")}

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from labkit.azure.model import InstanceId
+from labkit.daemons.tables import BgpPath
 from labkit.lab.plan.nodes import INSTANCES
-from labkit.operate.look.live_state import BgpPath, LiveState
+from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import ping, traceroute
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.in_lab import SCAN, configure, gateways, kernel, problems, run, without_bgpd
@@ -62,7 +63,7 @@ def switch(lab: RunningLab, *, on: bool) -> None:
 def has(lab: RunningLab, node: str, prefix: IPv4Network, *neighbours: IPv4Address) -> list[BgpPath]:
     """What an FRR node has for a prefix from these neighbours."""
     return [
-        p for p in LiveState(lab.lab, lab.client).frr(node).paths if p.prefix == prefix and p.neighbour in neighbours
+        p for p in LiveState(lab.lab, lab.client).bgp(node).paths if p.prefix == prefix and p.neighbour in neighbours
     ]
 
 
@@ -98,7 +99,7 @@ def advertised(lab: RunningLab, peer: str) -> set[tuple[str, str, str, str]]:
 
 def received_by_circuit(lab: RunningLab) -> set[tuple[str, str, str, str]]:
     """What the circuit has from the gateway, in the same form."""
-    paths = [p for p in LiveState(lab.lab, lab.client).frr("circuit1").paths if p.neighbour in INSTANCE]
+    paths = [p for p in LiveState(lab.lab, lab.client).bgp("circuit1").paths if p.neighbour in INSTANCE]
     return {(str(p.neighbour), str(p.prefix), "-".join(map(str, p.as_path)), str(p.next_hop)) for p in paths}
 
 

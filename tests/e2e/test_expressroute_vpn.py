@@ -134,7 +134,7 @@ def heard_by(lab: RunningLab) -> set[str]:
     """Who has learned the branch's prefix: nodes, and the route server from these peers."""
     look = LiveState(lab.lab, lab.client)
     nodes = ("vpngw-0", "vpngw-1", "ergw-0", "ergw-1", "circuit1", "onprem")
-    heard = {node for node in nodes if any(path.prefix == BRANCH for path in look.frr(node).paths)}
+    heard = {node for node in nodes if any(path.prefix == BRANCH for path in look.bgp(node).paths)}
     peers: dict[str, dict[str, list[dict[str, str]]]] = look.state["learned"]["rs1"]
     for peer, rows in peers.items():
         heard |= {f"rs1 from {peer}" for instance in rows.values() for r in instance if r["network"] == str(BRANCH)}

@@ -64,7 +64,7 @@ def test_routes_go_where_the_route_server_is_used(spokes: RunningLab) -> None:
     assert gateways(spokes, "vm1", BRANCH) == (NVA1,)
     bgp = {p for p, row in kernel(spokes, "vm2").items() if row.gateways and row.protocol == "65"}
     assert bgp <= {IPv4Network("0.0.0.0/0")}, "the spoke without the route server has nothing beyond Azure's own"
-    heard = {path.prefix for path in LiveState(spokes.lab, spokes.client).frr("nva1").paths}
+    heard = {path.prefix for path in LiveState(spokes.lab, spokes.client).bgp("nva1").paths}
     assert {HUB, SPOKE1, BRANCH} <= heard
     assert SPOKE2 not in heard
 

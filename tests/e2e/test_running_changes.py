@@ -82,7 +82,7 @@ def test_a_new_range_reaches_an_appliance_that_nobody_touches(lab: RunningLab) -
     lab.client.put("virtual-networks", "spoke", body={"addressPrefixes": [str(SPOKE), str(ADDED)]})
 
     eventually(lambda: ADDED in kernel(lab, "nva1"), bool, 15, "nva1's kernel has the new range")
-    heard = [path for path in LiveState(lab.lab, lab.client).frr("nva1").paths if path.prefix == ADDED]
+    heard = [path for path in LiveState(lab.lab, lab.client).bgp("nva1").paths if path.prefix == ADDED]
     assert {(path.neighbour, path.next_hop, path.as_path) for path in heard} == {(i, i, (65515,)) for i in INSTANCES}
     eventually(lambda: ADDED in kernel(lab, "branch"), bool, 15, "the branch has it")
     assert effective(lab, "hub-vm", ADDED) == [("Default", "Active", "VNetPeering", [])]

@@ -1,6 +1,7 @@
-"""FRR 10.3, the router of NVAs, sites, gateways and circuits.
+"""FRR 10.3: all that labkit knows of its text, JSON, commands, sockets and files.
 
-`config_files` cuts frr.conf into what each of its daemons reads, `vty` asks a running daemon.
-What is in here knows FRR's files, sockets and texts, and nothing of Azure; it runs in nodes too.
-It may import the standard library only.
+`config`, `services`, `tables`, `decide` and `control` are the parts of `daemons.protocol`, `gateway` is the one that
+runs beside a gateway's daemons; `daemon` joins them. All but `gateway` are pure. In every node, `config_files` cuts
+frr.conf into what each daemon reads, `vty` asks a running one. The templates are `templates/frr*.j2`; the tests have
+its JSON as it was printed in labs.
 """

@@ -15,6 +15,7 @@ from labkit.azure import model as azure_model
 from labkit.azure.model import ROUTE_SERVER_ASN, Azure, InstanceId, Nic, PeerKind
 from labkit.azure.model.problem import Code, Problem
 from labkit.azure.rules.addressing import GATEWAY_SUBNET, SUBNET_LONGEST, usable_addresses
+from labkit.daemons.speaker import BgpTimers
 from labkit.lab import model
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.schema import Section
@@ -312,7 +313,7 @@ def _built(draft: Draft, addresses: Addresses, name: str, gateway: Gateway, vnis
             model.Tunnel(i, remote, far, next(vnis), options.bgp, () if options.bgp else ranges)
             for i in range(gateway.instance_count)
         )
-    timers = model.BgpTimers(gateway.timers.keepalive, gateway.timers.hold)
+    timers = BgpTimers(gateway.timers.keepalive, gateway.timers.hold)
     return model.Gateway(name, tuple(lines), tuple(tunnels), timers)
 
 

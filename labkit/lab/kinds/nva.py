@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from labkit.azure.model import Azure
+from labkit.daemons.speaker import BgpTimers
 from labkit.lab import model
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.schema import Section
@@ -124,7 +125,7 @@ class NvaKind(Kind):
                 asn=nva.asn,
                 advertises=nva.advertises,
                 snat=nva.snat,
-                timers=model.BgpTimers(nva.timers.keepalive, nva.timers.hold),
+                timers=BgpTimers(nva.timers.keepalive, nva.timers.hold),
                 prepend=nva.prepend,
                 as_override=nva.as_override,
                 strip_route_server_asn=nva.strip_route_server_asn,

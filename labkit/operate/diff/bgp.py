@@ -21,10 +21,12 @@ from labkit.azure.rules.gateway_policy import (
 )
 from labkit.azure.rules.gateways import connected_circuits, session_server
 from labkit.azure.rules.rows import as_path_text, effective_json
-from labkit.operate.look.live_state import ESTABLISHED, LiveState
+from labkit.daemons.speaker import Advertisements
+from labkit.daemons.tables import ESTABLISHED
+from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.snapshot import Snapshot, by_prefix
 from labkit.operate.verify.difference import NOTHING, Difference
-from labkit.predict.azure_speakers import Advertisements, CircuitTable, GatewayTable, Line, advertised_by_server
+from labkit.predict.azure_speakers import CircuitTable, GatewayTable, Line, advertised_by_server
 
 Row = Callable[[PathAttributes], str]
 
@@ -103,7 +105,7 @@ def held_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Difference
             yield from compare(
                 f"{peer.name}, from {instance.node}",
                 accepted,
-                in_frr(live, peer.name, address),
+                live.bgp(peer.name).adj_rib_in(address),
                 f"labkit routes {peer.name} --bgp",
             )
 
@@ -116,7 +118,7 @@ def gateway_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Differe
         hint = f"labkit gateway learned-routes {name}"
         for address, accepted in snapshot.at_gateway(mine).items():
             who = live.owners.get(address, str(address))
-            there = in_frr(live, node, address)
+            there = live.bgp(node).adj_rib_in(address)
             yield from compare(f"{node}, the controller's, from {who}", there, accepted, hint)
         table = at_gateway(snapshot, mine)
         best = {prefix: best_at_gateway(gateway, paths) for prefix, paths in table.items()}
@@ -159,7 +161,7 @@ def _circuit_differences(
         }
         hint = f"labkit routes {circuit.name} --bgp"
         address = gateway.instances[instance.index]
-        there = in_frr(live, circuit.name, address)
+        there = live.bgp(circuit.name).adj_rib_in(address)
         wanted = {
             prefix: attributes
             for prefix, attributes in advertised.items()
@@ -175,9 +177,9 @@ def _circuit_differences(
             for prefix, attributes in received.items()
             if attributes is not None and gateway_rejection(gateway, server, PathSource.ON_PREMISES, attributes) is None
         }
-        there = snapshot.at_gateway(instance).get(edge, {})
+        at_edge = snapshot.at_gateway(instance).get(edge, {})
         yield from compare(
-            f"{node}, from {circuit.name}", accepted, there, f"labkit gateway learned-routes {gateway.name}"
+            f"{node}, from {circuit.name}", accepted, at_edge, f"labkit gateway learned-routes {gateway.name}"
         )
 
 
@@ -207,7 +209,7 @@ def circuit_table(snapshot: Snapshot, live: LiveState, circuit: str) -> CircuitT
     """Every path of a circuit's edge router, as its daemon has it."""
     gateways = {address: g.name for g in snapshot.azure.gateways for address in g.instances}
     found: dict[IPv4Network, tuple[CircuitPath, ...]] = {}
-    for path in live.frr(circuit).paths:
+    for path in live.bgp(circuit).paths:
         received = CircuitPath(gateways.get(path.neighbour), path.neighbour, path.attributes)
         found[path.prefix] = (*found.get(path.prefix, ()), received)
     return found
@@ -250,8 +252,3 @@ def _accepts(snapshot: Snapshot, peer: BgpPeer, attributes: PathAttributes) -> b
     gateway = snapshot.azure.gateway[name]
     server = session_server(snapshot.azure, gateway)
     return gateway_rejection(gateway, server, PathSource.ROUTE_SERVER, attributes) is None
-
-
-def in_frr(live: LiveState, node: str, neighbour: IPv4Address) -> Advertisements:
-    """What an FRR node holds from a neighbour."""
-    return {path.prefix: path.attributes for path in live.frr(node).paths if path.neighbour == neighbour}

@@ -9,12 +9,12 @@ from labkit.azure.model import PathAttributes
 from labkit.azure.rules.acceptance import originated_in
 from labkit.azure.rules.circuits import advertised_to_customer, best_in_circuit
 from labkit.azure.rules.gateway_policy import advertised_on_premises, best_at_gateway
-from labkit.operate.diff.bgp import at_gateway, circuit_table, compare, in_frr
-from labkit.operate.look.live_state import ESTABLISHED, LiveState
+from labkit.daemons.speaker import Advertisements, Session
+from labkit.operate.diff.bgp import at_gateway, circuit_table, compare
+from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.snapshot import Snapshot
 from labkit.operate.verify.difference import NOTHING, Difference
-from labkit.predict.azure_speakers import Advertisements
-from labkit.predict.customer_routers import Session, routers
+from labkit.predict.customer_routers import routers
 
 
 def site_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Difference]:
@@ -25,24 +25,24 @@ def site_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Difference
             continue
         for session in customers[site.name].sessions:
             far, address = session.neighbour.name, session.neighbour.address
-            if live.frr(site.name).sessions.get(address) != ESTABLISHED or not live.has_bgp(far):
+            if not live.bgp(site.name).is_established(address) or not live.has_bgp(far):
                 continue
             advertised = _advertised(snapshot, live, session)
             if advertised is not None:
                 accepted = customers[site.name].import_policy(advertised)
-                there = in_frr(live, site.name, address)
+                there = live.bgp(site.name).adj_rib_in(address)
                 yield from compare(f"{site.name}, from {far}", accepted, there, f"labkit routes {site.name} --bgp")
 
 
 def router_kernel_differences(live: LiveState) -> Iterator[Difference]:
-    """The prefixes that a router's FRR uses and its kernel does not know, or the other way round."""
+    """The prefixes that a router's daemon uses and its kernel does not have, or the other way round."""
     lab = live.lab
     nodes = [*lab.nva, *lab.azure.circuit, *lab.site]
     nodes += [i.node for gateway in lab.azure.gateways for i in gateway.instance_ids]
     for node in nodes:
         if not live.has_bgp(node):
             continue
-        used = {path.prefix for path in live.frr(node).paths if path.best}
+        used = live.bgp(node).loc_rib
         kernel = live.kernel(node)
         for prefix in sorted(used - {route.prefix for route in kernel}):
             yield Difference(f"kernel of {node}", str(prefix), "a route by BGP", NOTHING, f"labkit routes {node}")

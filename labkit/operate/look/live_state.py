@@ -1,4 +1,4 @@
-"""What a running lab shows of itself, read once per look: BGP tables, effective routes, kernel FIBs, counters."""
+"""What a running lab shows of itself, each part read once: BGP tables, effective routes, kernel FIBs, counters."""
 
 from __future__ import annotations
 
@@ -13,45 +13,19 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from labkit.azure.model import Azure, Origin, PathAttributes
-from labkit.azure.rules.communities import NO_ADVERTISE, NO_EXPORT
+from labkit.azure.model import Azure
+from labkit.daemons.tables import BgpTable
 from labkit.errors import CheckFailed
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import frontends, owners
+from labkit.lab.sessions import daemon_of
 from labkit.operate.look.client import LabClient
 
 T = TypeVar("T")
 
-ESTABLISHED = "Established"
-"""A BGP session that stands, in FRR's words and in ours."""
-
 _AZURE: TypeAdapter[Azure] = TypeAdapter(Azure)
 
 _OFF = ("stopped", "exited")
-_NO_BGPD = "bgpd is not running"
-
-
-@dataclass(frozen=True, slots=True)
-class BgpPath:
-    """One path in an FRR node's BGP table: from which neighbour, with which next hop and AS path.
-
-    `attributes` are all that the rules read, in their form.
-    """
-
-    prefix: IPv4Network
-    neighbour: IPv4Address
-    next_hop: IPv4Address
-    as_path: tuple[int, ...]
-    best: bool
-    attributes: PathAttributes
-
-
-@dataclass(frozen=True, slots=True)
-class FrrState:
-    """The BGP state of an FRR node: session states by neighbour address, and every path it holds."""
-
-    sessions: dict[IPv4Address, str]
-    paths: tuple[BgpPath, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +39,11 @@ class KernelPath:
 
 
 class BgpIsGoneError(CheckFailed):
-    """An FRR node whose bgpd does not run."""
+    """A router whose BGP daemon does not run."""
 
 
 class LiveState:
-    """One look at a running lab. Everything is read once, when first asked for; safe to share among threads."""
+    """The state of a running lab. Everything is read once, when first asked for; safe to share among threads."""
 
     def __init__(self, lab: Lab, client: LabClient) -> None:
         self.lab = lab
@@ -85,7 +59,7 @@ class LiveState:
         if mine:
             try:
                 future.set_result(read())
-            except BaseException as error:  # noqa: BLE001 - those who wait must hear of it, whatever it is
+            except BaseException as error:  # noqa: BLE001 - those who wait must get it, whatever it is
                 future.set_exception(error)
         return future.result()
 
@@ -119,21 +93,21 @@ class LiveState:
         """The nodes that are powered off, or whose command ended."""
         return self._once(("off",), self._off)
 
-    def frr(self, node: str) -> FrrState:
-        """The BGP state of an FRR node.
+    def bgp(self, node: str) -> BgpTable:
+        """The BGP table of a router.
 
         Raises:
-            BgpIsGoneError: its bgpd does not run.
+            BgpIsGoneError: its daemon does not run.
             CheckFailed: it does not answer.
         """
-        return self._once(("frr", node), lambda: self._frr(node))
+        return self._once(("bgp", node), lambda: self._bgp(node))
 
     def has_bgp(self, node: str) -> bool:
-        """Whether an FRR node is on and its bgpd runs: what is gone has neither sessions nor routes."""
+        """Whether a router is on and its BGP daemon runs: what is gone has neither sessions nor routes."""
         if node in self.off:
             return False
         try:
-            self.frr(node)
+            self.bgp(node)
         except BgpIsGoneError:
             return False
         return True
@@ -161,16 +135,13 @@ class LiveState:
         status = self.client.runtime.inspect(self.client.record.lab)
         return frozenset(node.name for node in status.nodes if node.state in _OFF) if status else frozenset()
 
-    def _frr(self, node: str) -> FrrState:
-        commands = ("show bgp ipv4 unicast summary json", "show bgp ipv4 unicast detail json")
+    def _bgp(self, node: str) -> BgpTable:
+        tables = daemon_of(self.lab, node).tables
+        query = tables.table()
         try:
-            text = self.output(node, "vtysh", *(part for command in commands for part in ("-c", command)))
+            return query.read(self.output(node, *query.argv))
         except CheckFailed as error:
-            raise BgpIsGoneError(error.message) if _NO_BGPD in error.message else error from None
-        summary, rest = json.JSONDecoder().raw_decode(text.lstrip())
-        table = json.JSONDecoder().raw_decode(text.lstrip()[rest:].lstrip())[0]
-        sessions = {IPv4Address(a): peer["state"] for a, peer in summary.get("peers", {}).items()}
-        return FrrState(sessions, tuple(_paths(table)))
+            raise BgpIsGoneError(error.message) if tables.is_gone(error.message) else error from None
 
     def _kernel(self, node: str) -> tuple[KernelPath, ...]:
         rows = json.loads(self.output(node, "ip", "-j", "-4", "route", "show", "table", "main"))
@@ -179,48 +150,6 @@ class LiveState:
     def _foreign_packets(self, node: str) -> int:
         found = json.loads(self.output(node, "nft", "-j", "list", "counter", "inet", "labkit", "foreign"))
         return sum(item["counter"]["packets"] for item in found["nftables"] if "counter" in item)
-
-
-def _paths(table: dict[str, Any]) -> list[BgpPath]:
-    paths = []
-    for prefix, entry in table.get("routes", {}).items():
-        for path in entry["paths"] if isinstance(entry, dict) else entry:
-            peer = path.get("peer", {}).get("peerId", "")
-            segments = path.get("aspath", {}).get("segments", [])
-            hops = [hop["ip"] for hop in path.get("nexthops", []) if hop.get("afi") == "ipv4"]
-            if peer in ("", "::", "0.0.0.0") or not hops:  # noqa: S104 - FRR's word for "originated here"
-                continue
-            as_path = tuple(asn for segment in segments for asn in segment["list"])
-            best = bool(path.get("bestpath", {}).get("overall"))
-            attributes = _attributes(path, IPv4Address(hops[0]))
-            paths.append(
-                BgpPath(IPv4Network(prefix), IPv4Address(peer), attributes.next_hop, as_path, best, attributes)
-            )
-    return paths
-
-
-def _attributes(path: dict[str, Any], next_hop: IPv4Address) -> PathAttributes:
-    as_path: list[int | frozenset[int]] = []
-    for segment in path.get("aspath", {}).get("segments", []):
-        as_path += [frozenset(segment["list"])] if segment["type"] == "as-set" else segment["list"]
-    return PathAttributes(
-        next_hop,
-        tuple(as_path),
-        Origin(str(path["origin"]).lower()),
-        path.get("metric"),
-        tuple(sorted(_community(text) for text in path.get("community", {}).get("list", []))),
-    )
-
-
-_WELL_KNOWN = {"noExport": NO_EXPORT, "noAdvertise": NO_ADVERTISE}
-
-
-def _community(text: str) -> tuple[int, int]:
-    """A community as FRR prints it: `65517:65517`, or a word for a well-known one."""
-    if text in _WELL_KNOWN:
-        return _WELL_KNOWN[text]
-    high, _, low = text.partition(":")
-    return (int(high), int(low)) if low.isdigit() else (65535, 0)
 
 
 def _kernel_path(row: dict[str, Any]) -> KernelPath:

@@ -15,11 +15,12 @@ from labkit.azure.rules.circuits import CircuitPath
 from labkit.azure.rules.gateway_policy import GatewayPath, PathSource
 from labkit.azure.rules.gateways import with_gateway_peers
 from labkit.azure.rules.rows import EffectiveRow
+from labkit.daemons.speaker import Advertisements
 from labkit.errors import CheckFailed
 from labkit.feed.attributes import attributes_from_json
 from labkit.lab.model import Lab
-from labkit.operate.look.live_state import ESTABLISHED, LiveState
-from labkit.predict.azure_speakers import AdjRibsIn, Advertisements, CircuitTable, GatewayTable, Line
+from labkit.operate.look.live_state import LiveState
+from labkit.predict.azure_speakers import AdjRibsIn, CircuitTable, GatewayTable, Line
 from labkit.predict.converge import AdjRibsOut, CustomerRouters
 
 _AZURE: TypeAdapter[Azure] = TypeAdapter(Azure)
@@ -123,20 +124,15 @@ def customer_adj_ribs_out(customers: CustomerRouters, live: LiveState, received:
     `received` is what Azure's speakers have received from them.
 
     Raises:
-        CheckFailed: an FRR does not answer.
+        CheckFailed: a router does not answer.
     """
     up = [
         session
         for session in customers.sessions
-        if live.has_bgp(session.router)
-        and live.frr(session.router).sessions.get(session.neighbour.address) == ESTABLISHED
+        if live.has_bgp(session.router) and live.bgp(session.router).is_established(session.neighbour.address)
     ]
     between = {
-        session: {
-            path.prefix: path.attributes
-            for path in live.frr(session.neighbour.name).paths
-            if path.neighbour == session.neighbour.own
-        }
+        session: live.bgp(session.neighbour.name).adj_rib_in(session.neighbour.own)
         for session in up
         if session.neighbour.name in customers.routers and live.has_bgp(session.neighbour.name)
     }
@@ -167,7 +163,7 @@ def _customers(live: LiveState, circuit: str) -> CircuitTable:
     """What the customers' edges advertise to a circuit, as its router has it."""
     customers = {link.site_address.ip for link in live.lab.wan_links if link.router == circuit}
     found: dict[IPv4Network, tuple[CircuitPath, ...]] = {}
-    for path in live.frr(circuit).paths if circuit not in live.off else ():
+    for path in live.bgp(circuit).paths if circuit not in live.off else ():
         if path.neighbour in customers:
             found[path.prefix] = (
                 *found.get(path.prefix, ()),

@@ -10,7 +10,9 @@ from typing import Any
 
 from labkit.azure.forwarding import Backend, Disposition, Surroundings
 from labkit.azure.model import Azure, EffectiveRoute, NextHopType, RouteSource, RouteState
-from labkit.azure.rules.rows import EffectiveRow
+from labkit.azure.rules.rows import EffectiveRow, as_path_text
+from labkit.daemons.tables import LOCAL, BgpPath
+from labkit.lab.sessions import daemon_of
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.trace.choice import Candidate
 from labkit.predict.surroundings import surroundings
@@ -119,43 +121,24 @@ class ObservedTables:
         return IPv4Address(rows[0]["prefsrc"]) if rows and "prefsrc" in rows[0] else None
 
     def _bgp(self, node: str, prefix: str) -> tuple[Candidate, ...]:
-        """The paths that a node's FRR has for a prefix, those in use first, and why it did not take the others."""
-        done = self.look.client.run(node, "vtysh", "-c", f"show bgp ipv4 unicast {prefix} json")
-        paths = json.loads(done.stdout).get("paths", []) if done.rc == 0 and done.stdout.strip() else []
-        paths.sort(key=lambda path: (not _best(path), not path.get("multipath", False)))
-        return tuple(self._candidate(path, paths[0]) for path in paths)
+        """The paths that a router has for a prefix, those in use first, and why it did not take the others."""
+        query = daemon_of(self.look.lab, node).tables.paths(prefix)
+        done = self.look.client.run(node, *query.argv)
+        return tuple(map(self._candidate, query.read(done.stdout) if done.rc == 0 else ()))
 
     def _decision(self, nic: str, destination: IPv4Address) -> dict[str, Any]:
         """What a NIC does with packets to a destination, in the form of `labkit.azure.rules.decision.decision_json`."""
         found: dict[str, Any] = self.look.client.get("decisions", nic, str(destination))
         return found
 
-    def _candidate(self, path: dict[str, Any], best: dict[str, Any]) -> Candidate:
-        peer = path["peer"]["peerId"]
-        sender = self.look.owners.get(IPv4Address(peer), peer) if peer != "0.0.0.0" else "itself"  # noqa: S104 - FRR's word
-        hop = next((hop["ip"] for hop in path.get("nexthops", []) if hop.get("afi") == "ipv4"), peer)
-        as_path = path["aspath"].get("string", "")
-        return Candidate(sender, hop, "" if as_path == "Local" else as_path.replace(" ", "-"), bgp_loss(path, best))
+    def _candidate(self, path: BgpPath) -> Candidate:
+        sender = self.look.owners.get(path.neighbour, str(path.neighbour)) if path.neighbour != LOCAL else "itself"
+        return Candidate(sender, str(path.next_hop), as_path_text(path.attributes.as_path), path.rejected)
 
     def _ip(self, node: str, *words: str) -> list[dict[str, Any]]:
         done = self.look.client.run(node, "ip", "-4", "-j", *words)
         rows: list[dict[str, Any]] = json.loads(done.stdout) if done.rc == 0 and done.stdout.strip() else []
         return rows
-
-
-def bgp_loss(path: dict[str, Any], best: dict[str, Any]) -> str:
-    """Why FRR uses `best` and not this path, in the order of its decision; empty if it uses this one too."""
-    if _best(path) or path.get("multipath", False):
-        return ""
-    if not path.get("valid", False):
-        return "its next hop can't be reached"
-    if path.get("weight", 0) < best.get("weight", 0):
-        return "its weight is lower"
-    if path.get("locPrf", 100) < best.get("locPrf", 100):
-        return "its local preference is lower"
-    if path["aspath"].get("length", 0) > best["aspath"].get("length", 0):
-        return "its AS path is longer"
-    return f"FRR decides by {best.get('bestpath', {}).get('selectionReason', 'what it does not say')}"
 
 
 def _effective(row: EffectiveRow) -> EffectiveRoute:
@@ -166,10 +149,6 @@ def _effective(row: EffectiveRow) -> EffectiveRoute:
         NextHopType(row["nextHopType"]),
         tuple(map(IPv4Address, row["nextHopIpAddress"])),
     )
-
-
-def _best(path: dict[str, Any]) -> bool:
-    return bool(path.get("bestpath", {}).get("overall"))
 
 
 def _prefix(row: dict[str, Any]) -> IPv4Network:

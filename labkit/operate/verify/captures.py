@@ -87,7 +87,7 @@ def _documents(table: Table, live: LiveState) -> Iterator[dict[str, Any]]:
         case TableKind.GATEWAY, (gateway,):
             yield from live.client.get("gateways", gateway, "learned-routes")["value"]
         case TableKind.BGP, (node,):
-            for path in live.frr(node).paths:
+            for path in live.bgp(node).paths:
                 text = "-".join(map(str, path.as_path))
                 yield {"network": path.prefix, "nextHop": path.next_hop, "asPath": text}
         case _, (nic,):

@@ -5,16 +5,18 @@ The texts are for a learner: what was wanted, what is there, and where to look n
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from functools import singledispatch
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from labkit.azure.model import NextHopType
+from labkit.daemons.tables import ESTABLISHED
 from labkit.lab import proofs
 from labkit.lab.plan.nodes import INSTANCES, target_address
-from labkit.lab.sessions import peer_names, speakers
-from labkit.operate.look.live_state import ESTABLISHED, LiveState
+from labkit.lab.sessions import daemon_of, peer_names, speakers
+from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import ping, traceroute
 from labkit.operate.verify.captures import compare
 
@@ -75,8 +77,9 @@ def _session(claim: proofs.Session, live: LiveState) -> Iterator[str | None]:
     else:
         near, other = claim.on, claim.with_
     for node, address in speakers(lab, near, other):
-        state = live.frr(node).sessions.get(address, "not configured")
-        hint = f"Look: labkit exec {node} -- vtysh -c 'show bgp summary'"
+        state = live.bgp(node).states.get(address, "not configured")
+        shown = shlex.join(daemon_of(lab, node).tables.sessions_shown())
+        hint = f"Look: labkit exec {node} -- {shown}"
         yield (None if state == ESTABLISHED else f"{node} sees its session with {address} ({other}) as {state}. {hint}")
 
 
@@ -91,7 +94,7 @@ def _server_session(session: dict[str, Any]) -> str | None:
 
 
 def _learned(claim: proofs.LearnedRoute, live: LiveState, node: str, neighbour: IPv4Address) -> str | None:
-    found = [p for p in live.frr(node).paths if p.prefix == claim.prefix and p.neighbour == neighbour]
+    found = [p for p in live.bgp(node).paths if p.prefix == claim.prefix and p.neighbour == neighbour]
     if not found:
         return f"{node} has no {claim.prefix} from {neighbour} ({claim.from_}). Look: labkit routes {node} --bgp"
     internal = node not in live.lab.nva  # a gateway's session with a route server, which leaves next hops alone
@@ -136,7 +139,7 @@ def _tables(
     """The tables that a claim is about, one for each speaker: where it is, and the AS path of every prefix in it."""
     if isinstance(claim, proofs.LearnedRoutes) and claim.on not in live.lab.azure.route_server:
         for node, neighbour in speakers(live.lab, claim.on, claim.from_):
-            paths = [p for p in live.frr(node).paths if p.neighbour == neighbour]
+            paths = [p for p in live.bgp(node).paths if p.neighbour == neighbour]
             yield f"{node}, from {neighbour}", {p.prefix: _path(p.as_path) for p in paths}
         return
     which, server, peer = (

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 
 from labkit.azure.model import AsPath, Azure, PathAttributes
-from labkit.predict.azure_speakers import AdjRibsIn, Advertisements, AzureSpeakers
+from labkit.daemons.speaker import Advertisements, Session
+from labkit.predict.azure_speakers import AdjRibsIn, AzureSpeakers
 from labkit.predict.converge import AdjRibsOut, ConvergedNetwork, CustomerRouters, RouterState, converge
-from labkit.predict.customer_routers import Session
 
 ASSUMED = (
     "NVAs and sites choose and forward as the lab file configures them; they drop nothing.",

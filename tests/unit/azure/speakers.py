@@ -10,8 +10,9 @@ from labkit.azure.model import Azure, Gateway, LearnedRoute, RouteServer
 from labkit.azure.rules.circuits import CircuitPath
 from labkit.azure.rules.gateway_policy import GatewayPath, PathSource
 from labkit.azure.rules.gateways import connected_sites
+from labkit.daemons.speaker import Advertisements
 from labkit.predict import azure_speakers as rules
-from labkit.predict.azure_speakers import AdjRibsIn, Advertisements, GatewayTable, Line
+from labkit.predict.azure_speakers import AdjRibsIn, GatewayTable, Line
 
 __all__ = ["Advertisements", "AzureSpeakers", "adj_ribs_in"]
 

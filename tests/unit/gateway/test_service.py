@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import socket
 import threading
-from ipaddress import IPv4Address
+from collections.abc import Collection
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from labkit.azure.model import PathAttributes
+from labkit.azure.model import Origin, PathAttributes
+from labkit.daemons.protocol import Ranges
+from labkit.daemons.tables import AdvertisedPath, BgpNeighbour
 from labkit.feed.service import Settings
-from labkit.gateway import frr, kernel
+from labkit.gateway import kernel
+from labkit.gateway.bmp import CLOSED_HERE
 from labkit.gateway.service import Service
 from tests.e2e.waiting import eventually
 
 from . import bmp_bytes as made
 
+STRANGER = "192.0.2.9"
 PATH = PathAttributes(IPv4Address(made.CIRCUIT), (12076, 65020))
 ROUTE = made.monitoring(
     made.CIRCUIT, made.update_body(announced=["10.2.0.0/16"], attributes=made.attributes_bytes(PATH))
@@ -74,20 +79,51 @@ class Frr:
         self._hearing.join(10)
 
 
-@pytest.fixture(autouse=True)
-def switched(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """How FRR's sessions with the route server were switched."""
-    switched: list[bool] = []
-    monkeypatch.setattr(frr, "set_sessions", lambda _asn, _servers, *, on: switched.append(on))
-    monkeypatch.setattr(frr, "set_ranges", lambda _asn, _gateway, _ranges, *, vpn: vpn)
-    monkeypatch.setattr(frr, "why_closed", lambda _peer: "hold timer expired")
-    monkeypatch.setattr(kernel, "prefixes", lambda: {"10.2.0.0/16"})
-    return switched
+class Gateway:
+    """A gateway's daemon that only remembers how its sessions with the route server were switched."""
+
+    def __init__(self) -> None:
+        self.switched: list[bool] = []
+        self.has_paths = iter([False])
+        self.asked: list[frozenset[str]] = []
+
+    def set_sessions(self, asn: int, route_servers: Collection[str], *, on: bool) -> None:
+        assert (asn, *route_servers) == (65515, made.SERVER)
+        self.switched.append(on)
+
+    def set_ranges(self, asn: int, subnet_gateway: str, ranges: Ranges, *, vpn: bool) -> None:
+        assert (asn, subnet_gateway, ranges.originated, vpn) == (65515, "10.1.255.1", ("10.1.0.0/16",), False)
+
+    def advertised(self, peer: str) -> tuple[AdvertisedPath, ...]:
+        path = AdvertisedPath(IPv4Network("10.1.0.0/16"), (65001, frozenset({2, 1})), None, Origin.IGP)
+        return (path,) if peer == made.CIRCUIT else ()
+
+    def peers(self) -> tuple[BgpNeighbour, ...]:
+        return (BgpNeighbour(IPv4Address(made.CIRCUIT), 12076, "Established", 15.0, 4, 5, 1),)
+
+    def has_paths_of(self, peers: Collection[str]) -> bool:
+        self.asked.append(frozenset(peers))
+        return next(self.has_paths)
+
+    def why_closed(self, peer: str) -> str:
+        return "" if peer == STRANGER else "hold timer expired"
 
 
 @pytest.fixture
-def it(tmp_path: Path) -> Service:
-    return Service(Settings("gateway", "ergw-0", ready=tmp_path), 11019)
+def gateway() -> Gateway:
+    return Gateway()
+
+
+@pytest.fixture(autouse=True)
+def switched(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """How the sessions with the route server were switched."""
+    monkeypatch.setattr(kernel, "prefixes", lambda: {"10.2.0.0/16"})
+    return gateway.switched
+
+
+@pytest.fixture
+def it(tmp_path: Path, gateway: Gateway) -> Service:
+    return Service(Settings("gateway", "ergw-0", ready=tmp_path), gateway, 11019)
 
 
 def test_nothing_is_told_before_all_is_known(it: Service, switched: list[bool]) -> None:
@@ -126,18 +162,9 @@ def test_every_feed_begins_with_a_snapshot_and_frr_is_switched_once(it: Service,
     assert switched == [True, False]
 
 
-def test_once_a_peer_with_routes_is_down_frr_tells_everything_anew(
-    it: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_once_a_peer_with_routes_is_down_frr_tells_everything_anew(it: Service, gateway: Gateway) -> None:
     """Until it has cleared them, it queues what it will not tell; what comes next would wait behind that."""
-    clearing = iter([True, True, False])
-    asked: list[frozenset[str]] = []
-
-    def has_routes_of(peers: frozenset[str]) -> bool:
-        asked.append(peers)
-        return next(clearing)
-
-    monkeypatch.setattr(frr, "has_routes_of", has_routes_of)
+    gateway.has_paths = iter([True, True, False])
     controller = Controller()
     it._configure(controller, CONFIG)  # type: ignore[arg-type]
     path = PathAttributes(IPv4Address(made.SERVER), (65001,))
@@ -150,7 +177,7 @@ def test_once_a_peer_with_routes_is_down_frr_tells_everything_anew(
     eventually(lambda: controller.kinds, lambda kinds: kinds == ["snapshot"])
     bgpd.say(made.peer_down(made.SERVER, 2))
     assert bgpd.is_left()
-    assert asked == [frozenset({made.SERVER})] * 3
+    assert gateway.asked == [frozenset({made.SERVER})] * 3
     assert controller.kinds == ["snapshot", "delta"]
     assert controller.told[1]["sessions"].keys() == {made.SERVER}
 
@@ -202,6 +229,7 @@ def test_a_route_that_frr_does_not_use_is_told_after_a_while(it: Service, monkey
         (made.SERVER, False, "branch-to-branch is off"),
         (made.SERVER, True, "hold timer expired"),
         (made.CIRCUIT, False, "hold timer expired"),
+        (STRANGER, True, CLOSED_HERE),
     ],
 )
 def test_why_frr_closed_a_session(it: Service, peer: str, sessions: bool, reason: str) -> None:
@@ -211,3 +239,21 @@ def test_why_frr_closed_a_session(it: Service, peer: str, sessions: bool, reason
     bgpd.say(made.peer_down(peer, 2, b"\0\0"), made.own_route())
     bgpd.die()
     assert controller.told[0]["sessions"][peer]["reason"] == reason
+
+
+def test_what_the_controller_asks_for(it: Service) -> None:
+    assert it._answer({"table": "peers"}) == [
+        {
+            "neighbour": made.CIRCUIT,
+            "asn": 12076,
+            "state": "Established",
+            "seconds": 15.0,
+            "received": 4,
+            "sent": 5,
+            "routes": 1,
+        }
+    ]
+    assert it._answer({"table": "advertised", "peer": made.CIRCUIT}) == [
+        {"network": "10.1.0.0/16", "as_path": [65001, [1, 2]], "next_hop": None, "origin": "igp"}
+    ]
+    assert it._answer({"table": "advertised", "peer": STRANGER}) == []

@@ -20,12 +20,12 @@ from labkit.azure.model import (
     VpnNvaTie,
 )
 from labkit.azure.rules.validation import problems
+from labkit.daemons.speaker import BgpTimers
 from labkit.errors import InvalidInput
 from labkit.lab import proofs
 from labkit.lab.file.load import Loaded, load, load_text, read, read_text
 from labkit.lab.file.problems import LabFileError
 from labkit.lab.kinds import assumptions
-from labkit.lab.model import BgpTimers
 from labkit.resources import topologies
 
 from .samples import EVERYTHING, OVERVIEW

@@ -16,6 +16,8 @@ from labkit.azure.model import Azure, InstanceId, PathAttributes
 from labkit.azure.rules.gateway_policy import PathSource
 from labkit.azure.rules.rows import effective_json
 from labkit.controller.tables import Table, desired, diff
+from labkit.daemons.speaker import Advertisements
+from labkit.daemons.tables import BgpNeighbour, BgpPath, BgpTable
 from labkit.feed.attributes import attributes_to_json
 from labkit.lab.plan.nodes import owners
 from labkit.operate import whatif as whatifs
@@ -28,11 +30,11 @@ from labkit.operate.diff.bgp import (
 )
 from labkit.operate.diff.outside import router_kernel_differences, site_differences
 from labkit.operate.look.client import LabClient
-from labkit.operate.look.live_state import BgpPath, FrrState, KernelPath, LiveState
+from labkit.operate.look.live_state import KernelPath, LiveState
 from labkit.operate.look.snapshot import Snapshot
 from labkit.operate.verify.difference import Difference
 from labkit.operate.verify.oracle import kernel_difference, kernel_differences
-from labkit.predict.azure_speakers import Advertisements, AzureSpeakers
+from labkit.predict.azure_speakers import AzureSpeakers
 from labkit.predict.converge import CustomerRouters, converge
 from labkit.predict.whatif.changes import BranchToBranch
 from labkit.predict.whatif.model import Side
@@ -101,7 +103,7 @@ class Healthy:
 
     def __init__(self) -> None:
         self.model = model(SIDE.speakers)
-        self.frrs = dict(self._frrs())
+        self.tables = dict(self._tables())
         tables = {nic: diff(Table(), desired(rows))[0].wire() for nic, rows in SIDE.rows.items()}
         sessions = [
             {"route_server": i.name, "instance": i.index, "peer": peer.name, "state": "Established"}
@@ -111,13 +113,14 @@ class Healthy:
         self.state = {"status": {"sessions": sessions}, "oracle": tables}
         self.kernels = {
             node: [KernelPath(path.prefix, "unicast", (path.next_hop,), "bgp") for path in paths if path.best]
-            for node, paths in self.frrs.items()
+            for node, paths in self.tables.items()
         }
         self.kernels |= {"vm1": [KernelPath(IPv4Network("10.1.10.0/24"), "unicast", (), "kernel"), *self._right("vm1")]}
 
-    def frr(self, node: str) -> FrrState:
+    def bgp(self, node: str) -> BgpTable:
         sessions = CUSTOMERS.routers[node].by_address if node in CUSTOMERS.routers else {}
-        return FrrState(dict.fromkeys(sessions, "Established"), tuple(self.frrs[node]))
+        neighbours = {a: BgpNeighbour(a, 0, "Established", 0.0, 0, 0, 0) for a in sessions}
+        return BgpTable(neighbours, tuple(self.tables[node]))
 
     def has_bgp(self, node: str) -> bool:
         return node not in self.off
@@ -129,14 +132,14 @@ class Healthy:
     def snapshot(self) -> Snapshot:
         return Snapshot(LAB, self.model, RECEIVED.circuits)
 
-    def _frrs(self) -> Iterator[tuple[str, list[BgpPath]]]:
+    def _tables(self) -> Iterator[tuple[str, list[BgpPath]]]:
         speakers = SIDE.speakers
         for name, adj_rib_in in ROUTERS.adj_rib_in.items():
             best = ROUTERS.loc_rib[name]
             yield (
                 name,
                 [
-                    in_frr(
+                    shown(
                         prefix,
                         session.neighbour.address,
                         attributes,
@@ -150,13 +153,13 @@ class Healthy:
             yield (
                 instance.node,
                 [
-                    in_frr(prefix, address, attributes)
+                    shown(prefix, address, attributes)
                     for address, routes in accepted(speakers, instance).items()
                     for prefix, attributes in routes.items()
                 ],
             )
         paths = speakers.at_circuit["circuit1"]
-        yield "circuit1", [in_frr(prefix, path.address, path.attributes) for prefix in paths for path in paths[prefix]]
+        yield "circuit1", [shown(prefix, path.address, path.attributes) for prefix in paths for path in paths[prefix]]
 
     def _right(self, vm: str) -> Iterator[KernelPath]:
         for row in SIDE.rows[vm]:
@@ -168,11 +171,10 @@ class Healthy:
                 yield KernelPath(row.prefix, kind, hops, "65")
 
 
-def in_frr(prefix: IPv4Network, neighbour: IPv4Address, attributes: PathAttributes, *, best: bool = False) -> BgpPath:
-    # What FRR shows has a MED of 0 where there is none.
-    shown = replace(attributes, med=attributes.med or 0)
-    flat = tuple(asn for asn in attributes.as_path if isinstance(asn, int))
-    return BgpPath(prefix, neighbour, attributes.next_hop, flat, best, shown)
+def shown(prefix: IPv4Network, neighbour: IPv4Address, attributes: PathAttributes, *, best: bool = False) -> BgpPath:
+    # FRR shows a MED of 0 where there is none.
+    attributes = replace(attributes, med=attributes.med or 0)
+    return BgpPath(prefix, neighbour, attributes, best)
 
 
 def live(healthy: Healthy) -> LiveState:
@@ -199,7 +201,7 @@ def test_a_healthy_lab_has_routes_everywhere_and_no_difference() -> None:
     assert all(
         groups for peers in healthy.model["route_servers"].values() for p in peers.values() for groups in p.values()
     )
-    assert all(healthy.frrs.values())
+    assert all(healthy.tables.values())
     assert differences(healthy) == set()
 
 
@@ -215,7 +217,7 @@ def drop(routes: list[dict[str, Any]], prefix: str) -> None:
 
 
 def forget(healthy: Healthy, node: str, prefix: str, neighbour: str) -> None:
-    paths = healthy.frrs[node]
+    paths = healthy.tables[node]
     before = len(paths)
     paths[:] = [p for p in paths if (str(p.prefix), str(p.neighbour)) != (prefix, neighbour)]
     assert len(paths) == before - 1

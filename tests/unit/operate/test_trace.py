@@ -19,7 +19,7 @@ from labkit.operate.records.record import Record
 from labkit.operate.trace.choice import USER_FIRST, Beaten, Candidate, Choice, nic_choice
 from labkit.operate.trace.explain import Explainer, Line
 from labkit.operate.trace.run import Seen, Trace
-from labkit.operate.trace.tables import BLACKHOLE, NO_ROUTE, KernelRoute, ObservedTables, bgp_loss
+from labkit.operate.trace.tables import BLACKHOLE, NO_ROUTE, KernelRoute, ObservedTables
 from labkit.predict.walk import Walker
 from labkit.resources import topologies
 from labkit.runtimes.select import SANDBOX
@@ -309,26 +309,3 @@ def test_a_choice_without_anything_to_say() -> None:
     assert [*Choice("kernel of vm1", "10.1.0.0/16", "agent", 0).lines()] == []
     lines = Choice("kernel of n", "10.1.0.0/16", "proto bgp", 1, (), (Beaten("0.0.0.0/0", "", "so"),)).lines()
     assert [*lines] == ["over 0.0.0.0/0: so"]
-
-
-def frr(length: int, **more: Any) -> dict[str, Any]:
-    return {"valid": True, "aspath": {"length": length}, **more}
-
-
-BEST = {"overall": True, "selectionReason": "Neighbor IP"}
-
-
-@pytest.mark.parametrize(
-    ("path", "because"),
-    [
-        (frr(2, bestpath=BEST), ""),
-        (frr(2, multipath=True), ""),
-        (frr(1, valid=False), "its next hop can't be reached"),
-        (frr(1), "its weight is lower"),
-        (frr(1, weight=9, locPrf=50), "its local preference is lower"),
-        (frr(3, weight=9), "its AS path is longer"),
-        (frr(2, weight=9), "FRR decides by Neighbor IP"),
-    ],
-)
-def test_why_frr_does_not_use_a_path(path: dict[str, Any], because: str) -> None:
-    assert bgp_loss(path, frr(2, bestpath=BEST, weight=9)) == because

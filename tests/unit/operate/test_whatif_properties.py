@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from labkit.azure.model import Azure, HubRoutingPreference, NextHopType, UserRoute
 from labkit.azure.rules.effective import effective_routes
+from labkit.daemons.speaker import Advertisements
 from labkit.errors import InvalidInput
-from labkit.predict.azure_speakers import Advertisements
 from labkit.predict.whatif.changes import (
     FLAGS,
     BranchToBranch,

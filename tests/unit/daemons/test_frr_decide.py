@@ -1,4 +1,4 @@
-"""NVAs and sites as BGP speakers: what they accept, choose and advertise. Real daemons show the same in every lab."""
+"""FRR's habits as NVAs and sites have them: what they accept, choose and advertise. Real FRRs show it in every lab."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import pytest
 
 from labkit.azure.model import AsPath, Origin, PathAttributes
 from labkit.azure.rules.communities import NO_ADVERTISE, NO_EXPORT
+from labkit.daemons.frr import decide
+from labkit.daemons.speaker import Best, CustomerSpeaker, Session
 from labkit.lab.file.load import load_text
-from labkit.predict.customer_routers import Best, Router, Session, routers
+from labkit.predict.customer_routers import routers
 from tests.unit.azure.builders import addr, net
 
 LAB = load_text(
@@ -35,36 +37,40 @@ sites:
     "outside",
 )
 ROUTERS = routers(LAB)
-PLAIN, SITE = ROUTERS["plain"], ROUTERS["site"]
+PLAIN, SITE = ROUTERS["plain"].speaker, ROUTERS["site"].speaker
 PREFIX = net("10.20.0.0/16")
 
 
-def session(router: Router, neighbour: str) -> Session:
-    return next(s for s in router.sessions if s.neighbour.name == neighbour)
+def session(speaker: CustomerSpeaker, neighbour: str) -> Session:
+    return next(s for s in speaker.sessions if s.neighbour.name == neighbour)
 
 
 def path(*as_path: int, **changes: object) -> PathAttributes:
     return replace(PathAttributes(addr("192.0.2.1"), as_path), **changes)  # type: ignore[arg-type]
 
 
-def advertised(router: Router, to: str, attributes: PathAttributes, by: str | None = None) -> PathAttributes | None:
+def advertised(
+    speaker: CustomerSpeaker, to: str, attributes: PathAttributes, by: str | None = None
+) -> PathAttributes | None:
     """What a router advertises to a neighbour of a path that it has from another one, or originates."""
-    sessions = () if by is None else (session(router, by),)
-    return router.advertises(session(router, to), {PREFIX: Best(attributes, sessions)}, router.sessions).get(PREFIX)
+    sessions = () if by is None else (session(speaker, by),)
+    return decide.advertises(speaker, session(speaker, to), {PREFIX: Best(attributes, sessions)}, speaker.sessions).get(
+        PREFIX
+    )
 
 
 def test_sessions() -> None:
     assert [s.neighbour.name for s in PLAIN.sessions] == ["rs1-0", "rs1-1", "site", "far"]
     assert [s.neighbour.name for s in SITE.sessions] == ["plain", "far", "circuit1"]
-    back = SITE.by_address[session(PLAIN, "site").neighbour.own]
+    back = ROUTERS["site"].by_address[session(PLAIN, "site").neighbour.own]
     assert (back.neighbour.name, back.neighbour.own) == ("plain", session(PLAIN, "site").neighbour.address)
 
 
 def test_import_policy_drops_loops() -> None:
     there = {PREFIX: path(65010, 65020), net("10.21.0.0/16"): path(65010, 65001), net("10.22.0.0/16"): path(65010)}
     there[net("10.22.0.0/16")] = replace(path(), as_path=(65010, frozenset({65001, 65003})))
-    assert set(PLAIN.import_policy(there)) == {PREFIX}
-    assert replace(PLAIN, requires_policy=True).import_policy(there) == {}
+    assert set(decide.import_policy(PLAIN, there)) == {PREFIX}
+    assert decide.import_policy(replace(PLAIN, requires_policy=True), there) == {}
 
 
 @pytest.mark.parametrize(
@@ -81,7 +87,7 @@ def test_import_policy_drops_loops() -> None:
 def test_which_path_is_best(paths: dict[str, AsPath], best: list[str]) -> None:
     adj_rib_in = {session(PLAIN, name): {PREFIX: replace(path(), as_path=as_path)} for name, as_path in paths.items()}
     for order in (adj_rib_in, dict(reversed(adj_rib_in.items()))):
-        found = PLAIN.loc_rib(order)[PREFIX]
+        found = decide.loc_rib(PLAIN, order)[PREFIX]
         assert [s.neighbour.name for s in found.sessions] == best
         assert found.attributes.as_path == paths[best[0]]
 
@@ -91,7 +97,7 @@ def test_the_origin_decides_between_equal_lengths_and_its_own_comes_first() -> N
         session(PLAIN, "far"): {PREFIX: path(65002, origin=Origin.INCOMPLETE), net("10.9.0.0/16"): path(65002)},
         session(PLAIN, "site"): {PREFIX: path(65010)},
     }
-    best = PLAIN.loc_rib(adj_rib_in)
+    best = decide.loc_rib(PLAIN, adj_rib_in)
     assert [s.neighbour.name for s in best[PREFIX].sessions] == ["site"]
     assert best[net("10.9.0.0/16")].sessions == ()
 
@@ -115,20 +121,20 @@ def test_what_holds_the_route_servers_asn() -> None:
     echo = path(65515, 12076)
     assert advertised(PLAIN, "rs1-0", echo, "rs1-0") is None
     assert advertised(PLAIN, "site", echo, "rs1-0") is not None
-    for router, wanted in (
+    for speaker, wanted in (
         (replace(PLAIN, as_override=True), (65001, 65001, 65001, 12076)),
         (replace(PLAIN, strip_route_server_asn=True), (65001, 65001, 12076)),
     ):
         for to in ("rs1-0", "rs1-1"):
-            exported = advertised(router, to, echo, "rs1-0")
+            exported = advertised(speaker, to, echo, "rs1-0")
             assert exported is not None
             assert exported.as_path == wanted
-        alone = [s for s in router.sessions if s.neighbour.name != "rs1-1"]
-        best = {PREFIX: Best(echo, (session(router, "rs1-0"),))}
-        assert router.advertises(session(router, "rs1-0"), best, alone) == {}
-        mixed = advertised(router, "rs1-0", replace(path(), as_path=(7, frozenset({8, 65515}))), "site")
+        alone = [s for s in speaker.sessions if s.neighbour.name != "rs1-1"]
+        best = {PREFIX: Best(echo, (session(speaker, "rs1-0"),))}
+        assert decide.advertises(speaker, session(speaker, "rs1-0"), best, alone) == {}
+        mixed = advertised(speaker, "rs1-0", replace(path(), as_path=(7, frozenset({8, 65515}))), "site")
         assert mixed is not None
-        assert mixed.as_path[-1] == frozenset({8, 65001} if router.as_override else {8})
+        assert mixed.as_path[-1] == frozenset({8, 65001} if speaker.as_override else {8})
 
 
 def test_what_only_routes_to_route_servers_get() -> None:

@@ -1,0 +1,44 @@
+"""A speaker as `frr.conf`."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from labkit.azure.model import ROUTE_SERVER_ASN
+from labkit.azure.rules.asn import MICROSOFT_ASN, is_private
+from labkit.azure.rules.communities import RELAYED
+from labkit.azure.rules.limits import VPN_GATEWAY_ROUTES
+from labkit.daemons.protocol import ConfigurationFile
+from labkit.daemons.speaker import CustomerSpeaker, EdgeSpeaker, GatewaySpeaker, Speaker
+
+PATH = "/etc/frr/frr.conf"
+
+
+def files(speaker: Speaker) -> tuple[ConfigurationFile, ...]:
+    """FRR's one file, for all of its daemons."""
+    match speaker:
+        case CustomerSpeaker():
+            template, more = "frr.conf.j2", _customer(speaker)
+        case GatewaySpeaker():
+            template, more = "frr-gateway.conf.j2", _gateway()
+        case EdgeSpeaker():
+            template, more = "frr-circuit.conf.j2", _edge(speaker)
+    context = {field.name: getattr(speaker, field.name) for field in fields(speaker)}
+    return (ConfigurationFile("frr.conf", PATH, template, {**context, **more}),)
+
+
+def _customer(speaker: CustomerSpeaker) -> dict[str, object]:
+    communities = [f"{high}:{low}" for high, low in speaker.communities]
+    return {"communities": communities, "route_server_asn": ROUTE_SERVER_ASN}
+
+
+def _gateway() -> dict[str, object]:
+    return {
+        "microsoft_asn": MICROSOFT_ASN,
+        "relayed": ":".join(map(str, RELAYED)),
+        "most_from_site": VPN_GATEWAY_ROUTES,
+    }
+
+
+def _edge(speaker: EdgeSpeaker) -> dict[str, object]:
+    return {"private": [neighbour.asn for neighbour in speaker.customers if is_private(neighbour.asn)]}

@@ -1,0 +1,161 @@
+"""The FRR of a gateway's instance, from a process in its node: its sessions, its ranges, and what it shows."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from labkit.daemons.frr import tables
+from labkit.daemons.frr.control import vtysh
+from labkit.daemons.notifications import notification_text
+from labkit.daemons.protocol import Ranges
+from labkit.daemons.tables import AdvertisedPath, BgpNeighbour, Query
+
+T = TypeVar("T")
+
+_PATIENCE = 8.0
+"""Seconds that FRR may take to answer; a request to the controller waits for 10."""
+
+
+def set_sessions(asn: int, route_servers: Collection[str], *, on: bool) -> None:
+    """Start or stop the sessions with the route server [b2b-toggle].
+
+    Raises:
+        SubprocessError: FRR refuses, or does not answer.
+    """
+    _run("configure terminal", *session_lines(asn, route_servers, on=on))
+
+
+def session_lines(asn: int, route_servers: Collection[str], *, on: bool) -> tuple[str, ...]:
+    """The commands that start or stop the sessions with the route server.
+
+    With them comes the filter of what one route server relayed and a circuit brings to the next [circuit-relay-filter].
+    """
+    return (
+        f"route-map from-circuit {'deny' if on else 'permit'} 10",
+        "exit",
+        f"router bgp {asn}",
+        *(f"{'no ' if on else ''}neighbor {address} shutdown" for address in route_servers),
+        "do clear bgp ipv4 unicast external soft in",  # what circuits have advertised already passes the filter again
+    )
+
+
+def set_ranges(asn: int, subnet_gateway: str, ranges: Ranges, *, vpn: bool) -> None:
+    """Make what FRR originates, and what it leaves to the virtual network, these ranges, if they are others.
+
+    Each daemon is read and changed by itself: one that has just been started has the ranges of its file again.
+
+    Raises:
+        SubprocessError: FRR refuses, or does not answer.
+    """
+    for daemon, lines in (
+        ("mgmtd", route_lines(_configuration("mgmtd"), subnet_gateway, ranges)),
+        ("bgpd", range_lines(_configuration("bgpd"), asn, ranges, vpn=vpn)),
+    ):
+        if commands := list(lines):
+            _run("configure terminal", *commands, daemon=daemon)
+
+
+def range_lines(configuration: str, asn: int, ranges: Ranges, *, vpn: bool) -> Iterator[str]:
+    """The commands that make bgpd originate these ranges, given its configuration; none if it does.
+
+    A prefix is on the lists before it is originated, and as long as it is: what the filters take for the gateway's own
+    never passes as another router's.
+    """
+    words = [line.split() for line in configuration.splitlines()]
+    listed = [line[-1] for line in words if line[:3] == ["ip", "prefix-list", "originated"]]
+    networks = {line[1] for line in words if line[:1] == ["network"]}
+    old = [prefix for prefix in listed if prefix not in ranges.originated]
+    for prefix in ranges.originated:
+        if prefix not in listed:
+            yield f"ip prefix-list originated permit {prefix}"
+            if vpn:
+                yield f"ip prefix-list inside permit {prefix} le 32"
+    statements = [f"network {prefix}" for prefix in ranges.originated if prefix not in networks]
+    statements += [f"no network {prefix}" for prefix in old if prefix in networks]
+    if statements:
+        yield from (f"router bgp {asn}", "address-family ipv4 unicast", *statements, "exit-address-family", "exit")
+    for prefix in old:
+        yield f"no ip prefix-list originated permit {prefix}"
+        if vpn:
+            yield f"no ip prefix-list inside permit {prefix} le 32"
+    if old or any(prefix not in listed for prefix in ranges.originated):
+        # Routes that the filters took for something else before pass them again.
+        yield "do clear bgp ipv4 unicast * soft"
+
+
+def route_lines(configuration: str, subnet_gateway: str, ranges: Ranges) -> Iterator[str]:
+    """The commands that leave what is adjacent to the virtual network, given mgmtd's configuration."""
+    words = [line.split() for line in configuration.splitlines()]
+    via = [line[2] for line in words if line[:2] == ["ip", "route"] and line[3] == subnet_gateway]
+    # A host is the far end of another gateway's line: no virtual network is as small.
+    present = [prefix for prefix in via if not prefix.endswith("/32")]
+    yield from (f"ip route {prefix} {subnet_gateway}" for prefix in ranges.adjacent if prefix not in present)
+    yield from (f"no ip route {prefix} {subnet_gateway}" for prefix in present if prefix not in ranges.adjacent)
+
+
+def advertised(peer: str) -> tuple[AdvertisedPath, ...]:
+    """The Adj-RIB-Out of a peer (its address); empty if there is no such peer.
+
+    Raises:
+        SubprocessError, ValueError: FRR does not answer.
+    """
+    return _ask(tables.adj_rib_out(peer))
+
+
+def peers() -> tuple[BgpNeighbour, ...]:
+    """FRR's neighbours and their sessions.
+
+    Raises:
+        SubprocessError, ValueError: FRR does not answer.
+    """
+    return _ask(tables.neighbours())
+
+
+def has_paths_of(peers: Collection[str]) -> bool:
+    """Whether FRR still has a path from one of these peers (their addresses); False if it does not answer."""
+    try:
+        return tables.has_paths_of(_run("show bgp ipv4 unicast json"), peers)
+    except (subprocess.SubprocessError, ValueError):
+        return False
+
+
+def why_closed(peer: str) -> str:
+    """Why FRR itself ended the session with a peer (its address), in words; empty if it does not say."""
+    try:
+        return why_reset(json.loads(_run(f"show bgp neighbors {peer} json")).get(peer, {}))
+    except (subprocess.SubprocessError, ValueError):
+        return ""
+
+
+def why_reset(neighbour: Mapping[str, Any]) -> str:
+    """The reason of the last reset in FRR's `neighbors json`, in words; empty if it has none."""
+    why = str(neighbour.get("lastResetDueTo", ""))
+    if "lastErrorCodeSubcode" in neighbour:
+        code, subcode = bytes.fromhex(neighbour["lastErrorCodeSubcode"])[:2]
+        return notification_text(code, subcode, received="received" in why)
+    return _RESETS.get(why, why[:1].lower() + why[1:])
+
+
+_RESETS = {"Admin. shutdown": "administrative shutdown", "User reset": "administrative reset"}
+
+
+def _ask(query: Query[T]) -> T:
+    return query.read(_output(query.argv))
+
+
+def _configuration(daemon: str) -> str:
+    return _run("show running-config", daemon=daemon)
+
+
+def _run(*lines: str, daemon: str = "") -> str:
+    """What FRR, or one daemon of it, answers to these lines."""
+    command, *words = vtysh(*lines)
+    return _output((command, *(("-d", daemon) if daemon else ()), *words))
+
+
+def _output(argv: Sequence[str]) -> str:
+    done = subprocess.run(argv, check=True, capture_output=True, text=True, encoding="utf-8", timeout=_PATIENCE)
+    return done.stdout

@@ -1,0 +1,154 @@
+"""What labkit needs of a BGP daemon. A daemon's folder has a module for each part."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import Protocol
+
+from labkit.azure.model import PathAttributes
+from labkit.daemons.speaker import AdjRibIn, Advertisements, Best, CustomerSpeaker, LocRib, Session, Speaker
+from labkit.daemons.tables import AdvertisedPath, BgpNeighbour, BgpPath, BgpTable, Query
+
+Command = tuple[str, ...]
+"""A command that changes a daemon, to be run in its node."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationFile:
+    """A file of a daemon's node: `template` rendered with `context`, at `target`; `name` in the rendered folder."""
+
+    name: str
+    target: str
+    template: str
+    context: Mapping[str, object]
+
+
+class Config(Protocol):
+    """A speaker's configuration. Pure."""
+
+    def files(self, speaker: Speaker) -> tuple[ConfigurationFile, ...]:
+        """The configuration files of a speaker's node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """How a daemon runs in a node.
+
+    Attributes:
+        names: the s6 services that it consists of, in the order of the healthcheck.
+        bgp: the one whose ready mark is renewed whenever BGP has read its configuration.
+        capabilities: what the node's processes must be allowed.
+        monitored: environment variables that make it report by BMP.
+    """
+
+    names: tuple[str, ...]
+    bgp: str
+    capabilities: tuple[str, ...]
+    monitored: Mapping[str, str]
+
+
+class Tables(Protocol):
+    """What a daemon shows. Pure: somebody else runs the queries, through a runtime or in the node."""
+
+    def table(self) -> Query[BgpTable]:
+        """Everything; the paths that the router originates are left out."""
+
+    def paths(self, prefix: str) -> Query[tuple[BgpPath, ...]]:
+        """The paths for a prefix, those in use first, and why the others are not; own ones are from `LOCAL`."""
+
+    def neighbours(self) -> Query[tuple[BgpNeighbour, ...]]:
+        """The neighbours alone."""
+
+    def adj_rib_out(self, neighbour: str) -> Query[tuple[AdvertisedPath, ...]]:
+        """What is advertised to a neighbour (its address); nothing if it has no such neighbour."""
+
+    def shown(self, *, json: bool) -> Command:
+        """The command that shows the BGP table to people, or as the daemon's own JSON."""
+
+    def sessions_shown(self) -> Command:
+        """The command that shows the sessions to people."""
+
+    def is_gone(self, output: str) -> bool:
+        """Whether a query's output says that BGP does not run in the node."""
+
+
+class Decide(Protocol):
+    """What a daemon makes of routes, for predictions. Pure."""
+
+    def import_policy(self, speaker: CustomerSpeaker, received: Advertisements) -> dict[IPv4Network, PathAttributes]:
+        """What a speaker accepts of a neighbour's routes."""
+
+    def loc_rib(self, speaker: CustomerSpeaker, adj_rib_in: AdjRibIn) -> dict[IPv4Network, Best]:
+        """The best paths, those that the speaker originates among them."""
+
+    def advertises(
+        self, speaker: CustomerSpeaker, session: Session, loc_rib: LocRib, established: Iterable[Session]
+    ) -> dict[IPv4Network, PathAttributes]:
+        """What a speaker advertises on a session; `established` are its sessions that are up."""
+
+
+class Control(Protocol):
+    """The commands that change a daemon while it runs. Pure: they work through a runtime and in the node."""
+
+    def advertise(self, asn: int, prefixes: Iterable[IPv4Network]) -> Command:
+        """Originate prefixes."""
+
+    def withdraw(self, asn: int, prefixes: Iterable[IPv4Network]) -> Command:
+        """Originate prefixes no longer."""
+
+    def shut_down(self, asn: int, neighbours: Iterable[IPv4Address]) -> Command:
+        """End sessions, with an administrative shutdown (RFC 4486)."""
+
+    def start(self, asn: int, neighbours: Iterable[IPv4Address]) -> Command:
+        """Let sessions that were shut down be set up again."""
+
+    def refresh(self, neighbour: IPv4Address | None = None) -> Command:
+        """Send and ask for all routes again (RFC 2918), with one neighbour or, for None, all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """Prefixes: what a gateway has `originated`, and the virtual networks that are `adjacent`."""
+
+    originated: tuple[str, ...]
+    adjacent: tuple[str, ...]
+
+
+class GatewayControl(Protocol):
+    """The daemon of a gateway's instance, from a process in the same node. Every method waits for its answer.
+
+    A method that gets none raises SubprocessError, unless it says otherwise; addresses are texts.
+    """
+
+    def set_sessions(self, asn: int, route_servers: Collection[str], *, on: bool) -> None:
+        """Start or shut down the sessions with the route server, with the filter that belongs to them."""
+
+    def set_ranges(self, asn: int, subnet_gateway: str, ranges: Ranges, *, vpn: bool) -> None:
+        """Make these the ranges that it originates, and leaves to the virtual network."""
+
+    def advertised(self, peer: str) -> tuple[AdvertisedPath, ...]:
+        """The Adj-RIB-Out of a peer; empty if there is no such peer."""
+
+    def peers(self) -> tuple[BgpNeighbour, ...]:
+        """The neighbours and their sessions."""
+
+    def has_paths_of(self, peers: Collection[str]) -> bool:
+        """Whether a path of one of these peers is still there; False if there is no answer."""
+
+    def why_closed(self, peer: str) -> str:
+        """Why the daemon itself ended the session with a peer, in words; empty if it does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A BGP daemon, part by part."""
+
+    name: str
+    config: Config
+    services: Services
+    tables: Tables
+    decide: Decide
+    control: Control
+    gateway: GatewayControl

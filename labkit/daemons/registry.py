@@ -1,0 +1,14 @@
+"""The daemons that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from labkit.daemons.frr.daemon import FRR
+from labkit.daemons.protocol import Daemon
+
+DEFAULT = "frr"
+"""The daemon of a router that names none."""
+
+DAEMONS: Mapping[str, Daemon] = {each.name: each for each in (FRR,)}
+"""Every daemon by the name that a router's `daemon` has."""

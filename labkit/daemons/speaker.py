@@ -1,0 +1,172 @@
+"""BGP speakers as a lab plans them, whatever the daemon: what a configuration is made from, and what decides by it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import IPv4Address, IPv4Network
+
+from labkit.azure.model import AsPath, PathAttributes
+
+
+@dataclass(frozen=True, slots=True)
+class BgpTimers:
+    """Keepalive interval and hold time in seconds. Azure's own are 60 and 180 [bgp-timers]."""
+
+    keepalive: int = 60
+    hold: int = 180
+
+
+AZURE_TIMERS = BgpTimers()
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A BGP neighbour: a node, its address and BGP identifier, and the speaker's `own` address towards it.
+
+    `route_server`: an instance, several hops away, with an export policy of its own. `circuit`: an edge router, which
+    gets no path with its ASN in it, as customers' routers have it. `prepend`: times that the own ASN is put into paths
+    to it beyond the usual one.
+    """
+
+    name: str
+    address: IPv4Address
+    own: IPv4Address
+    asn: int
+    router_id: IPv4Address
+    timers: BgpTimers = AZURE_TIMERS
+    route_server: bool = False
+    circuit: bool = False
+    prepend: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StaticRoute:
+    """A route that a speaker's node has without BGP."""
+
+    prefix: IPv4Network
+    via: IPv4Address
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A speaker's session with a neighbour, from the speaker's side."""
+
+    router: str
+    neighbour: Neighbour
+
+
+@dataclass(frozen=True)
+class CustomerSpeaker:
+    """The router of an NVA or a site. With `requires_policy` it neither accepts nor advertises anything.
+
+    `source` is the address that its own packets leave with, where another one than the interface's is wanted. What it
+    advertises to route servers has its communities and `next_hop`, and its ASN (`as_override`) or none
+    (`strip_route_server_asn`) in place of theirs.
+    """
+
+    name: str
+    asn: int
+    router_id: IPv4Address
+    neighbours: tuple[Neighbour, ...]
+    networks: tuple[IPv4Network, ...]
+    static_routes: tuple[StaticRoute, ...] = ()
+    source: IPv4Address | None = None
+    as_override: bool = False
+    strip_route_server_asn: bool = False
+    requires_policy: bool = False
+    ebgp_multihop: bool = True
+    communities: tuple[tuple[int, int], ...] = ()
+    next_hop: IPv4Address | None = None
+
+    @cached_property
+    def sessions(self) -> tuple[Session, ...]:
+        """Its sessions, in the order of its neighbours."""
+        return tuple(Session(self.name, neighbour) for neighbour in self.neighbours)
+
+
+@dataclass(frozen=True)
+class GatewaySpeaker:
+    """An instance of a gateway.
+
+    Attributes:
+        originated: the prefixes that it advertises by itself.
+        adjacent: ranges that it leaves to the virtual network, by `subnet_gateway`.
+        hosts: single addresses that it reaches in the same way, whatever BGP has for them.
+        route_servers: the instances of the route server beside it, `sessions` if their sessions are on.
+        neighbours: circuits (with `circuit`) or sites.
+        static_routes: the prefixes of sites without BGP, which it advertises as well.
+        bmp_port: where it reports what it receives (RFC 7854), on its own machine.
+    """
+
+    name: str
+    asn: int
+    address: IPv4Address
+    vpn: bool
+    originated: tuple[IPv4Network, ...]
+    adjacent: tuple[IPv4Network, ...]
+    hosts: tuple[IPv4Address, ...]
+    subnet_gateway: IPv4Address
+    route_servers: tuple[Neighbour, ...]
+    sessions: bool
+    neighbours: tuple[Neighbour, ...]
+    static_routes: tuple[StaticRoute, ...]
+    timers: BgpTimers
+    bmp_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeGateway:
+    """A gateway at a circuit's edge router: its instances are all the same to it."""
+
+    name: str
+    asn: int
+    instances: tuple[Neighbour, ...]
+
+
+@dataclass(frozen=True)
+class EdgeSpeaker:
+    """A circuit's edge router (MSEE). `most_from_gateway` and `most_from_customer` are its limits of prefixes."""
+
+    name: str
+    asn: int
+    router_id: IPv4Address
+    gateways: tuple[EdgeGateway, ...]
+    customers: tuple[Neighbour, ...]
+    most_from_gateway: int
+    most_from_customer: int
+
+
+Speaker = CustomerSpeaker | GatewaySpeaker | EdgeSpeaker
+
+Advertisements = Mapping[IPv4Network, PathAttributes]
+"""What a speaker advertises to another."""
+
+AdjRibIn = Mapping[Session, Advertisements]
+"""What a speaker has accepted from each neighbour, after import policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """A prefix in a Loc-RIB: the best path, and the sessions that it and its equals in multipath come from.
+
+    A prefix that the speaker originates has no sessions.
+    """
+
+    attributes: PathAttributes
+    sessions: tuple[Session, ...]
+
+
+LocRib = Mapping[IPv4Network, Best]
+
+
+def without_loops(asn: int, routes: Advertisements) -> dict[IPv4Network, PathAttributes]:
+    """The routes that do not have an ASN in their path (RFC 4271 §9.1.2)."""
+    return {prefix: attributes for prefix, attributes in routes.items() if asn not in asns(attributes.as_path)}
+
+
+def asns(as_path: AsPath) -> Iterator[int]:
+    """Every ASN in a path, the members of sets included."""
+    for hop in as_path:
+        yield from hop if isinstance(hop, frozenset) else (hop,)

@@ -1,0 +1,36 @@
+"""A node with a BGP daemon in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from labkit.daemons.registry import DAEMONS
+from labkit.daemons.speaker import Speaker
+from labkit.lab.model import Lab
+from labkit.lab.plan.common import environment, node_file, ready, sysctls
+from labkit.lab.plan.model import Bind, File, Node, Role
+
+
+def speaker_files(daemon: str, speaker: Speaker) -> tuple[list[File], list[Bind]]:
+    """The configuration files of a speaker's daemon, and their binds."""
+    found = DAEMONS[daemon].config.files(speaker)
+    rendered = [node_file(speaker.name, each.name, each.target, each.template, **each.context) for each in found]
+    return [file for file, _ in rendered], [bind for _, bind in rendered]
+
+
+def router_node(  # noqa: PLR0917 - what every router has
+    lab: Lab, name: str, daemon: str, role: Role, binds: Iterable[Bind], commands: Iterable[str]
+) -> Node:
+    """A node that a BGP daemon routes in."""
+    services = DAEMONS[daemon].services
+    return Node(
+        name=name,
+        role=role,
+        services=services.names,
+        env=environment(lab.name, name),
+        binds=tuple(binds),
+        exec=tuple(commands),
+        sysctls=sysctls(forward=True),
+        cap_add=services.capabilities,
+        healthcheck=ready(services.names),
+    )

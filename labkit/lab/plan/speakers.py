@@ -1,0 +1,256 @@
+"""The BGP speakers of a lab, whatever their daemons: what their configurations and predictions are made from. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+from labkit.azure.model import ROUTE_SERVER_ASN, Circuit, InstanceId, PeerKind
+from labkit.azure.rules.acceptance import originated_in
+from labkit.azure.rules.addressing import ROUTE_SERVER_SUBNET, gateway_address
+from labkit.azure.rules.adjacency import local_and_adjacent_ranges, server_in
+from labkit.azure.rules.asn import MICROSOFT_ASN
+from labkit.azure.rules.gateways import session_server
+from labkit.azure.rules.limits import (
+    CUSTOMER_TO_CIRCUIT_ROUTES,
+    GATEWAY_TO_CIRCUIT_ROUTES,
+    PREMIUM_CUSTOMER_TO_CIRCUIT_ROUTES,
+)
+from labkit.daemons.speaker import CustomerSpeaker, EdgeGateway, EdgeSpeaker, GatewaySpeaker, Neighbour, StaticRoute
+from labkit.lab.model import Gateway, Lab, Nva, Site
+from labkit.lab.plan.nodes import INSTANCES
+from labkit.lab.plan.platform import subnet_of
+from labkit.lab.plan.tunnels import sites_tunnels
+from labkit.lab.plan.wires import LineWire, line_wires
+from labkit.lab.sessions import router_id
+
+BMP_PORT = 11019
+"""Where a gateway's daemon reports to the service beside it what it receives (RFC 7854)."""
+
+
+def nva_speaker(lab: Lab, nva: Nva) -> CustomerSpeaker:
+    """An NVA as a BGP speaker."""
+    return CustomerSpeaker(
+        nva.name,
+        nva.asn,
+        router_id(lab, nva.name),
+        neighbours=tuple(_nva_neighbours(lab, nva)),
+        networks=nva.advertises,
+        static_routes=_nva_routes(lab, nva),
+        as_override=nva.as_override,
+        strip_route_server_asn=nva.strip_route_server_asn,
+        requires_policy=nva.requires_policy,
+        ebgp_multihop=nva.ebgp_multihop,
+        communities=nva.communities,
+        next_hop=nva.next_hop,
+    )
+
+
+def site_speaker(lab: Lab, site: Site) -> CustomerSpeaker:
+    """A site's router as a BGP speaker."""
+    tunnels = sites_tunnels(lab, site.name)
+    return CustomerSpeaker(
+        site.name,
+        site.asn,
+        router_id(lab, site.name),
+        neighbours=tuple(_site_neighbours(lab, site)),
+        networks=tuple(interface.network for interface in site.lan),
+        static_routes=tuple(StaticRoute(p, address) for _, address, _, each in tunnels for p in each.remote_prefixes),
+        source=site.lan[0].ip,
+    )
+
+
+def _nva_neighbours(lab: Lab, nva: Nva) -> Iterator[Neighbour]:
+    """The instances of an NVA's route servers, its sites, the far ends of its overlays."""
+    nic = lab.azure.nic[nva.name].address
+    for server in nva.peers_with:
+        for i in INSTANCES:
+            address = lab.azure.route_server[server].instances[i]
+            yield Neighbour(
+                InstanceId(server, i).node,
+                address,
+                nic,
+                ROUTE_SERVER_ASN,
+                address,
+                nva.timers,
+                route_server=True,
+                prepend=nva.prepend,
+            )
+    for link in lab.wan_links:
+        if link.router == nva.name:
+            asn, own, identifier = lab.site[link.site].asn, link.router_address.ip, router_id(lab, link.site)
+            address = link.site_address.ip
+            yield Neighbour(link.site, address, own, asn, identifier, nva.timers, prepend=nva.prepend)
+    for end in overlays(lab, nva):
+        far, own, identifier = end.far, end.address.ip, router_id(lab, end.far.name)
+        yield Neighbour(far.name, end.far_address.ip, own, far.asn, identifier, nva.timers, prepend=nva.prepend)
+
+
+def _site_neighbours(lab: Lab, site: Site) -> Iterator[Neighbour]:
+    """The NVAs and circuits that a site's router is linked to, and instances of VPN gateways."""
+    for link in lab.wan_links:
+        if link.site == site.name:
+            yield Neighbour(
+                link.router,
+                link.router_address.ip,
+                link.site_address.ip,
+                router_asn(lab, link.router),
+                router_id(lab, link.router),
+                circuit=link.router in lab.azure.circuit,
+                prepend=site.prepend.get(link.router, 0),
+            )
+    for node, address, asn, tunnel_end in sites_tunnels(lab, site.name):
+        if tunnel_end.bgp:
+            yield Neighbour(node, address, tunnel_end.far, asn, address)
+
+
+def gateway_speaker(lab: Lab, gateway: Gateway, index: int) -> GatewaySpeaker:
+    """An instance of a gateway as a BGP speaker."""
+    azure = lab.azure.gateway[gateway.name]
+    nic = lab.azure.nic[InstanceId(gateway.name, index).node]
+    server = server_in(lab.azure, azure.virtual_network)
+    mine = originated_in(lab.azure, azure.virtual_network)
+    tunnels = [t for t in gateway.tunnels if t.instance == index]
+    lines = [line for line in gateway.lines if line.instance == index]
+    own, timers = nic.address, gateway.timers
+    return GatewaySpeaker(
+        InstanceId(gateway.name, index).node,
+        azure.asn,
+        own,
+        vpn=azure.kind is PeerKind.VPN_GATEWAY,
+        originated=(*mine.own, *mine.spokes),
+        adjacent=tuple(dict.fromkeys(local_and_adjacent_ranges(lab.azure, azure.virtual_network))),
+        hosts=_others_edges(lab, gateway),
+        subnet_gateway=gateway_address(subnet_of(lab.azure, nic)),
+        route_servers=tuple(
+            Neighbour(
+                InstanceId(server.name, i).node, address, own, ROUTE_SERVER_ASN, address, timers, route_server=True
+            )
+            for i, address in enumerate(server.instances)
+        )
+        if server is not None
+        else (),
+        sessions=session_server(lab.azure, azure) is not None,
+        neighbours=(
+            *(
+                Neighbour(
+                    line.circuit,
+                    line.edge,
+                    own,
+                    MICROSOFT_ASN,
+                    router_id(lab, line.circuit),
+                    timers,
+                    circuit=True,
+                )
+                for line in lines
+            ),
+            *(
+                Neighbour(each.site, each.far, own, lab.site[each.site].asn, router_id(lab, each.site), timers)
+                for each in tunnels
+                if each.bgp
+            ),
+        ),
+        static_routes=tuple(
+            StaticRoute(prefix, each.far)
+            for each in tunnels
+            if not each.bgp
+            for prefix in lab.azure.local_network_gateway[each.site].address_space
+        ),
+        timers=timers,
+        bmp_port=BMP_PORT,
+    )
+
+
+def edge_speaker(lab: Lab, circuit: Circuit) -> EdgeSpeaker:
+    """A circuit's edge router as a BGP speaker."""
+    wires = [w for w in line_wires(lab) if w.line.circuit == circuit.name]
+    return EdgeSpeaker(
+        circuit.name,
+        MICROSOFT_ASN,
+        router_id(lab, circuit.name),
+        gateways=tuple(
+            EdgeGateway(
+                gateway,
+                lab.azure.gateway[gateway].asn,
+                tuple(_instance(lab, w) for w in wires if w.gateway.name == gateway),
+            )
+            for gateway in dict.fromkeys(w.gateway.name for w in wires)
+        ),
+        customers=tuple(
+            Neighbour(
+                link.site,
+                link.site_address.ip,
+                link.router_address.ip,
+                lab.site[link.site].asn,
+                router_id(lab, link.site),
+            )
+            for link in lab.wan_links
+            if link.router == circuit.name
+        ),
+        most_from_gateway=GATEWAY_TO_CIRCUIT_ROUTES,
+        most_from_customer=PREMIUM_CUSTOMER_TO_CIRCUIT_ROUTES if circuit.premium else CUSTOMER_TO_CIRCUIT_ROUTES,
+    )
+
+
+def _instance(lab: Lab, wire: LineWire) -> Neighbour:
+    """An instance of a gateway at the far end of a line, as the circuit's neighbour."""
+    address, asn = _instance_address(lab, wire), lab.azure.gateway[wire.gateway.name].asn
+    return Neighbour(wire.node, address, wire.line.edge, asn, address, wire.gateway.timers)
+
+
+@dataclass(frozen=True, slots=True)
+class OverlayEnd:
+    """An NVA's end of an overlay, and the NVA at the far one."""
+
+    interface: str
+    vni: int
+    address: IPv4Interface
+    far: Nva
+    far_address: IPv4Interface
+
+
+def overlays(lab: Lab, nva: Nva) -> tuple[OverlayEnd, ...]:
+    """An NVA's ends of its overlays."""
+    ends = []
+    for overlay in lab.overlays:
+        if nva.name in overlay.nvas:
+            mine = overlay.nvas.index(nva.name)
+            far = lab.nva[overlay.nvas[1 - mine]]
+            address, far_address = overlay.addresses[mine], overlay.addresses[1 - mine]
+            ends.append(OverlayEnd(f"vxlan{overlay.vni}", overlay.vni, address, far, far_address))
+    return tuple(ends)
+
+
+def _nva_routes(lab: Lab, nva: Nva) -> tuple[StaticRoute, ...]:
+    """What an NVA knows without BGP: the default route that Azure's DHCP hands out, and the way to its route servers.
+
+    And the way to the far ends of its overlays, which BGP would lead into the tunnel itself. Without the second the
+    route servers' own prefix, whose next hop they are, would resolve through itself [static-routes-to-instances].
+    """
+    gateway = gateway_address(subnet_of(lab.azure, lab.azure.nic[nva.name]))
+    servers = (lab.azure.route_server[name] for name in nva.peers_with)
+    subnets = (
+        subnet.prefix
+        for server in servers
+        for subnet in lab.azure.virtual_network[server.virtual_network].subnets
+        if subnet.name == ROUTE_SERVER_SUBNET
+    )
+    tunnels = (IPv4Network(lab.azure.nic[o.far.name].address) for o in overlays(lab, nva))
+    return tuple(StaticRoute(prefix, gateway) for prefix in (IPv4Network("0.0.0.0/0"), *subnets, *tunnels))
+
+
+def router_asn(lab: Lab, name: str) -> int:
+    """The ASN of the NVA or the circuit of this name."""
+    return lab.nva[name].asn if name in lab.nva else MICROSOFT_ASN
+
+
+def _others_edges(lab: Lab, gateway: Gateway) -> tuple[IPv4Address, ...]:
+    """The far ends of lines of other gateways in its network: next hops of what the route server advertises."""
+    network = lab.azure.gateway[gateway.name].virtual_network
+    others = (g for g in lab.gateways if g != gateway and lab.azure.gateway[g.name].virtual_network == network)
+    return tuple(line.edge for each in others for line in each.lines)
+
+
+def _instance_address(lab: Lab, wire: LineWire) -> IPv4Address:
+    return lab.azure.gateway[wire.gateway.name].instances[wire.line.instance]
