@@ -126,6 +126,19 @@ def test_no_module_imports_itself_in_a_circle() -> None:
     TopologicalSorter({module: set(imports(file, known)) - {module} for module, file in known.items()}).prepare()
 
 
+def folders() -> set[str]:
+    """The folders that the map of the house must have, each with a slash at its end."""
+    packages = {file.parent for file in modules().values()}
+    top = {ROOT / name for name in (".ci", "docs", "images", "templates", "tests", "tools", "topologies")}
+    suites = {folder for folder in (ROOT / "tests").iterdir() if folder.is_dir() and folder.name != "__pycache__"}
+    return {f"{folder.relative_to(ROOT)}/" for folder in packages | top | suites}
+
+
+def test_the_map_of_the_house_has_every_folder() -> None:
+    rows = [line.split("`")[1] for line in (ROOT / "CONTRIBUTING.md").read_text().splitlines() if line[:3] == "| `"]
+    assert sorted(folders() - set(rows)) == [], "not on the map in CONTRIBUTING.md"
+
+
 @pytest.mark.parametrize("package", [m for m, f in modules().items() if f.name == "__init__.py"])
 def test_a_package_describes_itself(package: str) -> None:
     """What is in it, what it may import, and what may be changed in it."""
