@@ -41,7 +41,7 @@ class Feed:
         self.routes: dict[str, int] = {}
 
     async def receive(self) -> dict[str, Any]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             message: dict[str, Any] = await self.socket.receive_json()
         return message
 

@@ -132,11 +132,11 @@ def test_the_client_waits_for_its_server_and_survives_it(path: Path, serve: Call
     follower.start()
     time.sleep(0.1)  # the time in which the server is not there is what is tested
     first = serve(numbers(1, 2))
-    assert progress.acquire(timeout=1)
-    assert progress.acquire(timeout=1)
+    assert progress.acquire(timeout=30)
+    assert progress.acquire(timeout=30)
     first.stop()
     serve(numbers(1), hang_up)
-    assert progress.acquire(timeout=1)
+    assert progress.acquire(timeout=30)
     assert seen == [1, 2, 1]
 
 
