@@ -19,7 +19,7 @@ from xdist.workermanage import WorkerController
 HOST = "what labs leave on the host"
 _HOSTS = re.compile(
     r"tests/e2e/test_(containerlab|docker_image|docker_user|unprivileged)\.py::"
-    r"|tests/e2e/test_sandbox_runtime\.py::test_the_host_is_as_it_was"
+    r"|tests/e2e/test_sandbox_runtime\.py::test_the_host_is_as_it_was|tests/e2e/test_runtimes\.py::\w+\[containerlab"
 )
 _AT_ENGINE = re.compile(
     r"tests/e2e/test_both_runtimes\.py::test_row_for_row|tests/\w+/test_\w+\.py::\w+\[(.*-)?containerlab(-.*)?\]$"

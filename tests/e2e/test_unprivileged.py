@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from labkit.runtimes.image import images
-from tests.e2e.test_sandbox_runtime import REPOSITORY, host
+from tests.e2e.beds import REPOSITORY
+from tests.e2e.test_sandbox_runtime import host
 from tests.e2e.waiting import eventually
 
 STRANGER = 64124
