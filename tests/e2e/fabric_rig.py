@@ -36,6 +36,8 @@ from tests.e2e.packets import Node
 from tests.e2e.waiting import eventually
 
 BRIDGE_MAC = "12:34:56:78:9a:bc"
+SEED = 4711
+"""Where the hash of flows starts."""
 DEADLINE = 10.0
 
 _PR_SET_PDEATHSIG = 1
@@ -342,7 +344,7 @@ class Fabric:
         return {
             "type": "snapshot",
             "mac": BRIDGE_MAC,
-            "seed": 4711,
+            "seed": SEED,
             "ports": {**self.ports, **peerings},
             "tables": self.tables,
             "load_balancers": self.balancers,
@@ -410,9 +412,16 @@ class Fabric:
         listing = json.loads(self.namespace.run("nft", "-j", "list", "counters", "table", "netdev", "labkit"))
         return {o["counter"]["name"]: o["counter"]["packets"] for o in listing["nftables"] if "counter" in o}
 
-    def delta(self, *, ports: Mapping[str, Any] | None = None, tables: Mapping[str, Any] | None = None) -> float:
+    def delta(
+        self,
+        *,
+        ports: Mapping[str, Any] | None = None,
+        tables: Mapping[str, Any] | None = None,
+        healthy: Mapping[str, list[str]] | None = None,
+    ) -> float:
         """Send a delta and wait until it is true; seconds."""
-        self.controller.send({"type": "delta", "ports": ports or {}, "tables": tables or {}})
+        changes = {"ports": ports or {}, "tables": tables or {}, "healthy": healthy or {}}
+        self.controller.send({"type": "delta", **changes})
         return self.controller.applied()
 
 

@@ -101,7 +101,8 @@ class Sniffer:
                 frames.append(parse(raw))
 
 
-def _checksum(data: bytes) -> int:
+def checksum(data: bytes) -> int:
+    """The Internet checksum (RFC 1071) of an even number of bytes."""
     total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     total = (total >> 16) + (total & 0xFFFF)
     return ~(total + (total >> 16)) & 0xFFFF
@@ -125,14 +126,14 @@ class Node:
         """One ICMP echo request: the first answer to it, or None."""
         self._sequence += 1
         body = struct.pack("!HH", 0x6C6B, self._sequence) + b"labkit--"
-        checksum = _checksum(struct.pack("!BBH", ECHO_REQUEST, 0, 0) + body)
+        total = checksum(struct.pack("!BBH", ECHO_REQUEST, 0, 0) + body)
         with self.namespace.inside():
             raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
         with raw:
             raw.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
             if source:
                 raw.bind((source, 0))
-            raw.sendto(struct.pack("!BBH", ECHO_REQUEST, 0, checksum) + body, (to, 0))
+            raw.sendto(struct.pack("!BBH", ECHO_REQUEST, 0, total) + body, (to, 0))
             deadline = time.monotonic() + timeout
             while select.select([raw], [], [], max(0.0, deadline - time.monotonic()))[0]:
                 packet = raw.recv(4096)
