@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from functools import cache
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from labkit.azure.model import Azure, InstanceId
-from labkit.azure.rules.effective import effective_routes
+from labkit.azure.model import Azure, EffectiveRoute, InstanceId
+from labkit.azure.rules.effective import effective_routes, lookup
 from labkit.azure.rules.rows import advertised_rows, by_instance, effective_json, gateway_rows, learned_rows
 from labkit.lab.model import Lab
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.snapshot import customer_adj_ribs_out, read
+from labkit.operate.trace.tables import NO_ROUTE, KernelRoute, ObservedTables, effective_route, kernel_route
 from labkit.predict.azure_speakers import AdjRibsIn, AzureSpeakers, Line, OscillationError
 from labkit.predict.converge import AdjRibsOut, ConvergedNetwork, CustomerRouters, converge
+from labkit.predict.whatif.model import Side
+from labkit.predict.whatif.reach import Reach, predicted, sources, targets
+from labkit.predict.whatif.ways import Way
 
 Tables = dict[str, Any]
 
@@ -115,3 +122,57 @@ def outside(end: ConvergedNetwork, live: LiveState) -> list[str]:
         }
         found += differing(f"{name} uses", uses, {(str(p.prefix), p.neighbour) for p in table.paths if p.best})
     return found
+
+
+class WholeTables(ObservedTables):
+    """A running lab's tables, read as a whole and once: a trace asks the kernel and the controller for each packet."""
+
+    def __init__(self, live: LiveState) -> None:
+        super().__init__(live)
+        self._routes = cache(self._read)
+
+    def row(self, nic: str, destination: IPv4Address) -> EffectiveRoute | None:
+        """A NIC's effective route for a destination; None if it has none."""
+        return lookup(map(effective_route, self.live.state["effective"][nic]["value"]), destination)
+
+    def _kernel(self, node: str, destination: IPv4Address) -> KernelRoute:
+        """The kernel's route of the longest prefix for a destination, and of equal ones the first."""
+        found = [route for route in self._routes(node) if destination in IPv4Network(route.prefix)]
+        return max(found, key=lambda route: IPv4Network(route.prefix).prefixlen, default=KernelRoute(NO_ROUTE))
+
+    def _read(self, node: str) -> list[KernelRoute]:
+        text = self.live.output(node, "ip", "-4", "-j", "route", "show", "table", "main")
+        return [kernel_route(row) for row in json.loads(text)]
+
+
+def astray(built: Lab, client: LabClient) -> list[str]:
+    """Pairs of nodes between which packets go another way by the tables of the running lab than `whatif` predicts.
+
+    Nothing is changed: what is predicted follows from what speakers have received, and what is observed is in kernels.
+    """
+    live, customers = LiveState(built, client), CustomerRouters(built)
+    snapshot = read(live)
+    advertised = customer_adj_ribs_out(customers, live, snapshot.adj_ribs_in)
+    side = Side(
+        snapshot.azure,
+        snapshot.adj_ribs_in,
+        customers.state(AzureSpeakers(snapshot.azure, snapshot.adj_ribs_in), advertised),
+    )
+    return parting(built, predicted(built, side), Reach(built, WholeTables(live)))
+
+
+def parting(lab: Lab, one: Reach, other: Reach) -> list[str]:
+    """The pairs of nodes between which packets end otherwise, or go through other nodes, by the tables of one."""
+    return [
+        f"{source} to {target}: {brief(had)}, or {brief(has)}"
+        for source in sources(lab)
+        for target, address in targets(lab).items()
+        if source != target
+        for had, has in ((one.ways(source, address), other.ways(source, address)),)
+        if brief(had) != brief(has)
+    ]
+
+
+def brief(ways: Iterable[Way]) -> list[str]:
+    """How and where packets end, and through which nodes; not in which words."""
+    return sorted(f"{way.disposition} at {way.at} through {', '.join(way.through) or 'nothing'}" for way in ways)

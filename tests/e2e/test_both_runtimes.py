@@ -17,7 +17,7 @@ from labkit.lab.plan.build import plan
 from labkit.operate.labs.lifecycle import bundled, find_lab_file
 from labkit.pytest import Boot, RunningLab, labs_on
 from labkit.runtimes.select import CONTAINERLAB, SANDBOX
-from tests.e2e.by_the_rules import unlike
+from tests.e2e.by_the_rules import astray, unlike
 from tests.e2e.engines import need_containerlab
 from tests.e2e.in_lab import run
 from tests.e2e.in_lab import variant as changed
@@ -55,6 +55,7 @@ def test_what_runs_is_what_the_rules_say(name: str, variant: str) -> None:
     with labs_on(SANDBOX) as boot:
         lab = boot(name, variant)
         eventually(lambda: unlike(lab.lab, lab.lab.azure, lab.client), lambda found: found == [], 30)
+        assert astray(lab.lab, lab.client) == []
 
 
 @named(ON_BOTH)
@@ -80,6 +81,7 @@ def test_row_for_row_the_same(name: str, variant: str, tmp_path: Path) -> None:
         eventually(differences, lambda found: found == [], 30)
         for lab in (sandbox, containerlab):
             assert unlike(lab.lab, lab.lab.azure, lab.client) == [], "what both show is what the rules say"
+        assert astray(sandbox.lab, sandbox.client) == [], "whatif of no change and the kernels agree on every packet"
         vm = sandbox.lab.virtual_machines[0].name
         run(sandbox, vm, "ip", "route", "add", "blackhole", "203.0.113.0/24", "proto", "static")
         changed_row = f"- kernel of {vm}: blackhole 203.0.113.0/24 proto static"

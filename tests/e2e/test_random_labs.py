@@ -19,7 +19,7 @@ from labkit.operate.look.client import LabClient
 from labkit.operate.trace.run import trace
 from labkit.operate.verify.run import verify
 from labkit.runtimes.select import SANDBOX
-from tests.e2e.by_the_rules import settles, unlike
+from tests.e2e.by_the_rules import astray, settles, unlike
 from tests.e2e.random_labs import Wish, lab_files, wishes
 from tests.e2e.waiting import eventually
 from tests.extent import RANDOM_LABS
@@ -74,6 +74,7 @@ def comes_to_rest(built: Lab, now: Lab, client: LabClient, text: str) -> None:
     eventually(lambda: unlike(built, now.azure, client), lambda found: found == [], SETTLES_WITHIN, text)
     broken = [f"{o.title}: {o.problem}" for o in verify(built, client, within=10.0) if not o.ok]
     assert broken == [], text
+    assert astray(built, client) == [], text
     for source, target in journeys(built):
         # A kernel says that it has no route five times at first, then once a second to each that asks: no setting of a
         # node's own changes that, and the traces before this one have asked.

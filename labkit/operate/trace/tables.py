@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import IPv4Address, IPv4Network
@@ -47,8 +48,8 @@ class KernelRoute:
 class ObservedTables:
     """The tables of a running lab. Everything is read once: loops and answers ask again."""
 
-    def __init__(self, look: LiveState) -> None:
-        self.look = look
+    def __init__(self, live: LiveState) -> None:
+        self.live = live
         self.kernel = cache(self._kernel)
         self.source = cache(self._source)
         self.bgp = cache(self._bgp)
@@ -57,17 +58,17 @@ class ObservedTables:
     @property
     def azure(self) -> Azure:
         """Azure's objects as they are now."""
-        return self.look.azure
+        return self.live.azure
 
     @property
     def off(self) -> frozenset[str]:
         """The nodes that are powered off."""
-        return self.look.off
+        return self.live.off
 
     def row(self, nic: str, destination: IPv4Address) -> EffectiveRoute | None:
         """A NIC's effective route for a destination; None if it has none."""
         rows = self.decision(nic, destination)["rows"]
-        return _effective(rows[0]) if rows else None
+        return effective_route(rows[0]) if rows else None
 
     def route(self, node: str, destination: IPv4Address) -> Route:
         """What a node's kernel has for a destination."""
@@ -83,7 +84,7 @@ class ObservedTables:
 
     def surroundings(self, virtual_network: str) -> Surroundings:
         """What the fabric of a virtual network knows beside effective routes."""
-        up = self.look.backends_up
+        up = self.live.backends_up
         backends = {
             balancer.address: tuple(
                 Backend(address, address in up[balancer.address])
@@ -91,7 +92,7 @@ class ObservedTables:
             )
             for balancer in self.azure.load_balancers
         }
-        return surroundings(self.look.lab, self.azure, virtual_network, backends)
+        return surroundings(self.live.lab, self.azure, virtual_network, backends)
 
     def _kernel(self, node: str, destination: IPv4Address) -> KernelRoute:
         """What a node's kernel does with packets to a destination."""
@@ -104,16 +105,7 @@ class ObservedTables:
             if lost is None:
                 return KernelRoute(NO_ROUTE)
             return KernelRoute(lost["type"], str(prefixes[0]), protocol=str(lost.get("protocol", "")), shorter=shorter)
-        row = rows[0]
-        hops = [row, *row.get("nexthops", [])]
-        return KernelRoute(
-            row.get("type", "unicast"),
-            str(_prefix(row)),
-            tuple(IPv4Address(hop["gateway"]) for hop in hops if "gateway" in hop),
-            next((hop["dev"] for hop in hops if "dev" in hop), ""),
-            str(row.get("protocol", "")),
-            shorter,
-        )
+        return kernel_route(rows[0], shorter)
 
     def _source(self, node: str, destination: IPv4Address) -> IPv4Address | None:
         """The address from which a node's kernel answers a destination; None if it has no way there."""
@@ -122,26 +114,40 @@ class ObservedTables:
 
     def _bgp(self, node: str, prefix: str) -> tuple[Candidate, ...]:
         """The paths that a router has for a prefix, those in use first, and why it did not take the others."""
-        query = daemon_of(self.look.lab, node).tables.paths(prefix)
-        done = self.look.client.run(node, *query.argv)
+        query = daemon_of(self.live.lab, node).tables.paths(prefix)
+        done = self.live.client.run(node, *query.argv)
         return tuple(map(self._candidate, query.read(done.stdout) if done.rc == 0 else ()))
 
     def _decision(self, nic: str, destination: IPv4Address) -> dict[str, Any]:
         """What a NIC does with packets to a destination, in the form of `labkit.azure.rules.decision.decision_json`."""
-        found: dict[str, Any] = self.look.client.get("decisions", nic, str(destination))
+        found: dict[str, Any] = self.live.client.get("decisions", nic, str(destination))
         return found
 
     def _candidate(self, path: BgpPath) -> Candidate:
-        sender = self.look.owners.get(path.neighbour, str(path.neighbour)) if path.neighbour != LOCAL else "itself"
+        sender = self.live.owners.get(path.neighbour, str(path.neighbour)) if path.neighbour != LOCAL else "itself"
         return Candidate(sender, str(path.next_hop), as_path_text(path.attributes.as_path), path.rejected)
 
     def _ip(self, node: str, *words: str) -> list[dict[str, Any]]:
-        done = self.look.client.run(node, "ip", "-4", "-j", *words)
+        done = self.live.client.run(node, "ip", "-4", "-j", *words)
         rows: list[dict[str, Any]] = json.loads(done.stdout) if done.rc == 0 and done.stdout.strip() else []
         return rows
 
 
-def _effective(row: EffectiveRow) -> EffectiveRoute:
+def kernel_route(row: Mapping[str, Any], shorter: tuple[str, ...] = ()) -> KernelRoute:
+    """A route as `ip -j route` prints it."""
+    hops = [row, *row.get("nexthops", [])]
+    return KernelRoute(
+        row.get("type", "unicast"),
+        str(_prefix(row)),
+        tuple(IPv4Address(hop["gateway"]) for hop in hops if "gateway" in hop),
+        next((hop["dev"] for hop in hops if "dev" in hop), ""),
+        str(row.get("protocol", "")),
+        shorter,
+    )
+
+
+def effective_route(row: EffectiveRow) -> EffectiveRoute:
+    """A row as Azure prints it, of one prefix."""
     return EffectiveRoute(
         RouteSource(row["source"]),
         RouteState(row["state"]),
@@ -151,5 +157,5 @@ def _effective(row: EffectiveRow) -> EffectiveRoute:
     )
 
 
-def _prefix(row: dict[str, Any]) -> IPv4Network:
+def _prefix(row: Mapping[str, Any]) -> IPv4Network:
     return IPv4Network("0.0.0.0/0" if row["dst"] == "default" else row["dst"])
