@@ -26,13 +26,13 @@ help: ## this list
 	@echo 'make TARGET [LAB=$(LAB)] [RUNTIME=$(RUNTIME)]'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-lab-up: prepare ## boot the lab LAB on the runtime RUNTIME, prove it, say what to try next
+lab-up: prepare ## start the lab LAB on the runtime RUNTIME, run its proofs, suggest what to try next
 	@$(BIN)/labkit up $(LAB) --runtime $(RUNTIME)
 
-lab-down: prepare ## take the lab LAB down; nothing of it stays
+lab-down: prepare ## stop the lab LAB and remove everything of it
 	@$(BIN)/labkit down $(LAB)
 
-lab-status: prepare ## what runs, and whether all is well
+lab-status: prepare ## nodes and BGP sessions of the lab LAB
 	@$(BIN)/labkit status --lab $(LAB)
 
 # What the tests need is made ready side by side: some of it waits for the network, some computes. `WITH=containerlab`

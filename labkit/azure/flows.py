@@ -18,7 +18,7 @@ _START = 0xDEADBEEF
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What a flow's packets have in common beside their addresses.
+    """What a flow's packets have in common, apart from their addresses.
 
     `ports` are source and destination port; None for a protocol without ports, and for fragments.
     """

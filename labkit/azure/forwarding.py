@@ -3,7 +3,7 @@
 `forward` takes it from the NIC to the next one in the order in which the fabric decides: what the NIC may send, the
 effective route's next hop, what the next hop's virtual network takes, what its NIC takes. `next_hops` is the second of
 these alone. The nftables program of `labkit.fabric.program` does the same in the kernel; a property test holds one
-against the other. How packets end on a longer way is told with the same `Disposition`s (docs/forwarding.md).
+against the other. How packets end on a longer path has the same `Disposition`s (docs/forwarding.md).
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the fabric of a virtual network knows beside effective routes.
+    """What the fabric of a virtual network knows in addition to effective routes.
 
     Attributes:
         reachable: the NIC that gets what is sent to an address, in the virtual network and those peered with it.

@@ -31,7 +31,7 @@ _STEPS = {
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One thing that the sandbox needs. `why` says what is wrong, `remedy` what mends it; both empty if `ok`."""
+    """One thing that the sandbox needs. `why` is what is wrong, `remedy` what fixes it; both empty if `ok`."""
 
     name: str
     ok: bool
@@ -86,8 +86,8 @@ def _namespaces(results: Mapping[str, tuple[int, str] | None]) -> Probe:
     return Probe(name, False, f"{why} ({failure[1]})", remedy)
 
 
-def _refused(step: str, name: str, purpose: str, needs: str, said: str) -> Probe:
-    why = f"the sandbox can't {purpose} ({said})."
+def _refused(step: str, name: str, purpose: str, needs: str, reason: str) -> Probe:
+    why = f"the sandbox can't {purpose} ({reason})."
     if step == "pivot_root" or (step == "mount" and in_chroot()):
         return Probe(name, False, f"{why} This is a chroot.", _CHROOT_REMEDY)
     if step in ("mount", "sysfs"):
@@ -114,7 +114,7 @@ def explain_refusal() -> tuple[str, str]:
         return "The kernel has no user namespaces.", "Use a kernel with CONFIG_USER_NS, or run labkit as root."
     if in_chroot():
         return (
-            "This is a chroot, where the kernel refuses user namespaces, and to root a root of its own.",
+            "This is a chroot, where the kernel refuses user namespaces, and refuses root its own root directory.",
             _CHROOT_REMEDY,
         )
     if os.geteuid() != 0:
@@ -130,13 +130,13 @@ def explain_refusal() -> tuple[str, str]:
     if limits:
         setting = f"user.max_{limits[0]}_namespaces"
         whose = "CentOS and Red Hat Enterprise Linux 7, and hardening guides, set it"
-        return f"The sysctl {setting} is 0: there may be no such namespace ({whose}).", _set(setting, "15000")
+        return f"The sysctl {setting} is 0: no such namespace can be made ({whose}).", _set(setting, "15000")
     if in_container():
         kind = "a hosted development container" if _in_development_container() else "a container"
         return f"This is {kind}, and its engine forbids namespaces (seccomp, AppArmor).", _CONTAINER_REMEDY
     if os.geteuid() == 0:
         return (
-            "This root lacks the capability SYS_ADMIN and may make no user namespace.",
+            "root lacks the capability SYS_ADMIN here and may not make user namespaces.",
             "Run labkit as an ordinary user.",
         )
     return (
@@ -172,7 +172,7 @@ def in_chroot() -> bool:
         if Path("/proc/self/ns/mnt").readlink() != Path("/proc/1/ns/mnt").readlink():
             return False
     except OSError:
-        return False  # another's PID 1 does not tell; a container has its own anyway
+        return False  # another user's PID 1 can't be read; a container has its own anyway
     return first is not None and own != first
 
 
@@ -186,7 +186,7 @@ def _root_mount(process: str) -> str | None:
 
 
 def in_container() -> bool:
-    """Whether this is a container of Docker, Podman or another engine that says so."""
+    """Whether this is a container of Docker, Podman or another engine that marks its containers."""
     return (
         Path("/.dockerenv").exists()
         or Path("/run/.containerenv").exists()

@@ -1,4 +1,4 @@
-"""What building an image needs of this machine, and the words for when it lacks it."""
+"""What building an image needs of this machine, and the errors where it lacks that."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Completed:
 class NodeStatus:
     """One node of a running lab.
 
-    `state` is `starting`, `running`, `exited` (its command ended; `exit_code` says how) or `stopped` (powered off).
+    `state` is `starting`, `running`, `exited` (its command ended; with `exit_code`) or `stopped` (powered off).
     `health` is `healthy`, `starting`, or empty where the topology has no healthcheck.
     """
 
@@ -147,7 +147,7 @@ class Runtime(Protocol):
         ...
 
     def stop(self, lab: str, node: str) -> None:
-        """Power the node off: its links go down first, so that no protocol says goodbye, then its processes die."""
+        """Power the node off: its links go down first, so that no session is ended properly, then its processes."""
         ...
 
     def start(self, lab: str, node: str) -> None:

@@ -13,7 +13,7 @@ RUNTIMES = (SANDBOX, CONTAINERLAB)
 def must_be_known(name: str) -> None:
     """Check that there is a runtime of this name. Raises InvalidInput if not."""
     if name not in RUNTIMES:
-        raise InvalidInput(f"there is no runtime {name}.", f"These are: {', '.join(RUNTIMES)}.")
+        raise InvalidInput(f"unknown runtime: {name}", f"Choose one of: {', '.join(RUNTIMES)}.")
 
 
 def runtime(name: str) -> Runtime:

@@ -57,7 +57,7 @@ class Healthcheck:
 class Node:
     """A node with everything that it inherits. `argv` is entrypoint and cmd; empty if the topology has neither.
 
-    `privileged` is False where the topology says so, and None where it says nothing: containerlab would then give all
+    `privileged` is False where the topology has it so, and None where it is omitted: containerlab would then give all
     privileges. `isolated` nodes have `network-mode: none`; containerlab would connect others to a management network.
     """
 
@@ -126,7 +126,7 @@ class _Reader:
         name = self._text(keys.get("name"), top, "name")
         if name and not _LAB_NAME.match(name):
             self._problems.add(keys["name"], f"lab name {name!r}: use letters, digits, hyphens, dots and underscores.")
-        # The sandbox has no management network, whatever is said about it.
+        # The sandbox has no management network, whatever the topology has.
         skipped = self._keys(keys.get("mgmt"), _MGMT, "`mgmt`").get("skip-when-unused")
         inner = keys.get("topology")
         if inner is None:

@@ -136,7 +136,7 @@ def test_an_engine_that_is_not_there(fresh: pytest.MonkeyPatch, tmp_path: Path) 
     ("answer", "says"),
     [
         ('{"version":"0.78.3"}', "0.78.3 .* is too old"),
-        ("no JSON", "can't tell its version"),
+        ("no JSON", "does not show its version"),
         (None, "is not installed"),
     ],
 )

@@ -53,7 +53,7 @@ def test_each_decision_has_its_reasons(two_circuits: RunningLab) -> None:
     of_csr1 = at(found, "vnet1")
     assert of_csr1[0].startswith("BGP from ergw1-")
     assert [line.partition(": ")[2] for line in of_csr1[1:]] == [
-        "beside a route server one ExpressRoute connection is used",
+        "with a route server only one ExpressRoute connection is used",
         "the hub routing preference is for others (ExpressRoute)",
         "the longest prefix wins",
     ]

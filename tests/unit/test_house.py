@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -137,6 +138,15 @@ def folders() -> set[str]:
 def test_the_map_of_the_house_has_every_folder() -> None:
     rows = [line.split("`")[1] for line in (ROOT / "CONTRIBUTING.md").read_text().splitlines() if line[:3] == "| `"]
     assert sorted(folders() - set(rows)) == [], "not on the map in CONTRIBUTING.md"
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", *(f"docs/{f.name}" for f in (ROOT / "docs").glob("adding-*.md"))])
+def test_a_page_names_what_exists(page: str) -> None:
+    """Paths in code style, and links, lead to a file or folder."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = re.findall(r"`((?:labkit|tests|tools|docs|images|templates|topologies)/[\w./-]*)`", text)
+    linked = [str(Path(page).parent / link) for link in re.findall(r"\]\(([\w./-]+)\)", text)]
+    assert [path for path in (*named, *linked) if not (ROOT / path).exists()] == []
 
 
 @pytest.mark.parametrize("package", [m for m, f in modules().items() if f.name == "__init__.py"])

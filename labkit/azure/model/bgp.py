@@ -12,7 +12,7 @@ ROUTE_SERVER_ASN = 65515
 
 
 class PeerKind(StrEnum):
-    """What stands at the far end of a route server's session; decides preference and advertisement."""
+    """What is at the other end of a route server's session; decides preference and advertisement."""
 
     NVA = "Nva"
     EXPRESSROUTE_GATEWAY = "ExpressRouteGateway"
@@ -50,7 +50,7 @@ AsPath = tuple[int | frozenset[int], ...]
 class PathAttributes:
     """The attributes of a BGP path. Instances are shared by the prefixes that have them ("attribute handle").
 
-    `communities` are `(high, low)` pairs in ascending order. `unknown` holds transitive attributes that no rule
+    `communities` are `(high, low)` pairs in ascending order. `unknown` has transitive attributes that no rule
     reads, as `(type, flags, value)`, so that they pass through untouched.
     """
 
@@ -83,5 +83,5 @@ LearnedRoutes = Mapping[str, tuple[InstanceRoutes | None, InstanceRoutes | None]
 GatewayRoutes = Mapping[str, InstanceRoutes]
 """By gateway name, what its instances have from on-premises, in the form of `gateway_policy.reported`.
 
-It does not depend on whether a route server hears it too. A gateway that is down or has nothing may be absent.
+It does not depend on whether a route server receives it too. A gateway that is down or has nothing may be absent.
 """

@@ -14,7 +14,7 @@ class Gateway:
     """A virtual network gateway, of one of the two gateway kinds.
 
     `instances` are its one or two addresses in GatewaySubnet. `active_active` is what Azure asks of a VPN gateway
-    beside a route server; of an ExpressRoute gateway it says nothing.
+    in a network with a route server; it has no meaning for an ExpressRoute gateway.
     """
 
     name: str

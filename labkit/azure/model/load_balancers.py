@@ -22,7 +22,7 @@ class Probe:
 class LoadBalancer:
     """An internal Standard Load Balancer with one frontend, at `address`, and one rule for all ports ("HA ports").
 
-    `backends` name NICs of its virtual network. As a next hop it stands for those of them that are up [balancer-cure,
+    `backends` name NICs of its virtual network. As a next hop it means those of them that are up [balancer-cure,
     third-party-next-hop]; effective routes show its frontend's address.
     """
 

@@ -1,6 +1,6 @@
 """Sets of address ranges with a fast membership test.
 
-`ipaddress` takes several microseconds to say whether one network lies in another. At ten thousand routes for every
+`ipaddress` takes several microseconds to decide whether one network lies in another. At ten thousand routes for every
 NIC that is the whole budget, so the ranges are kept as integers, grouped by prefix length.
 """
 

@@ -61,9 +61,9 @@ class Assumptions:
     vpn_nva_tie: VpnNvaTie = VpnNvaTie.SHARED
     """Who wins between VPN and NVA paths of equal length [vpn-nva-tie]."""
     preference_needs_branch_to_branch: bool = False
-    """Whether `hub_routing_preference` has a say on NICs only with branch-to-branch on, ExpressRoute winning without.
+    """Whether `hub_routing_preference` counts on NICs only with branch-to-branch on; ExpressRoute wins without it.
 
-    The documentation once said so and no longer does [preference-needs-b2b].
+    Stated by the documentation once, and no longer [preference-needs-b2b].
     """
 
 

@@ -1,4 +1,4 @@
-"""Which received routes a route server keeps: its import policy."""
+"""Which received routes a route server accepts: its import policy."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ _MARTIANS = Ranges(_NOT_FORWARDABLE)
 
 
 def rejection(route: LearnedRoute, server: RouteServer, originated: Originated) -> Rejection | None:
-    """Why `server` drops a route that it received, or None if it keeps it.
+    """Why `server` drops a route that it received, or None if it accepts it.
 
     The loop check runs before anything else [path-with-65515]. `attributes_rejection` is the half that depends
     on the path alone: a caller with many prefixes of the same attributes asks it once.
@@ -106,9 +106,11 @@ def attributes_rejection(attributes: PathAttributes, peer: BgpPeer, server: Rout
     path = attributes.as_path
     asns = {asn for hop in path for asn in (hop if isinstance(hop, frozenset) else (hop,))}
     if ROUTE_SERVER_ASN in asns:
-        return Rejection(RejectionReason.LOOP, f"its path already holds {ROUTE_SERVER_ASN}, the route server's own ASN")
+        return Rejection(
+            RejectionReason.LOOP, f"its path already contains {ROUTE_SERVER_ASN}, the route server's own ASN"
+        )
     if 0 in asns:
-        return Rejection(RejectionReason.AS_ZERO, "its path holds AS 0")
+        return Rejection(RejectionReason.AS_ZERO, "its path contains AS 0")
     if peer.asn != ROUTE_SERVER_ASN and (not path or path[0] != peer.asn):
         return Rejection(RejectionReason.FIRST_AS, f"its path does not start with the peer's own ASN {peer.asn}")
     if (

@@ -1,4 +1,4 @@
-"""Who is next to whom: connected peerings, and who programs a virtual network."""
+"""Connected peerings, and the hub that programs a virtual network."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def gateway_spokes(azure: Azure, hub: str) -> tuple[str, ...]:
 def takes_forwarded(azure: Azure, virtual_network: str, remote: str) -> bool:
     """Whether a virtual network takes from a peered one what comes from farther away, as an NVA's forwarded packets do.
 
-    Its own side of the peering says so (`allowForwardedTraffic`). Where one of the two uses the other's gateways it was
+    Its own side of the peering decides (`allowForwardedTraffic`). Where one of the two uses the other's gateways it was
     seen to work without [forwarded-traffic].
     """
     if gateway_hub(azure, virtual_network) == remote or gateway_hub(azure, remote) == virtual_network:

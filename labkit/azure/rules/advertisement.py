@@ -1,4 +1,4 @@
-"""What a route server advertises to whom, with which attributes: its export policy."""
+"""What a route server advertises to which peer, with which attributes: its export policy."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def advertised(  # noqa: PLR0917 - the six facts that the matrix asks for
     prefix: IPv4Network,
     paths: Sequence[LearnedRoute],
 ) -> PathAttributes | None:
-    """What instance `instance` (0 or 1) tells `peer` about a learned prefix; None if nothing.
+    """What instance `instance` (0 or 1) advertises to `peer` for a learned prefix; None if nothing.
 
     One best path for each prefix and peer [one-best-path], never back to the peer that supplied it
     [no-return], and none that is `withheld`. What the server originates is `originated_routes`.
@@ -42,9 +42,9 @@ def advertised(  # noqa: PLR0917 - the six facts that the matrix asks for
 
 
 def withheld(server: RouteServer, peer: BgpPeer, originated: Originated, prefix: IPv4Network) -> bool:
-    """Whether a learned prefix is kept from a peer because it is equal to or inside what the server originates.
+    """Whether a learned prefix is not advertised to a peer, being equal to or inside what the server originates.
 
-    It is kept from everybody, but for ExpressRoute gateways in the era that keeps such prefixes at all
+    It is advertised to no one, except to ExpressRoute gateways in the era that accepts such prefixes at all
     [own-ranges-withheld]: there 10.101.3.0/24, from an NVA inside 10.101.0.0/16, shows at the circuit's edge.
     """
     to_circuit = peer.kind is PeerKind.EXPRESSROUTE_GATEWAY and server.own_ranges is OwnRangePolicy.KEEP
@@ -58,7 +58,7 @@ def exported(
 
     Between any two peers only with branch-to-branch on [nva-to-nva, nva-to-gateway, branch-routes-to-nvas], and never
     from a gateway to one of its own kind [no-expressroute-transit]; 0/0 like any other [default-to-nvas]. Well-known
-    communities stop it as `may_be_advertised` says.
+    communities stop it as in `may_be_advertised`.
 
     Over eBGP the next hop is the sending instance, 65515 is prepended once and no MED is sent [ebgp-next-hop,
     prepends-65515, med-not-sent]; to a gateway with ASN 65515 (iBGP) all three stay [ibgp-next-hop]. ORIGIN and

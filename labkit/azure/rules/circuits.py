@@ -14,7 +14,7 @@ from labkit.azure.rules.communities import may_be_advertised
 
 @dataclass(frozen=True, slots=True)
 class CircuitPath:
-    """A path that a circuit's edge router holds. `gateway` names its sender, None for the customer's edge."""
+    """A path in a circuit's edge router. `gateway` names its sender, None for the customer's edge."""
 
     gateway: str | None
     address: IPv4Address
@@ -22,7 +22,7 @@ class CircuitPath:
 
 
 def circuit_rejection(path: CircuitPath) -> Rejection | None:
-    """Why a circuit's edge router drops a path that it received, or None if it keeps it.
+    """Why a circuit's edge router drops a path that it received, or None if it accepts it.
 
     12076 in the path of a gateway's route is a loop: what another circuit brought and NVAs carried over does not get
     into this one [circuit-loop]. From customers it is accepted (allowas-in) [msee-allowas-in].
@@ -30,12 +30,12 @@ def circuit_rejection(path: CircuitPath) -> Rejection | None:
     if path.gateway is not None and any(
         MICROSOFT_ASN in (hop if isinstance(hop, frozenset) else (hop,)) for hop in path.attributes.as_path
     ):
-        return Rejection(RejectionReason.LOOP, f"its path already holds {MICROSOFT_ASN}, the edge router's own ASN")
+        return Rejection(RejectionReason.LOOP, f"its path already contains {MICROSOFT_ASN}, the edge router's own ASN")
     return None
 
 
 def best_in_circuit(paths: Sequence[CircuitPath]) -> tuple[CircuitPath, ...]:
-    """The paths with the shortest AS path, and of these the best ORIGIN, which all carry packets; the first is told.
+    """The paths with the shortest AS path, and of these the best ORIGIN, all in use; the first is advertised.
 
     The edge router sees the prepends that it hides from customers, so they decide between gateways on one circuit
     [msee-prepends]. Nothing is known of ORIGIN there: it counts as everywhere in BGP (RFC 4271 §9.1.2.2). Between
@@ -49,7 +49,7 @@ def best_in_circuit(paths: Sequence[CircuitPath]) -> tuple[CircuitPath, ...]:
 
 
 def advertised_to_customer(path: CircuitPath, address: IPv4Address) -> PathAttributes | None:
-    """What the edge router at `address` tells the customer about its best path; None if nothing.
+    """What the edge router at `address` advertises to the customer for its best path; None if nothing.
 
     Private ASNs are stripped, 65515 with them: on-premises sees 12076, and no NVA's prepends
     [msee-strips-private]. Communities and ORIGIN stay [relay-community-to-sites, origin-kept]. The customer's own
@@ -57,11 +57,11 @@ def advertised_to_customer(path: CircuitPath, address: IPv4Address) -> PathAttri
     """
     if path.gateway is None or not may_be_advertised(path.attributes, ebgp=True):
         return None
-    return _told(path.attributes, address, _without_private(path.attributes.as_path))
+    return _edge_advertises(path.attributes, address, _without_private(path.attributes.as_path))
 
 
 def advertised_to_gateway(gateway: Gateway, path: CircuitPath, address: IPv4Address) -> PathAttributes | None:
-    """What the edge router at `address` tells a gateway about its best path; None if nothing.
+    """What the edge router at `address` advertises to a gateway for its best path; None if nothing.
 
     The customer's routes arrive as `12076 <customer>`. The gateway's ASN in a path is replaced by 12076
     (as-override), so that another virtual network's arrive as `12076 12076` [msee-as-override]. A gateway's own
@@ -69,14 +69,14 @@ def advertised_to_gateway(gateway: Gateway, path: CircuitPath, address: IPv4Addr
     """
     if path.gateway == gateway.name or not may_be_advertised(path.attributes, ebgp=True):
         return None
-    return _told(path.attributes, address, _overridden(path.attributes.as_path, gateway.asn))
+    return _edge_advertises(path.attributes, address, _overridden(path.attributes.as_path, gateway.asn))
 
 
 def _rank(path: CircuitPath) -> tuple[int, int]:
     return len(path.attributes.as_path), path.attributes.origin.rank
 
 
-def _told(attributes: PathAttributes, address: IPv4Address, as_path: AsPath) -> PathAttributes:
+def _edge_advertises(attributes: PathAttributes, address: IPv4Address, as_path: AsPath) -> PathAttributes:
     return replace(attributes, next_hop=address, as_path=(MICROSOFT_ASN, *as_path), med=None)
 
 

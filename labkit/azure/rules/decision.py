@@ -73,8 +73,8 @@ def decide(
     server = server_in(azure, hub)
     preference = hub_preference(server)
     off = key.route_table is not None and azure.route_table[key.route_table].disable_bgp_route_propagation
-    heard = {} if off else bgp_paths(azure, hub, key, learned, gateways)
-    holding = {prefix: paths for prefix, paths in heard.items() if destination in prefix and paths}
+    paths = {} if off else bgp_paths(azure, hub, key, learned, gateways)
+    holding = {prefix: found for prefix, found in paths.items() if destination in prefix and found}
     listed = {row.prefix for row in rows if row.source is RouteSource.VIRTUAL_NETWORK_GATEWAY}
     by_bgp = bool(rows) and rows[0].source is RouteSource.VIRTUAL_NETWORK_GATEWAY
     return Decision(

@@ -4,7 +4,7 @@ Two points were settled by published captures of real Azure:
 
 - A BGP route under a user-defined one of the same prefix is listed as Invalid, and the Default 0/0 that the BGP 0/0
   displaced stays away (lrivallain's AVS hub-and-spoke, part 3, NIC `avs-bgp-nic`).
-- A reserved block stays listed when the virtual network owns a *part* of it: 10.0.0.0/8 None beside 10.40.0.0/16
+- A reserved block stays listed when the virtual network owns a *part* of it: 10.0.0.0/8 None next to 10.40.0.0/16
   VnetLocal, in the very capture that the list of blocks is from. By the documentation it goes [block-owned-in-part].
 """
 
@@ -127,7 +127,7 @@ def effective_routes(
     """A NIC's effective routes, Active and Invalid, in the order in which Azure prints them.
 
     A prefix has at most one Active row. The result depends on no order but that of the lab file. `gateways` is what
-    gateways have from on-premises, whether a route server hears it too or not.
+    gateways have from on-premises, whether a route server receives it too or not.
 
     Raises:
         KeyError: there is no NIC of this name.
@@ -236,16 +236,16 @@ def bgp_paths(
     a gateway that reports for itself is left out: it is the same, or older.
     """
     server = server_in(azure, hub)
-    heard = learned[server.name][key.instance] if server is not None and key.instance is not None else None
-    speaking = [g for g in gateways_in(azure, hub) if g.name in gateways]
-    if not speaking:
-        return heard or {}
-    addresses = {address for gateway in speaking for address in gateway.instances}
+    received = learned[server.name][key.instance] if server is not None and key.instance is not None else None
+    reporting = [g for g in gateways_in(azure, hub) if g.name in gateways]
+    if not reporting:
+        return received or {}
+    addresses = {address for gateway in reporting for address in gateway.instances}
     paths = {
         prefix: tuple(p for p in routes if p.peer.kind is PeerKind.NVA or p.peer.address not in addresses)
-        for prefix, routes in (heard or {}).items()
+        for prefix, routes in (received or {}).items()
     }
-    for gateway in speaking:
+    for gateway in reporting:
         for prefix, routes in gateways[gateway.name].items():
             paths[prefix] = (*paths.get(prefix, ()), *routes)
     return paths

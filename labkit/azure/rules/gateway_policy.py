@@ -37,7 +37,7 @@ class PathSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GatewayPath:
-    """A path that an instance of a gateway holds.
+    """A path in an instance of a gateway.
 
     `sender` names the circuit, local network gateway or route server it is from, or the gateway itself for the ranges
     of virtual networks; `address` is the speaker's, which breaks ties.
@@ -50,7 +50,7 @@ class GatewayPath:
 
 
 def own_paths(azure: Azure, gateway: Gateway, instance: int) -> dict[IPv4Network, GatewayPath]:
-    """What an instance holds without BGP: Azure's `Origin` for it is Network, its AS path empty.
+    """What an instance has without BGP: Azure's `Origin` for it is Network, its AS path empty.
 
     The ranges of the virtual network and of URG spokes [gateways-originate], and of a VPN gateway the static
     prefixes of its connections' local network gateways [static-prefixes]. ORIGIN is IGP [origin-kept].
@@ -75,7 +75,7 @@ def from_circuit(gateway: Gateway, source: PathSource) -> bool:
 def gateway_rejection(
     gateway: Gateway, server: RouteServer | None, source: PathSource, attributes: PathAttributes
 ) -> Rejection | None:
-    """Why a gateway drops a path that it received, or None if it keeps it. `server` is its `session_server`.
+    """Why a gateway drops a path that it received, or None if it accepts it. `server` is its `session_server`.
 
     - its own ASN in the path (RFC 4271 §9.1.2);
     - 65517:65517 from a circuit, at an ExpressRoute gateway in a virtual network with a route server: what one route
@@ -85,9 +85,11 @@ def gateway_rejection(
     Nothing else is dropped: a VPN gateway takes 0/0 too [vpn-takes-default].
     """
     if any(gateway.asn in (hop if isinstance(hop, frozenset) else (hop,)) for hop in attributes.as_path):
-        return Rejection(RejectionReason.LOOP, f"its path already holds {gateway.asn}, the gateway's own ASN")
+        return Rejection(RejectionReason.LOOP, f"its path already contains {gateway.asn}, the gateway's own ASN")
     if server is not None and from_circuit(gateway, source) and RELAYED in attributes.communities:
-        return Rejection(RejectionReason.RELAYED, f"a route server relayed it, and {server.name} is beside the gateway")
+        return Rejection(
+            RejectionReason.RELAYED, f"it comes from a route server, and {server.name} is in the gateway's network"
+        )
     return None
 
 
@@ -120,7 +122,7 @@ def best_at_gateway(gateway: Gateway, paths: Sequence[GatewayPath]) -> GatewayPa
 
 
 def reported(gateway: Gateway, instance: int, prefix: IPv4Network, path: GatewayPath) -> LearnedRoute | None:
-    """An on-premises path as a route server hears it and as NICs are programmed with it; None for any other path.
+    """An on-premises path as a route server receives it and NICs are programmed with it; None for any other path.
 
     Over iBGP the AS path stays as it is [prepends-65515]; static prefixes have an empty one [static-prefixes]. The next
     hop of an ExpressRoute route is what the gateway received, an address on Microsoft's side [expressroute-next-hop];
@@ -143,7 +145,7 @@ def reported(gateway: Gateway, instance: int, prefix: IPv4Network, path: Gateway
 def advertised_to_route_server(
     gateway: Gateway, instance: int, prefix: IPv4Network, path: GatewayPath
 ) -> PathAttributes | None:
-    """What an instance tells its route server about its best path for a prefix; None if nothing.
+    """What an instance advertises to its route server for a prefix's best path; None if nothing.
 
     On-premises routes only [branch-routes-to-nvas]: what came from the route server does not go back, and the ranges of
     virtual networks the route server knows itself.
@@ -157,7 +159,7 @@ def advertised_to_route_server(
 def advertised_on_premises(  # noqa: PLR0917 - the six facts that the rule asks for
     gateway: Gateway, instance: int, originated: Originated, neighbour: str, prefix: IPv4Network, path: GatewayPath
 ) -> PathAttributes | None:
-    """What an instance tells a circuit or a site about its best path for a prefix; None if nothing.
+    """What an instance advertises to a circuit or a site for a prefix's best path; None if nothing.
 
     `originated` is `originated_in` the gateway's virtual network; `neighbour` is the circuit's or the local network
     gateway's name. All of it goes over eBGP: the gateway's ASN is prepended, the next hop is the instance, no MED.

@@ -141,7 +141,7 @@ def _remote_problems(azure: Azure) -> Iterator[Problem]:
 
 
 def _transit_problems(azure: Azure, gateway: Gateway) -> Iterator[Problem]:
-    """Beside a route server a VPN gateway must be active-active with ASN 65515 [vpn-active-active].
+    """With a route server, a VPN gateway must be active-active with ASN 65515 [vpn-active-active].
 
     Labs with other ASNs worked in part [vpn-own-asn], so Azure does not refuse it.
     """

@@ -1,4 +1,4 @@
-"""Which gateways there are where, and with whom they have BGP sessions inside Azure."""
+"""The gateways of a virtual network, and their BGP sessions inside Azure."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def gateway_peers(azure: Azure, server: RouteServer) -> tuple[BgpPeer, ...]:
 
 
 def with_gateway_peers(azure: Azure, server: RouteServer) -> RouteServer:
-    """The route server with its gateway sessions among its peers: what an instance of it has to be told."""
+    """The route server with its gateway sessions among its peers, as its instances need it."""
     return replace(server, peers=(*server.peers, *gateway_peers(azure, server)))
 
 

@@ -60,7 +60,7 @@ def too_many_peers(peers: int) -> bool:
 
 
 def circuit_drops_gateway(prefixes: int) -> bool:
-    """Whether a circuit ends the session with an instance of a gateway of which it keeps this many prefixes.
+    """Whether a circuit ends the session with an instance of a gateway from which it has accepted this many prefixes.
 
     Fact: [gateway-to-circuit-limit]. It counts what it keeps, whatever it is: not what
     `labkit.azure.rules.circuits.circuit_rejection` drops.

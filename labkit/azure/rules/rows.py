@@ -116,7 +116,7 @@ def advertised_rows(
 def gateway_rows(
     gateway: Gateway, instance: int, paths: Mapping[IPv4Network, Sequence[GatewayPath]]
 ) -> list[LearnedRow]:
-    """What an instance of a gateway holds, by ascending prefix: `az network vnet-gateway list-learned-routes`.
+    """The routes in an instance of a gateway, by ascending prefix: `az network vnet-gateway list-learned-routes`.
 
     Its own have Origin Network and no next hop, a circuit's routes weight 32769 [gateway-listings].
     """

@@ -13,13 +13,13 @@ _LAST = {VpnNvaTie.SHARED: None, VpnNvaTie.VPN: PeerKind.NVA, VpnNvaTie.NVA: Pee
 
 
 class Loss(StrEnum):
-    """Why a path for a prefix is not in use beside those that are."""
+    """Why a path for a prefix is not in use."""
 
     PREFERENCE = "the hub routing preference is for others"
     AS_PATH = "its AS path is longer"
     EXPRESSROUTE_TIE = "ExpressRoute wins equal AS paths"
     VPN_NVA_TIE = "of VPN and NVA paths of equal length the other kind wins"
-    ONE_CONNECTION = "beside a route server one ExpressRoute connection is used"
+    ONE_CONNECTION = "with a route server only one ExpressRoute connection is used"
     SAME_NEXT_HOP = "its next hop is in use already"
 
 

@@ -1,4 +1,4 @@
-"""Azure's own refusals that take several objects to see. Each finding is a value; who asks decides how to say it."""
+"""Azure's refusals that depend on several objects. Each finding is a value; callers decide how to show it."""
 
 from __future__ import annotations
 

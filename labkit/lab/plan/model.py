@@ -47,7 +47,7 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A containerlab node of kind `linux`. `services` are what its init supervises (design: `node-init`)."""
+    """A containerlab node of kind `linux`. `services` are what its init supervises (`labkit.start`)."""
 
     name: str
     role: Role

@@ -1,4 +1,4 @@
-"""VPN tunnels: VXLAN over the simulated Internet, since not every kernel has IPsec (design: probe, degrade, say so)."""
+"""VPN tunnels: VXLAN over the simulated Internet, because not every kernel has IPsec."""
 
 from __future__ import annotations
 

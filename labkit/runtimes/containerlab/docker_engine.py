@@ -36,7 +36,7 @@ def engine() -> docker.APIClient:
 
 
 def version() -> str:
-    """The engine's version, as it says. Raises EnvironmentProblem as `engine` does."""
+    """The engine's version. Raises EnvironmentProblem as `engine` does."""
     with translated():
         return str(engine().version()["Version"])
 
@@ -96,8 +96,8 @@ def translated() -> Iterator[None]:
         raise refusal(str(error.explanation or error)) from error
     except (DockerException, RequestException, OSError) as error:
         raise EnvironmentProblem(
-            f"The Docker engine does not answer any more ({socket_path()}: {_why(error)}).",
-            "Its log says why (sudo journalctl --unit docker). Start it again: sudo systemctl restart docker",
+            f"The Docker engine no longer answers ({socket_path()}: {_why(error)}).",
+            "Its log has the reason (sudo journalctl --unit docker). Start it again: sudo systemctl restart docker",
         ) from error
 
 

@@ -253,8 +253,8 @@ def _docker_exec(flags: str, mark: str) -> list[str]:
     return [docker, "exec", flags, "-e", f"{MARK}={mark}"]
 
 
-def _not_started(said: str) -> Completed:
+def _not_started(why: str) -> Completed:
     """How a command ends that can't be started, as a shell would have it."""
-    folded = said.casefold()
+    folded = why.casefold()
     status = next((status for words, status in _CANNOT_START.items() if words in folded), 126)
-    return Completed(status, "", said.strip() + "\n")
+    return Completed(status, "", why.strip() + "\n")

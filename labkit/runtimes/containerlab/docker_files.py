@@ -41,7 +41,7 @@ def read(image: str, file: Path) -> bytes:
 
 
 def _run(image: str, folder: Path, command: Sequence[str]) -> bytes:
-    """What a command says that sees the folder, in a container of its own."""
+    """The output of a command that sees the folder, in its own container."""
     client = engine()
     with translated():
         settings = client.create_host_config(mounts=[Mount(_HERE, str(folder), "bind")], network_mode="none")
@@ -49,11 +49,11 @@ def _run(image: str, folder: Path, command: Sequence[str]) -> bytes:
         try:
             client.start(made)
             status = client.wait(made)["StatusCode"]
-            said: bytes = client.logs(made, stdout=status == 0, stderr=status != 0)
+            output: bytes = client.logs(made, stdout=status == 0, stderr=status != 0)
         finally:
             client.remove_container(made, force=True)
     if status != 0:
         raise EnvironmentProblem(
-            f"{folder} can't be used through Docker: {said.decode(errors='replace').strip()}", "Run labkit as root."
+            f"{folder} can't be used through Docker: {output.decode(errors='replace').strip()}", "Run labkit as root."
         )
-    return said
+    return output

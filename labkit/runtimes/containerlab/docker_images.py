@@ -39,12 +39,12 @@ def ensure(reference: str) -> None:
         assert tar.stderr is not None
         with translated():
             engine().import_image_from_stream(tar.stdout, repository=repository, tag=tag)
-        said = tar.stderr.read().decode(errors="replace")
+        errors = tar.stderr.read().decode(errors="replace")
     if tar.returncode != 0:
         with translated():
             engine().remove_image(reference)
         raise EnvironmentProblem(
-            f"Image {reference} can't be read: {said.strip()}", "Build it again: labkit image build"
+            f"Image {reference} can't be read: {errors.strip()}", "Build it again: labkit image build"
         )
 
 

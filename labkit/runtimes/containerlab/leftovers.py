@@ -1,6 +1,6 @@
 """What containerlab may leave on the host: changed settings, names of network namespaces, interfaces, files.
 
-All of it is told by ownership: by the names of the lab's own containers, by containerlab's markers around what it
+Ownership decides all of it: by the names of the lab's own containers, by containerlab's markers around what it
 writes into shared files, or by the label of what has appeared during a deployment of ours. Interfaces are not among it:
 see `containerlab_tool.run`.
 """
@@ -48,7 +48,7 @@ def is_parked(container: str) -> bool:
 
 
 def links_are_parked(container: str) -> bool:
-    """Whether all links of a container that is being stopped are out of it: its namespace's name says so last."""
+    """Whether all links of a container that is being stopped are out of it: its namespace's name goes last."""
     try:
         return (NAMES / container).readlink().name == parked_name(container)
     except OSError:

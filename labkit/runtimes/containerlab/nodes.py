@@ -1,4 +1,4 @@
-"""What containers say of a lab's nodes: their names, states and health, by containerlab's labels."""
+"""What containers show of a lab's nodes: their names, states and health, by containerlab's labels."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _node(container: Container, healthy: set[str]) -> NodeStatus:
     now = state_of(container)
     health = ""
     if "Health" in state and now == "running":
-        # The engine looks seldom, and says "starting" until it has.
+        # The engine checks seldom, and reports "starting" until then.
         well = name in healthy or (state["Running"] and is_healthy(name, details, 0))
         health = "healthy" if well else "starting"
     return NodeStatus(name, now, health, str(container["Image"]), state["ExitCode"] if now == "exited" else None)
@@ -59,7 +59,7 @@ def is_healthy(node: str, details: Container, waited: float) -> bool:
         EnvironmentProblem: it will not be.
     """
     state, container = details["State"], details["Id"]
-    remedy = "Its log says what its processes met."
+    remedy = "Correct what its log shows."
     if not state["Running"]:
         words = f"node {node}: its command ended with status {state['ExitCode']}.{tail(container)}"
         raise EnvironmentProblem(words, "Correct the node's `cmd` in the topology.")
@@ -73,10 +73,10 @@ def is_healthy(node: str, details: Container, waited: float) -> bool:
     if done.rc == 0:
         return True
     if waited > check.get("StartPeriod", 0) / 1e9 + (check.get("Retries", 0) or 3) * interval:
-        said = (done.stdout + done.stderr).strip()
+        output = (done.stdout + done.stderr).strip()
         raise EnvironmentProblem(
             f"node {node} did not become healthy. {' '.join(argv)}: exit status {done.rc}"
-            f"{': ' + said if said else ''}{tail(container)}",
+            f"{': ' + output if output else ''}{tail(container)}",
             remedy,
         )
     return False

@@ -50,7 +50,7 @@ _DESTROY_SECONDS = 300.0
 _SWITCH_SECONDS = 120.0
 _PAUSE = 0.1
 _EXEC_FAILED = "Failed to execute command"
-"""What containerlab logs for an exec line that fails; its exit status does not tell."""
+"""What containerlab logs for an exec line that fails; its exit status does not show it."""
 _DISK_FULL = re.compile(r"Error response from daemon: (.*no space left on device)")
 """The engine's answer among what containerlab logs. What containerlab itself has no space for is another matter."""
 
@@ -58,7 +58,7 @@ _PARKED = "parked-eth0"
 _CUT = f"""kill -STOP -1 2>/dev/null
 cd /sys/class/net && for each in *; do [ $each = lo ] || ip link set dev $each down || exit 1; done
 [ ! -e eth0 ] || ip link set dev eth0 name {_PARKED}"""
-"""Cut a node off. Its processes are frozen, so that they see nothing of it and tell nobody.
+"""Cut a node off. Its processes are frozen, so that they notice nothing and send nothing.
 
 containerlab keeps a stopped node's links except `eth0`, which it takes for a management interface of Docker's; labkit's
 nodes have none. So it gets another name for the time.
@@ -83,7 +83,7 @@ class ContainerlabRuntime:
         if self.labs_containers(lab):
             raise InvalidInput(
                 f"A lab named {lab} runs on containerlab, or what is left of one.",
-                f"Take it down (`labkit down {lab}`, `containerlab destroy --name {lab}`) or name this one otherwise.",
+                f"Take it down (`labkit down {lab}`, `containerlab destroy --name {lab}`) or rename this lab.",
             )
         for reference in references:
             docker_images.ensure(reference)
@@ -114,16 +114,16 @@ class ContainerlabRuntime:
                     on_progress(Progress("started", node, len(seen), total))
 
         arguments = ["deploy", "--topo", str(topology), "--format", "json"]
-        said = tool.run(arguments, _DEPLOY_SECONDS, look, apart=_keeps_to_itself(topology))
+        finished = tool.run(arguments, _DEPLOY_SECONDS, look, apart=_keeps_to_itself(topology))
         look()
-        if said.status != 0 or _EXEC_FAILED in said.errors:
+        if finished.status != 0 or _EXEC_FAILED in finished.errors:
             with translated():
                 engine().ping()  # else that is why, in fewer words
-            if full := _DISK_FULL.search(said.errors):
+            if full := _DISK_FULL.search(finished.errors):
                 raise refusal(full[1])
             raise EnvironmentProblem(
-                f"containerlab could not deploy lab {lab}: {_paragraph(said.errors)}",
-                "Correct what it names; `labkit doctor` tells what this machine lacks.",
+                f"containerlab could not deploy lab {lab}: {_paragraph(finished.errors)}",
+                "Correct what it names; `labkit doctor` shows what this machine lacks.",
             )
 
     def _healthy(self, lab: str, nodes: set[str], on_progress: OnProgress) -> tuple[NodeStatus, ...]:
@@ -225,7 +225,7 @@ class ContainerlabRuntime:
         return docker_exec.Stream(self._running(lab, node), _command(argv))
 
     def stop(self, lab: str, node: str) -> None:
-        """Power the node off: its links go down first, so that no protocol says goodbye, then its processes die."""
+        """Power the node off: its links go down first, so that no session is ended properly, then its processes."""
         container = self._container(lab, node)
         if container["State"] != "running":
             return
@@ -240,9 +240,9 @@ class ContainerlabRuntime:
 
         arguments = ["stop", "--topo", str(topology), "--node", node]
         apart = _keeps_to_itself(topology)
-        said = tool.run(arguments, _SWITCH_SECONDS, kill, apart=apart) if cut.rc == 0 else None
-        if said is None or said.status != 0:
-            why = cut.stderr.strip() if said is None else _paragraph(said.errors)
+        finished = tool.run(arguments, _SWITCH_SECONDS, kill, apart=apart) if cut.rc == 0 else None
+        if finished is None or finished.status != 0:
+            why = cut.stderr.strip() if finished is None else _paragraph(finished.errors)
             docker_exec.run(container["Id"], f"node {node}", ["sh", "-c", _MEND], None, _CUT_SECONDS)
             raise EnvironmentProblem(f"Node {node} of lab {lab} could not be stopped: {why}", "Try again.")
 
@@ -259,19 +259,19 @@ class ContainerlabRuntime:
         topology = _topology(container, "start")
         lines = _exec_lines(docker_files.read(container["Image"], topology), node)
         arguments = ["start", "--topo", str(topology), "--node", node]
-        said = tool.run(arguments, _SWITCH_SECONDS, apart=_keeps_to_itself(topology))
-        if said.status != 0:
+        finished = tool.run(arguments, _SWITCH_SECONDS, apart=_keeps_to_itself(topology))
+        if finished.status != 0:
             raise EnvironmentProblem(
-                f"containerlab could not start node {node} of lab {lab}: {_paragraph(said.errors)}", "Try again."
+                f"containerlab could not start node {node} of lab {lab}: {_paragraph(finished.errors)}", "Try again."
             )
         try:
-            self._after_start(lab, node, container["Id"], lines, said)
+            self._after_start(lab, node, container["Id"], lines, finished)
         except BaseException:
             self.stop(lab, node)  # so that a start can be tried again
             raise
 
     def _after_start(
-        self, lab: str, node: str, container: str, lines: Sequence[Sequence[str]], said: tool.Said
+        self, lab: str, node: str, container: str, lines: Sequence[Sequence[str]], finished: tool.Finished
     ) -> None:
         what = f"node {node}"
         if docker_exec.run(container, what, ["sh", "-c", _MEND], None, _CUT_SECONDS).rc == 0:
@@ -283,8 +283,8 @@ class ContainerlabRuntime:
                     output = (done.stdout + done.stderr).strip()
                     remedy = "Correct the node's exec lines in the topology."
                     raise EnvironmentProblem(words + (f": {output}" if output else "."), remedy)
-        elif _EXEC_FAILED in said.errors:
-            raise EnvironmentProblem(f"{what}: {_paragraph(said.errors)}", "Correct the node's exec lines.")
+        elif _EXEC_FAILED in finished.errors:
+            raise EnvironmentProblem(f"{what}: {_paragraph(finished.errors)}", "Correct the node's exec lines.")
         self._healthy(lab, {node}, ignore_progress)
 
     def logs(self, lab: str, node: str, follow: bool = False) -> Iterator[str]:
@@ -370,4 +370,4 @@ def _command(argv: Sequence[str]) -> Sequence[str]:
 def _paragraph(errors: str) -> str:
     """The end of what containerlab logged, at most a dozen lines."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    return "\n".join(lines[-12:]) or "it does not say why."
+    return "\n".join(lines[-12:]) or "no reason was given."

@@ -29,7 +29,7 @@ _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Finished:
     """How a run of containerlab ended. `errors` are the lines that it logged as errors."""
 
     status: int
@@ -54,24 +54,26 @@ def program() -> str:
         raise EnvironmentProblem(f"containerlab {found} ({path}) is too old: labkit needs {oldest} or newer.", SET_UP)
     if os.geteuid() != 0 and not Path(path).stat().st_mode & stat.S_ISUID:
         raise EnvironmentProblem(
-            f"containerlab ({path}) makes network interfaces, which takes root's rights, and you are not root.",
+            f"containerlab ({path}) makes network interfaces, which needs root's rights; you are not root.",
             f"Run labkit by sudo, or give containerlab the rights as its own package does: sudo chmod u+s {path}",
         )
     return path
 
 
 def version(path: str) -> str:
-    """The version that a containerlab gives itself. Raises EnvironmentProblem if it can't say."""
+    """The version of a containerlab program. Raises EnvironmentProblem if it shows none."""
     try:
         done = subprocess.run(
             [path, "version", "--json"], capture_output=True, text=True, check=True, timeout=30, env=_environment()
         )
         return str(json.loads(done.stdout)["version"])
     except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
-        raise EnvironmentProblem(f"{path} can't tell its version: {error}", SET_UP) from error
+        raise EnvironmentProblem(f"{path} does not show its version: {error}", SET_UP) from error
 
 
-def run(arguments: Sequence[str], seconds: float, meanwhile: Callable[[], None] = lambda: None, *, apart: bool) -> Said:
+def run(
+    arguments: Sequence[str], seconds: float, meanwhile: Callable[[], None] = lambda: None, *, apart: bool
+) -> Finished:
     """Run containerlab to its end, `meanwhile` being called all the time.
 
     It runs in a session of its own, so that Ctrl-C reaches labkit alone; if anything goes wrong here it is asked to
@@ -100,7 +102,7 @@ def run(arguments: Sequence[str], seconds: float, meanwhile: Callable[[], None] 
         while True:
             try:
                 output, errors = process.communicate(timeout=_LOOK)
-                return Said(process.returncode, output, _STYLE.sub("", errors).strip())
+                return Finished(process.returncode, output, _STYLE.sub("", errors).strip())
             except subprocess.TimeoutExpired:
                 waited += _LOOK
                 if waited > seconds:

@@ -233,14 +233,14 @@ def _remove_scratch(directory: Path) -> None:
 
 
 def _explain(failure: ToolFailed, root: Path, sources: Sequence[str]) -> EnvironmentProblem:
-    if failure.says("No space left on device", "Disk quota exceeded"):
+    if failure.mentions("No space left on device", "Disk quota exceeded"):
         return disk_full(root)
-    if failure.says("NO_PUBKEY", "not signed", "GPG error", "Missing key", "keyring"):
+    if failure.mentions("NO_PUBKEY", "not signed", "GPG error", "Missing key", "keyring"):
         return EnvironmentProblem(
             f"The Debian mirror's signature can't be checked: {failure.last_error()}",
             "Run: sudo apt-get install debian-archive-keyring    (its newest version knows Debian 13's keys)",
         )
-    if failure.says(*_NO_NETWORK):
+    if failure.mentions(*_NO_NETWORK):
         asked = next(word for word in sources[0].split() if "://" in word)
         return EnvironmentProblem(
             f"No Debian mirror can be reached ({asked}): {failure.last_error()}",
@@ -249,5 +249,5 @@ def _explain(failure: ToolFailed, root: Path, sources: Sequence[str]) -> Environ
         )
     return EnvironmentProblem(
         f"{'tar' if failure.tool == 'tar' else 'mmdebstrap'} could not make the image: {failure.last_error()}",
-        "The build's log, images/last-failure.log in labkit's cache folder, has all of its words.",
+        "The build's log, images/last-failure.log in labkit's cache folder, has the complete output.",
     )

@@ -4,7 +4,7 @@ The node image has two layers, each a folder named by the hash of its inputs bel
 
     base-<hash>/rootfs      Debian, and the Python packages that labkit's processes import
     node-<hash>/rootfs      labkit itself: its package, node-init, the services
-    */manifest.json         what went in; */build.log what the tools said
+    */manifest.json         what went in; */build.log what the tools printed
 
 A layer's folder appears whole, by a rename, or not at all. It never changes afterwards.
 """
@@ -255,7 +255,7 @@ def _build_labkit(definition: Definition, base: Path, work: Path, build: Build) 
 def _no_byte_code(failure: ToolFailed) -> EnvironmentProblem:
     return EnvironmentProblem(
         f"The image's Python can't compile its packages: {failure.last_error()}",
-        "images/last-failure.log in labkit's cache folder has all of its words.",
+        "images/last-failure.log in labkit's cache folder has the complete output.",
     )
 
 

@@ -83,14 +83,14 @@ def compile_all(build: Build, base: Path, root: Path, folder: Path) -> None:
 
 
 def _explain(failure: ToolFailed, root: Path) -> EnvironmentProblem:
-    if failure.says("No space left on device", "Disk quota exceeded"):
+    if failure.mentions("No space left on device", "Disk quota exceeded"):
         return disk_full(root)
-    if failure.says("No module named pip"):
+    if failure.mentions("No module named pip"):
         return EnvironmentProblem(
             f"This Python ({sys.executable}) has no pip, which fills the image.",
             f"Run: {sys.executable} -m ensurepip --upgrade",
         )
-    if failure.says("DO NOT MATCH THE HASHES"):
+    if failure.mentions("DO NOT MATCH THE HASHES"):
         return EnvironmentProblem(
             "A Python package from the index differs from the one that labkit was tested with (another hash).",
             "Check which index pip uses (`pip config list`); a mirror that rebuilds packages can't be used.",
@@ -98,5 +98,5 @@ def _explain(failure: ToolFailed, root: Path) -> EnvironmentProblem:
     return EnvironmentProblem(
         f"The image's Python packages can't be installed: {failure.last_error()}",
         "Check the network, and pip's settings for a mirror or proxy (PIP_INDEX_URL, PIP_CERT, HTTPS_PROXY); "
-        "the build's log has all of pip's words.",
+        "the build's log has all of pip's output.",
     )

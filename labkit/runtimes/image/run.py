@@ -41,12 +41,12 @@ class ToolFailed(Exception):
         self.status = status
         self.tail = tuple(tail)
 
-    def says(self, *words: str) -> bool:
+    def mentions(self, *words: str) -> bool:
         """Whether the end of the output holds one of these texts."""
         return any(word in line for line in self.tail for word in words)
 
     def last_error(self) -> str:
-        """The line that most probably tells why."""
+        """The line that most probably has the reason."""
         marks = ("E:", "ERROR", "error", "fatal", "cannot", "failed")
         lines = [line.strip() for line in self.tail if line.strip()]
         telling = [line for line in lines if any(mark in line for mark in marks)]
@@ -55,7 +55,7 @@ class ToolFailed(Exception):
 
 @dataclass(slots=True)
 class Build:
-    """One build under way: where it logs, whom it tells, and the lock that its processes hold with it."""
+    """One build under way: its log, its listener, and the lock that its processes share with it."""
 
     log: IO[str]
     on_progress: OnProgress
@@ -72,7 +72,7 @@ class Build:
         self.on_progress(Progress(name, start))
 
     def advance(self, share: float, line: str = "") -> None:
-        """Tell that `share` (0 to 1) of the current step is done."""
+        """Report that `share` (0 to 1) of the current step is done."""
         self.on_progress(Progress(self._step, self._start + (self._end - self._start) * min(share, 1.0), line))
 
     def run(

@@ -29,7 +29,7 @@ Done = Callable[[Error | None], None]
 class Boot:
     """Boots some nodes together; calls `done` once with None or the first error.
 
-    `link` connects the nodes once all of them are built. `event` hears `started` and `healthy` with a node's name.
+    `link` connects the nodes once all of them are built. `event` gets `started` and `healthy` with a node's name.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Boot:
         else:
             error = environment_error(
                 f"node {node.spec.name} did not become healthy. {reason}{log_tail(node)}",
-                "Its log says what its processes met.",
+                "Correct what its log shows.",
             )
         if self._step(error):
             self._mark("healthy")
@@ -168,8 +168,8 @@ def run_lines(loop: Loop, node: Node, done: Done) -> None:
                 why = f"the node's command ended with status {node.exit_code}{log_tail(node)}"
                 done(environment_error(f"{what}: {why}", "Correct the node's `cmd` in the topology."))
                 return
-            said = f" with exit status {status}{': ' if output.strip() else '.'}{output.strip()}"
-            done(environment_error(what + said, "Correct the node's exec lines in the topology."))
+            outcome = f" with exit status {status}{': ' if output.strip() else '.'}{output.strip()}"
+            done(environment_error(what + outcome, "Correct the node's exec lines in the topology."))
 
         # If it failed because the node died under it, that is known only once it has been reaped.
         loop.after(_DEATH_IS_KNOWN, explain)

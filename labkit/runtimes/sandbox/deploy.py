@@ -120,7 +120,7 @@ class Launch:
         text = words.decode(errors="replace").strip()
         return EnvironmentProblem(
             f"The sandbox of lab {lab} ended while it was booting{': ' + text[-2000:] if text else '.'}",
-            "Something killed it (another `labkit down`, or the kernel for want of memory). Try again.",
+            "Something killed it (another `labkit down`, or the kernel for lack of memory). Try again.",
         )
 
 
@@ -128,12 +128,12 @@ def _refusal(lab: str, message: wire.Message) -> LabkitError:
     if message["reason"] == "in-use":
         return InvalidInput(
             f"A lab named {lab} is running or booting.",
-            f"Take it down (`labkit down {lab}`) or name this one otherwise.",
+            f"Take it down (`labkit down {lab}`) or rename this lab.",
         )
     if message["reason"] == "directory":
         return EnvironmentProblem(
             f"The lab's state can't be written: {message['text']}.",
-            "Make room or make it writable, or set XDG_STATE_HOME elsewhere.",
+            "Free some space or make it writable, or store labs elsewhere: XDG_STATE_HOME.",
         )
     probe = kernel_probe.user_namespaces()
     if not probe.ok:

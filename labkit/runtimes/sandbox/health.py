@@ -40,7 +40,7 @@ def marker_files(test: tuple[str, ...]) -> list[str] | None:
         try:
             words = shlex.split(line)
         except ValueError:
-            return None  # the shell will say what it thinks of it
+            return None  # the shell reports the mistake
     if not words or words.pop(0) != "test":
         return None
     files = []
@@ -74,7 +74,7 @@ class Watch:
         *,
         alive: Callable[[], bool],
     ) -> None:
-        """Begin. `root` is the node's root seen from outside; `alive` tells whether its first process is."""
+        """Begin. `root` is the node's root seen from outside; `alive` is whether its first process runs."""
         self._alive = alive
         self._loop = loop
         self._health = health

@@ -34,12 +34,12 @@ def _error(link: Link, error: OSError) -> Error:
     ends = f"{link.a.node}:{link.a.interface} - {link.b.node}:{link.b.interface}"
     if error.errno == errno.EEXIST:
         return environment_error(
-            f"link {ends}: an interface of that name is there already.",
-            "Give the interface another name in the topology, or let the node not create it itself.",
+            f"link {ends}: an interface of that name exists already.",
+            "Give the interface another name in the topology, or make the node not create it itself.",
         )
     if error.errno == errno.EOPNOTSUPP:
         return environment_error(f"link {ends}: this kernel has no veth.", "Load the module veth (`modprobe veth`).")
-    return environment_error(f"link {ends}: {error.strerror}.", "`labkit doctor` tells what this machine lacks.")
+    return environment_error(f"link {ends}: {error.strerror}.", "`labkit doctor` shows what this machine lacks.")
 
 
 def _note_and_up(node: Node, names: Sequence[str]) -> None:

@@ -151,16 +151,16 @@ def _explain(name: str, log: Path, error: OSError) -> Error:
     doing = f"node {name}: {error.filename or 'building it'}: {error.strerror}."
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         if error.filename == str(log):
-            return environment_error(doing, "Free space, or set XDG_STATE_HOME elsewhere.")
+            return environment_error(doing, "Free some space, or store labs elsewhere: XDG_STATE_HOME.")
         if error.filename == "unshare":
             return environment_error(
                 f"{doing} A limit on namespaces is reached.",
-                "Take labs down, or raise the sysctls user.max_net_namespaces, user.max_mnt_namespaces and their like.",
+                "Take labs down, or raise the sysctls user.max_net_namespaces, user.max_mnt_namespaces and others.",
             )
         return environment_error(f"{doing} Nodes write to memory.", "Take labs down or give the machine more memory.")
     if error.filename == "pivot_root":
         return environment_error(
-            f"{doing} This is a chroot, where a node can't have a root of its own.",
+            f"{doing} This is a chroot, where a node can't have its own root directory.",
             "Run labkit outside the chroot, or enter its root file system with pivot_root.",
         )
-    return environment_error(doing, "`labkit doctor` tells what this machine lacks and how to mend it.")
+    return environment_error(doing, "`labkit doctor` shows what this machine lacks and how to fix it.")

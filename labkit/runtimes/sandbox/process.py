@@ -65,7 +65,7 @@ def new_pid_namespace() -> None:
 def execute(argv: Sequence[str], environ: dict[str, str], streams: Sequence[int], keep: frozenset[int]) -> NoReturn:
     """Become `argv`, with `streams` as standard input, output and error, and no capability beyond `keep`.
 
-    Says on standard error why it could not and ends with 127 or 126, as a shell would.
+    If it can't, prints why on standard error and ends with 127 or 126, as a shell does.
     """
     for target, stream in enumerate(streams):
         os.dup2(stream, target)

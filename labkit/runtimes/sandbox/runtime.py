@@ -23,7 +23,7 @@ _DOCKER_CAPABILITIES = (
     "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP", "NET_BIND_SERVICE", "NET_RAW",
     "SYS_CHROOT", "MKNOD", "AUDIT_WRITE", "SETFCAP",
 )  # fmt: skip
-# What a node gets beside Docker's default set if its topology does not say `privileged: false`. containerlab would give
+# What a node gets with Docker's default set if its topology lacks `privileged: false`. containerlab would give
 # it everything, which as root without a user namespace would be the machine itself.
 _NETWORK_CAPABILITIES = ("NET_ADMIN", "SYS_ADMIN")
 
@@ -92,8 +92,8 @@ class SandboxRuntime:
                 state.kill(identity)
             if not state.wait_unlocked(directory):
                 raise EnvironmentProblem(
-                    f"Something of lab {lab} still lives, and its state does not say what: {directory}.",
-                    f"If it is just booting, wait. Else end the processes that `fuser {directory}` names.",
+                    f"Processes of lab {lab} still run, and its state does not name them: {directory}.",
+                    f"If it is booting, wait. Otherwise end the processes that `fuser {directory}` shows.",
                 )
             state.remove(directory)
         except PermissionError as error:

@@ -1,4 +1,4 @@
-"""What the sandbox's init is told to boot: a topology with images, paths and commands resolved, as plain JSON."""
+"""What the sandbox's init boots: a topology with images, paths and commands resolved, as plain JSON."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The sandbox's directory in a lab's state: who owns it, which process is its init, and taking both away.
 
 The directory is locked (flock on itself) by the init and its descendants, so it is free exactly when nothing of the lab
-lives; `state.json` says which process to kill. Both survive any crash, and neither trusts a PID alone.
+lives; `state.json` names the process to kill. Both survive any crash, and neither trusts a PID alone.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def remove(directory: Path) -> None:
     """Remove the directory, and the lab's own above it if nothing else is there."""
     shutil.rmtree(directory, ignore_errors=True)
     if directory.exists():
-        shutil.rmtree(directory)  # say what is in the way
+        shutil.rmtree(directory)  # raises with what is in the way
     remove_empty(directory)  # what else is there belongs to the CLI
 
 

@@ -62,7 +62,7 @@ def _window(master: int) -> Iterator[None]:
 
     resize()
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread hears signals
+        yield  # only the main thread receives signals
         return
     before = signal.signal(signal.SIGWINCH, resize)
     try:

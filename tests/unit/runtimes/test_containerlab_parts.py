@@ -80,7 +80,7 @@ def test_a_version_that_is_no_json(tmp_path: Path) -> None:
     program = tmp_path / "containerlab"
     program.write_text("#!/bin/sh\necho hello\n")
     program.chmod(0o755)
-    with pytest.raises(EnvironmentProblem, match="can't tell its version"):
+    with pytest.raises(EnvironmentProblem, match="does not show its version"):
         containerlab_tool.version(str(program))
     with pytest.raises(EnvironmentProblem):
         containerlab_tool.version(str(tmp_path / "missing"))

@@ -36,7 +36,7 @@ def test_this_machine_is_fit() -> None:
         ),
         (
             {"user.max_user_namespaces": "0"},
-            "The sysctl user.max_user_namespaces is 0: there may be no such namespace (CentOS",
+            "The sysctl user.max_user_namespaces is 0: no such namespace can be made (CentOS",
             "sudo sysctl -w user.max_user_namespaces=15000",
         ),
     ],
