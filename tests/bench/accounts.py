@@ -41,7 +41,7 @@ def account(sandbox: Path) -> Account:
     if identity is None:
         raise LookupError(f"no lab runs in {sandbox}")
     found = Account(_last_pid(identity.pid))
-    for pid in _descendants(identity.pid):
+    for pid in descendants(identity.pid):
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             program = "sandbox" if pid == identity.pid else _program(pid)
@@ -53,7 +53,8 @@ def account(sandbox: Path) -> Account:
     return found
 
 
-def _descendants(root: int) -> list[int]:
+def descendants(root: int) -> list[int]:
+    """A process and all that have come from it, also from children in namespaces of their own."""
     children: dict[int, list[int]] = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:

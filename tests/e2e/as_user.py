@@ -18,7 +18,7 @@ from pathlib import Path
 
 import yaml
 
-from labkit.runtimes import linux
+from labkit import linux
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 ROOM = Path("/mnt")

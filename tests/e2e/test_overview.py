@@ -297,7 +297,7 @@ def test_a_killed_api_process_keeps_its_sessions(lab: RunningLab, generation: in
         return int(neighbour["connectionsDropped"])
 
     def pid() -> str:
-        found = service_pid(lab, "rs1-0", "exabgp")
+        found = run(lab, "rs1-0", "pgrep", "--oldest", "--full", "[-]m labkit.routeserver.exabgp")
         for _ in range(generation):
             found = lab.client.run("rs1-0", "ps", "-o", "pid=", "--ppid", found).stdout.strip()
         return found

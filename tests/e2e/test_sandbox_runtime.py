@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from labkit import linux
 from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
-from labkit.runtimes import linux
 from labkit.runtimes.protocol import CommandTimeout, Progress
 from labkit.runtimes.sandbox import state
 from labkit.runtimes.sandbox.runtime import SandboxRuntime
@@ -139,7 +139,7 @@ def test_a_full_disk(bed: SandboxBed, files: int) -> None:
     """Whichever file it is that does not fit any more."""
     code = (
         "import sys, os; from pathlib import Path; from labkit.errors import EnvironmentProblem\n"
-        "from labkit.runtimes import linux\n"
+        "from labkit import linux\n"
         "from labkit.runtimes.sandbox import launcher\n"
         "from labkit.runtimes.sandbox.runtime import SandboxRuntime\n"
         "launcher.make_namespaces()\n"

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from labkit.runtimes import linux
+from labkit import linux
 
 USER = 1000
 

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 ROOMS = (
-    ("errors", "inotify", "paths", "ready", "resources"),
+    ("errors", "inotify", "linux", "paths", "ready", "resources"),
     ("azure.model",),
     ("azure.rules",),
     ("azure.flows",),

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from labkit import linux
 from labkit.errors import EnvironmentProblem
-from labkit.runtimes import linux
 from labkit.runtimes.containerlab.docker_engine import SET_UP
 
 OLDEST = (0, 79)

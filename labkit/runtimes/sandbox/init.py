@@ -14,7 +14,7 @@ import socket
 from pathlib import Path
 from typing import Any, NoReturn
 
-from labkit.runtimes import linux
+from labkit import linux
 from labkit.runtimes.sandbox import state, wire
 from labkit.runtimes.sandbox.control import Control
 from labkit.runtimes.sandbox.loop import Loop

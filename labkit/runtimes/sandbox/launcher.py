@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from labkit.runtimes import linux
+from labkit import linux
 from labkit.runtimes.sandbox import state, wire
 from labkit.runtimes.sandbox.init import Init
 from labkit.runtimes.sandbox.spec import from_json

@@ -10,7 +10,7 @@ import socket
 import struct
 from collections.abc import Sequence
 
-from labkit.runtimes import linux
+from labkit import linux
 
 _NETLINK_ROUTE = 0
 _SOL_NETLINK = 270

@@ -14,7 +14,7 @@ import termios
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from labkit.runtimes import linux
+from labkit import linux
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _IN_NODE = linux.CLONE_NEWNS | linux.CLONE_NEWNET | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC

@@ -11,7 +11,7 @@ import socket
 import stat
 from pathlib import Path
 
-from labkit.runtimes import linux
+from labkit import linux
 from labkit.runtimes.sandbox import netlink, sysctls
 from labkit.runtimes.sandbox.spec import Node
 
@@ -47,7 +47,7 @@ def build(node: Node, scratch: str, *, own_user_namespace: bool) -> None:
     netlink.loopback_up()
     sources = [_open_source(node, bind.source) for bind in node.binds]
     devices = {name: os.open(f"/dev/{name}", os.O_PATH | os.O_CLOEXEC) for name in _DEVICES}
-    _overlay(node, scratch, own_user_namespace=own_user_namespace)
+    _overlay(node.layers, scratch, own_user_namespace=own_user_namespace)
     os.chdir(f"{scratch}/root")
     linux.pivot_root_here()
     # From here on "/" is the node's; "." is still the old root, stacked on it, so that it can be taken away last:
@@ -68,6 +68,18 @@ def build(node: Node, scratch: str, *, own_user_namespace: bool) -> None:
     os.chdir("/")
 
 
+def build_image(layers: tuple[str, ...], scratch: str, *, own_user_namespace: bool) -> None:
+    """Give the calling process an image as its root, and /proc; it stays in its other namespaces."""
+    linux.unshare(linux.CLONE_NEWNS)
+    _overlay(layers, scratch, own_user_namespace=own_user_namespace)
+    os.chdir(f"{scratch}/root")
+    linux.pivot_root_here()
+    _directory("/proc")
+    linux.mount("proc", "/proc", "proc", _PLAIN)
+    linux.umount(".", linux.MNT_DETACH)
+    os.chdir("/")
+
+
 def _open_source(node: Node, source: str) -> int:
     try:
         return os.open(source, os.O_PATH | os.O_CLOEXEC)
@@ -79,12 +91,12 @@ def _open_source(node: Node, source: str) -> int:
         ) from error
 
 
-def _overlay(node: Node, scratch: str, *, own_user_namespace: bool) -> None:
+def _overlay(layers: tuple[str, ...], scratch: str, *, own_user_namespace: bool) -> None:
     for name in ("upper", "work", "root"):
         Path(scratch, name).mkdir(exist_ok=True)
     # Descriptors instead of paths: no character needs escaping, and no path is too long for the option string.
     where = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-    lower = ":".join(f"/proc/self/fd/{os.open(layer, where)}" for layer in node.layers)
+    lower = ":".join(f"/proc/self/fd/{os.open(layer, where)}" for layer in layers)
     base = f"/proc/self/fd/{os.open(scratch, where)}"
     options = f"lowerdir={lower},upperdir={base}/upper,workdir={base}/work,index=off"
     if own_user_namespace:

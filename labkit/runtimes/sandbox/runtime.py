@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from labkit import paths
+from labkit import linux, paths
 from labkit.errors import EnvironmentProblem, InvalidInput
-from labkit.runtimes import linux
 from labkit.runtimes import topology as clab
 from labkit.runtimes.image import images
 from labkit.runtimes.protocol import Completed, LabStatus, NodeStatus, OnProgress, ignore_progress

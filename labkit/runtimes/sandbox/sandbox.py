@@ -11,6 +11,7 @@ from labkit.runtimes.sandbox.boot import Boot
 from labkit.runtimes.sandbox.loop import Loop
 from labkit.runtimes.sandbox.node import RUNNING, STARTING, STOPPED, Error, Node
 from labkit.runtimes.sandbox.spec import Lab, Link
+from labkit.runtimes.sandbox.warm import with_warm_process
 
 Done = Callable[[Error | None], None]
 
@@ -29,7 +30,7 @@ class Sandbox:
                 directory / state.LOGS / f"{spec.name}.log",
                 own_user_namespace=own_user_namespace,
             )
-            for spec in lab.nodes
+            for spec in with_warm_process(lab.nodes, directory / state.SCRATCH, own_user_namespace=own_user_namespace)
         }
         self._busy: set[str] = set()
 

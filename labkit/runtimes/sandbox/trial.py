@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from labkit.runtimes import linux
+from labkit import linux
 from labkit.runtimes.sandbox import launcher, netlink
 
 _NETLINK_NETFILTER = 12

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from labkit.runtimes import kernel_probe, linux
+from labkit import linux
+from labkit.runtimes import kernel_probe
 from labkit.runtimes.sandbox import launcher
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import struct
+from collections.abc import Sequence
+from pathlib import Path
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -23,6 +26,7 @@ MS_REC = 0x4000
 MS_SLAVE = 0x80000
 MNT_DETACH = 0x2
 
+_PR_SET_PDEATHSIG = 1
 _PR_CAPBSET_READ = 23
 _PR_CAPBSET_DROP = 24
 _PR_CAP_AMBIENT = 47
@@ -118,9 +122,49 @@ def limit_capabilities(keep: frozenset[int]) -> None:
             break  # beyond the kernel's last capability
         _check(_libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0), f"drop capability {number}")
     _check(_libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), "clear ambient capabilities")
-    header = ctypes.create_string_buffer(struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), 8)
+    effective, permitted = _capabilities(0)
+    _set_capabilities(effective, permitted)
+
+
+def drop_capabilities(keep: frozenset[int]) -> None:
+    """Reduce what the calling process has, and may get by any `execve`, to `keep`."""
+    limit_capabilities(keep)
+    mask = sum(1 << number for number in keep)
+    effective, permitted = _capabilities(0)
+    _set_capabilities(effective & mask, permitted & mask)
+
+
+def permitted_capabilities(pid: int) -> frozenset[int]:
+    """What a process may have. Raises ProcessLookupError if it has ended."""
+    _, permitted = _capabilities(pid)
+    return frozenset(number for number in range(64) if permitted >> number & 1)
+
+
+def _capabilities(pid: int) -> tuple[int, int]:
+    """A process's effective and permitted capabilities; 0 for the calling one."""
+    header = ctypes.create_string_buffer(struct.pack("=Ii", _CAPABILITY_VERSION_3, pid), 8)
     data = ctypes.create_string_buffer(24)
     _check(_libc.capget(header, data), "capget")
     effective0, permitted0, _, effective1, permitted1, _ = struct.unpack("=6I", data.raw)
-    data.raw = struct.pack("=6I", effective0, permitted0, 0, effective1, permitted1, 0)
+    return effective1 << 32 | effective0, permitted1 << 32 | permitted0
+
+
+def _set_capabilities(effective: int, permitted: int) -> None:
+    header = ctypes.create_string_buffer(struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), 8)
+    low = 0xFFFFFFFF
+    words = (effective & low, permitted & low, 0, effective >> 32, permitted >> 32, 0)
+    data = ctypes.create_string_buffer(struct.pack("=6I", *words), 24)
     _check(_libc.capset(header, data), "capset")
+
+
+def die_with_parent() -> None:
+    """Have the calling process killed when the one that forked it ends."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "set the parent's death signal")
+
+
+def set_command_line(words: Sequence[str]) -> None:
+    """Show `words` as the calling process's command line, as far as there is room: as long as the former one was."""
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    begin, end = int(fields[45]), int(fields[46])
+    text = b"".join(word.encode() + b"\0" for word in words)[: end - begin - 1]
+    ctypes.memmove(begin, text.ljust(end - begin, b"\0"), end - begin)

@@ -1,0 +1,58 @@
+"""`python3 -m labkit.routeserver.exabgp`: ExaBGP, and the policy process that it starts as a fork of it.
+
+ExaBGP would start what its configuration names as a new interpreter, which imports again most of what is here. Instead
+the child that is forked for it goes on as the keeper, on the pipes that it was given, and executes nothing.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import NoReturn
+
+from exabgp.application import server
+from exabgp.environment import base
+from exabgp.reactor.api import processes
+
+from labkit.routeserver import keeper
+
+CONFIGURATION = Path("/etc/exabgp/exabgp.conf")
+RUNNING_CONFIGURATION = Path("/run/exabgp.conf")
+"""A copy, because peers that come and go while the lab runs change it."""
+
+
+def main() -> None:
+    """Run ExaBGP until it ends; exits with its status."""
+    running = Path(os.environ.setdefault("LABKIT_EXABGP_CONF", str(RUNNING_CONFIGURATION)))
+    if not running.exists():
+        shutil.copyfile(CONFIGURATION, running)
+    base.ENVFILE = os.environ.get("EXABGP_ENVFILE", base.ENVFILE)  # it was read when the module was imported
+    processes.preexec_helper = _become_keeper
+    sys.argv = ["exabgp", str(running)]
+    server.main()
+
+
+def _become_keeper() -> NoReturn:
+    """Called in the child in which ExaBGP would execute its helper: standard input and output are the pipes."""
+    code = 1
+    try:
+        os.setpgrp()
+        gc.freeze()  # what holds ExaBGP's descriptors must not close ours of the same number
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_DFL)
+        code = keeper.main()
+    finally:
+        if (problem := sys.exception()) is not None:
+            traceback.print_exception(problem)
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main()
