@@ -17,7 +17,7 @@ from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
 from labkit.lab.file.problems import nearest
 
 PANELS = {
-    "Labs": ("up", "down", "list", "status", "verify", "diff", "changes", "reset"),
+    "Labs": ("up", "down", "list", "status", "verify", "diff", "changes", "apply", "reset"),
     "Inspect and change": (
         "routes",
         "effective-routes",
@@ -38,7 +38,7 @@ PANELS = {
     "This machine": ("doctor", "image", "version"),
 }
 PANEL = {verb: panel for panel, verbs in PANELS.items() for verb in verbs}
-PASS_THROUGH = ("exec",)
+PASS_THROUGH = ("exec", "whatif")
 
 # Messages of typer, and of pydantic with which it reads options, in labkit's words.
 _REWORDED = (

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from labkit.azure.changes.registry import to_json
 from labkit.cli.output import Format, FormatOption, LabOption, note, put, put_json, put_table
-from labkit.operate.look.client import LabClient
+from labkit.lab.running import carry_out
+from labkit.operate.changes import Now
 from labkit.operate.look.running import running
 
 
 def command(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
     """Show changes made to Azure's objects since the lab started.
 
-    `labkit reset` undoes them. Commands run inside nodes (`exec`, `shell`) and nodes powered off are not listed.
+    `labkit reset` undoes them. Commands run inside nodes (`exec`, `shell`) and nodes powered off are not listed. The
+    JSON is a list for `labkit apply`: it makes the same changes to a lab that has just started.
     """
     record, _ = running(lab)
-    found = LabClient(record).get("changes")
+    now = Now(record)
+    found = now.client.changes()
     if output is Format.JSON:
-        put_json(found)
+        put_json(to_json(found))
     elif found:
-        rows = [(c["object"], c["setting"] or "-", c["lab_file"], c["now"]) for c in found]
-        put_table(("Object", "Setting", "Lab file", "Now"), rows)
+        done = carry_out(now.lab, now.lab.azure, found).done
+        put_table(("Kind", "Object", "Change"), [(each.change.kind, each.change.subject, each.what) for each in done])
         note("Undo them: labkit reset")
     else:
         put(f"{record.title}: no changes.")

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from labkit.cli.output import LabOption, note_done
-from labkit.operate.look.client import LabClient
-from labkit.operate.look.running import running
+from collections.abc import Sequence
+
+import typer
+
+from labkit.azure.changes.base import Change
+from labkit.cli.changing import change, changing
+from labkit.cli.output import LabOption, note
+from labkit.operate.apply import undo
+from labkit.operate.changes import Now
 
 
-def command(lab: LabOption = None) -> None:
+@changing
+def command(ctx: typer.Context, lab: LabOption = None) -> None:
     """Undo all changes that `labkit changes` lists. The lab keeps running."""
-    note_done(LabClient(running(lab)[0]).post("reset"))
+
+    def make(now: Now) -> Sequence[Change]:
+        changes = undo(now)
+        if not changes:
+            note(f"{now.record.title}: no changes.")
+        return changes
+
+    change(ctx, lab, make)

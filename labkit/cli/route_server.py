@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from ipaddress import AddressValueError, IPv4Address
 from typing import Annotated
 
 import typer
 
+from labkit.azure.changes.base import Change
+from labkit.azure.changes.route_servers import (
+    CreateRouteServer,
+    DeletePeer,
+    DeleteRouteServer,
+    PutPeer,
+    SetRouteServerSettings,
+)
 from labkit.azure.model import HubRoutingPreference
 from labkit.cli import complete
-from labkit.cli.output import Format, FormatOption, LabOption, Switch, note, note_done, put_json, put_table, switch_text
+from labkit.cli.changing import change, changing
+from labkit.cli.output import Format, FormatOption, LabOption, Switch, put_json, put_table, switch_text
 from labkit.errors import InvalidInput
+from labkit.operate.changes import Now
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import running
 
 app = typer.Typer(help="Show and change route servers of the running lab.", no_args_is_help=True)
 peering = typer.Typer(help="Show and change the peers of a route server.", no_args_is_help=True)
 app.add_typer(peering, name="peering")
-
-BRANCH_TO_BRANCH, PREFERENCE = "allowBranchToBranchTraffic", "hubRoutingPreference"
-
 
 ServerName = Annotated[
     str | None,
@@ -35,19 +43,23 @@ ServerName = Annotated[
 def show(name: ServerName = None, lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
     """Show the settings of route servers.
 
-    The JSON has the names of `az network routeserver show`: one object for NAME, else an object by name.
+    The JSON has the names of `az network routeserver show`: one object for NAME, else a list.
     """
     client = LabClient(running(lab)[0])
-    found = client.get("route-servers") if name is None else {name: client.get("route-servers", name)}
+    found = client.get("route-servers") if name is None else [client.get("route-servers", name)]
     if output is Format.JSON:
-        put_json(found if name is None else found[name])
+        put_json(found if name is None else found[0])
         return
-    rows = [(each, switch_text(settings[BRANCH_TO_BRANCH]), settings[PREFERENCE]) for each, settings in found.items()]
+    rows = [
+        (each["name"], switch_text(each["allowBranchToBranchTraffic"]), each["hubRoutingPreference"]) for each in found
+    ]
     put_table(("Route server", "Branch-to-branch", "Hub routing preference"), rows)
 
 
 @app.command()
+@changing
 def update(
+    ctx: typer.Context,
     name: ServerName = None,
     branch_to_branch: Annotated[
         Switch | None,
@@ -64,25 +76,18 @@ def update(
     lab: LabOption = None,
 ) -> None:
     """Change the settings of a running route server. `labkit events -f` shows what follows."""
-    body: dict[str, object] = {}
-    if branch_to_branch is not None:
-        body[BRANCH_TO_BRANCH] = branch_to_branch is Switch.ON
-    if hub_routing_preference is not None:
-        body[PREFERENCE] = str(hub_routing_preference)
-    if not body:
+    switch = None if branch_to_branch is None else branch_to_branch is Switch.ON
+    if switch is None and hub_routing_preference is None:
         raise InvalidInput(
             "labkit route-server update: nothing to change.",
             f"Give --branch-to-branch on|off, --hub-routing-preference {'|'.join(HubRoutingPreference)}, or both.",
         )
-    client = LabClient(running(lab)[0])
-    if name is None:
-        name = _the_only(list(client.get("route-servers")))
-    before = client.get("route-servers", name)
-    after = client.put("route-servers", name, body=body)
-    title = {BRANCH_TO_BRANCH: "branch-to-branch", PREFERENCE: "hub routing preference"}
-    changed = [f"{title[key]} {_text(before[key])} → {_text(after[key])}" for key in body if before[key] != after[key]]
-    same = [f"{title[key]} is already {_text(after[key])}" for key in body if before[key] == after[key]]
-    note(f" {name}: {', '.join(changed + same)}")
+
+    def make(now: Now) -> list[Change]:
+        server = _the_only(list(now.azure.route_server)) if name is None else name
+        return [SetRouteServerSettings(server, switch, hub_routing_preference)]
+
+    change(ctx, lab, make)
 
 
 Server = Annotated[
@@ -92,15 +97,27 @@ Peer = Annotated[str, typer.Argument(metavar="PEER", help="The peer's name.", au
 
 
 @app.command()
-def create(name: Server, lab: LabOption = None) -> None:
+@changing
+def create(ctx: typer.Context, name: Server, lab: LabOption = None) -> None:
     """Create a route server that was deleted, with branch-to-branch off and without peers (`peering create`)."""
-    note_done(LabClient(running(lab)[0]).post("route-servers", name))
+
+    def make(now: Now) -> list[Change]:
+        built = now.lab.azure.route_server
+        if name not in built:
+            raise InvalidInput(
+                f"the lab has no nodes for a route server {name}.",
+                f"Its file declares: {', '.join(built) or 'none'}.",
+            )
+        return [CreateRouteServer(name, built[name].virtual_network, built[name].instances)]
+
+    change(ctx, lab, make)
 
 
 @app.command()
-def delete(name: Server, lab: LabOption = None) -> None:
+@changing
+def delete(ctx: typer.Context, name: Server, lab: LabOption = None) -> None:
     """Delete a route server with its peers. NICs lose the routes that it programmed."""
-    note_done(LabClient(running(lab)[0]).delete("route-servers", name))
+    change(ctx, lab, lambda _now: [DeleteRouteServer(name)])
 
 
 @peering.command("list")
@@ -114,23 +131,50 @@ def list_peers(route_server: Server, lab: LabOption = None, output: FormatOption
 
 
 @peering.command("create")
+@changing
 def create_peer(
+    ctx: typer.Context,
     route_server: Server,
     peer: Peer,
+    *,
     peer_asn: Annotated[int | None, typer.Option(help="Default: the ASN of NVA PEER.", show_default=False)] = None,
     peer_ip: Annotated[str | None, typer.Option(help="Default: the address of NVA PEER.", show_default=False)] = None,
     lab: LabOption = None,
 ) -> None:
     """Create a peer of a route server, or change it. Both instances then have a session with it."""
-    given = {"peerAsn": peer_asn, "peerIp": peer_ip}
-    body = {key: value for key, value in given.items() if value is not None}
-    note_done(LabClient(running(lab)[0]).put("route-servers", route_server, "peers", peer, body=body))
+
+    def make(now: Now) -> list[Change]:
+        nva, nic = now.lab.nva.get(peer), now.lab.azure.nic.get(peer)
+        asn = peer_asn if peer_asn is not None or nva is None else nva.asn
+        address = peer_ip if peer_ip is not None or nva is None or nic is None else str(nic.address)
+        if asn is None or address is None:
+            raise InvalidInput(
+                f"{peer} is not an NVA of this lab, so its ASN and its address are needed.",
+                "Give --peer-asn and --peer-ip.",
+            )
+        return [PutPeer(route_server, peer, _asn(asn), _address(address))]
+
+    change(ctx, lab, make)
 
 
 @peering.command("delete")
-def delete_peer(route_server: Server, peer: Peer, lab: LabOption = None) -> None:
+@changing
+def delete_peer(ctx: typer.Context, route_server: Server, peer: Peer, lab: LabOption = None) -> None:
     """Delete a peer of a route server. Its sessions end."""
-    note_done(LabClient(running(lab)[0]).delete("route-servers", route_server, "peers", peer))
+    change(ctx, lab, lambda _now: [DeletePeer(route_server, peer)])
+
+
+def _asn(number: int) -> int:
+    if not 0 < number < 1 << 32:
+        raise InvalidInput(f"{number} is not an ASN.", "Use a private one, such as 65001.")
+    return number
+
+
+def _address(text: str) -> IPv4Address:
+    try:
+        return IPv4Address(text)
+    except AddressValueError:
+        raise InvalidInput(f"{text} is not an IPv4 address.", "Write one such as 10.1.1.4.") from None
 
 
 def _the_only(names: list[str]) -> str:
@@ -141,7 +185,3 @@ def _the_only(names: list[str]) -> str:
     raise InvalidInput(
         f"this lab has {len(names)} route servers: {', '.join(names)}.", f"Name one of them, such as {names[0]}."
     )
-
-
-def _text(setting: object) -> str:
-    return switch_text(setting) if isinstance(setting, bool) else str(setting)

@@ -6,10 +6,22 @@ from typing import Annotated
 
 import typer
 
+from labkit.azure.changes.base import Change
+from labkit.azure.changes.route_tables import (
+    AssociateRouteTable,
+    DeleteRoute,
+    DeleteRouteTable,
+    DissociateRouteTable,
+    PutRoute,
+    PutRouteTable,
+    route_table_of,
+)
 from labkit.cli import complete
-from labkit.cli.output import Format, FormatOption, LabOption, Switch, note, note_done, put_json, put_table
+from labkit.cli.changing import change, changing
+from labkit.cli.output import Format, FormatOption, LabOption, Switch, put_json, put_table
 from labkit.errors import InvalidInput
-from labkit.lab.route_table import RouteTableText
+from labkit.lab.route_table import address_prefix, user_route
+from labkit.operate.changes import Now
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import running
 
@@ -30,57 +42,71 @@ Prefix = Annotated[str, typer.Argument(metavar="PREFIX", help="The address prefi
 @app.command()
 def show(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
     """Show every route table, its routes and its subnets."""
-    client = LabClient(running(lab)[0])
-    tables, subnets = client.get("route-tables"), client.get("subnets")
-    users = {name: [of for of, subnet in subnets.items() if subnet["routeTable"] == name] for name in tables}
+    found = LabClient(running(lab)[0]).get("route-tables")
     if output is Format.JSON:
-        put_json({name: {**table, "subnets": users[name]} for name, table in tables.items()})
+        put_json(found)
         return
     rows = [
         (
-            name,
-            prefix,
-            hop,
-            "no" if table["disable_bgp_route_propagation"] else "yes",
-            " ".join(users[name]) or "-",
+            table["name"],
+            *route,
+            "no" if table["disableBgpRoutePropagation"] else "yes",
+            " ".join(table["subnets"]) or "-",
         )
-        for name, table in tables.items()
-        for prefix, hop in (table["routes"] or {"-": "-"}).items()
+        for table in found
+        for route in [(r["addressPrefix"], r["nextHopIpAddress"] or r["nextHopType"]) for r in table["routes"]]
+        or [("-", "-")]
     ]
     put_table(("Route table", "Address Prefix", "Next Hop", "BGP propagation", "Subnets"), rows)
 
 
 @app.command()
+@changing
 def create(
+    ctx: typer.Context,
     table: Annotated[str, typer.Argument(metavar="TABLE", help="The new table's name.")],
     bgp_propagation: Annotated[Switch, typer.Option(help="Whether its subnets' NICs get BGP routes.")] = Switch.ON,
     lab: LabOption = None,
 ) -> None:
     """Create a route table without routes. It has no effect until it is associated with a subnet: `associate`."""
-    body = {"disable_bgp_route_propagation": bgp_propagation is Switch.OFF}
-    note_done(LabClient(running(lab)[0]).post("route-tables", table, body=body))
+
+    def make(now: Now) -> list[Change]:
+        if table in now.azure.route_table:
+            raise InvalidInput(
+                f"route table {table} already exists.", "Change it: labkit route-table add, remove or update"
+            )
+        return [PutRouteTable(table, disable_bgp_route_propagation=bgp_propagation is Switch.OFF or None)]
+
+    change(ctx, lab, make)
 
 
 @app.command()
-def delete(table: TableName, lab: LabOption = None) -> None:
+@changing
+def delete(ctx: typer.Context, table: TableName, lab: LabOption = None) -> None:
     """Delete a route table. It must not be associated with a subnet."""
-    note_done(LabClient(running(lab)[0]).delete("route-tables", table))
+    change(ctx, lab, lambda _now: [DeleteRouteTable(table)])
 
 
 @app.command()
-def associate(table: TableName, subnet: Subnet, lab: LabOption = None) -> None:
+@changing
+def associate(ctx: typer.Context, table: TableName, subnet: Subnet, lab: LabOption = None) -> None:
     """Associate a route table with a subnet, in place of the subnet's present one."""
-    note_done(LabClient(running(lab)[0]).put("subnets", *_ends(subnet), body={"routeTable": table}))
+    network, name = _ends(subnet)
+    change(ctx, lab, lambda _now: [AssociateRouteTable(network, name, table)])
 
 
 @app.command()
-def dissociate(subnet: Subnet, lab: LabOption = None) -> None:
+@changing
+def dissociate(ctx: typer.Context, subnet: Subnet, lab: LabOption = None) -> None:
     """Dissociate a subnet from its route table."""
-    note_done(LabClient(running(lab)[0]).put("subnets", *_ends(subnet), body={"routeTable": None}))
+    network, name = _ends(subnet)
+    change(ctx, lab, lambda _now: [DissociateRouteTable(network, name)])
 
 
 @app.command()
+@changing
 def add(
+    ctx: typer.Context,
     table: TableName,
     prefix: Prefix,
     next_hop: Annotated[
@@ -89,47 +115,37 @@ def add(
     lab: LabOption = None,
 ) -> None:
     """Add a user-defined route, or replace the one for its prefix."""
-    client = LabClient(running(lab)[0])
-    body = _table(client, table)
-    body["routes"][prefix] = next_hop
-    client.put("route-tables", table, body=body)
-    note(f" {table}: {prefix} → {next_hop}")
+
+    def make(now: Now) -> list[Change]:
+        route = user_route(prefix, next_hop, now.lab.azure)
+        return [PutRoute(table, route.prefix, route.next_hop_type, route.next_hop)]
+
+    change(ctx, lab, make)
 
 
 @app.command()
-def remove(table: TableName, prefix: Prefix, lab: LabOption = None) -> None:
+@changing
+def remove(ctx: typer.Context, table: TableName, prefix: Prefix, lab: LabOption = None) -> None:
     """Remove a user-defined route. It is no error if there is none."""
-    client = LabClient(running(lab)[0])
-    body = _table(client, table)
-    had = body["routes"].pop(prefix, None)
-    client.put("route-tables", table, body=body)
-    note(f" {table}: {prefix} → {had} removed" if had else f" {table} has no route for {prefix}")
+    network = address_prefix(prefix)
+    change(ctx, lab, lambda _now: [DeleteRoute(table, network)])
 
 
 @app.command()
+@changing
 def update(
+    ctx: typer.Context,
     table: TableName,
     bgp_propagation: Annotated[Switch, typer.Option(help="Whether its subnets' NICs get BGP routes.")],
     lab: LabOption = None,
 ) -> None:
     """Switch the BGP propagation of a route table (the opposite of Azure's disableBgpRoutePropagation)."""
-    client = LabClient(running(lab)[0])
-    body = _table(client, table)
-    body["disable_bgp_route_propagation"] = bgp_propagation is Switch.OFF
-    client.put("route-tables", table, body=body)
-    note(f" {table}: BGP propagation {bgp_propagation}")
 
+    def make(now: Now) -> list[Change]:
+        route_table_of(now.azure, table)
+        return [PutRouteTable(table, disable_bgp_route_propagation=bgp_propagation is Switch.OFF)]
 
-def _table(client: LabClient, name: str) -> RouteTableText:
-    """A route table's content."""
-    tables: dict[str, RouteTableText] = client.get("route-tables")
-    if name not in tables:
-        known = ", ".join(sorted(tables)) or "none"
-        raise InvalidInput(
-            f"there is no route table {name}.",
-            f"The lab's route tables: {known}. Create one: labkit route-table create {name}",
-        )
-    return tables[name]
+    change(ctx, lab, make)
 
 
 def _ends(subnet: str) -> tuple[str, str]:

@@ -6,9 +6,21 @@ from typing import Annotated
 
 import typer
 
+from labkit.azure.changes.base import Change
+from labkit.azure.changes.virtual_networks import (
+    PEERING_FLAGS,
+    DeletePeering,
+    PutPeering,
+    SetAddressSpace,
+    must_be_a_peering,
+    peering_side,
+)
 from labkit.cli import complete
-from labkit.cli.output import Format, FormatOption, LabOption, Switch, note_done, put_json, put_table, switch_text
+from labkit.cli.changing import change, changing
+from labkit.cli.output import Format, FormatOption, LabOption, Switch, put_json, put_table, switch_text
 from labkit.errors import InvalidInput
+from labkit.lab.route_table import address_prefix
+from labkit.operate.changes import Now
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import running
 
@@ -17,8 +29,6 @@ peering = typer.Typer(
     help="Show and change the sides of peerings: no traffic flows until both sides exist.", no_args_is_help=True
 )
 app.add_typer(peering, name="peering")
-
-FLAGS = ("useRemoteGateways", "allowGatewayTransit", "allowForwardedTraffic")
 
 Network = Annotated[
     str, typer.Argument(metavar="VNET", help="The virtual network.", autocompletion=complete.virtual_networks)
@@ -47,11 +57,13 @@ def show(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
     if output is Format.JSON:
         put_json(found)
         return
-    put_table(("Name", "AddressPrefixes"), [(name, ", ".join(v["addressPrefixes"])) for name, v in found.items()])
+    put_table(("Name", "AddressPrefixes"), [(v["name"], ", ".join(v["addressPrefixes"])) for v in found])
 
 
 @app.command()
+@changing
 def update(
+    ctx: typer.Context,
     name: Network,
     address_prefixes: Annotated[
         list[str],
@@ -61,12 +73,13 @@ def update(
     lab: LabOption = None,
 ) -> None:
     """Change the address space of a virtual network. NVAs receive the new one by BGP: `labkit events -f`."""
-    prefixes = [prefix for words in (*address_prefixes, *(more or ())) for prefix in words.split()]
+    prefixes = [prefix for given in (*address_prefixes, *(more or ())) for prefix in given.split()]
     if not prefixes:
         raise InvalidInput(
             "labkit vnet update: no prefix given.", "Give all prefixes: --address-prefixes 10.1.0.0/16 10.8.0.0/16"
         )
-    note_done(LabClient(running(lab)[0]).put("virtual-networks", name, body={"addressPrefixes": prefixes}))
+    ranges = tuple(address_prefix(prefix) for prefix in prefixes)
+    change(ctx, lab, lambda _now: [SetAddressSpace(name, ranges)])
 
 
 @peering.command("list")
@@ -77,14 +90,21 @@ def list_peerings(lab: LabOption = None, output: FormatOption = Format.TABLE) ->
         put_json(found)
         return
     rows = [
-        (p["virtualNetwork"], p["remoteVirtualNetwork"], p["peeringState"], *(switch_text(p[flag]) for flag in FLAGS))
+        (
+            p["virtualNetwork"],
+            p["remoteVirtualNetwork"],
+            p["peeringState"],
+            *(switch_text(p[flag]) for flag in PEERING_FLAGS),
+        )
         for p in found
     ]
     put_table(("VNet", "Remote", "PeeringState", "UseRemoteGateways", "AllowGatewayTransit", "AllowForwarded"), rows)
 
 
 @peering.command("create")
+@changing
 def create_peering(
+    ctx: typer.Context,
     vnet: Network,
     remote: Remote,
     *,
@@ -97,15 +117,22 @@ def create_peering(
 
     The other side must not be Disconnected: updating it, or deleting and creating it, makes it Initiated.
     """
-    client = LabClient(running(lab)[0])
-    if _exists(client, vnet, remote):
-        raise InvalidInput(f"the peering {vnet} to {remote} exists.", "Change it: labkit vnet peering update")
-    body = _switches(use_remote_gateways, allow_gateway_transit, allow_forwarded_traffic)
-    note_done(client.put("peerings", vnet, remote, body=body))
+
+    def make(now: Now) -> list[Change]:
+        if peering_side(now.azure, vnet, remote) is not None:
+            raise InvalidInput(
+                f"the peering {vnet} to {remote} already exists.", "Change it: labkit vnet peering update"
+            )
+        return [PutPeering(vnet, remote, *switches)]
+
+    switches = _switches(use_remote_gateways, allow_gateway_transit, allow_forwarded_traffic)
+    change(ctx, lab, make)
 
 
 @peering.command("update")
+@changing
 def update_peering(
+    ctx: typer.Context,
     vnet: Network,
     remote: Remote,
     *,
@@ -115,28 +142,26 @@ def update_peering(
     lab: LabOption = None,
 ) -> None:
     """Change the settings of a side of a peering."""
-    client = LabClient(running(lab)[0])
-    body = _switches(use_remote_gateways, allow_gateway_transit, allow_forwarded_traffic)
-    if not body:
+    switches = _switches(use_remote_gateways, allow_gateway_transit, allow_forwarded_traffic)
+    if not any(switch is not None for switch in switches):
         raise InvalidInput(
             "labkit vnet peering update: nothing to change.",
             "Give --use-remote-gateways, --allow-gateway-transit or --allow-forwarded-traffic on|off.",
         )
-    if not _exists(client, vnet, remote):
-        raise InvalidInput(f"there is no peering {vnet} to {remote}.", "`labkit vnet peering list` shows the peerings.")
-    note_done(client.put("peerings", vnet, remote, body=body))
+
+    def make(now: Now) -> list[Change]:
+        must_be_a_peering(now.azure, vnet, remote)
+        return [PutPeering(vnet, remote, *switches)]
+
+    change(ctx, lab, make)
 
 
 @peering.command("delete")
-def delete_peering(vnet: Network, remote: Remote, lab: LabOption = None) -> None:
+@changing
+def delete_peering(ctx: typer.Context, vnet: Network, remote: Remote, lab: LabOption = None) -> None:
     """Delete a side of a peering. No traffic crosses the peering without it."""
-    note_done(LabClient(running(lab)[0]).delete("peerings", vnet, remote))
+    change(ctx, lab, lambda _now: [DeletePeering(vnet, remote)])
 
 
-def _switches(*values: Switch | None) -> dict[str, bool]:
-    return {flag: value is Switch.ON for flag, value in zip(FLAGS, values, strict=True) if value is not None}
-
-
-def _exists(client: LabClient, vnet: str, remote: str) -> bool:
-    sides = client.get("peerings")
-    return any((p["virtualNetwork"], p["remoteVirtualNetwork"]) == (vnet, remote) for p in sides)
+def _switches(*given: Switch | None) -> list[bool | None]:
+    return [None if switch is None else switch is Switch.ON for switch in given]

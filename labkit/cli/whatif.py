@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Network
@@ -12,56 +13,131 @@ import typer
 from labkit.azure.model import EffectiveRoute, NextHopType, RouteState
 from labkit.azure.rules.effective import RESERVED_BLOCKS
 from labkit.azure.rules.rows import effective_json
+from labkit.cli import complete
+from labkit.cli.changing import Trial, only_changing
 from labkit.cli.output import Colour, Format, FormatOption, LabOption, note, paint, put, put_json, put_table
-from labkit.operate.look.client import LabClient
-from labkit.operate.look.running import lab_of, running
+from labkit.errors import InvalidInput
+from labkit.lab.file.problems import nearest
 from labkit.operate.whatif import Outlook, whatif
+from labkit.predict.whatif.prepend import MOST_PREPENDS, Prepend
 from labkit.predict.whatif.routes import GONE, RouteChange, Told
 from labkit.predict.whatif.ways import Way
-from labkit.predict.whatif.words import FORMS
 
 SHOWN = 20
 """Rows of one table that are shown; JSON has them all."""
 
-SETTINGS = {"ignore_unknown_options": True}
+VERBS = ("route-server", "route-table", "vnet", "apply", "reset")
+"""The verbs that change a running lab."""
+
+SEPARATOR = ","
 
 
 def command(
     words: Annotated[
-        list[str] | None,
+        list[str],
         typer.Argument(
-            metavar="CHANGE...",
-            help="One or several changes.",
-            autocompletion=lambda: list(FORMS),
+            metavar="VERB [ARGUMENT]... [, VERB [ARGUMENT]...]...",
+            help="The command line of a verb that changes the lab, or several.",
+            autocompletion=lambda: [*VERBS, "nva"],
             show_default=False,
         ),
-    ] = None,
+    ],
     lab: LabOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Show which routes and whose reach a change would change. The running lab stays as it is.
 
-    A change is one of these, with -- before it or without; several stand one after the other.
+    A change is the command line that would make it, such as:
+
+    labkit whatif route-server update rs1 --branch-to-branch on
+
+    A comma between command lines tries several together; Azure judges what they make together. The verbs are
+    route-server, route-table, vnet, apply and reset. Without a verb of its own: labkit whatif nva prepend NVA TIMES.
+    Options of whatif itself, such as --format, come before the verb.
     """
-    record, _ = running(lab)
-    found = whatif(lab_of(record), LabClient(record), words or ())
+    trial = Trial(lab)
+    attempt(trial, words)
+    now = trial.now()
+    found = whatif(now.lab, now.client, trial.changes, trial.prepends)
     for place in found.unsettled[:SHOWN]:
         note(
             f" {paint('!', Colour.YELLOW, sys.stderr)} {place}: the lab has other routes now than the rules make of "
-            "what was announced. Look: labkit diff"
+            "what was advertised. Compare: labkit diff"
         )
     if output is Format.JSON:
-        put_json(_json(found))
+        put_json({"changes": trial.titles, **_json(found)})
     else:
-        _print(found)
+        _print(trial.titles, found)
 
 
-# Each form is a line of its own in the help.
-command.__doc__ = f"{command.__doc__}\n\n    " + "\n\n    ".join(FORMS.values())
+def attempt(trial: Trial, words: Iterable[str]) -> None:
+    """Run command lines of verbs that change a lab, so that their changes go to `trial`.
+
+    Raises:
+        LabkitError: a command line makes no change, or a wrong one.
+        TyperException: its arguments are wrong.
+    """
+    lines = list(_command_lines(words))
+    if not lines:
+        raise InvalidInput("labkit whatif: nothing to try.", f"Name a verb that changes the lab: {', '.join(VERBS)}.")
+    application = _application()
+    for line in lines:
+        if line[0] not in (*VERBS, "nva"):
+            near = nearest(line[0], VERBS)
+            remedy = f"Did you mean {near}?" if near else f"These change the lab: {', '.join(VERBS)}."
+            raise InvalidInput(f"labkit whatif: {line[0]} is not a verb that changes the lab.", remedy)
+        application(line, prog_name="labkit whatif", standalone_mode=False, obj=trial)
 
 
-def _print(found: Outlook) -> None:
-    for title in found.titles:
+def _command_lines(words: Iterable[str]) -> Iterator[list[str]]:
+    """The words of each command line; a comma stands alone or ends a word."""
+    line: list[str] = []
+    for word in words:
+        bare = word.removesuffix(SEPARATOR)
+        line += [bare] if bare or not word else []
+        if bare != word and line:
+            yield line
+            line = []
+    if line:
+        yield line
+
+
+def _application() -> typer.Typer:
+    """The commands that change a running lab, and those of NVAs."""
+    app = typer.Typer(name="whatif", no_args_is_help=True, pretty_exceptions_enable=False)
+    for verb in VERBS:
+        module = importlib.import_module(f"labkit.cli.{verb.replace('-', '_')}")
+        if hasattr(module, "app"):
+            app.add_typer(only_changing(module.app), name=verb)
+        else:
+            app.command(verb)(module.command)
+    nva = typer.Typer(help="Try what an NVA advertises.", no_args_is_help=True)
+    nva.callback()(_nva)
+    nva.command("prepend", context_settings={"ignore_unknown_options": True})(_prepend)
+    app.add_typer(nva, name="nva")
+    return app
+
+
+def _nva() -> None:
+    """Try what an NVA advertises."""
+
+
+def _prepend(
+    ctx: typer.Context,
+    nva: Annotated[str, typer.Argument(metavar="NVA", autocompletion=complete.nvas)],
+    times: Annotated[int, typer.Argument(metavar="TIMES", help="How many times more; less, if negative.")],
+) -> None:
+    """Try an NVA that prepends its ASN to the paths it advertises to route servers. Its own FRR would do it."""
+    if not 0 < abs(times) <= MOST_PREPENDS:
+        raise InvalidInput(
+            f"labkit whatif nva prepend: {times} is not between 1 and {MOST_PREPENDS}, or -{MOST_PREPENDS} and -1.",
+            "Give the number of times more, or less, that the ASN is in the path.",
+        )
+    ctx.obj.prepend(Prepend(nva, times))
+
+
+def _print(titles: Iterable[str], found: Outlook) -> None:
+    for title in titles:
         put(f"What if  {title}")
     for warning in found.warnings:
         put(f" {paint('!', Colour.YELLOW)} {warning}")
@@ -128,7 +204,6 @@ def _ways(ways: Iterable[Way]) -> str:
 
 def _json(found: Outlook) -> dict[str, Any]:
     return {
-        "changes": list(found.titles),
         "nics": [{"nics": list(c.nics), "routes": [_route_json(r) for r in c.routes]} for c in found.nics],
         "reach": [
             {

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from pydantic import ValidationError
 
+from labkit.azure.changes import registry
+from labkit.azure.changes.difference import difference
 from labkit.azure.model import BgpPeer, Gateway, RouteServer
 from labkit.azure.rules.decision import decide, decision_json
 from labkit.azure.rules.rows import by_instance, effective_json, learned_rows
 from labkit.controller import gateway_views as views
-from labkit.controller import requests
-from labkit.controller.changed import changed, reset
 from labkit.controller.controller import Controller
 from labkit.controller.model_view import azure_json, model
+from labkit.controller.objects import peer_json, peering_json, route_server_json, route_table_json, virtual_network_json
 from labkit.controller.platform import Instance
 from labkit.controller.session import session_json
 from labkit.errors import InvalidInput
-from labkit.lab.route_table import must_be_a_route_table, parse_route_table, route_table_text
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -34,8 +33,8 @@ class Api:
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
         self._platform = controller.platform
-        application = web.Application(middlewares=[_refusals])
-        application.add_routes(
+        self.application = web.Application(middlewares=[_refusals])
+        self.application.add_routes(
             [
                 web.get("/v1/status", self._status),
                 web.get("/v1/state", self._state),
@@ -45,34 +44,21 @@ class Api:
                 web.get("/v1/effective-routes/{nic}", self._effective),
                 web.get("/v1/decisions/{nic}/{destination}", self._decision),
                 web.get("/v1/route-tables", self._route_tables),
-                web.put("/v1/route-tables/{name}", self._put_route_table),
-                web.post("/v1/route-tables/{name}", self._create_route_table),
-                web.delete("/v1/route-tables/{name}", self._delete_route_table),
-                web.get("/v1/subnets", self._subnets),
-                web.put("/v1/subnets/{network}/{subnet}", self._put_subnet),
                 web.get("/v1/route-servers", self._route_servers),
                 web.get("/v1/route-servers/{server}", self._route_server),
-                web.put("/v1/route-servers/{server}", self._put_route_server),
-                web.post("/v1/route-servers/{server}", self._create_route_server),
-                web.delete("/v1/route-servers/{server}", self._delete_route_server),
                 web.get("/v1/route-servers/{server}/peers", self._peers),
-                web.put("/v1/route-servers/{server}/peers/{peer}", self._put_peer),
-                web.delete("/v1/route-servers/{server}/peers/{peer}", self._delete_peer),
                 web.get("/v1/virtual-networks", self._virtual_networks),
-                web.put("/v1/virtual-networks/{network}", self._put_virtual_network),
                 web.get("/v1/peerings", self._peerings),
-                web.put("/v1/peerings/{local}/{remote}", self._put_peering),
-                web.delete("/v1/peerings/{local}/{remote}", self._delete_peering),
                 web.get("/v1/gateways/{gateway}/bgp-peers", self._bgp_peers),
                 web.get("/v1/gateways/{gateway}/learned-routes", self._gateway_learned),
                 web.get("/v1/gateways/{gateway}/advertised-routes/{peer}", self._gateway_advertised),
                 web.get("/v1/changes", self._changes),
-                web.post("/v1/reset", self._reset),
+                web.post("/v1/changes", self._post_changes),
                 web.put("/v1/nodes/{node}/power", self._put_power),
                 web.get("/v1/events", self._events),
             ]
         )
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
+        self._runner = web.AppRunner(self.application, access_log=None, shutdown_timeout=1)
 
     async def start(self, path: Path) -> None:
         """Listen at `path`."""
@@ -140,6 +126,7 @@ class Api:
     # The handlers.
 
     async def _status(self, _request: web.Request) -> web.Response:
+        """Feeds of nodes, instances, BGP sessions, backends of load balancers, and whether all is programmed."""
         return web.json_response(self.status())
 
     async def _state(self, _request: web.Request) -> web.Response:
@@ -169,15 +156,19 @@ class Api:
         )
 
     async def _model(self, _request: web.Request) -> web.Response:
+        """Azure's objects, every speaker's Adj-RIB-In, learned and advertised routes with all attributes."""
         return web.json_response(await model(self._controller))
 
     async def _learned(self, request: web.Request) -> web.Response:
+        """What both instances have learned from a peer: lists of LearnedRow by instance."""
         return web.json_response(self.learned(*self._server_and_peer(request)))
 
     async def _advertised(self, request: web.Request) -> web.Response:
+        """What both instances advertise to a peer: lists of AdvertisedRow by instance."""
         return web.json_response(await self.advertised(*self._server_and_peer(request)))
 
     async def _effective(self, request: web.Request) -> web.Response:
+        """A NIC's effective routes: `value`, a list of EffectiveRow."""
         return web.json_response(effective_json(self._platform.rows(self._nic(request))))
 
     async def _decision(self, request: web.Request) -> web.Response:
@@ -209,107 +200,57 @@ class Api:
         return nic
 
     async def _route_tables(self, _request: web.Request) -> web.Response:
-        return web.json_response({t.name: route_table_text(t) for t in self._platform.azure.route_tables})
-
-    async def _put_route_table(self, request: web.Request) -> web.Response:
-        said, name = await request.json(), request.match_info["name"]
-        must_be_a_route_table(name, self._platform.azure)
-        table = parse_route_table(name, said, self._platform.azure)
-        self._controller.change(requests.route_table(self._platform.azure, table))
-        return web.json_response(route_table_text(table))
-
-    async def _create_route_table(self, request: web.Request) -> web.Response:
-        said, azure = await request.json(), self._platform.azure
-        table = parse_route_table(request.match_info["name"], said, azure)
-        return self._done(requests.create_route_table(azure, table))
-
-    async def _delete_route_table(self, request: web.Request) -> web.Response:
-        return self._done(requests.delete_route_table(self._platform.azure, request.match_info["name"]))
-
-    async def _subnets(self, _request: web.Request) -> web.Response:
-        networks = self._platform.azure.virtual_networks
-        return web.json_response(
-            {f"{network.name}/{s.name}": {"routeTable": s.route_table} for network in networks for s in network.subnets}
-        )
-
-    async def _put_subnet(self, request: web.Request) -> web.Response:
-        said, network = await request.json(), request.match_info["network"]
-        return self._done(requests.associate(self._platform.azure, network, request.match_info["subnet"], said))
+        """A list of RouteTable."""
+        azure = self._platform.azure
+        return web.json_response([route_table_json(azure, table) for table in azure.route_tables])
 
     async def _route_servers(self, _request: web.Request) -> web.Response:
-        return web.json_response({server.name: _settings_json(server) for server in self._platform.azure.route_servers})
+        """A list of RouteServer."""
+        return web.json_response([route_server_json(server) for server in self._platform.azure.route_servers])
 
     async def _route_server(self, request: web.Request) -> web.Response:
-        return web.json_response(_settings_json(self._server(request)))
-
-    async def _put_route_server(self, request: web.Request) -> web.Response:
-        said = await request.json()  # first: nothing may come between looking at the model and changing it
-        server = self._server(request)
-        self._controller.change(requests.server_settings(self._platform.azure, server, said))
-        return web.json_response(_settings_json(self._platform.azure.route_server[server.name]))
-
-    async def _create_route_server(self, request: web.Request) -> web.Response:
-        name = request.match_info["server"]
-        return self._done(requests.create_server(self._platform.azure, self._platform.declared, name))
-
-    async def _delete_route_server(self, request: web.Request) -> web.Response:
-        return self._done(requests.delete_server(self._platform.azure, self._server(request)))
+        """One RouteServer."""
+        return web.json_response(route_server_json(self._server(request)))
 
     async def _peers(self, request: web.Request) -> web.Response:
-        rows = [{"name": p.name, "peerAsn": p.asn, "peerIp": str(p.address)} for p in self._server(request).peers]
-        return web.json_response(rows)
-
-    async def _put_peer(self, request: web.Request) -> web.Response:
-        said = await request.json()
-        azure, server, name = self._platform.azure, self._server(request), request.match_info["peer"]
-        return self._done(requests.put_peer(azure, self._platform.declared, server, name, said))
-
-    async def _delete_peer(self, request: web.Request) -> web.Response:
-        server, name = self._server(request), request.match_info["peer"]
-        return self._done(requests.delete_peer(self._platform.azure, server, name))
+        """The peers of a route server that are configured: a list of Peer."""
+        return web.json_response([peer_json(peer) for peer in self._server(request).peers])
 
     async def _virtual_networks(self, _request: web.Request) -> web.Response:
-        networks = self._platform.azure.virtual_networks
-        return web.json_response({n.name: {"addressPrefixes": [str(p) for p in n.address_space]} for n in networks})
-
-    async def _put_virtual_network(self, request: web.Request) -> web.Response:
-        said, name = await request.json(), request.match_info["network"]
-        return self._done(requests.address_space(self._platform.azure, name, said))
+        """A list of VirtualNetwork."""
+        return web.json_response([virtual_network_json(n) for n in self._platform.azure.virtual_networks])
 
     async def _peerings(self, _request: web.Request) -> web.Response:
+        """The sides of peerings: a list of Peering."""
         azure = self._platform.azure
-        return web.json_response([requests.peering_text(azure, peering) for peering in azure.peerings])
-
-    async def _put_peering(self, request: web.Request) -> web.Response:
-        said, (local, remote) = await request.json(), _ends(request)
-        return self._done(requests.put_peering(self._platform.azure, self._platform.declared, local, remote, said))
-
-    async def _delete_peering(self, request: web.Request) -> web.Response:
-        return self._done(requests.delete_peering(self._platform.azure, *_ends(request)))
+        return web.json_response([peering_json(azure, peering) for peering in azure.peerings])
 
     async def _changes(self, _request: web.Request) -> web.Response:
-        return web.json_response([asdict(c) for c in changed(self._platform.declared.azure, self._platform.azure)])
+        """The changes that make the lab's Azure as it is of what its file has: a list of changes."""
+        changes = difference(self._platform.declared.azure, self._platform.azure)
+        return web.json_response(registry.to_json(changes))
 
-    async def _reset(self, _request: web.Request) -> web.Response:
-        return self._done(reset(self._platform.azure, self._platform.declared))
-
-    def _done(self, request: requests.Request) -> web.Response:
-        self._controller.change(request)
-        return web.json_response({"subject": request.subject, "what": request.what})
+    async def _post_changes(self, request: web.Request) -> web.Response:
+        """Carry out a list of changes, all of them or none: `subject` and `what` of each that was made."""
+        done = self._controller.change(registry.from_json(await request.json()))
+        return web.json_response([{"subject": each.change.subject, "what": each.what} for each in done])
 
     async def _gateway_learned(self, request: web.Request) -> web.Response:
+        """What both instances of a gateway have learned: `value`, a list of LearnedRow."""
         gateway = self._gateway(request)
         return web.json_response(views.learned(self._platform, gateway))
 
     async def _gateway_advertised(self, request: web.Request) -> web.Response:
+        """What both instances of a gateway advertise to a neighbour: `value`, a list of AdvertisedRow."""
         gateway = self._gateway(request)
         return web.json_response(await views.advertised(self._controller, gateway, request.match_info["peer"]))
 
     async def _bgp_peers(self, request: web.Request) -> web.Response:
+        """The BGP sessions of a gateway, as `az network vnet-gateway list-bgp-peer-status` prints them."""
         return web.json_response(await views.bgp_peers(self._controller, self._gateway(request)))
 
     async def _put_power(self, request: web.Request) -> web.Response:
-        """The operator is about to switch a node; whoever does it says so, for the event log."""
+        """Note that the operator switches a node `on` or off, for the event log."""
         said, node = await request.json(), request.match_info["node"]
         if not isinstance(said, dict) or said.keys() != {"on"} or not isinstance(said["on"], bool):
             raise InvalidInput("this is no state of a power switch.", "It has: on, true or false.")
@@ -318,6 +259,7 @@ class Api:
         return web.json_response({"subject": node, "what": what})
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
+        """The event log, an object a line; with `?follow=1` the answer goes on as events happen."""
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
         if request.query.get("follow") != "1":
@@ -360,20 +302,8 @@ class Api:
         return gateways[name]
 
 
-def _ends(request: web.Request) -> tuple[str, str]:
-    return request.match_info["local"], request.match_info["remote"]
-
-
 def _instance(known: Instance | None) -> dict[str, bool]:
     return {"up": known is not None, "joining": known is not None and known.joining}
-
-
-def _settings_json(server: RouteServer) -> dict[str, object]:
-    """A route server's settings under Azure's names."""
-    return {
-        "allowBranchToBranchTraffic": server.branch_to_branch,
-        "hubRoutingPreference": str(server.hub_routing_preference),
-    }
 
 
 @web.middleware
@@ -383,5 +313,5 @@ async def _refusals(request: web.Request, handler: Handler) -> web.StreamRespons
         return await handler(request)
     except InvalidInput as refusal:
         return web.json_response({"error": refusal.message, "remedy": refusal.remedy}, status=422)
-    except ValidationError as error:
-        return web.json_response({"error": str(error), "remedy": ""}, status=422)
+    except json.JSONDecodeError as error:
+        return web.json_response({"error": f"the body is not JSON: {error}.", "remedy": "docs/api.md"}, status=422)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
-from labkit.azure.changes.edit import servers_that_refresh
+from labkit.azure.changes.base import Change
+from labkit.azure.changes.outcome import Done, servers_that_refresh
 from labkit.azure.model import BgpPeer, InstanceId, RouteServer
 from labkit.azure.rules.rows import AdvertisedRow, advertised_rows
 from labkit.controller import desired, liveness
@@ -19,7 +20,6 @@ from labkit.controller.feeds import Feeds
 from labkit.controller.load_balancers import LoadBalancers
 from labkit.controller.narrate import route_changes
 from labkit.controller.platform import Instance, Platform, TableKey
-from labkit.controller.requests import Request
 from labkit.controller.session import ESTABLISHED, Session
 from labkit.controller.speakers import gateway_config, instance_config
 from labkit.controller.switch import Switches
@@ -27,6 +27,7 @@ from labkit.controller.tables import Delta
 from labkit.feed.attributes import attributes_from_json
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import INSTANCES
+from labkit.lab.running import carry_out
 
 PATIENCE = 30.0
 """Seconds that a controller which came back waits for an instance that lives but does not report."""
@@ -52,7 +53,7 @@ class Controller:
         """`run` holds the nodes' platform folders, `store` the event log and the desired state."""
         self.events = EventLog(store / "events.jsonl")
         self._desired = store / "desired.json"
-        self.platform = Platform(lab, desired.load(self._desired))
+        self.platform = Platform(lab, desired.load(self._desired, lab))
         self._run = run
         self.load_balancers = LoadBalancers(lab)
         self.switches = Switches(self.platform)
@@ -213,19 +214,28 @@ class Controller:
             return []
         return answer
 
-    def change(self, request: Request) -> None:
-        """Do what an operator asks, durably, and tell everybody whom it concerns."""
-        refreshing = servers_that_refresh(self.platform.azure, request.azure)
-        desired.save(self._desired, request.azure)
-        self.platform.azure = request.azure
-        self.platform.alone = {i for i in self.platform.alone if i.name not in request.azure.route_server}
-        self.events.add(request.subject, request.kind, f"{request.what}, by the operator")
+    def change(self, changes: Sequence[Change]) -> tuple[Done, ...]:
+        """Carry out changes, all of them or none, durably, and inform everyone they concern.
+
+        Raises:
+            InvalidInput: one of them is refused, and nothing was changed.
+        """
+        lab, before = self.platform.declared, self.platform.azure
+        outcome = carry_out(lab, before, changes)
+        after = outcome.azure
+        refreshing = servers_that_refresh(before, after)
+        desired.save(self._desired, lab, after)
+        self.platform.azure = after
+        self.platform.alone = {i for i in self.platform.alone if i.name not in after.route_server}
+        for done in outcome.done:
+            self.events.add(done.change.subject, done.change.kind, f"{done.what}, by the operator")
         for connection in self.feeds.connections.values():
             if connection.role in _SPEAKERS:
                 self._configure(connection)
         for server in refreshing:
             self._refresh(server)
-        self._changed(f"{request.kind} {request.subject}: {request.what}")
+        self._changed(*(f"{done.change.kind} {done.title}" for done in outcome.done))
+        return outcome.done
 
     def programmed(self) -> bool:
         """Whether every agent and fabric has applied all that it was told."""

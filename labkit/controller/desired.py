@@ -1,30 +1,32 @@
-"""Azure's objects as operators have made them of the running lab's, kept in a file so that a restart keeps them."""
+"""What operators have changed of a running lab's Azure, kept in a file so that a restart keeps it."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
-from pydantic import TypeAdapter
-
+from labkit.azure.changes.difference import difference
+from labkit.azure.changes.registry import from_json, to_json
 from labkit.azure.model import Azure
+from labkit.lab.model import Lab
+from labkit.lab.running import applied
 
-_AZURE: TypeAdapter[Azure] = TypeAdapter(Azure)
 
-
-def load(path: Path) -> Azure | None:
-    """What was saved at `path`; None if nothing was."""
+def load(path: Path, lab: Lab) -> Azure:
+    """The lab's Azure with the changes that were saved at `path`; as its file has it if nothing was."""
     try:
-        return _AZURE.validate_json(path.read_bytes())
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return None
+        return lab.azure
+    return applied(lab, lab.azure, from_json(json.loads(text)))
 
 
-def save(path: Path, azure: Azure) -> None:
-    """Write Azure's objects so that a crash leaves either the old file or the new one."""
+def save(path: Path, lab: Lab, azure: Azure) -> None:
+    """Write what was changed so that a crash leaves either the old file or the new one."""
     fresh = path.with_name(path.name + ".new")
-    with fresh.open("wb") as file:
-        file.write(_AZURE.dump_json(azure))
+    with fresh.open("w", encoding="utf-8") as file:
+        json.dump(to_json(difference(lab.azure, azure)), file)
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
+from labkit.azure.changes.base import Change
 from labkit.azure.model import InstanceId, PeerKind
 from labkit.azure.rules.circuits import CircuitPath, circuit_rejection
 from labkit.azure.rules.limits import GATEWAY_TO_CIRCUIT_ROUTES, circuit_drops_gateway
@@ -14,27 +15,27 @@ from labkit.azure.rules.rows import effective_json
 from labkit.daemons.tables import ESTABLISHED
 from labkit.lab.file.problems import listed
 from labkit.lab.model import Lab
+from labkit.lab.running import carry_out
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.snapshot import Snapshot, by_prefix, customer_adj_ribs_out, read
 from labkit.predict.converge import CustomerRouters
 from labkit.predict.whatif.model import Prediction, predict
 from labkit.predict.whatif.outside import ASSUMED, Followers
+from labkit.predict.whatif.prepend import Prepend
 from labkit.predict.whatif.reach import PairChange, predicted, reach_changes
 from labkit.predict.whatif.routes import NicChange, Told, nic_changes, told_changes
-from labkit.predict.whatif.words import changes as parsed
 
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What would change. `titles` say the changes, `warnings` what else to know, `assumed` what was taken for granted.
+    """What would change. `warnings` are what else to know, `assumed` what was taken for granted.
 
     The lab is `unsettled` where NICs have other routes now than the rules make of what its speakers have heard. Not
     everything is `followed` where somebody outside Azure says what its configuration does not explain, and would have a
     reason to say something else.
     """
 
-    titles: tuple[str, ...]
     nics: tuple[NicChange, ...]
     pairs: tuple[PairChange, ...]
     told: tuple[Told, ...]
@@ -49,23 +50,23 @@ class Outlook:
         return not (self.nics or self.pairs or self.told)
 
 
-def whatif(lab: Lab, client: LabClient, words: Sequence[str]) -> Outlook:
-    """Try the changes that `words` say on the model of a running lab; the lab stays as it is.
+def whatif(lab: Lab, client: LabClient, changes: Sequence[Change], prepends: Sequence[Prepend] = ()) -> Outlook:
+    """Predict what changes of Azure, and prepends of NVAs, would do to a running lab; the lab stays as it is.
 
     Raises:
-        InvalidInput: the words are no changes, are of something that the lab has not, or Azure would refuse them.
+        InvalidInput: a change is of something that the lab does not have, or Azure would refuse it.
         CheckFailed: the controller, a route server's instance or a circuit does not answer.
     """
     live, customers = LiveState(lab, client), CustomerRouters(lab)
     running = read(live)
     down = tuple(_down(client.get("status")))
-    changes = parsed(words, running.azure)
+    changed = carry_out(lab, running.azure, changes).azure
     received = running.adj_ribs_in
     advertised = customer_adj_ribs_out(customers, live, received)
-    prediction = predict(running.azure, received, changes, Followers(customers, running.azure, received, advertised))
+    followers = Followers(customers, running.azure, received, advertised)
+    prediction = predict(running.azure, received, changed, prepends, followers)
     unknown = tuple(_unknown(prediction))
     return Outlook(
-        prediction.titles,
         nic_changes(prediction),
         reach_changes(lab, prediction.before, prediction.after),
         told_changes(lab, prediction),
@@ -74,6 +75,7 @@ def whatif(lab: Lab, client: LabClient, words: Sequence[str]) -> Outlook:
             *prediction.warnings,
             *_limits(prediction),
             *_cut_off(lab, prediction),
+            *_unconfigured(customers, prediction),
             *unknown,
         ),
         ASSUMED,
@@ -140,6 +142,20 @@ def _cut_off(lab: Lab, prediction: Prediction) -> Iterator[str]:
                 yield (
                     f"{nva.name} would no longer reach {nva.tracks}, which it tracks ({lost[0]}), and would withdraw "
                     "what it advertises. What follows from that is not predicted."
+                )
+
+
+def _unconfigured(customers: CustomerRouters, prediction: Prediction) -> Iterator[str]:
+    """Peers that would be created, and that no router of the lab file is configured for."""
+    known = {(s.neighbour.name, s.neighbour.own, customers.routers[s.router].asn) for s in customers.sessions}
+    before = {(server.name, peer) for server in prediction.before.azure.route_servers for peer in server.peers}
+    for server in prediction.after.azure.route_servers:
+        for peer in server.peers:
+            configured = (server.instance_ids[0].node, peer.address, peer.asn) in known
+            if (server.name, peer) not in before and not configured:
+                yield (
+                    f"the lab file configures no router with AS {peer.asn} at {peer.address} for a session with "
+                    f"{server.name}: the session of the peering {peer.name} is taken to stay down."
                 )
 
 

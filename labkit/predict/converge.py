@@ -121,10 +121,10 @@ class CustomerRouters:
         return {session: self._received(received, between, session) for session in up}
 
     def _received(self, received: AdjRibsIn, between: AdjRibsOut, session: Session) -> Advertisements:
-        far, name, own = session.neighbour.name, session.router, session.neighbour.own
+        far, own = session.neighbour.name, session.neighbour.own
         if far in self._servers:
             routes = received.servers.get(self._servers[far], {})
-            return {p: path.attributes for p, paths in routes.items() for path in paths if path.peer.name == name}
+            return {p: path.attributes for p, paths in routes.items() for path in paths if path.peer.address == own}
         if far in self._gateways:
             sites = received.gateways.get(self._gateways[far], {})
             return {p: path.attributes for p, paths in sites.items() for path in paths if path.address == own}
@@ -134,10 +134,14 @@ class CustomerRouters:
         return {p: path.attributes for p, paths in customers.items() for path in paths if path.address == own}
 
     def _peer(self, azure: Azure, session: Session) -> BgpPeer | None:
-        """A router as the peer of the route server at the far end of its session, None if it has been deleted."""
+        """A router as the peer of the route server at the far end of its session, by its address and its ASN.
+
+        None if the route server does not exist, or is configured without such a peer.
+        """
         server = azure.route_server.get(self._servers[session.neighbour.name].name)
         peers = server.peers if server is not None else ()
-        return next((peer for peer in peers if peer.name == session.router), None)
+        own, asn = session.neighbour.own, self.routers[session.router].asn
+        return next((peer for peer in peers if (peer.address, peer.asn) == (own, asn)), None)
 
 
 @dataclass(frozen=True)

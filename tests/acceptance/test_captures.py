@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from labkit.azure.changes.route_servers import SetRouteServerSettings
 from labkit.cli.app import run as labkit
 from labkit.lab.file.load import read
 from labkit.lab.proofs import Capture
@@ -83,7 +84,7 @@ def test_verify_shows_the_comparison(labkit_lab: Boot, capsys: pytest.CaptureFix
 def test_a_row_that_goes_is_missed(labkit_lab: Boot, capsys: pytest.CaptureFixture[str]) -> None:
     """Without branch-to-branch the gateways do not hear of each other's branch."""
     lab = labkit_lab("expressroute-vpn")
-    lab.client.put("route-servers", "rs1", body={"allowBranchToBranchTraffic": False})
+    lab.client.change(SetRouteServerSettings("rs1", False))
     try:
         eventually(lambda: problems(lab), lambda found: any("gateway learned-routes ergw" in text for text in found))
         assert labkit(["verify", "--lab", lab.client.record.lab, "--within", "0"]) == 1
@@ -92,7 +93,7 @@ def test_a_row_that_goes_is_missed(labkit_lab: Boot, capsys: pytest.CaptureFixtu
             r"✓ +- +10\.100\.0\.204 +10\.200\.0\.0/24 +10\.100\.0\.196 +10\.100\.0\.68 +IBgp +32768 +✗", out
         ), out
     finally:
-        lab.client.put("route-servers", "rs1", body={"allowBranchToBranchTraffic": True})
+        lab.client.change(SetRouteServerSettings("rs1", True))
     assert problems(lab, 60) == []
 
 

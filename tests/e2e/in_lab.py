@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
+from labkit.azure.changes.route_servers import CreateRouteServer, PutPeer
+from labkit.azure.changes.route_tables import DeleteRoute, PutRoute, PutRouteTable
+from labkit.azure.model import Azure
 from labkit.lab.file.load import load
 from labkit.lab.plan.build import plan
 from labkit.lab.plan.model import Plan
+from labkit.lab.route_table import user_route
+from labkit.lab.running import applied
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import KernelPath, LiveState
 from labkit.operate.records import record as records
@@ -85,9 +90,34 @@ def effective(lab: RunningLab, nic: str, prefix: IPv4Network) -> list[tuple[str,
     ]
 
 
-def put_table(lab: RunningLab, name: str, **said: object) -> None:
-    """Change a route table as an operator does; what is not said becomes Azure's default."""
-    lab.client.put("route-tables", name, body=said)
+def azure_now(lab: RunningLab) -> Azure:
+    """Azure's objects with what was changed of them."""
+    return applied(lab.lab, lab.lab.azure, lab.client.changes())
+
+
+def put_table(lab: RunningLab, name: str, routes: Mapping[str, str] | None = None, *, propagation: bool = True) -> None:
+    """Give a route table exactly these routes, next hop by prefix, as an operator does; create it if there is none."""
+    azure = azure_now(lab)
+    wanted = tuple(user_route(prefix, hop, azure) for prefix, hop in (routes or {}).items())
+    before = azure.route_table.get(name)
+    had = before.routes if before is not None else ()
+    prefixes = {route.prefix for route in wanted}
+    lab.client.change(
+        PutRouteTable(name, not propagation),
+        *(DeleteRoute(name, route.prefix) for route in had if route.prefix not in prefixes),
+        *(PutRoute(name, route.prefix, route.next_hop_type, route.next_hop) for route in wanted),
+    )
+
+
+def create_server(lab: RunningLab, name: str) -> CreateRouteServer:
+    """What creates a route server of the lab file again."""
+    built = lab.lab.azure.route_server[name]
+    return CreateRouteServer(name, built.virtual_network, built.instances)
+
+
+def put_peer(lab: RunningLab, server: str, nva: str) -> PutPeer:
+    """What makes an NVA of the lab file a peer of a route server."""
+    return PutPeer(server, nva, lab.lab.nva[nva].asn, lab.lab.azure.nic[nva].address)
 
 
 def run(lab: RunningLab, node: str, *argv: str, stdin: str | None = None) -> str:

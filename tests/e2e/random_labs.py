@@ -5,18 +5,27 @@ Appliances stand between route servers, tunnels join them, sites have several wa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from ipaddress import IPv4Network
 from typing import Any
 
 import yaml
 from hypothesis import strategies as st
 
-from labkit.controller import requests
-from labkit.controller.requests import Request
+from labkit.azure.changes.base import Change
+from labkit.azure.changes.route_servers import (
+    CreateRouteServer,
+    DeletePeer,
+    DeleteRouteServer,
+    PutPeer,
+    SetRouteServerSettings,
+)
+from labkit.azure.changes.virtual_networks import DeletePeering, PutPeering, SetAddressSpace
+from labkit.azure.model import Azure
 from labkit.errors import InvalidInput
 from labkit.lab.model import Lab
+from labkit.lab.running import carry_out
 from tests.e2e.by_the_rules import settles
 
 POOL = ("0.0.0.0/0", "10.90.0.0/16", "10.91.0.0/16", "10.1.1.0/24", "10.2.128.0/17", "10.0.0.0/8", "128.0.0.0/1")
@@ -167,63 +176,38 @@ def _peering(draw: st.DrawFn, file: dict[str, Any], spoke: str, hub: str) -> dic
 
 @dataclass(frozen=True)
 class Wish:
-    """A change that Azure would accept: the call of the controller's API, and what becomes of the lab."""
+    """A change that Azure would accept, and what becomes of the lab."""
 
-    method: str
-    path: tuple[str, ...]
-    body: dict[str, Any] | None
+    change: Change
     lab: Lab
-
-    def __str__(self) -> str:
-        return f"{self.method} {'/'.join(self.path)} {self.body}"
 
 
 def wishes(built: Lab, lab: Lab) -> list[Wish]:
     """Everything small that operators may change of a lab as it is now; `built` is the lab as it was built."""
-    azure = lab.azure
     found: list[Wish] = []
-
-    def may(method: str, path: tuple[str, ...], body: dict[str, Any] | None, ask: Callable[[], Request]) -> None:
+    for change in _candidates(built, lab.azure):
         try:
-            after = replace(lab, azure=ask().azure)
+            after = carry_out(built, lab.azure, [change]).azure
         except InvalidInput:
-            return
-        if settles(built, after.azure):
-            found.append(Wish(method, path, body, after))
+            continue
+        if after != lab.azure and settles(built, after):
+            found.append(Wish(change, replace(lab, azure=after)))
+    return found
 
+
+def _candidates(built: Lab, azure: Azure) -> Iterator[Change]:
     for server in azure.route_servers:
-        at = ("route-servers", server.name)
-        may("DELETE", at, None, partial(requests.delete_server, azure, server))
-        switch = {"allowBranchToBranchTraffic": not server.branch_to_branch}
-        may("PUT", at, switch, partial(requests.server_settings, azure, server, switch))
-        for peer in server.peers:
-            may("DELETE", (*at, "peers", peer.name), None, partial(requests.delete_peer, azure, server, peer.name))
-        peers = {peer.name for peer in server.peers}
-        for declared in built.azure.route_server[server.name].peers:
-            if declared.name not in peers:
-                may(
-                    "PUT",
-                    (*at, "peers", declared.name),
-                    {},
-                    partial(requests.put_peer, azure, built, server, declared.name, {}),
-                )
+        yield DeleteRouteServer(server.name)
+        yield SetRouteServerSettings(server.name, not server.branch_to_branch)
+        yield from (DeletePeer(server.name, peer.name) for peer in server.peers)
     for server in built.azure.route_servers:
-        may("POST", ("route-servers", server.name), None, partial(requests.create_server, azure, built, server.name))
+        yield CreateRouteServer(server.name, server.virtual_network, server.instances)
+        yield from (PutPeer(server.name, peer.name, peer.asn, peer.address) for peer in server.peers)
     for side in built.azure.peerings:
-        ends = (side.local, side.remote)
-        if requests.peering_side(azure, *ends) is not None:
-            may("DELETE", ("peerings", *ends), None, partial(requests.delete_peering, azure, *ends))
-        flags = {flag: getattr(side, name) for flag, name in requests.PEERING_FLAGS.items()}
-        for said in (flags, {**flags, "useRemoteGateways": not side.use_remote_gateways}):
-            may("PUT", ("peerings", *ends), said, partial(requests.put_peering, azure, built, *ends, said))
+        yield DeletePeering(side.local, side.remote)
+        for uses in (side.use_remote_gateways, not side.use_remote_gateways):
+            yield PutPeering(side.local, side.remote, uses, side.allow_gateway_transit, side.allow_forwarded_traffic)
     for number, network in enumerate(azure.virtual_networks, 101):
-        first = str(built.azure.virtual_network[network.name].address_space[0])
-        for prefixes in ([first], [first, f"10.{number}.0.0/16"]):
-            said_prefixes = {"addressPrefixes": prefixes}
-            may(
-                "PUT",
-                ("virtual-networks", network.name),
-                said_prefixes,
-                partial(requests.address_space, azure, network.name, said_prefixes),
-            )
-    return [wish for wish in found if wish.lab.azure != azure]
+        first = built.azure.virtual_network[network.name].address_space[0]
+        yield SetAddressSpace(network.name, (first,))
+        yield SetAddressSpace(network.name, (first, IPv4Network(f"10.{number}.0.0/16")))

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
+from labkit.azure.changes.route_servers import SetRouteServerSettings
 from labkit.operate.diff.run import differences
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.in_lab import gateways, lab_file, problems, run
@@ -53,10 +54,10 @@ def test_communities(lab: RunningLab) -> None:
 def test_without_branch_to_branch(lab: RunningLab) -> None:
     """Last: whether the preference counts then is an assumption too."""
     assert gateways(lab, "vm1", ONE_LESS) == (ONE,), "the shorter path"
-    lab.client.put("route-servers", "rs1", body={"allowBranchToBranchTraffic": False})
+    lab.client.change(SetRouteServerSettings("rs1", False))
     hop = {TODAY: ONE, OTHERWISE: EDGE}[lab.lab.variant]
     eventually(lambda: communities(lab, "one", "10.92.0.0/16"), lambda found: found == set())
     eventually(lambda: gateways(lab, "vm1", ONE_LESS), lambda hops: hops == (hop,))
-    lab.client.put("route-servers", "rs1", body={"allowBranchToBranchTraffic": True})
+    lab.client.change(SetRouteServerSettings("rs1", True))
     eventually(lambda: gateways(lab, "vm1", ONE_LESS), lambda hops: hops == (ONE,))
     assert problems(lab, 30) == []

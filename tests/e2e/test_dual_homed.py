@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from labkit.azure.changes.virtual_networks import PutPeering
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import ping
 from labkit.operate.trace.run import trace
@@ -123,13 +124,12 @@ def test_a_service_that_fails_behind_a_healthy_session(lab: RunningLab) -> None:
         return sorted((s["peer"], str(s["instance"]), s["state"], str(s["since"])) for s in sessions)
 
     before = since()
-    table = lab.client.get("route-tables")["hub1-upstream"]
-    put_table(lab, "hub1-upstream", routes={"0.0.0.0/0": "None"})
+    put_table(lab, "hub1-upstream", {"0.0.0.0/0": "None"})
     kernels_become(lab, DEFAULT, (NVA2,))
     kernels_become(lab, ONPREM, usual(lab))
     packets_pass(lab, ONPREM_HOST, INTERNET)
     assert since() == before
-    put_table(lab, "hub1-upstream", **table)
+    put_table(lab, "hub1-upstream")
     kernels_become(lab, DEFAULT, usual(lab))
     assert since() == before
     assert "tracker: 198.51.100.10 is silent" in list(lab.client.runtime.logs(lab.lab.name, "hub1-nva"))
@@ -144,17 +144,15 @@ def test_the_hubs_do_not_meet(lab: RunningLab) -> None:
 
 def test_a_trace_says_where_answers_stay_that_were_translated_outside(lab: RunningLab) -> None:
     """The spoke lets its packets out, and takes back nothing that is only forwarded to it."""
-    ends = [("peerings", "spoke", hub) for hub in ("hub1", "hub2")]
-    for end in ends:
-        lab.client.put(*end, body={"allowForwardedTraffic": False})
+    hubs = ("hub1", "hub2")
+    lab.client.change(*(PutPeering("spoke", hub, allow_forwarded_traffic=False) for hub in hubs))
     eventually(lambda: ping(lab.client, "vm1", INTERNET), lambda answered: not answered)
     found = trace(lab.lab, lab.client, "vm1", "internet")
     assert (found.verdict, found.agrees) == ("delivered", True), found
     ((hop, reason),) = found.silent
     assert hop == INTERNET
     assert "spoke takes nothing from hub" in reason
-    for end in ends:
-        lab.client.put(*end, body={"allowForwardedTraffic": True})
+    lab.client.change(*(PutPeering("spoke", hub, allow_forwarded_traffic=True) for hub in hubs))
 
 
 def test_nothing_but_bgp_ever_crossed_the_route_server(lab: RunningLab) -> None:

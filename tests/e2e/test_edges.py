@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
+from labkit.azure.changes.route_servers import SetRouteServerSettings
 from labkit.azure.model import AsPath, Origin
 from labkit.azure.rules.asn import MICROSOFT_ASN
 from labkit.azure.rules.circuits import CircuitPath, advertised_to_customer, best_in_circuit
@@ -193,7 +194,7 @@ def test_sites_beyond_the_limit_of_a_circuit_and_a_vpn_gateway(lab: RunningLab) 
 
     *fill, last = some(CUSTOMER_TO_CIRCUIT_ROUTES)
     assert CUSTOMER_TO_CIRCUIT_ROUTES == VPN_GATEWAY_ROUTES
-    lab.client.put("route-servers", "rs1", body={"allowBranchToBranchTraffic": False})
+    lab.client.change(SetRouteServerSettings("rs1", False))
     try:
         with announcing(lab, "dc", *fill), announcing(lab, "office", *fill):
             eventually(kept, lambda found: found == (CUSTOMER_TO_CIRCUIT_ROUTES, {VPN_GATEWAY_ROUTES}), 60)
@@ -204,4 +205,4 @@ def test_sites_beyond_the_limit_of_a_circuit_and_a_vpn_gateway(lab: RunningLab) 
                 eventually(lambda: gateways(lab, "vm1", DC), lambda found: found is None)
         eventually(up, bool, BACK)
     finally:
-        lab.client.put("route-servers", "rs1", body={"allowBranchToBranchTraffic": True})
+        lab.client.change(SetRouteServerSettings("rs1", True))

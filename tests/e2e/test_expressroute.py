@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 
+from labkit.azure.changes.route_servers import DeleteRouteServer, SetRouteServerSettings
+from labkit.azure.changes.virtual_networks import SetAddressSpace
 from labkit.azure.model import InstanceId
 from labkit.daemons.tables import BgpPath
 from labkit.lab.plan.nodes import INSTANCES
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import ping, traceroute
 from labkit.pytest import Boot, RunningLab
-from tests.e2e.in_lab import SCAN, configure, gateways, kernel, problems, run, without_bgpd
+from tests.e2e.in_lab import SCAN, configure, create_server, gateways, kernel, problems, put_peer, run, without_bgpd
 from tests.e2e.waiting import eventually
 
 HUB, BRANCH, ONPREM = map(IPv4Network, ("10.1.0.0/16", "10.250.0.0/16", "10.2.0.0/16"))
@@ -57,7 +59,7 @@ def branch_to_branch(lab: RunningLab) -> Iterator[None]:
 
 
 def switch(lab: RunningLab, *, on: bool) -> None:
-    lab.client.put("route-servers", "rs1", body={"allowBranchToBranchTraffic": on})
+    lab.client.change(SetRouteServerSettings("rs1", on))
 
 
 def has(lab: RunningLab, node: str, prefix: IPv4Network, *neighbours: IPv4Address) -> list[BgpPath]:
@@ -249,7 +251,7 @@ def has_answer(lab: RunningLab) -> bool:
 def test_a_new_range_reaches_on_premises(lab: RunningLab) -> None:
     """The gateway originates it, and does so again when its FRR comes back with its first configuration."""
     added = IPv4Network("10.11.0.0/16")
-    lab.client.put("virtual-networks", "hub", body={"addressPrefixes": [str(HUB), str(added)]})
+    lab.client.change(SetAddressSpace("hub", (HUB, added)))
     eventually(lambda: gateways(lab, "onprem2", added), bool, 15, "on-premises has the new range")
     assert {p.as_path for p in has(lab, "circuit1", added, *INSTANCE)} == {(65515,)}
     assert added in kernel(lab, "sdwan-nva"), "and the NVA"
@@ -258,7 +260,7 @@ def test_a_new_range_reaches_on_premises(lab: RunningLab) -> None:
     kill_service(lab, "ergw-0", "bgpd")
     eventually(lambda: len(has(lab, "circuit1", added, INSTANCE[0])), lambda paths: paths == 1, 30)
 
-    lab.client.put("virtual-networks", "hub", body={"addressPrefixes": [str(HUB)]})
+    lab.client.change(SetAddressSpace("hub", (HUB,)))
     eventually(lambda: gateways(lab, "onprem2", added), lambda found: found is None, 15)
     eventually(lambda: gateways(lab, "onprem2", HUB), bool, 15)
 
@@ -267,15 +269,14 @@ def test_a_new_range_reaches_on_premises(lab: RunningLab) -> None:
 def test_a_route_server_is_deleted_and_created_beside_a_gateway(lab: RunningLab) -> None:
     """Without it machines have on-premises by both ends of the circuit; with it by one (reference §4.1, TRB)."""
     with branch_to_branch(lab):
-        lab.client.delete("route-servers", "rs1")
+        lab.client.change(DeleteRouteServer("rs1"))
         eventually(lambda: gateways(lab, "onprem2", BRANCH), lambda found: found is None, 15)
         eventually(lambda: [gateways(lab, vm, ONPREM) for vm in VMS], lambda found: found == [EDGE] * len(VMS), 15)
         assert ping(lab.client, "vm1", ONPREM_HOST)
         rows = [row for row in lab.client.get("status")["gateways"] if row["neighbour"].startswith("rs1")]
         assert rows == [], "nobody to have a session with"
         assert any("rs1" in problem for problem in problems(lab)), "the proofs about it fail in so many words"
-        lab.client.post("route-servers", "rs1")
-        lab.client.put("route-servers", "rs1", "peers", "sdwan-nva", body={})
+        lab.client.change(create_server(lab, "rs1"), put_peer(lab, "rs1", "sdwan-nva"))
         assert lab.client.get("route-servers", "rs1")["allowBranchToBranchTraffic"] is False, "as the file has it"
         switch(lab, on=True)
         eventually(lambda: ping(lab.client, "onprem1-host", ONPREM_HOST), bool, 30, "the branches meet again")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from labkit.azure.changes.route_servers import SetRouteServerSettings
+from labkit.azure.changes.virtual_networks import SetAddressSpace
 from labkit.operate.diff.run import differences
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import ping, traceroute
@@ -155,14 +157,14 @@ def test_a_gateway_takes_no_ttl_and_is_no_hop(static: RunningLab) -> None:
 
 def test_branch_to_branch_is_what_joins_the_branches(static: RunningLab) -> None:
     """Without it machines have both branches, and neither branch the other (reference §3.1)."""
-    static.client.put("route-servers", "rs1", body={"allowBranchToBranchTraffic": False})
+    static.client.change(SetRouteServerSettings("rs1", False))
     eventually(lambda: gateways(static, "onprem", BRANCH), lambda found: found is None)
     assert not ping(static.client, "branch-host", ONPREM_HOST)
     assert not ping(static.client, "onprem-host", BRANCH_HOST)
     for target in (ONPREM_HOST, BRANCH_HOST):
         assert ping(static.client, "vm1", target)
     assert gateways(static, "vm1", BRANCH) == (ONE, OTHER)
-    static.client.put("route-servers", "rs1", body={"allowBranchToBranchTraffic": True})
+    static.client.change(SetRouteServerSettings("rs1", True))
     branches_meet(static)
 
 
@@ -178,9 +180,9 @@ def test_what_another_route_server_relayed_passes_only_without_one(static: Runni
     configure(static, "onprem", "route-map relayed permit 10", "set community 65517:65517", "exit", *bgp, neighbour)
     run(static, "onprem", "vtysh", "-c", "clear bgp * soft out")
     vm1_has_onprem(False)
-    static.client.put("route-servers", "rs1", body={"allowBranchToBranchTraffic": False})
+    static.client.change(SetRouteServerSettings("rs1", False))
     vm1_has_onprem(True)
-    static.client.put("route-servers", "rs1", body={"allowBranchToBranchTraffic": True})
+    static.client.change(SetRouteServerSettings("rs1", True))
     vm1_has_onprem(False)
     configure(static, "onprem", *bgp, f"no {neighbour}", "exit", "exit", "no route-map relayed")
     run(static, "onprem", "vtysh", "-c", "clear bgp * soft out")
@@ -221,8 +223,8 @@ def test_the_default_route_stays_in_azure_and_its_halves_do_not(bgp: RunningLab)
 def test_a_range_around_the_other_branch_comes_and_goes(bgp: RunningLab) -> None:
     """Meanwhile its prefix is the virtual network's own, and no gateway tells a site of it; afterwards they all do."""
     eventually(lambda: set(gateways(bgp, "branch", ONPREM) or ()), lambda found: found == {ONE, OTHER})
-    for ranges, tunnels in (([str(HUB), "10.1.34.0/24"], set()), ([str(HUB)], {ONE, OTHER})):
-        bgp.client.put("virtual-networks", "hub", body={"addressPrefixes": ranges})
+    for ranges, tunnels in (((HUB, IPv4Network("10.1.34.0/24")), set()), ((HUB,), {ONE, OTHER})):
+        bgp.client.change(SetAddressSpace("hub", ranges))
         eventually(lambda: set(gateways(bgp, "branch", ONPREM) or ()), tunnels.__eq__, 30)
         eventually(lambda: list(differences(bgp.lab, bgp.client)), lambda found: found == [], 30)
 

@@ -96,11 +96,11 @@ def test_peering_is_one_network_deep_whatever_a_machine_tries(spokes: RunningLab
 
 @pytest.mark.usefixtures("whole_again")
 def test_spokes_meet_through_an_appliance(spokes: RunningLab) -> None:
-    put_table(spokes, "from-spoke1", routes={str(SPOKE2): "nva1"})
+    put_table(spokes, "from-spoke1", {str(SPOKE2): "nva1"})
     eventually(lambda: gateways(spokes, "vm1", SPOKE2), lambda hops: hops == (NVA1,))
     assert not ping(spokes.client, "vm1", VM2), "there is no way back yet"
 
-    put_table(spokes, "from-spoke2", routes={str(SPOKE1): "nva1"})
+    put_table(spokes, "from-spoke2", {str(SPOKE1): "nva1"})
     eventually(lambda: ping(spokes.client, "vm1", VM2), lambda answered: answered)
     for source, target, address in (("vm1", "vm2", VM2), ("vm2", "vm1", VM1)):
         assert traceroute(spokes.client, source, address) == [NVA1, address]

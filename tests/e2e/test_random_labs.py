@@ -20,7 +20,7 @@ from labkit.operate.trace.run import trace
 from labkit.operate.verify.run import verify
 from labkit.runtimes.select import SANDBOX
 from tests.e2e.by_the_rules import astray, settles, unlike
-from tests.e2e.random_labs import Wish, lab_files, wishes
+from tests.e2e.random_labs import lab_files, wishes
 from tests.e2e.waiting import eventually
 from tests.extent import RANDOM_LABS
 
@@ -52,21 +52,13 @@ def test_a_random_lab_is_what_the_rules_say(tmp_path_factory: Any, text: str, da
         now = lab
         for _ in range(CHANGES):
             wish = data.draw(st.sampled_from(wishes(lab, now)), label="change")
-            said.append(str(wish))
-            event(f"{wish.method} {wish.path[0]}{' peers' * ('peers' in wish.path)}")
-            send(client, wish)
+            said.append(str(wish.change))
+            event(type(wish.change).__name__)
+            client.change(wish.change)
             now = wish.lab
             comes_to_rest(lab, now, client, "\n".join(said))
     finally:
         lifecycle.down(up.record)
-
-
-def send(client: LabClient, wish: Wish) -> None:
-    """Do as an operator does."""
-    if wish.method == "PUT":
-        client.put(*wish.path, body=wish.body)
-    else:
-        {"POST": client.post, "DELETE": client.delete}[wish.method](*wish.path)
 
 
 def comes_to_rest(built: Lab, now: Lab, client: LabClient, text: str) -> None:

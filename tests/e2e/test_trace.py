@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from ipaddress import IPv4Network
 
 import pytest
 
+from labkit.azure.changes.virtual_networks import SetAddressSpace
 from labkit.cli.app import run as labkit
 from labkit.operate.trace.run import Trace, trace
 from labkit.pytest import Boot, RunningLab
@@ -131,10 +133,10 @@ def test_a_route_server_sends_nothing_but_bgp(two_circuits: RunningLab, capsys: 
 def covered(labkit_lab: Boot) -> Iterator[RunningLab]:
     """The hub has a range that holds the branch behind its VPN gateway."""
     lab = labkit_lab("expressroute-vpn")
-    before = {"addressPrefixes": ["10.100.0.0/23"]}
-    lab.client.put("virtual-networks", "hub", body={"addressPrefixes": [*before["addressPrefixes"], "10.200.0.0/24"]})
+    before = IPv4Network("10.100.0.0/23")
+    lab.client.change(SetAddressSpace("hub", (before, IPv4Network("10.200.0.0/24"))))
     yield lab
-    lab.client.put("virtual-networks", "hub", body=before)
+    lab.client.change(SetAddressSpace("hub", (before,)))
 
 
 def test_a_range_that_holds_a_sites_addresses(covered: RunningLab) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterable
 from functools import partial
 from ipaddress import IPv4Network
 from operator import eq
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from labkit.azure.rules.rows import effective_json
 from labkit.cli.app import run as labkit
+from labkit.cli.changing import Trial
+from labkit.cli.whatif import attempt
 from labkit.lab.plan.nodes import target_address
 from labkit.operate.diff.run import differences
 from labkit.operate.look.live_state import LiveState
@@ -32,7 +36,7 @@ from tests.e2e.waiting import eventually
 
 Tables = dict[str, dict[IPv4Network, Any]]
 
-NOTHING = ("branch-to-branch", "off")
+NOTHING = "route-server update rs1 --branch-to-branch off"
 """What is so already."""
 
 ONPREM = IPv4Network("10.2.0.0/16")
@@ -130,22 +134,35 @@ def delivered(ways: Iterable[Way]) -> bool:
     return all(way.delivered for way in ways)
 
 
+def tried(lab: RunningLab, words: str) -> Outlook:
+    """What is predicted of command lines, as `labkit whatif` reads them."""
+    trial = Trial(lab.lab.name)
+    attempt(trial, shlex.split(words))
+    return whatif(lab.lab, lab.client, trial.changes, trial.prepends)
+
+
+def do(lab: RunningLab, words: str) -> None:
+    """Run the command lines that were tried."""
+    for line in words.split(", "):
+        assert labkit([*shlex.split(line), "--lab", lab.lab.name]) == 0, line
+
+
 def whole(lab: RunningLab, words: str) -> tuple[Outlook, Tables]:
-    outlook = whatif(lab.lab, lab.client, words.split())
+    outlook = tried(lab, words)
     assert outlook.unsettled == ()
     return outlook, predicted(lab, outlook)
 
 
 def test_the_branches_meet(lab: RunningLab) -> None:
-    outlook, tables = whole(lab, "branch-to-branch on")
-    assert outlook.titles == ("branch-to-branch of rs1: off → on",)
+    on = "route-server update --branch-to-branch on"
+    outlook, tables = whole(lab, on)
     assert not outlook.nics, "gateways program NICs whether branch-to-branch is on or not"
     assert {(p.source, p.target) for p in outlook.pairs} >= {("onprem2-host", "onprem1-host")}
     assert {(t.to, str(t.prefix), t.after) for t in outlook.told} >= {("onprem2", "10.250.0.0/16", "12076")}
-    lab.client.put("route-servers", "rs1", body={"allowBranchToBranchTraffic": True})
+    do(lab, on)
     comes_true(lab, outlook, tables)
-    outlook, tables = whole(lab, "--branch-to-branch off rs1")
-    lab.client.put("route-servers", "rs1", body={"allowBranchToBranchTraffic": False})
+    outlook, tables = whole(lab, "reset")
+    do(lab, "reset")
     comes_true(lab, outlook, tables)
 
 
@@ -164,22 +181,23 @@ def test_reach_is_what_pings_find(lab: RunningLab) -> None:
 
 
 def test_preference_and_prepend(lab: RunningLab) -> None:
-    outlook, tables = whole(lab, "hub-routing-preference aspath")
+    aspath = "route-server update rs1 --hub-routing-preference aspath"
+    outlook, tables = whole(lab, aspath)
     assert {(r.prefix, r.why) for c in outlook.nics for r in c.routes} == {(ONPREM, "preference ASPath")}
-    lab.client.put("route-servers", "rs1", body={"hubRoutingPreference": "ASPath"})
+    do(lab, aspath)
     comes_true(lab, outlook, tables)
 
-    outlook, tables = whole(lab, "prepend sdwan-nva 3")
+    outlook, tables = whole(lab, "nva prepend sdwan-nva 3")
     assert {(r.prefix, r.why) for c in outlook.nics for r in c.routes} == {(ONPREM, "longer path of sdwan-nva")}
     prepend(lab, "sdwan-nva", "set as-path prepend 65001 65001 65001")
     comes_true(lab, outlook, tables)
 
-    outlook, tables = whole(lab, "prepend sdwan-nva -3")
+    outlook, tables = whole(lab, "nva prepend sdwan-nva -3")
     prepend(lab, "sdwan-nva", "no set as-path prepend")
     comes_true(lab, outlook, tables)
 
-    outlook, tables = whole(lab, "hub-routing-preference ExpressRoute")
-    lab.client.put("route-servers", "rs1", body={"hubRoutingPreference": "ExpressRoute"})
+    outlook, tables = whole(lab, "reset")
+    do(lab, "reset")
     comes_true(lab, outlook, tables)
 
 
@@ -190,8 +208,8 @@ def prepend(lab: RunningLab, nva: str, command: str) -> None:
 
 
 def test_route_tables(lab: RunningLab) -> None:
-    before = lab.client.get("route-tables")["from-spoke"]
-    outlook, tables = whole(lab, "route from-spoke 10.250.0.0/16 None route from-spoke 192.0.2.0/24 remove")
+    words = "route-table add from-spoke 10.250.0.0/16 None, route-table remove from-spoke 192.0.2.0/24"
+    outlook, tables = whole(lab, words)
     assert [change.nics for change in outlook.nics] == [("vm3",)]
     assert {(str(r.prefix), r.why) for r in outlook.nics[0].routes} == {
         ("10.250.0.0/16", "user-defined route"),
@@ -200,69 +218,137 @@ def test_route_tables(lab: RunningLab) -> None:
     assert [(p.source, p.target, str(*p.after)) for p in outlook.pairs] == [
         ("vm3", "onprem1-host", "dropped at vm3: 10.250.0.0/16 leads to None")
     ]
-    lab.client.put("route-tables", "from-spoke", body={**before, "routes": {"10.250.0.0/16": "None"}})
+    do(lab, words)
     comes_true(lab, outlook, tables)
     assert not ping(lab.client, "vm3", target_address(lab.lab, "onprem1"))
-    lab.client.put("route-tables", "from-spoke", body=before)
+    do(lab, "reset")
 
-    eventually(lambda: whatif(lab.lab, lab.client, NOTHING).unsettled, lambda found: not found)
-    outlook, tables = whole(lab, "propagation from-spoke off")
+    eventually(lambda: tried(lab, NOTHING).unsettled, lambda found: not found)
+    outlook, tables = whole(lab, "route-table update from-spoke --bgp-propagation off")
     assert {(c.nics, r.why) for c in outlook.nics for r in c.routes} == {(("vm3",), "BGP propagation off")}
-    update = ["route-table", "update", "from-spoke", "--lab", lab.lab.name, "--bgp-propagation"]
-    assert labkit([*update, "off"]) == 0
+    do(lab, "route-table update from-spoke --bgp-propagation off")
     comes_true(lab, outlook, tables)
-    assert labkit([*update, "on"]) == 0
-    assert lab.client.get("route-tables")["from-spoke"] == before
+    do(lab, "route-table update from-spoke --bgp-propagation on")
+    assert lab.client.changes() == ()
 
 
-RS1, PEER = ("route-servers", "rs1"), ("route-servers", "rs1", "peers", "sdwan-nva")
-SPACE, SIDE = ("virtual-networks", "spoke"), ("peerings", "spoke", "hub")
-OTHER_SIDE = ("peerings", "hub", "spoke")
-Requests = list[tuple[str, tuple[str, ...], Any]]
-"""Method, path and body of each."""
-
-
-@pytest.mark.parametrize(
-    ("words", "does", "undoes"),
-    [
+VERBS = [
+    ("vnet update spoke --address-prefixes 10.3.0.0/16 10.33.0.0/16", "reset"),
+    (
+        "vnet peering update spoke hub --use-remote-gateways off",
+        "vnet peering update spoke hub --use-remote-gateways on",
+    ),
+    (
+        "vnet peering delete spoke hub",
         (
-            "address-space spoke 10.3.0.0/16 10.33.0.0/16",
-            [("PUT", SPACE, {"addressPrefixes": ["10.3.0.0/16", "10.33.0.0/16"]})],
-            [("PUT", SPACE, {"addressPrefixes": ["10.3.0.0/16"]})],
+            "vnet peering update hub spoke --allow-gateway-transit on, "
+            "vnet peering create spoke hub --use-remote-gateways on"
         ),
+    ),
+    ("route-server peering delete rs1 sdwan-nva", "route-server peering create rs1 sdwan-nva"),
+    ("route-server delete rs1", "route-server create rs1, route-server peering create rs1 sdwan-nva"),
+    (
         (
-            "peering spoke hub use-remote-gateways off",
-            [("PUT", SIDE, {"useRemoteGateways": False})],
-            [("PUT", SIDE, {"useRemoteGateways": True})],
+            "route-table create detour --bgp-propagation off, route-table add detour 10.250.0.0/16 sdwan-nva, "
+            "route-table associate detour spoke/work"
         ),
-        (
-            "delete-peering spoke hub",
-            [("DELETE", SIDE, None)],
-            [("PUT", OTHER_SIDE, {}), ("PUT", SIDE, {"useRemoteGateways": True})],
-        ),
-        ("delete-peer rs1 sdwan-nva", [("DELETE", PEER, None)], [("PUT", PEER, {})]),
-        ("delete-route-server rs1", [("DELETE", RS1, None)], [("POST", RS1, None), ("PUT", PEER, {})]),
-    ],
-)
-def test_what_operators_change(lab: RunningLab, words: str, does: Requests, undoes: Requests) -> None:
-    def send(method: str, path: tuple[str, ...], body: Any) -> None:
-        if method == "PUT":
-            lab.client.put(*path, body=body)
-        else:
-            {"POST": lab.client.post, "DELETE": lab.client.delete}[method](*path)
+        "route-table associate from-spoke spoke/work, route-table delete detour",
+    ),
+    ("route-table dissociate spoke/work", "route-table associate from-spoke spoke/work"),
+]
+"""Command lines that change the lab, and those that undo them: every verb, tried first and then run."""
 
-    outlook, tables = whole(lab, words)
-    assert outlook.nics
+
+@pytest.mark.parametrize(("does", "undoes"), VERBS, ids=[does.partition(" --")[0] for does, _ in VERBS])
+def test_whatever_can_be_done_can_be_tried(lab: RunningLab, does: str, undoes: str) -> None:
     before = effective(lab)
-    for request in does:
-        send(*request)
-    eventually(lambda: differing(lab, tables), lambda found: not found, 30)
-    packets_fare_so(lab, outlook)
-    eventually(lambda: differences(lab.lab, lab.client), lambda found: not found, 30)
-    for request in undoes:
-        send(*request)
-    eventually(lambda: differing(lab, before), lambda found: not found, 30)
+    for words in (does, undoes):
+        outlook, tables = whole(lab, words)
+        assert outlook.nics
+        do(lab, words)
+        eventually(lambda tables=tables: differing(lab, tables), lambda found: not found, 30)  # type: ignore[misc]
+        packets_fare_so(lab, outlook)
+        eventually(lambda: differences(lab.lab, lab.client), lambda found: not found, 30)
+    assert differing(lab, before) == []
+    assert lab.client.changes() == ()
     assert problems(lab, 30) == []
+
+
+def test_a_list_of_changes_is_applied_whole(
+    lab: RunningLab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What `changes` prints, `apply` takes; `whatif apply` predicts it, and a list with a mistake changes nothing."""
+    do(lab, "route-server update rs1 --hub-routing-preference aspath, route-table add from-spoke 10.250.0.0/16 None")
+    capsys.readouterr()
+    assert labkit(["changes", "--format", "json", "--lab", lab.lab.name]) == 0
+    file = tmp_path / "changes.json"
+    file.write_text(capsys.readouterr().out)
+    made = effective(lab)
+    do(lab, "reset")
+    eventually(lambda: tried(lab, NOTHING).unsettled, lambda found: not found)
+
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text(json.dumps([*json.loads(file.read_text()), {"change": "DeletePeer", "routeServer": "rs1"}]))
+    assert labkit(["apply", str(wrong), "--lab", lab.lab.name]) == 2
+    assert "change 3: DeletePeer.name: field required." in capsys.readouterr().err
+    wrong.write_text(wrong.read_text().replace('"rs1"}]', '"rs1", "name": "nobody"}]'))
+    assert labkit(["apply", str(wrong), "--lab", lab.lab.name]) == 2
+    assert "route server rs1 has no peer nobody." in capsys.readouterr().err
+    assert lab.client.changes() == ()
+
+    outlook, tables = whole(lab, f"apply {file}")
+    assert {nic for change in outlook.nics for nic in change.nics} >= {"vm1", "vm3"}
+    do(lab, f"apply {file}")
+    comes_true(lab, outlook, tables)
+    assert differing(lab, made) == []
+    do(lab, "reset")
+    eventually(lambda: tried(lab, NOTHING).unsettled, lambda found: not found)
+
+
+def test_a_lab_converges_to_its_edited_file(
+    lab: RunningLab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By as little as possible, sessions stay up; what was changed meanwhile is undone; what needs nodes is refused."""
+    text = Path(lab.client.record.lab_file).read_text()
+    file = tmp_path / "edited.lab.yml"
+    edited = text.replace("peers: [sdwan-nva]", "peers: [sdwan-nva], hub_routing_preference: ASPath")
+    edited = edited.replace("{192.0.2.0/24: None}", "{10.250.0.0/16: None}")
+    assert edited.count("ASPath") == edited.count("10.250.0.0/16: None") == 1
+    file.write_text(edited)
+    do(lab, "vnet peering update spoke hub --allow-forwarded-traffic off")
+    since = {(s["peer"], s["instance"]): s["since"] for s in lab.client.get("status")["sessions"]}
+    capsys.readouterr()
+
+    apply = ["apply", str(file), "--lab", lab.lab.name]
+    assert labkit([*apply, "--dry-run"]) == 0
+    plan = [line.split("  ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [[cell.strip() for cell in row if cell] for row in plan] == [
+        ["peering", "spoke to hub", "allowForwardedTraffic off → on", "the lab was changed while it ran"],
+        ["route-server", "rs1", "hub routing preference ExpressRoute → ASPath", "the file is edited"],
+        ["route-table", "from-spoke", "route 192.0.2.0/24 deleted: it was None", "the file is edited"],
+        ["route-table", "from-spoke", "route 10.250.0.0/16 created: None", "the file is edited"],
+    ]
+    assert len(lab.client.changes()) == 1, "nothing is done yet"
+
+    outlook, tables = whole(lab, f"apply {file}")
+    assert labkit(apply) == 0
+    assert "4 changes made." in capsys.readouterr().err
+    comes_true(lab, outlook, tables)
+    assert {(s["peer"], s["instance"]): s["since"] for s in lab.client.get("status")["sessions"]} == since
+    assert labkit(apply) == 0
+    assert capsys.readouterr().out == "Nothing to change.\n"
+
+    made = lab.client.changes()
+    file.write_text(
+        edited.replace("vm3: spoke/work", "vm3: spoke/work\n  vm4: spoke/work").replace("ASPath", "VpnGateway")
+    )
+    assert labkit(apply) == 2
+    refused = capsys.readouterr().err
+    assert "virtual machine vm4 is new: it has no node or link in the running lab." in refused
+    assert "nothing was changed" in refused
+    assert lab.client.changes() == made
+    do(lab, "reset")
+    eventually(lambda: tried(lab, NOTHING).unsettled, lambda found: not found)
 
 
 def test_what_comes_through_a_circuit(labkit_runtime: str) -> None:
@@ -271,11 +357,12 @@ def test_what_comes_through_a_circuit(labkit_runtime: str) -> None:
         lab = boot(lab_file("two-hubs"))
         eventually(lambda: "10.250.0.0/16" in str(effective(lab)["vm2"]), lambda there: there, 30)
         for switch, why in ((True, "gone from ergw2"), (False, "learned from ergw2")):
-            outlook, tables = whole(lab, f"branch-to-branch {'on' if switch else 'off'} rs2")
+            words = f"route-server update rs2 --branch-to-branch {'on' if switch else 'off'}"
+            outlook, tables = whole(lab, words)
             found = {(c.nics, str(r.prefix), r.why) for c in outlook.nics for r in c.routes}
             assert found == {(("nva2", "vm2", "ergw2-0", "ergw2-1"), "10.250.0.0/16", why)}
             assert ("vm2", "onprem1-host") in {(p.source, p.target) for p in outlook.pairs}
-            lab.client.put("route-servers", "rs2", body={"allowBranchToBranchTraffic": switch})
+            do(lab, words)
             comes_true(lab, outlook, tables)
             eventually(lambda: differences(lab.lab, lab.client), lambda found: not found, 30)
 
@@ -284,48 +371,55 @@ def test_what_nvas_pass_on(labkit_runtime: str) -> None:
     """Three route servers hear each other through two NVAs alone, and on-premises through circuits: all follow."""
     with labs_on(labkit_runtime) as boot:
         lab = boot("dual-homed-expressroute")
-        on, off = {"allowBranchToBranchTraffic": True}, {"allowBranchToBranchTraffic": False}
         for server in ("rs1", "rs0"):
-            lost = foretold(lab, f"branch-to-branch off {server}", partial(put_server, lab, server, off))
-            back = foretold(lab, f"branch-to-branch on {server}", partial(put_server, lab, server, on))
+            lost = foretold(lab, f"route-server update {server} --branch-to-branch off")
+            back = foretold(lab, f"route-server update {server} --branch-to-branch on")
             assert lost.nics
             assert [(t.to, t.by, t.prefix, t.after, t.before) for t in lost.told] == [
                 (t.to, t.by, t.prefix, t.before, t.after) for t in back.told
             ], "what was foretold of routers outside is what the way back starts from"
-        longer = foretold(lab, "prepend csr1 3", lambda: prepend(lab, "csr1", "set as-path prepend 65001 65001 65001"))
+        longer = foretold(
+            lab, "nva prepend csr1 3", lambda: prepend(lab, "csr1", "set as-path prepend 65001 65001 65001")
+        )
         assert ("csr2", "rs0", "10.2.13.0/25") in {(t.to, t.by, str(t.prefix)) for t in longer.told}
         # By hand, so not in the lab file: it goes along with what is foretold next.
-        foretold(lab, "branch-to-branch off rs1", lambda: put_server(lab, "rs1", off))
-        foretold(lab, "branch-to-branch on rs1", lambda: put_server(lab, "rs1", on))
+        foretold(lab, "route-server update rs1 --branch-to-branch off")
+        foretold(lab, "route-server update rs1 --branch-to-branch on")
 
 
-def foretold(lab: RunningLab, words: str, change: Callable[[], object]) -> Outlook:
-    """Foretell a change, do it, and see it come true: routes, packets, and what everybody outside is told."""
+def foretold(lab: RunningLab, words: str, change: Callable[[], object] | None = None) -> Outlook:
+    """Predict command lines, run them or do as they would, and see it come true: routes, packets, advertisements."""
     outlook, tables = whole(lab, words)
     assert outlook.followed
     assert not outlook.nothing
-    change()
+    if change is None:
+        do(lab, words)
+    else:
+        change()
     eventually(lambda: differing(lab, tables), lambda found: not found, 30)
     packets_fare_so(lab, outlook)
     eventually(lambda: differences(lab.lab, lab.client), lambda found: not found, 30)
     return outlook
 
 
-def put_server(lab: RunningLab, name: str, body: dict[str, bool]) -> None:
-    lab.client.put("route-servers", name, body=body)
-
-
 def test_the_command(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> None:
     name = lab.lab.name
-    assert labkit(["whatif", "--lab", name, "--route", "from-spoke", "0.0.0.0/0", "sdwan-nva"]) == 0
+    words = ["route-table", "add", "from-spoke", "0.0.0.0/0", "sdwan-nva"]
+    assert labkit(["whatif", "--lab", name, *words]) == 0
     printed = capsys.readouterr().out
-    assert "What if  0.0.0.0/0 in route table from-spoke: none → 10.1.1.4" in printed
+    assert "What if  from-spoke: route 0.0.0.0/0 created: 10.1.1.4" in printed
     assert "Effective routes of vm3" in printed
-    assert labkit(["whatif", "propagation", "from-spoke", "off", "--format", "json", "--lab", name]) == 0
+    off = ["route-table", "update", "from-spoke", "--bgp-propagation", "off", "--lab", name]
+    assert labkit(["whatif", "--format", "json", *words, ",", *off]) == 0
     document = json.loads(capsys.readouterr().out)
+    assert document["changes"] == [
+        "from-spoke: route 0.0.0.0/0 created: 10.1.1.4",
+        "from-spoke: BGP propagation on → off",
+    ]
     assert document["nics"][0]["nics"] == ["vm3"]
-    assert labkit(["whatif", "--peering", "hub", "spoke", "allow-gateway-transit", "off", "--lab", name]) == 2
+    assert labkit(["whatif", "vnet", "peering", "update", "hub", "spoke", "--allow-gateway-transit", "off"]) == 2
     refused = capsys.readouterr().err
     assert "Azure would refuse that: peering spoke to hub can't use remote gateways" in refused
-    assert labkit(["whatif", "branch-to-branch", "of", "--lab", name]) == 2
-    assert "of is neither on nor off" in capsys.readouterr().err
+    assert labkit(["whatif", "route-server", "show"]) == 2
+    assert "No such command 'show'" in capsys.readouterr().err
+    assert lab.client.changes() == ()

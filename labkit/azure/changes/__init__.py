@@ -1,6 +1,7 @@
-"""Everything that an operator can change in Azure, each change as one model made of another.
+"""Everything that an operator can change in Azure, each change as a value.
 
-The same functions serve the controller's API, `labkit changes`, `labkit reset` and `labkit whatif`, so that whatever
-can be done can be tried first. May import `azure.model`, `azure.rules` and `errors`. A new change belongs here, and
-never in the API or a verb.
+A change is a frozen dataclass that makes another model (`apply`), says what it does (`describe`) and has one form in
+JSON; `registry` has the closed set, `outcome` carries a list out, all or nothing, `difference` finds the changes
+between two models. API, event log, state on disk, `changes`, `reset`, `apply` and `whatif` all use these values, so
+that whatever can be done can be tried first. May import `azure.model`, `azure.rules` and `errors`.
 """

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
+from labkit.azure.changes.base import Change
+from labkit.azure.changes.registry import from_json, to_json
 from labkit.errors import CheckFailed, InvalidInput
 from labkit.operate.records.record import Record
 from labkit.runtimes import protocol
@@ -40,13 +42,19 @@ class LabClient:
         """PUT JSON to `/v1/<path>`; raises as `get` does."""
         return self._request("PUT", path, json.dumps(body))
 
-    def post(self, *path: str, body: object = None) -> Any:
-        """POST `/v1/<path>`: create what it names, as the JSON says; raises as `get` does."""
-        return self._request("POST", path, json.dumps(body))
+    def change(self, *changes: Change) -> list[dict[str, str]]:
+        """Have the controller carry out changes, all of them or none: what each did, as `subject` and `what`.
 
-    def delete(self, *path: str) -> Any:
-        """DELETE `/v1/<path>`; raises as `get` does."""
-        return self._request("DELETE", path)
+        Raises:
+            InvalidInput: one of them is refused, and nothing was changed.
+            CheckFailed: the controller does not answer.
+        """
+        done: list[dict[str, str]] = self._request("POST", ("changes",), json.dumps(to_json(changes)))
+        return done
+
+    def changes(self) -> tuple[Change, ...]:
+        """The changes that make the lab's Azure as it is of what its file has; raises as `get` does."""
+        return from_json(self.get("changes"))
 
     def events(self, *, follow: bool) -> Iterator[dict[str, Any]]:
         """The events of the lab, oldest first; with `follow` until the lab is gone.

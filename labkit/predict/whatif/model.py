@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from ipaddress import IPv4Network
 
 from labkit.azure.model import Azure, EffectiveRoute
 from labkit.azure.rules.validation import warnings
 from labkit.errors import InvalidInput
-from labkit.lab.file.refusal import refuse
 from labkit.predict.azure_speakers import AdjRibsIn, AzureSpeakers, OscillationError
 from labkit.predict.converge import RouterState
-from labkit.predict.whatif.changes import DELETIONS, Change
 from labkit.predict.whatif.outside import Followers, Unknown
+from labkit.predict.whatif.prepend import Prepend
 
 Rows = tuple[EffectiveRoute, ...]
 
@@ -56,47 +55,51 @@ class Side:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What changes would do. `titles` say what they are, `warnings` what Azure accepts although it does not work.
+    """What changes would do. `warnings` are what Azure accepts although it does not work.
 
     `unknown` is where NVAs and sites have reasons to advertise something else, and it is not known whether they will.
     """
 
     before: Side
     after: Side
-    titles: tuple[str, ...]
     warnings: tuple[str, ...]
     unknown: tuple[Unknown, ...] = ()
 
 
 def predict(
-    azure: Azure, adj_ribs_in: AdjRibsIn, changes: Sequence[Change], followers: Followers | None = None
+    azure: Azure,
+    adj_ribs_in: AdjRibsIn,
+    changed: Azure,
+    prepends: Sequence[Prepend] = (),
+    followers: Followers | None = None,
 ) -> Prediction:
-    """Try changes, one after the other.
+    """Predict what follows where `azure` becomes `changed`, and NVAs prepend.
 
-    `followers` advertise other routes then; without them, what is outside Azure advertises what it does now.
+    The instances of a route server that is created are up. `followers` advertise other routes then; without them, what
+    is outside Azure advertises what it does now.
 
     Raises:
-        InvalidInput: a change is of something that is not there, Azure would refuse the outcome, or the routes would
-            never settle.
+        InvalidInput: an NVA can't prepend like this, or the routes would never settle.
     """
-    before, titles = Side(azure, adj_ribs_in, followers.now if followers is not None else RouterState()), []
-    allowed = azure
-    for change in changes:
-        titles.append(change.title(azure))
-        if isinstance(change, DELETIONS):
-            refuse(allowed, azure)
-        azure, adj_ribs_in = change.apply(azure, adj_ribs_in)
-        if isinstance(change, DELETIONS):
-            allowed = azure
-    refuse(allowed, azure)
-    known = {problem.text for problem in warnings(before.azure)}
-    new = tuple(f"{problem.text}." for problem in warnings(azure) if problem.text not in known)
+    before = Side(azure, adj_ribs_in, followers.now if followers is not None else RouterState())
+    received = _of_servers(adj_ribs_in, azure, changed)
+    for prepend in prepends:
+        received = prepend.apply(azure, received)
+    known = {problem.text for problem in warnings(azure)}
+    new = tuple(f"{problem.text}." for problem in warnings(changed) if problem.text not in known)
     if followers is None:
-        return Prediction(before, Side(azure, adj_ribs_in), tuple(titles), new)
+        return Prediction(before, Side(changed, received), new)
     with _settles():
-        end = followers.after(azure, adj_ribs_in)
-    after = Side(azure, end.speakers.adj_ribs_in, end.routers)
-    return Prediction(before, after, tuple(titles), new, tuple(followers.unknown(adj_ribs_in, end.routers)))
+        end = followers.after(changed, received)
+    after = Side(changed, end.speakers.adj_ribs_in, end.routers)
+    return Prediction(before, after, new, tuple(followers.unknown(received, end.routers)))
+
+
+def _of_servers(adj_ribs_in: AdjRibsIn, before: Azure, after: Azure) -> AdjRibsIn:
+    """What Azure's speakers receive, without route servers that are deleted, and with those that are created."""
+    servers = {i: table for i, table in adj_ribs_in.servers.items() if i.name in after.route_server}
+    created = [server for server in after.route_servers if server.name not in before.route_server]
+    return replace(adj_ribs_in, servers=servers | {i: {} for server in created for i in server.instance_ids})
 
 
 @contextmanager

@@ -45,6 +45,7 @@ class Followers:
         self, customers: CustomerRouters, azure: Azure, adj_ribs_in: AdjRibsIn, adj_ribs_out: AdjRibsOut
     ) -> None:
         self.customers = customers
+        self._established = customers.established(azure, adj_ribs_in, customers.sessions)
         self.now = customers.state(AzureSpeakers(azure, adj_ribs_in), adj_ribs_out)
         self._configured = {
             session: customers.accepted(session, router.advertises(session, self.now.loc_rib[name], adj_rib_in))
@@ -56,17 +57,21 @@ class Followers:
     def after(self, azure: Azure, adj_ribs_in: AdjRibsIn) -> ConvergedNetwork:
         """The network once a model is `azure`, and what its speakers receive from outside has become `adj_ribs_in`.
 
+        On sessions that come up by the change (a route server or a peer that is created) nothing is advertised at
+        first.
+
         Raises:
             OscillationError: the routing never converges.
         """
-        now = self._adj_ribs_out(adj_ribs_in)
+        coming_up: AdjRibsOut = {session: {} for session in self._coming_up(azure, adj_ribs_in)}
+        now = {**coming_up, **self._adj_ribs_out(adj_ribs_in)}
         return converge(self.customers, azure, adj_ribs_in, now, lambda s, found: self._adjusted(s, now[s], found))
 
     def unknown(self, adj_ribs_in: AdjRibsIn, after: RouterState) -> Iterator[Unknown]:
         """Where `after` is not what configurations would make of it, because what is advertised now is not either."""
         now = self._adj_ribs_out(adj_ribs_in)
         for name, router in self.customers.routers.items():
-            for session in after.adj_rib_in.get(name, ()):
+            for session in [s for s in after.adj_rib_in.get(name, ()) if s in self._configured]:
                 advertised = router.advertises(session, after.loc_rib[name], after.adj_rib_in[name])
                 made = self.customers.accepted(session, advertised)
                 had = self._configured[session]
@@ -75,12 +80,17 @@ class Followers:
                     if made.get(prefix) != one and _habit(router.asn, one, other) is None:
                         yield Unknown(name, session.neighbour.name, prefix)
 
+    def _coming_up(self, azure: Azure, adj_ribs_in: AdjRibsIn) -> Iterator[Session]:
+        """The sessions that a route server was not configured for before a change, and is after it."""
+        established = self.customers.established(azure, adj_ribs_in, self.customers.sessions)
+        return (session for session in self.customers.sessions if session in established - self._established)
+
     def _adj_ribs_out(self, adj_ribs_in: AdjRibsIn) -> AdjRibsOut:
         return self.customers.adj_ribs_out(adj_ribs_in, self.now.adj_rib_out, self.now.adj_rib_out)
 
     def _adjusted(self, session: Session, now: Advertisements, configured: Advertisements) -> Advertisements:
         asn = self.customers.routers[session.router].asn
-        made, had = self.customers.accepted(session, configured), self._configured[session]
+        made, had = self.customers.accepted(session, configured), self._configured.get(session, {})
         habits = {_habit(asn, had[p], now[p]) for p in had.keys() & now.keys()}
         usual = next(iter(habits)) if len(habits) == 1 else 0
         found = {}

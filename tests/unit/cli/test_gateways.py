@@ -5,15 +5,24 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from labkit.cli import gateway, route_server, status, up
+from labkit.azure.changes.base import Change
+from labkit.azure.changes.route_servers import DeleteRouteServer, PutPeer, SetRouteServerSettings
+from labkit.azure.changes.route_tables import PutRouteTable
+from labkit.azure.changes.virtual_networks import SetAddressSpace
+from labkit.azure.model import HubRoutingPreference
+from labkit.cli import changing, gateway, route_server, status, up
 from labkit.cli.app import run
 from labkit.lab.file.load import load
 from labkit.lab.model import Lab
+from labkit.lab.running import carry_out
+from labkit.operate import changes
 from labkit.operate.labs import lifecycle
 from labkit.operate.records.record import Record
 from labkit.resources import topologies
@@ -41,26 +50,28 @@ PEER = {
 
 
 class Api:
-    """The controller's API: what it answers by path, what it was asked, and a route server's settings."""
+    """The controller's API: what it answers by path, the lab's route servers, and the changes that it was sent."""
 
     def __init__(self) -> None:
         self.answers: dict[tuple[str, ...], Any] = {}
-        self.asked: list[tuple[str, ...]] = []
-        self.settings = {"allowBranchToBranchTraffic": False, "hubRoutingPreference": "ExpressRoute"}
         self.servers: tuple[str, ...] = ("rs1",)
-        self.put_: list[object] = []
+        self.sent: list[Change] = []
 
     def get(self, *path: str) -> Any:
-        self.asked.append(path)
-        if path == ("route-servers",):
-            return {name: dict(self.settings) for name in self.servers}
-        return dict(self.settings) if path[0] == "route-servers" else self.answers[path]
+        return self.answers[path]
 
-    def put(self, *path: str, body: dict[str, Any]) -> Any:
-        self.asked.append(path)
-        self.put_.append(body)
-        self.settings |= body
-        return dict(self.settings)
+    def changes(self) -> tuple[Change, ...]:
+        return ()
+
+    def change(self, *changes: Change) -> list[dict[str, str]]:
+        self.sent += changes
+        done = carry_out(self.lab(), self.lab().azure, changes).done
+        return [{"subject": each.change.subject, "what": each.what} for each in done]
+
+    def lab(self) -> Lab:
+        server = LAB.azure.route_server["rs1"]
+        servers = tuple(replace(server, name=name) for name in self.servers)
+        return replace(LAB, azure=replace(LAB.azure, route_servers=servers))
 
 
 @pytest.fixture
@@ -71,6 +82,9 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Api:
     for module in (gateway, route_server, status):
         monkeypatch.setattr(module, "running", lambda _name: (record, lab_status))
         monkeypatch.setattr(module, "LabClient", lambda _record: api)
+    monkeypatch.setattr(changing, "running", lambda _name: (record, lab_status))
+    monkeypatch.setattr(changes, "LabClient", lambda _record: api)
+    monkeypatch.setattr(changes, "lab_of", lambda _record: api.lab())
     return api
 
 
@@ -111,28 +125,51 @@ def test_peers_have_azures_columns(api: Api) -> None:
 
 
 def test_settings_are_shown(api: Api) -> None:
+    settings = {"name": "rs1", "allowBranchToBranchTraffic": False, "hubRoutingPreference": "ExpressRoute"}
+    api.answers = {("route-servers",): [settings], ("route-servers", "rs1"): settings}
     for arguments in ((), ("rs1",)):
         assert labkit("route-server", "show", *arguments)[1].splitlines()[-1].split() == ["rs1", "off", "ExpressRoute"]
-    assert json.loads(labkit("route-server", "show", "rs1", "-o", "json")[1]) == api.settings
-    assert json.loads(labkit("route-server", "show", "-o", "json")[1]) == {"rs1": api.settings}
+    assert json.loads(labkit("route-server", "show", "rs1", "-o", "json")[1]) == settings
+    assert json.loads(labkit("route-server", "show", "-o", "json")[1]) == [settings]
 
 
 @pytest.mark.parametrize(
-    ("options", "body", "said"),
+    ("options", "change", "printed"),
     [
-        (("--branch-to-branch", "on"), {"allowBranchToBranchTraffic": True}, "branch-to-branch off → on"),
-        (("--branch-to-branch", "off"), {"allowBranchToBranchTraffic": False}, "branch-to-branch is already off"),
+        (("--branch-to-branch", "on"), SetRouteServerSettings("rs1", True), "branch-to-branch off → on"),
+        (("--branch-to-branch", "off"), SetRouteServerSettings("rs1", False), "no change"),
         (
             ("rs1", "--hub-routing-preference", "aspath", "--branch-to-branch", "on"),
-            {"allowBranchToBranchTraffic": True, "hubRoutingPreference": "ASPath"},
+            SetRouteServerSettings("rs1", True, HubRoutingPreference.AS_PATH),
             "branch-to-branch off → on, hub routing preference ExpressRoute → ASPath",
         ),
     ],
 )
-def test_settings_are_changed(api: Api, options: tuple[str, ...], body: dict[str, object], said: str) -> None:
-    assert labkit("route-server", "update", *options) == (0, "", f" rs1: {said}\n")
-    assert api.put_ == [body]
-    assert api.asked[-1] == ("route-servers", "rs1")
+def test_settings_are_changed(api: Api, options: tuple[str, ...], change: Change, printed: str) -> None:
+    assert labkit("route-server", "update", *options) == (0, "", f" rs1: {printed}\n")
+    assert api.sent == [change]
+
+
+@pytest.mark.parametrize(
+    ("words", "sent"),
+    [
+        ("route-server peering create rs1 sdwan-nva", PutPeer("rs1", "sdwan-nva", 65001, IPv4Address("10.1.1.4"))),
+        (
+            "route-server peering create rs1 fw --peer-asn 65009 --peer-ip 10.1.1.9",
+            PutPeer("rs1", "fw", 65009, IPv4Address("10.1.1.9")),
+        ),
+        ("route-server delete rs1", DeleteRouteServer("rs1")),
+        ("route-table create t", PutRouteTable("t")),
+        ("route-table create t --bgp-propagation off", PutRouteTable("t", True)),
+        (
+            "vnet update hub --address-prefixes 10.1.0.0/16 10.9.0.0/16",
+            SetAddressSpace("hub", (IPv4Network("10.1.0.0/16"), IPv4Network("10.9.0.0/16"))),
+        ),
+    ],
+)
+def test_a_command_line_is_a_change(api: Api, words: str, sent: Change) -> None:
+    assert labkit(*words.split())[0] == 0
+    assert api.sent == [sent]
 
 
 @pytest.mark.parametrize(
@@ -149,7 +186,7 @@ def test_wrong_settings_change_nothing(api: Api, options: tuple[str, ...], text:
     code, out, err = labkit("route-server", "update", *options)
     assert (code, out) == (2, "")
     assert text in err
-    assert api.put_ == []
+    assert api.sent == []
 
 
 @pytest.mark.parametrize(
@@ -160,7 +197,7 @@ def test_which_route_server_is_meant(api: Api, names: tuple[str, ...], text: str
     code, _, err = labkit("route-server", "update", "--branch-to-branch", "on")
     assert code == 2
     assert text in err
-    assert api.put_ == []
+    assert api.sent == []
 
 
 def test_status_shows_gateways_and_programs_none_of_them(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

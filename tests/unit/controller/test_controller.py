@@ -4,11 +4,21 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from labkit.azure.changes.route_tables import (
+    AssociateRouteTable,
+    DeleteRoute,
+    DeleteRouteTable,
+    DissociateRouteTable,
+    PutRoute,
+    PutRouteTable,
+)
+from labkit.azure.model import NextHopType
 from labkit.lab.file.load import load
 from labkit.resources import topologies
 
@@ -174,15 +184,14 @@ def test_a_route_table_changes_the_running_lab_and_survives_a_restart(tmp_path: 
             await instances(world)
             fabric = await world.feed("vnet1", "fabric")
             await fabric.receive()
-            body = {"routes": {}, "disable_bgp_route_propagation": False}
-            assert (await world.call("PUT", "route-tables/direct-internet", body))[0] == 200
+            assert (await world.change(DeleteRoute("direct-internet", IPv4Network(DEFAULT))))[0] == 200
             delta = await fabric.receive()
             assert delta["tables"]
             rows = (await world.call("GET", "effective-routes/security-nva"))[1]["value"]
             assert [r["nextHopIpAddress"] for r in rows if r["addressPrefix"] == [DEFAULT]] == [["10.1.2.4"]]
         async with world.controller():
-            tables = (await world.call("GET", "route-tables"))[1]
-            assert tables["direct-internet"]["routes"] == {}
+            tables = {table["name"]: table for table in (await world.call("GET", "route-tables"))[1]}
+            assert tables["direct-internet"]["routes"] == []
 
     run(test, tmp_path)
 
@@ -196,9 +205,10 @@ def test_a_route_table_that_a_subnet_takes_goes_to_its_machines_alone(tmp_path: 
             fabric, vm = await world.feed("vnet1", "fabric"), await world.feed("vm1", "agent")
             ports = (await fabric.receive())["ports"]
             await vm.receive()
-            assert (await world.call("POST", "route-tables/new", {"routes": {"10.9.0.0/16": "None"}}))[0] == 200
+            added = IPv4Network("10.9.0.0/16")
+            assert (await world.change(PutRouteTable("new"), PutRoute("new", added, NextHopType.NONE)))[0] == 200
             assert await vm.silent(), "nobody has it yet"
-            assert (await world.call("PUT", "subnets/vnet1/workload", {"routeTable": "new"}))[0] == 200
+            assert (await world.change(AssociateRouteTable("vnet1", "workload", "new")))[0] == 200
             told = await vm.receive()
             assert (told["type"], "10.9.0.0/16" in told["table"]["routes"]) == ("snapshot", True)
             delta = await fabric.receive()
@@ -211,48 +221,39 @@ def test_a_route_table_that_a_subnet_takes_goes_to_its_machines_alone(tmp_path: 
             assert all("10.9.0.0/16" in delta["tables"][name]["full"]["routes"] for name in moved.values())
             assert all(delta["tables"][name] is None for name in left), "no port has them any more"
             # What comes after that is the difference again.
-            await world.call("PUT", "route-tables/new", {"routes": {}})
+            await world.change(DeleteRoute("new", added))
             assert (await vm.receive())["table"]["removed_routes"] == ["10.9.0.0/16"]
             delta = await fabric.receive()
             assert {name: t["removed_routes"] for name, t in delta["tables"].items()} == {
                 name: ["10.9.0.0/16"] for name in moved.values()
             }
         async with world.controller():
-            subnets = (await world.call("GET", "subnets"))[1]
-            assert subnets["vnet1/workload"] == {"routeTable": "new"}
-            assert subnets["vnet1/sdwan"] == {"routeTable": None}
-            assert (await world.call("DELETE", "route-tables/new"))[0] == 422
-            await world.call("PUT", "subnets/vnet1/workload", {"routeTable": None})
-            assert (await world.call("DELETE", "route-tables/new"))[0] == 200
+            networks = {network["name"]: network for network in (await world.call("GET", "virtual-networks"))[1]}
+            subnets = {subnet["name"]: subnet["routeTable"] for subnet in networks["vnet1"]["subnets"]}
+            assert (subnets["workload"], subnets["sdwan"]) == ("new", None)
+            assert (await world.change(DeleteRouteTable("new")))[0] == 422
+            await world.change(DissociateRouteTable("vnet1", "workload"))
+            assert (await world.change(DeleteRouteTable("new")))[0] == 200
 
     run(test, tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("path", "body", "text"),
-    [
-        ("route-tables/nothing", {"routes": {}}, "there is no route table nothing."),
-        (
-            "route-tables/direct-internet",
-            {"routes": {"10.3.0.1/16": "Internet"}},
-            "route 10.3.0.1/16 of route table direct-internet: 10.3.0.1/16 has bits set beyond its length.",
-        ),
-        (
-            "route-tables/direct-internet",
-            {"routes": []},
-            "route table direct-internet: expected keys and values, found a list.",
-        ),
-        ("route-tables/direct-internet", {"routes": {"10.3.0.0/16": "nowhere"}}, "nowhere is not a next hop"),
-    ],
-)
-def test_a_bad_route_table_is_refused(tmp_path: Path, path: str, body: object, text: str) -> None:
+def test_changes_that_are_refused_change_nothing(tmp_path: Path) -> None:
     async def test(world: AzureSpeakers) -> None:
         async with world.controller():
-            status, answer = await world.call("PUT", path, body)
-            assert status == 422
-            assert text in answer["error"]
-            tables = (await world.call("GET", "route-tables"))[1]
-            assert tables["direct-internet"]["routes"] == {DEFAULT: "Internet"}
+            good = PutRouteTable("new").to_json()
+            for body, text in (
+                ([good, DeleteRouteTable("nothing").to_json()], "there is no route table nothing."),
+                ([good, {"change": "DeleteRouteTable"}], "change 2: DeleteRouteTable.routeTable: "),
+                ({}, "this is not a list of changes."),
+                (None, "the body is not JSON"),
+            ):
+                status, answer = await world.call("POST", "changes", body)
+                assert status == 422
+                assert text in answer["error"]
+                assert (await world.call("GET", "changes"))[1] == []
+            assert (await world.call("POST", "changes", [good]))[1] == [{"subject": "new", "what": "created"}]
+            assert (await world.call("GET", "changes"))[1] == [good]
 
     run(test, tmp_path)
 

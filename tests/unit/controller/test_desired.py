@@ -1,19 +1,23 @@
-"""What operators make of a lab survives the controller."""
+"""What operators change of a lab survives the controller."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from labkit.controller import desired, requests
+from labkit.azure.changes.route_servers import SetRouteServerSettings
+from labkit.controller import desired
 from labkit.lab.file.load import load
+from labkit.lab.running import carry_out
 from labkit.resources import topologies
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     file = tmp_path / "desired.json"
-    assert desired.load(file) is None
-    azure = load(topologies() / "expressroute" / "lab.yml").azure
-    server = azure.route_server["rs1"]
-    after = requests.server_settings(azure, server, {"allowBranchToBranchTraffic": True}).azure
-    desired.save(file, after)
-    assert desired.load(file) == after
+    lab = load(topologies() / "expressroute" / "lab.yml")
+    assert desired.load(file, lab) == lab.azure
+    change = SetRouteServerSettings("rs1", allow_branch_to_branch_traffic=True)
+    after = carry_out(lab, lab.azure, [change]).azure
+    desired.save(file, lab, after)
+    assert desired.load(file, lab) == after
+    assert json.loads(file.read_text()) == [change.to_json()]

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from labkit.azure.changes.route_servers import SetRouteServerSettings
+from labkit.azure.model import HubRoutingPreference
 from labkit.lab.file.load import load
 from labkit.resources import topologies
 
@@ -163,20 +165,23 @@ def test_branch_to_branch_is_told_to_both_sides_and_kept(tmp_path: Path) -> None
             first, _ = await gateways(world)
             server = await world.feed("rs1-0", "routeserver")
             assert [p["name"] for p in (await server.receive())["server"]["peers"]] == ["sdwan-nva"]
-            status, said = await world.call("PUT", "route-servers/rs1", {"allowBranchToBranchTraffic": True})
-            assert (status, said) == (200, {"allowBranchToBranchTraffic": True, "hubRoutingPreference": "ExpressRoute"})
+            status, done = await world.change(SetRouteServerSettings("rs1", allow_branch_to_branch_traffic=True))
+            assert (status, done) == (200, [{"subject": "rs1", "what": "branch-to-branch off → on"}])
             assert (await first.receive())["sessions"] is True
             config = await server.receive()
             assert [p["name"] for p in config["server"]["peers"]] == ["sdwan-nva", "ergw-0", "ergw-1"]
             status = (await world.call("GET", "status"))[1]
             assert [s["neighbour"] for s in status["gateways"]] == ["circuit1", "rs1-0", "rs1-1"] * 2
-            body = {"hubRoutingPreference": "ASPath"}
-            assert (await world.call("PUT", "route-servers/rs1", body))[1]["allowBranchToBranchTraffic"] is True
+            preference = SetRouteServerSettings("rs1", hub_routing_preference=HubRoutingPreference.AS_PATH)
+            assert (await world.change(preference))[0] == 200
             texts = [e["text"] for e in await events(world) if e["kind"] == "route-server"]
-            assert texts == ["branch-to-branch on, by the operator", "hub routing preference ASPath, by the operator"]
+            assert texts == [
+                "branch-to-branch off → on, by the operator",
+                "hub routing preference ExpressRoute → ASPath, by the operator",
+            ]
         async with world.controller():
             kept = (await world.call("GET", "route-servers/rs1"))[1]
-            assert kept == {"allowBranchToBranchTraffic": True, "hubRoutingPreference": "ASPath"}
+            assert (kept["allowBranchToBranchTraffic"], kept["hubRoutingPreference"]) == (True, "ASPath")
             await gateways(world, sessions=True)
 
     run(test, tmp_path)

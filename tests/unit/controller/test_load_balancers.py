@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.lab.file.load import load
-from labkit.lab.route_table import parse_route_table
+from labkit.lab.route_table import user_route
 
 from . import world as worlds
 from .world import AzureSpeakers
@@ -70,5 +70,4 @@ def test_a_load_balancer_stands_for_its_frontend() -> None:
     frontend = LAB.azure.load_balancer["lb1"].address
     assert [nva.next_hop for nva in LAB.nvas] == [frontend, frontend]
     assert LAB.azure.route_table["by-hand"].routes[0].next_hop == frontend
-    changed = parse_route_table("by-hand", {"routes": {"10.9.0.0/16": "lb1"}}, LAB.azure)
-    assert changed.routes[0].next_hop == frontend
+    assert user_route("10.9.0.0/16", "lb1", LAB.azure).next_hop == frontend

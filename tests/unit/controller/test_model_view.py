@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
+from labkit.azure.changes.route_servers import SetRouteServerSettings
 from labkit.azure.model import InstanceId, PeerKind
 from labkit.lab.file.load import load
 from labkit.operate.look.snapshot import Snapshot
@@ -95,7 +96,7 @@ def test_what_speakers_have_heard(tmp_path: Path) -> None:
 def test_a_changed_model(tmp_path: Path) -> None:
     async def test(world: AzureSpeakers) -> None:
         async with world.controller():
-            await world.call("PUT", "route-servers/rs1", {"allowBranchToBranchTraffic": True})
+            await world.change(SetRouteServerSettings("rs1", allow_branch_to_branch_traffic=True))
             running = Snapshot(LAB, (await world.call("GET", "model"))[1], {})
             assert running.azure.route_server["rs1"].branch_to_branch
             assert running.adj_ribs_in.servers == {}

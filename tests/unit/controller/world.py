@@ -10,6 +10,8 @@ from typing import Any
 
 import aiohttp
 
+from labkit.azure.changes.base import Change
+from labkit.azure.changes.registry import to_json
 from labkit.controller.api import Api
 from labkit.controller.controller import Controller
 from labkit.lab.model import Lab
@@ -110,6 +112,9 @@ class AzureSpeakers:
         ):
             text = await response.text()
             return response.status, json.loads(text) if "ndjson" not in response.content_type else text
+
+    async def change(self, *changes: Change) -> tuple[int, Any]:
+        return await self.call("POST", "changes", to_json(changes))
 
     @asynccontextmanager
     async def controller(self) -> AsyncIterator[Controller]:

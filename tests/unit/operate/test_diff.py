@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 from pydantic import TypeAdapter
 
+from labkit.azure.changes.route_servers import SetRouteServerSettings
 from labkit.azure.model import Azure, InstanceId, PathAttributes
 from labkit.azure.rules.gateway_policy import PathSource
 from labkit.azure.rules.rows import effective_json
@@ -36,11 +37,10 @@ from labkit.operate.verify.difference import Difference
 from labkit.operate.verify.oracle import kernel_difference, kernel_differences
 from labkit.predict.azure_speakers import AzureSpeakers
 from labkit.predict.converge import CustomerRouters, converge
-from labkit.predict.whatif.changes import BranchToBranch
 from labkit.predict.whatif.model import Side
 from tests.unit.operate.test_whatif import LAB, adj_ribs_in
 
-AZURE, UP = BranchToBranch("rs1", on=True).apply(LAB.azure, adj_ribs_in(LAB))
+AZURE, UP = SetRouteServerSettings("rs1", True).apply(LAB.azure), adj_ribs_in(LAB)
 CUSTOMERS = CustomerRouters(LAB)
 END = converge(CUSTOMERS, AZURE, UP, {session: {} for session in CUSTOMERS.sessions})
 RECEIVED, ROUTERS = END.speakers.adj_ribs_in, END.routers
@@ -344,8 +344,8 @@ def test_what_whatif_warns_of(monkeypatch: pytest.MonkeyPatch) -> None:
     client = cast(LabClient, SimpleNamespace(get=lambda *_: status))
     monkeypatch.setattr(whatifs, "LiveState", lambda *_: live(healthy))
     monkeypatch.setattr(whatifs, "read", lambda _look: healthy.snapshot)
-    words = ("branch-to-branch", "off", "rs1")
-    found = whatifs.whatif(LAB, client, words)
+    changes = (SetRouteServerSettings("rs1", False),)
+    found = whatifs.whatif(LAB, client, changes)
     assert found.unsettled == ()
     assert [warning.partition(":")[0] for warning in found.warnings[:3]] == [
         "the session of rs1-0 with fw is down (Idle)",
@@ -355,6 +355,6 @@ def test_what_whatif_warns_of(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not any("end the session" in warning for warning in found.warnings)
     healthy.model["effective"]["vm3"]["value"].pop(0)
     monkeypatch.setattr(whatifs, "circuit_drops_gateway", lambda count: count > 0)
-    found = whatifs.whatif(LAB, client, words)
+    found = whatifs.whatif(LAB, client, changes)
     assert found.unsettled == ("vm3 10.3.0.0/16",)
     assert any(w.startswith("ergw-0 would tell circuit1 ") and "end the session" in w for w in found.warnings)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from labkit.azure.model import InstanceId
+from labkit.azure.model import Azure, InstanceId
 from labkit.errors import InvalidInput
 from labkit.lab.file.load import load_text
 from labkit.lab.model import Lab
+from labkit.lab.running import carry_out
 from labkit.operate.whatif import _cut_off, _unknown
 from labkit.predict.azure_speakers import AdjRibsIn, Line
 from labkit.predict.converge import ConvergedNetwork, CustomerRouters, converge
@@ -18,8 +19,8 @@ from labkit.predict.whatif.model import Prediction, predict
 from labkit.predict.whatif.outside import Followers
 from labkit.predict.whatif.reach import reach_changes
 from labkit.predict.whatif.routes import nic_changes, told_changes
-from labkit.predict.whatif.words import changes
 from tests.unit.azure.builders import net
+from tests.unit.operate.command_lines import trial
 
 HUB = """
 name: hub
@@ -60,31 +61,36 @@ virtual_machines:
 LAB = load_text(HUB, "hub")
 
 
-def settled(lab: Lab) -> ConvergedNetwork:
-    """A lab where everything is up, once its routing has converged."""
+def settled(lab: Lab, azure: Azure | None = None) -> ConvergedNetwork:
+    """A lab where everything is up, and whose Azure is `azure` or its file's, once its routing has converged."""
+    azure = lab.azure if azure is None else azure
     up = AdjRibsIn(
-        {i: {} for server in lab.azure.route_servers for i in server.instance_ids},
+        {i: {} for server in azure.route_servers for i in server.instance_ids},
         {i: {} for g in lab.azure.gateways for i in g.instance_ids},
         {},
         {Line(InstanceId(g.name, line.instance), line.circuit): line.edge for g in lab.gateways for line in g.lines},
     )
     outside = CustomerRouters(lab)
-    return converge(outside, lab.azure, up, {session: {} for session in outside.sessions})
+    return converge(outside, azure, up, {session: {} for session in outside.sessions})
 
 
-def adj_ribs_in(lab: Lab) -> AdjRibsIn:
-    return settled(lab).speakers.adj_ribs_in
+def adj_ribs_in(lab: Lab, azure: Azure | None = None) -> AdjRibsIn:
+    return settled(lab, azure).speakers.adj_ribs_in
 
 
-def followers(lab: Lab, received: AdjRibsIn) -> Followers:
-    """NVAs and sites as the lab file configures them, when route servers have `received` this."""
-    customers = CustomerRouters(lab)
-    between = settled(lab).routers.adj_rib_out
-    return Followers(customers, lab.azure, received, customers.adj_ribs_out(received, between, customers.sessions))
+def followers(lab: Lab, received: AdjRibsIn, azure: Azure) -> Followers:
+    """NVAs and sites that advertise what the lab file configures, where route servers have `received` that."""
+    customers, between = CustomerRouters(lab), settled(lab, azure).routers.adj_rib_out
+    return Followers(customers, azure, received, customers.adj_ribs_out(received, between, between))
 
 
-def tried(words: str, lab: Lab = LAB) -> Prediction:
-    return predict(lab.azure, adj_ribs_in(lab), changes(words.split(), lab.azure), followers(lab, adj_ribs_in(lab)))
+def tried(words: str, lab: Lab = LAB, azure: Azure | None = None) -> Prediction:
+    """What command lines would do to a lab whose Azure is `azure`, or its file's."""
+    before = lab.azure if azure is None else azure
+    found = trial(words, lab, before)
+    after = carry_out(lab, before, found.changes).azure
+    received = adj_ribs_in(lab, before)
+    return predict(before, received, after, found.prepends, followers(lab, received, before))
 
 
 def routes(prediction: Prediction) -> dict[str, dict[str, str]]:
@@ -98,15 +104,15 @@ HUBS_NICS = "sdwan fw vm1 ergw-0 ergw-1"
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        ("branch-to-branch on", {}),
-        ("branch-to-branch off", {}),
-        ("hub-routing-preference ASPath", {HUBS_NICS: {"10.2.0.0/16": "preference ASPath"}}),
-        ("hub-routing-preference ASPath prepend sdwan 3", {}),
-        ("prepend sdwan 1", {}),
-        ("route on-work 10.250.0.0/16 fw", {"vm1": {"10.250.0.0/16": "user-defined route"}}),
-        ("route on-work 10.250.0.0/16 fw route on-work 10.250.0.0/16 remove", {}),
+        ("route-server update --branch-to-branch on", {}),
+        ("route-server update --branch-to-branch off", {}),
+        ("route-server update --hub-routing-preference ASPath", {HUBS_NICS: {"10.2.0.0/16": "preference ASPath"}}),
+        ("route-server update --hub-routing-preference ASPath, nva prepend sdwan 3", {}),
+        ("nva prepend sdwan 1", {}),
+        ("route-table add on-work 10.250.0.0/16 fw", {"vm1": {"10.250.0.0/16": "user-defined route"}}),
+        ("route-table add on-work 10.250.0.0/16 fw, route-table remove on-work 10.250.0.0/16", {}),
         (
-            "propagation on-work off",
+            "route-table update on-work --bgp-propagation off",
             {
                 "vm1": {
                     "10.2.0.0/16": "BGP propagation off",
@@ -116,23 +122,23 @@ HUBS_NICS = "sdwan fw vm1 ergw-0 ergw-1"
                 }
             },
         ),
-        ("delete-peer rs1 sdwan", {HUBS_NICS: {"10.250.0.0/16": "no longer learned from sdwan"}}),
+        ("route-server peering delete rs1 sdwan", {HUBS_NICS: {"10.250.0.0/16": "no longer learned from sdwan"}}),
         (
-            "delete-peering spoke hub",
+            "vnet peering delete spoke hub",
             {
                 HUBS_NICS: {"10.3.0.0/16": "no range of a virtual network any more"},
                 "vm3": {"10.1.0.0/16": "no range of a virtual network any more"},
             },
         ),
         (
-            "address-space spoke 10.3.0.0/16 10.33.0.0/16",
+            "vnet update spoke --address-prefixes 10.3.0.0/16 10.33.0.0/16",
             {
                 HUBS_NICS: {"10.33.0.0/16": "a range of a virtual network now"},
                 "vm3": {"10.33.0.0/16": "a range of a virtual network now"},
             },
         ),
         (
-            "delete-route-server",
+            "route-server delete rs1",
             {
                 HUBS_NICS: {
                     "10.250.0.0/16": "route server rs1 is deleted",
@@ -153,12 +159,11 @@ def test_which_routes_change_and_why(words: str, wanted: dict[str, dict[str, str
 
 
 def test_a_spoke_that_uses_the_hubs_gateways() -> None:
-    words = "peering spoke hub use-remote-gateways on peering hub spoke allow-gateway-transit on"
-    prediction = tried(words)
-    assert prediction.titles == (
-        "use-remote-gateways of the peering spoke to hub: off → on",
-        "allow-gateway-transit of the peering hub to spoke: off → on",
+    words = (
+        "vnet peering update spoke hub --use-remote-gateways on, "
+        "vnet peering update hub spoke --allow-gateway-transit on"
     )
+    prediction = tried(words)
     found = routes(prediction)["vm3"]
     assert {found[p] for p in ("10.2.0.0/16", "10.250.0.0/16", "0.0.0.0/0")} == {"uses the gateways of hub"}
     assert found["10.0.0.0/8"] == "a default route by BGP displaces it"
@@ -171,16 +176,16 @@ def test_a_spoke_that_uses_the_hubs_gateways() -> None:
 
 
 def test_what_the_rules_drop_only_after_the_change_is_remembered() -> None:
-    # The appliance says the spoke's own range: kept while the spoke is none of the hub's, dropped when it is.
-    before = tried("peering spoke hub use-remote-gateways on peering hub spoke allow-gateway-transit on")
+    # The appliance advertises the spoke's own range: kept while the spoke is none of the hub's, dropped when it is.
+    before = tried(
+        "vnet peering update spoke hub --use-remote-gateways on, "
+        "vnet peering update hub spoke --allow-gateway-transit on"
+    )
     spoke = net("10.3.0.0/16")
     assert spoke in before.before.speakers.at_server[InstanceId("rs1", 0)]
     assert spoke not in before.after.speakers.at_server[InstanceId("rs1", 0)]
-    after = predict(
-        before.after.azure,
-        before.after.adj_ribs_in,
-        changes(["peering", "spoke", "hub", "use-remote-gateways", "off"], before.after.azure),
-    )
+    off = trial("vnet peering update spoke hub --use-remote-gateways off", LAB, before.after.azure).changes
+    after = predict(before.after.azure, before.after.adj_ribs_in, carry_out(LAB, before.after.azure, off).azure)
     assert spoke in after.after.speakers.at_server[InstanceId("rs1", 0)]
 
 
@@ -188,7 +193,7 @@ def test_what_the_rules_drop_only_after_the_change_is_remembered() -> None:
     ("words", "wanted"),
     [
         (
-            "branch-to-branch on",
+            "route-server update --branch-to-branch on",
             {
                 ("onprem2-host", "onprem1-host"): "delivered through circuit1, ergw, sdwan",
                 # The default route of the other appliance, which has no way out but its own NIC.
@@ -197,14 +202,17 @@ def test_what_the_rules_drop_only_after_the_change_is_remembered() -> None:
                 ("onprem2-host", "vm3"): "delivered through circuit1, ergw",
             },
         ),
-        ("route on-work 10.250.0.0/16 None", {("vm1", "onprem1-host"): "dropped at vm1: 10.250.0.0/16 leads to None"}),
-        ("route on-work 10.250.0.0/16 fw", {("vm1", "onprem1-host"): "delivered through fw, sdwan"}),
         (
-            "route on-work 10.250.0.0/16 vm3",
+            "route-table add on-work 10.250.0.0/16 None",
+            {("vm1", "onprem1-host"): "dropped at vm1: 10.250.0.0/16 leads to None"},
+        ),
+        ("route-table add on-work 10.250.0.0/16 fw", {("vm1", "onprem1-host"): "delivered through fw, sdwan"}),
+        (
+            "route-table add on-work 10.250.0.0/16 vm3",
             {("vm1", "onprem1-host"): "dropped at vm3: IP forwarding is off on its NIC"},
         ),
         (
-            "route on-nva 0.0.0.0/0 Internet",
+            "route-table add on-nva 0.0.0.0/0 Internet",
             {
                 ("vm1", "internet"): "delivered through fw",
                 ("sdwan", "internet"): "delivered",
@@ -212,13 +220,13 @@ def test_what_the_rules_drop_only_after_the_change_is_remembered() -> None:
             },
         ),
         (
-            "peering spoke hub allow-forwarded-traffic off",
+            "vnet peering update spoke hub --allow-forwarded-traffic off",
             {
                 ("onprem1-host", "vm3"): "dropped at spoke: it takes nothing from hub that is only forwarded there",
             },
         ),
         (
-            "hub-routing-preference ASPath",
+            "route-server update --hub-routing-preference ASPath",
             {(source, "onprem2-host"): "loops at sdwan" for source in ("vm1", "fw", "onprem1-host")}
             | {("sdwan", "onprem2-host"): "dropped at sdwan: its own packet is back, with its own source address"},
         ),
@@ -231,59 +239,104 @@ def test_whose_packets_fare_otherwise(words: str, wanted: dict[tuple[str, str], 
 
 
 def test_appliances_that_lose_their_route_server_are_told_of() -> None:
-    prediction = tried("route on-nva 10.1.0.0/26 None")
+    prediction = tried("route-table add on-nva 10.1.0.0/26 None")
     assert [line.split(" of rs1")[0] for line in _cut_off(LAB, prediction)] == [
         f"{nva} would no longer reach 10.1.0.{i}" for nva in ("sdwan", "fw") for i in (4, 5)
     ]
-    assert list(_cut_off(LAB, tried("route on-nva 10.9.0.0/16 None"))) == []
+    assert list(_cut_off(LAB, tried("route-table add on-nva 10.9.0.0/16 None"))) == []
 
 
 @pytest.mark.parametrize(
     ("words", "message", "remedy"),
     [
         (
-            "peering spoke hub use-remote-gateways on",
+            "vnet peering update spoke hub --use-remote-gateways on",
             "Azure would refuse that: peering spoke to hub can't use remote gateways: hub doesn't allow gateway",
             "While spoke uses the gateways of hub, the peering hub to spoke must allow gateway transit",
         ),
         (
-            "peering hub spoke use-remote-gateways on",
+            "vnet peering update hub spoke --use-remote-gateways on",
             "Azure would refuse that: peering hub to spoke can't use remote gateways: hub has a route server of",
             "A virtual network with a route server of its own can't use another's",
         ),
-        ("delete-peer rs1 fw2", "route server rs1 has no peer fw2", "Its peers are: sdwan, fw."),
-        ("delete-peering hub hub2", "hub and hub2 are not peered", "The lab's peerings"),
-        ("delete-route-server rs9", "there is no route server rs9", "The lab's route servers: rs1"),
-        ("address-space spoke", "address-space: a range is missing", "Write: address-space VNET PREFIX"),
-        ("address-space spoke 10.3.0.1/16", "address-space: 10.3.0.1/16 is no address range", "Write: "),
-        ("address-space spok 10.3.0.0/16", "there is no virtual network spok", "The lab's: "),
-        ("address-space spoke 10.3.0.0/16 224.0.0.0/8", "224.0.0.0/8 overlaps 224.0.0.0/4, which Azure", "Use a priv"),
-        ("address-space spoke 10.3.0.0/16 10.4.0.0/30", "10.4.0.0/30 is too small", "Azure accepts /"),
+        ("route-server peering delete rs1 fw2", "route server rs1 has no peer fw2", "Its peers are: sdwan, fw."),
         (
-            "address-space spoke 10.33.0.0/16",
+            "vnet peering delete hub hub2",
+            "there is no peering hub to hub2.",
+            "The lab's peerings: spoke to hub, hub to spoke.",
+        ),
+        ("route-server delete rs9", "there is no route server rs9", "The lab's route servers: rs1."),
+        ("vnet update spoke --address-prefixes ''", "labkit vnet update: no prefix given.", "Give all prefixes: "),
+        (
+            "vnet update spoke --address-prefixes 10.3.0.1/16",
+            "10.3.0.1/16 is not an address prefix.",
+            "The prefix is 10.3.0.0/16.",
+        ),
+        ("vnet update spoke --address-prefixes x", "x is not an address prefix.", "Write one such as 10.1.0.0/16."),
+        ("vnet update spok --address-prefixes 10.3.0.0/16", "there is no virtual network spok", "The lab's virtual "),
+        (
+            "vnet update spoke --address-prefixes 10.3.0.0/16 224.0.0.0/8",
+            "224.0.0.0/8 overlaps 224.0.0.0/4, which Azure",
+            "Use a priv",
+        ),
+        ("vnet update spoke --address-prefixes 10.3.0.0/16 10.4.0.0/30", "10.4.0.0/30 is too small", "Azure accepts /"),
+        (
+            "vnet update spoke --address-prefixes 10.33.0.0/16",
             "Azure would refuse that: subnet work (10.3.1.0/24) of spoke would lie outside its address space",
             "Keep the ranges that have subnets.",
         ),
         (
-            "propagation on-gateway off",
+            "route-table update on-gateway --bgp-propagation off",
             "Azure would refuse that: route table on-gateway disables BGP route propagation",
             "Keep propagation on there",
         ),
         (
-            "route on-gateway 0.0.0.0/0 fw",
+            "route-table add on-gateway 0.0.0.0/0 fw",
             "Azure would refuse that: route table on-gateway has a route for 0.0.0.0/0",
             "Give GatewaySubnet a route table of its own",
         ),
-        ("route on-work 10.9.0.0/16 remove", "route table on-work has no route for 10.9.0.0/16.", "It has: none."),
-        ("branch-to-branch on rs9", "there is no route server rs9.", "The lab's route servers: rs1."),
-        ("propagation x on", "there is no route table x.", "The lab's route tables: on-gateway, on-nva, on-work."),
-        ("prepend vm1 2", "vm1 is no NVA that a route server has as its peer.", "These are: sdwan, fw."),
-        ("prepend fw -1", "fw does not put its ASN once more than needed into 0.0.0.0/0.", "Look: labkit learned"),
         (
-            "peering hub elsewhere use-remote-gateways on",
-            "hub and elsewhere are not peered.",
-            "The lab's peerings: hub",
+            "route-server update rs9 --branch-to-branch on",
+            "there is no route server rs9.",
+            "The lab's route servers: rs1.",
         ),
+        (
+            "route-table update x --bgp-propagation on",
+            "there is no route table x.",
+            "The lab's route tables: on-gateway, on-nva, on-work.",
+        ),
+        ("nva prepend vm1 2", "vm1 is not an NVA that peers with a route server.", "These are: sdwan, fw."),
+        ("nva prepend fw -1", "fw does not prepend its ASN once to 0.0.0.0/0.", "Look: labkit learned"),
+        (
+            "vnet peering update hub elsewhere --use-remote-gateways on",
+            "there is no peering hub to elsewhere.",
+            "The lab's peerings: ",
+        ),
+        (
+            "route-table add on-work 10.9.0.0/16 vm9",
+            "route 10.9.0.0/16: vm9 is not a next hop.",
+            "Write Internet, Vnet",
+        ),
+        (
+            "route-table add on-work 10.9.0.0/16 VirtualNetworkGateway",
+            "route 10.9.0.0/16: VirtualNetworkGateway can't be a next hop here",
+            "Let the gateway's own routes lead there",
+        ),
+        ("route-table create on-work", "route table on-work already exists.", "Change it: "),
+        ("route-table associate on-work spoke", "spoke is not a subnet.", "Write VNET/SUBNET"),
+        ("route-server create rs9", "the lab has no nodes for a route server rs9.", "Its file declares: rs1."),
+        ("route-server peering create rs1 nva9", "nva9 is not an NVA of this lab", "Give --peer-asn and --peer-ip."),
+        ("route-server peering create rs1 fw --peer-asn 0", "0 is not an ASN.", "Use a private one"),
+        ("route-server peering create rs1 fw --peer-ip 10.1", "10.1 is not an IPv4 address.", "Write one such as"),
+        ("vnet peering create spoke hub", "the peering spoke to hub already exists.", "Change it: labkit vnet peering"),
+        ("vnet peering update spoke hub", "labkit vnet peering update: nothing to change.", "Give --use-remote-gat"),
+        ("route-server update rs1", "labkit route-server update: nothing to change.", "Give --branch-to-branch"),
+        ("nva prepend fw 0", "labkit whatif nva prepend: 0 is not between 1 and 20, or -20 and -1.", "Give the number"),
+        ("nva prepend fw 21", "labkit whatif nva prepend: 21 is not between 1 and 20", "Give the number"),
+        ("", "labkit whatif: nothing to try.", "Name a verb that changes the lab: route-server, route-table,"),
+        (",", "labkit whatif: nothing to try.", "Name a verb that changes the lab: route-server, route-table,"),
+        ("route-servr delete rs1", "labkit whatif: route-servr is not a verb that", "Did you mean route-server?"),
+        ("status", "labkit whatif: status is not a verb that changes the lab.", "These change the lab: route-server"),
     ],
 )
 def test_what_is_refused(words: str, message: str, remedy: str) -> None:
@@ -294,21 +347,21 @@ def test_what_is_refused(words: str, message: str, remedy: str) -> None:
 
 
 def test_what_azure_accepts_although_it_does_not_work() -> None:
-    found = tried("route on-gateway 10.1.0.0/24 fw branch-to-branch on").warnings
+    found = tried("route-table add on-gateway 10.1.0.0/24 fw, route-server update --branch-to-branch on").warnings
     assert found == ("route table on-gateway diverts traffic of ergw to 10.1.0.4 of rs1.",)
 
 
 def test_what_azure_never_refuses_leaves_other_changes_to_be_refused() -> None:
-    deleted = tried("delete-peering spoke hub delete-peering hub spoke")
-    assert deleted.titles == ("the peering spoke to hub is deleted", "the peering hub to spoke is deleted")
-    with pytest.raises(InvalidInput, match=r"there is no peering spoke to hub: .* only hub to spoke is there"):
-        tried("delete-peering spoke hub delete-peering spoke hub")
+    deleted = tried("vnet peering delete spoke hub, vnet peering delete hub spoke")
+    assert deleted.after.azure.peerings == ()
+    with pytest.raises(InvalidInput, match=r"there is no peering spoke to hub"):
+        tried("vnet peering delete spoke hub, vnet peering delete spoke hub")
     with pytest.raises(InvalidInput, match="would lie outside"):
-        tried("address-space spoke 10.33.0.0/16 delete-peer rs1 fw")
+        tried("vnet update spoke --address-prefixes 10.33.0.0/16, route-server peering delete rs1 fw")
 
 
 def test_a_deleted_route_server_tells_nobody_anything() -> None:
-    told = {(t.to, t.by, str(t.prefix), t.before, t.after) for t in told_changes(LAB, tried("delete-route-server"))}
+    told = {(t.to, t.by, str(t.prefix), t.before, t.after) for t in told_changes(LAB, tried("route-server delete rs1"))}
     ended = {(nva, "rs1", "10.1.0.0/16", "65515", "-") for nva in ("sdwan", "fw")}
     assert told == ended | {("onprem1", "sdwan", "10.1.0.0/16", "65001-65515", "-")}
 
@@ -318,9 +371,9 @@ TWO_HUBS = load_text((Path(__file__).parents[3] / "topologies" / "dual-homed-exp
 
 def test_what_nvas_pass_on_is_followed() -> None:
     """The spoke has on-premises by NVAs alone: what a hub's route server tells one reaches the spoke's through it."""
-    found = routes(tried("branch-to-branch off rs1", TWO_HUBS))
+    found = routes(tried("route-server update rs1 --branch-to-branch off", TWO_HUBS))
     assert found["vm02"]["10.2.13.0/25"] == "gone from csr1 and csr2"
-    prediction = tried("prepend csr1 3", TWO_HUBS)
+    prediction = tried("nva prepend csr1 3", TWO_HUBS)
     told = {(t.to, t.by, str(t.prefix), t.before, t.after) for t in told_changes(TWO_HUBS, prediction)}
     spoke = "65515-65001-65001-12076-65021"
     assert ("csr2", "rs0", "10.2.13.0/25", spoke, spoke.replace("65001-65001", "-".join(["65001"] * 5))) in told
@@ -329,25 +382,26 @@ def test_what_nvas_pass_on_is_followed() -> None:
 
 def test_what_a_learner_has_changed_by_hand_stays() -> None:
     """Prepends go along with what is followed; what the lab file does not explain stays as it is, and is said."""
-    before = tried("prepend csr1 3", TWO_HUBS).after
-    words = changes(["branch-to-branch", "off", "rs1"], TWO_HUBS.azure)
+    before = tried("nva prepend csr1 3", TWO_HUBS).after
     customers = CustomerRouters(TWO_HUBS)
 
-    def predicted(received: AdjRibsIn) -> Prediction:
+    def predicted(received: AdjRibsIn, words: str) -> Prediction:
         now = customers.adj_ribs_out(received, settled(TWO_HUBS).routers.adj_rib_out, customers.sessions)
-        return predict(TWO_HUBS.azure, received, words, Followers(customers, TWO_HUBS.azure, received, now))
+        after = carry_out(TWO_HUBS, TWO_HUBS.azure, trial(words, TWO_HUBS).changes).azure
+        follow = Followers(customers, TWO_HUBS.azure, received, now)
+        return predict(TWO_HUBS.azure, received, after, followers=follow)
 
-    assert predicted(before.adj_ribs_in).unknown == ()
-    words = changes(["address-space", "vnet1", "10.101.0.0/16", "10.111.0.0/16"], TWO_HUBS.azure)
-    new = predicted(before.adj_ribs_in).after.adj_ribs_in.servers[InstanceId("rs0", 0)][net("10.111.0.0/16")]
+    off = "route-server update rs1 --branch-to-branch off"
+    assert predicted(before.adj_ribs_in, off).unknown == ()
+    wider = "vnet update vnet1 --address-prefixes 10.101.0.0/16 10.111.0.0/16"
+    new = predicted(before.adj_ribs_in, wider).after.adj_ribs_in.servers[InstanceId("rs0", 0)][net("10.111.0.0/16")]
     assert ("csr1", (65001,) * 5) in {(path.peer.name, path.attributes.as_path) for path in new}
-    words = changes(["branch-to-branch", "off", "rs1"], TWO_HUBS.azure)
     paths = before.adj_ribs_in.servers[InstanceId("rs0", 0)][net("10.2.13.0/25")]
     marked = tuple(replace(path, attributes=replace(path.attributes, communities=((1, 1),))) for path in paths)
     servers = {i: {**table} for i, table in before.adj_ribs_in.servers.items()}
     for i in (0, 1):
         servers[InstanceId("rs0", i)][net("10.2.13.0/25")] = marked
-    prediction = predicted(replace(before.adj_ribs_in, servers=servers))
+    prediction = predicted(replace(before.adj_ribs_in, servers=servers), off)
     assert {(each.router, each.neighbour, str(each.prefix)) for each in prediction.unknown} >= {
         ("csr1", "rs0-0", "10.2.13.0/25"),
         ("csr1", "rs0-1", "10.2.13.0/25"),

@@ -1,15 +1,20 @@
-"""Azure's refusals of a change of a running lab, in words."""
+"""Azure's refusals of changes, by the rules that also judge a lab file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from ipaddress import IPv4Network
+from collections.abc import Iterator
 
-from labkit.azure.changes.edit import refusals
 from labkit.azure.model import Azure
 from labkit.azure.model.problem import Code, Problem
-from labkit.azure.rules.addressing import LARGEST_SPACE, SUBNET_LONGEST, forbidden_address_space, wrong_size
+from labkit.azure.model.ranges import Ranges
+from labkit.azure.rules.validation import problems
 from labkit.errors import InvalidInput
+
+_TRANSIENT = frozenset({Code.PEERING_ONE_SIDED})
+"""What is a mistake in a lab file and a step on the way in a running lab: Azure calls such a peering Initiated."""
+
+_OF_PEERS = frozenset({Code.PEER_UNREACHABLE, Code.PEER_NO_REMOTE_GATEWAYS})
+"""What is required of a peer when it is created: a later change may leave it unreachable."""
 
 _REMEDIES = {
     Code.OVERLAP_WITHIN: "Use ranges that don't overlap.",
@@ -37,8 +42,16 @@ _REMEDIES = {
 }
 
 
+def refusals(before: Azure, after: Azure) -> tuple[Problem, ...]:
+    """Why Azure would refuse to make `after` of `before`: the problems of `after` that `before` does not have."""
+    known = set(problems(before))
+    found = (*problems(after), *_homeless_subnets(after))
+    passing = _TRANSIENT | (_OF_PEERS if before.route_servers == after.route_servers else frozenset())
+    return tuple(problem for problem in found if problem not in known and problem.code not in passing)
+
+
 def refuse(before: Azure, after: Azure) -> None:
-    """See that Azure would let somebody make `after` of `before`.
+    """Check that Azure would let an operator make `after` of `before`.
 
     Raises:
         InvalidInput: it would not.
@@ -49,20 +62,15 @@ def refuse(before: Azure, after: Azure) -> None:
         raise InvalidInput(f"Azure would refuse that: {reasons}.", _remedy(found[0]))
 
 
-def refuse_ranges(ranges: Iterable[IPv4Network]) -> None:
-    """See that a virtual network can have these ranges at all.
-
-    Raises:
-        InvalidInput: one is Azure's own, or too large or too small.
-    """
-    for each in ranges:
-        forbidden = forbidden_address_space(each)
-        if forbidden is not None:
-            raise InvalidInput(f"{each} overlaps {forbidden}, which Azure refuses.", "Use a private range.")
-        size = wrong_size(each)
-        if size is not None:
-            raise InvalidInput(f"{each} is too {size}.", f"Azure accepts /{LARGEST_SPACE} to /{SUBNET_LONGEST}.")
-
-
 def _remedy(problem: Problem) -> str:
     return _REMEDIES.get(problem.code, "").format(*problem.subjects)
+
+
+def _homeless_subnets(azure: Azure) -> Iterator[Problem]:
+    """Subnets outside their virtual network's address space: Azure keeps a range that has subnets."""
+    for network in azure.virtual_networks:
+        space = Ranges(network.address_space)
+        for subnet in network.subnets:
+            if not space.covers(subnet.prefix):
+                text = f"subnet {subnet.name} ({subnet.prefix}) of {network.name} would lie outside its address space"
+                yield Problem(Code.SUBNET_OUTSIDE, text, (network.name, subnet.name))

@@ -1,0 +1,133 @@
+"""The changes that make one model of another, as few and as small as there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from labkit.azure.changes.base import Change
+from labkit.azure.changes.route_servers import (
+    CreateRouteServer,
+    DeletePeer,
+    DeleteRouteServer,
+    PutPeer,
+    SetRouteServerSettings,
+)
+from labkit.azure.changes.route_tables import (
+    AssociateRouteTable,
+    DeleteRoute,
+    DeleteRouteTable,
+    DissociateRouteTable,
+    PutRoute,
+    PutRouteTable,
+)
+from labkit.azure.changes.virtual_networks import (
+    PEERING_FLAGS,
+    DeletePeering,
+    PutPeering,
+    SetAddressSpace,
+    peering_side,
+)
+from labkit.azure.model import Azure, Peering, RouteServer, RouteTable
+
+
+def difference(before: Azure, after: Azure) -> tuple[Change, ...]:
+    """The changes that make `after` of `before`, in an order in which `carry_out` takes them.
+
+    What changes can't make (networks, subnets, machines, gateways) is not compared. Nothing is deleted to be created
+    again: a route server keeps its sessions, and a peering its traffic, while its settings change. Deletions come
+    first, since Azure never refuses them; route tables go last, when no subnet has them.
+    """
+    return (
+        *_deletions(before, after),
+        *_virtual_networks(before, after),
+        *_peerings(before, after),
+        *_route_servers(before, after),
+        *_route_tables(before, after),
+    )
+
+
+def _deletions(before: Azure, after: Azure) -> Iterator[Change]:
+    for server in before.route_servers:
+        if server.name not in after.route_server:
+            yield DeleteRouteServer(server.name)
+            continue
+        names = {peer.name for peer in after.route_server[server.name].peers}
+        for peer in server.peers:
+            if peer.name not in names:
+                yield DeletePeer(server.name, peer.name)
+    for peering in before.peerings:
+        if peering_side(after, peering.local, peering.remote) is None:
+            yield DeletePeering(peering.local, peering.remote)
+
+
+def _virtual_networks(before: Azure, after: Azure) -> Iterator[Change]:
+    for network in after.virtual_networks:
+        had = before.virtual_network.get(network.name)
+        if had is not None and had.address_space != network.address_space:
+            yield SetAddressSpace(network.name, network.address_space)
+
+
+def _peerings(before: Azure, after: Azure) -> Iterator[Change]:
+    """The sides that are new or have other switches, and those that must be Initiated again."""
+    for peering in after.peerings:
+        had = peering_side(before, peering.local, peering.remote)
+        other_before = peering_side(before, peering.remote, peering.local)
+        other_after = peering_side(after, peering.remote, peering.local)
+        disconnected = had is not None and (had.disconnected or (other_before is not None and other_after is None))
+        flags = _flags(had or Peering(peering.local, peering.remote), peering)
+        if had is None or flags or (disconnected and not peering.disconnected):
+            yield PutPeering(peering.local, peering.remote, **flags)
+
+
+def _flags(before: Peering, after: Peering) -> dict[str, bool]:
+    fields = PEERING_FLAGS.values()
+    return {field: getattr(after, field) for field in fields if getattr(before, field) != getattr(after, field)}
+
+
+def _route_servers(before: Azure, after: Azure) -> Iterator[Change]:
+    for server in after.route_servers:
+        had = before.route_server.get(server.name)
+        if had is None:
+            yield CreateRouteServer(server.name, server.virtual_network, server.instances)
+            had = RouteServer(server.name, server.virtual_network, server.instances)
+        switch = server.branch_to_branch if server.branch_to_branch != had.branch_to_branch else None
+        preferences = had.hub_routing_preference, server.hub_routing_preference
+        preference = preferences[1] if preferences[0] != preferences[1] else None
+        if switch is not None or preference is not None:
+            yield SetRouteServerSettings(server.name, switch, preference)
+        for peer in server.peers:
+            if peer not in had.peers:
+                yield PutPeer(server.name, peer.name, peer.asn, peer.address)
+
+
+def _route_tables(before: Azure, after: Azure) -> Iterator[Change]:
+    for table in after.route_tables:
+        had, disable = before.route_table.get(table.name), table.disable_bgp_route_propagation
+        if had is None:
+            yield PutRouteTable(table.name, disable or None)
+            had = RouteTable(table.name)
+        elif had.disable_bgp_route_propagation != disable:
+            yield PutRouteTable(table.name, disable)
+        prefixes = {route.prefix for route in table.routes}
+        for route in had.routes:
+            if route.prefix not in prefixes:
+                yield DeleteRoute(table.name, route.prefix)
+        for route in table.routes:
+            if route not in had.routes:
+                yield PutRoute(table.name, route.prefix, route.next_hop_type, route.next_hop)
+    yield from _associations(before, after)
+    for table in before.route_tables:
+        if table.name not in after.route_table:
+            yield DeleteRouteTable(table.name)
+
+
+def _associations(before: Azure, after: Azure) -> Iterator[Change]:
+    for network in after.virtual_networks:
+        known = before.virtual_network.get(network.name)
+        had = {subnet.name: subnet.route_table for subnet in known.subnets} if known is not None else {}
+        for subnet in network.subnets:
+            if subnet.name in had and had[subnet.name] != subnet.route_table:
+                if subnet.route_table is None:
+                    yield DissociateRouteTable(network.name, subnet.name)
+                else:
+                    yield AssociateRouteTable(network.name, subnet.name, subnet.route_table)

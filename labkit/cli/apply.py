@@ -1,0 +1,61 @@
+"""`labkit apply`: a list of changes, or an edited lab file, onto the running lab."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from labkit.azure.changes.base import Change
+from labkit.cli.changing import Trial, change, changing
+from labkit.cli.output import LabOption, note, put, put_table
+from labkit.operate.apply import Step, plan
+from labkit.operate.changes import Now
+from labkit.operate.look.running import running
+
+
+@changing
+def command(
+    ctx: typer.Context,
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A list of changes, as `labkit changes --format json` prints it (- reads standard input); "
+            "or the lab file, edited.",
+        ),
+    ],
+    variant: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="A variant of the lab file. Default: the one that runs.", show_default=False),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan only.")] = False,
+    lab: LabOption = None,
+) -> None:
+    """Carry out a list of changes, or make the running lab what its edited file says. All of it is done, or nothing.
+
+    The changes to an edited file are the least disruptive ones: no session or peering is deleted to be created again.
+    What needs new nodes or links is refused, with the reason. `labkit whatif apply FILE` predicts what would follow.
+    """
+
+    def make(now: Now) -> Sequence[Change]:
+        return [step.change for step in plan(now, file, variant)]
+
+    if isinstance(ctx.obj, Trial):
+        change(ctx, lab, make)
+        return
+    now = Now(running(lab)[0])
+    steps = plan(now, file, variant)
+    _show(steps)
+    if steps and not dry_run:
+        now.client.change(*(step.change for step in steps))
+        note(f"{len(steps)} {'change' if len(steps) == 1 else 'changes'} made. Undo all: labkit reset")
+
+
+def _show(steps: Sequence[Step]) -> None:
+    if steps:
+        rows = [(step.change.kind, step.change.subject, step.what, step.reason) for step in steps]
+        put_table(("Kind", "Object", "Change", "Reason"), rows)
+    else:
+        put("Nothing to change.")

@@ -1,0 +1,125 @@
+"""Azure's objects as the API shows them: the fields of Azure's own JSON, as far as labkit has them. Pure."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from labkit.azure.changes.route_tables import subnets_with
+from labkit.azure.changes.virtual_networks import peering_state
+from labkit.azure.model import Azure, BgpPeer, Peering, RouteServer, RouteTable, VirtualNetwork
+
+
+class RouteServerJson(TypedDict):
+    """A route server, as `az network routeserver show` prints it."""
+
+    name: str
+    allowBranchToBranchTraffic: bool
+    hubRoutingPreference: str
+    virtualRouterIps: list[str]
+
+
+class PeerJson(TypedDict):
+    """A peer of a route server, as `az network routeserver peering show` prints it."""
+
+    name: str
+    peerAsn: int
+    peerIp: str
+
+
+class SubnetJson(TypedDict):
+    """A subnet, as `az network vnet subnet show` prints it, with the name of its route table."""
+
+    name: str
+    addressPrefix: str
+    routeTable: str | None
+
+
+class VirtualNetworkJson(TypedDict):
+    """A virtual network, as `az network vnet show` prints it."""
+
+    name: str
+    addressPrefixes: list[str]
+    subnets: list[SubnetJson]
+
+
+class PeeringJson(TypedDict):
+    """A side of a peering, as `az network vnet peering show` prints it, with the names of its two ends."""
+
+    virtualNetwork: str
+    remoteVirtualNetwork: str
+    peeringState: str
+    useRemoteGateways: bool
+    allowGatewayTransit: bool
+    allowForwardedTraffic: bool
+
+
+class RouteJson(TypedDict):
+    """A route of a route table, as `az network route-table route show` prints it."""
+
+    addressPrefix: str
+    nextHopType: str
+    nextHopIpAddress: str | None
+
+
+class RouteTableJson(TypedDict):
+    """A route table, as `az network route-table show` prints it; `subnets` are names such as `hub/workload`."""
+
+    name: str
+    disableBgpRoutePropagation: bool
+    routes: list[RouteJson]
+    subnets: list[str]
+
+
+def route_server_json(server: RouteServer) -> RouteServerJson:
+    """A route server with its settings."""
+    return {
+        "name": server.name,
+        "allowBranchToBranchTraffic": server.branch_to_branch,
+        "hubRoutingPreference": str(server.hub_routing_preference),
+        "virtualRouterIps": [str(address) for address in server.instances],
+    }
+
+
+def peer_json(peer: BgpPeer) -> PeerJson:
+    """A peer of a route server."""
+    return {"name": peer.name, "peerAsn": peer.asn, "peerIp": str(peer.address)}
+
+
+def virtual_network_json(network: VirtualNetwork) -> VirtualNetworkJson:
+    """A virtual network with its subnets."""
+    return {
+        "name": network.name,
+        "addressPrefixes": [str(prefix) for prefix in network.address_space],
+        "subnets": [
+            {"name": s.name, "addressPrefix": str(s.prefix), "routeTable": s.route_table} for s in network.subnets
+        ],
+    }
+
+
+def peering_json(azure: Azure, peering: Peering) -> PeeringJson:
+    """A side of a peering with its state."""
+    return {
+        "virtualNetwork": peering.local,
+        "remoteVirtualNetwork": peering.remote,
+        "peeringState": peering_state(azure, peering),
+        "useRemoteGateways": peering.use_remote_gateways,
+        "allowGatewayTransit": peering.allow_gateway_transit,
+        "allowForwardedTraffic": peering.allow_forwarded_traffic,
+    }
+
+
+def route_table_json(azure: Azure, table: RouteTable) -> RouteTableJson:
+    """A route table with its routes and the subnets that have it."""
+    return {
+        "name": table.name,
+        "disableBgpRoutePropagation": table.disable_bgp_route_propagation,
+        "routes": [
+            {
+                "addressPrefix": str(route.prefix),
+                "nextHopType": str(route.next_hop_type),
+                "nextHopIpAddress": None if route.next_hop is None else str(route.next_hop),
+            }
+            for route in table.routes
+        ],
+        "subnets": list(subnets_with(azure, table.name)),
+    }
