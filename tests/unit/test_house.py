@@ -50,7 +50,6 @@ PROCESSES = ("agent", "controller", "fabric", "gateway", "routeserver", "start",
 
 PENDING = {
     ("gateway", "routeserver"): "why sessions end, and reports of them, are messages: they belong in feed",
-    ("operate.verify", "controller"): "forwarding tables are messages: they belong in feed",
 }
 """Imports that are still against this, and how each will be mended."""
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
+from labkit.azure.forwarding import Backend, Surroundings
 from labkit.azure.model import Azure
 from labkit.daemons.tables import BgpTable
 from labkit.errors import CheckFailed
@@ -20,6 +21,7 @@ from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import frontends, owners
 from labkit.lab.sessions import daemon_of
 from labkit.operate.look.client import LabClient
+from labkit.predict.surroundings import surroundings
 
 T = TypeVar("T")
 
@@ -79,14 +81,18 @@ class LiveState:
         """Azure's objects as they are now: the lab's own, and what operators have made of them."""
         return self._once(("azure",), lambda: _AZURE.validate_python(self.state["azure"]))
 
-    @property
-    def backends_up(self) -> dict[IPv4Address, list[IPv4Address]]:
-        """What packets whose next hop is a load balancer's frontend may be brought to: the backends that are up."""
-        found: dict[IPv4Address, list[IPv4Address]] = {b.address: [] for b in self.lab.azure.load_balancers}
-        for row in self.state["status"]["backends"] if found else ():
-            if row["state"] == "Up":
-                found[IPv4Address(row["frontend"])].append(IPv4Address(row["address"]))
-        return found
+    def surroundings(self, virtual_network: str) -> Surroundings:
+        """What the fabric of a virtual network knows beside effective routes."""
+        balancers = self.azure.load_balancers
+        backends = self.state["status"]["backends"] if balancers else ()
+        up = {(row["load_balancer"], row["backend"]) for row in backends if row["state"] == "Up"}
+        frontends = {
+            balancer.address: [
+                Backend(self.azure.nic[name].address, (balancer.name, name) in up) for name in balancer.backends
+            ]
+            for balancer in balancers
+        }
+        return surroundings(self.lab, self.azure, virtual_network, frontends)
 
     @property
     def off(self) -> frozenset[str]:

@@ -9,14 +9,13 @@ from functools import cache
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from labkit.azure.forwarding import Backend, Disposition, Surroundings
+from labkit.azure.forwarding import Disposition, Surroundings
 from labkit.azure.model import Azure, EffectiveRoute, NextHopType, RouteSource, RouteState
 from labkit.azure.rules.rows import EffectiveRow, as_path_text
 from labkit.daemons.tables import LOCAL, BgpPath
 from labkit.lab.sessions import daemon_of
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.trace.choice import Candidate
-from labkit.predict.surroundings import surroundings
 from labkit.predict.walk import Route
 
 NO_ROUTE = ""
@@ -84,15 +83,7 @@ class ObservedTables:
 
     def surroundings(self, virtual_network: str) -> Surroundings:
         """What the fabric of a virtual network knows beside effective routes."""
-        up = self.live.backends_up
-        backends = {
-            balancer.address: tuple(
-                Backend(address, address in up[balancer.address])
-                for address in (self.azure.nic[backend].address for backend in balancer.backends)
-            )
-            for balancer in self.azure.load_balancers
-        }
-        return surroundings(self.live.lab, self.azure, virtual_network, backends)
+        return self.live.surroundings(virtual_network)
 
     def _kernel(self, node: str, destination: IPv4Address) -> KernelRoute:
         """What a node's kernel does with packets to a destination."""

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import bisect
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from labkit.azure.model import NextHopType
-from labkit.azure.rules.effective import ForwardingKey, effective_table
-from labkit.controller.tables import Hop, desired
+from labkit.azure.forwarding import ON_LINK, Disposition, Packet, Surroundings, next_hops
+from labkit.azure.model import EffectiveRoute, NextHopType, RouteSource, RouteState
+from labkit.azure.rules.effective import ForwardingKey, active, effective_table
 from labkit.lab.plan.fabric_ports import InternetPort, NicPort, PeeringPort, Port, fabric_ports
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.verify.difference import NOTHING, Difference
 
 TABLE = ("netdev", "labkit")
-LOCAL = (NextHopType.VNET_LOCAL, NextHopType.VNET_PEERING, NextHopType.VNET_GLOBAL_PEERING)
 
 GUARDS = {
     "foreign-source": "what comes from another address than the NIC's",
@@ -113,7 +112,8 @@ def _ruleset(vnet: str, live: LiveState) -> _Ruleset:
 
 def _wrong(vnet: str, live: LiveState, ports: Mapping[str, Port]) -> Iterator[Wrong]:
     ruleset = _ruleset(vnet, live)
-    macs, hop_macs = _macs(ports), _hop_macs(live, ports)
+    surroundings = live.surroundings(vnet)
+    internet = frozenset(port.mac for port in ports.values() if isinstance(port, InternetPort))
     sharing: dict[tuple[str, str], list[str]] = {}
     bare = []
     for name, port in ports.items():
@@ -128,80 +128,56 @@ def _wrong(vnet: str, live: LiveState, ports: Mapping[str, Port]) -> Iterator[Wr
     for (table, _), names in sharing.items():
         port = ports[names[0]]
         assert isinstance(port, NicPort)
-        hops = _hops(live, vnet, port)
+        routes = _routes(live, vnet, port)
         seen: set[tuple[IPv4Network, Macs, Macs]] = set()
-        for address in sorted({*_corners(hops), *ruleset.corners(table), *macs}):
-            prefix = _match(hops, address)
-            hop = hops[prefix] if prefix is not None else None
-            right, there = _right(hop, address, macs, hop_macs, ports), ruleset.leads(table, address)
+        for address in sorted({*_corners(routes), *ruleset.corners(table), *surroundings.reachable}):
+            prefix = _match(routes, address)
+            row = routes[prefix] if prefix is not None else None
+            right, there = _right(surroundings, row, address, internet), ruleset.leads(table, address)
             if there == right:
                 continue
             # Of what is brought to its own address, and of what has no route, every address is a row of its own.
-            whole = prefix is not None and hops[prefix].type not in LOCAL
-            about = prefix if whole and prefix is not None else IPv4Network(address)
+            about = row.prefix if row is not None and row.next_hop_type not in ON_LINK else IPv4Network(address)
             if (about, right, there) not in seen:
                 seen.add((about, right, there))
                 yield Wrong(tuple(names), about, address, right, there)
 
 
-def _hops(live: LiveState, vnet: str, port: NicPort) -> Mapping[IPv4Network, Hop]:
+def _routes(live: LiveState, vnet: str, port: NicPort) -> Mapping[IPv4Network, EffectiveRoute]:
+    """The routes that packets out of a port follow, by prefix."""
     oracle = live.state["oracle"].get(port.nic.name)
     if oracle is None:  # a route server instance: its subnet has system routes only
-        return desired(effective_table(live.azure, ForwardingKey(vnet, None, None), {}))
+        return {row.prefix: row for row in active(effective_table(live.azure, ForwardingKey(vnet, None, None), {}))}
     groups = {
-        int(i): Hop(NextHopType(g["type"]), tuple(map(IPv4Address, g["next_hops"])))
-        for i, g in oracle["groups"].items()
+        i: (NextHopType(group["type"]), tuple(map(IPv4Address, group["next_hops"])))
+        for i, group in oracle["groups"].items()
     }
-    return {IPv4Network(prefix): groups[group] for prefix, group in oracle["routes"].items()}
+    return {
+        prefix: EffectiveRoute(RouteSource.DEFAULT, RouteState.ACTIVE, prefix, *groups[str(group)])
+        for prefix, group in ((IPv4Network(text), group) for text, group in oracle["routes"].items())
+    }
 
 
-def _hop_macs(live: LiveState, ports: Mapping[str, Port]) -> dict[IPv4Address, Macs]:
-    """Where packets to a next hop should go: to its NIC, or to those of a load balancer's backends that are up."""
-    macs = _macs(ports)
-    found = {address: frozenset({mac}) for address, mac in macs.items()}
-    found |= {frontend: frozenset(macs[a] for a in up if a in macs) for frontend, up in live.backends_up.items()}
-    return found
-
-
-def _macs(ports: Mapping[str, Port]) -> dict[IPv4Address, str]:
-    """The MAC of every NIC that a fabric reaches, its own and those of peered virtual networks."""
-    found = {a: port.nic.mac for port in ports.values() if isinstance(port, NicPort) for a in port.addresses}
-    for port in ports.values():
-        if isinstance(port, PeeringPort):
-            found |= dict(port.neighbours)
-    return found
-
-
-def _corners(hops: Mapping[IPv4Network, Hop]) -> Iterator[IPv4Address]:
-    for prefix in hops:
+def _corners(routes: Iterable[IPv4Network]) -> Iterator[IPv4Address]:
+    for prefix in routes:
         yield prefix[0]
         yield prefix[-1]
         if prefix.prefixlen <= 30:
             yield prefix[4 if prefix.num_addresses > 4 else 1]
 
 
-def _match(hops: Mapping[IPv4Network, Hop], address: IPv4Address) -> IPv4Network | None:
+def _match(routes: Collection[IPv4Network], address: IPv4Address) -> IPv4Network | None:
     """The longest prefix that covers an address."""
     return next(
-        (p for length in range(32, -1, -1) if (p := IPv4Network((address, length), strict=False)) in hops), None
+        (p for length in range(32, -1, -1) if (p := IPv4Network((address, length), strict=False)) in routes), None
     )
 
 
-def _right(
-    hop: Hop | None,
-    address: IPv4Address,
-    macs: Mapping[IPv4Address, str],
-    hop_macs: Mapping[IPv4Address, Macs],
-    ports: Mapping[str, Port],
-) -> Macs:
-    """Where packets to an address should go, whose longest prefix leads to `hop`."""
-    if hop is None or hop.type is NextHopType.NONE:
-        return frozenset()
-    if hop.type is NextHopType.INTERNET:
-        return frozenset(port.mac for port in ports.values() if isinstance(port, InternetPort))
-    if hop.type in LOCAL:
-        return frozenset({macs[address]} if address in macs else ())
-    return frozenset[str]().union(*(hop_macs.get(a, ()) for a in hop.next_hops))
+def _right(surroundings: Surroundings, row: EffectiveRoute | None, address: IPv4Address, internet: Macs) -> Macs:
+    """Where packets to an address should go by their effective route; whose they are makes no difference here."""
+    verdicts = next_hops(surroundings, row, Packet(address, address))
+    leaves = any(verdict.disposition is Disposition.INTERNET for verdict in verdicts)
+    return frozenset(v.nic.mac for v in verdicts if v.nic is not None) | (internet if leaves else frozenset())
 
 
 def _text(macs: Macs) -> str:
