@@ -1,0 +1,137 @@
+"""Kernels' routing tables as the plan's commands, FRR's configuration and a converged network make them: no lab runs.
+
+It takes nothing from `labkit.predict.tables`, which has the same by other means: a route's device and next hops follow
+here from interfaces' addresses, as in a kernel.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
+from typing import Any
+
+from labkit.azure.model import Azure, EffectiveRoute, NextHopType
+from labkit.azure.rules.circuits import best_in_circuit
+from labkit.azure.rules.effective import active, lookup
+from labkit.azure.rules.gateway_policy import PathSource, best_at_gateway
+from labkit.lab.model import Lab
+from labkit.lab.plan.build import plan
+from labkit.lab.plan.model import Role
+from labkit.operate.look.client import LabClient
+from labkit.operate.look.live_state import LiveState
+from labkit.operate.records.record import Record
+from labkit.operate.trace.tables import AGENT, BLACKHOLE, NO_ROUTE, KernelRoute, ObservedTables
+from labkit.predict.converge import ConvergedNetwork
+from labkit.render.render import render
+from labkit.runtimes.select import SANDBOX
+
+ADDRESS = re.compile(r"ip address replace (\S+)(?: peer (\S+))? dev (\S+)")
+ROUTE = re.compile(r"ip route replace (\S+)(?: via (\S+))? dev (\S+)(?: onlink)?")
+STATIC = re.compile(r"^ip route (\S+) (\S+)$", re.MULTILINE)
+
+
+class NotRunning(LiveState):
+    """A lab that does not run; every backend of a load balancer is up."""
+
+    def __init__(self, lab: Lab) -> None:
+        super().__init__(lab, LabClient(Record(lab.name, SANDBOX, "", "", 0.0)))
+
+    @property
+    def state(self) -> dict[str, Any]:
+        rows = [
+            {"state": "Up", "load_balancer": balancer.name, "backend": backend}
+            for balancer in self.lab.azure.load_balancers
+            for backend in balancer.backends
+        ]
+        return {"status": {"backends": rows}}
+
+    @property
+    def azure(self) -> Azure:
+        return self.lab.azure
+
+    @property
+    def off(self) -> frozenset[str]:
+        return frozenset()
+
+
+class PlannedTables(ObservedTables):
+    """The tables that a converged lab has in its nodes."""
+
+    def __init__(self, lab: Lab, network: ConvergedNetwork, folder: Path) -> None:
+        super().__init__(NotRunning(lab))
+        self._lab, self._network, self._folder = lab, network, folder
+        self._plan = plan(lab)
+        render(self._plan, folder, image="labkit/node:golden", lab_file=b"")
+        self._read: dict[str, list[KernelRoute]] = {}
+
+    def row(self, nic: str, destination: IPv4Address) -> EffectiveRoute | None:
+        return lookup(self._network.speakers.effective_routes[nic], destination)
+
+    def _kernel(self, node: str, destination: IPv4Address) -> KernelRoute:
+        if node not in self._read:
+            self._read[node] = [*self._without_bgp(node)]
+            self._read[node] += [*self._learned(node)]
+        return longest(self._read[node], destination)
+
+    @cached_property
+    def _nodes(self) -> dict[str, Any]:
+        return {node.name: node for node in self._plan.nodes}
+
+    def _without_bgp(self, node: str) -> Iterator[KernelRoute]:
+        """What a node's commands and its static routes make; what is connected comes first."""
+        connected = []
+        for command in self._nodes[node].exec:
+            if found := ADDRESS.fullmatch(command):
+                own, peer, device = found.groups()
+                prefix = IPv4Network(peer) if peer else IPv4Interface(own).network
+                connected.append(KernelRoute("unicast", str(prefix), (), device, "kernel"))
+            elif found := ROUTE.fullmatch(command):
+                to, via, device = found.groups()
+                gateways = (IPv4Address(via),) if via else ()
+                connected.append(KernelRoute("unicast", str(network(to)), gateways, device))
+        yield from connected
+        conf = self._folder / "nodes" / node / "frr.conf"
+        for prefix, via in STATIC.findall(conf.read_text()) if conf.exists() else ():
+            yield resolved(connected, prefix, [IPv4Address(via)], "static")
+
+    def _learned(self, node: str) -> Iterator[KernelRoute]:
+        """What an agent or FRR adds."""
+        known, speakers, routers = self._read[node], self._network.speakers, self._network.routers
+        if self._nodes[node].role is Role.VM:
+            for row in active(speakers.effective_routes[self.azure.primary_nic(node).name]):
+                none = row.next_hop_type is NextHopType.NONE
+                yield KernelRoute(BLACKHOLE if none else "unicast", str(row.prefix), (), "" if none else "eth0", AGENT)
+        for gateway in self.azure.gateways:
+            for instance in gateway.instance_ids:
+                for prefix, paths in speakers.at_gateway[instance].items() if instance.node == node else ():
+                    best = best_at_gateway(gateway, paths)
+                    if best is not None and best.source not in (PathSource.VIRTUAL_NETWORK, PathSource.STATIC):
+                        yield resolved(known, str(prefix), [best.attributes.next_hop], "bgp")
+        for prefix, of_circuit in speakers.at_circuit.get(node, {}).items():
+            yield resolved(known, str(prefix), [path.address for path in best_in_circuit(of_circuit)], "bgp")
+        for prefix, chosen in routers.loc_rib.get(node, {}).items():
+            received = routers.adj_rib_in[node]
+            if chosen.sessions:
+                hops = [received[session][prefix].next_hop for session in chosen.sessions]
+                yield resolved(known, str(prefix), hops, "bgp")
+
+
+def network(text: str) -> IPv4Network:
+    return IPv4Network("0.0.0.0/0" if text == "default" else text)
+
+
+def longest(routes: list[KernelRoute], destination: IPv4Address) -> KernelRoute:
+    """The route of the longest prefix, and of equal ones the first."""
+    found = [route for route in routes if destination in IPv4Network(route.prefix)]
+    return max(found, key=lambda route: IPv4Network(route.prefix).prefixlen, default=KernelRoute(NO_ROUTE))
+
+
+def resolved(routes: list[KernelRoute], prefix: str, hops: list[IPv4Address], protocol: str) -> KernelRoute:
+    """A route to next hops that other routes lead to."""
+    ways = [(hop, longest(routes, hop)) for hop in hops]
+    gateways = tuple(dict.fromkeys(gateway for hop, way in ways for gateway in way.gateways or (hop,)))
+    return replace(ways[0][1], prefix=prefix, gateways=gateways, protocol=protocol)
