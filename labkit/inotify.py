@@ -8,6 +8,8 @@ import struct
 from collections.abc import Iterator
 
 MODIFY = 0x2
+MOVED_TO = 0x80
+CREATE = 0x100
 CLOSE_WRITE = 0x8
 CLOSE_NOWRITE = 0x10
 
@@ -22,6 +24,10 @@ class Inotify:
         self.descriptor: int = _libc.inotify_init1(os.O_CLOEXEC)
         if self.descriptor < 0:
             _fail("inotify_init1")
+
+    def close(self) -> None:
+        """End all watches."""
+        os.close(self.descriptor)
 
     def watch(self, path: str, events: int) -> int:
         """Watch a path for these events; returns the watch's number. Raises OSError if it is not there."""

@@ -119,7 +119,7 @@ class Ranges:
 class GatewayControl(Protocol):
     """The daemon of a gateway's instance, from a process in the same node. Every method waits for its answer.
 
-    A method that gets none raises SubprocessError, unless it says otherwise; addresses are texts.
+    A method that gets none raises NoAnswer, unless it says otherwise; addresses are texts.
     """
 
     def set_sessions(self, asn: int, route_servers: Collection[str], *, on: bool) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from labkit.daemons.errors import NoAnswer
 from labkit.daemons.protocol import GatewayControl, Ranges
 from labkit.daemons.tables import AdvertisedPath, BgpNeighbour
 from labkit.feed.client import Feed, feeds
@@ -194,7 +194,7 @@ class Service:
             if query["table"] == "peers":
                 return [_peer_row(each) for each in self._daemon.peers()]
             return [_advertised_row(each) for each in self._daemon.advertised(query["peer"])]
-        except (subprocess.SubprocessError, ValueError):
+        except (NoAnswer, ValueError):
             return []
 
     def _ready(self) -> None:

@@ -14,8 +14,9 @@ import os
 import sys
 from pathlib import Path
 
+from labkit.daemons.errors import NoAnswer
 from labkit.daemons.frr.config_files import DAEMONS, config_files, mistakes
-from labkit.daemons.frr.vty import FOLDER, Refused, Vty
+from labkit.daemons.frr.vty import FOLDER, Vty
 from labkit.inotify import CLOSE_NOWRITE, CLOSE_WRITE, MODIFY, Inotify
 
 CONF = Path("/etc/frr/frr.conf")
@@ -71,7 +72,7 @@ class Starter:
         try:
             with Vty(daemon) as vty:
                 vty.run(_NO_ERRORS_FILE)
-        except (OSError, Refused) as error:
+        except NoAnswer as error:
             _say(f"{daemon} has not taken its configuration: {error}")
             return
         for other in _STARTED_BY.get(daemon, ()):

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeVar
 
+from labkit.daemons.errors import NoAnswer
 from labkit.daemons.frr import tables
-from labkit.daemons.frr.control import vtysh
+from labkit.daemons.frr.vty import Vty
 from labkit.daemons.notifications import notification_text
 from labkit.daemons.protocol import Ranges
 from labkit.daemons.tables import AdvertisedPath, BgpNeighbour, Query
 
 T = TypeVar("T")
 
-_PATIENCE = 8.0
-"""Seconds that FRR may take to answer; a request to the controller waits for 10."""
-
 
 def set_sessions(asn: int, route_servers: Collection[str], *, on: bool) -> None:
     """Start or stop the sessions with the route server [b2b-toggle].
 
     Raises:
-        SubprocessError: FRR refuses, or does not answer.
+        NoAnswer: FRR refuses, or does not answer.
     """
     _run("configure terminal", *session_lines(asn, route_servers, on=on))
 
@@ -48,7 +45,7 @@ def set_ranges(asn: int, subnet_gateway: str, ranges: Ranges, *, vpn: bool) -> N
     Each daemon is read and changed by itself: one that has just been started has the ranges of its file again.
 
     Raises:
-        SubprocessError: FRR refuses, or does not answer.
+        NoAnswer: FRR refuses, or does not answer.
     """
     for daemon, lines in (
         ("mgmtd", route_lines(_configuration("mgmtd"), subnet_gateway, ranges)),
@@ -100,7 +97,7 @@ def advertised(peer: str) -> tuple[AdvertisedPath, ...]:
     """The Adj-RIB-Out of a peer (its address); empty if there is no such peer.
 
     Raises:
-        SubprocessError, ValueError: FRR does not answer.
+        NoAnswer, ValueError: FRR does not answer.
     """
     return _ask(tables.adj_rib_out(peer))
 
@@ -109,7 +106,7 @@ def peers() -> tuple[BgpNeighbour, ...]:
     """FRR's neighbours and their sessions.
 
     Raises:
-        SubprocessError, ValueError: FRR does not answer.
+        NoAnswer, ValueError: FRR does not answer.
     """
     return _ask(tables.neighbours())
 
@@ -118,7 +115,7 @@ def has_paths_of(peers: Collection[str]) -> bool:
     """Whether FRR still has a path from one of these peers (their addresses); False if it does not answer."""
     try:
         return tables.has_paths_of(_run("show bgp ipv4 unicast json"), peers)
-    except (subprocess.SubprocessError, ValueError):
+    except (NoAnswer, ValueError):
         return False
 
 
@@ -126,7 +123,7 @@ def why_closed(peer: str) -> str:
     """Why FRR itself ended the session with a peer (its address), in words; empty if it does not say."""
     try:
         return why_reset(json.loads(_run(f"show bgp neighbors {peer} json")).get(peer, {}))
-    except (subprocess.SubprocessError, ValueError):
+    except (NoAnswer, ValueError):
         return ""
 
 
@@ -143,19 +140,15 @@ _RESETS = {"Admin. shutdown": "administrative shutdown", "User reset": "administ
 
 
 def _ask(query: Query[T]) -> T:
-    return query.read(_output(query.argv))
+    _, *words = query.argv  # vtysh -c LINE -c LINE
+    return query.read(_run(*words[1::2]))
 
 
 def _configuration(daemon: str) -> str:
     return _run("show running-config", daemon=daemon)
 
 
-def _run(*lines: str, daemon: str = "") -> str:
-    """What FRR, or one daemon of it, answers to these lines."""
-    command, *words = vtysh(*lines)
-    return _output((command, *(("-d", daemon) if daemon else ()), *words))
-
-
-def _output(argv: Sequence[str]) -> str:
-    done = subprocess.run(argv, check=True, capture_output=True, text=True, encoding="utf-8", timeout=_PATIENCE)
-    return done.stdout
+def _run(*lines: str, daemon: str = "bgpd") -> str:
+    """What a daemon answers to these lines."""
+    with Vty(daemon) as vty:
+        return vty.run(lines)

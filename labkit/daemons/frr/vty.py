@@ -6,6 +6,8 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
+from labkit.daemons.errors import NoAnswer
+
 FOLDER = Path("/run/frr")
 """Where FRR's daemons have their sockets."""
 
@@ -16,23 +18,19 @@ _END = b"\0\0\0"
 _WARNING = 1  # the command was carried out
 
 
-class Refused(Exception):
-    """A daemon refuses a command, or does not answer."""
-
-
 class Vty:
     """A connection to a daemon, with all rights. Ends with the `with` block that it belongs to."""
 
     def __init__(self, daemon: str, folder: Path = FOLDER, patience: float = PATIENCE) -> None:
-        """Connect. Raises OSError if the daemon does not listen."""
+        """Connect. Raises `NoAnswer` if the daemon does not listen."""
         self.daemon = daemon
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(patience)
         try:
             self._socket.connect(str(folder / f"{daemon}.vty"))
-        except OSError:
+        except OSError as error:
             self._socket.close()
-            raise
+            raise NoAnswer(f"{daemon} does not listen: {error}") from error
 
     def __enter__(self) -> Vty:
         return self
@@ -44,7 +42,7 @@ class Vty:
         """The output of the commands, which begin in the mode of `enable`.
 
         Raises:
-            Refused: a command failed, and those after it were not tried; or the daemon went away, or is silent.
+            NoAnswer: a command failed, and those after it were not tried; or the daemon went away, or is silent.
         """
         return "".join(map(self._one, ("enable", *commands)))
 
@@ -56,11 +54,11 @@ class Vty:
             while data[-4:-1] != _END:
                 piece = self._socket.recv(1 << 16)
                 if not piece:
-                    raise Refused(f"{self.daemon} ended while it carried out `{command}`")
+                    raise NoAnswer(f"{self.daemon} ended while it carried out `{command}`")
                 data += piece
         except OSError as error:
-            raise Refused(f"{self.daemon} does not answer `{command}`: {error}") from error
+            raise NoAnswer(f"{self.daemon} does not answer `{command}`: {error}") from error
         text = data[:-4].decode(errors="replace")
         if data[-1] > _WARNING:
-            raise Refused(f"{self.daemon} refuses `{command}`: {text.strip() or f'result {data[-1]}'}")
+            raise NoAnswer(f"{self.daemon} refuses `{command}`: {text.strip() or f'result {data[-1]}'}")
         return text

@@ -117,6 +117,9 @@ class Boot:
                 alive=lambda node=node: node.pid != 0,  # type: ignore[misc]
             )
             self._watches.append(watch)
+            node.when_ended = watch.node_ended
+            if not node.pid:
+                watch.node_ended()
 
     def _healthy(self, node: Node, reason: str | None) -> None:
         error = None

@@ -1,7 +1,8 @@
 """Waiting until a node's healthcheck succeeds, as soon as it does.
 
 The first success ends it. A failure is what containerlab's engine would call one: after the start period, `retries`
-failures in a row at `interval`. In between the test is tried far more often, since nobody likes to wait.
+failures in a row at `interval`. A test that asks for files only is not run: the kernel reports when they are there. Any
+other one is tried far more often than at `interval`, since nobody likes to wait.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from labkit.inotify import CREATE, MOVED_TO, Inotify
 from labkit.runtimes.sandbox.loop import Loop, Timer
 from labkit.runtimes.sandbox.spec import Health
 
 _FIRST_PAUSE, _PAUSE_FACTOR, _LONGEST_PAUSE = 0.01, 1.5, 0.25
-_FILE_PAUSE = 0.003
 
 RunTest = Callable[[list[str], float, Callable[[int, str], None]], None]
 """Run argv in the node for at most so many seconds, then call back with exit status and output."""
@@ -62,7 +63,7 @@ def marker_files(test: tuple[str, ...]) -> list[str] | None:
 
 
 class Watch:
-    """Tries one node's healthcheck until it succeeds or has failed; then calls `done` with None or the reason."""
+    """Watches one node's healthcheck until it succeeds or has failed; then calls `done` with None or the reason."""
 
     def __init__(
         self,
@@ -84,40 +85,76 @@ class Watch:
         self._last = "it was not tried"
         self._deadline = time.monotonic() + health.start_period + health.interval * max(1, health.retries)
         self._timer: Timer | None = None
+        self._inotify: Inotify | None = None
         self._files = [root / path.lstrip("/") for path in marker_files(health.test) or []]
         shell = health.test[0] == "CMD-SHELL"
         self._argv = ["/bin/sh", "-c", " ".join(health.test[1:])] if shell else list(health.test[1:])
-        self._try()
+        if self._files:
+            self._inotify = Inotify()
+            loop.on_readable(self._inotify.descriptor, self._changed)
+            self._timer = loop.after(self._deadline - time.monotonic(), self._fail)
+            self._look()
+        else:
+            self._try()
 
     def cancel(self) -> None:
-        """Stop trying; `done` is not called any more."""
+        """Stop; `done` is not called any more."""
         self._done = None
         if self._timer:
             self._timer.cancel()
+        if self._inotify:
+            self._loop.forget(self._inotify.descriptor)
+            self._inotify.close()
+            self._inotify = None
+
+    def node_ended(self) -> None:
+        """The node's first process has ended: files that are not there will not come."""
+        if self._files:
+            self._fail()
+
+    def _finish(self, reason: str | None) -> None:
+        done = self._done
+        self.cancel()
+        if done:
+            done(reason)
+
+    def _fail(self) -> None:
+        self._finish(f"{shlex.join(self._argv)}: {self._last}")
+
+    def _changed(self) -> None:
+        assert self._inotify
+        list(self._inotify.read())
+        self._look()
+
+    def _look(self) -> None:
+        """Succeed if all files are there, else watch where the first missing one, or a folder above it, must appear."""
+        assert self._inotify
+        for file in self._files:
+            while not file.exists():
+                folder = next(each for each in file.parents if each.exists())
+                below = folder / file.relative_to(folder).parts[0]
+                try:
+                    self._inotify.watch(str(folder), CREATE | MOVED_TO)
+                except FileNotFoundError:
+                    continue  # it has just been removed
+                if not below.exists():  # else it came before the watch
+                    self._last = f"exit status 1: {file.name} is missing"
+                    return
+        self._finish(None)
 
     def _try(self) -> None:
-        if not self._done:
-            return
-        if self._files:
-            missing = [path for path in self._files if not path.exists()]
-            text = f"{missing[0].name} is missing" if missing else ""
-            self._answer(1 if missing else 0, text)
-        else:
+        if self._done:
             self._run(self._argv, self._health.timeout, self._answer)
 
     def _answer(self, status: int, output: str) -> None:
         if not self._done:
             return
         if status == 0:
-            self._done(None)
+            self._finish(None)
             return
         self._last = f"exit status {status}{': ' if output.strip() else ''}{output.strip()[-500:]}"
         if time.monotonic() >= self._deadline or not self._alive():
-            self._done(f"{shlex.join(self._argv)}: {self._last}")
+            self._fail()
             return
-        if self._files:
-            pause = _FILE_PAUSE
-        else:
-            pause = self._pause
-            self._pause = min(self._pause * _PAUSE_FACTOR, _LONGEST_PAUSE, max(self._health.interval, _FIRST_PAUSE))
-        self._timer = self._loop.after(pause, self._try)
+        self._timer = self._loop.after(self._pause, self._try)
+        self._pause = min(self._pause * _PAUSE_FACTOR, _LONGEST_PAUSE, max(self._health.interval, _FIRST_PAUSE))

@@ -49,6 +49,7 @@ class Node:
         self._built: Callable[[Error | None], None] | None = None
         self._started: Callable[[Error | None], None] | None = None
         self._dead: list[Callable[[], None]] = []
+        self.when_ended: Callable[[], None] = lambda: None
 
     def fork(self, built: Callable[[Error | None], None]) -> None:
         """Make the node's namespaces and root in a new process, then call back. `go` starts its command."""
@@ -121,6 +122,7 @@ class Node:
         self._built = self._started = None
         if waiting:
             waiting(environment_error(f"node {self.spec.name} died while it was built (exit status {status})."))
+        self.when_ended()
         dead, self._dead = self._dead, []
         for callback in dead:
             callback()

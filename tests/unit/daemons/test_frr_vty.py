@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from labkit.daemons.frr.vty import Refused, Vty
+from labkit.daemons.errors import NoAnswer
+from labkit.daemons.frr.vty import Vty
 
 
 @contextmanager
@@ -51,7 +52,7 @@ def test_a_refused_command_is_an_error_and_the_next_is_not_tried(tmp_path: Path)
     with (
         daemon(tmp_path, answers) as commands,
         Vty("bgpd", tmp_path) as vty,
-        pytest.raises(Refused, match="bgpd refuses `a`: % Unknown command"),
+        pytest.raises(NoAnswer, match="bgpd refuses `a`: % Unknown command"),
     ):
         vty.run(["a", "b"])
     assert commands == ["enable", "a"]
@@ -61,11 +62,11 @@ def test_a_daemon_that_ends_is_an_error(tmp_path: Path) -> None:
     with (
         daemon(tmp_path, {"enable": [b"\0\0\0\0"]}),
         Vty("bgpd", tmp_path) as vty,
-        pytest.raises(Refused, match="bgpd ended while it carried out `a`"),
+        pytest.raises(NoAnswer, match="bgpd ended while it carried out `a`"),
     ):
         vty.run(["a"])
 
 
 def test_a_daemon_that_does_not_listen_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(NoAnswer, match="bgpd does not listen"):
         Vty("bgpd", tmp_path)

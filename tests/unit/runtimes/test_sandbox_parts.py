@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from labkit.runtimes.sandbox import state, sysctls, wire
-from labkit.runtimes.sandbox.health import marker_files
+from labkit.runtimes.sandbox.health import Watch, marker_files
 from labkit.runtimes.sandbox.loop import Loop
 from labkit.runtimes.sandbox.spec import Bind, End, Health, Lab, Link, Node, from_json
 
@@ -151,3 +151,54 @@ def test_the_loop_tells_how_children_ended() -> None:
 )
 def test_sysctls_that_a_node_can_have(name: str, path: str, own: bool) -> None:
     assert (sysctls.path_of(name), sysctls.namespaced(name)) == (path, own)
+
+
+class Over(Exception):
+    """Ends a loop."""
+
+
+def watched(loop: Loop, root: Path, patience: float) -> tuple[Watch, list[str | None]]:
+    """A watch of a healthcheck that asks for two files, which ends the loop; and what it reports."""
+    (root / "run").mkdir()
+    reports: list[str | None] = []
+
+    def not_run(*_: object) -> None:
+        raise AssertionError("a test that asks for files alone is not run")
+
+    def report(reason: str | None) -> None:
+        reports.append(reason)
+        raise Over
+
+    test = ("CMD", "test", "-e", "/run/ready/a", "-a", "-e", "/run/ready/b")
+    return Watch(loop, Health(test, patience, 0.0, 1.0, 1), root, not_run, report, alive=lambda: True), reports
+
+
+def test_health_is_there_when_the_last_file_is(tmp_path: Path) -> None:
+    loop = Loop()
+    _, reports = watched(loop, tmp_path, 60.0)
+    ready = tmp_path / "run" / "ready"
+    loop.after(0, ready.mkdir)
+    loop.after(0.01, (ready / "b").touch)
+    loop.after(0.02, (ready / "a").touch)
+    with pytest.raises(Over):
+        loop.run()
+    assert reports == [None]
+
+
+def test_health_fails_when_the_time_is_over(tmp_path: Path) -> None:
+    loop = Loop()
+    _, reports = watched(loop, tmp_path, 0.05)
+    loop.after(0, (tmp_path / "run" / "ready").mkdir)
+    loop.after(0.01, (tmp_path / "run" / "ready" / "a").touch)
+    with pytest.raises(Over):
+        loop.run()
+    assert reports == ["test -e /run/ready/a -a -e /run/ready/b: exit status 1: b is missing"]
+
+
+def test_health_fails_when_the_node_ends(tmp_path: Path) -> None:
+    loop = Loop()
+    watch, reports = watched(loop, tmp_path, 60.0)
+    loop.after(0, watch.node_ended)
+    with pytest.raises(Over):
+        loop.run()
+    assert reports == ["test -e /run/ready/a -a -e /run/ready/b: exit status 1: a is missing"]
