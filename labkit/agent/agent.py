@@ -16,8 +16,10 @@ from labkit.agent.feed_table import FeedTable, Prefix
 from labkit.agent.fib import Fib, Outcome
 from labkit.agent.kernel_routes import Uplink
 from labkit.agent.plan import Kind
-from labkit.feed.client import Feed, Lost, Message, Received, follow
+from labkit.feed.channel import Applied
+from labkit.feed.client import Feed, Lost, Received, follow
 from labkit.feed.service import Inbox, Settings, watch
+from labkit.feed.tables import AGENT, AgentSnapshot, ToAgent
 
 _log = logging.getLogger("labkit.agent")
 
@@ -29,7 +31,7 @@ class _Nic:
     state: Uplink | str
 
 
-_Event: TypeAlias = Received | Lost | _Nic
+_Event: TypeAlias = Received[ToAgent, Applied] | Lost[ToAgent, Applied] | _Nic
 
 
 class Agent:
@@ -42,7 +44,7 @@ class Agent:
         self._fib = Fib()
         self._uplink: Uplink | str = f"{interface} has not been looked at yet"
         self._table: FeedTable | None = None
-        self._feed: Feed | None = None
+        self._feed: Feed[ToAgent, Applied] | None = None
         self._seq = 0
         self._error: str | None = None
 
@@ -55,39 +57,47 @@ class Agent:
         watch("nic", lambda: nic.watch(self._interface, lambda state: self._inbox.put(_Nic(state))))
         # The NIC is known before the controller may send anything, or the first answer would be an error.
         self._handle(self._inbox.collect())
-        follow(self._settings, "agent", self._inbox.put)
+        follow(self._settings, AGENT, self._inbox.put)
         while True:
             self._handle(self._inbox.collect())
 
     def _handle(self, events: list[_Event]) -> None:
         for event in events:
-            if isinstance(event, Received):
-                self._received(event.feed, event.message)
-            elif isinstance(event, _Nic):
-                self._nic_changed(event.state)
+            match event:
+                case Received(feed, seq, message) if not feed.refused:
+                    self._received(feed, seq, message)
+                case Lost(feed) if feed is self._feed:
+                    self._feed = None
+                case _Nic(state):
+                    self._nic_changed(state)
+                case _:
+                    pass
 
-    def _received(self, feed: Feed, message: Message) -> None:
-        self._feed, self._seq = feed, message["seq"]
+    def _received(self, feed: Feed[ToAgent, Applied], seq: int, message: ToAgent) -> None:
+        self._feed, self._seq = feed, seq
         try:
             before = self._take(message)
-        except (ValueError, KeyError, TypeError, AttributeError) as problem:
-            # What is wanted is unknown now; the FIB stays as it is. A snapshot mends a bad delta.
+        except ValueError as problem:
+            # What is wanted is unknown now; the FIB stays as it is until a snapshot comes.
             self._table = None
-            self._answer(f"message {self._seq} of the feed makes no sense: {problem!r}")
-            if message.get("type") != "snapshot":
-                feed.close()
+            feed.refuse(seq, str(problem))
             return
-        self._install(f"{message['type']} {self._seq}", before)
+        self._install(f"{message.TYPE} {seq}", before)
         self._answer(self._error)
 
-    def _take(self, message: Message) -> dict[Prefix, int | None] | None:
+    def _take(self, message: ToAgent) -> dict[Prefix, int | None] | None:
         """Change the table as the message says; the result is as `_install` wants it."""
-        if message["type"] == "snapshot":
-            self._table = FeedTable.from_wire(message["table"])
+        others = message.tables.keys() - {self._interface}
+        if others:
+            raise ValueError(f"this agent programs {self._interface}, not {', '.join(sorted(others))}")
+        if isinstance(message, AgentSnapshot):
+            if self._interface not in message.tables:
+                raise ValueError(f"there is no table for {self._interface}")
+            self._table = FeedTable.of(message.tables[self._interface])
             return None
-        if message["type"] != "delta" or self._table is None:
-            raise ValueError(f"a {message['type']} where a snapshot is due")
-        return self._table.apply(message["table"])
+        if self._table is None:
+            raise ValueError("a delta where a snapshot is due")
+        return self._table.apply(message.tables[self._interface]) if message.tables else {}
 
     def _nic_changed(self, state: Uplink | str) -> None:
         if isinstance(state, str) and state != self._uplink:

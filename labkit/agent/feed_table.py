@@ -1,4 +1,4 @@
-"""The forwarding table as the feed sends it: prefixes pointing at next-hop groups, kept in the kernel's byte form.
+"""A forwarding table that the feed sent: prefixes pointing at next-hop groups, kept in the kernel's byte form.
 
 A prefix is five bytes, address and length, an address is four. That is the form in which both travel over netlink, so
 100,000 routes are converted once, when they arrive.
@@ -9,7 +9,10 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from labkit.azure.model import NextHopType
+from labkit.feed.tables import ForwardingTable, NextHops, TableDelta
 
 Prefix = bytes
 """Four bytes of network address, then one with the prefix length."""
@@ -17,19 +20,14 @@ Prefix = bytes
 Address = bytes
 """Four bytes, in network order."""
 
-ON_LINK = frozenset({"VnetLocal", "VNetPeering", "VNetGlobalPeering"})
-INTERNET = "Internet"
-NOWHERE = "None"
-VIA = frozenset({"VirtualAppliance", "VirtualNetworkGateway"})
-
 _LENGTHS = {str(length): bytes([length]) for length in range(33)}
 
 
 class Hop(NamedTuple):
     """Where a group leads: Azure's next hop type and, for appliances and gateways, at least one address."""
 
-    type: str
-    next_hops: tuple[Address, ...]
+    type: NextHopType
+    next_hops: tuple[Address, ...] = ()
 
 
 def prefix_bytes(text: str) -> Prefix:
@@ -50,19 +48,6 @@ def prefix_text(prefix: Prefix) -> str:
     return f"{socket.inet_ntoa(prefix[:4])}/{prefix[4]}"
 
 
-def _hop(wire: Mapping[str, Any]) -> Hop:
-    kind, addresses = wire["type"], wire["next_hops"]
-    if kind not in ON_LINK | VIA | {INTERNET, NOWHERE}:
-        raise ValueError(f"unknown next hop type {kind!r}")
-    if (kind in VIA) != bool(addresses):
-        raise ValueError(f"next hop type {kind} with next hops {addresses}")
-    try:
-        hops = [socket.inet_pton(socket.AF_INET, address) for address in addresses]
-    except OSError as problem:
-        raise ValueError(f"{addresses} are no IPv4 addresses") from problem
-    return Hop(kind, tuple(dict.fromkeys(hops)))
-
-
 @dataclass(slots=True)
 class FeedTable:
     """Groups by id, and the group of every prefix."""
@@ -71,28 +56,28 @@ class FeedTable:
     routes: dict[Prefix, int] = field(default_factory=dict)
 
     @classmethod
-    def from_wire(cls, wire: Mapping[str, Any]) -> FeedTable:
-        """The table of a snapshot: `{"groups": {id: {"type", "next_hops"}}, "routes": {prefix: id}}`.
+    def of(cls, snapshot: ForwardingTable) -> FeedTable:
+        """The table of a snapshot.
 
         Raises:
-            ValueError: it is not one.
+            ValueError: it contradicts itself.
         """
-        table = cls(*_parsed(wire))
+        table = cls(*_converted(snapshot))
         table._check_groups(table.routes, table.groups.keys())
         return table
 
-    def apply(self, wire: Mapping[str, Any]) -> dict[Prefix, int | None]:
+    def apply(self, delta: TableDelta) -> dict[Prefix, int | None]:
         """Apply a delta, all of it or (on an error) nothing.
 
         Returns:
             The prefixes it names with the group each had before, None for none.
 
         Raises:
-            ValueError: the delta does not fit the table, or is not one.
+            ValueError: the delta does not fit the table.
         """
-        groups, routes = _parsed(wire)
-        removed = [prefix_bytes(prefix) for prefix in wire["removed_routes"]]
-        dropped = {int(group) for group in wire["removed_groups"]}
+        groups, routes = _converted(delta)
+        removed = [prefix_bytes(prefix) for prefix in delta.removed_routes]
+        dropped = set(delta.removed_groups)
         self._check_groups(routes, self.groups.keys() | groups.keys())
         if dropped:
             after = self.routes | routes
@@ -115,6 +100,10 @@ class FeedTable:
             raise ValueError(f"routes point at unknown groups {sorted(unknown)}")
 
 
-def _parsed(wire: Mapping[str, Any]) -> tuple[dict[int, Hop], dict[Prefix, int]]:
-    groups = {int(name): _hop(group) for name, group in wire["groups"].items()}
-    return groups, {prefix_bytes(prefix): group for prefix, group in wire["routes"].items()}
+def _converted(content: ForwardingTable | TableDelta) -> tuple[dict[int, Hop], dict[Prefix, int]]:
+    groups = {number: _hop(group) for number, group in content.groups.items()}
+    return groups, {prefix_bytes(prefix): group for prefix, group in content.routes.items()}
+
+
+def _hop(group: NextHops) -> Hop:
+    return Hop(group.type, tuple(dict.fromkeys(address.packed for address in group.next_hops)))

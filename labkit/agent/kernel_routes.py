@@ -15,7 +15,9 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from labkit.agent.feed_table import INTERNET, NOWHERE, ON_LINK, Address, FeedTable, Hop, Prefix
+from labkit.agent.feed_table import Address, FeedTable, Hop, Prefix
+from labkit.azure.model import NextHopType
+from labkit.feed.tables import ON_LINK
 
 RTN_UNICAST = 1
 RTN_BLACKHOLE = 6
@@ -89,8 +91,8 @@ class Ids:
 def adopt(table: FeedTable, kernel: KernelState) -> Ids:
     """Choose the kernel objects to go on with, so that as little as possible changes.
 
-    The feed numbers its groups anew when the controller restarts, so what a kernel group *is for* is told by the
-    routes that point at it. One whose content is right is kept. One whose content is wrong is rewritten only if no
+    A controller that restarts numbers its groups again from 1, so what a kernel group *is for* is known by the routes
+    that point at it. One whose content is right is kept. One whose content is wrong is rewritten only if no
     other feed group's routes point at it, or these would for a moment lead to a place nobody wanted.
     """
     hops = {address: number for number, address in kernel.hops.items()}
@@ -178,9 +180,9 @@ def wanted(
 
 
 def _fixed(hop: Hop, uplink: Uplink) -> Target:
-    if hop.type == NOWHERE:
+    if hop.type is NextHopType.NONE:
         return Target(RTN_BLACKHOLE)
-    if hop.type == INTERNET:
+    if hop.type is NextHopType.INTERNET:
         return Target(RTN_UNICAST, gateway=uplink.gateway, interface=uplink.ifindex)
     assert hop.type in ON_LINK
     return Target(RTN_UNICAST, RT_SCOPE_LINK, interface=uplink.ifindex)

@@ -23,6 +23,8 @@ from labkit.controller.objects import peer_json, peering_json, route_server_json
 from labkit.controller.platform import Instance
 from labkit.controller.session import session_json
 from labkit.errors import InvalidInput
+from labkit.feed.codec import to_json
+from labkit.feed.tables import ForwardingTable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -150,7 +152,8 @@ class Api:
                 "gateways": {g.name: views.learned(platform, g) for g in platform.azure.gateways},
                 "effective": {nic.name: effective_json(platform.rows(nic.name)) for nic in platform.azure.nics},
                 "oracle": {
-                    nic.name: platform.table(platform.table_key[nic.name]).wire() for nic in platform.azure.nics
+                    nic.name: to_json(ForwardingTable, platform.table(platform.table_key[nic.name]).message())
+                    for nic in platform.azure.nics
                 },
             }
         )

@@ -1,30 +1,42 @@
-"""The controller: hears the route server instances, concludes, tells agents and fabrics, and keeps the log."""
+"""The controller: takes the reports of instances, concludes, programs agents and fabrics, and keeps the log."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Any
 
 from labkit.azure.changes.base import Change
 from labkit.azure.changes.outcome import Done, servers_that_refresh
-from labkit.azure.model import BgpPeer, InstanceId, RouteServer
+from labkit.azure.model import BgpPeer, InstanceId, Nic, RouteServer
 from labkit.azure.rules.rows import AdvertisedRow, advertised_rows
 from labkit.controller import desired, liveness
-from labkit.controller.connection import Connection
 from labkit.controller.events import EventLog
-from labkit.controller.feeds import Feeds
 from labkit.controller.load_balancers import LoadBalancers
 from labkit.controller.narrate import route_changes
 from labkit.controller.platform import Instance, Platform, TableKey
-from labkit.controller.session import ESTABLISHED, Session
 from labkit.controller.speakers import gateway_config, instance_config
 from labkit.controller.switch import Switches
 from labkit.controller.tables import Delta
-from labkit.feed.attributes import attributes_from_json
+from labkit.feed.bgp import (
+    AdjRibOutQuery,
+    InstanceDown,
+    PeerRoutes,
+    RefreshRoutes,
+    RibDelta,
+    RibSnapshot,
+    RouteGroup,
+    Routes,
+    Session,
+    SessionsClosed,
+    Withdrawal,
+)
+from labkit.feed.connection import Answer, Connection, Query
+from labkit.feed.server import Feeds, Report
+from labkit.feed.switch import FabricDelta, Finding, ProbeReport
+from labkit.feed.tables import AgentDelta, AgentSnapshot
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import INSTANCES
 from labkit.lab.running import carry_out
@@ -43,11 +55,11 @@ BGP's usual hold time of three.
 """
 
 _SPEAKERS = ("routeserver", "gateway")
-"""The roles that are told a configuration and report what they learn."""
+"""The roles that get a configuration and report what they learn."""
 
 
 class Controller:
-    """One lab's controller. Its input comes in through `Feeds` (the methods of `feeds.Node`) and the operator API."""
+    """One lab's controller. Its input comes from the feeds (it is a `feed.server.Controller`) and the API."""
 
     def __init__(self, lab: Lab, run: Path, store: Path) -> None:
         """`run` holds the nodes' platform folders, `store` the event log and the desired state."""
@@ -75,8 +87,8 @@ class Controller:
     async def start(self) -> None:
         """Open the feeds.
 
-        A controller that comes back finds machines that are programmed. It tells nobody anything before every
-        instance that lives has reported, or it would take away what is right.
+        A controller that comes back finds machines that are programmed. It sends no tables before every instance that
+        lives has reported, or it would take away what is right.
         """
         if self.events.has_past:
             converge: tuple[InstanceId, ...] = (*self._instances.values(), *self._gateways.values())
@@ -91,7 +103,7 @@ class Controller:
         """Close the feeds; nodes keep what they have."""
         await self.feeds.stop()
 
-    # What the nodes say.
+    # What nodes send.
 
     def connected(self, connection: Connection) -> None:
         """Greet a node with what it needs to know."""
@@ -100,86 +112,89 @@ class Controller:
         elif not self._awaited:
             self._snapshot(connection)
 
-    def received(self, connection: Connection, message: Mapping[str, Any]) -> None:
+    def received(self, connection: Connection, report: Report) -> None:
         """Take the report of an instance of a route server or a gateway, or what a fabric's probes found."""
-        if connection.role == "fabric":
-            self._probed(connection.node, message)
+        if isinstance(report, ProbeReport):
+            self._probed(connection.node, report.found)
             return
-        self.reported, self.heard = message.get("time", 0.0), time.time()
-        if connection.role == "gateway":
-            self._gateway_reported(self._gateways[connection.node], message)
-            return
-        instance = self._instances[connection.node]
-        if message["type"] == "down":
-            self._down(instance, message["reason"])
-            return
-        if message["type"] == "alone":
-            if instance.name not in self.platform.azure.route_server:
-                self.platform.alone.add(instance)
-                self._changed(f"{connection.node} has closed its last session")
-            return
-        if message["type"] == "snapshot":
+        self.reported, self.heard = report.time, time.time()
+        match report:
+            case InstanceDown():
+                self._down(self._instances[connection.node], report.reason)
+            case SessionsClosed():
+                self._sessions_closed(self._instances[connection.node])
+            case RibSnapshot() | RibDelta() if connection.role == "gateway":
+                self._gateway_reported(self._gateways[connection.node], report)
+            case RibSnapshot() | RibDelta():
+                self._instance_reported(self._instances[connection.node], report)
+
+    def _sessions_closed(self, instance: InstanceId) -> None:
+        if instance.name not in self.platform.azure.route_server:
+            self.platform.alone.add(instance)
+            self._changed(f"{instance.node} has closed its last session")
+
+    def _instance_reported(self, instance: InstanceId, report: RibSnapshot | RibDelta) -> None:
+        if isinstance(report, RibSnapshot):
             self.platform.came_up(instance)
             joining = self.platform.instances[instance]
             patience = JOIN_PATIENCE if joining.former is None else RETURN_PATIENCE
             asyncio.get_running_loop().call_later(patience, self._stop_joining, instance, joining, patience)
             self._awaited.discard(instance)
             self._watch(instance)
-            message = {**message, "announced": message["routes"], "withdrawn": []}
         if instance not in self.platform.instances:
             return
-        causes = [f"{connection.node} reported"]
-        for peer, state in message["sessions"].items():
-            causes.append(self._session(instance, peer, Session(**state)))
-        for item in message["withdrawn"]:
-            prefixes = [IPv4Network(p) for p in item["prefixes"]]
-            self.platform.withdraw(instance, item["peer"], prefixes)
-            causes.append(f"{item['peer']} withdrew {_named(item['prefixes'])} from {connection.node}")
-        for item in message["announced"]:
-            attributes = attributes_from_json(item["attributes"])
-            prefixes = [IPv4Network(p) for p in item["prefixes"]]
-            self.platform.announce(instance, item["peer"], attributes, prefixes)
-            causes.append(f"{item['peer']} announced {_named(item['prefixes'])} to {connection.node}")
+        causes = [f"{instance.node} reported"]
+        for peer, session in report.sessions.items():
+            causes.append(self._session(instance, peer, session))
+        for withdrawal in _withdrawn(report):
+            self.platform.withdraw(instance, withdrawal.peer, map(IPv4Network, withdrawal.prefixes))
+            causes.append(f"{withdrawal.peer} withdrew {_named(withdrawal.prefixes)} from {instance.node}")
+        for group in _announced(report):
+            self.platform.announce(instance, group.peer, group.attributes, map(IPv4Network, group.prefixes))
+            causes.append(f"{group.peer} announced {_named(group.prefixes)} to {instance.node}")
         self._changed(*filter(None, causes[1:] or causes))
 
-    def _probed(self, fabric: str, message: Mapping[str, Any]) -> None:
-        """The fabric has acted on it; those of peered virtual networks are told."""
-        news = self.load_balancers.heard(fabric, message["found"])
+    def _probed(self, fabric: str, found: tuple[Finding, ...]) -> None:
+        """The fabric has acted on it; those of peered virtual networks get it from here."""
+        news = self.load_balancers.report(fabric, found)
         for name, what, because in news:
             self.events.add(name, "probe", what, because)
         for connection in self.feeds.connections.values():
             healthy = self.load_balancers.delta(connection.node, dict.fromkeys(name for name, *_ in news))
             if connection.role == "fabric" and connection.sent > 0 and healthy:
-                connection.send({"type": "delta", "ports": {}, "tables": {}, "healthy": healthy})
+                connection.send(FabricDelta(healthy=healthy))
 
-    def _gateway_reported(self, instance: InstanceId, message: Mapping[str, Any]) -> None:
+    def _gateway_reported(self, instance: InstanceId, report: RibSnapshot | RibDelta) -> None:
         gateways = self.platform.gateways
-        former = gateways.running.get(instance)  # a snapshot begins anew; the sessions may go on
-        if message["type"] == "snapshot":
+        former = gateways.running.get(instance)  # a snapshot replaces it; the sessions may go on
+        if isinstance(report, RibSnapshot):
             gateways.came_up(instance)
             self._awaited.discard(instance)
             self._watch(instance)
-            message = {**message, "announced": message["routes"], "withdrawn": []}
         if instance not in gateways.running:
             return
         known, neighbours = gateways.running[instance], gateways.neighbours[instance]
         causes = [f"{instance.node} reported"]
-        for peer, state in message["sessions"].items():
-            address, now = IPv4Address(peer), Session(**state)
+        for peer, session in report.sessions.items():
+            address = IPv4Address(peer)
             before = former.sessions.get(address) if former is not None else None
-            known.sessions[address] = now
-            if now.state != ESTABLISHED:
+            known.sessions[address] = session
+            if not session.established:
                 gateways.forget(instance, address)
             if address in neighbours:
-                causes.append(self._session_event(instance.node, neighbours[address].name, before, now))
-        for item in message["withdrawn"]:
-            gateways.withdraw(instance, IPv4Address(item["peer"]), [IPv4Network(p) for p in item["prefixes"]])
-            causes.append(f"{instance.node} lost {_named(item['prefixes'])}")
-        for item in message["announced"]:
-            attributes, prefixes = attributes_from_json(item["attributes"]), [IPv4Network(p) for p in item["prefixes"]]
-            gateways.announce(instance, IPv4Address(item["peer"]), attributes, prefixes)
-            causes.append(f"{instance.node} learned {_named(item['prefixes'])}")
+                causes.append(self._session_event(instance.node, neighbours[address].name, before, session))
+        for withdrawal in _withdrawn(report):
+            gateways.withdraw(instance, IPv4Address(withdrawal.peer), map(IPv4Network, withdrawal.prefixes))
+            causes.append(f"{instance.node} lost {_named(withdrawal.prefixes)}")
+        for group in _announced(report):
+            prefixes = map(IPv4Network, group.prefixes)
+            gateways.announce(instance, IPv4Address(group.peer), group.attributes, prefixes)
+            causes.append(f"{instance.node} learned {_named(group.prefixes)}")
         self._changed(*filter(None, causes[1:] or causes))
+
+    def refused(self, connection: Connection, problem: str) -> None:
+        """Record that a node sent what makes no sense."""
+        self.events.add(connection.node, "error", f"its message makes no sense: {problem}")
 
     def acknowledged(self, connection: Connection) -> None:
         """Record a failure that a node reports."""
@@ -194,25 +209,24 @@ class Controller:
 
     async def advertised(self, server: RouteServer, index: int, peer: BgpPeer) -> list[AdvertisedRow]:
         """What an instance advertises to a peer, asked of the instance itself; nothing of one that does not answer."""
-        groups = await self.ask(InstanceId(server.name, index).node, table="advertised", peer=peer.name)
-        routes = {
-            IPv4Network(prefix): attributes
-            for group in groups
-            for attributes in (attributes_from_json(group["attributes"]),)
-            for prefix in group["prefixes"]
-        }
+        groups = await self.routes(InstanceId(server.name, index).node, AdjRibOutQuery(peer.name))
+        routes = {IPv4Network(prefix): group.attributes for group in groups for prefix in group.prefixes}
         return advertised_rows(server, index, routes)
 
-    async def ask(self, node: str, **question: object) -> list[dict[str, Any]]:
-        """What a node answers; nothing of one that does not."""
+    async def routes(self, node: str, query: Query) -> tuple[RouteGroup, ...]:
+        """The routes that a route server's instance answers; nothing of one that does not."""
+        answer = await self.ask(node, query)
+        return answer.routes if isinstance(answer, Routes) else ()
+
+    async def ask(self, node: str, query: Query) -> Answer | None:
+        """What a node answers; None if it does not."""
         connection = self.feeds.connections.get(node)
         if connection is None:
-            return []
+            return None
         try:
-            answer: list[dict[str, Any]] = await connection.query(**question)
+            return await connection.query(query)
         except (TimeoutError, ConnectionError):
-            return []
-        return answer
+            return None
 
     def change(self, changes: Sequence[Change]) -> tuple[Done, ...]:
         """Carry out changes, all of them or none, durably, and inform everyone they concern.
@@ -238,7 +252,7 @@ class Controller:
         return outcome.done
 
     def programmed(self) -> bool:
-        """Whether every agent and fabric has applied all that it was told."""
+        """Whether every agent and fabric has applied all that it was sent."""
         nodes = [n for n, role in self.roles.items() if role not in _SPEAKERS]
         return not self._awaited and all(
             (c := self.feeds.connections.get(n)) is not None and c.sent > 0 and c.applied == c.sent and not c.error
@@ -254,7 +268,7 @@ class Controller:
             asyncio.get_running_loop().call_soon(self._conclude)
 
     def _conclude(self) -> None:
-        """Work out what is new and tell those whom it concerns; whatever arrived meanwhile counts as one change."""
+        """Work out what is new, and send it; whatever arrived meanwhile counts as one change."""
         self._scheduled = False
         if self._awaited:
             return
@@ -268,7 +282,7 @@ class Controller:
         for connection in list(self.feeds.connections.values()):
             if connection.role in _SPEAKERS:
                 continue
-            if connection.sent == 0 or connection.node in moved:
+            if connection.sent == 0 or any(nic.name in moved for nic in self._nics(connection)):
                 self._snapshot(connection)
             else:
                 self._delta(connection, deltas)
@@ -276,22 +290,26 @@ class Controller:
 
     def _delta(self, connection: Connection, deltas: Mapping[TableKey, Delta]) -> None:
         if connection.role == "agent":
-            delta = deltas.get(self.platform.table_key[connection.node])
-            if delta is not None:
-                connection.send({"type": "delta", "table": delta.wire()})
+            keys = {nic.interface: self.platform.table_key[nic.name] for nic in self._nics(connection)}
+            tables = {interface: deltas[key].message() for interface, key in keys.items() if key in deltas}
+            if tables:
+                connection.send(AgentDelta(tables))
         else:
             news = self.switches.delta(connection.node, deltas)
             if news is not None:
-                connection.send({"type": "delta", **news})
+                connection.send(news)
 
     def _snapshot(self, connection: Connection) -> None:
         if connection.role == "agent":
-            table = self.platform.table(self.platform.table_key[connection.node])
-            connection.send({"type": "snapshot", "table": table.wire()})
+            keys = {nic.interface: self.platform.table_key[nic.name] for nic in self._nics(connection)}
+            tables = {interface: self.platform.table(key).message() for interface, key in keys.items()}
+            connection.send(AgentSnapshot(tables))
         else:
-            balancers = self.load_balancers.snapshot(connection.node)
-            snapshot = self.switches.snapshot(connection.node)
-            connection.send({"type": "snapshot", **snapshot, "load_balancers": balancers})
+            connection.send(self.switches.snapshot(connection.node, self.load_balancers.snapshot(connection.node)))
+
+    def _nics(self, connection: Connection) -> tuple[Nic, ...]:
+        """The NICs of the machine whose agent this is; none for a fabric."""
+        return self.platform.azure.nics_of(connection.node) if connection.role == "agent" else ()
 
     def _configure(self, connection: Connection) -> None:
         if connection.role == "gateway":
@@ -303,7 +321,7 @@ class Controller:
         for index in INSTANCES:
             connection = self.feeds.connections.get(InstanceId(server, index).node)
             if connection is not None:
-                connection.send({"type": "refresh"})
+                connection.send(RefreshRoutes())
 
     # Who lives.
 
@@ -343,15 +361,15 @@ class Controller:
     def _session(self, instance: InstanceId, peer: str, now: Session) -> str:
         """Record a session's state; the text is the cause of what follows, empty if nothing changed."""
         sessions = self.platform.instances[instance].sessions
-        former = self.platform.instances[instance].former  # a snapshot begins anew; the session may go on
+        former = self.platform.instances[instance].former  # a snapshot replaces it; the session may go on
         before = sessions.get(peer) or (former.sessions.get(peer) if former is not None else None)
         sessions[peer] = now
-        if now.state != ESTABLISHED:
+        if not now.established:
             self.platform.forget(instance, peer)
         return self._session_event(instance.node, peer, before, now)
 
     def _session_event(self, node: str, peer: str, before: Session | None, now: Session) -> str:
-        was_up, is_up = before is not None and before.state == ESTABLISHED, now.state == ESTABLISHED
+        was_up, is_up = before is not None and before.established, now.established
         if was_up == is_up:
             return ""
         text = f"session {peer} {'up' if is_up else 'down'}" + (f": {now.reason}" if now.reason else "")
@@ -359,6 +377,13 @@ class Controller:
         return f"{node} {text}"
 
 
-def _named(prefixes: Iterable[str]) -> str:
-    named = list(prefixes)
-    return " ".join(named) if len(named) <= 3 else f"{len(named):,} prefixes"
+def _announced(report: RibSnapshot | RibDelta) -> tuple[PeerRoutes, ...]:
+    return report.routes if isinstance(report, RibSnapshot) else report.announced
+
+
+def _withdrawn(report: RibSnapshot | RibDelta) -> tuple[Withdrawal, ...]:
+    return () if isinstance(report, RibSnapshot) else report.withdrawn
+
+
+def _named(prefixes: Collection[str]) -> str:
+    return " ".join(prefixes) if len(prefixes) <= 3 else f"{len(prefixes):,} prefixes"

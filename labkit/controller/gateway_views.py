@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from typing import Any, TypedDict
 
-from labkit.azure.model import AsPath, Gateway, InstanceId
+from labkit.azure.model import Gateway, InstanceId
 from labkit.azure.rules.gateway_policy import PathSource
 from labkit.azure.rules.gateways import session_server
 from labkit.azure.rules.rows import ADVERTISED_WEIGHT, AdvertisedRow, as_path_text, gateway_rows
@@ -16,7 +16,9 @@ from labkit.controller.controller import Controller
 from labkit.controller.gateways import Neighbour
 from labkit.controller.platform import Platform
 from labkit.controller.session import session_json
+from labkit.daemons.tables import ESTABLISHED, AdvertisedPath, BgpNeighbour
 from labkit.errors import InvalidInput
+from labkit.feed.bgp import AdjRibOutQuery, AdvertisedPaths, NeighboursQuery, NeighbourStates
 
 
 class GatewayAdvertisedRow(AdvertisedRow):
@@ -53,7 +55,7 @@ def learned(platform: Platform, gateway: Gateway) -> dict[str, Any]:
 
 
 async def advertised(controller: Controller, gateway: Gateway, peer: str) -> dict[str, Any]:
-    """What the instances tell a neighbour, by its name or address, as `list-advertised-routes --peer` prints it.
+    """What the instances advertise to a neighbour (name or address), as `list-advertised-routes --peer` prints it.
 
     Each instance is asked; one that does not answer has no rows.
 
@@ -69,13 +71,14 @@ async def advertised(controller: Controller, gateway: Gateway, peer: str) -> dic
     if not sessions:
         raise _no_neighbour(controller.platform, gateway, peer)
     answers = await asyncio.gather(
-        *(controller.ask(i.node, table="advertised", peer=str(address)) for i, address, _ in sessions)
+        *(controller.ask(instance.node, AdjRibOutQuery(str(address))) for instance, address, _ in sessions)
     )
     return {
         "value": [
             row
-            for (instance, _, neighbour), paths in zip(sessions, answers, strict=True)
-            for row in advertised_rows(gateway, instance.index, neighbour.asn, paths)
+            for (instance, _, neighbour), answer in zip(sessions, answers, strict=True)
+            if isinstance(answer, AdvertisedPaths)
+            for row in advertised_rows(gateway, instance.index, neighbour.asn, answer.paths)
         ]
     }
 
@@ -86,12 +89,13 @@ async def bgp_peers(controller: Controller, gateway: Gateway) -> dict[str, Any]:
     On-premises comes first. An instance that does not answer has no rows.
     """
     known = instances(controller.platform, gateway)
-    answers = await asyncio.gather(*(controller.ask(instance.node, table="peers") for instance in known))
+    answers = await asyncio.gather(*(controller.ask(instance.node, NeighboursQuery()) for instance in known))
     rows = []
-    for instance, said in zip(known, answers, strict=True):
-        by_address = {IPv4Address(each["neighbour"]): each for each in said}
+    for instance, answer in zip(known, answers, strict=True):
+        states = answer.neighbours if isinstance(answer, NeighbourStates) else ()
+        by_address = {state.address: state for state in states}
         rows += [
-            peer_row(gateway.instances[instance.index], address, by_address[address])
+            peer_row(gateway.instances[instance.index], by_address[address])
             for address in neighbours(controller.platform, instance)
             if address in by_address
         ]
@@ -133,44 +137,41 @@ def neighbours(platform: Platform, instance: InstanceId) -> Mapping[IPv4Address,
 
 
 def advertised_rows(
-    gateway: Gateway, instance: int, neighbour_asn: int, paths: list[dict[str, Any]]
+    gateway: Gateway, instance: int, neighbour_asn: int, paths: Iterable[AdvertisedPath]
 ) -> list[GatewayAdvertisedRow]:
-    """What an instance tells a neighbour, by ascending prefix, given what its FRR says of it.
+    """What an instance advertises to a neighbour, by ascending prefix, given its FRR's Adj-RIB-Out.
 
     Azure shows what the neighbour gets. FRR shows what it has before it puts its own ASN in front of the path and
     itself in as the next hop, which it does for eBGP neighbours; an iBGP neighbour gets both as they are.
     """
     address, internal = gateway.instances[instance], neighbour_asn == gateway.asn
-    rows: list[GatewayAdvertisedRow] = []
-    for path in sorted(paths, key=lambda path: IPv4Network(path["network"])):
-        as_path: AsPath = tuple(frozenset(hop) if isinstance(hop, list) else hop for hop in path["as_path"])
-        rows.append(
-            {
-                "asPath": as_path_text(as_path if internal else (gateway.asn, *as_path)),
-                "localAddress": str(address),
-                "network": path["network"],
-                "nextHop": path["next_hop"] if internal and path["next_hop"] is not None else str(address),
-                "origin": path["origin"].capitalize(),
-                "sourcePeer": None,
-                "weight": ADVERTISED_WEIGHT,
-            }
-        )
-    return rows
+    return [
+        {
+            "asPath": as_path_text(path.as_path if internal else (gateway.asn, *path.as_path)),
+            "localAddress": str(address),
+            "network": str(path.prefix),
+            "nextHop": str(path.next_hop if internal and path.next_hop is not None else address),
+            "origin": str(path.origin).capitalize(),
+            "sourcePeer": None,
+            "weight": ADVERTISED_WEIGHT,
+        }
+        for path in sorted(paths, key=lambda path: path.prefix)
+    ]
 
 
-def peer_row(local: IPv4Address, neighbour: IPv4Address, said: Mapping[str, Any]) -> BgpPeerRow:
-    """A session of an instance in Azure's words, given what its FRR says of it."""
-    state = "Connected" if said["state"] == "Established" else "Connecting"
-    if said["state"].startswith("Idle"):
+def peer_row(local: IPv4Address, neighbour: BgpNeighbour) -> BgpPeerRow:
+    """A session of the instance with the address `local` in Azure's words."""
+    state = "Connected" if neighbour.state == ESTABLISHED else "Connecting"
+    if neighbour.state.startswith("Idle"):
         state = "Idle"
     return {
-        "asn": said["asn"],
-        "connectedDuration": time_span(said["seconds"]) if state == "Connected" else None,
+        "asn": neighbour.asn,
+        "connectedDuration": time_span(neighbour.seconds) if state == "Connected" else None,
         "localAddress": str(local),
-        "messagesReceived": said["received"],
-        "messagesSent": said["sent"],
-        "neighbor": str(neighbour),
-        "routesReceived": said["routes"],
+        "messagesReceived": neighbour.received,
+        "messagesSent": neighbour.sent,
+        "neighbor": str(neighbour.address),
+        "routesReceived": neighbour.routes,
         "state": state,
     }
 

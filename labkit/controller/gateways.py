@@ -10,7 +10,7 @@ from labkit.azure.model import ROUTE_SERVER_ASN, Azure, GatewayRoutes, InstanceI
 from labkit.azure.rules.adjacency import server_in
 from labkit.azure.rules.asn import MICROSOFT_ASN
 from labkit.azure.rules.gateway_policy import GatewayPath, PathSource, own_paths, reported
-from labkit.controller.session import Session
+from labkit.feed.bgp import Session
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import INSTANCES
 

@@ -7,7 +7,6 @@ Instances are asked, so it is not for every second.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -15,8 +14,8 @@ from pydantic import TypeAdapter
 from labkit.azure.model import Azure, InstanceId, PathAttributes
 from labkit.azure.rules.rows import effective_json
 from labkit.controller.controller import Controller
-from labkit.controller.session import ESTABLISHED
-from labkit.feed.attributes import attributes_to_json
+from labkit.feed.bgp import AdjRibInQuery, AdjRibOutQuery, RouteGroup, grouped
+from labkit.feed.codec import to_json
 
 _AZURE: TypeAdapter[Azure] = TypeAdapter(Azure)
 
@@ -41,13 +40,13 @@ async def model(controller: Controller) -> dict[str, Any]:
         known = platform.gateways.running.get(gateway)
         sessions = known.sessions if known is not None else {}
         kept: dict[str, list[tuple[str, PathAttributes]]] = {
-            str(address): [] for address, session in sessions.items() if session.state == ESTABLISHED
+            str(address): [] for address, session in sessions.items() if session.established
         }
         for prefix, paths in known.routes.items() if known is not None else ():
             for address, attributes in paths.items():
                 kept.setdefault(str(address), []).append((str(prefix), attributes))
         gateways[gateway.node] = (
-            None if known is None else {address: _grouped(routes) for address, routes in kept.items()}
+            None if known is None else {address: _json(grouped(routes)) for address, routes in kept.items()}
         )
     return {
         "azure": azure_json(platform.azure),
@@ -68,26 +67,25 @@ async def _instance(controller: Controller, instance: InstanceId) -> dict[str, A
     peers = controller.platform.all_peers(instance.name)
     # Before anybody is asked: operators may delete a route server meanwhile.
     learned = controller.platform.learned()[instance.name][instance.index] or {}
-    tables = ("received", "advertised")
-    questions = [(peer.name, table) for peer in peers for table in tables]
-    answers = await asyncio.gather(*(controller.ask(instance.node, table=t, peer=p) for p, t in questions))
-    said = dict(zip(questions, answers, strict=True))
+    queries = [query(peer.name) for peer in peers for query in (AdjRibInQuery, AdjRibOutQuery)]
+    answers = await asyncio.gather(*(controller.routes(instance.node, query) for query in queries))
+    answered = dict(zip(queries, answers, strict=True))
     return {
         peer.name: {
-            **{table: said[peer.name, table] for table in tables},
-            "learned": _grouped(
-                (str(prefix), path.attributes)
-                for prefix, paths in learned.items()
-                for path in paths
-                if path.peer.name == peer.name
+            "received": _json(answered[AdjRibInQuery(peer.name)]),
+            "advertised": _json(answered[AdjRibOutQuery(peer.name)]),
+            "learned": _json(
+                grouped(
+                    (str(prefix), path.attributes)
+                    for prefix, paths in learned.items()
+                    for path in paths
+                    if path.peer.name == peer.name
+                )
             ),
         }
         for peer in peers
     }
 
 
-def _grouped(routes: Iterable[tuple[str, PathAttributes]]) -> list[dict[str, Any]]:
-    groups: dict[PathAttributes, list[str]] = {}
-    for prefix, attributes in routes:
-        groups.setdefault(attributes, []).append(prefix)
-    return [{"attributes": attributes_to_json(a), "prefixes": prefixes} for a, prefixes in groups.items()]
+def _json(groups: tuple[RouteGroup, ...]) -> Any:
+    return to_json(tuple[RouteGroup, ...], groups)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Network
 
 from labkit.controller.platform import TableChange
-from labkit.controller.tables import Hop, desired
+from labkit.feed.tables import NextHops, desired
 
 FEW = 3
 """So many prefixes are named; more are counted."""
@@ -22,8 +22,8 @@ def route_changes(changes: Iterable[TableChange]) -> Iterator[tuple[str, str]]:
         yield " ".join(sorted(who)), text
 
 
-def _texts(before: Mapping[IPv4Network, Hop], after: Mapping[IPv4Network, Hop]) -> Iterator[str]:
-    moves: dict[tuple[Hop | None, Hop | None], list[IPv4Network]] = {}
+def _texts(before: Mapping[IPv4Network, NextHops], after: Mapping[IPv4Network, NextHops]) -> Iterator[str]:
+    moves: dict[tuple[NextHops | None, NextHops | None], list[IPv4Network]] = {}
     for prefix in before.keys() | after.keys():
         old, new = before.get(prefix), after.get(prefix)
         if old != new:

@@ -25,8 +25,9 @@ from labkit.azure.model import (
 from labkit.azure.rules.effective import effective_routes, listened_instance
 from labkit.azure.rules.gateways import with_gateway_peers
 from labkit.controller.gateways import Gateways
-from labkit.controller.session import ESTABLISHED, Session
-from labkit.controller.tables import Delta, Table, desired, diff
+from labkit.controller.tables import Delta, Table, diff
+from labkit.feed.bgp import Session
+from labkit.feed.tables import desired
 from labkit.lab.model import Lab
 
 
@@ -46,8 +47,8 @@ class Instance:
 
     def knows(self, other: Instance) -> bool:
         """Whether it has the sessions that another instance has, and from each peer the same prefixes."""
-        up = {peer for peer, session in other.sessions.items() if session.state == ESTABLISHED}
-        mine = {peer for peer, session in self.sessions.items() if session.state == ESTABLISHED}
+        up = {peer for peer, session in other.sessions.items() if session.established}
+        mine = {peer for peer, session in self.sessions.items() if session.established}
         return up <= mine and other.prefixes(up) <= self.prefixes(up)
 
     def prefixes(self, peers: Set[str]) -> set[tuple[str, IPv4Network]]:

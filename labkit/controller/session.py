@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-ESTABLISHED = "Established"
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """The state of one BGP session as the instance saw it last; `since` in Unix seconds."""
-
-    state: str
-    since: float
-    reason: str = ""
+from labkit.feed.bgp import Session
 
 
 def session_json(session: Session | None, *, alive: bool) -> dict[str, Any]:

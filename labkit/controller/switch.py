@@ -1,17 +1,18 @@
-"""What a virtual network's fabric is told: its ports, and the forwarding tables that they share."""
+"""What a virtual network's fabric receives: its ports, and the forwarding tables that they share."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
-from typing import Any
 
 from labkit.azure.model import Azure
 from labkit.azure.rules.effective import ForwardingKey, effective_table
 from labkit.controller.platform import Platform, TableKey
-from labkit.controller.tables import Delta, Table, desired, diff
-from labkit.lab.plan.fabric_ports import NicPort, fabric_ports
+from labkit.controller.tables import Delta, Table, diff
+from labkit.feed import switch as feed
+from labkit.feed.tables import ForwardingTable, TableDelta, desired
+from labkit.lab.plan import fabric_ports as plan
 from labkit.lab.plan.wires import FABRIC_MAC
 
 SYSTEM_TABLE = "system"
@@ -24,7 +25,7 @@ class _Built:
 
     azure: Azure
     gone: frozenset[str]
-    ports: Mapping[str, dict[str, object]]
+    ports: Mapping[str, feed.Port]
     tables: Set[str]
     system: Table
 
@@ -36,55 +37,64 @@ class Switches:
         self._platform = platform
         self._names: dict[TableKey, str] = {}
         self._seed = zlib.crc32(platform.declared.name.encode())
-        self._told: dict[str, _Built] = {}
+        self._sent: dict[str, _Built] = {}
 
-    def snapshot(self, virtual_network: str) -> dict[str, Any]:
-        """Everything that a fabric needs, as the body of its snapshot message; deltas count from here."""
+    def snapshot(self, virtual_network: str, load_balancers: Mapping[str, feed.Frontend]) -> feed.FabricSnapshot:
+        """Everything that a fabric needs; deltas count from here."""
         built, _ = self._build(virtual_network, Table())
-        self._told[virtual_network] = built
-        tables: dict[str, object] = {
-            name: self._platform.table(key).wire() for name, key in self._tables(virtual_network)
-        }
-        tables[SYSTEM_TABLE] = built.system.wire()
-        return {"mac": FABRIC_MAC, "seed": self._seed, "ports": built.ports, "tables": tables}
+        self._sent[virtual_network] = built
+        tables = {name: self._platform.table(key).message() for name, key in self._tables(virtual_network)}
+        tables[SYSTEM_TABLE] = built.system.message()
+        return feed.FabricSnapshot(FABRIC_MAC, self._seed, built.ports, tables, load_balancers)
 
-    def delta(self, virtual_network: str, deltas: Mapping[TableKey, Delta]) -> dict[str, Any] | None:
-        """What is new for a fabric since it was last told, as the body of its delta message; None if nothing is.
+    def delta(self, virtual_network: str, deltas: Mapping[TableKey, Delta]) -> feed.FabricDelta | None:
+        """What is new for a fabric since its last message; None if nothing is.
 
         `deltas` say what is new in the tables that it knows.
         """
-        former = self._told[virtual_network]
-        tables: dict[str, object] = {}
+        former = self._sent[virtual_network]
+        tables: dict[str, TableDelta | None] = {}
+        new_tables: dict[str, ForwardingTable] = {}
         for name, key in self._tables(virtual_network):
             if name not in former.tables:
-                tables[name] = {"full": self._platform.table(key).wire()}
+                new_tables[name] = self._platform.table(key).message()
             elif key in deltas:
-                tables[name] = deltas[key].wire()
-        ports: dict[str, object] = {}
+                tables[name] = deltas[key].message()
+        ports: dict[str, feed.Port | None] = {}
         if former.azure is not self._platform.azure or former.gone != self._gone():
             built, system = self._build(virtual_network, former.system)
-            self._told[virtual_network] = built
+            self._sent[virtual_network] = built
             if system:
-                tables[SYSTEM_TABLE] = system.wire()
+                tables[SYSTEM_TABLE] = system.message()
             tables |= dict.fromkeys(former.tables - built.tables)
             ports |= {name: None for name in former.ports if name not in built.ports}
             ports |= {name: port for name, port in built.ports.items() if former.ports.get(name) != port}
-        return {"ports": ports, "tables": tables} if ports or tables else None
+        return feed.FabricDelta(ports, tables, new_tables) if ports or tables or new_tables else None
 
     def _build(self, virtual_network: str, system_before: Table) -> tuple[_Built, Delta]:
         platform = self._platform
-        ports: dict[str, dict[str, object]] = {}
+        ports: dict[str, feed.Port] = {}
         gone = self._gone()
-        for name, port in fabric_ports(platform.declared, virtual_network, platform.azure, gone).items():
-            if isinstance(port, NicPort):
-                key = platform.table_key.get(port.nic.name)
-                ports[name] = port.wire(SYSTEM_TABLE if key is None else self._name(key))
-            else:
-                ports[name] = port.wire()
+        for name, port in plan.fabric_ports(platform.declared, virtual_network, platform.azure, gone).items():
+            ports[name] = self._port(port)
         rows = effective_table(platform.azure, ForwardingKey(virtual_network, None, None), {})
         system, change = diff(system_before, desired(rows))
         tables = {name for name, _ in self._tables(virtual_network)}
         return _Built(platform.azure, gone, ports, tables, system), change
+
+    def _port(self, port: plan.Port) -> feed.Port:
+        match port:
+            case plan.NicPort(nic, beyond):
+                key = self._platform.table_key.get(nic.name)
+                table = SYSTEM_TABLE if key is None else self._name(key)
+                return feed.NicPort(nic.mac, str(nic.address), nic.ip_forwarding, table, tuple(map(str, beyond)))
+            case plan.InternetPort(mac):
+                return feed.InternetPort(mac)
+            case plan.PeeringPort(neighbours, sources):
+                return feed.PeeringPort(
+                    tuple((str(address), mac) for address, mac in neighbours),
+                    None if sources is None else tuple(map(str, sources)),
+                )
 
     def _tables(self, virtual_network: str) -> Iterator[tuple[str, TableKey]]:
         """The tables that NICs of a virtual network have, by the names that its fabric knows them by."""

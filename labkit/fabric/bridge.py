@@ -9,8 +9,9 @@ from pathlib import Path
 from labkit.errors import EnvironmentProblem
 from labkit.fabric.iproute import batch, query, run
 from labkit.fabric.links import interfaces
-from labkit.fabric.load_balancers import PROBE_SOURCE
-from labkit.fabric.state import Fabric, PeeringPort
+from labkit.fabric.prober import PROBE_SOURCE
+from labkit.fabric.state import Fabric
+from labkit.feed.switch import PeeringPort
 
 BRIDGE = "br0"
 

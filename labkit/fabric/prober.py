@@ -9,17 +9,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from labkit.fabric.load_balancers import PROBE_SOURCE, LoadBalancer, Probe
+from labkit.feed.switch import Finding, Frontend, ProbeSettings
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A backend of a load balancer turned out to be up or down; `reason` says by what."""
-
-    load_balancer: str
-    backend: str
-    up: bool
-    reason: str
+PROBE_SOURCE = "168.63.129.16"
+"""Where probes come from, in every virtual network of Azure."""
 
 
 @dataclass(slots=True)
@@ -33,7 +26,7 @@ class Judge:
     up: bool | None = None
     _failures: int = 0
 
-    def hear(self, *, answered: bool) -> bool:
+    def take(self, *, answered: bool) -> bool:
         """Take the outcome of a probe; returns whether it made for a conclusion that is new."""
         self._failures = 0 if answered else self._failures + 1
         if self.up is answered or (not answered and self._failures < self.count):
@@ -53,17 +46,17 @@ def connect(address: str, port: int, timeout: float) -> str | None:
     return None
 
 
-_Target = tuple[str, str, str, Probe]
+_Target = tuple[str, str, str, ProbeSettings]
 
 
 class Prober:
-    """Probes every backend that it is given. `tell` hears every new conclusion, each backend's first included."""
+    """Probes every backend that it is given. `report` gets every new conclusion, each backend's first included."""
 
-    def __init__(self, tell: Callable[[Finding], None]) -> None:
-        self._tell = tell
+    def __init__(self, report: Callable[[Finding], None]) -> None:
+        self._report_to = report
         self._running: dict[_Target, threading.Event] = {}
 
-    def follow(self, balancers: Mapping[str, LoadBalancer]) -> None:
+    def follow(self, balancers: Mapping[str, Frontend]) -> None:
         """Probe the backends of those load balancers that have a probe, and no others."""
         wanted = {
             (name, backend, address, balancer.probe)
@@ -85,14 +78,14 @@ class Prober:
             failure = connect(address, probe.port, probe.interval)
             if ended.is_set():
                 return
-            if judge.hear(answered=failure is None):
-                self._tell(Finding(name, backend, failure is None, _reason(probe, failure)))
+            if judge.take(answered=failure is None):
+                self._report_to(Finding(name, backend, failure is None, _reason(probe, failure)))
             due = max(due + probe.interval, time.monotonic())
             if ended.wait(due - time.monotonic()):
                 return
 
 
-def _reason(probe: Probe, failure: str | None) -> str:
+def _reason(probe: ProbeSettings, failure: str | None) -> str:
     if failure is None:
         return f"its probe on TCP {probe.port} succeeded"
     times = {1: "once", 2: "twice"}.get(probe.count, f"{probe.count} times")

@@ -23,9 +23,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 
-from labkit.fabric.load_balancers import PROBE_SOURCE, LoadBalancer
 from labkit.fabric.prefixes import Range, parse_prefix
-from labkit.fabric.state import Fabric, Group, InternetPort, NicPort, PeeringPort, Port, Table
+from labkit.fabric.prober import PROBE_SOURCE
+from labkit.fabric.state import Fabric, Table
+from labkit.feed.switch import Frontend, InternetPort, NicPort, PeeringPort, Port
+from labkit.feed.tables import ON_LINK, VIA, NextHops
 
 # Marks that a group's chain leaves on a packet it does not forward. Marks are 0 on arrival and seen by nobody else.
 _NONE = 1
@@ -178,15 +180,15 @@ def _port(fabric: Fabric, name: str, port: Port, map_names: Mapping[str, str]) -
     yield _drop(name, "no-route")
 
 
-def _group(fabric: Fabric, group: Group) -> Iterator[str]:
+def _group(fabric: Fabric, group: NextHops) -> Iterator[str]:
     """The rules of a next-hop group. A statement whose map has no answer ends its rule, and the next one is tried."""
     if group.type == "None":
         yield f"meta mark set {_NONE} return"
         return
-    if group.on_link:
+    if group.type in ON_LINK:
         yield "ether daddr set ip daddr map @reachable accept"
-    elif group.via:
-        yield from _via(fabric, group.next_hops)
+    elif group.type in VIA:
+        yield from _via(fabric, tuple(map(str, group.next_hops)))
     elif fabric.internet is not None:
         yield f"ether daddr set {fabric.internet} accept"
     yield f"meta mark set {_UNKNOWN} return"
@@ -210,7 +212,7 @@ def _via(fabric: Fabric, hops: tuple[str, ...]) -> Iterator[str]:
             yield f"{condition}meta mark set {_UNKNOWN} return"
 
 
-def _balance(fabric: Fabric, balancer: LoadBalancer) -> Iterator[str]:
+def _balance(fabric: Fabric, balancer: Frontend) -> Iterator[str]:
     """The rules of a load balancer. One backend that goes down, or comes up, moves no flow between the others.
 
     With several down at once, only flows whose own backend is down may move when another one follows.

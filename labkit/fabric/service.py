@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from typing import TypeAlias
 
 from labkit.errors import LabkitError
 from labkit.fabric import nft, state
@@ -13,10 +13,11 @@ from labkit.fabric.bridge import Bridge
 from labkit.fabric.iproute import KernelRefused
 from labkit.fabric.links import LinkMonitor, interfaces
 from labkit.fabric.loader import Loader
-from labkit.fabric.prober import Finding, Prober
+from labkit.fabric.prober import Prober
 from labkit.fabric.state import Fabric
 from labkit.feed.client import Feed, Lost, Received, follow
 from labkit.feed.service import Inbox, Settings, watch
+from labkit.feed.switch import FABRIC, FabricSnapshot, Finding, FromFabric, ProbeReport, ToFabric
 
 RETRY = 1.0
 """Seconds until what the kernel refused is tried again, unless something happens before."""
@@ -24,7 +25,9 @@ RETRY = 1.0
 _log = logging.getLogger("labkit.fabric")
 
 
-_Event = Received | Lost | frozenset[int] | Finding
+_Feed: TypeAlias = Feed[ToFabric, FromFabric]
+_Received: TypeAlias = Received[ToFabric, FromFabric]
+_Event: TypeAlias = _Received | Lost[ToFabric, FromFabric] | frozenset[int] | Finding
 
 
 class Service:
@@ -36,18 +39,17 @@ class Service:
         self._fabric: Fabric | None = None
         self._bridge: Bridge | None = None
         self._loader = Loader(nft.room())
-        self._unacknowledged: Received | None = None
+        self._unacknowledged: _Received | None = None
         self._failed = False
         self._ready = False
-        self._distrusted: Feed | None = None
-        self._feed: Feed | None = None
+        self._feed: _Feed | None = None
         self._prober = Prober(self._inbox.put)
         self._findings: dict[tuple[str, str], Finding] = {}
 
     def run(self) -> None:
         """Serve for ever. What the kernel refused is tried again after `RETRY`, unless something happens before."""
         monitor = LinkMonitor()
-        follow(self._settings, "fabric", self._inbox.put)
+        follow(self._settings, FABRIC, self._inbox.put)
         watch("links", lambda: self._watch(monitor))
         while True:
             self._handle(self._inbox.collect(RETRY if self._failed else None))
@@ -57,7 +59,7 @@ class Service:
             self._inbox.put(gone)
 
     def _handle(self, events: list[_Event]) -> None:
-        taken: list[Received] = []
+        taken: list[_Received] = []
         found: list[Finding] = []
         for event in events:
             if isinstance(event, frozenset):
@@ -79,7 +81,7 @@ class Service:
             taken = [self._unacknowledged]
             self._unacknowledged = None
         for received in taken:
-            received.feed.applied(received.message["seq"], failure)
+            received.feed.applied(received.seq, failure)
         if failure is not None and taken:
             self._unacknowledged = taken[-1]
 
@@ -97,25 +99,21 @@ class Service:
             yield finding
 
     def _report(self, findings: Iterable[Finding]) -> None:
-        found = [asdict(finding) for finding in findings]
+        found = tuple(findings)
         if self._feed is not None and found:
-            self._feed.send({"type": "probes", "found": found})
+            self._feed.send(ProbeReport(found))
 
-    def _understand(self, received: Received) -> bool:
+    def _understand(self, received: _Received) -> bool:
         """Take a message into `_fabric`. One that makes no sense is refused, and what was true stays."""
-        feed, message = received.feed, received.message
-        if feed is self._distrusted:
+        feed = received.feed
+        if feed.refused:
             return False
         try:
-            self._fabric = state.follow(self._fabric, message)
+            self._fabric = state.follow(self._fabric, received.message)
         except ValueError as error:
-            _log.error("message %s refused: %s", message["seq"], error)
-            feed.applied(message["seq"], str(error))
-            # What follows builds on what was not understood: another feed begins with a snapshot.
-            self._distrusted = feed
-            feed.close()
+            feed.refuse(received.seq, str(error))
             return False
-        if message["type"] == "snapshot":
+        if isinstance(received.message, FabricSnapshot):
             # A new feed: the controller may not have the findings yet.
             self._feed = feed
             self._report(self._findings.values())

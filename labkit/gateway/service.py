@@ -1,4 +1,4 @@
-"""The service beside a gateway's FRR: reports what FRR learns, and switches what the controller wants switched."""
+"""The service next to a gateway's FRR: it reports what FRR learns, and carries out what the controller wants."""
 
 from __future__ import annotations
 
@@ -6,13 +6,23 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import replace
+from ipaddress import IPv4Address
 
 from labkit.daemons.errors import NoAnswer
 from labkit.daemons.protocol import GatewayControl, Ranges
 from labkit.daemons.tables import AdvertisedPath, BgpNeighbour
+from labkit.feed.bgp import (
+    GATEWAY,
+    AdjRibOutQuery,
+    AdvertisedPaths,
+    FromGateway,
+    GatewayConfig,
+    NeighboursQuery,
+    NeighbourStates,
+    ToGateway,
+)
 from labkit.feed.client import Feed, feeds
 from labkit.feed.service import Settings, watch
 from labkit.gateway import kernel
@@ -20,7 +30,7 @@ from labkit.gateway.bmp import CLOSED_HERE, Message, PeerDown, Stream, Update
 from labkit.gateway.state import State
 
 PATIENCE = 5.0
-"""Seconds that FRR may take to tell all that it has before the controller hears that there is nothing."""
+"""Seconds that FRR may take to report all that it has, before it counts as having nothing."""
 
 _PAUSE = 0.05
 
@@ -28,54 +38,57 @@ _log = logging.getLogger("gateway")
 
 
 class Service:
-    """One thread hears FRR, one the controller; what both touch is held by a lock."""
+    """One thread reads from FRR, one from the controller; a lock guards what both touch."""
 
     def __init__(self, settings: Settings, daemon: GatewayControl, bmp_port: int) -> None:
         self._settings = settings
         self._daemon = daemon
         self._bmp_port = bmp_port
         self._state = State()
-        self._feed: Feed | None = None
-        self._told = False
-        """Whether the controller has had its snapshot on this feed."""
-        self._config: Mapping[str, Any] | None = None
+        self._feed: Feed[ToGateway, FromGateway] | None = None
+        self._reported = False
+        """Whether the controller has got its snapshot on this feed."""
+        self._config: GatewayConfig | None = None
         self._sessions: bool | None = None
         self._ranges: Ranges | None = None
-        """Both are what FRR has been told; None for one that has not been told anything."""
+        """Both are what FRR is configured with; None if that is not known."""
         self._gone: set[str] = set()
         """Peers that went down, whose routes FRR is about to clear."""
         self._connection: socket.socket | None = None
-        """FRR's connection of now."""
+        """FRR's present connection."""
         self._renewing = False
-        """Whether it was closed here, for FRR to tell everything anew."""
+        """Whether it was closed here, for FRR to report everything again."""
         self._lock = threading.Lock()
 
     def run(self) -> None:
         """Serve until killed."""
         listener = socket.create_server(("127.0.0.1", self._bmp_port))
-        watch("bmp", lambda: self._hear_frr(listener))
+        watch("bmp", lambda: self._accept(listener))
         patience = threading.Timer(PATIENCE, self._stop_waiting)
         patience.daemon = True
         patience.start()
-        for feed in feeds("gateway", self._settings.node, self._settings.feed):
-            for message in feed:
-                if message["type"] == "config":
-                    self._configure(feed, message)
-                elif message["type"] == "query":
-                    feed.send({"type": "answer", "id": message["id"], "routes": self._answer(message)})
+        for feed in feeds(GATEWAY, self._settings.node, self._settings.feed):
+            for seq, message in feed:
+                match message:
+                    case GatewayConfig():
+                        self._configure(feed, message)
+                    case AdjRibOutQuery():
+                        feed.send(AdvertisedPaths(seq, self._advertised(message.peer)))
+                    case NeighboursQuery():
+                        feed.send(NeighbourStates(seq, self._neighbours()))
             with self._lock:
                 self._feed = None
 
-    def _configure(self, feed: Feed, config: Mapping[str, Any]) -> None:
+    def _configure(self, feed: Feed[ToGateway, FromGateway], config: GatewayConfig) -> None:
         with self._lock:
             self._config = config
             self._switch()
             if self._feed is not feed:
-                self._feed, self._told = feed, False
+                self._feed, self._reported = feed, False
             self._report()
             self._ready()
 
-    def _hear_frr(self, listener: socket.socket) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         while True:
             listener.settimeout(PATIENCE if self._renewing else None)
             try:
@@ -85,9 +98,9 @@ class Service:
                 self._lose()
                 continue
             connection.settimeout(None)
-            self._hear(connection)
+            self._follow_daemon(connection)
 
-    def _hear(self, connection: socket.socket) -> None:
+    def _follow_daemon(self, connection: socket.socket) -> None:
         stream = Stream()
         renewed = State() if self._renewing else None
         self._renewing = False
@@ -97,8 +110,8 @@ class Service:
                     self._sessions = self._ranges = None
                 self._connection = connection
                 self._state.connected = True
-                # It may have just read its configuration, or be one that a service before this one has told.
-                self._switch(anew=True)
+                # It may have just read its configuration, or been configured by the service before this one.
+                self._switch(again=True)
                 self._ready()
             while data := _read(connection):
                 messages = list(stream.feed(data, time.time()))
@@ -124,10 +137,10 @@ class Service:
             self._report()
 
     def _renew(self, peer: str) -> None:
-        """Have FRR tell everything anew, on another connection, once it has cleared what a peer that went down said.
+        """Have FRR report everything again, on another connection, once it has cleared the routes of a peer that left.
 
-        Every route that it clears, or that was withdrawn just before, is in the queue of what it tells. There it finds
-        that the session is down, tells nothing, and goes on with the queue only when the next route comes: it would be
+        Every route that it clears, or that was withdrawn just before, is in its queue of reports. There it finds that
+        the session is down, reports nothing, and goes on with the queue only when the next route comes: it would be
         behind by as many as there were.
         """
         self._gone.add(peer)
@@ -140,7 +153,7 @@ class Service:
             time.sleep(_PAUSE)
         with self._lock:
             self._gone.clear()
-            if self._connection is None:  # nothing is queued for nobody
+            if self._connection is None:  # nothing is queued
                 return
             self._renewing = True
             try:
@@ -153,16 +166,16 @@ class Service:
         if not isinstance(message, PeerDown) or message.reason != CLOSED_HERE:
             return message
         config = self._config
-        if config is not None and not config["sessions"] and message.peer in config["route_servers"]:
-            return replace(message, reason=config["no_sessions"])
+        if config is not None and not config.sessions and IPv4Address(message.peer) in config.route_servers:
+            return replace(message, reason=config.no_sessions)
         return replace(message, reason=self._daemon.why_closed(message.peer) or CLOSED_HERE)
 
     def _report(self) -> None:
         if self._feed is None or not self._state.whole:
             return
-        if not self._told:
-            self._told = True
-            self._feed.send(self._state.snapshot())
+        if not self._reported:
+            self._reported = True
+            self._feed.send(self._state.snapshot(time.time()))
             return
         delta = self._state.delta(time.time())
         if delta is not None:
@@ -173,29 +186,35 @@ class Service:
             self._state.whole = True
             self._report()
 
-    def _switch(self, *, anew: bool = False) -> None:
+    def _switch(self, *, again: bool = False) -> None:
         config = self._config
         if config is None or not self._state.connected:
             return
-        if anew or config["sessions"] != self._sessions:
-            self._daemon.set_sessions(config["asn"], config["route_servers"], on=config["sessions"])
-            if config["sessions"] and not self._sessions:
-                self._state.awaited(config["route_servers"])
-            self._sessions = config["sessions"]
+        if again or config.sessions != self._sessions:
+            route_servers = tuple(map(str, config.route_servers))
+            self._daemon.set_sessions(config.asn, route_servers, on=config.sessions)
+            if config.sessions and not self._sessions:
+                self._state.awaited(route_servers)
+            self._sessions = config.sessions
             _log.info("sessions with the route server %s", "on" if self._sessions else "off")
-        ranges = Ranges(tuple(config["originated"]), tuple(config["adjacent"]))
-        if anew or ranges != self._ranges:
-            self._daemon.set_ranges(config["asn"], config["subnet_gateway"], ranges, vpn=config["vpn"])
+        ranges = Ranges(tuple(map(str, config.originated)), tuple(map(str, config.adjacent)))
+        if again or ranges != self._ranges:
+            self._daemon.set_ranges(config.asn, str(config.subnet_gateway), ranges, vpn=config.vpn)
             self._ranges = ranges
 
-    def _answer(self, query: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The rows of the table that the controller asks for; none while the daemon does not answer."""
+    def _advertised(self, peer: str) -> tuple[AdvertisedPath, ...]:
+        """The Adj-RIB-Out of a peer (its address); nothing while the daemon does not answer."""
         try:
-            if query["table"] == "peers":
-                return [_peer_row(each) for each in self._daemon.peers()]
-            return [_advertised_row(each) for each in self._daemon.advertised(query["peer"])]
+            return self._daemon.advertised(peer)
         except (NoAnswer, ValueError):
-            return []
+            return ()
+
+    def _neighbours(self) -> tuple[BgpNeighbour, ...]:
+        """The daemon's neighbours; none while it does not answer."""
+        try:
+            return self._daemon.peers()
+        except (NoAnswer, ValueError):
+            return ()
 
     def _ready(self) -> None:
         if self._config is not None and self._state.connected:
@@ -203,7 +222,7 @@ class Service:
 
 
 def _announced(messages: Iterable[Message]) -> set[str]:
-    """The prefixes that are there after these messages, as far as they say."""
+    """The prefixes that are there after these messages."""
     found: set[str] = set()
     for message in messages:
         if isinstance(message, Update):
@@ -217,17 +236,3 @@ def _read(connection: socket.socket) -> bytes:
         return connection.recv(1 << 16)
     except ConnectionError:
         return b""
-
-
-def _peer_row(neighbour: BgpNeighbour) -> dict[str, Any]:
-    row = asdict(neighbour)
-    return {"neighbour": str(row.pop("address")), **row}
-
-
-def _advertised_row(path: AdvertisedPath) -> dict[str, Any]:
-    return {
-        "network": str(path.prefix),
-        "as_path": [sorted(hop) if isinstance(hop, frozenset) else hop for hop in path.as_path],
-        "next_hop": None if path.next_hop is None else str(path.next_hop),
-        "origin": str(path.origin),
-    }

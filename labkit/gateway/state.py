@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 from labkit.azure.model import PathAttributes
+from labkit.daemons.tables import ESTABLISHED
+from labkit.feed.bgp import RibDelta, RibSnapshot, Session
+from labkit.feed.reporter import Reporter
 from labkit.gateway.bmp import EndOfRoutes, Message, PeerDown, PeersListed, PeerUp, Update
-from labkit.routeserver.report import Reporter, Session
-from labkit.routeserver.wire import ESTABLISHED
 
 IDLE = "Idle"
 
@@ -38,7 +38,7 @@ class State:
                 self._forget(message.peer)
                 self._came(message.peer)
             case PeersListed():
-                self._to_come = {peer for peer, session in self._sessions.items() if session.state == ESTABLISHED}
+                self._to_come = {peer for peer, session in self._sessions.items() if session.established}
                 self.whole |= not self._to_come
             case EndOfRoutes():
                 self._came(message.peer)
@@ -56,7 +56,7 @@ class State:
         """Sessions with these neighbours are wanted from now on: why they ended before says nothing any more."""
         for peer in self._sessions.keys() & set(peers):
             session = self._sessions[peer]
-            if session.state != ESTABLISHED:
+            if not session.established:
                 self._sessions[peer] = replace(session, reason="being set up")
 
     def lost(self, now: float) -> None:
@@ -69,7 +69,7 @@ class State:
 
     def is_up(self, peer: str) -> bool:
         """Whether the session with a peer is Established."""
-        return peer in self._sessions and self._sessions[peer].state == ESTABLISHED
+        return peer in self._sessions and self._sessions[peer].established
 
     def become(self, renewed: State, now: float) -> None:
         """Take over what FRR has told anew from the beginning; what it says of old sessions' beginnings is wrong."""
@@ -84,11 +84,11 @@ class State:
         self._kept = renewed._kept
         self.whole = True
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self, now: float) -> RibSnapshot:
         """Everything, for a controller that knows nothing."""
-        return self._reporter.snapshot(self._sessions, self._kept)
+        return self._reporter.snapshot(self._sessions, self._kept, now)
 
-    def delta(self, now: float) -> dict[str, Any] | None:
+    def delta(self, now: float) -> RibDelta | None:
         """What changed since the last report; None if nothing did."""
         return self._reporter.delta(self._sessions, lambda peer, prefix: self._kept.get(peer, {}).get(prefix), now)
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from typing import Any
 
 from labkit.azure.model import PathAttributes, PeerKind
 from labkit.azure.rules.limits import counted_prefixes, counted_routes, tears_down, tears_down_in_total
+from labkit.feed.bgp import RibDelta, RibSnapshot, RouteGroup, Session, grouped
+from labkit.feed.reporter import Reporter
 from labkit.routeserver.limit import RouteCounter
-from labkit.routeserver.messages import grouped
 from labkit.routeserver.policy import Config, Policy
 from labkit.routeserver.recovery import Recovered
-from labkit.routeserver.report import Reporter, Session
 from labkit.routeserver.rib import AdjRibIn, AdjRibOut, Change
 from labkit.routeserver.wire import ESTABLISHED, OPEN_SENT, Neighbours, SessionChange, Update
 
@@ -40,7 +39,7 @@ class Instance:
                 self._received.announce(peer, prefix, attributes)
         self.out.recovered(recovered.adj_rib_out)
         for peer, session in self._sessions.items():
-            if session.state == ESTABLISHED:
+            if session.established:
                 self.out.open(peer)
         self._started = now
         self._policy: Policy | None = None
@@ -66,7 +65,7 @@ class Instance:
     @property
     def established(self) -> bool:
         """Whether any session stands."""
-        return any(session.state == ESTABLISHED for session in self._sessions.values())
+        return any(session.established for session in self._sessions.values())
 
     # What comes in.
 
@@ -83,7 +82,7 @@ class Instance:
         self._names = {address: peer.name for address, peer in self._policy.peers.items()}
         for address in () if new else self._sessions.keys() & self._names.keys() - former_names.keys():
             # Why the session ended while nobody wanted it says nothing of the one that is awaited now.
-            if self._sessions[address].state != ESTABLISHED:
+            if not self._sessions[address].established:
                 self._sessions[address] = replace(self._sessions[address], reason=AWAITED)
         former, self._kept = self._kept, {}
         self._undecided.update(former)
@@ -115,7 +114,7 @@ class Instance:
         before, self._asns = self._asns, dict(shown.asns)
         self.speakers_peers = frozenset(shown.asns)
         for peer in before.keys() - shown.asns.keys():
-            if peer in self._sessions and self._sessions[peer].state == ESTABLISHED:
+            if peer in self._sessions and self._sessions[peer].established:
                 self._leaving.add(peer)
             self._forget_session(peer)
             self._sessions.pop(peer, None)
@@ -124,7 +123,7 @@ class Instance:
             state, seconds = shown.states[peer]
             self._sessions.setdefault(peer, _session(state, seconds, now))
             self.out.forget(peer)
-            if self._sessions[peer].state == ESTABLISHED:
+            if self._sessions[peer].established:
                 self.out.open(peer)
             if self._policy is not None and peer in self._policy.peers:
                 for prefix, attributes in self._policy.originated(peer).items():
@@ -182,16 +181,16 @@ class Instance:
         """Changes of the Adj-RIB-Out, about this many prefixes at most; none before the first configuration."""
         return self.out.changes(prefixes) if self.configured else iter(())
 
-    def snapshot(self) -> dict[str, Any]:
-        """The feed's snapshot."""
+    def snapshot(self, now: float) -> RibSnapshot:
+        """The report of everything."""
         routes: dict[str, dict[str, PathAttributes]] = {}
         for prefix, paths in self._kept.items():
             for peer, attributes in paths.items():
                 routes.setdefault(self._names[peer], {})[prefix] = attributes
-        return self._reporter.snapshot(self._named_sessions(), routes)
+        return self._reporter.snapshot(self._named_sessions(), routes, now)
 
-    def delta(self, now: float) -> dict[str, Any] | None:
-        """The feed's next delta; None if nothing changed."""
+    def delta(self, now: float) -> RibDelta | None:
+        """The report of what changed; None if nothing did."""
         addresses = {name: address for address, name in self._names.items()}
         return self._reporter.delta(
             self._named_sessions(), lambda name, prefix: self._kept.get(prefix, {}).get(addresses.get(name, "")), now
@@ -204,21 +203,21 @@ class Instance:
         """
         config = self._config
         nvas = [str(p.address) for p in config.server.peers if p.kind is PeerKind.NVA] if config is not None else []
-        up = [peer for peer in nvas if peer in self._sessions and self._sessions[peer].state == ESTABLISHED]
+        up = [peer for peer in nvas if peer in self._sessions and self._sessions[peer].established]
         for peer in up:
             self._counters.pop(peer, None)
         return tuple(peer for peer in up if peer in able), tuple(peer for peer in up if peer not in able)
 
-    def advertised(self, peer_name: str) -> list[dict[str, Any]]:
-        """What a peer (its name) has been told, as the feed's answer; nothing while its session is down."""
+    def advertised(self, peer_name: str) -> tuple[RouteGroup, ...]:
+        """The Adj-RIB-Out of a peer (its name); nothing while its session is down."""
         for address, name in self._names.items():
             session = self._sessions.get(address)
-            if name == peer_name and session is not None and session.state == ESTABLISHED:
+            if name == peer_name and session is not None and session.established:
                 return grouped(self.out.told(address).items())
-        return []
+        return ()
 
-    def received(self, peer_name: str) -> list[dict[str, Any]]:
-        """What a peer (its name) has said, whether a rule drops it or not, as the feed's answer."""
+    def received(self, peer_name: str) -> tuple[RouteGroup, ...]:
+        """The Adj-RIB-In of a peer (its name), before import policy."""
         address = next((address for address, name in self._names.items() if name == peer_name), "")
         return grouped(self._received.routes(address).items())
 

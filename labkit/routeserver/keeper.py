@@ -23,7 +23,7 @@ from typing import NoReturn
 
 from labkit.feed.service import Settings as Place
 from labkit.feed.service import begin
-from labkit.routeserver.worker import EXIT_DONE, EXIT_GOODBYE, EXIT_SPEAKER_BROKEN, SERVICE, TICK, Settings, Worker
+from labkit.routeserver.worker import EXIT_DONE, EXIT_SHUT_DOWN, EXIT_SPEAKER_BROKEN, SERVICE, TICK, Settings, Worker
 
 PATIENCE = 20
 """Seconds without a sign of life after which ExaBGP or the worker is taken for hung."""
@@ -57,7 +57,7 @@ class Keeper:
             code = self._one_worker()
             if code == EXIT_DONE or self._speaker_gone():
                 return 0
-            if code == EXIT_GOODBYE:
+            if code == EXIT_SHUT_DOWN:
                 self._end_speaker(signal.SIGTERM)
                 return 0
             short_lives = short_lives + 1 if time.monotonic() - began < SHORT_LIFE else 0

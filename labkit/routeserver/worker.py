@@ -13,15 +13,28 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
-from labkit.feed.client import Feed, Lost, Received, follow
+from labkit.feed.bgp import (
+    ROUTE_SERVER,
+    AdjRibInQuery,
+    AdjRibOutQuery,
+    FromRouteServer,
+    InstanceDown,
+    RefreshRoutes,
+    Routes,
+    RouteServerConfig,
+    SessionsClosed,
+    ToRouteServer,
+)
+from labkit.feed.client import Lost, Received, follow
 from labkit.feed.service import Inbox
 from labkit.feed.service import Settings as Place
 from labkit.routeserver import wire
-from labkit.routeserver.feed import FeedWriter, Sent
+from labkit.routeserver.feed import FeedWriter, InstanceFeed, Sent
 from labkit.routeserver.instance import Instance
-from labkit.routeserver.messages import config_from_json, neighbours_from_json
 from labkit.routeserver.neighbours import FileRefused, Neighbours
+from labkit.routeserver.policy import Config
 from labkit.routeserver.recovery import Recovered, Recovery, RecoveryFailed
 from labkit.routeserver.rib import Change
 from labkit.routeserver.speaker import WINDOW, Speaker
@@ -32,14 +45,14 @@ EXIT_DONE = 0
 EXIT_SPEAKER_BROKEN = 70
 """The exit code that asks the keeper to end ExaBGP, so that its supervisor starts both afresh."""
 
-EXIT_GOODBYE = 71
-"""The exit code that says that peers have been told, and ExaBGP may be ended."""
+EXIT_SHUT_DOWN = 71
+"""The exit code for: peers have received a NOTIFICATION, and ExaBGP may be ended."""
 
 TICK = 1.0
 PING_AFTER = 5
 REFRESH_PATIENCE = 5
-GOODBYE_PATIENCE = 2
-LAST_WORDS = 1.0
+SHUTDOWN_PATIENCE = 2
+LAST_REPORT_PATIENCE = 1.0
 
 MAX_COALESCED = 4000
 """Prefixes that go out at a time: what is left over can still be replaced by newer changes."""
@@ -58,15 +71,15 @@ _log = logging.getLogger("labkit.routeserver")
 
 
 @dataclass(frozen=True, slots=True)
-class Goodbye:
-    """Somebody asks us to end."""
+class Shutdown:
+    """The keeper asks the worker to end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a worker needs to know. `patience` is in ticks of a second; a stopped machine has no ticks.
 
-    `configuration` is the file that ExaBGP was started with, and reads again when it is told to.
+    `configuration` is the file that ExaBGP was started with, and reads again at a reload.
     """
 
     place: Place
@@ -75,7 +88,9 @@ class Settings:
     configuration: Path
 
 
-Item = bytes | Received | Lost | Sent | Goodbye
+_Received: TypeAlias = Received[ToRouteServer, FromRouteServer]
+_Lost: TypeAlias = Lost[ToRouteServer, FromRouteServer]
+Item: TypeAlias = bytes | _Received | _Lost | Sent | Shutdown
 
 
 class Worker:
@@ -87,13 +102,13 @@ class Worker:
         self._beat = beat
         self._inbox: Inbox[Item] = Inbox()
         self._speaker = Speaker(stdin, stdout, self._inbox.put)
-        self._mouth = FeedWriter(self._inbox.put)
+        self._writer = FeedWriter(self._inbox.put)
         self._line = b""
         self._recovery: Recovery | None = Recovery()
         self._instance: Instance | None = None
         self._neighbours: Neighbours | None = None
         self._reload_due = True
-        self._said_alone = False
+        self._reported_alone = False
         self._refresh_due = False
         self._recovering_ticks = 0
         self._ticked = time.monotonic()
@@ -101,19 +116,19 @@ class Worker:
         self._updates = 0
         self._updated = 0.0
         self._held_since: float | None = None
-        self._goodbye_ticks: int | None = None
-        self._pending_config: Received | None = None
-        self._feed: Feed | None = None
-        self._saying = 0
+        self._shutdown_ticks: int | None = None
+        self._pending_config: _Received | None = None
+        self._feed: InstanceFeed | None = None
+        self._sending = 0
         self._ready = False
 
     def run(self) -> int:
         """Work until ExaBGP ends, or must be ended."""
-        signal.signal(signal.SIGTERM, lambda *_: self._inbox.put(Goodbye()))
+        signal.signal(signal.SIGTERM, lambda *_: self._inbox.put(Shutdown()))
         self._speaker.start()
         self._speaker.send(wire.RECOVERY)
-        self._mouth.start()
-        follow(self._settings.place, "routeserver", self._inbox.put)
+        self._writer.start()
+        follow(self._settings.place, ROUTE_SERVER, self._inbox.put)
         try:
             while True:
                 self._beat()
@@ -125,8 +140,8 @@ class Worker:
                 if code is not None:
                     return code
                 self._act()
-                if self._goodbye_ticks is not None and (self._instance is None or not self._instance.established):
-                    return EXIT_GOODBYE
+                if self._shutdown_ticks is not None and (self._instance is None or not self._instance.established):
+                    return EXIT_SHUT_DOWN
         except RecoveryFailed as failed:
             _log.error("%s; starting both afresh", failed)
             return EXIT_SPEAKER_BROKEN
@@ -142,20 +157,20 @@ class Worker:
     def _take(self, item: Item) -> int | None:
         match item:
             case bytes():
-                return self._heard_speaker(item)
+                return self._read_speaker(item)
             case Received():
-                self._heard_controller(item)
+                self._received(item)
             case Lost():
                 self._lost(item.feed)
             case Sent():
-                self._saying -= 1
-            case Goodbye():
-                self._say_goodbye()
+                self._sending -= 1
+            case Shutdown():
+                self._shut_down()
         return None
 
     # ExaBGP.
 
-    def _heard_speaker(self, chunk: bytes) -> int | None:
+    def _read_speaker(self, chunk: bytes) -> int | None:
         if not chunk:
             return self._speaker_ended()
         self._silent_ticks = 0
@@ -205,67 +220,73 @@ class Worker:
         self._neighbours = Neighbours(self._settings.configuration, recovered.asns)
         self._speaker.nudging = True
         if self._pending_config is not None:
-            self._heard_controller(self._pending_config)
+            self._received(self._pending_config)
 
     def _speaker_ended(self) -> int:
         """Report the instance as down, unless it is the keeper who died: ExaBGP then closed our pipes, not its own."""
         if os.getppid() == self._settings.keeper and self._feed is not None:
-            self._last_words({"type": "down", "reason": "the BGP speaker ended", "time": time.time()})
+            self._report_last(InstanceDown("the BGP speaker ended", time.time()))
         return EXIT_DONE
 
-    def _last_words(self, words: dict[str, object]) -> None:
+    def _report_last(self, message: InstanceDown) -> None:
         """Let the controller know before this process ends."""
-        self._say(words)
-        deadline = time.monotonic() + LAST_WORDS
-        while self._saying and (left := deadline - time.monotonic()) > 0:
-            self._saying -= sum(isinstance(item, Sent) for item in self._inbox.collect(left))
+        self._send(message)
+        deadline = time.monotonic() + LAST_REPORT_PATIENCE
+        while self._sending and (left := deadline - time.monotonic()) > 0:
+            self._sending -= sum(isinstance(item, Sent) for item in self._inbox.collect(left))
 
     # The controller.
 
-    def _lost(self, feed: Feed) -> None:
+    def _lost(self, feed: InstanceFeed) -> None:
         if feed is self._feed:
             self._feed = None
         if self._pending_config is not None and self._pending_config.feed is feed:
             self._pending_config = None
 
-    def _heard_controller(self, heard: Received) -> None:
-        kind = heard.message["type"]
+    def _received(self, received: _Received) -> None:
+        feed, message = received.feed, received.message
         if self._instance is None:
             # Neither judge nor report before it is known where things stand.
-            if kind == "config":
-                self._pending_config = heard
+            if isinstance(message, RouteServerConfig):
+                self._pending_config = received
             return
-        if kind == "config":
-            assert self._neighbours is not None
-            self._neighbours.want(neighbours_from_json(heard.message))
-            self._reload_due, self._said_alone = True, False
-            others = self._instance.configure(config_from_json(heard.message))
-            if others or heard.feed is not self._feed:
-                self._feed = heard.feed
-                self._instance.settle()
-                self._say(self._instance.snapshot())
-        elif kind == "refresh":
-            self._refresh_due = True
-            self._speaker.send([wire.SHOW_NEIGHBOURS])
-        elif kind == "query":
-            received = heard.message["table"] == "received"
-            table = self._instance.received if received else self._instance.advertised
-            routes = table(heard.message["peer"])
-            self._mouth.say(heard.feed, {"type": "answer", "id": heard.message["id"], "routes": routes})
-            self._saying += 1
+        match message:
+            case RouteServerConfig():
+                self._configure(feed, self._instance, message)
+            case RefreshRoutes():
+                self._refresh_due = True
+                self._speaker.send([wire.SHOW_NEIGHBOURS])
+            case AdjRibInQuery():
+                self._answer(feed, Routes(received.seq, self._instance.received(message.peer)))
+            case AdjRibOutQuery():
+                self._answer(feed, Routes(received.seq, self._instance.advertised(message.peer)))
 
-    def _say(self, message: dict[str, object]) -> None:
+    def _configure(self, feed: InstanceFeed, instance: Instance, config: RouteServerConfig) -> None:
+        assert self._neighbours is not None
+        self._neighbours.want(config.neighbours)
+        self._reload_due, self._reported_alone = True, False
+        others = instance.configure(Config(config.instance, config.server, config.originated))
+        if others or feed is not self._feed:
+            self._feed = feed
+            instance.settle()
+            self._send(instance.snapshot(time.time()))
+
+    def _answer(self, feed: InstanceFeed, answer: Routes) -> None:
+        self._sending += 1
+        self._writer.send(feed, answer)
+
+    def _send(self, message: FromRouteServer) -> None:
         assert self._feed is not None
-        self._saying += 1
-        self._mouth.say(self._feed, message)
+        self._sending += 1
+        self._writer.send(self._feed, message)
 
     def _report(self) -> None:
-        """Tell the controller what changed, once it has taken what it was told before."""
-        if self._feed is None or self._saying or self._instance is None:
+        """Report what changed, once the last report has left."""
+        if self._feed is None or self._sending or self._instance is None:
             return
         delta = self._instance.delta(time.time())
         if delta is not None:
-            self._say(delta)
+            self._send(delta)
 
     # What follows.
 
@@ -281,9 +302,9 @@ class Worker:
             for change in instance.changes(MAX_COALESCED):
                 self._speaker.send(_commands(change))
         self._reload()
-        if self._feed is not None and instance.alone and not self._said_alone:
-            self._said_alone = True
-            self._say({"type": "alone", "time": time.time()})
+        if self._feed is not None and instance.alone and not self._reported_alone:
+            self._reported_alone = True
+            self._send(SessionsClosed(time.time()))
         if not self._ready and instance.configured and not instance.out and not self._speaker.outstanding:
             self._ready = True
             self._settings.place.mark_ready()
@@ -343,16 +364,16 @@ class Worker:
             recovered = self._recovery.late() if self._recovering_ticks >= REFRESH_PATIENCE else None
             if recovered is not None:
                 self._recovered(recovered)
-        if self._goodbye_ticks is not None:
-            self._goodbye_ticks += 1
-            if self._goodbye_ticks >= GOODBYE_PATIENCE:
-                return EXIT_GOODBYE
+        if self._shutdown_ticks is not None:
+            self._shutdown_ticks += 1
+            if self._shutdown_ticks >= SHUTDOWN_PATIENCE:
+                return EXIT_SHUT_DOWN
         return None
 
-    def _say_goodbye(self) -> None:
-        if self._goodbye_ticks is not None:
+    def _shut_down(self) -> None:
+        if self._shutdown_ticks is not None:
             return
-        self._goodbye_ticks = 0
+        self._shutdown_ticks = 0
         if self._instance is not None:
             peers = sorted(self._instance.speakers_peers)
             self._speaker.send(wire.teardown(peer, CEASE_ADMINISTRATIVE_SHUTDOWN) for peer in peers)

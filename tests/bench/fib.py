@@ -27,6 +27,7 @@ from rich.table import Table
 from labkit.agent.feed_table import FeedTable
 from labkit.agent.fib import Fib
 from labkit.agent.kernel_routes import Uplink
+from labkit.feed.tables import AGENT, AgentSnapshot
 
 SIZES = (1_000, 10_000, 100_000)
 INSIDE = "--in-namespace"
@@ -43,11 +44,14 @@ def prefixes(count: int) -> list[str]:
 
 def message(count: int, *next_hops: str) -> str:
     group = {"type": "VirtualNetworkGateway", "next_hops": next_hops}
-    return json.dumps({"groups": {"1": group}, "routes": dict.fromkeys(prefixes(count), 1)})
+    table = {"groups": {"1": group}, "routes": dict.fromkeys(prefixes(count), 1)}
+    return json.dumps({"seq": 1, "type": "snapshot", "tables": {"eth0": table}})
 
 
 def decoded(text: str) -> FeedTable:
-    return FeedTable.from_wire(json.loads(text))
+    message = AGENT.down.decode_numbered(text)[1]()
+    assert isinstance(message, AgentSnapshot)
+    return FeedTable.of(message.tables["eth0"])
 
 
 def installed(fib: Fib, text: str, uplink: Uplink) -> None:

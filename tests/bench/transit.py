@@ -25,6 +25,7 @@ from pathlib import Path
 
 from labkit.azure.model import BgpPeer, RouteServer
 from labkit.azure.rules.acceptance import Originated
+from labkit.feed.bgp import ROUTE_SERVER
 from labkit.routeserver import wire
 from labkit.routeserver.instance import Instance
 from labkit.routeserver.policy import Config
@@ -115,7 +116,7 @@ def ours(count: int, alike: int) -> dict[str, float]:
             lines.append(json.dumps({**head, "type": "update", "neighbor": neighbor}))
     instance = Instance(Recovered(dict.fromkeys((A, B), ("Established", 1.0)), {}, {}, {}), now=1.0)
     instance.configure(Config(0, SERVER, Originated((IPv4Network("10.1.0.0/16"),))))
-    instance.snapshot()
+    instance.snapshot(1.0)
     times = [time.perf_counter()]
     events = [wire.decode(line) for line in lines]
     times.append(time.perf_counter())
@@ -125,7 +126,9 @@ def ours(count: int, alike: int) -> dict[str, float]:
     times.append(time.perf_counter())
     instance.settle()
     times.append(time.perf_counter())
-    delta = json.dumps(instance.delta(2.0))
+    report = instance.delta(2.0)
+    assert report is not None
+    delta = ROUTE_SERVER.up.encode(report)
     times.append(time.perf_counter())
     commands = 0
     while instance.out:

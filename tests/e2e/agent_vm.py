@@ -122,7 +122,7 @@ class FakeController:
         return self.answer()
 
     def snapshot(self, groups: Mapping[int, Group], routes: Mapping[str, int]) -> str | None:
-        return self.tell({"type": "snapshot", "table": wire(groups, routes)})
+        return self.tell({"type": "snapshot", "tables": {"eth0": wire(groups, routes)}})
 
     def delta(
         self,
@@ -131,7 +131,7 @@ class FakeController:
         removed_routes: Iterable[str] = (),
         removed_groups: Iterable[int] = (),
     ) -> str | None:
-        return self.tell({"type": "delta", "table": delta(groups, routes, removed_routes, removed_groups)})
+        return self.tell({"type": "delta", "tables": {"eth0": delta(groups, routes, removed_routes, removed_groups)}})
 
 
 class Monitor:

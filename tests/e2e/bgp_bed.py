@@ -86,7 +86,7 @@ class FeedServer:
             "type": "config",
             "instance": 0,
             "server": TypeAdapter(RouteServer).dump_python(server, mode="json"),
-            "speaks_with": TypeAdapter(RouteServer).dump_python(server, mode="json")["peers"],
+            "neighbours": TypeAdapter(RouteServer).dump_python(server, mode="json")["peers"],
             "originated": {"own": list(own), "spokes": list(spokes)},
         }
         if self._connection is not None:
@@ -98,7 +98,7 @@ class FeedServer:
 
     def advertised(self, peer: str) -> dict[str, Any]:
         """What the instance says that it advertises to a peer: attributes by prefix."""
-        self._send({"type": "query", "id": self._seq + 1, "table": "advertised", "peer": peer})
+        self._send({"type": "adj-rib-out", "peer": peer})
         asked = self._seq
         groups = until(f"answer {asked}", lambda: [self.answers[asked]] if asked in self.answers else None)[0]
         return {prefix: group["attributes"] for group in groups for prefix in group["prefixes"]}
@@ -127,8 +127,8 @@ class FeedServer:
             pass
 
     def _take(self, message: dict[str, Any]) -> None:
-        if message["type"] == "answer":
-            self.answers[message["id"]] = message["routes"]
+        if message["type"] == "routes":
+            self.answers[message["query"]] = message["routes"]
             return
         if message["type"] in ("snapshot", "down"):
             self.sessions, self.routes = {}, {}

@@ -291,7 +291,7 @@ class Fabric:
         node.namespace.batch("link set lo up", f"addr add {address} dev eth0")
         node.namespace.run("ip", "route", "add", "default", "via", ip.rsplit(".", 1)[0] + ".1", "dev", "eth0")
         self.ports[name] = {
-            "kind": "nic",
+            "type": "nic",
             "mac": mac,
             "address": ip,
             "ip_forwarding": ip_forwarding,
@@ -305,7 +305,7 @@ class Fabric:
         node = self.rig.node("internet", outside, mac)
         self.plug(node)
         node.namespace.batch("link set lo up", f"addr add {address} dev eth0", f"addr add {outside}/32 dev lo")
-        self.ports["internet"] = {"kind": "internet", "mac": mac, "destinations": "nics"}
+        self.ports["internet"] = {"type": "internet", "mac": mac}
         return node
 
     def plug(self, node: Node) -> None:
@@ -336,8 +336,8 @@ class Fabric:
         """What the controller says first."""
         peerings = {
             name: {
-                "kind": "peering",
-                "neighbours": [[p["address"], p["mac"]] for p in peer.ports.values() if p["kind"] == "nic"],
+                "type": "peering",
+                "neighbours": [[p["address"], p["mac"]] for p in peer.ports.values() if p["type"] == "nic"],
             }
             for name, peer in self.peers.items()
         }
@@ -412,15 +412,8 @@ class Fabric:
         listing = json.loads(self.namespace.run("nft", "-j", "list", "counters", "table", "netdev", "labkit"))
         return {o["counter"]["name"]: o["counter"]["packets"] for o in listing["nftables"] if "counter" in o}
 
-    def delta(
-        self,
-        *,
-        ports: Mapping[str, Any] | None = None,
-        tables: Mapping[str, Any] | None = None,
-        healthy: Mapping[str, list[str]] | None = None,
-    ) -> float:
-        """Send a delta and wait until it is true; seconds."""
-        changes = {"ports": ports or {}, "tables": tables or {}, "healthy": healthy or {}}
+    def delta(self, **changes: Mapping[str, Any]) -> float:
+        """Send a delta (`ports`, `tables`, `new_tables`) and wait until it is true; seconds."""
         self.controller.send({"type": "delta", **changes})
         return self.controller.applied()
 

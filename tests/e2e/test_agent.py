@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.azure.model import NextHopType
-from labkit.controller.tables import Hop, Table, diff
-from tests.e2e.agent_vm import INTERNET, LOCAL, NOWHERE, PEERED, Monitor, Vm, eventually, via
+from labkit.controller.tables import Table, diff
+from labkit.feed.tables import AgentDelta, AgentSnapshot, NextHops
+from tests.e2e.agent_vm import INTERNET, LOCAL, NOWHERE, PEERED, FakeController, Monitor, Vm, eventually, via, wire
+from tests.unit.feed.wire import written
 
 A, B, C = "10.1.1.4", "10.1.1.5", "10.1.2.4"
 BRANCH = "10.250.0.0/16"
@@ -169,7 +171,7 @@ def test_a_gap_in_the_feed_means_a_new_snapshot(running: Vm) -> None:
     tell = running.controller
     assert tell.snapshot({1: via(A)}, {BRANCH: 1}) is None
     tell.seq += 1
-    tell.send({"type": "delta", "table": {}})
+    tell.send({"type": "delta", "tables": {}})
     tell.accept()
     assert tell.snapshot({1: via(B)}, {BRANCH: 1}) is None
     assert running.own() == {BRANCH: f"via {B}"}
@@ -340,9 +342,13 @@ def test_nonsense_is_refused_and_does_no_harm(running: Vm) -> None:
     assert "unknown groups [99]" in error
     assert running.own() == {BRANCH: f"via {A}"}
     tell.accept()
-    unknown = {"1": {"type": "Moon", "next_hops": ()}}
-    for table in ("{}", '{"groups": [], "routes": {}}', json.dumps({"groups": unknown, "routes": {}})):
-        assert "makes no sense" in str(tell.tell({"type": "snapshot", "table": json.loads(table)}))
+    unknown = {"1": {"type": "Moon", "next_hops": []}}
+    absurd: tuple[dict[str, Any], ...] = ({}, {"groups": [], "routes": {}}, {"groups": unknown, "routes": {}})
+    for table in absurd:
+        assert "makes no sense: tables.eth0." in str(tell.tell({"type": "snapshot", "tables": {"eth0": table}}))
+        tell.accept()
+    assert "not eth1" in str(tell.tell({"type": "snapshot", "tables": {"eth1": wire({}, {})}}))
+    tell.accept()
     assert running.own() == {BRANCH: f"via {A}"}
     assert tell.snapshot({1: via(B)}, {BRANCH: 1}) is None
     assert running.own() == {BRANCH: f"via {B}"}
@@ -350,16 +356,16 @@ def test_nonsense_is_refused_and_does_no_harm(running: Vm) -> None:
 
 HOPS = st.one_of(
     st.lists(st.sampled_from([IPv4Address(a) for a in (A, B, C)]), min_size=1, unique=True).map(
-        lambda hops: Hop(NextHopType.VIRTUAL_APPLIANCE, tuple(sorted(hops)))
+        lambda hops: NextHops(NextHopType.VIRTUAL_APPLIANCE, tuple(sorted(hops)))
     ),
-    st.sampled_from([Hop(t) for t in (NextHopType.INTERNET, NextHopType.NONE, NextHopType.VNET_LOCAL)]),
+    st.sampled_from([NextHops(t) for t in (NextHopType.INTERNET, NextHopType.NONE, NextHopType.VNET_LOCAL)]),
 )
 PREFIXES = [IPv4Network(p) for p in ("0.0.0.0/0", BRANCH, "10.250.1.0/24", "10.2.0.0/16", "20.0.0.0/8", "20.0.0.1/32")]
 TABLES = st.dictionaries(st.sampled_from(PREFIXES), HOPS)
 STEPS = st.lists(st.tuples(TABLES, st.sampled_from(["delta", "delta", "snapshot", "renumber", "meddle"])), max_size=8)
 
 
-def as_shown(wanted: dict[IPv4Network, Hop]) -> dict[str, str]:
+def as_shown(wanted: dict[IPv4Network, NextHops]) -> dict[str, str]:
     text = {
         NextHopType.INTERNET: "via 10.1.10.1",
         NextHopType.NONE: "blackhole",
@@ -372,23 +378,27 @@ def as_shown(wanted: dict[IPv4Network, Hop]) -> dict[str, str]:
     }
 
 
+def told_snapshot(tell: FakeController, table: Table) -> str | None:
+    return tell.tell(written(AgentSnapshot({"eth0": table.message()})))
+
+
 def test_whatever_the_feed_says_the_kernel_holds(running: Vm) -> None:
     """Any sequence of tables, told as the controller tells it, ends in a kernel that holds the last."""
     tell = running.controller
     assert tell.snapshot({}, {}) is None
 
     @given(STEPS)
-    def check(steps: list[tuple[dict[IPv4Network, Hop], str]]) -> None:
+    def check(steps: list[tuple[dict[IPv4Network, NextHops], str]]) -> None:
         table = Table()
-        assert tell.tell({"type": "snapshot", "table": table.wire()}) is None
+        assert told_snapshot(tell, table) is None
         for wanted, how in steps:
             if how == "meddle":
                 running.run("ip", "-force", "-batch", "-", stdin="route replace 10.250.0.0/16 dev lo proto 65\n")
             table, change = diff(Table(next_id=table.next_id + 3) if how == "renumber" else table, wanted)
             if how == "delta":
-                assert tell.tell({"type": "delta", "table": change.wire()}) is None
+                assert tell.tell(written(AgentDelta({"eth0": change.message()}))) is None
             else:
-                assert tell.tell({"type": "snapshot", "table": json.loads(json.dumps(table.wire()))}) is None
+                assert told_snapshot(tell, table) is None
             assert running.own() == as_shown(wanted)
 
     check()

@@ -235,7 +235,7 @@ def test_peering_is_not_transitive() -> None:
         assert hub1.ping(hub2.address, timeout=0.3) is None
         assert made["hub1"][0].counters()["drop-vm-hub1-unknown-destination"] == 1
         # Even a fabric that were told to would not get through: the ports of peerings are isolated from each other.
-        neighbour = {"kind": "peering", "neighbours": [[spoke.address, spoke.mac], [hub2.address, hub2.mac]]}
+        neighbour = {"type": "peering", "neighbours": [[spoke.address, spoke.mac], [hub2.address, hub2.mac]]}
         made["hub1"][0].delta(ports={"spoke": neighbour})
         wire = hub2.sniff()
         assert hub1.ping(hub2.address, timeout=0.3) is None
@@ -368,9 +368,9 @@ def test_tables_come_go_and_change_by_deltas() -> None:
         # The NVA has the same table, and so is its own next hop.
         assert vm1.hops(vm2.address, most=2) == [nva.address] * 2
         own = table({1: LOCAL}, {"10.1.0.0/16": 1})
-        fabric.delta(ports={"nva": {**fabric.ports["nva"], "table": "t2"}}, tables={"t2": {"full": own}})
+        fabric.delta(ports={"nva": {**fabric.ports["nva"], "table": "t2"}}, new_tables={"t2": own})
         assert vm1.hops(vm2.address, most=2) == [nva.address, vm2.address]
-        back = {"groups": {}, "routes": {}, "removed_routes": ["10.1.20.0/25"], "removed_groups": ["7"]}
+        back = {"groups": {}, "routes": {}, "removed_routes": ["10.1.20.0/25"], "removed_groups": [7]}
         fabric.delta(ports={"nva": fabric.ports["nva"]}, tables={"t1": back, "t2": None})
         assert vm1.hops(vm2.address) == [vm2.address]
         assert not [name for name in _handles(fabric) if "t2" in name or name.endswith("-7")]

@@ -179,7 +179,7 @@ class Bed:
             }
             fabric.delta(
                 ports={**ports, other: {**peering, **sources}},
-                tables={"t1": {"full": table}},
+                new_tables={"t1": table},
                 healthy={"lb1": sorted(world.healthy)},
             )
 

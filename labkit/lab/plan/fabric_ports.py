@@ -1,4 +1,4 @@
-"""The ports of a virtual network's switch, as its fabric is told of them."""
+"""The ports of a virtual network's switch."""
 
 from __future__ import annotations
 
@@ -24,28 +24,12 @@ class NicPort:
         """The NIC's address, then those beyond it."""
         return (self.nic.address, *self.beyond)
 
-    def wire(self, table: str) -> dict[str, object]:
-        """The port in a feed's message; `table` is the name of the NIC's effective table there."""
-        beyond = {"beyond": [str(address) for address in self.beyond]} if self.beyond else {}
-        return {
-            "kind": "nic",
-            "mac": self.nic.mac,
-            "address": str(self.nic.address),
-            "ip_forwarding": self.nic.ip_forwarding,
-            "table": table,
-            **beyond,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class InternetPort:
     """The port of the Internet's leg; `mac` is the leg's."""
 
     mac: str
-
-    def wire(self) -> dict[str, object]:
-        """The port in a feed's message."""
-        return {"kind": "internet", "mac": self.mac, "destinations": "nics"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +41,6 @@ class PeeringPort:
 
     neighbours: tuple[tuple[IPv4Address, str], ...]
     sources: tuple[IPv4Network, ...] | None = None
-
-    def wire(self) -> dict[str, object]:
-        """The port in a feed's message."""
-        sources = {"sources": [str(prefix) for prefix in self.sources]} if self.sources is not None else {}
-        return {"kind": "peering", "neighbours": [[str(address), mac] for address, mac in self.neighbours], **sources}
 
 
 Port = NicPort | InternetPort | PeeringPort

@@ -17,7 +17,8 @@ from labkit.azure.rules.gateways import with_gateway_peers
 from labkit.azure.rules.rows import EffectiveRow
 from labkit.daemons.speaker import Advertisements
 from labkit.errors import CheckFailed
-from labkit.feed.attributes import attributes_from_json
+from labkit.feed.bgp import RouteGroup
+from labkit.feed.codec import from_json
 from labkit.lab.model import Lab
 from labkit.operate.look.live_state import LiveState
 from labkit.predict.azure_speakers import AdjRibsIn, CircuitTable, GatewayTable, Line
@@ -142,10 +143,9 @@ def customer_adj_ribs_out(customers: CustomerRouters, live: LiveState, received:
 def routes(groups: Iterable[Mapping[str, Any]]) -> dict[IPv4Network, PathAttributes]:
     """Routes as feeds have them, `[{"attributes", "prefixes"}]`, by prefix."""
     return {
-        IPv4Network(prefix): attributes
-        for group in groups
-        for attributes in (attributes_from_json(group["attributes"]),)
-        for prefix in group["prefixes"]
+        IPv4Network(prefix): group.attributes
+        for group in (from_json(RouteGroup, content) for content in groups)
+        for prefix in group.prefixes
     }
 
 

@@ -16,6 +16,8 @@ from labkit.agent.kernel_routes import (
     route_changes,
     wanted,
 )
+from labkit.azure.model import NextHopType
+from labkit.feed.tables import ON_LINK
 
 UPLINK = Uplink("eth0", 3, (prefix_bytes("10.1.10.0/24"),))
 A, B, C = (bytes([10, 1, 1, n]) for n in (4, 5, 6))
@@ -23,7 +25,7 @@ P = [prefix_bytes(f"10.{n}.0.0/16") for n in range(8)]
 
 
 def via(*hops: bytes) -> Hop:
-    return Hop("VirtualAppliance", hops)
+    return Hop(NextHopType.VIRTUAL_APPLIANCE, hops)
 
 
 def group(*members: int) -> tuple[Member, ...]:
@@ -31,8 +33,8 @@ def group(*members: int) -> tuple[Member, ...]:
 
 
 def test_mapping_of_every_type() -> None:
-    kinds = ["VnetLocal", "VNetPeering", "VNetGlobalPeering", "Internet", "None"]
-    table = FeedTable({**{n: Hop(kind, ()) for n, kind in enumerate(kinds)}, 9: via(A, B)}, {})
+    kinds = [*sorted(ON_LINK), NextHopType.INTERNET, NextHopType.NONE]
+    table = FeedTable({**{n: Hop(kind) for n, kind in enumerate(kinds)}, 9: via(A, B)}, {})
     want = wanted(table, Ids({A: 1, B: 2}, {9: 5}), UPLINK, (), ())
     on_link = Target(RTN_UNICAST, RT_SCOPE_LINK, interface=3)
     assert [want.targets[n] for n in range(3)] == [on_link] * 3
@@ -87,7 +89,7 @@ def test_ids_of_others_are_not_used() -> None:
 
 def test_extension_keeps_drops_and_adds() -> None:
     ids = extend(
-        Ids({A: 1, B: 2}, {1: 3, 2: 4}), FeedTable({2: via(B), 5: via(C), 6: Hop("None", ())}, {}), {1, 2, 3, 4}
+        Ids({A: 1, B: 2}, {1: 3, 2: 4}), FeedTable({2: via(B), 5: via(C), 6: Hop(NextHopType.NONE)}, {}), {1, 2, 3, 4}
     )
     assert ids == Ids({B: 2, C: 5}, {2: 4, 5: 6})
 

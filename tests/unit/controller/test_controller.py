@@ -146,7 +146,7 @@ def test_a_restarted_controller_waits_for_living_instances_before_it_speaks(tmp_
             assert await agent.silent()
             await instances(world)
             first = await agent.receive()
-            assert BRANCH in first["table"]["routes"]
+            assert BRANCH in first["tables"]["eth0"]["routes"]
 
     run(test, tmp_path)
 
@@ -210,19 +210,19 @@ def test_a_route_table_that_a_subnet_takes_goes_to_its_machines_alone(tmp_path: 
             assert await vm.silent(), "nobody has it yet"
             assert (await world.change(AssociateRouteTable("vnet1", "workload", "new")))[0] == 200
             told = await vm.receive()
-            assert (told["type"], "10.9.0.0/16" in told["table"]["routes"]) == ("snapshot", True)
+            assert (told["type"], "10.9.0.0/16" in told["tables"]["eth0"]["routes"]) == ("snapshot", True)
             delta = await fabric.receive()
             moved = {name: port["table"] for name, port in delta["ports"].items()}
             assert set(moved) == {"vm1", "vm2"}
             kept = {port.get("table") for name, port in ports.items() if name not in moved}
             left = {ports[name]["table"] for name in moved} - kept
             assert left
-            assert delta["tables"].keys() == set(moved.values()) | left
-            assert all("10.9.0.0/16" in delta["tables"][name]["full"]["routes"] for name in moved.values())
+            assert (delta["tables"].keys(), delta["new_tables"].keys()) == (left, set(moved.values()))
+            assert all("10.9.0.0/16" in delta["new_tables"][name]["routes"] for name in moved.values())
             assert all(delta["tables"][name] is None for name in left), "no port has them any more"
             # What comes after that is the difference again.
             await world.change(DeleteRoute("new", added))
-            assert (await vm.receive())["table"]["removed_routes"] == ["10.9.0.0/16"]
+            assert (await vm.receive())["tables"]["eth0"]["removed_routes"] == ["10.9.0.0/16"]
             delta = await fabric.receive()
             assert {name: t["removed_routes"] for name, t in delta["tables"].items()} == {
                 name: ["10.9.0.0/16"] for name in moved.values()
@@ -277,8 +277,9 @@ def test_learned_and_advertised_routes_have_azures_form(tmp_path: Path) -> None:
             asked = asyncio.create_task(world.call("GET", "advertised-routes/rs1/sdwan-nva"))
             for index, feed in enumerate(feeds):
                 query = await feed.receive()
-                routes = [{**route("", f"10.1.0.{4 + index}", [65515], "10.1.0.0/16")}]
-                await feed.socket.send_json({"type": "answer", "id": query["id"], "routes": routes})
+                group = route("", f"10.1.0.{4 + index}", [65515], "10.1.0.0/16")
+                del group["peer"]
+                await feed.socket.send_json({"type": "routes", "query": query["seq"], "routes": [group]})
             advertised = (await asked)[1]
             assert advertised["RouteServiceRole_IN_1"] == [
                 {

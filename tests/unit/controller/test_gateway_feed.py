@@ -154,7 +154,7 @@ def test_a_restarted_controller_waits_for_gateways_too(tmp_path: Path) -> None:
             agent = await world.feed("vm1", "agent")
             assert await agent.silent()
             await gateways(world)
-            assert ONPREM in (await agent.receive())["table"]["routes"]
+            assert ONPREM in (await agent.receive())["tables"]["eth0"]["routes"]
 
     run(test, tmp_path)
 
@@ -187,17 +187,18 @@ def test_branch_to_branch_is_told_to_both_sides_and_kept(tmp_path: Path) -> None
     run(test, tmp_path)
 
 
-PEER = {"neighbour": EDGES[0], "asn": 12076, "state": "Established", "seconds": 15.0, "received": 4, "sent": 5}
+PEER = {"address": EDGES[0], "asn": 12076, "state": "Established", "seconds": 15.0, "received": 4, "sent": 5}
 
 
 def test_instances_are_asked_for_their_peers_and_what_they_advertise(tmp_path: Path) -> None:
     async def answered(world: AzureSpeakers, path: str, *answers: tuple[Feed, list[dict[str, Any]]]) -> Any:
+        kind = "neighbours" if path == "bgp-peers" else "paths"
         asked = asyncio.create_task(world.call("GET", f"gateways/ergw/{path}"))
         questions = []
         for feed, answer in answers:
             question = await feed.receive()
-            await feed.socket.send_json({"type": "answer", "id": question["id"], "routes": answer})
-            questions.append((question["table"], question.get("peer")))
+            await feed.socket.send_json({"type": kind, "query": question["seq"], kind: answer})
+            questions.append((question["type"], question.get("peer")))
         status, document = await asked
         assert status == 200
         return questions, document["value"]
@@ -206,18 +207,18 @@ def test_instances_are_asked_for_their_peers_and_what_they_advertise(tmp_path: P
         async with world.controller():
             first, second = await gateways(world)
             line = {**PEER, "routes": 1}
-            inside = {**line, "neighbour": SERVERS[0], "asn": 65515, "state": "Idle (Admin)"}
+            inside = {**line, "address": SERVERS[0], "asn": 65515, "state": "Idle (Admin)"}
             questions, rows = await answered(
-                world, "bgp-peers", (first, [inside, line]), (second, [{**line, "neighbour": EDGES[1]}])
+                world, "bgp-peers", (first, [inside, line]), (second, [{**line, "address": EDGES[1]}])
             )
-            assert questions == [("peers", None)] * 2
+            assert questions == [("neighbours", None)] * 2
             assert [(r["localAddress"], r["neighbor"], r["state"], r["connectedDuration"]) for r in rows] == [
                 ("10.1.255.4", EDGES[0], "Connected", "00:00:15"),
                 ("10.1.255.5", EDGES[1], "Connected", "00:00:15"),
             ]
-            own: dict[str, Any] = {"network": "10.1.0.0/16", "as_path": [], "next_hop": None, "origin": "igp"}
+            own: dict[str, Any] = {"prefix": "10.1.0.0/16", "as_path": [], "next_hop": None, "origin": "igp"}
             questions, rows = await answered(world, "advertised-routes/circuit1", (first, [own]), (second, []))
-            assert questions == [("advertised", EDGES[0]), ("advertised", EDGES[1])]
+            assert questions == [("adj-rib-out", EDGES[0]), ("adj-rib-out", EDGES[1])]
             assert rows == [
                 {
                     "asPath": "65515",
@@ -230,7 +231,7 @@ def test_instances_are_asked_for_their_peers_and_what_they_advertise(tmp_path: P
                 }
             ]
             questions, _ = await answered(world, f"advertised-routes/{EDGES[1]}", (second, [own]))
-            assert questions == [("advertised", EDGES[1])]
+            assert questions == [("adj-rib-out", EDGES[1])]
             await first.socket.close()
             world.kill("ergw-0")
             _, rows = await answered(world, "advertised-routes/circuit1", (second, [own]))

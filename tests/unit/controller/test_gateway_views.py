@@ -1,19 +1,24 @@
-"""What a gateway's FRR says, in Azure's words."""
+"""What a gateway's FRR has, in Azure's words."""
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
-from typing import Any
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from labkit.azure.model import Gateway, PeerKind
+from labkit.azure.model import Gateway, Origin, PeerKind
 from labkit.controller.gateway_views import advertised_rows, peer_row, time_span
+from labkit.daemons.tables import AdvertisedPath, BgpNeighbour
 
 GATEWAY = Gateway("ergw", "hub", PeerKind.EXPRESSROUTE_GATEWAY, (IPv4Address("10.1.255.4"), IPv4Address("10.1.255.5")))
-PATHS: list[dict[str, Any]] = [
-    {"network": "10.250.0.0/16", "as_path": [65001, [65010, 65011]], "next_hop": "10.1.1.4", "origin": "incomplete"},
-    {"network": "10.1.0.0/16", "as_path": [], "next_hop": None, "origin": "igp"},
+PATHS = [
+    AdvertisedPath(
+        IPv4Network("10.250.0.0/16"),
+        (65001, frozenset({65010, 65011})),
+        IPv4Address("10.1.1.4"),
+        Origin.INCOMPLETE,
+    ),
+    AdvertisedPath(IPv4Network("10.1.0.0/16"), (), None, Origin.IGP),
 ]
 
 
@@ -35,7 +40,7 @@ def test_an_internal_neighbour_gets_them_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "state", "duration"),
+    ("shown", "state", "duration"),
     [
         ("Established", "Connected", "00:01:40"),
         ("Idle", "Idle", None),
@@ -45,9 +50,9 @@ def test_an_internal_neighbour_gets_them_as_they_are() -> None:
         ("OpenSent", "Connecting", None),
     ],
 )
-def test_states(said: str, state: str, duration: str | None) -> None:
-    peer = {"asn": 12076, "state": said, "seconds": 100.0, "received": 4, "sent": 5, "routes": 1}
-    assert peer_row(IPv4Address("10.1.255.4"), IPv4Address("100.65.0.1"), peer) == {
+def test_states(shown: str, state: str, duration: str | None) -> None:
+    neighbour = BgpNeighbour(IPv4Address("100.65.0.1"), 12076, shown, 100.0, received=4, sent=5, routes=1)
+    assert peer_row(IPv4Address("10.1.255.4"), neighbour) == {
         "asn": 12076,
         "connectedDuration": duration,
         "localAddress": "10.1.255.4",

@@ -30,10 +30,10 @@ async def answering(feed: Feed) -> None:
     """Answer every question: the appliance has said more than the instance keeps, and is told nothing."""
     while True:
         message = await feed.receive()
-        if message["type"] == "query":
+        if message["type"] in ("adj-rib-in", "adj-rib-out"):
             groups = [{"attributes": {**ATTRIBUTES, **SAID}, "prefixes": [BRANCH, OWN]}]
-            routes = groups if (message["table"], message["peer"]) == ("received", "sdwan-nva") else []
-            await feed.socket.send_json({"type": "answer", "id": message["id"], "routes": routes})
+            routes = groups if (message["type"], message["peer"]) == ("adj-rib-in", "sdwan-nva") else []
+            await feed.socket.send_json({"type": "routes", "query": message["seq"], "routes": routes})
 
 
 async def ask(world: AzureSpeakers, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:

@@ -4,16 +4,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.azure.model import NextHopType
-from labkit.controller.tables import Delta, Hop, Table, diff
+from labkit.controller.tables import Delta, Table, diff
+from labkit.feed.tables import NextHops
 
 GATEWAY = NextHopType.VIRTUAL_NETWORK_GATEWAY
 
 
-def via(*addresses: str) -> Hop:
-    return Hop(GATEWAY, tuple(IPv4Address(a) for a in addresses))
+def via(*addresses: str) -> NextHops:
+    return NextHops(GATEWAY, tuple(IPv4Address(a) for a in addresses))
 
 
-def apply(table: Table, delta: Delta) -> dict[IPv4Network, Hop]:
+def apply(table: Table, delta: Delta) -> dict[IPv4Network, NextHops]:
     """What a receiver holds after a delta, applied in the documented order."""
     groups = dict(table.groups) | dict(delta.groups)
     routes = dict(table.routes) | dict(delta.routes)
@@ -27,14 +28,14 @@ def apply(table: Table, delta: Delta) -> dict[IPv4Network, Hop]:
 PREFIXES = st.sampled_from([IPv4Network((10 << 24 | i << 8, 24)) for i in range(12)])
 HOPS = st.one_of(
     st.lists(st.sampled_from([IPv4Address(f"10.1.1.{i}") for i in range(4, 8)]), min_size=1, unique=True).map(
-        lambda hops: Hop(GATEWAY, tuple(sorted(hops)))
+        lambda hops: NextHops(GATEWAY, tuple(sorted(hops)))
     ),
-    st.sampled_from([Hop(NextHopType.INTERNET), Hop(NextHopType.NONE), Hop(NextHopType.VNET_LOCAL)]),
+    st.sampled_from([NextHops(NextHopType.INTERNET), NextHops(NextHopType.NONE), NextHops(NextHopType.VNET_LOCAL)]),
 )
 
 
 @given(st.lists(st.dictionaries(PREFIXES, HOPS), max_size=8))
-def test_deltas_lead_a_receiver_to_what_is_wanted(steps: list[dict[IPv4Network, Hop]]) -> None:
+def test_deltas_lead_a_receiver_to_what_is_wanted(steps: list[dict[IPv4Network, NextHops]]) -> None:
     table = Table()
     for wanted in steps:
         new, delta = diff(table, wanted)

@@ -57,7 +57,9 @@ class Feed:
 
     async def report(self, kind: str, *routes: dict[str, Any], **fields: Any) -> None:
         key = "routes" if kind == "snapshot" else "announced"
-        body: dict[str, Any] = {"sessions": {}, key: routes, "withdrawn": [], "time": 1.0}
+        body: dict[str, Any] = {"sessions": {}, key: routes, "time": 1.0}
+        if kind == "delta":
+            body["withdrawn"] = []
         await self.socket.send_json({"type": kind, **body, **fields})
 
 
@@ -65,7 +67,7 @@ async def table_when(feed: Feed, done: Callable[[dict[str, str]], bool]) -> dict
     """Follow a feed until its table is as wanted; routes as `{prefix: "type next-hops"}`."""
     while True:
         message = await feed.receive()
-        table = message["table"]
+        table = message["tables"]["eth0"]
         if message["type"] == "snapshot":
             feed.groups, feed.routes = {}, {}
         feed.groups |= {i: " ".join([g["type"], *g["next_hops"]]) for i, g in table["groups"].items()}

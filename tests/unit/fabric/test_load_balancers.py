@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from labkit.fabric.prober import Judge
 from labkit.fabric.program import build
-from labkit.fabric.state import Fabric, follow
+from labkit.fabric.state import Fabric
+
+from .wire import follow
 
 BRIDGE, FRONTEND = "12:34:56:78:9a:bc", "10.1.0.100"
 NAMES = ["a", "b", "c", "d"]
@@ -27,7 +29,7 @@ def snapshot(
     probe: dict[str, int] | None = PROBE,
     hops: tuple[str, ...] = (FRONTEND,),
 ) -> dict[str, Any]:
-    nic = {"kind": "nic", "ip_forwarding": True, "table": "t1"}
+    nic = {"type": "nic", "ip_forwarding": True, "table": "t1"}
     pool = {name: ADDRESSES[name] for name in NAMES[:backends]}
     return {
         "type": "snapshot",
@@ -111,13 +113,13 @@ def test_what_is_known_of_health_and_from_whom() -> None:
     # A fabric's own probes know more than the controller, which has it from them.
     assert healthy(follow(found, snapshot(healthy=["b"]))) == {"a"}
     assert healthy(follow(None, snapshot(healthy=["b"]))) == {"b"}
-    # Another one's are heard from the controller, unless that has heard nothing yet.
+    # Another one's come from the controller, unless that has received nothing yet.
     told = follow(None, snapshot(probe=None, healthy=["b"]))
     assert healthy(follow(told, snapshot(probe=None, healthy=["a"]))) == {"a"}
     assert healthy(follow(told, snapshot(probe=None))) == {"b"}
     delta = {"type": "delta", "ports": {}, "tables": {}, "healthy": {"lb1": ["a", "b"]}}
     assert healthy(follow(told, delta)) == {"a", "b"}
-    with pytest.raises(ValueError, match="malformed delta"):
+    with pytest.raises(ValueError, match="there is no load balancer"):
         follow(told, {**delta, "healthy": {"lb2": []}})
 
 
@@ -131,5 +133,5 @@ def test_a_success_is_up_and_so_many_failures_in_a_row_are_down(outcomes: list[b
             up = True
         elif i >= count and not any(outcomes[i - count : i]):
             up = False
-        assert judge.hear(answered=answered) is (up is not before)
+        assert judge.take(answered=answered) is (up is not before)
         assert judge.up is up

@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 from labkit.fabric.nft import Unit, change, changed_elements, transactions
 from labkit.fabric.prefixes import parse_prefix
 from labkit.fabric.program import EMPTY, Chain, Hook, Map, Program, build, unhooked
-from labkit.fabric.state import follow
+
+from .wire import follow
 
 A, B = "00:0d:3a:00:00:0a", "00:0d:3a:00:00:0b"
 BRIDGE = "12:34:56:78:9a:bc"
 
 
 def nic(mac: str, address: str, *, forwarding: bool = False, table: str = "t1") -> dict[str, Any]:
-    return {"kind": "nic", "mac": mac, "address": address, "ip_forwarding": forwarding, "table": table}
+    return {"type": "nic", "mac": mac, "address": address, "ip_forwarding": forwarding, "table": table}
 
 
 def snapshot(groups: Mapping[str, Any], routes: Mapping[str, int], **ports: Any) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def rules(kind: str, *hops: str, **ports: Any) -> tuple[str, ...]:
 
 def test_the_rules_of_each_type_of_group() -> None:
     unknown = "meta mark set 2 return"
-    internet = {"internet": {"kind": "internet", "mac": "00:0d:3a:00:00:99"}}
+    internet = {"internet": {"type": "internet", "mac": "00:0d:3a:00:00:99"}}
     on_link = ("ether daddr set ip daddr map @reachable accept", unknown)
     assert rules("None") == ("meta mark set 1 return",)
     assert rules("VnetLocal") == rules("VNetPeering") == rules("VNetGlobalPeering") == on_link
@@ -98,8 +99,8 @@ def test_a_port_without_forwarding_gets_only_its_own() -> None:
 
 def test_every_ingress_chain_ends_in_a_drop() -> None:
     ports = {
-        "internet": {"kind": "internet", "mac": "00:0d:3a:00:00:99"},
-        "hub2": {"kind": "peering", "neighbours": [["10.2.0.4", "00:0d:3a:00:00:02"]]},
+        "internet": {"type": "internet", "mac": "00:0d:3a:00:00:99"},
+        "hub2": {"type": "peering", "neighbours": [["10.2.0.4", "00:0d:3a:00:00:02"]]},
     }
     program = build(follow(None, snapshot({}, {}, **ports)), {"a": 2, "b": 3, "internet": 4, "hub2": 5})
     hooked = [chain for chain in program.chains.values() if chain.hook and chain.hook.direction == "ingress"]
@@ -108,7 +109,7 @@ def test_every_ingress_chain_ends_in_a_drop() -> None:
 
 
 def test_a_peering_that_takes_nothing_forwarded_looks_at_the_source() -> None:
-    hub2 = {"kind": "peering", "neighbours": [["10.2.0.4", "00:0d:3a:00:00:02"]], "sources": ["10.2.0.0/16"]}
+    hub2 = {"type": "peering", "neighbours": [["10.2.0.4", "00:0d:3a:00:00:02"]], "sources": ["10.2.0.0/16"]}
     program = build(follow(None, snapshot({}, {}, hub2=hub2)), {"hub2": 5})
     assert "ip saddr != { 10.2.0.0/16 } counter name drop-hub2-forwarded drop" in program.chains["in-hub2"].rules
     assert "drop-hub2-forwarded" in program.counters

@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
 
-from labkit.feed.client import Feed, Message, feeds
+from labkit.feed.client import Feed, feeds
+from labkit.feed.tables import AGENT, AgentDelta, AgentSnapshot
 
 Behaviour = Callable[[web.WebSocketResponse], Awaitable[None]]
 
@@ -21,7 +23,7 @@ class Server:
     """Serves each connection by the next behaviour, the last one for ever. `heard` holds what clients sent first."""
 
     def __init__(self, path: Path, *behaviours: Behaviour) -> None:
-        self.heard: list[Message] = []
+        self.heard: list[dict[str, Any]] = []
         self._behaviours = list(behaviours)
         self._loop = asyncio.new_event_loop()
         self._done = asyncio.Event()
@@ -74,10 +76,14 @@ def serve(path: Path) -> Iterator[Callable[..., Server]]:
         server.stop()
 
 
+LARGE = {"groups": {}, "routes": {f"10.{n >> 8 & 255}.{n & 255}.{n >> 16}/32": 1 for n in range(150_000)}}
+"""A table of more than the megabyte at which WebSocket servers and clients stop by default."""
+
+
 def numbers(*seqs: int) -> Behaviour:
     async def send(feed: web.WebSocketResponse) -> None:
         for seq in seqs:
-            await feed.send_json({"seq": seq, "type": "delta"})
+            await feed.send_json({"seq": seq, "type": "delta", "tables": {}})
         await feed.receive()
 
     return send
@@ -88,32 +94,34 @@ async def hang_up(_: web.WebSocketResponse) -> None:
 
 
 def test_hello_messages_and_acknowledgement(path: Path, serve: Callable[..., Server]) -> None:
-    acknowledged: list[Message] = []
+    acknowledged: list[dict[str, Any]] = []
 
     async def talk(feed: web.WebSocketResponse) -> None:
-        await feed.send_json({"seq": 1, "type": "snapshot", "text": "x" * 3_000_000})
+        await feed.send_json({"seq": 1, "type": "snapshot", "tables": {"eth0": LARGE}})
         acknowledged.append(await feed.receive_json())
-        await feed.send_json({"seq": 2, "type": "delta"})
+        await feed.send_json({"seq": 2, "type": "delta", "tables": {}})
         acknowledged.append(await feed.receive_json())
 
     server = serve(talk)
-    feed = Feed.connect("fabric", "vnet1", path)
-    for message in feed:
-        assert feed.applied(message["seq"], None if message["seq"] == 1 else "no room")
-    assert server.heard == [{"type": "hello", "role": "fabric", "node": "vnet1"}]
+    feed = Feed.connect(AGENT, "vm1", path)
+    messages = []
+    for seq, message in feed:
+        messages.append(type(message))
+        assert feed.applied(seq, None if seq == 1 else "no room")
+    assert messages == [AgentSnapshot, AgentDelta]
+    assert server.heard == [{"type": "hello", "role": "agent", "node": "vm1"}]
     assert acknowledged == [
         {"type": "applied", "seq": 1, "error": None},
         {"type": "applied", "seq": 2, "error": "no room"},
     ]
-    assert feed.received == 2
     assert not feed.applied(2)
 
 
 def test_a_missing_message_ends_the_feed(path: Path, serve: Callable[..., Server]) -> None:
     serve(numbers(1, 2, 4, 5), numbers(1))
-    stream = feeds("agent", "vm1", path)
-    assert [m["seq"] for m in next(stream)] == [1, 2]
-    assert next(iter(next(stream)))["seq"] == 1
+    stream = feeds(AGENT, "vm1", path)
+    assert [seq for seq, _ in next(stream)] == [1, 2]
+    assert next(iter(next(stream)))[0] == 1
 
 
 def test_the_client_waits_for_its_server_and_survives_it(path: Path, serve: Callable[..., Server]) -> None:
@@ -121,9 +129,9 @@ def test_the_client_waits_for_its_server_and_survives_it(path: Path, serve: Call
     progress = threading.Semaphore(0)
 
     def follow() -> None:
-        for feed in feeds("agent", "vm1", path):
-            for message in feed:
-                seen.append(message["seq"])
+        for feed in feeds(AGENT, "vm1", path):
+            for seq, _ in feed:
+                seen.append(seq)
                 progress.release()
             if len(seen) >= 3:
                 return
@@ -144,13 +152,33 @@ def test_a_socket_that_a_dead_controller_left_is_refused(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
     with pytest.raises(ConnectionRefusedError):
-        Feed.connect("agent", "vm1", path)
+        Feed.connect(AGENT, "vm1", path)
 
 
 def test_closing_ends_the_iteration(path: Path, serve: Callable[..., Server]) -> None:
     serve(numbers(1))
-    feed = Feed.connect("agent", "vm1", path)
+    feed = Feed.connect(AGENT, "vm1", path)
     messages = iter(feed)
     next(messages)
     threading.Timer(0.05, feed.close).start()
     assert list(messages) == []
+
+
+def test_what_makes_no_sense_is_answered_and_ends_the_feed(path: Path, serve: Callable[..., Server]) -> None:
+    answers: list[dict[str, Any]] = []
+
+    async def absurd(feed: web.WebSocketResponse) -> None:
+        table = {"groups": {}, "routes": {"10.1": "x"}}
+        await feed.send_json({"seq": 1, "type": "snapshot", "tables": {"eth0": table}})
+        await feed.send_json({"seq": 2, "type": "delta", "tables": {}})
+        answers.append(await feed.receive_json())
+        await feed.receive()
+
+    serve(absurd, numbers(1))
+    stream = feeds(AGENT, "vm1", path)
+    feed = next(stream)
+    assert list(feed) == []
+    assert feed.refused
+    problem = "message 1 of the feed makes no sense: tables.eth0.routes.10.1: expected an integer"
+    assert answers == [{"type": "applied", "seq": 1, "error": problem}]
+    assert next(iter(next(stream)))[0] == 1, "and the next one begins with a snapshot"

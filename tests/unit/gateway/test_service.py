@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Collection
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ import pytest
 from labkit.azure.model import Origin, PathAttributes
 from labkit.daemons.protocol import Ranges
 from labkit.daemons.tables import AdvertisedPath, BgpNeighbour
+from labkit.feed.bgp import GatewayConfig
 from labkit.feed.service import Settings
 from labkit.gateway import kernel
 from labkit.gateway.bmp import CLOSED_HERE
 from labkit.gateway.service import Service
 from tests.e2e.waiting import eventually
+from tests.unit.feed.wire import written
 
 from . import bmp_bytes as made
 
@@ -27,27 +30,26 @@ PATH = PathAttributes(IPv4Address(made.CIRCUIT), (12076, 65020))
 ROUTE = made.monitoring(
     made.CIRCUIT, made.update_body(announced=["10.2.0.0/16"], attributes=made.attributes_bytes(PATH))
 )
-CONFIG = {
-    "type": "config",
-    "asn": 65515,
-    "route_servers": [made.SERVER],
-    "sessions": True,
-    "no_sessions": "branch-to-branch is off",
-    "vpn": False,
-    "subnet_gateway": "10.1.255.1",
-    "originated": ["10.1.0.0/16"],
-    "adjacent": ["10.1.0.0/16"],
-}
+CONFIG = GatewayConfig(
+    asn=65515,
+    route_servers=(IPv4Address(made.SERVER),),
+    sessions=True,
+    no_sessions="branch-to-branch is off",
+    vpn=False,
+    subnet_gateway=IPv4Address("10.1.255.1"),
+    originated=(IPv4Network("10.1.0.0/16"),),
+    adjacent=(IPv4Network("10.1.0.0/16"),),
+)
 
 
 class Controller:
-    """The controller's end of a feed: what it was told."""
+    """The controller's end of a feed: what it received."""
 
     def __init__(self) -> None:
         self.told: list[dict[str, Any]] = []
 
-    def send(self, message: dict[str, Any]) -> bool:
-        self.told.append(message)
+    def send(self, message: object) -> bool:
+        self.told.append(written(message))
         return True
 
     @property
@@ -60,7 +62,7 @@ class Frr:
 
     def __init__(self, service: Service) -> None:
         self._here, there = socket.socketpair()
-        self._hearing = threading.Thread(target=service._hear, args=(there,))
+        self._hearing = threading.Thread(target=service._follow_daemon, args=(there,))
         self._hearing.start()
 
     def say(self, *messages: bytes) -> None:
@@ -157,7 +159,7 @@ def test_every_feed_begins_with_a_snapshot_and_frr_is_switched_once(it: Service,
     it._state.connected = True
     for controller in (first, first, second):
         it._configure(controller, CONFIG)  # type: ignore[arg-type]
-    it._configure(second, {**CONFIG, "sessions": False})  # type: ignore[arg-type]
+    it._configure(second, replace(CONFIG, sessions=False))  # type: ignore[arg-type]
     assert first.kinds == second.kinds == ["snapshot"]
     assert switched == [True, False]
 
@@ -234,7 +236,7 @@ def test_a_route_that_frr_does_not_use_is_told_after_a_while(it: Service, monkey
 )
 def test_why_frr_closed_a_session(it: Service, peer: str, sessions: bool, reason: str) -> None:
     controller = Controller()
-    it._configure(controller, {**CONFIG, "sessions": sessions})  # type: ignore[arg-type]
+    it._configure(controller, replace(CONFIG, sessions=sessions))  # type: ignore[arg-type]
     bgpd = Frr(it)
     bgpd.say(made.peer_down(peer, 2, b"\0\0"), made.own_route())
     bgpd.die()
@@ -242,18 +244,8 @@ def test_why_frr_closed_a_session(it: Service, peer: str, sessions: bool, reason
 
 
 def test_what_the_controller_asks_for(it: Service) -> None:
-    assert it._answer({"table": "peers"}) == [
-        {
-            "neighbour": made.CIRCUIT,
-            "asn": 12076,
-            "state": "Established",
-            "seconds": 15.0,
-            "received": 4,
-            "sent": 5,
-            "routes": 1,
-        }
-    ]
-    assert it._answer({"table": "advertised", "peer": made.CIRCUIT}) == [
-        {"network": "10.1.0.0/16", "as_path": [65001, [1, 2]], "next_hop": None, "origin": "igp"}
-    ]
-    assert it._answer({"table": "advertised", "peer": STRANGER}) == []
+    (neighbour,) = it._neighbours()
+    assert (neighbour.address, neighbour.state) == (IPv4Address(made.CIRCUIT), "Established")
+    (path,) = it._advertised(made.CIRCUIT)
+    assert (path.prefix, path.as_path) == (IPv4Network("10.1.0.0/16"), (65001, frozenset({1, 2})))
+    assert it._advertised(STRANGER) == ()

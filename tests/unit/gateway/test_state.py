@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 from labkit.azure.model import PathAttributes
 from labkit.gateway.bmp import EndOfRoutes, PeerDown, PeersListed, PeerUp, Update
 from labkit.gateway.state import State
+from tests.unit.feed.wire import written
 
 CIRCUIT, SERVER = "100.65.0.1", "10.1.0.4"
 PATH = PathAttributes(IPv4Address(CIRCUIT), (12076, 65020))
@@ -46,14 +47,13 @@ def test_without_a_session_it_is_whole_at_once() -> None:
 
 def test_a_snapshot_and_what_changed_since() -> None:
     state = made()
-    told = state.snapshot()
+    told = written(state.snapshot(1.0))
     assert told["sessions"] == {CIRCUIT: {"state": "Established", "since": 1.0, "reason": ""}}
     assert [(g["peer"], g["prefixes"]) for g in told["routes"]] == [(CIRCUIT, ["10.2.0.0/16", "10.3.0.0/16"])]
     assert state.delta(2.0) is None
     state.take(announced(LONGER, "10.2.0.0/16"))
     state.take(Update(CIRCUIT, ("10.3.0.0/16", "10.9.0.0/16"), (), None))
-    delta = state.delta(3.0)
-    assert delta is not None
+    delta = written(state.delta(3.0))
     assert delta["time"] == 3.0
     assert delta["sessions"] == {}
     assert [g["attributes"]["as_path"] for g in delta["announced"]] == [[12076, 65020, 65020]]
@@ -62,7 +62,7 @@ def test_a_snapshot_and_what_changed_since() -> None:
 
 def test_a_change_that_came_back_is_none() -> None:
     state = made()
-    state.snapshot()
+    written(state.snapshot(1.0))
     state.take(announced(LONGER, "10.2.0.0/16"))
     state.take(announced(PATH, "10.2.0.0/16"))
     assert state.delta(2.0) is None
@@ -70,26 +70,24 @@ def test_a_change_that_came_back_is_none() -> None:
 
 def test_a_session_that_goes_takes_its_routes() -> None:
     state = made()
-    state.snapshot()
+    written(state.snapshot(1.0))
     state.take(PeerDown(CIRCUIT, 5.0, "hold timer expired"))
-    delta = state.delta(5.0)
-    assert delta is not None
+    delta = written(state.delta(5.0))
     assert delta["sessions"] == {CIRCUIT: {"state": "Idle", "since": 5.0, "reason": "hold timer expired"}}
     assert delta["announced"] == delta["withdrawn"] == []
-    assert state.snapshot()["routes"] == []
+    assert written(state.snapshot(1.0))["routes"] == []
 
 
 def test_a_daemon_that_is_gone_takes_everything() -> None:
     state = made()
     state.connected = True
-    state.snapshot()
+    written(state.snapshot(1.0))
     state.lost(7.0)
-    delta = state.delta(7.0)
-    assert delta is not None
+    delta = written(state.delta(7.0))
     assert delta["sessions"][CIRCUIT] == {"state": "Idle", "since": 7.0, "reason": "the BGP daemon is gone"}
     assert not state.connected
     assert state.whole, "what it had is gone for certain"
-    assert state.snapshot()["routes"] == []
+    assert written(state.snapshot(1.0))["routes"] == []
 
 
 def test_a_session_that_is_wanted_again_is_being_set_up() -> None:
@@ -97,24 +95,23 @@ def test_a_session_that_is_wanted_again_is_being_set_up() -> None:
     state.take(PeerDown(SERVER, 1.0, "branch-to-branch is off"))
     state.take(PeerDown(CIRCUIT, 1.0, "hold timer expired"))
     state.awaited([SERVER])
-    sessions = state.snapshot()["sessions"]
+    sessions = written(state.snapshot(1.0))["sessions"]
     assert sessions[SERVER] == {"state": "Idle", "since": 1.0, "reason": "being set up"}
     assert sessions[CIRCUIT]["reason"] == "hold timer expired"
     state.take(PeerUp(SERVER, 2.0))
     state.awaited([SERVER])
-    assert state.snapshot()["sessions"][SERVER] == {"state": "Established", "since": 2.0, "reason": ""}
+    assert written(state.snapshot(1.0))["sessions"][SERVER] == {"state": "Established", "since": 2.0, "reason": ""}
 
 
 def test_what_frr_tells_anew_takes_the_place_of_what_it_told() -> None:
     state, renewed = made(), State()
     state.take(PeerUp(SERVER, 1.0))
-    state.snapshot()
+    written(state.snapshot(1.0))
     for message in (PeerUp(CIRCUIT, 99.0), PeerDown(SERVER, 99.0, "x"), PeersListed(), announced(PATH, "10.2.0.0/16")):
         renewed.take(message)
     renewed.take(announced(LONGER, "10.4.0.0/16"))
     state.become(renewed, 5.0)
-    delta = state.delta(6.0)
-    assert delta is not None
+    delta = written(state.delta(6.0))
     assert delta["sessions"] == {SERVER: {"state": "Idle", "since": 5.0, "reason": "x"}}
     assert [g["prefixes"] for g in delta["announced"]] == [["10.4.0.0/16"]]
     assert delta["withdrawn"] == [{"peer": CIRCUIT, "prefixes": ["10.3.0.0/16"]}]

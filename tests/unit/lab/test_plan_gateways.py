@@ -38,7 +38,7 @@ def test_microsofts_edge_is_behind_the_gateways_port() -> None:
     """§3.2: the next hop of what comes over a circuit is on Microsoft's side."""
     port = fabric_ports(lab("expressroute-vpn"), "hub")["ergw-0"]
     assert isinstance(port, NicPort)
-    assert port.wire("t")["beyond"] == ["10.100.0.199"]
+    assert port.beyond == (IPv4Address("10.100.0.199"),)
     assert owners(lab("expressroute-vpn"))[IPv4Address("10.100.0.199")] == "circuit1"
 
 

@@ -16,10 +16,10 @@ from labkit.azure.changes.route_servers import SetRouteServerSettings
 from labkit.azure.model import Azure, InstanceId, PathAttributes
 from labkit.azure.rules.gateway_policy import PathSource
 from labkit.azure.rules.rows import effective_json
-from labkit.controller.tables import Table, desired, diff
+from labkit.controller.tables import Table, diff
 from labkit.daemons.speaker import Advertisements
 from labkit.daemons.tables import BgpNeighbour, BgpPath, BgpTable
-from labkit.feed.attributes import attributes_to_json
+from labkit.feed.tables import desired
 from labkit.lab.plan.nodes import owners
 from labkit.operate import whatif as whatifs
 from labkit.operate.diff import run as diffs
@@ -38,6 +38,7 @@ from labkit.operate.verify.oracle import kernel_difference, kernel_differences
 from labkit.predict.azure_speakers import AzureSpeakers
 from labkit.predict.converge import CustomerRouters, converge
 from labkit.predict.whatif.model import Side
+from tests.unit.feed.wire import written
 from tests.unit.operate.test_whatif import LAB, adj_ribs_in
 
 AZURE, UP = SetRouteServerSettings("rs1", True).apply(LAB.azure), adj_ribs_in(LAB)
@@ -49,7 +50,7 @@ FW, SDWAN = "fw", "sdwan"
 
 
 def groups(routes: Advertisements) -> list[dict[str, Any]]:
-    return [{"attributes": attributes_to_json(a), "prefixes": [str(p)]} for p, a in routes.items()]
+    return [{"attributes": written(a), "prefixes": [str(p)]} for p, a in routes.items()]
 
 
 def of_peer(routes: Mapping[IPv4Network, Any], name: str) -> dict[IPv4Network, PathAttributes]:
@@ -104,7 +105,7 @@ class Healthy:
     def __init__(self) -> None:
         self.model = model(SIDE.speakers)
         self.tables = dict(self._tables())
-        tables = {nic: diff(Table(), desired(rows))[0].wire() for nic, rows in SIDE.rows.items()}
+        tables = {nic: written(diff(Table(), desired(rows))[0].message()) for nic, rows in SIDE.rows.items()}
         sessions = [
             {"route_server": i.name, "instance": i.index, "peer": peer.name, "state": "Established"}
             for i in SIDE.speakers.at_server

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from labkit.azure.model import BgpPeer, LearnedRoute, PathAttributes, RouteServer
 from labkit.azure.rules.acceptance import Originated, rejection
 from labkit.azure.rules.advertisement import advertised, originated_routes
-from labkit.feed.attributes import attributes_from_json
+from labkit.feed.codec import from_json
 from labkit.routeserver.instance import AWAITED, Instance
 from labkit.routeserver.limit import PAUSE
 from labkit.routeserver.policy import Config
 from labkit.routeserver.recovery import Recovered
 from labkit.routeserver.wire import Neighbours, SessionChange, Update
+from tests.unit.feed.wire import written
 
 A, B, C = "10.1.0.10", "10.1.0.20", "10.1.0.30"
 PEERS = tuple(BgpPeer(n, 65001 + i, IPv4Address(a)) for i, (n, a) in enumerate(zip("abc", (A, B, C), strict=True)))
@@ -72,13 +73,13 @@ def test_before_a_configuration_it_only_remembers() -> None:
     speaker.take(one)
     assert set(speaker.told[A]) == {"10.1.0.0/16", "10.2.0.0/16"}
     assert set(speaker.told[B]) == {"10.1.0.0/16", "10.2.0.0/16", "10.9.0.0/16"}
-    assert [g["prefixes"] for g in one.snapshot()["routes"]] == [["10.9.0.0/16"]]
+    assert [g["prefixes"] for g in written(one.snapshot(100.0))["routes"]] == [["10.9.0.0/16"]]
 
 
 def test_a_session_that_ends_takes_its_routes_along() -> None:
     one, speaker = instance(), Speaker()
     one.configure(CONFIG)
-    one.snapshot()
+    written(one.snapshot(100.0))
     one.update(Update(A, 1.0, ((path(A), ("10.9.0.0/16",)),)))
     one.update(Update(B, 1.0, ((path(B, 7), ("10.9.0.0/16",)),)))
     speaker.take(one)
@@ -89,11 +90,10 @@ def test_a_session_that_ends_takes_its_routes_along() -> None:
     speaker.take(one)
     assert speaker.told[C]["10.9.0.0/16"].as_path == (65515, 65002, 7)
     assert speaker.told[A].get("10.9.0.0/16") is None, "what is for a peer waits for its session"
-    delta = one.delta(4.0)
-    assert delta is not None
+    delta = written(one.delta(4.0))
     assert delta["sessions"] == {"a": {"state": "Idle", "since": 3.0, "reason": "hold timer expired"}}
     assert delta["withdrawn"] == []
-    assert one.advertised("a") == []
+    assert one.advertised("a") == ()
     assert len(one.advertised("c")) == 3
     one.session_changed(SessionChange(A, 5.0, "Established"))
     speaker.take(one)
@@ -103,12 +103,11 @@ def test_a_session_that_ends_takes_its_routes_along() -> None:
 def test_a_session_that_ends_and_returns_at_once_is_told_by_its_difference() -> None:
     one = instance({A: {"10.9.0.0/16": path(A), "10.8.0.0/16": path(A)}})
     one.configure(CONFIG)
-    one.snapshot()
+    written(one.snapshot(100.0))
     one.session_changed(SessionChange(A, 3.0, "Idle"))
     one.session_changed(SessionChange(A, 3.1, "Established"))
     one.update(Update(A, 3.2, ((path(A), ("10.9.0.0/16",)),)))
-    delta = one.delta(4.0)
-    assert delta is not None
+    delta = written(one.delta(4.0))
     assert delta["withdrawn"] == [{"peer": "a", "prefixes": ["10.8.0.0/16"]}]
     assert delta["announced"] == []
     assert delta["sessions"]["a"]["state"] == "Established"
@@ -122,8 +121,7 @@ def test_the_limit_condemns_a_peer_once() -> None:
     one.update(three)
     assert one.over_limit == [A]
     one.session_changed(SessionChange(A, 3.0, "Idle", "maximum number of prefixes reached"))
-    delta = one.delta(4.0)
-    assert delta is not None
+    delta = written(one.delta(4.0))
     assert delta["sessions"]["a"]["reason"] == "3 routes counted, 2 allowed"
 
 
@@ -137,10 +135,9 @@ def test_the_limit_in_total_condemns_who_goes_beyond_it() -> None:
     one.update(Update(B, 1.5, ((path(B), ("10.10.0.0/16",)),)))
     assert one.over_limit == [B]
     one.session_changed(SessionChange(B, 3.0, "Idle", "maximum number of prefixes reached"))
-    delta = one.delta(4.0)
-    assert delta is not None
+    delta = written(one.delta(4.0))
     assert delta["sessions"]["b"]["reason"] == "7 prefixes counted in total, 6 allowed"
-    assert {group["peer"] for group in one.snapshot()["routes"]} == {"a"}, "it has nothing of B"
+    assert {group["peer"] for group in written(one.snapshot(100.0))["routes"]} == {"a"}, "it has nothing of B"
     one.update(Update(A, 5.0, ((path(A), ("10.9.0.0/16",)),)))
     assert one.over_limit == [B], "there is room again"
 
@@ -175,7 +172,7 @@ def test_peers_that_the_speaker_does_not_know_are_told_nothing() -> None:
     one.update(Update(A, 1.0, ((path(A), ("10.9.0.0/16",)),)))
     one.settle()
     assert {peer for change in one.changes(100) for peer in change.peers} == {A}
-    assert one.snapshot()["sessions"]["b"]["reason"] == "the speaker does not know this peer"
+    assert written(one.snapshot(100.0))["sessions"]["b"]["reason"] == "the speaker does not know this peer"
 
 
 peers = st.sampled_from([A, B, C])
@@ -196,7 +193,7 @@ def test_what_it_tells_is_what_the_rules_say(sequence: list[tuple[str, str, str,
     config = CONFIG
     one.configure(config)
     told: dict[tuple[str, str], PathAttributes] = {}
-    one.snapshot()
+    written(one.snapshot(100.0))
     received: dict[tuple[str, str], PathAttributes] = {}
     for number, (kind, peer, prefix, more) in enumerate(sequence):
         match kind:
@@ -215,14 +212,14 @@ def test_what_it_tells_is_what_the_rules_say(sequence: list[tuple[str, str, str,
                 config = replace(CONFIG, server=replace(SERVER, branch_to_branch=peer == "b2b", peers=fewer))
                 if one.configure(config):  # then only a snapshot can tell, and the worker sends one
                     one.settle()
-                    snapshot = one.snapshot()
+                    snapshot = written(one.snapshot(100.0))
                     told.clear()
                     _hear(told, snapshot | {"withdrawn": [], "announced": snapshot["routes"]})
         if not slow:
             speaker.take(one)
-            _hear(told, one.delta(float(number)))
+            _hear(told, written(one.delta(float(number))))
     speaker.take(one)
-    _hear(told, one.delta(1e9))
+    _hear(told, written(one.delta(1e9)))
 
     server = config.server
     learned = {
@@ -258,18 +255,18 @@ def _hear(told: dict[tuple[str, str], PathAttributes], delta: dict[str, Any] | N
             del told[group["peer"], prefix]
     for group in delta["announced"]:
         for prefix in group["prefixes"]:
-            told[group["peer"], prefix] = attributes_from_json(group["attributes"])
+            told[group["peer"], prefix] = from_json(PathAttributes, group["attributes"])
 
 
 def test_what_a_peer_has_said_is_known_whether_it_is_kept_or_not() -> None:
     one = instance()
     one.configure(CONFIG)
     one.update(Update(A, 1.0, ((path(A), ("10.9.0.0/16", "10.1.3.0/24")),)))
-    said = {prefix: attributes_from_json(g["attributes"]) for g in one.received("a") for prefix in g["prefixes"]}
+    said = {prefix: group.attributes for group in one.received("a") for prefix in group.prefixes}
     assert said == dict.fromkeys(("10.9.0.0/16", "10.1.3.0/24"), path(A))
-    assert one.received("b") == one.received("nobody") == []
+    assert one.received("b") == one.received("nobody") == ()
     one.session_changed(SessionChange(A, 2.0, "Idle", ""))
-    assert one.received("a") == []
+    assert one.received("a") == ()
 
 
 def test_a_neighbour_that_the_speaker_learns_of_is_told_everything() -> None:
@@ -279,11 +276,11 @@ def test_a_neighbour_that_the_speaker_learns_of_is_told_everything() -> None:
     speaker.take(one)
     assert speaker.told[B] == {}
     one.speaks_with(shown(A, B), 101.0)
-    assert one.snapshot()["sessions"]["b"] == {"state": "Idle", "since": 101.0, "reason": AWAITED}
+    assert written(one.snapshot(100.0))["sessions"]["b"] == {"state": "Idle", "since": 101.0, "reason": AWAITED}
     one.session_changed(SessionChange(B, 102.0, "Established"))
     speaker.take(one)
     assert set(speaker.told[B]) == {"10.1.0.0/16", "10.2.0.0/16", "10.9.0.0/16"}
-    assert one.snapshot()["sessions"]["b"]["state"] == "Established"
+    assert written(one.snapshot(100.0))["sessions"]["b"]["state"] == "Established"
 
 
 def test_a_neighbour_that_went_is_forgotten_and_may_come_back() -> None:
@@ -295,8 +292,8 @@ def test_a_neighbour_that_went_is_forgotten_and_may_come_back() -> None:
     speaker.told[B] = {}  # as ExaBGP does
     speaker.take(one)
     assert "10.9.0.0/16" not in speaker.told[A]
-    assert one.received("b") == []
-    assert one.snapshot()["sessions"]["b"]["reason"] == "the speaker does not know this peer"
+    assert one.received("b") == ()
+    assert written(one.snapshot(100.0))["sessions"]["b"]["reason"] == "the speaker does not know this peer"
     one.speaks_with(shown(A, B, C), 102.0)
     speaker.take(one)
     assert speaker.told[B] == {}, "it has no session yet"
@@ -372,6 +369,6 @@ def test_a_session_that_nobody_wanted_ended_for_a_reason_that_is_none_once_it_is
     without_b = replace(CONFIG.server, peers=tuple(p for p in CONFIG.server.peers if str(p.address) != B))
     one.configure(replace(CONFIG, server=without_b))
     one.configure(CONFIG)
-    sessions = one.snapshot()["sessions"]
+    sessions = written(one.snapshot(100.0))["sessions"]
     assert sessions["b"] == {"state": "Idle", "since": 2.0, "reason": AWAITED}
     assert sessions["a"]["reason"] == "hold timer expired", "it was wanted all the time"

@@ -1,17 +1,36 @@
-"""One node's feed as the controller sees it: numbered messages out, acknowledgements in."""
+"""One node's feed as the controller sees it: numbered messages out, acknowledgements, answers and reports in."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from aiohttp import web
 
+from labkit.feed.bgp import (
+    AdjRibInQuery,
+    AdjRibOutQuery,
+    AdvertisedPaths,
+    NeighboursQuery,
+    NeighbourStates,
+    Routes,
+    ToGateway,
+    ToRouteServer,
+)
+from labkit.feed.channel import Channel
+from labkit.feed.switch import ToFabric
+from labkit.feed.tables import ToAgent
+
 QUEUE_LIMIT = 1_000
 """Messages that may wait for a node. One that is further behind is better served by a new snapshot."""
+
+ANSWER_PATIENCE = 10.0
+"""Seconds that a node may take to answer a query."""
+
+ToNode: TypeAlias = ToAgent | ToFabric | ToRouteServer | ToGateway
+Query: TypeAlias = AdjRibInQuery | AdjRibOutQuery | NeighboursQuery
+Answer: TypeAlias = Routes | AdvertisedPaths | NeighbourStates
 
 
 @dataclass(slots=True)
@@ -22,20 +41,25 @@ class Connection:
     """
 
     node: str
-    role: str
+    channel: Channel[Any, Any]
     socket: web.WebSocketResponse
     transport: asyncio.Transport
     sent: int = 0
     applied: int = 0
     applied_at: float = 0.0
     error: str = ""
-    queries: dict[int, asyncio.Future[Any]] = field(default_factory=dict)
+    queries: dict[int, asyncio.Future[Answer]] = field(default_factory=dict)
     _queue: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
 
-    def send(self, message: Mapping[str, object]) -> None:
+    @property
+    def role(self) -> str:
+        """The node's role."""
+        return self.channel.role
+
+    def send(self, message: ToNode) -> None:
         """Queue a message with the next number; a node too far behind is cut off, to come back for a snapshot."""
         self.sent += 1
-        self._queue.put_nowait(json.dumps({"seq": self.sent, **message}))
+        self._queue.put_nowait(self.channel.down.encode(message, self.sent))
         if self._queue.qsize() > QUEUE_LIMIT:
             self.cut()
 
@@ -48,19 +72,19 @@ class Connection:
         while True:
             await self.socket.send_str(await self._queue.get())
 
-    async def query(self, **question: object) -> Any:
+    async def query(self, query: Query) -> Answer:
         """Ask the node something and return its answer.
 
         Raises:
-            TimeoutError: the node did not answer within 10 seconds.
+            TimeoutError: the node did not answer within `ANSWER_PATIENCE`.
             ConnectionError: the feed broke meanwhile.
         """
-        number = self.sent + 1
-        answer = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.send(query)
+        number = self.sent
         self.queries[number] = answer
-        self.send({"type": "query", "id": number, **question})
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(ANSWER_PATIENCE):
                 return await answer
         finally:
             del self.queries[number]
