@@ -58,7 +58,7 @@ def test_every_verb_on_a_lab_of_somebody_elses() -> None:
     assert "stopped" in labkit("status")
     labkit("start", "vm1")
     assert "all 36 checks passed" in labkit("verify")
-    assert "no lab of yours is up" in labkit("down")
-    assert "no lab of yours is up" in labkit("down", "--all")
+    assert "no lab of yours runs here" in labkit("down")
+    assert "no lab of yours runs here" in labkit("down", "--all")
     assert f"{LAB} is down" in labkit("down", LAB)
     assert json.loads(labkit("list", "--format", "json")) == []

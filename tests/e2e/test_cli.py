@@ -170,7 +170,7 @@ def test_routes_of_kernel_and_frr(lab: Labkit) -> None:
     assert "10.250.0.0/16 " in lab.ok("routes", "vm1")
     assert "10.250.0.0/16" in lab.json("routes", "sdwan-nva", "--bgp")["routes"]
     done = lab("routes", "vm1", "--bgp")
-    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "vm1 does not run FRR.")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "vm1 does not run a BGP daemon.")
 
 
 def test_trace_and_verify(lab: Labkit, lab_file: Path) -> None:
@@ -326,7 +326,7 @@ def in_front(lab: Labkit, command: str) -> None:
         ("advertised-routes rs1 %ff", "route server rs1 has no peer %ff.", "Its peers are: "),
         ("trace vm9 vm1", "vm9 is no node with an address.", "These are: "),
         ("route-table add none 0.0.0.0/0 None", "there is no route table none.", "The lab's route tables: "),
-        ("status --lab other", "no lab called other runs here.", "These do: cli."),
+        ("status --lab other", "no lab called other runs here.", "Running: cli."),
         ("down other", " other does not run here. Running: cli.", ""),
     ],
 )
@@ -350,7 +350,7 @@ def test_a_name_in_use(lab: Labkit, lab_file: Path, tmp_path: Path) -> None:
     before = lab_file.read_text()
     lab_file.write_text(before + "# changed\n")
     try:
-        assert f"lab cli runs already, and {lab_file} has changed since it came up." in lab("up", str(lab_file)).stderr
+        assert f"lab cli runs already, and {lab_file} has changed since it started." in lab("up", str(lab_file)).stderr
     finally:
         lab_file.write_text(before)
     assert "on the sandbox runtime" in lab("up", str(lab_file), "--runtime", "containerlab").stderr
@@ -542,7 +542,7 @@ def in_private_mounts(labkit: Labkit, mounts: str, *arguments: str) -> subproces
 @pytest.mark.parametrize(
     ("size", "says"),
     [
-        ("size=1m", r"Not enough disk space for a lab's state: \S+ has 1 MB free, 20 MB are needed\."),
+        ("size=1m", r"not enough disk space for a lab's state: \S+ has 1 MB free, 20 MB are needed\."),
         ("nr_inodes=8", r"\S+: No space left on device\."),
         ("nr_inodes=30", r"\S+: No space left on device\."),
     ],
@@ -622,7 +622,7 @@ def test_progress_on_a_terminal(empty: Labkit, lab_file: Path) -> None:
         stderr=slave,
     )
     os.close(slave)
-    seen = read_until(master, b"leaves nothing behind", WITHIN).decode()
+    seen = read_until(master, b"remove everything of it", WITHIN).decode()
     os.close(master)
     assert up.wait(10) == 0
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen)

@@ -35,7 +35,7 @@ ROOM = "1g"
 MEGABYTE = 1 << 20
 PROMPT = 30.0
 """Seconds within which labkit must end. No more than a busy machine takes: it is to notice, not to time out."""
-SILENT = rf"The Docker engine does not answer( any more)? \({ENGINE}/docker.sock: [A-Za-z ]+\)\."
+SILENT = rf"The Docker engine (does not answer|no longer answers) \({ENGINE}/docker.sock: [A-Za-z ]+\)\."
 
 
 def children(process: int) -> list[int]:

@@ -154,7 +154,7 @@ def test_an_end_that_goes_off(node: str) -> None:
     subprocess.run(shlex.split(labkit("start", node)), env=environment(), check=True, capture_output=True)
     assert (done.returncode, done.stdout) == (1, "")
     message, remedy = done.stderr.splitlines()[-2:]
-    assert message.startswith(f"{node} does not measure any more: "), done.stderr
+    assert message.startswith(f"the measurement on {node} ended early: "), done.stderr
     assert "Both ends must stay on" in remedy
 
 

@@ -58,8 +58,8 @@ def test_each_flow_is_counted_by_itself() -> None:
 @pytest.mark.parametrize(
     ("node", "to", "says"),
     [
-        ("branch-host", "10.1.10.4", "branch-host sees the packets of vm1, but none of its answers comes back."),
-        ("vm1", "10.250.0.10", "no packet from vm1 comes to branch-host (10.250.0.10)."),
+        ("branch-host", "10.1.10.4", "branch-host receives the packets of vm1, but none of its answers comes back."),
+        ("vm1", "10.250.0.10", "no packet from vm1 reaches branch-host (10.250.0.10)."),
     ],
 )
 def test_no_answer(lab: RunningLab, node: str, to: str, says: str) -> None:
