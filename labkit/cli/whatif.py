@@ -20,7 +20,7 @@ from labkit.errors import InvalidInput
 from labkit.lab.file.problems import nearest
 from labkit.operate.whatif import Outlook, whatif
 from labkit.predict.whatif.prepend import MOST_PREPENDS, Prepend
-from labkit.predict.whatif.routes import GONE, RouteChange, Told
+from labkit.predict.whatif.routes import GONE, AdvertisementChange, RouteChange
 from labkit.predict.whatif.ways import Way
 
 SHOWN = 20
@@ -153,10 +153,11 @@ def _print(titles: Iterable[str], found: Outlook) -> None:
             ("From", "To", "Before", "After"),
             [(p.source, p.target, _ways(p.before), _ways(p.after)) for p in found.pairs],
         )
-    if found.told:
-        put("Told outside Azure, by their AS paths")
+    if found.advertised:
+        put("Advertised outside Azure, by AS path")
         _table(
-            ("To", "By", "Prefix", "Before", "After"), [(t.to, t.by, t.prefix, t.before, t.after) for t in found.told]
+            ("To", "By", "Prefix", "Before", "After"),
+            [(t.to, t.by, t.prefix, t.before, t.after) for t in found.advertised],
         )
     if not found.nothing and not found.nics:
         but = "" if found.followed else ", but for what is not followed"
@@ -214,7 +215,7 @@ def _json(found: Outlook) -> dict[str, Any]:
             }
             for pair in found.pairs
         ],
-        "told": [_told_json(told) for told in found.told],
+        "advertised": [_advertised_json(each) for each in found.advertised],
         "warnings": list(found.warnings),
         "assumed": list(found.assumed),
         "unsettled": list(found.unsettled),
@@ -235,6 +236,6 @@ def _way_json(way: Way) -> dict[str, Any]:
     return {"disposition": str(way.disposition), "through": list(way.through), "at": way.at, "why": way.why}
 
 
-def _told_json(told: Told) -> dict[str, str | None]:
-    before, after = (None if text == GONE else text for text in (told.before, told.after))
-    return {"to": told.to, "by": told.by, "prefix": str(told.prefix), "before": before, "after": after}
+def _advertised_json(change: AdvertisementChange) -> dict[str, str | None]:
+    before, after = (None if text == GONE else text for text in (change.before, change.after))
+    return {"to": change.to, "by": change.by, "prefix": str(change.prefix), "before": before, "after": after}

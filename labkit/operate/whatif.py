@@ -24,21 +24,21 @@ from labkit.predict.whatif.model import Prediction, predict
 from labkit.predict.whatif.outside import ASSUMED, Followers
 from labkit.predict.whatif.prepend import Prepend
 from labkit.predict.whatif.reach import PairChange, predicted, reach_changes
-from labkit.predict.whatif.routes import NicChange, Told, nic_changes, told_changes
+from labkit.predict.whatif.routes import AdvertisementChange, NicChange, advertisement_changes, nic_changes
 
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
     """What would change. `warnings` are what else to know, `assumed` what was taken for granted.
 
-    The lab is `unsettled` where NICs have other routes now than the rules make of what its speakers have heard. Not
-    everything is `followed` where somebody outside Azure says what its configuration does not explain, and would have a
-    reason to say something else.
+    The lab is `unsettled` where NICs have other routes now than the rules make of what its speakers have received. Not
+    everything is `followed` where a router outside Azure advertises what its configuration does not explain, and would
+    have a reason to advertise something else.
     """
 
     nics: tuple[NicChange, ...]
     pairs: tuple[PairChange, ...]
-    told: tuple[Told, ...]
+    advertised: tuple[AdvertisementChange, ...]
     warnings: tuple[str, ...]
     assumed: tuple[str, ...]
     unsettled: tuple[str, ...]
@@ -47,7 +47,7 @@ class Outlook:
     @property
     def nothing(self) -> bool:
         """Whether nothing would change."""
-        return not (self.nics or self.pairs or self.told)
+        return not (self.nics or self.pairs or self.advertised)
 
 
 def whatif(lab: Lab, client: LabClient, changes: Sequence[Change], prepends: Sequence[Prepend] = ()) -> Outlook:
@@ -69,7 +69,7 @@ def whatif(lab: Lab, client: LabClient, changes: Sequence[Change], prepends: Seq
     return Outlook(
         nic_changes(prediction),
         reach_changes(lab, prediction.before, prediction.after),
-        told_changes(lab, prediction),
+        advertisement_changes(lab, prediction),
         (
             *down,
             *prediction.warnings,
@@ -110,11 +110,13 @@ def _limits(prediction: Prediction) -> Iterator[str]:
     """Sessions that a limit would end [gateway-to-circuit-limit]: what the edge router would keep counts."""
     speakers = prediction.after.speakers
     for (instance, circuit), edge in speakers.adj_ribs_in.edges.items():
-        told = speakers.advertised_by_gateway(instance.name, instance.index, circuit).values()
-        count = sum(circuit_rejection(CircuitPath(instance.name, edge, attributes)) is None for attributes in told)
+        to_circuit = speakers.advertised_by_gateway(instance.name, instance.index, circuit).values()
+        count = sum(
+            circuit_rejection(CircuitPath(instance.name, edge, attributes)) is None for attributes in to_circuit
+        )
         if circuit_drops_gateway(count):
             yield (
-                f"{instance.node} would tell {circuit} {count:,} prefixes that it keeps; more than "
+                f"{instance.node} would advertise {count:,} prefixes to {circuit} that it accepts; more than "
                 f"{GATEWAY_TO_CIRCUIT_ROUTES:,} end the session. What follows from that is not predicted."
             )
 
@@ -160,12 +162,12 @@ def _unconfigured(customers: CustomerRouters, prediction: Prediction) -> Iterato
 
 
 def _unknown(prediction: Prediction) -> Iterator[str]:
-    """Those outside Azure of whom nobody knows what they will say."""
+    """Routers outside Azure of which it is not known what they will advertise."""
     prefixes: dict[tuple[str, str], list[str]] = {}
     for each in prediction.unknown:
         prefixes.setdefault((each.router, each.neighbour), []).append(str(each.prefix))
     for (router, neighbour), found in prefixes.items():
         yield (
-            f"{router} would hear other routes, but what it tells {neighbour} of {listed(found)} is not what the lab "
-            "file makes it say: it is taken to keep saying that."
+            f"{router} would receive other routes, but what it advertises to {neighbour} of {listed(found)} is not "
+            "what the lab file makes it advertise: it is assumed to keep advertising that."
         )

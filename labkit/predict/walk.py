@@ -77,7 +77,7 @@ class Follow(Protocol):
         ...
 
     def answers_from(self, position: int, node: str, source: IPv4Address, arrived_at: IPv4Address) -> IPv4Address:
-        """The address from which a node tells `source` that a TTL has ended there."""
+        """The address from which a node answers `source` when a TTL has ended there."""
         ...
 
 
@@ -103,7 +103,7 @@ class Everything:
 class RouterStep:
     """A node's own table has decided: `next_hop` is where the packet goes, None if it goes by a NIC or nowhere.
 
-    `between` says what is between the two nodes, if it is more than a link. `restores_ttl`: a gateway is no hop here.
+    `between` is what connects the two nodes, if it is more than a link. `restores_ttl`: a gateway is no hop here.
     """
 
     node: str

@@ -20,6 +20,7 @@ from labkit.operate.records import record as records
 from labkit.operate.trace.run import trace
 from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies
+from tests.e2e.by_the_rules import astray
 from tests.e2e.in_lab import (
     SCAN,
     booted,
@@ -259,6 +260,7 @@ def test_ip_forwarding_off_bgp_is_perfect_and_transit_dead(tables: RunningLab) -
         found = trace(tables.lab, tables.client, source, str(target))
         assert (found.verdict, found.agrees) == ("dropped", True), found
         assert "IP forwarding" in found.steps[-1].why
+    assert astray(tables.lab, tables.client) == [], "and whatif predicts the same"
 
 
 @pytest.mark.usefixtures("whole_again")

@@ -158,7 +158,7 @@ def test_the_branches_meet(lab: RunningLab) -> None:
     outlook, tables = whole(lab, on)
     assert not outlook.nics, "gateways program NICs whether branch-to-branch is on or not"
     assert {(p.source, p.target) for p in outlook.pairs} >= {("onprem2-host", "onprem1-host")}
-    assert {(t.to, str(t.prefix), t.after) for t in outlook.told} >= {("onprem2", "10.250.0.0/16", "12076")}
+    assert {(t.to, str(t.prefix), t.after) for t in outlook.advertised} >= {("onprem2", "10.250.0.0/16", "12076")}
     do(lab, on)
     comes_true(lab, outlook, tables)
     outlook, tables = whole(lab, "reset")
@@ -375,13 +375,13 @@ def test_what_nvas_pass_on(labkit_runtime: str) -> None:
             lost = foretold(lab, f"route-server update {server} --branch-to-branch off")
             back = foretold(lab, f"route-server update {server} --branch-to-branch on")
             assert lost.nics
-            assert [(t.to, t.by, t.prefix, t.after, t.before) for t in lost.told] == [
-                (t.to, t.by, t.prefix, t.before, t.after) for t in back.told
+            assert [(t.to, t.by, t.prefix, t.after, t.before) for t in lost.advertised] == [
+                (t.to, t.by, t.prefix, t.before, t.after) for t in back.advertised
             ], "what was foretold of routers outside is what the way back starts from"
         longer = foretold(
             lab, "nva prepend csr1 3", lambda: prepend(lab, "csr1", "set as-path prepend 65001 65001 65001")
         )
-        assert ("csr2", "rs0", "10.2.13.0/25") in {(t.to, t.by, str(t.prefix)) for t in longer.told}
+        assert ("csr2", "rs0", "10.2.13.0/25") in {(t.to, t.by, str(t.prefix)) for t in longer.advertised}
         # By hand, so not in the lab file: it goes along with what is foretold next.
         foretold(lab, "route-server update rs1 --branch-to-branch off")
         foretold(lab, "route-server update rs1 --branch-to-branch on")

@@ -47,7 +47,7 @@ class Choice:
     """Which route of `table` won: `prefix`, from where (`by`), and over what.
 
     `next_hops` is how many next hops it has: each flow takes one. `paths` are the BGP paths for it, those in use first;
-    `notes` what else there is to say.
+    `notes` what else there is to know.
     """
 
     table: str

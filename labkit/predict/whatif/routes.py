@@ -1,4 +1,4 @@
-"""Which routes changes would change, and why: of NICs, and of what those outside Azure are told. Pure."""
+"""Which routes changes would change, and why: of NICs, and of what is advertised outside Azure. Pure."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class NicChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What somebody outside Azure is told of a prefix changes: AS paths, `-` for nothing."""
+class AdvertisementChange:
+    """What is advertised of a prefix, `to` a router outside Azure, changes: AS paths, `-` for nothing."""
 
     to: str
     by: str
@@ -67,11 +67,11 @@ def nic_changes(prediction: Prediction) -> tuple[NicChange, ...]:
     return tuple(NicChange(tuple(nics), routes) for routes, nics in by_change.items())
 
 
-def told_changes(lab: Lab, prediction: Prediction) -> tuple[Told, ...]:
-    """What NVAs, customers and sites are told otherwise. Instances that say the same count as one."""
-    before, after = _told(lab, prediction.before), _told(lab, prediction.after)
+def advertisement_changes(lab: Lab, prediction: Prediction) -> tuple[AdvertisementChange, ...]:
+    """What is advertised otherwise to NVAs, customers and sites; instances that advertise the same count as one."""
+    before, after = _advertised(lab, prediction.before), _advertised(lab, prediction.after)
     return tuple(
-        Told(to, by, prefix, one.get(prefix, GONE), other.get(prefix, GONE))
+        AdvertisementChange(to, by, prefix, one.get(prefix, GONE), other.get(prefix, GONE))
         for to, by in dict.fromkeys((*before, *after))
         for one, other in ((before.get((to, by), {}), after.get((to, by), {})),)
         for prefix in sorted(one.keys() | other.keys())
@@ -132,10 +132,10 @@ def _bgp_why(prediction: Prediction, nic: str, prefix: IPv4Network, had: bool, h
     ended = [name for name in before if name not in after and name not in gateways and name not in peers]
     if ended:
         return f"no longer learned from {_names(ended)}"
-    # Where an NVA says the same before and after, what comes or goes of it is what the rules do with the prefix.
-    saying, still = (_saying(side, prefix) for side in (prediction.before, prediction.after))
-    came = [name for name in after if name not in before and name not in saying]
-    went = [name for name in before if name not in after and name not in still]
+    # Where an NVA advertises the same before and after, what comes or goes of it is what the rules do with the prefix.
+    had_from, has_from = (_advertising(side, prefix) for side in (prediction.before, prediction.after))
+    came = [name for name in after if name not in before and name not in had_from]
+    went = [name for name in before if name not in after and name not in has_from]
     if came or went:
         words = ([f"learned from {_names(came)}"] if came else []) + ([f"gone from {_names(went)}"] if went else [])
         return ", ".join(words)
@@ -152,7 +152,7 @@ def _bgp_why(prediction: Prediction, nic: str, prefix: IPv4Network, had: bool, h
 
 
 def _paths(side: Side, nic: str, prefix: IPv4Network) -> dict[str, int]:
-    """Who says a prefix to those who program a NIC, and the shortest AS path that each has."""
+    """From whom a prefix is learned where a NIC's routes come from, and the shortest AS path of each."""
     network = side.azure.nic[nic].virtual_network
     hub, found = programming_hub(side.azure, network), dict[str, int]()
     server = programming_server(side.azure, network)
@@ -174,8 +174,8 @@ def _paths(side: Side, nic: str, prefix: IPv4Network) -> dict[str, int]:
     return found
 
 
-def _saying(side: Side, prefix: IPv4Network) -> set[str]:
-    """The NVAs that tell route servers a prefix."""
+def _advertising(side: Side, prefix: IPv4Network) -> set[str]:
+    """The NVAs that advertise a prefix to route servers."""
     return {path.peer.name for table in side.adj_ribs_in.servers.values() for path in table.get(prefix, ())}
 
 
@@ -205,8 +205,8 @@ def _names(names: Iterable[str]) -> str:
     return " and ".join(names)
 
 
-def _told(lab: Lab, side: Side) -> dict[tuple[str, str], dict[IPv4Network, str]]:
-    """What those outside are told: AS paths by prefix, by (who hears it, who says it)."""
+def _advertised(lab: Lab, side: Side) -> dict[tuple[str, str], dict[IPv4Network, str]]:
+    """What is advertised to routers outside Azure: AS paths by prefix, by (to whom, by whom)."""
     speakers = side.speakers
     found: dict[tuple[str, str], dict[IPv4Network, str]] = {}
     for instance in speakers.at_server:
@@ -220,17 +220,17 @@ def _told(lab: Lab, side: Side) -> dict[tuple[str, str], dict[IPv4Network, str]]
     for gateway in lab.gateways:
         for tunnel in gateway.tunnels:
             if tunnel.bgp and InstanceId(gateway.name, tunnel.instance) in speakers.at_gateway:
-                told = speakers.advertised_by_gateway(gateway.name, tunnel.instance, tunnel.site)
-                _add(found.setdefault((tunnel.site, gateway.name), {}), told)
-    for session, announced in side.routers.adj_rib_out.items():
+                to_site = speakers.advertised_by_gateway(gateway.name, tunnel.instance, tunnel.site)
+                _add(found.setdefault((tunnel.site, gateway.name), {}), to_site)
+    for session, advertised in side.routers.adj_rib_out.items():
         if session.neighbour.name in lab.nva or session.neighbour.name in lab.site:
-            _add(found.setdefault((session.neighbour.name, session.router), {}), announced)
+            _add(found.setdefault((session.neighbour.name, session.router), {}), advertised)
     return found
 
 
-def _add(to: dict[IPv4Network, str], told: Mapping[IPv4Network, PathAttributes]) -> None:
-    """Put what an instance says beside what the others say."""
-    for prefix, attributes in told.items():
+def _add(to: dict[IPv4Network, str], advertised: Mapping[IPv4Network, PathAttributes]) -> None:
+    """Add what an instance advertises to what the others do."""
+    for prefix, attributes in advertised.items():
         text = as_path_text(attributes.as_path) or "empty path"
         texts = to[prefix].split(" or ") if prefix in to else []
         to[prefix] = " or ".join(dict.fromkeys((*texts, text)))

@@ -358,4 +358,4 @@ def test_what_whatif_warns_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whatifs, "circuit_drops_gateway", lambda count: count > 0)
     found = whatifs.whatif(LAB, client, changes)
     assert found.unsettled == ("vm3 10.3.0.0/16",)
-    assert any(w.startswith("ergw-0 would tell circuit1 ") and "end the session" in w for w in found.warnings)
+    assert any(w.startswith("ergw-0 would advertise ") and "end the session" in w for w in found.warnings)

@@ -18,7 +18,7 @@ from labkit.predict.converge import ConvergedNetwork, CustomerRouters, converge
 from labkit.predict.whatif.model import Prediction, predict
 from labkit.predict.whatif.outside import Followers
 from labkit.predict.whatif.reach import reach_changes
-from labkit.predict.whatif.routes import nic_changes, told_changes
+from labkit.predict.whatif.routes import advertisement_changes, nic_changes
 from tests.unit.azure.builders import net
 from tests.unit.operate.command_lines import trial
 
@@ -167,8 +167,8 @@ def test_a_spoke_that_uses_the_hubs_gateways() -> None:
     found = routes(prediction)["vm3"]
     assert {found[p] for p in ("10.2.0.0/16", "10.250.0.0/16", "0.0.0.0/0")} == {"uses the gateways of hub"}
     assert found["10.0.0.0/8"] == "a default route by BGP displaces it"
-    told = {(t.to, t.by, str(t.prefix), t.before, t.after) for t in told_changes(LAB, prediction)}
-    assert told == {
+    advertised = {(t.to, t.by, str(t.prefix), t.before, t.after) for t in advertisement_changes(LAB, prediction)}
+    assert advertised == {
         ("sdwan", "rs1", "10.3.0.0/16", "-", "65515"),
         ("fw", "rs1", "10.3.0.0/16", "-", "65515"),
         ("onprem2", "circuit1", "10.3.0.0/16", "-", "12076"),
@@ -361,9 +361,12 @@ def test_what_azure_never_refuses_leaves_other_changes_to_be_refused() -> None:
 
 
 def test_a_deleted_route_server_tells_nobody_anything() -> None:
-    told = {(t.to, t.by, str(t.prefix), t.before, t.after) for t in told_changes(LAB, tried("route-server delete rs1"))}
+    advertised = {
+        (t.to, t.by, str(t.prefix), t.before, t.after)
+        for t in advertisement_changes(LAB, tried("route-server delete rs1"))
+    }
     ended = {(nva, "rs1", "10.1.0.0/16", "65515", "-") for nva in ("sdwan", "fw")}
-    assert told == ended | {("onprem1", "sdwan", "10.1.0.0/16", "65001-65515", "-")}
+    assert advertised == ended | {("onprem1", "sdwan", "10.1.0.0/16", "65001-65515", "-")}
 
 
 TWO_HUBS = load_text((Path(__file__).parents[3] / "topologies" / "dual-homed-expressroute" / "lab.yml").read_text(), "")
@@ -374,9 +377,9 @@ def test_what_nvas_pass_on_is_followed() -> None:
     found = routes(tried("route-server update rs1 --branch-to-branch off", TWO_HUBS))
     assert found["vm02"]["10.2.13.0/25"] == "gone from csr1 and csr2"
     prediction = tried("nva prepend csr1 3", TWO_HUBS)
-    told = {(t.to, t.by, str(t.prefix), t.before, t.after) for t in told_changes(TWO_HUBS, prediction)}
+    advertised = {(t.to, t.by, str(t.prefix), t.before, t.after) for t in advertisement_changes(TWO_HUBS, prediction)}
     spoke = "65515-65001-65001-12076-65021"
-    assert ("csr2", "rs0", "10.2.13.0/25", spoke, spoke.replace("65001-65001", "-".join(["65001"] * 5))) in told
+    assert ("csr2", "rs0", "10.2.13.0/25", spoke, spoke.replace("65001-65001", "-".join(["65001"] * 5))) in advertised
     assert prediction.unknown == ()
 
 
@@ -408,5 +411,5 @@ def test_what_a_learner_has_changed_by_hand_stays() -> None:
     }
     assert net("10.2.13.0/25") in prediction.after.speakers.at_server[InstanceId("rs0", 0)]
     assert next(_unknown(prediction)).startswith(
-        "csr1 would hear other routes, but what it tells rs0-0 of 10.2.13.0/25"
+        "csr1 would receive other routes, but what it advertises to rs0-0 of 10.2.13.0/25"
     )
