@@ -27,3 +27,7 @@ def cache_home() -> Path:
 def lab_dir(lab: str) -> Path:
     """The directory of one lab's state."""
     return state_home() / "labs" / lab
+
+
+CONTROLLERS_API = "/run/labkit-api.sock"
+"""Where the API listens in the controller's node."""

@@ -10,9 +10,7 @@ from typing import Any
 import typer
 import yaml
 
-from labkit.azure.model import InstanceId
 from labkit.errors import LabkitError
-from labkit.lab.plan.nodes import INSTANCES
 from labkit.operate.records import record as records
 from labkit.resources import topologies
 
@@ -119,6 +117,9 @@ def _names(found: object) -> list[str]:
 
 
 def _instances(name: str) -> list[str]:
+    from labkit.azure.model import InstanceId  # noqa: PLC0415 - every verb loads this module, few complete
+    from labkit.lab.plan.nodes import INSTANCES  # noqa: PLC0415
+
     return [InstanceId(name, index).node for index in INSTANCES]
 
 

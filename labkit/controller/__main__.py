@@ -7,11 +7,10 @@ import signal
 from pathlib import Path
 
 from labkit.controller.api import Api
-from labkit.controller.call import API_SOCKET
 from labkit.controller.controller import Controller
 from labkit.feed.service import begin
 from labkit.lab.file.load import load
-from labkit.paths import CONTROLLERS_LAB_FILE
+from labkit.paths import CONTROLLERS_API, CONTROLLERS_LAB_FILE
 
 RUN = Path("/run/lab")
 STORE = Path("/var/lib/labkit")
@@ -26,7 +25,7 @@ async def serve() -> None:
     controller = Controller(load(CONTROLLERS_LAB_FILE), RUN, STORE)
     api = Api(controller)
     await controller.start()
-    await api.start(Path(API_SOCKET))
+    await api.start(Path(CONTROLLERS_API))
     settings.mark_ready()
     await stopped.wait()
     await api.stop()

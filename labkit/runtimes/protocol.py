@@ -6,6 +6,7 @@ nothing but the rendered containerlab topology.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,10 @@ from labkit.errors import CheckFailed
 
 class CommandTimeout(CheckFailed):
     """A command in a node did not end in time; it was killed (exit code 1)."""
+
+
+class NotListening(CheckFailed):
+    """Nothing listens at the socket in a node (exit code 1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +149,13 @@ class Runtime(Protocol):
 
     def stream(self, lab: str, node: str, argv: Sequence[str]) -> Process:
         """Start a command in a node with pipes for its standard streams."""
+        ...
+
+    def connect(self, lab: str, node: str, path: str) -> socket.socket:
+        """Connect to the Unix socket at `path` in a node: whoever may run commands there may connect, and nobody else.
+
+        Raises `NotListening` if nothing listens there.
+        """
         ...
 
     def stop(self, lab: str, node: str) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import InvalidInput, LabkitError
-from labkit.runtimes.protocol import CommandTimeout, Process, Progress, Runtime
+from labkit.runtimes.protocol import CommandTimeout, NotListening, Process, Progress, Runtime
 from labkit.runtimes.select import SANDBOX
 from tests.e2e.beds import Bed, ContainerlabBed, SandboxBed, apart, refused
 from tests.e2e.images import docker_image, image_layers
@@ -202,6 +202,42 @@ def test_stream(two: Bed) -> None:
     process.kill()
     assert process.wait(10) == 128 + signal.SIGKILL
     eventually(two.processes, lambda found: not any(f"7{two.token}" in words for words in found))
+
+
+LISTENER = """
+import socket
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("/run/upper.sock")
+listener.listen()
+print("listening", flush=True)
+connection, _ = listener.accept()
+while data := connection.recv(65536):
+    connection.sendall(data.upper())
+"""
+
+
+def test_a_connection_into_a_node(two: Bed) -> None:
+    """Both ways, as long as either side likes; an end is an end on the other side too."""
+    with pytest.raises(NotListening, match=r"nothing listens at /run/upper\.sock on b"):
+        two.runtime.connect(two.name, "b", "/run/upper.sock")
+    listener = two.runtime.stream(two.name, "b", ["python3", "-c", LISTENER])
+    assert listener.stdout
+    assert listener.stdout.readline() == b"listening\n"
+    with two.runtime.connect(two.name, "b", "/run/upper.sock") as connection:
+        connection.settimeout(30)
+        for _ in range(100):
+            connection.sendall(b"x" * 10_000)
+            received = 0
+            while received < 10_000:
+                data = connection.recv(65536)
+                assert set(data) == {ord("X")}
+                received += len(data)
+    assert listener.wait(30) == 0
+    with pytest.raises(NotListening):
+        two.runtime.connect(two.name, "b", "/run/upper.sock")
+    with pytest.raises(InvalidInput, match="no node"):
+        two.runtime.connect(two.name, "c", "/run/upper.sock")
+    two.run("b", "rm", "/run/upper.sock")
 
 
 def test_attached_to_pipes(two: Bed) -> None:

@@ -1,9 +1,11 @@
-"""The operator's side of a running lab: the controller's API, reached by `exec` through the runtime."""
+"""The operator's side of a running lab: the controller's API, over a socket that the runtime connects."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import quote
 
@@ -11,11 +13,13 @@ from labkit.azure.changes.base import Change
 from labkit.azure.changes.registry import from_json, to_json
 from labkit.errors import CheckFailed, InvalidInput
 from labkit.operate.records.record import Record
+from labkit.paths import CONTROLLERS_API
 from labkit.runtimes import protocol
 from labkit.runtimes.select import runtime
 
 CONTROLLER = "controller"
-_CALL = ("python3", "-m", "labkit.controller.call")
+_SECONDS = 30.0
+"""How long an answer may take, in seconds."""
 
 
 class LabClient:
@@ -60,38 +64,47 @@ class LabClient:
         """The events of the lab, oldest first; with `follow` until the lab is gone.
 
         Raises:
-            CheckFailed: the controller does not answer, or has ceased to.
+            CheckFailed: the controller does not answer, or no longer does.
         """
-        argv = (*_CALL, "GET", f"/v1/events?follow={int(follow)}")
-        try:
-            process = self.runtime.stream(self.record.lab, CONTROLLER, argv)
-        except InvalidInput as error:
-            raise self._silent(error.message) from error
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
+        with self._response("GET", f"/v1/events?follow={int(follow)}", timeout=None) as response:
+            for line in response:
                 if line.endswith(b"\n"):  # else the controller died in the middle of it
                     yield json.loads(line)
-            if process.wait() != 0 or follow:
-                raise self._silent()
-        finally:
-            process.kill()
-            process.wait()
+        if follow:
+            raise self._silent()
 
     def _request(self, method: str, path: tuple[str, ...], body: str = "") -> Any:
         url = "/v1/" + "/".join(quote(part, safe="") for part in path)
+        with self._response(method, url, body, timeout=_SECONDS) as response:
+            text = response.read()
         try:
-            done = self.runtime.exec(self.record.lab, CONTROLLER, (*_CALL, method, url), input=body, timeout=30.0)
-        except InvalidInput as error:  # it is powered off, or all of the lab is
-            raise self._silent(error.message) from error
-        try:
-            answer = json.loads(done.stdout)
-            if done.rc == 0:
+            answer = json.loads(text)
+            if response.status < 400:
                 return answer
             refusal = InvalidInput(answer["error"], answer["remedy"])
         except (ValueError, KeyError, TypeError):
             raise self._silent() from None
         raise refusal
+
+    @contextmanager
+    def _response(self, method: str, url: str, body: str = "", *, timeout: float | None) -> Iterator[HTTPResponse]:
+        """Send a request and give its response.
+
+        Raises:
+            CheckFailed: the controller does not answer, or stops in the middle of it.
+        """
+        connection = HTTPConnection(CONTROLLER)
+        try:
+            connection.sock = self.runtime.connect(self.record.lab, CONTROLLER, CONTROLLERS_API)
+            connection.sock.settimeout(timeout)
+            connection.request(method, url, body.encode())
+            yield connection.getresponse()
+        except InvalidInput as error:  # it is powered off, or all of the lab is
+            raise self._silent(error.message) from error
+        except (protocol.NotListening, HTTPException, OSError):
+            raise self._silent() from None
+        finally:
+            connection.close()
 
     def _silent(self, why: str = "") -> CheckFailed:
         lab = self.record.lab

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from labkit.errors import CheckFailed
-from labkit.lab.file.load import load_text
-from labkit.lab.model import Lab
 from labkit.operate.look.client import CONTROLLER, LabClient
 from labkit.operate.records import record as records
 from labkit.operate.records.others import others
@@ -12,6 +12,9 @@ from labkit.operate.records.record import Record
 from labkit.paths import CONTROLLERS_LAB_FILE
 from labkit.runtimes.protocol import LabStatus
 from labkit.runtimes.select import runtime
+
+if TYPE_CHECKING:
+    from labkit.lab.model import Lab
 
 
 def the_lab(name: str | None) -> Record:
@@ -32,6 +35,9 @@ def lab_of(record: Record) -> Lab:
     Raises:
         LabkitError: it can't be read.
     """
+    # The lab file's schema takes long to load, and `labkit status` does without.
+    from labkit.lab.file.load import load_text  # noqa: PLC0415
+
     name = f"lab {record.lab}"
     if record.lab_file:
         return load_text(record.source.read_text(encoding="utf-8"), name, record.variant)

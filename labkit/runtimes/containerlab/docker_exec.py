@@ -54,7 +54,7 @@ def run(container: str, what: str, argv: Sequence[str], text: str | None, timeou
     with translated():
         made = client.exec_create(container, list(argv), stdin=text is not None, environment={MARK: mark})["Id"]
         try:
-            connection, begun = _start(made, client.api_version)
+            connection, begun = start(made, client.api_version)
         except ConnectionRefusedError as error:
             return _not_started(str(error))
         talk = _Talk(connection, begun, (text or "").encode(), has_input=text is not None)
@@ -84,7 +84,7 @@ def kill(container: str, mark: str, name: str) -> bool:
         return False  # the container is gone or off, and the command with it
 
 
-def _start(made: str, version: str) -> tuple[socket.socket, bytes]:
+def start(made: str, version: str) -> tuple[socket.socket, bytes]:
     """Start an exec; returns the connection that carries its streams, and what has come by it already.
 
     Not by the SDK: it reads the answer's head through a buffer and drops what the buffer holds beyond it, which is a

@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import shlex
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from docker.errors import NotFound
 
 from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
 from labkit.runtimes import topology as clab
-from labkit.runtimes.containerlab import docker_exec, docker_files, docker_images, leftovers, tool
+from labkit.runtimes.containerlab import docker_connect, docker_exec, docker_files, docker_images, leftovers, tool
 from labkit.runtimes.containerlab.docker_engine import containers, engine, engine_is_older_than, refusal, translated
 from labkit.runtimes.containerlab.logs import read_lines
 from labkit.runtimes.containerlab.nodes import (
@@ -223,6 +224,10 @@ class ContainerlabRuntime:
     def stream(self, lab: str, node: str, argv: Sequence[str]) -> docker_exec.Stream:
         """Start a command in a node with pipes for its standard streams."""
         return docker_exec.Stream(self._running(lab, node), _command(argv))
+
+    def connect(self, lab: str, node: str, path: str) -> socket.socket:
+        """Connect to a Unix socket in a node. Raises `NotListening` if nothing listens there."""
+        return docker_connect.connect(self._running(lab, node), node, path)
 
     def stop(self, lab: str, node: str) -> None:
         """Power the node off: its links go down first, so that no session is ended properly, then its processes."""

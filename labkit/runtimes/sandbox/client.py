@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
-from labkit.runtimes.protocol import CommandTimeout, Completed
+from labkit.runtimes.protocol import CommandTimeout, Completed, NotListening
 from labkit.runtimes.sandbox import state, wire
 
 _ANSWER_DEADLINE = 60.0
@@ -77,6 +77,27 @@ def request(directory: Path, message: dict[str, Any], timeout: float | None = _A
             raise EnvironmentProblem(text, "Look at the processes of the lab; `labkit down` ends it.") from error
     raise_error_of(answer)
     return answer
+
+
+def connect_in(directory: Path, node: str, path: str) -> socket.socket:
+    """A connection to the Unix socket at `path` in a node.
+
+    Raises `NotListening`, `NotRunning`, and what the init answers.
+    """
+    with connect(directory) as connection:
+        connection.settimeout(_ANSWER_DEADLINE)
+        try:
+            wire.send(connection, {"op": "connect", "node": node, "path": path})
+            answer, descriptors = wire.Reader(connection).read()
+        except wire.Closed as closed:
+            raise NotRunning from closed
+        except TimeoutError as error:
+            text = f"The sandbox did not answer `connect` within {_ANSWER_DEADLINE} s."
+            raise EnvironmentProblem(text, "Look at the processes of the lab; `labkit down` ends it.") from error
+    raise_error_of(answer)
+    if "refused" in answer:
+        raise NotListening(f"nothing listens at {path} on {node}: {answer['refused']}.", "Start what should listen.")
+    return socket.socket(fileno=descriptors[0])
 
 
 class Command:

@@ -8,6 +8,9 @@ Requests are JSON objects with `op`:
   `terminal` → `{"started": true}` (with a pseudo-terminal's master beside it if `terminal`), then `{"exit": status,
   "timeout": bool}`. Meanwhile `{"signal": N}` may be sent; closing the connection kills the command.
 
+- `connect` (`node`, `path`) → `{"connected": true}` and, as a descriptor, a connection to the Unix socket at `path` in
+  the node; or `{"refused": reason}`
+
 Any answer may be `{"error": {"kind", "message", "remedy"}}` instead.
 """
 
@@ -104,6 +107,8 @@ class _Request:
                 self._sandbox.start(node.spec.name, self._finish)
             elif message["op"] == "exec":
                 self._exec(node, message, descriptors)
+            elif message["op"] == "connect":
+                self._connect(node, message["path"])
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -121,8 +126,7 @@ class _Request:
             self._loop.on_exit(self._pid, self._ended)
             self._answer({"started": True}, (master,) if message["terminal"] else ())
         except ProcessLookupError:
-            text = f"node {node.spec.name} is {node.state}, so nothing can run in it."
-            self._finish({"kind": "input", "message": text, "remedy": "Start the node first."})
+            self._finish(_is_off(node))
             return
         finally:
             for descriptor in (master, slave):
@@ -130,6 +134,25 @@ class _Request:
                     os.close(descriptor)
         if self._pid and message["timeout"] is not None:
             self._timer = self._loop.after(message["timeout"], self._expired)
+
+    def _connect(self, node: Node, path: str) -> None:
+        try:
+            self._pid = node.connect(path, self._report)
+        except ProcessLookupError:
+            self._finish(_is_off(node))
+        else:
+            self._loop.on_exit(self._pid, self._connected)
+
+    def _report(self, outcome: socket.socket | OSError) -> None:
+        """Answer from the process that has connected, or could not."""
+        if isinstance(outcome, OSError):
+            wire.send(self._connection, {"refused": outcome.strerror or str(outcome)})
+        else:
+            wire.send(self._connection, {"connected": True}, (outcome.fileno(),))
+
+    def _connected(self, _status: int) -> None:
+        self._pid = 0
+        self._close()
 
     def _expired(self) -> None:
         self._timed_out = True
@@ -142,3 +165,8 @@ class _Request:
             self._timer.cancel()
         if self._connection.fileno() >= 0:
             self._finish(None, {"exit": status, "timeout": self._timed_out})
+
+
+def _is_off(node: Node) -> Error:
+    text = f"node {node.spec.name} is {node.state}, so nothing can run in it."
+    return {"kind": "input", "message": text, "remedy": "Start the node first."}

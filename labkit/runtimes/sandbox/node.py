@@ -148,6 +148,15 @@ class Node:
             raise ProcessLookupError
         return process.spawn(self.pidfd, argv, self.environ | env, streams, self.keep, terminal=terminal)
 
+    def connect(self, path: str, report: Callable[[socket.socket | OSError], None]) -> int:
+        """Connect to a Unix socket in the node, as `process.connect` does.
+
+        Raises ProcessLookupError if the node is not running.
+        """
+        if self.pidfd < 0 or self.state != RUNNING:
+            raise ProcessLookupError
+        return process.connect(self.pidfd, path, self.keep, report)
+
 
 def _explain(name: str, log: Path, error: OSError) -> Error:
     doing = f"node {name}: {error.filename or 'building it'}: {error.strerror}."

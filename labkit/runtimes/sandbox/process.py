@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import signal
+import socket
 import termios
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -139,6 +140,28 @@ def spawn_lines(
             status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             if status:
                 os._exit(status if status > 0 else 128 - status)
+        os._exit(0)
+
+    return fork(lambda: linux.setns(pidfd, linux.CLONE_NEWPID), child)
+
+
+def connect(pidfd: int, path: str, keep: frozenset[int], report: Callable[[socket.socket | OSError], None]) -> int:
+    """Connect to a Unix socket in the node; return the PID of the process that does it.
+
+    It calls `report` with the connection, or with the reason why there is none, and ends. It is a fork without a new
+    program: what stands at `path` is looked up, and its permissions are judged, as for any process of the node.
+    """
+
+    def child() -> NoReturn:
+        _enter(pidfd)
+        linux.limit_capabilities(keep)
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(path)
+        except OSError as error:
+            report(error)
+        else:
+            report(connection)
         os._exit(0)
 
     return fork(lambda: linux.setns(pidfd, linux.CLONE_NEWPID), child)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -148,6 +149,13 @@ class SandboxRuntime:
         """Start a command in a node with pipes for its standard streams."""
         try:
             return Stream(self._directory(lab), node, _command(argv))
+        except client.NotRunning:
+            raise _not_running(lab) from None
+
+    def connect(self, lab: str, node: str, path: str) -> socket.socket:
+        """Connect to a Unix socket in a node. Raises `NotListening` if nothing listens there."""
+        try:
+            return client.connect_in(self._directory(lab), node, path)
         except client.NotRunning:
             raise _not_running(lab) from None
 

@@ -1,0 +1,111 @@
+"""The controller's API as the command line sees it: answers, refusals, streams, and a controller that stops."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from labkit.errors import CheckFailed, InvalidInput
+from labkit.operate.look.client import LabClient
+from labkit.operate.records.record import Record
+from labkit.runtimes.protocol import NotListening
+from labkit.runtimes.select import SANDBOX
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+EVENTS = [{"time": 1.0, "text": "a"}, {"time": 2.0, "text": "b"}]
+
+
+class Controller:
+    """A runtime whose controller answers every request with the same bytes, and then closes the connection."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
+        self.requests: list[bytes] = []
+
+    def connect(self, _lab: str, node: str, path: str) -> socket.socket:
+        assert (node, path) == ("controller", "/run/labkit-api.sock")
+        ours, theirs = socket.socketpair()
+        threading.Thread(target=self._serve, args=(theirs,), daemon=True).start()
+        return ours
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection:
+            self.requests.append(connection.recv(1 << 16))
+            connection.sendall(self._answer)
+
+
+class Nobody:
+    """A runtime in which nothing listens, or whose controller is off."""
+
+    def __init__(self, problem: Exception) -> None:
+        self._problem = problem
+
+    def connect(self, _lab: str, _node: str, _path: str) -> socket.socket:
+        raise self._problem
+
+
+def client(runtime: Any) -> LabClient:
+    made = LabClient(Record("lab1", SANDBOX, "", "", 0.0))
+    made.runtime = runtime
+    return made
+
+
+def whole(status: str, content: object) -> bytes:
+    body = json.dumps(content).encode()
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def chunks(events: list[dict[str, Any]]) -> Iterator[bytes]:
+    for event in events:
+        line = json.dumps(event).encode() + b"\n"
+        yield b"%x\r\n%s\r\n" % (len(line), line)
+
+
+def test_an_answer() -> None:
+    controller = Controller(whole("200 OK", {"programmed": True}))
+    assert client(controller).put("route-tables", "a b", body={"x": 1}) == {"programmed": True}
+    (request,) = controller.requests
+    assert request.startswith(b"PUT /v1/route-tables/a%20b HTTP/1.1\r\n")
+    assert request.endswith(b'\r\n\r\n{"x": 1}')
+
+
+def test_a_refusal_has_the_apis_words() -> None:
+    with pytest.raises(InvalidInput, match="there is no NIC x") as refused:
+        client(Controller(whole("422 Unprocessable Entity", {"error": "there is no NIC x.", "remedy": "y"}))).get("x")
+    assert refused.value.remedy == "y"
+
+
+@pytest.mark.parametrize(
+    "runtime",
+    [
+        Controller(b""),
+        Controller(b"SSH-2.0-OpenSSH\r\n"),
+        Controller(OK + b"Content-Length: 10\r\n\r\n{"),
+        Controller(whole("200 OK", "{")[:-1]),
+        Controller(whole("500 Internal Server Error", "Server got itself in trouble")),
+        Nobody(NotListening("nothing listens.", "")),
+        Nobody(InvalidInput("node controller is stopped.", "")),
+    ],
+)
+def test_a_controller_that_does_not_answer(runtime: object) -> None:
+    with pytest.raises(CheckFailed, match="the controller of lab lab1 does not answer"):
+        client(runtime).get("status")
+
+
+def test_events_as_they_come() -> None:
+    stream = CHUNKED + b"".join(chunks(EVENTS)) + b"0\r\n\r\n"
+    assert list(client(Controller(stream)).events(follow=False)) == EVENTS
+
+
+@pytest.mark.parametrize("end", [b"", b"20\r\n" + b'{"time": 3.0'])
+def test_a_stream_that_breaks_is_a_controller_that_does_not_answer(end: bytes) -> None:
+    stream = client(Controller(CHUNKED + b"".join(chunks(EVENTS)) + end)).events(follow=True)
+    assert [next(stream), next(stream)] == EVENTS
+    with pytest.raises(CheckFailed, match="does not answer"):
+        next(stream)
