@@ -248,7 +248,7 @@ class Bed:
             "LABKIT_EXABGP_CONF": str(file),
         }
         Path(settings["EXABGP_ENVFILE"]).write_text(templates.get_template("exabgp.env.j2").render(facts))
-        argv = [*(f"{k}={v}" for k, v in settings.items()), sys.executable, "-m", "exabgp", "server", str(file)]
+        argv = [*(f"{k}={v}" for k, v in settings.items()), sys.executable, "-m", "labkit.routeserver.exabgp"]
         self.exabgp = self.spawn(["env", *argv], "exabgp")
 
     def speaker_pid(self) -> int | None:
