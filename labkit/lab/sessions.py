@@ -15,8 +15,8 @@ def router_id(lab: Lab, node: str) -> IPv4Address:
     """The BGP identifier of an NVA, a site, a circuit or an instance of a gateway: the lower one breaks a tie."""
     if node in lab.site:
         return lab.site[node].lan[0].ip
-    if node in lab.azure.nic:
-        return lab.azure.nic[node].address
+    if lab.azure.nics_of(node):
+        return lab.azure.primary_nic(node).address
     edges = [line.edge for gateway in lab.gateways for line in gateway.lines if line.circuit == node]
     return min(edges or (link.router_address.ip for link in lab.wan_links if link.router == node))
 

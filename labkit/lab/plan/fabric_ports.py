@@ -65,13 +65,13 @@ def fabric_ports(
     """
     azure = lab.azure if azure is None else azure
     network = azure.virtual_network[virtual_network].name
-    ports: dict[str, Port] = {nic.name: _nic_port(lab, nic) for nic in nics(lab, network) if nic.name not in gone}
+    ports: dict[str, Port] = {nic.name: _nic_port(lab, nic) for nic in nics(lab, network) if nic.machine not in gone}
     if lab.internet is not None:
         for link in wires(lab):
             if link.a.node == network and link.b.node == lab.internet.name:
                 ports[link.a.interface] = InternetPort(link.b.mac)
     for peering in connected_peerings(azure, network):
-        beyond = (nic for nic in nics(lab, peering.remote) if nic.name not in gone)
+        beyond = (nic for nic in nics(lab, peering.remote) if nic.machine not in gone)
         there = tuple((a, n.mac) for n in beyond for a in _nic_port(lab, n).addresses)
         anywhere = takes_forwarded(azure, network, peering.remote)
         ports[peering.remote] = PeeringPort(
@@ -81,4 +81,4 @@ def fabric_ports(
 
 
 def _nic_port(lab: Lab, nic: Nic) -> NicPort:
-    return NicPort(nic, tuple(wire.line.edge for wire in line_wires(lab) if wire.node == nic.name))
+    return NicPort(nic, tuple(wire.line.edge for wire in line_wires(lab) if wire.node == nic.machine))

@@ -41,6 +41,12 @@ def nic_interface(azure: Azure, nic: Nic) -> IPv4Interface:
     return IPv4Interface((nic.address, subnet_of(azure, nic).prefixlen))
 
 
+def nics_up(azure: Azure, machine: str) -> tuple[str, ...]:
+    """Commands that bring up the NICs of a machine."""
+    nics = azure.nics_of(machine)
+    return tuple(c for nic in nics for c in interface_up(nic.interface, nic_interface(azure, nic)))
+
+
 def plan_controller(lab: Lab) -> Planned:
     """The controller: no interface and no privilege, only the folders in which it meets the others."""
     node = Node(
@@ -142,7 +148,7 @@ def plan_virtual_machine(lab: Lab, machine: VirtualMachine) -> Planned:
         services=("agent",),
         env=environment(lab.name, machine.name, LABKIT_INTERFACE=NIC),
         binds=(channel,),
-        exec=interface_up(NIC, nic_interface(lab.azure, lab.azure.nic[machine.name])),
+        exec=nics_up(lab.azure, machine.name),
         sysctls=sysctls(forward=False),
         cap_add=NET_ADMIN,
         healthcheck=ready(("agent",)),

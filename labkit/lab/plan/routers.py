@@ -16,7 +16,7 @@ from labkit.lab.plan.common import (
 )
 from labkit.lab.plan.model import Node, Role
 from labkit.lab.plan.nodes import NIC
-from labkit.lab.plan.platform import nic_interface
+from labkit.lab.plan.platform import nics_up
 from labkit.lab.plan.router_node import router_node, speaker_files
 from labkit.lab.plan.speakers import nva_speaker, overlays, site_speaker
 from labkit.lab.plan.tunnels import internet_commands, sites_tunnels, tunnel_commands
@@ -25,7 +25,7 @@ from labkit.lab.plan.wires import wan_wires
 
 def plan_nva(lab: Lab, nva: Nva) -> Planned:
     """A network virtual appliance: a router behind one NIC, with a WAN interface to each of its sites."""
-    nic = lab.azure.nic[nva.name]
+    nic = lab.azure.primary_nic(nva.name)
     wires = [w for w in wan_wires(lab) if w.link.router == nva.name]
     ends = overlays(lab, nva)
     files, binds = speaker_files(nva.daemon, nva_speaker(lab, nva))
@@ -43,7 +43,7 @@ def plan_nva(lab: Lab, nva: Nva) -> Planned:
         files.append(file)
         binds.append(bind)
         commands.append(load)
-    commands += interface_up(NIC, nic_interface(lab.azure, nic))
+    commands += nics_up(lab.azure, nva.name)
     for wire in wires:
         commands += interface_up(wire.router_interface, wire.link.router_address)
     for overlay in ends:

@@ -61,9 +61,14 @@ def nics(lab: Lab, virtual_network: str) -> tuple[Nic, ...]:
     return tuple(n for n in (*lab.azure.nics, *instance_nics(lab)) if n.virtual_network == virtual_network)
 
 
+def further_nics(lab: Lab) -> Counter[str]:
+    """How many NICs each machine has besides its primary one, which is eth0."""
+    return Counter(nic.machine for nic in lab.azure.nics) - Counter({nic.machine: 1 for nic in lab.azure.nics})
+
+
 def wan_wires(lab: Lab) -> tuple[WanWire, ...]:
-    """The WAN links in their order; each side counts its interfaces from eth1."""
-    used: Counter[str] = Counter()
+    """The WAN links in their order; each side counts its interfaces on from its NICs, a site from its LAN."""
+    used = further_nics(lab)
     wires = []
     for link in lab.wan_links:
         used.update((link.router, link.site))
@@ -73,7 +78,7 @@ def wan_wires(lab: Lab) -> tuple[WanWire, ...]:
 
 def line_wires(lab: Lab) -> tuple[LineWire, ...]:
     """The lines of gateways in their order; a circuit counts its interfaces on from its link to the site."""
-    used = Counter(link.router for link in lab.wan_links)
+    used = further_nics(lab) + Counter(link.router for link in lab.wan_links)
     wires = []
     for gateway in lab.gateways:
         for line in gateway.lines:
@@ -97,7 +102,7 @@ def public_wires(lab: Lab) -> tuple[PublicWire, ...]:
     """The links of VPN gateways' instances and sites with the Internet, which counts on from its legs."""
     if lab.internet is None:
         return ()
-    used = Counter(link.site for link in lab.wan_links)
+    used = further_nics(lab) + Counter(link.site for link in lab.wan_links)
     return tuple(
         PublicWire(node, address, f"eth{used[node] + 1}", leg_interface(position))
         for position, (node, address) in enumerate(lab.internet.public.items(), len(lab.internet.legs))
@@ -115,11 +120,11 @@ def wires(lab: Lab) -> tuple[Link, ...]:
     The order, and with it every MAC, follows from the lab alone: NICs and Internet leg of each virtual network, then
     peerings, WAN links, lines, links with the Internet and LANs.
     """
-    own = {nic.name: nic.mac for nic in (*lab.azure.nics, *instance_nics(lab))}
+    own = {(nic.machine, nic.interface): nic.mac for nic in (*lab.azure.nics, *instance_nics(lab))}
     taken = {FABRIC_MAC, *own.values()}
 
     def end(node: str, interface: str) -> Endpoint:
-        mac = own.get(node) if interface == NIC else None
+        mac = own.get((node, interface))
         if mac is None:
             mac = derive_mac(node, interface, taken)
             taken.add(mac)
@@ -136,7 +141,7 @@ def _pairs(lab: Lab) -> Iterator[tuple[_End, _End]]:
     legs = lab.internet.legs if lab.internet is not None else ()
     for network in networks:
         for nic in nics(lab, network):
-            yield (network, nic.name), (nic.name, NIC)
+            yield (network, nic.name), (nic.machine, nic.interface)
         for position, leg in enumerate(legs):
             if lab.internet is not None and leg.virtual_network == network:
                 yield (network, lab.internet.name), (lab.internet.name, leg_interface(position))

@@ -72,7 +72,7 @@ def way(lab: Lab, source: str, target: str) -> Way:
         InvalidInput: there is no such machine, or both are the same.
     """
     inside = [*(vm.name for vm in lab.virtual_machines), *lab.nva]
-    machines = {name: (name, lab.azure.nic[name].address) for name in inside}
+    machines = {name: (name, lab.azure.primary_nic(name).address) for name in inside}
     for site in lab.sites:
         machines[site.name] = machines[site.host.name] = (site.host.name, site.host.address.ip)
     these = f"Choose one of: {', '.join(sorted(machines))}"

@@ -43,7 +43,9 @@ def sources(lab: Lab) -> list[str]:
 
 def targets(lab: Lab) -> dict[str, IPv4Address]:
     """Where they go: the same, and the Internet."""
-    found = {name: lab.azure.nic[name].address for name in (*(vm.name for vm in lab.virtual_machines), *lab.nva)}
+    found = {
+        name: lab.azure.primary_nic(name).address for name in (*(vm.name for vm in lab.virtual_machines), *lab.nva)
+    }
     found |= {site.host.name: site.host.address.ip for site in lab.sites}
     return found | ({lab.internet.name: lab.internet.host} if lab.internet is not None else {})
 

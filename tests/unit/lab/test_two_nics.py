@@ -1,0 +1,108 @@
+"""Machines with two NICs, in a model made by hand: the lab file has no words for them yet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+import pytest
+
+from labkit.azure.model import Nic
+from labkit.azure.rules.effective import effective_routes
+from labkit.lab.file.load import load_text
+from labkit.lab.model import Lab
+from labkit.lab.plan.build import plan
+from labkit.lab.plan.fabric_ports import NicPort, PeeringPort, fabric_ports
+from labkit.lab.plan.model import Node
+from labkit.lab.plan.nodes import addresses, owners
+from labkit.lab.plan.wires import wires
+from tests.unit.azure.builders import addr, net
+
+TEXT = """
+name: two-armed
+virtual_networks:
+  hub:
+    address_space: 10.1.0.0/16
+    subnets:
+      outside: 10.1.1.0/24
+      inside: {prefix: 10.1.2.0/24, route_table: through}
+  spoke: {address_space: 10.2.0.0/16, subnets: {work: 10.2.1.0/24}}
+peerings: [{between: [hub, spoke]}]
+route_tables: {through: {routes: {10.2.0.0/16: None}}}
+nvas:
+  fw: {subnet: hub/outside, asn: 65001, connects_to: branch}
+sites:
+  branch: {asn: 65010, prefixes: 10.250.0.0/16}
+virtual_machines:
+  vm: spoke/work
+"""
+FURTHER = (
+    Nic("fw-inside", "fw", "eth1", "hub", "inside", addr("10.1.2.4"), "00:0d:3a:00:00:02", ip_forwarding=True),
+    Nic("vm-other", "vm", "eth1", "spoke", "work", addr("10.2.1.9"), "00:0d:3a:00:00:03"),
+)
+
+
+@pytest.fixture(name="lab")
+def two_armed() -> Lab:
+    lab = load_text(TEXT, "two-armed")
+    return replace(lab, azure=replace(lab.azure, nics=(*lab.azure.nics, *FURTHER)))
+
+
+def node(lab: Lab, name: str) -> Node:
+    return next(n for n in plan(lab).nodes if n.name == name)
+
+
+def test_the_model_knows_the_nics_of_a_machine(lab: Lab) -> None:
+    assert [nic.name for nic in lab.azure.nics_of("fw")] == ["fw", "fw-inside"]
+    assert lab.azure.primary_nic("fw").interface == "eth0"
+    assert lab.azure.nics_of("branch") == ()
+    with pytest.raises(KeyError):
+        lab.azure.primary_nic("fw-inside")
+
+
+def test_each_nic_has_effective_routes_of_its_own_subnet(lab: Lab) -> None:
+    spoke = net("10.2.0.0/16")
+    outside, inside = (
+        {row.prefix: str(row.next_hop_type) for row in effective_routes(lab.azure, nic.name, {})}
+        for nic in lab.azure.nics_of("fw")
+    )
+    assert (outside[spoke], inside[spoke]) == ("VNetPeering", "None")
+
+
+def test_a_machine_brings_up_every_nic_before_its_links(lab: Lab) -> None:
+    assert [c for c in node(lab, "fw").exec if c.startswith("ip address")] == [
+        "ip address replace 10.1.1.4/24 dev eth0",
+        "ip address replace 10.1.2.4/24 dev eth1",
+        "ip address replace 100.64.0.1/30 dev eth2",
+    ]
+    assert "ip link set dev eth1 up" in node(lab, "fw").exec
+    assert [c for c in node(lab, "vm").exec if c.startswith("ip address")] == [
+        "ip address replace 10.2.1.4/24 dev eth0",
+        "ip address replace 10.2.1.9/24 dev eth1",
+    ]
+
+
+def test_every_nic_has_a_wire_to_its_virtual_network_with_its_mac(lab: Lab) -> None:
+    found = {(w.a.node, w.a.interface, w.b.node, w.b.interface): w.b.mac for w in wires(lab)}
+    assert found["hub", "fw", "fw", "eth0"] == lab.azure.nic["fw"].mac
+    assert found["hub", "fw-inside", "fw", "eth1"] == "00:0d:3a:00:00:02"
+    assert found["spoke", "vm-other", "vm", "eth1"] == "00:0d:3a:00:00:03"
+    assert ("fw", "eth2", "branch", "eth1") in found
+    assert len({(end.node, end.interface) for w in wires(lab) for end in (w.a, w.b)}) == 2 * len(wires(lab))
+
+
+def test_a_fabric_has_a_port_for_each_nic(lab: Lab) -> None:
+    ports = fabric_ports(lab, "hub")
+    nics = {name: port.nic.address for name, port in ports.items() if isinstance(port, NicPort)}
+    assert nics == {"fw": addr("10.1.1.4"), "fw-inside": addr("10.1.2.4")}
+    peering = fabric_ports(lab, "spoke")["hub"]
+    assert isinstance(peering, PeeringPort)
+    assert [address for address, _ in peering.neighbours] == [addr("10.1.1.4"), addr("10.1.2.4")]
+    assert set(fabric_ports(lab, "hub", gone={"fw"})) == {"spoke"}, "a node that is gone has no port left"
+
+
+def test_a_machine_is_known_by_its_primary_address_and_owns_all(lab: Lab) -> None:
+    assert addresses(lab)["fw"] == addr("10.1.1.4")
+    owned = owners(lab)
+    assert (owned[IPv4Address("10.1.1.4")], owned[IPv4Address("10.1.2.4")]) == ("fw", "fw")
+    assert plan(lab).owners["10.1.2.4"] == "fw"
