@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from labkit.cli.output import Format, FormatOption, LabFileArgument, VariantOption, note, put, put_json
 from labkit.lab.file.load import Loaded, read, read_all
-from labkit.lab.file.problems import LabFileError, Problem
+from labkit.lab.file.problems import FileProblem, LabFileError
 from labkit.operate.labs.lifecycle import contents, find_lab_file
 
 
@@ -46,5 +46,5 @@ def _variant(loaded: Loaded) -> dict[str, object]:
     return {"name": loaded.lab.variant, "description": loaded.description}
 
 
-def _row(problem: Problem) -> dict[str, object]:
+def _row(problem: FileProblem) -> dict[str, object]:
     return {"line": problem.line, "severity": problem.severity, "text": problem.text, "remedy": problem.remedy}

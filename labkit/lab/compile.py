@@ -25,7 +25,7 @@ from labkit.lab.kinds import KINDS
 from labkit.lab.kinds.addresses import WAN_LENGTH, Addresses, Assignment, ends
 from labkit.lab.kinds.internet import INTERNET
 from labkit.lab.kinds.internet import NAME as INTERNET_NAME
-from labkit.lab.kinds.kind import Checking, Given, GivenMac, Range, Refusal
+from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, GivenMac, Range
 from labkit.lab.kinds.names import Declared, Names
 from labkit.lab.kinds.nouns import INTERNET as INTERNET_NOUN
 from labkit.lab.kinds.nouns import Trait
@@ -279,6 +279,6 @@ def _check_azure(draft: Draft, azure: Azure) -> None:
         draft.warn(path, f"{about}{problem.text}.", _remedy(refusal, draft, problem))
 
 
-def _remedy(refusal: Refusal, draft: Draft, problem: Problem) -> str:
+def _remedy(refusal: AzureRefusal, draft: Draft, problem: Problem) -> str:
     remedy = refusal.remedy
     return remedy.format(*problem.subjects) if isinstance(remedy, str) else remedy(draft, problem)

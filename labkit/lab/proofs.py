@@ -1,7 +1,7 @@
 """What a lab file may claim of its running lab. `labkit.operate.verify.run` checks the claims.
 
 A proof is a value: which rows, addresses or paths must be seen. Names refer to the lab's own objects; where an
-address is wanted, a name of a node stands for its address.
+address is wanted, a name of a node means its address.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class SessionClaim:
     """The BGP session of `on` with every address of `with_` is Established (a route server has two)."""
 
     on: str
@@ -21,7 +21,7 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class LearnedRoute:
+class LearnedRouteClaim:
     """`on` holds `prefix` learned from `from_`.
 
     `on` is a route server (then both instances must hold it), an NVA or a site. For a route server as `from_`,
@@ -35,7 +35,7 @@ class LearnedRoute:
 
 
 @dataclass(frozen=True, slots=True)
-class AdvertisedRoute:
+class AdvertisedRouteClaim:
     """Both instances of route server `by` advertise `prefix` to peer `to`. `as_path` None: any."""
 
     by: str
@@ -45,7 +45,7 @@ class AdvertisedRoute:
 
 
 @dataclass(frozen=True, slots=True)
-class EffectiveRoute:
+class EffectiveRouteClaim:
     """The NIC `on` has `prefix` as an Active effective route of `type` and next hops `via`; None: any."""
 
     on: str
@@ -55,8 +55,8 @@ class EffectiveRoute:
 
 
 @dataclass(frozen=True, slots=True)
-class LearnedRoutes:
-    """`on` holds from `from_` exactly these prefixes, with these AS paths; speakers as for `LearnedRoute`."""
+class LearnedRoutesClaim:
+    """`on` holds from `from_` exactly these prefixes, with these AS paths; speakers as for `LearnedRouteClaim`."""
 
     on: str
     from_: str
@@ -64,7 +64,7 @@ class LearnedRoutes:
 
 
 @dataclass(frozen=True, slots=True)
-class AdvertisedRoutes:
+class AdvertisedRoutesClaim:
     """Both instances of route server `by` advertise to peer `to` exactly these prefixes, with these AS paths."""
 
     by: str
@@ -73,7 +73,7 @@ class AdvertisedRoutes:
 
 
 @dataclass(frozen=True, slots=True)
-class EffectiveRoutes:
+class EffectiveRoutesClaim:
     """The Active effective routes of the NIC `on` are exactly these: a next hop type alone, or next hops.
 
     Rows of type None are left out: Azure's list of reserved blocks is another one every few years.
@@ -109,11 +109,11 @@ _COLUMNS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TableName:
     """A table that labkit prints: the words of the command, and of what it is.
 
     `names` are a route server and its peer (`learned-routes`, `advertised-routes`), a NIC (`effective-routes`), a
-    gateway (`gateway learned-routes`), or a node that speaks BGP (`routes --bgp`).
+    gateway (`gateway learned-routes`), or a node with BGP (`routes --bgp`).
     """
 
     kind: TableKind
@@ -125,17 +125,17 @@ class Table:
         return " ".join([self.kind, *self.names])
 
 
-def table_of(words: str) -> Table | None:
+def table_of(words: str) -> TableName | None:
     """The table that `labkit` prints with these words behind it, such as `learned-routes rs1 nva1`; None if none."""
     match words.split():
         case ["learned-routes" | "advertised-routes" as kind, server, peer]:
-            return Table(TableKind(kind), (server, peer))
+            return TableName(TableKind(kind), (server, peer))
         case ["effective-routes", nic]:
-            return Table(TableKind.EFFECTIVE, (nic,))
+            return TableName(TableKind.EFFECTIVE, (nic,))
         case ["gateway", "learned-routes", gateway]:
-            return Table(TableKind.GATEWAY, (gateway,))
+            return TableName(TableKind.GATEWAY, (gateway,))
         case ["routes", node, "--bgp"]:
-            return Table(TableKind.BGP, (node,))
+            return TableName(TableKind.BGP, (node,))
     return None
 
 
@@ -156,17 +156,17 @@ class Deviation:
 class Capture:
     """`table` is what was published at `source`, but for `otherwise`.
 
-    Effective routes are the Active ones without those of type None, as for `EffectiveRoutes`.
+    Effective routes are the Active ones without those of type None, as for `EffectiveRoutesClaim`.
     """
 
-    table: Table
+    table: TableName
     source: str
     rows: tuple[Cells, ...]
     otherwise: tuple[Deviation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class KernelRoute:
+class KernelRouteClaim:
     """The kernel FIB of node `on` holds `prefix` via exactly the next hops `via`; None: any."""
 
     on: str
@@ -175,7 +175,7 @@ class KernelRoute:
 
 
 @dataclass(frozen=True, slots=True)
-class Ping:
+class PingClaim:
     """Node `from_` gets an echo reply from `to`: a node, a site (its host), `internet`, or an address."""
 
     from_: str
@@ -183,7 +183,7 @@ class Ping:
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
+class PathClaim:
     """A traceroute from `from_` reaches `to`; it shows `through` in that order and none of `never`.
 
     A hop that no node of the lab owns, or one the traceroute cannot name, fails the proof. For a route server in
@@ -196,24 +196,24 @@ class Path:
     never: tuple[str, ...] = ()
 
 
-TableProof = LearnedRoutes | AdvertisedRoutes | EffectiveRoutes
+TableProof = LearnedRoutesClaim | AdvertisedRoutesClaim | EffectiveRoutesClaim
 
-RowProof = Session | LearnedRoute | AdvertisedRoute | EffectiveRoute | KernelRoute
+RowProof = SessionClaim | LearnedRouteClaim | AdvertisedRouteClaim | EffectiveRouteClaim | KernelRouteClaim
 
 
-Claim = RowProof | TableProof | Capture | Ping | Path
+Claim = RowProof | TableProof | Capture | PingClaim | PathClaim
 
 
 @dataclass(frozen=True, slots=True)
 class Absent:
     """`row` must not be there. Checked after every positive proof before it holds."""
 
-    row: RowProof | Ping
+    row: RowProof | PingClaim
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """One claim of a lab file: `line` is where it stands, `within` how many seconds it may take to hold."""
+    """One claim of a lab file: `line` is its line in the file, `within` how many seconds it may take to hold."""
 
     claim: Claim | Absent
     line: int

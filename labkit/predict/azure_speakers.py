@@ -54,7 +54,7 @@ from labkit.azure.rules.gateways import (
 )
 
 
-class Line(NamedTuple):
+class CircuitLine(NamedTuple):
     """Where an instance of a gateway is connected to a circuit."""
 
     instance: InstanceId
@@ -86,7 +86,7 @@ class AdjRibsIn:
     servers: Mapping[InstanceId, InstanceRoutes] = field(default_factory=dict)
     gateways: Mapping[InstanceId, GatewayTable] = field(default_factory=dict)
     circuits: Mapping[str, CircuitTable] = field(default_factory=dict)
-    edges: Mapping[Line, IPv4Address] = field(default_factory=dict)
+    edges: Mapping[CircuitLine, IPv4Address] = field(default_factory=dict)
 
 
 class AzureSpeakers:
@@ -196,7 +196,7 @@ class AzureSpeakers:
         ]
         for gateway in gateways_on(self.azure, circuit):
             for i in gateway.instance_ids:
-                if Line(i, circuit.name) in self.adj_ribs_in.edges and i in self.at_gateway:
+                if CircuitLine(i, circuit.name) in self.adj_ribs_in.edges and i in self.at_gateway:
                     address = gateway.instances[i.index]
                     for prefix, attributes in self.advertised_by_gateway(i.name, i.index, circuit.name).items():
                         received.append((prefix, CircuitPath(gateway.name, address, attributes)))
@@ -210,7 +210,7 @@ class AzureSpeakers:
         server = session_server(self.azure, gateway)
         received = []
         for circuit in connected_circuits(self.azure, gateway):
-            edge = self.adj_ribs_in.edges.get(Line(instance, circuit.name))
+            edge = self.adj_ribs_in.edges.get(CircuitLine(instance, circuit.name))
             if edge is None:
                 continue
             for prefix, paths in self.at_circuit[circuit.name].items():

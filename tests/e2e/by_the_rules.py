@@ -16,7 +16,7 @@ from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.snapshot import customer_adj_ribs_out, read
 from labkit.operate.trace.tables import NO_ROUTE, KernelRoute, ObservedTables, effective_route, kernel_route
-from labkit.predict.azure_speakers import AdjRibsIn, AzureSpeakers, Line, OscillationError
+from labkit.predict.azure_speakers import AdjRibsIn, AzureSpeakers, CircuitLine, OscillationError
 from labkit.predict.converge import AdjRibsOut, ConvergedNetwork, CustomerRouters, converge
 from labkit.predict.whatif.model import Side
 from labkit.predict.whatif.reach import Reach, predicted, sources, targets
@@ -47,7 +47,11 @@ def expected(built: Lab, azure: Azure, advertised: AdjRibsOut) -> ConvergedNetwo
         {i: {} for server in azure.route_servers for i in server.instance_ids},
         {i: {} for g in azure.gateways for i in g.instance_ids},
         {},
-        {Line(InstanceId(g.name, line.instance), line.circuit): line.edge for g in built.gateways for line in g.lines},
+        {
+            CircuitLine(InstanceId(g.name, line.instance), line.circuit): line.edge
+            for g in built.gateways
+            for line in g.lines
+        },
     )
     customers = CustomerRouters(built)
     return converge(customers, azure, up, {session: advertised.get(session, {}) for session in customers.sessions})

@@ -14,7 +14,7 @@ from typing import Any, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from labkit.lab.file.problems import Problem, Severity, listed, nearest, suggestion
+from labkit.lab.file.problems import FileProblem, Severity, listed, nearest, suggestion
 from labkit.lab.file.schema import LabFile, Shape
 from labkit.lab.file.schema_types import Part
 from labkit.lab.file.yaml_source import Data, Path, Source
@@ -52,15 +52,15 @@ class Draft:
     shape: Shape
     tree: Any = None
     damaged: set[Path] = field(default_factory=set)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[FileProblem] = field(default_factory=list)
 
     def error(self, path: Path, text: str, remedy: str) -> None:
         """Notes a mistake at `path`."""
-        self.problems.append(Problem(self.line(path), text, remedy))
+        self.problems.append(FileProblem(self.line(path), text, remedy))
 
     def warn(self, path: Path, text: str, remedy: str) -> None:
         """Notes a warning at `path`."""
-        self.problems.append(Problem(self.line(path), text, remedy, Severity.WARNING))
+        self.problems.append(FileProblem(self.line(path), text, remedy, Severity.WARNING))
 
     def line(self, path: Path) -> int:
         """The line of `path` in the file."""
@@ -78,7 +78,7 @@ class Draft:
         return any(p[: len(place)] == place or place[: len(p)] == p for p in self.damaged)
 
     def spoil(self, path: Path) -> None:
-        """Counts `path` as left out from now on: it refers to nothing, and that was said."""
+        """Counts `path` as left out from now on: it refers to nothing, and that is noted."""
         self.damaged.add(_origin(self.tree, path))
 
     def subject(self, path: Path) -> tuple[str, Path]:
@@ -196,7 +196,7 @@ def describe(error: ErrorDetails, root: type[Part], hints: Mapping[str, str]) ->
             return f"{shown}: {error['msg']}", "Compare it with the reference of the lab file."
 
 
-def _problem(error: ErrorDetails, source: Source, shape: Shape) -> Problem:
+def _problem(error: ErrorDetails, source: Source, shape: Shape) -> FileProblem:
     about, rest = shape.subject(_as_written(tuple(error["loc"]), source))
     text, remedy = describe(error, shape.model, shape.hints())
     own = error["type"] in {"missing", "extra_forbidden"}
@@ -206,9 +206,9 @@ def _problem(error: ErrorDetails, source: Source, shape: Shape) -> Problem:
     if not own and words and len(place) < len(error["loc"]) and error["loc"][-1] != "[key]":
         words = words[:-1]
     where = f"{'.'.join(words).replace('.,', ',')}: " if words else ""
-    # A variant may have removed what is missing: then it is the line where it says so.
+    # A variant may have removed what is missing: then it is the line where it does.
     line = source.line(tuple(error["loc"]))
-    return Problem(line, f"{about}: {where}{text}." if about else f"{where}{text}.", remedy)
+    return FileProblem(line, f"{about}: {where}{text}." if about else f"{where}{text}.", remedy)
 
 
 def _as_written(path: Path, source: Source) -> Path:
@@ -228,7 +228,7 @@ def read(source: Source, shape: Shape) -> Draft:
         if not source.problems:
             text = "the file is empty." if source.data is None else "the file is not a mapping of keys to values."
             remedy = "Start with name: and virtual_networks:, or copy topologies/overview/lab.yml."
-            problems.append(Problem(0, text, remedy))
+            problems.append(FileProblem(0, text, remedy))
         return Draft(shape.model(name="lab"), Source({}, {}), shape, problems=problems, damaged={()})
     while True:
         tree = _without(source.data, damaged)

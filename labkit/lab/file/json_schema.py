@@ -12,7 +12,7 @@ _NOT_PATCHED = ("name", "variants")
 def json_schema() -> dict[str, Any]:
     """A JSON Schema (draft 2020-12) that every valid lab file satisfies.
 
-    It knows shapes and words. What names refer to, and whether ranges fit together, only loading a file can tell.
+    It knows shapes and words. What names refer to, and whether ranges fit together, only loading a file shows.
     """
     schema = SHAPE.model.model_json_schema(mode="validation")
     _describe_variants(schema)

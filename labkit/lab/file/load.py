@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from labkit.lab.compile import check
-from labkit.lab.file.problems import LabFileError, Problem, Severity, in_order, listed, suggestion
+from labkit.lab.file.problems import FileProblem, LabFileError, Severity, in_order, listed, suggestion
 from labkit.lab.file.schema import VARIANTS
 from labkit.lab.file.variants import as_text, patched, variant_names
 from labkit.lab.file.yaml_source import Source, parse
@@ -16,13 +16,13 @@ from labkit.lab.model import Lab
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A lab, and what its file does that deserves a second look. `name` is the file's, for `Problem.show`.
+    """A lab, and what its file does that deserves a second look. `name` is the file's, for `FileProblem.show`.
 
-    `text` is what the file says, `source` the values of it that make this lab, `description` the variant's.
+    `text` is the content of the file, `source` the values of it that make this lab, `description` the variant's.
     """
 
     lab: Lab
-    warnings: tuple[Problem, ...]
+    warnings: tuple[FileProblem, ...]
     name: str
     text: str
     source: Source
@@ -45,7 +45,7 @@ def load(path: Path | str) -> Lab:
 
 
 def load_text(text: str, name: str, variant: str = "") -> Lab:
-    """The lab of a text; `name` stands for the file in messages.
+    """The lab of a text; `name` is the file's in messages.
 
     Raises:
         LabFileError: the text has mistakes; it holds all of them.
@@ -90,15 +90,17 @@ def _text(path: Path | str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise LabFileError(name, [Problem(0, "there is no such file.", "Check the path.")]) from None
+        raise LabFileError(name, [FileProblem(0, "there is no such file.", "Check the path.")]) from None
     except IsADirectoryError:
-        raise LabFileError(name, [Problem(0, "this is a directory.", "Name the lab file in it.")]) from None
+        raise LabFileError(name, [FileProblem(0, "this is a directory.", "Name the lab file in it.")]) from None
     except UnicodeDecodeError as error:
         text = f"this is not UTF-8 text (byte {error.start})."
-        raise LabFileError(name, [Problem(0, text, "Save the file as UTF-8 text.")]) from None
+        raise LabFileError(name, [FileProblem(0, text, "Save the file as UTF-8 text.")]) from None
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise LabFileError(name, [Problem(0, f"can't be read: {reason}.", "Check the path and its rights.")]) from None
+        raise LabFileError(
+            name, [FileProblem(0, f"can't be read: {reason}.", "Check the path and its rights.")]
+        ) from None
 
 
 def _read(text: str, name: str, wanted: Sequence[str] | None) -> list[Loaded]:
@@ -110,7 +112,7 @@ def _read(text: str, name: str, wanted: Sequence[str] | None) -> list[Loaded]:
     checked = [check(source) for source in sources]
     problems = _each_once({each.draft.source.variant: each.draft.problems for each in checked})
     problems += [
-        Problem(0, f'there is no variant "{variant}".', suggestion(variant, known, "variants"))
+        FileProblem(0, f'there is no variant "{variant}".', suggestion(variant, known, "variants"))
         for variant in wanted
         if variant not in known
     ]
@@ -133,11 +135,11 @@ def _read(text: str, name: str, wanted: Sequence[str] | None) -> list[Loaded]:
     ]
 
 
-def _each_once(found: Mapping[str, Sequence[Problem]]) -> list[Problem]:
+def _each_once(found: Mapping[str, Sequence[FileProblem]]) -> list[FileProblem]:
     """The base's problems, and those that variants bring, with the variants' names."""
     problems = list(found[""])
     known = {_mistake(problem) for problem in problems}
-    brought: dict[tuple[int, str], tuple[Problem, list[str]]] = {}
+    brought: dict[tuple[int, str], tuple[FileProblem, list[str]]] = {}
     for variant, of_variant in found.items():
         for problem in in_order(of_variant):
             if _mistake(problem) not in known:
@@ -149,6 +151,6 @@ def _each_once(found: Mapping[str, Sequence[Problem]]) -> list[Problem]:
     return problems
 
 
-def _mistake(problem: Problem) -> tuple[int, str]:
+def _mistake(problem: FileProblem) -> tuple[int, str]:
     # The remedy and further lines may differ in a variant that has more names; it is the same mistake.
     return problem.line, problem.text.partition(" (also on line")[0].removesuffix(".")

@@ -21,8 +21,8 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """One mistake: the line where it stands (0: the file as a whole), what is wrong and what to do about it."""
+class FileProblem:
+    """One mistake: the line of it (0: the file as a whole), what is wrong and what to do about it."""
 
     line: int
     text: str
@@ -37,7 +37,7 @@ class Problem:
 
 
 def _printable(text: str) -> str:
-    # Messages repeat what a file says, and that may be anything: a line stays a line, and the terminal unharmed.
+    # Messages repeat parts of a file, and those may be anything: a line stays a line, and the terminal unharmed.
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return shown if len(shown) <= MAX_TEXT else f"{shown[: MAX_TEXT - 40]} ... {shown[-30:]}"
 
@@ -45,7 +45,7 @@ def _printable(text: str) -> str:
 class LabFileError(InvalidInput):
     """A lab file with mistakes. `problems` holds them all, in the order of their lines."""
 
-    def __init__(self, name: str, problems: Sequence[Problem]) -> None:
+    def __init__(self, name: str, problems: Sequence[FileProblem]) -> None:
         self.name = name
         self.problems = tuple(problems)
         count = len(self.problems)
@@ -53,7 +53,7 @@ class LabFileError(InvalidInput):
         super().__init__("\n".join([*(p.show(name) for p in self.problems), summary]))
 
 
-def in_order(problems: Iterable[Problem]) -> list[Problem]:
+def in_order(problems: Iterable[FileProblem]) -> list[FileProblem]:
     """The problems by line, each once."""
     return sorted(dict.fromkeys(problems), key=lambda p: p.line)
 

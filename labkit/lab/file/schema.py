@@ -91,7 +91,7 @@ class LabFile(Part):
 class Variant(Part):
     """A patch in the lab file's own shape: mappings merge, null removes, the rest replaces; proofs are added."""
 
-    # What the patch says is checked in the lab that it leads to (labkit.lab.file.variants).
+    # What the patch has is checked in the lab that it leads to (labkit.lab.file.variants).
     model_config = ConfigDict(extra="allow")
 
     description: str = ""

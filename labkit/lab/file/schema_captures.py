@@ -16,7 +16,7 @@ _SEVERAL = ","
 def parse_rows(value: object) -> tuple[tuple[str, ...], ...]:
     """The rows of a table written as text, a line each, with spaces between cells; `-` is an empty cell.
 
-    A row in which cells have several values, with commas between, stands for as many rows: the first values make the
+    A row in which cells have several values, with commas between, means as many rows: the first values make the
     first one, and so on.
     """
     if isinstance(value, tuple):

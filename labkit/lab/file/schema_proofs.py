@@ -79,7 +79,7 @@ class KernelRouteProof(Part):
 
 
 class PingProof(Part):
-    """The target answers. A site stands for its host."""
+    """The target answers. A site means its host."""
 
     from_: Annotated[str, Field(alias="from")]
     to: str

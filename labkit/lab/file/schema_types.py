@@ -95,7 +95,7 @@ def _parse_mac(value: object) -> str:
 
 
 def one_or_more(value: object) -> object:
-    """A list, or one value that stands for a list of it."""
+    """A list, or one value in place of a list of it."""
     return [value] if isinstance(value, str) else value
 
 
@@ -193,7 +193,7 @@ class ShortPart(Part):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """The short form beside the long one."""
+        """The short form or the long one."""
         long = handler.resolve_ref_schema(handler(core_schema))
         first = next(iter(long["properties"].values()))
         short = {k: v for k, v in first.items() if k != "title"}
@@ -240,7 +240,7 @@ class Timers(Part):
     """Seconds of silence after which the peer is taken for dead."""
 
 
-class Connection(ShortPart):
+class LinkOptions(ShortPart):
     """A link from an NVA or a circuit to a site, or from an NVA to another."""
 
     prefix: Prefix

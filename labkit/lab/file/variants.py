@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import yaml
 
-from labkit.lab.file.problems import Problem, suggestion
+from labkit.lab.file.problems import FileProblem, suggestion
 from labkit.lab.file.yaml_source import Data, Path, Source
 
 VARIANTS = "variants"
@@ -39,7 +39,7 @@ def variant_names(source: Source) -> list[str]:
 
 
 def patched(source: Source, variant: str) -> Source:
-    """The values of a file in one of its variants. Each keeps the line on which it stands in the file."""
+    """The values of a file in one of its variants. Each keeps its line in the file."""
     return _Patch(source, variant).applied()
 
 
@@ -53,7 +53,7 @@ class _Patch:
     def __init__(self, source: Source, variant: str) -> None:
         self.source = source
         self.variant = variant
-        # Where in the file stands what the patch brings or removes, by its path in the result.
+        # Where the file has what the patch brings or removes, by its path in the result.
         self.origins: dict[Path, Path] = {}
         self.problems = list(source.problems)
 
@@ -72,18 +72,18 @@ class _Patch:
         return Source(data, lines, tuple(self.problems), self.variant, positions)
 
     def _mapping(self, path: Path) -> dict[str, Data]:
-        """The mapping at `path`. What else stands there is a mistake in the file itself, and found there."""
+        """The mapping at `path`. Anything else there is a mistake in the file itself, and found there."""
         data = self.source.data
         for step in path:
             data = data.get(str(step)) if isinstance(data, dict) else None
         return data if isinstance(data, dict) else {}
 
     def _written(self, path: Path) -> Path:
-        """The place in the file of what the patch says of `path`."""
+        """The place in the file of what the patch has at `path`."""
         return (VARIANTS, self.variant, *path)
 
     def _error(self, path: Path, about: str, text: str, remedy: str) -> None:
-        self.problems.append(Problem(self.source.line(self._written(path)), f"{about}: {text}", remedy))
+        self.problems.append(FileProblem(self.source.line(self._written(path)), f"{about}: {text}", remedy))
 
     def _merge(self, base: dict[str, Data], patch: dict[str, Data], path: tuple[str, ...]) -> dict[str, Data]:
         result = dict(base)
@@ -124,8 +124,8 @@ class _Patch:
         return (*kept, *range(len(own)))
 
     def _left_out(self, proof: Data) -> bool:
-        said = proof.get(_NOT_IN) if isinstance(proof, dict) else None
-        return self.variant in said if isinstance(said, list) else self.variant == said
+        variants = proof.get(_NOT_IN) if isinstance(proof, dict) else None
+        return self.variant in variants if isinstance(variants, list) else self.variant == variants
 
     def _place(self, data: Data, path: Path, origin: Path, lines: dict[Path, int]) -> None:
         """Notes the lines of `data`, which is at `path` here, and in the file at `origin` unless noted elsewhere."""

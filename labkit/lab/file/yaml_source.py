@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from labkit.lab.file.problems import Problem
+from labkit.lab.file.problems import FileProblem
 
 Path = tuple[str | int, ...]
-"""Where a value stands in a file: the keys and list positions that lead to it."""
+"""Where a value is in a file: the keys and list positions that lead to it."""
 
 Data = str | None | list["Data"] | dict[str, "Data"]
 """A value of a file. A plain empty scalar, `null` and `~` are None."""
@@ -44,7 +44,7 @@ class Source:
 
     data: Data
     lines: Mapping[Path, int]
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[FileProblem, ...] = ()
     variant: str = ""
     proofs: tuple[int, ...] = ()
 
@@ -71,7 +71,7 @@ class _TooMuch(Exception):
 @dataclass
 class _Reader:
     lines: dict[Path, int] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[FileProblem] = field(default_factory=list)
     values: int = 0
     merging: int = 0
 
@@ -84,7 +84,7 @@ class _Reader:
         self.lines.setdefault(path, line)
         if node.tag not in _PLAIN_TAGS:
             tag = node.tag.replace(_STANDARD, "!!")
-            self.problems.append(Problem(line, f"tag {tag} is not part of a lab file.", "Remove the tag."))
+            self.problems.append(FileProblem(line, f"tag {tag} is not part of a lab file.", "Remove the tag."))
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -99,7 +99,7 @@ class _Reader:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
                 text = "a key must be a word, not a list or a mapping."
-                self.problems.append(Problem(line, text, "Quote it if the brackets belong to it."))
+                self.problems.append(FileProblem(line, text, "Quote it if the brackets belong to it."))
                 continue
             if key_node.tag == _MERGE:
                 merged.append(value_node)
@@ -108,7 +108,7 @@ class _Reader:
             here = (*path, key)
             if key in result:
                 text = f'"{key}" is given twice; the first is on line {self.lines[here]}.'
-                self.problems.append(Problem(line, text, "Keep one of them, or rename one."))
+                self.problems.append(FileProblem(line, text, "Keep one of them, or rename one."))
                 continue
             self.lines[here] = line
             result[key] = self.read(value_node, here)
@@ -127,7 +127,7 @@ class _Reader:
             own = [pair for pair in source.value if pair[0].value not in [*result]]
             result |= self._mapping(yaml.MappingNode(source.tag, own, source.start_mark), path)
         else:
-            self.problems.append(Problem(line, '"<<" merges mappings only.', "Refer to a mapping with it."))
+            self.problems.append(FileProblem(line, '"<<" merges mappings only.', "Refer to a mapping with it."))
         self.merging -= 1
 
 
@@ -144,23 +144,23 @@ def _check_depth(text: str) -> None:
             depth -= 1
 
 
-def _syntax_problem(error: yaml.YAMLError, text: str) -> Problem:
+def _syntax_problem(error: yaml.YAMLError, text: str) -> FileProblem:
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else 0
         what = " ".join(filter(None, [error.context, error.problem]))
         if "another document" in what:
-            return Problem(line, "a second YAML document begins here.", 'Keep one lab in a file: remove the "---".')
+            return FileProblem(line, "a second YAML document begins here.", 'Keep one lab in a file: remove the "---".')
         if "\t" in _line_of(text, line):
-            return Problem(line, f"not valid YAML: {what}.", "The line has a tab; YAML is indented with spaces.")
+            return FileProblem(line, f"not valid YAML: {what}.", "The line has a tab; YAML is indented with spaces.")
         remedy = 'Check the indentation, the colons (": ") and the brackets here and on the line above.'
-        return Problem(line, f"not valid YAML: {what}.", remedy)
+        return FileProblem(line, f"not valid YAML: {what}.", remedy)
     if isinstance(error, yaml.reader.ReaderError):
         line = text.count("\n", 0, error.position) + 1
-        return Problem(
+        return FileProblem(
             line, f"not valid YAML: {error.reason}.", "Remove the character; save the file as plain UTF-8 text."
         )
-    return Problem(0, f"not valid YAML: {error}.", "Save the file as plain UTF-8 text.")
+    return FileProblem(0, f"not valid YAML: {error}.", "Save the file as plain UTF-8 text.")
 
 
 def _line_of(text: str, line: int) -> str:
@@ -180,7 +180,7 @@ def parse(text: str) -> Source:
     except yaml.YAMLError as error:
         return Source(None, {}, (_syntax_problem(error, text),))
     except _TooMuch as error:
-        return Source(None, {}, (Problem(error.line, f"{error.text}.", "Write the values out without aliases."),))
+        return Source(None, {}, (FileProblem(error.line, f"{error.text}.", "Write the values out without aliases."),))
     except UnicodeError as error:
-        return Source(None, {}, (Problem(0, f"not valid text: {error}.", "Save the file as plain UTF-8 text."),))
+        return Source(None, {}, (FileProblem(0, f"not valid text: {error}.", "Save the file as plain UTF-8 text."),))
     return Source(data, reader.lines, tuple(reader.problems))

@@ -30,7 +30,7 @@ class Assumptions(Part):
     vpn_nva_tie: VpnNvaTie = VpnNvaTie.SHARED
     """VPN and NVA paths of the same length: shared, or one of them wins."""
     preference_needs_branch_to_branch: bool = False
-    """True: with branch_to_branch off, ExpressRoute wins on NICs whatever hub_routing_preference says."""
+    """True: with branch_to_branch off, ExpressRoute wins on NICs whatever the hub_routing_preference."""
 
 
 ASSUMPTIONS: SingleSection[Assumptions] = SingleSection(

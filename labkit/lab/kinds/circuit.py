@@ -12,10 +12,10 @@ from labkit.azure import model
 from labkit.azure.model.problem import Code, Problem
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.schema import Section
-from labkit.lab.file.schema_types import Connection, Named, NodeName, Part
+from labkit.lab.file.schema_types import LinkOptions, Named, NodeName, Part
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses
-from labkit.lab.kinds.kind import Checking, Kind, Refusal
+from labkit.lab.kinds.kind import AzureRefusal, Checking, Kind
 from labkit.lab.kinds.names import Declared
 from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY
 from labkit.lab.kinds.site import SITES
@@ -24,7 +24,7 @@ from labkit.lab.kinds.site import SITES
 class Circuit(Part):
     """An ExpressRoute circuit with private peering; Microsoft's edge router, ASN 12076, is its node."""
 
-    connects_to: Named[Connection] = Field(default_factory=list)
+    connects_to: Named[LinkOptions] = Field(default_factory=list)
     """The site at its customer's end: a name, or `{site: prefix of the link}`."""
     premium: bool = False
     """True: the premium add-on, which takes more of the customer's routes."""
@@ -53,8 +53,8 @@ class CircuitKind(Kind):
 
     section = CIRCUITS
     noun = CIRCUIT
-    refusals: ClassVar[Mapping[Code, Refusal]] = {
-        Code.REMOTE_ASN: Refusal("Azure refuses it. Give the site another private ASN, such as 65010.", _remote),
+    refusals: ClassVar[Mapping[Code, AzureRefusal]] = {
+        Code.REMOTE_ASN: AzureRefusal("Azure refuses it. Give the site another private ASN, such as 65010.", _remote),
     }
 
     def names(self, draft: Draft) -> Iterator[Declared]:

@@ -32,7 +32,7 @@ from labkit.lab.file.schema_types import (
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
 from labkit.lab.kinds.circuit import CIRCUITS
-from labkit.lab.kinds.kind import Checking, Given, Joined, Kind, Refusal
+from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Joined, Kind
 from labkit.lab.kinds.names import Declared
 from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY, GATEWAY_INSTANCE, SITE, VIRTUAL_NETWORK
 from labkit.lab.kinds.site import LANS, SITES
@@ -85,7 +85,7 @@ class Gateway(Part):
     connects_to: Named[GatewayConnection] = Field(default_factory=list)
     """Its circuits, or a VPN gateway's sites: names, or `{circuit: {edges: …}}`, `{site: {bgp: false}}`."""
     active_active: bool = False
-    """True: a VPN gateway has two instances, each with its own tunnels, as it must beside a route server."""
+    """True: a VPN gateway has two instances, each with its own tunnels, as it must in the network of a route server."""
     asn: Asn = ROUTE_SERVER_ASN
     """A VPN gateway's ASN."""
     instances: Annotated[tuple[Address, ...], BeforeValidator(one_or_more), Field(max_length=2)] = ()
@@ -142,27 +142,29 @@ class GatewayKind(Kind):
 
     section = GATEWAYS
     noun = GATEWAY
-    refusals: ClassVar[Mapping[Code, Refusal]] = {
-        Code.GATEWAY_SECOND: Refusal("Azure allows one of each type in a virtual network. Remove one.", _second),
-        Code.GATEWAY_SUBNET: Refusal(
+    refusals: ClassVar[Mapping[Code, AzureRefusal]] = {
+        Code.GATEWAY_SECOND: AzureRefusal("Azure allows one of each type in a virtual network. Remove one.", _second),
+        Code.GATEWAY_SUBNET: AzureRefusal(
             "Azure refuses it. Add one of /27 to its subnets, such as GatewaySubnet: 10.1.255.0/27.",
             _itself,
             lambda draft, problem: draft.broken(("virtual_networks", problem.subjects[1], "subnets")),
         ),
-        Code.GATEWAY_PROPAGATION: Refusal(
+        Code.GATEWAY_PROPAGATION: AzureRefusal(
             "Azure refuses it: remove disable_bgp_route_propagation there.", _route_table
         ),
-        Code.GATEWAY_DEFAULT_ROUTE: Refusal(
+        Code.GATEWAY_DEFAULT_ROUTE: AzureRefusal(
             "Azure refuses it. Remove the route, or the route table from GatewaySubnet.", _route_table
         ),
-        Code.GATEWAY_ASN: Refusal(
+        Code.GATEWAY_ASN: AzureRefusal(
             "Azure refuses it. Omit asn, or give a VPN gateway another private ASN, such as 65501.", _asn
         ),
-        Code.CONNECTION_DUPLICATE: Refusal("Azure refuses the second. Remove it.", _connection),
-        Code.GATEWAY_NO_TRANSIT: Refusal(
+        Code.CONNECTION_DUPLICATE: AzureRefusal("Azure refuses the second. Remove it.", _connection),
+        Code.GATEWAY_NO_TRANSIT: AzureRefusal(
             "Make it active_active: true without an asn of its own, or accept it without transit.", _itself
         ),
-        Code.GATEWAY_CUT_OFF: Refusal("Give the route table a route for the RouteServerSubnet to VnetLocal.", _itself),
+        Code.GATEWAY_CUT_OFF: AzureRefusal(
+            "Give the route table a route for the RouteServerSubnet to VnetLocal.", _itself
+        ),
     }
 
     def names(self, draft: Draft) -> Iterator[Declared]:

@@ -74,7 +74,7 @@ class Joined:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class AzureRefusal:
     """What to do about something that Azure refuses, and where.
 
     Attributes:
@@ -126,7 +126,7 @@ class Kind:
     noun: Noun | None = None
     """What the names of its section's entries are the names of, where others refer to them."""
 
-    refusals: ClassVar[Mapping[Code, Refusal]] = {}
+    refusals: ClassVar[Mapping[Code, AzureRefusal]] = {}
     """What Azure refuses of its objects, or accepts although it does not work."""
 
     def names(self, draft: Draft) -> Iterator[Declared]:  # noqa: ARG002

@@ -16,7 +16,7 @@ from labkit.lab.file.schema import Section
 from labkit.lab.file.schema_types import Address, NodeName, Part, Words
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
-from labkit.lab.kinds.kind import Checking, Given, Kind, Refusal
+from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Kind
 from labkit.lab.kinds.machine import check_place, free_address, given_address
 from labkit.lab.kinds.names import Declared
 from labkit.lab.kinds.nouns import LOAD_BALANCER, NVA, VIRTUAL_MACHINE
@@ -80,14 +80,14 @@ class LoadBalancerKind(Kind):
 
     section = LOAD_BALANCERS
     noun = LOAD_BALANCER
-    refusals: ClassVar[Mapping[Code, Refusal]] = {
-        Code.BACKEND_ELSEWHERE: Refusal(
+    refusals: ClassVar[Mapping[Code, AzureRefusal]] = {
+        Code.BACKEND_ELSEWHERE: AzureRefusal(
             "Azure refuses it: a pool of NICs spans one virtual network. Move one of them.", _backend
         ),
-        Code.BACKEND_TWICE: Refusal(
+        Code.BACKEND_TWICE: AzureRefusal(
             "Azure refuses two rules with the same ports, here all, and backend. Remove it from one.", _backend
         ),
-        Code.PROBE_INTERVAL: Refusal("The lab uses it anyway. Omit interval for Azure's shortest.", _interval),
+        Code.PROBE_INTERVAL: AzureRefusal("The lab uses it anyway. Omit interval for Azure's shortest.", _interval),
     }
 
     def names(self, draft: Draft) -> Iterator[Declared]:

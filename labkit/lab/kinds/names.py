@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from labkit.lab.file.draft import Draft
-from labkit.lab.file.problems import Problem, in_order, listed, nearest
+from labkit.lab.file.problems import FileProblem, in_order, listed, nearest
 from labkit.lab.file.schema_types import AZURE_NAME
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.nouns import INTERNET, Noun, Trait
@@ -42,7 +42,7 @@ class Names:
     """
 
     nouns: dict[str, Noun] = field(default_factory=dict)
-    unknown: dict[str, list[Problem]] = field(default_factory=dict)
+    unknown: dict[str, list[FileProblem]] = field(default_factory=dict)
     adrift: set[str] = field(default_factory=set)
     blind: set[Noun] = field(default_factory=set)
 
@@ -82,7 +82,7 @@ class Names:
             draft.error(path, f"{about}: the lab has no Internet.", remedy)
         else:
             remedy = f'Did you mean "{near}"?' if near is not None else choices
-            problem = Problem(draft.line(path), f'{about}: there is no {called} "{name}"', remedy)
+            problem = FileProblem(draft.line(path), f'{about}: there is no {called} "{name}"', remedy)
             self.unknown.setdefault(name, []).append(problem)
         return False
 

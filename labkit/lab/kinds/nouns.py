@@ -14,7 +14,7 @@ class Trait(Flag):
 
     NONE = 0
     SPEAKER = auto()
-    """It speaks BGP, as one whole."""
+    """It has BGP sessions, as one whole."""
     NIC = auto()
     """It has a NIC whose effective routes Azure shows."""
     HOST = auto()

@@ -14,7 +14,7 @@ from labkit.daemons.speaker import BgpTimers
 from labkit.lab import model
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.schema import Section
-from labkit.lab.file.schema_types import Asn, Communities, Connection, Named, NodeName, Prefixes, Timers
+from labkit.lab.file.schema_types import Asn, Communities, LinkOptions, Named, NodeName, Prefixes, Timers
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment
 from labkit.lab.kinds.kind import Checking, Given, GivenMac, Kind
@@ -38,9 +38,9 @@ class Nva(Machine):
     """True: what it forwards to public addresses carries its own address."""
     stateful: bool = False
     """True: it forwards nothing of a TCP connection whose beginning went another way."""
-    connects_to: Named[Connection] = Field(default_factory=list)
+    connects_to: Named[LinkOptions] = Field(default_factory=list)
     """Sites behind it, each over a link of its own: names, or `{site: prefix of the link}`."""
-    overlays: Named[Connection] = Field(default_factory=list)
+    overlays: Named[LinkOptions] = Field(default_factory=list)
     """NVAs that it has a VXLAN tunnel with, and BGP through it: names, or `{nva: prefix of the link}`."""
     ip_forwarding: bool = True
     """False: Azure drops what is not to or from the NIC's own address."""

@@ -16,7 +16,7 @@ from labkit.lab.file.schema import ListSection
 from labkit.lab.file.schema_types import Part, Sides
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses
-from labkit.lab.kinds.kind import Checking, Kind, Refusal
+from labkit.lab.kinds.kind import AzureRefusal, Checking, Kind
 from labkit.lab.kinds.nouns import VIRTUAL_NETWORK
 from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS
 
@@ -61,22 +61,24 @@ class PeeringKind(Kind):
     """Peerings; a link between the switches of the two virtual networks."""
 
     section = PEERINGS
-    refusals: ClassVar[Mapping[Code, Refusal]] = {
-        Code.PEERING_DUPLICATE: Refusal("Azure refuses the second. Remove it.", _of_both),
-        Code.URG_TWICE: Refusal(
+    refusals: ClassVar[Mapping[Code, AzureRefusal]] = {
+        Code.PEERING_DUPLICATE: AzureRefusal("Azure refuses the second. Remove it.", _of_both),
+        Code.URG_TWICE: AzureRefusal(
             "Azure refuses the second. Let one hub do it, or give the spoke a route server of its own.",
             _remote_gateways,
         ),
-        Code.URG_OWN_SERVER: Refusal(
+        Code.URG_OWN_SERVER: AzureRefusal(
             "Azure refuses it. Remove use_remote_gateways or the route server.", _remote_gateways
         ),
-        Code.URG_OWN_GATEWAY: Refusal("Azure refuses it. Remove use_remote_gateways or the gateway.", _remote_gateways),
-        Code.URG_NO_TRANSIT: Refusal(
+        Code.URG_OWN_GATEWAY: AzureRefusal(
+            "Azure refuses it. Remove use_remote_gateways or the gateway.", _remote_gateways
+        ),
+        Code.URG_NO_TRANSIT: AzureRefusal(
             "Azure refuses it. Add allow_gateway_transit: {1} to the peering.",
             _remote_gateways,
             lambda draft, _: draft.broken(("peerings",)),
         ),
-        Code.URG_NO_SERVER: Refusal(
+        Code.URG_NO_SERVER: AzureRefusal(
             "Azure refuses it. Add a route server or a gateway to {1}, or remove use_remote_gateways.",
             _remote_gateways,
             lambda draft, _: draft.broken(("route_servers",)) or draft.broken(("gateways",)),

@@ -110,7 +110,7 @@ class _Checker:
         return None
 
     def check(self, path: Path, about: str, claim: schema.Claim | schema.Rows, *, denied: bool) -> None:
-        """One claim; `denied` if it stands under `absent`."""
+        """One claim; `denied` if it is under `absent`."""
         match claim:
             case schema.SessionProof():
                 found = self._names(path, about, {"on": claim.on, "with": claim.with_}, Trait.SPEAKER)
@@ -160,9 +160,10 @@ class _Checker:
                     remedy = f'Its columns are {", ".join(columns)}; write "-" for an empty cell.'
                     self.draft.error(path, text, remedy)
 
-    def _names(self, path: Path, about: str, said: dict[str, str], wanted: Trait, called: str = "BGP speaker") -> bool:
+    def _names(self, path: Path, about: str, given: dict[str, str], wanted: Trait, called: str = "BGP speaker") -> bool:
         found = [
-            self.names.refer(self.draft, (*path, key), about, name, wanted, called=called) for key, name in said.items()
+            self.names.refer(self.draft, (*path, key), about, name, wanted, called=called)
+            for key, name in given.items()
         ]
         return all(found)
 
@@ -216,7 +217,7 @@ def _proof(draft: Draft, position: int, proof: schema.Proof) -> proofs.Proof:
     if isinstance(stated, schema.Rows):
         ((_, denied),) = schema.claims(stated).items()
         row = _claim(draft, denied)
-        assert not isinstance(row, proofs.Path | proofs.TableProof | proofs.Capture)
+        assert not isinstance(row, proofs.PathClaim | proofs.TableProof | proofs.Capture)
         claim: proofs.Claim | proofs.Absent = proofs.Absent(row)
     else:
         claim = _claim(draft, stated)
@@ -226,31 +227,31 @@ def _proof(draft: Draft, position: int, proof: schema.Proof) -> proofs.Proof:
 def _claim(draft: Draft, claim: schema.Claim) -> proofs.Claim:
     match claim:
         case schema.SessionProof():
-            return proofs.Session(claim.on, claim.with_)
+            return proofs.SessionClaim(claim.on, claim.with_)
         case schema.LearnedRouteProof():
-            return proofs.LearnedRoute(claim.on, claim.prefix, claim.from_, claim.as_path)
+            return proofs.LearnedRouteClaim(claim.on, claim.prefix, claim.from_, claim.as_path)
         case schema.AdvertisedRouteProof():
-            return proofs.AdvertisedRoute(claim.by, claim.to, claim.prefix, claim.as_path)
+            return proofs.AdvertisedRouteClaim(claim.by, claim.to, claim.prefix, claim.as_path)
         case schema.EffectiveRouteProof():
-            return proofs.EffectiveRoute(claim.on, claim.prefix, claim.type and str(claim.type), claim.via)
+            return proofs.EffectiveRouteClaim(claim.on, claim.prefix, claim.type and str(claim.type), claim.via)
         case schema.LearnedRoutesProof():
-            return proofs.LearnedRoutes(claim.on, claim.from_, claim.rows)
+            return proofs.LearnedRoutesClaim(claim.on, claim.from_, claim.rows)
         case schema.AdvertisedRoutesProof():
-            return proofs.AdvertisedRoutes(claim.by, claim.to, claim.rows)
+            return proofs.AdvertisedRoutesClaim(claim.by, claim.to, claim.rows)
         case schema.EffectiveRoutesProof():
-            return proofs.EffectiveRoutes(claim.on, claim.rows)
+            return proofs.EffectiveRoutesClaim(claim.on, claim.rows)
         case CaptureProof():
             table = proofs.table_of(claim.table)
             assert table is not None  # it is checked
             deviations = tuple(proofs.Deviation(d.because, d.azure, d.here) for d in claim.otherwise)
             return proofs.Capture(table, claim.source, claim.rows, deviations)
         case schema.KernelRouteProof():
-            return proofs.KernelRoute(claim.on, claim.prefix, claim.via)
+            return proofs.KernelRouteClaim(claim.on, claim.prefix, claim.via)
         case schema.PingProof():
-            return proofs.Ping(_source(draft, claim.from_), address_of(claim.to) or claim.to)
+            return proofs.PingClaim(_source(draft, claim.from_), address_of(claim.to) or claim.to)
         case schema.PathProof():
             to = address_of(claim.to) or claim.to
-            return proofs.Path(_source(draft, claim.from_), to, claim.through, claim.never)
+            return proofs.PathClaim(_source(draft, claim.from_), to, claim.through, claim.never)
 
 
 def _source(draft: Draft, name: str) -> str:

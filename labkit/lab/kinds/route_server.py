@@ -23,7 +23,7 @@ from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
 from labkit.lab.kinds.assumptions import ASSUMPTIONS
 from labkit.lab.kinds.gateway import GATEWAYS
-from labkit.lab.kinds.kind import Checking, Given, Joined, Kind, Refusal
+from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Joined, Kind
 from labkit.lab.kinds.machine import NICS
 from labkit.lab.kinds.names import Declared
 from labkit.lab.kinds.nouns import INSTANCE, NVA, ROUTE_SERVER, VIRTUAL_NETWORK
@@ -131,18 +131,18 @@ class RouteServerKind(Kind):
 
     section = ROUTE_SERVERS
     noun = ROUTE_SERVER
-    refusals: ClassVar[Mapping[Code, Refusal]] = {
-        Code.SERVER_SECOND: Refusal(
+    refusals: ClassVar[Mapping[Code, AzureRefusal]] = {
+        Code.SERVER_SECOND: AzureRefusal(
             "Azure allows one in a virtual network. Remove one, or give it a virtual network of its own.", _second
         ),
-        Code.SERVER_SUBNET: Refusal(_subnet_remedy, _subnet, _subnet_by_damage),
-        Code.PEER_DUPLICATE: Refusal(
+        Code.SERVER_SUBNET: AzureRefusal(_subnet_remedy, _subnet, _subnet_by_damage),
+        Code.PEER_DUPLICATE: AzureRefusal(
             "Azure refuses the second. Remove it, or give it an address of its own.", _peer, _twice_in_the_list
         ),
-        Code.PEER_UNREACHABLE: Refusal(
+        Code.PEER_UNREACHABLE: AzureRefusal(
             "Azure refuses it. Peer the two virtual networks, or move the NVA.", _peer, _unreachable_by_damage
         ),
-        Code.PEER_NO_REMOTE_GATEWAYS: Refusal(
+        Code.PEER_NO_REMOTE_GATEWAYS: AzureRefusal(
             "Azure's newer rule refuses it. Add use_remote_gateways and allow_gateway_transit to the peering, or "
             "remove peers_need_remote_gateways from assumptions.",
             _peer,

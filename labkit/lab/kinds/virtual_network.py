@@ -27,7 +27,7 @@ from labkit.lab.file.schema_types import AzureName, NodeName, Part, Prefix, Pref
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses
 from labkit.lab.kinds.assumptions import ASSUMPTIONS
-from labkit.lab.kinds.kind import Checking, Kind, Range, Refusal
+from labkit.lab.kinds.kind import AzureRefusal, Checking, Kind, Range
 from labkit.lab.kinds.names import Declared, check_azure_names
 from labkit.lab.kinds.nouns import VIRTUAL_NETWORK
 
@@ -120,9 +120,9 @@ class VirtualNetworkKind(Kind):
     def _address_space(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: ARG004
         return ("virtual_networks", problem.subjects[0], "address_space"), ""
 
-    refusals: ClassVar[Mapping[Code, Refusal]] = {
-        Code.OVERLAP_WITHIN: Refusal("Azure refuses it. Remove or shrink one of them.", _address_space),
-        Code.OVERLAP_PEERED: Refusal(
+    refusals: ClassVar[Mapping[Code, AzureRefusal]] = {
+        Code.OVERLAP_WITHIN: AzureRefusal("Azure refuses it. Remove or shrink one of them.", _address_space),
+        Code.OVERLAP_PEERED: AzureRefusal(
             "Azure refuses the peering. Move one of the virtual networks, or remove a peering.", _address_space
         ),
     }

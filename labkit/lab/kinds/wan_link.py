@@ -8,7 +8,7 @@ from ipaddress import IPv4Interface, IPv4Network
 
 from labkit.lab import model
 from labkit.lab.file.draft import Draft
-from labkit.lab.file.schema_types import Connection
+from labkit.lab.file.schema_types import LinkOptions
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import WAN, WAN_LENGTH, Addresses, Assignment, Slot, ends
 from labkit.lab.kinds.circuit import CIRCUITS
@@ -19,7 +19,7 @@ from labkit.lab.kinds.site import SITES
 from labkit.lab.model import Lab
 
 Ends = tuple[IPv4Interface, IPv4Interface]
-Links = Sequence[Mapping[str, Connection | None]]
+Links = Sequence[Mapping[str, LinkOptions | None]]
 
 _LINKS: Slot[dict[tuple[str, str], Ends]] = Slot(dict)
 """The ends of each link, by router and site: the router's, then the site's."""

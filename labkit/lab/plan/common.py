@@ -46,12 +46,12 @@ def environment(lab: str, node: str, **more: str) -> dict[str, str]:
 
 
 def sysctls(*, forward: bool) -> dict[str, str]:
-    """The kernel's settings for a node, all of them said: a new network namespace inherits the host's values.
+    """The kernel's settings for a node, all of them set: a new network namespace inherits the host's values.
 
     - No redirects and no reverse-path filter: the fabric decides on the way, not the subnets.
     - No limit on ICMP errors, or a traceroute has holes.
     - No IPv6 addresses: a route server has none, and neighbour discovery would only be dropped by the fabric.
-      `disable_ipv6` would say so, but containerlab sets it to 0 beside it, and which of them wins is chance.
+      `disable_ipv6` would do the same, but containerlab sets it to 0 as well, and which of them wins is chance.
     """
     return {
         "net.ipv4.ip_forward": "1" if forward else "0",
@@ -87,7 +87,7 @@ def point_to_point(interface: str, own: IPv4Address, far: IPv4Address) -> tuple[
 
 
 def ready(services: Iterable[str]) -> Healthcheck:
-    """Healthy as soon as every service has said that it is ready."""
+    """Healthy as soon as every service has marked itself ready."""
     marks = [("-e", f"{READY}/{service}") for service in services]
     words = [word for i, mark in enumerate(marks) for word in (("-a", *mark) if i else mark)]
     return Healthcheck(("CMD", "test", *words))

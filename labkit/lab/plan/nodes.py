@@ -38,7 +38,7 @@ def frontends(lab: Lab) -> dict[IPv4Address, str]:
 
 
 def address_of(lab: Lab, name: str) -> IPv4Address:
-    """The address that a name, or an address written out, stands for.
+    """The address that a name, or an address written out, means.
 
     Raises:
         ValueError: it is neither a node's name nor an address.

@@ -63,7 +63,7 @@ def site_speaker(lab: Lab, site: Site) -> CustomerSpeaker:
 
 def _nva_neighbours(lab: Lab, nva: Nva) -> Iterator[Neighbour]:
     """The instances of an NVA's route servers, its sites, the far ends of its overlays."""
-    nic = lab.azure.nic[nva.name].address
+    nic = lab.azure.primary_nic(nva.name).address
     for server in nva.peers_with:
         for i in INSTANCES:
             address = lab.azure.route_server[server].instances[i]
@@ -228,7 +228,7 @@ def _nva_routes(lab: Lab, nva: Nva) -> tuple[StaticRoute, ...]:
     And the way to the far ends of its overlays, which BGP would lead into the tunnel itself. Without the second the
     route servers' own prefix, whose next hop they are, would resolve through itself [static-routes-to-instances].
     """
-    gateway = gateway_address(subnet_of(lab.azure, lab.azure.nic[nva.name]))
+    gateway = gateway_address(subnet_of(lab.azure, lab.azure.primary_nic(nva.name)))
     servers = (lab.azure.route_server[name] for name in nva.peers_with)
     subnets = (
         subnet.prefix
@@ -236,7 +236,7 @@ def _nva_routes(lab: Lab, nva: Nva) -> tuple[StaticRoute, ...]:
         for subnet in lab.azure.virtual_network[server.virtual_network].subnets
         if subnet.name == ROUTE_SERVER_SUBNET
     )
-    tunnels = (IPv4Network(lab.azure.nic[o.far.name].address) for o in overlays(lab, nva))
+    tunnels = (IPv4Network(lab.azure.primary_nic(o.far.name).address) for o in overlays(lab, nva))
     return tuple(StaticRoute(prefix, gateway) for prefix in (IPv4Network("0.0.0.0/0"), *subnets, *tunnels))
 
 

@@ -12,7 +12,7 @@ from labkit.lab.plan.wires import public_wires
 
 
 def internet_commands(lab: Lab, node: str) -> tuple[str, ...]:
-    """Commands that put a node into the Internet, if it stands there: its public address, and the way to the others."""
+    """Commands that put a node into the Internet, if it is there: its public address, and the way to the others."""
     internet = lab.internet
     for wire in public_wires(lab):
         if wire.node == node and internet is not None:

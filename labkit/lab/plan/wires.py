@@ -1,4 +1,4 @@
-"""Every interface and veth of a lab, with its MAC: what the plan draws and what the fabric is told, from one place."""
+"""Every interface and veth of a lab, with its MAC: what the plan draws and what fabrics switch, from one place."""
 
 from __future__ import annotations
 

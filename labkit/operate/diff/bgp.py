@@ -26,7 +26,7 @@ from labkit.daemons.tables import ESTABLISHED
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.snapshot import Snapshot, by_prefix
 from labkit.operate.verify.difference import NOTHING, Difference
-from labkit.predict.azure_speakers import CircuitTable, GatewayTable, Line, advertised_by_server
+from labkit.predict.azure_speakers import CircuitLine, CircuitTable, GatewayTable, advertised_by_server
 
 Row = Callable[[PathAttributes], str]
 
@@ -151,7 +151,7 @@ def _circuit_differences(
     mine = originated_in(snapshot.azure, gateway.virtual_network)
     server = session_server(snapshot.azure, gateway)
     for circuit in connected_circuits(snapshot.azure, gateway):
-        edge = snapshot.adj_ribs_in.edges.get(Line(instance, circuit.name))
+        edge = snapshot.adj_ribs_in.edges.get(CircuitLine(instance, circuit.name))
         if edge is None or circuit.name in live.off:
             continue
         advertised = {

@@ -21,7 +21,7 @@ from labkit.feed.bgp import RouteGroup
 from labkit.feed.codec import from_json
 from labkit.lab.model import Lab
 from labkit.operate.look.live_state import LiveState
-from labkit.predict.azure_speakers import AdjRibsIn, CircuitTable, GatewayTable, Line
+from labkit.predict.azure_speakers import AdjRibsIn, CircuitLine, CircuitTable, GatewayTable
 from labkit.predict.converge import AdjRibsOut, CustomerRouters
 
 _AZURE: TypeAdapter[Azure] = TypeAdapter(Azure)
@@ -84,13 +84,13 @@ class Snapshot:
         neighbours = self.model["gateways"][instance.node]
         return {IPv4Address(address): routes(groups) for address, groups in neighbours.items()}
 
-    def _lines(self) -> Iterator[tuple[Line, IPv4Address]]:
+    def _lines(self) -> Iterator[tuple[CircuitLine, IPv4Address]]:
         """The lines over which BGP runs."""
         for instance in self.gateways:
             neighbours = self.at_gateway(instance)
             for line in self.lab.gateway[instance.name].lines:
                 if line.instance == instance.index and line.edge in neighbours:
-                    yield Line(instance, line.circuit), line.edge
+                    yield CircuitLine(instance, line.circuit), line.edge
 
     def _from_sites(self, instance: InstanceId) -> GatewayTable:
         found: dict[IPv4Network, tuple[GatewayPath, ...]] = {}

@@ -8,7 +8,7 @@ from typing import Any
 
 from labkit.azure.model import NextHopType
 from labkit.azure.rules.rows import by_instance
-from labkit.lab.proofs import Capture, Cells, Table, TableKind
+from labkit.lab.proofs import Capture, Cells, TableKind, TableName
 from labkit.operate.look.live_state import LiveState
 
 
@@ -74,12 +74,12 @@ def compared(claim: Capture, here: Iterable[Cells]) -> Comparison:
     return Comparison(claim, tuple(ComparedRow(r, r in azure, r in found, reasons.get(r, "")) for r in rows))
 
 
-def rows_of(table: Table, live: LiveState) -> Iterator[Cells]:
+def rows_of(table: TableName, live: LiveState) -> Iterator[Cells]:
     """The rows of a table of the lab, as Azure prints them."""
     return (tuple(str(row[column]) for column in table.kind.columns) for row in _documents(table, live))
 
 
-def _documents(table: Table, live: LiveState) -> Iterator[dict[str, Any]]:
+def _documents(table: TableName, live: LiveState) -> Iterator[dict[str, Any]]:
     match table.kind, table.names:
         case ((TableKind.LEARNED | TableKind.ADVERTISED), (server, peer)):
             both = live.state[table.kind.partition("-")[0]].get(server, {}).get(peer, by_instance((), ()))

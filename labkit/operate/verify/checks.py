@@ -28,7 +28,9 @@ def check(claim: Any, _live: LiveState) -> str | None:
 
 
 @check.register
-def _(claim: proofs.Session | proofs.LearnedRoute | proofs.AdvertisedRoute, live: LiveState) -> str | None:
+def _(
+    claim: proofs.SessionClaim | proofs.LearnedRouteClaim | proofs.AdvertisedRouteClaim, live: LiveState
+) -> str | None:
     found = tuple(_by_speaker(claim, live))
     if not found:  # of nobody everything would hold
         return f"nobody speaks BGP there: {describe(claim)}."
@@ -38,17 +40,17 @@ def _(claim: proofs.Session | proofs.LearnedRoute | proofs.AdvertisedRoute, live
 def _by_speaker(claim: Any, live: LiveState) -> Iterator[str | None]:
     """What is wrong with a claim about several speakers, for each of them."""
     match claim:
-        case proofs.Session():
+        case proofs.SessionClaim():
             yield from _session(claim, live)
-        case proofs.LearnedRoute() if claim.on in live.lab.azure.route_server:
+        case proofs.LearnedRouteClaim() if claim.on in live.lab.azure.route_server:
             for peer in peer_names(live.lab, claim.from_):
                 rows = _server_rows(live, "learned", claim.on, peer)
                 missing = f"{claim.on} instance {{}} has no {claim.prefix} from {peer}"
                 yield from _in_both_instances(rows, claim, missing)
-        case proofs.LearnedRoute():
+        case proofs.LearnedRouteClaim():
             for node, neighbour in speakers(live.lab, claim.on, claim.from_):
                 yield _learned(claim, live, node, neighbour)
-        case proofs.AdvertisedRoute():
+        case proofs.AdvertisedRouteClaim():
             for peer in peer_names(live.lab, claim.to):
                 rows = _server_rows(live, "advertised", claim.by, peer)
                 missing = f"{claim.by} instance {{}} does not advertise {claim.prefix} to {peer}"
@@ -63,7 +65,7 @@ def _server_rows(live: LiveState, which: str, server: str, peer: str) -> dict[st
     return rows
 
 
-def _session(claim: proofs.Session, live: LiveState) -> Iterator[str | None]:
+def _session(claim: proofs.SessionClaim, live: LiveState) -> Iterator[str | None]:
     lab = live.lab
     server, far = (claim.on, claim.with_) if claim.on in lab.azure.route_server else (claim.with_, claim.on)
     if server in lab.azure.route_server:
@@ -93,7 +95,7 @@ def _server_session(session: dict[str, Any]) -> str | None:
     )
 
 
-def _learned(claim: proofs.LearnedRoute, live: LiveState, node: str, neighbour: IPv4Address) -> str | None:
+def _learned(claim: proofs.LearnedRouteClaim, live: LiveState, node: str, neighbour: IPv4Address) -> str | None:
     found = [p for p in live.bgp(node).paths if p.prefix == claim.prefix and p.neighbour == neighbour]
     if not found:
         return f"{node} has no {claim.prefix} from {neighbour} ({claim.from_}). Look: labkit routes {node} --bgp"
@@ -107,7 +109,7 @@ def _learned(claim: proofs.LearnedRoute, live: LiveState, node: str, neighbour: 
 
 
 def _in_both_instances(
-    rows: dict[str, list[dict[str, Any]]], claim: proofs.LearnedRoute | proofs.AdvertisedRoute, missing: str
+    rows: dict[str, list[dict[str, Any]]], claim: proofs.LearnedRouteClaim | proofs.AdvertisedRouteClaim, missing: str
 ) -> Iterator[str | None]:
     wanted = None if claim.as_path is None else "-".join(map(str, claim.as_path))
     for index in INSTANCES:
@@ -121,7 +123,7 @@ def _in_both_instances(
 
 
 @check.register
-def _(claim: proofs.LearnedRoutes | proofs.AdvertisedRoutes, live: LiveState) -> str | None:
+def _(claim: proofs.LearnedRoutesClaim | proofs.AdvertisedRoutesClaim, live: LiveState) -> str | None:
     tables = tuple(_tables(claim, live))
     if not tables:
         return f"nobody speaks BGP there: {describe(claim)}."
@@ -134,17 +136,17 @@ def _(claim: proofs.LearnedRoutes | proofs.AdvertisedRoutes, live: LiveState) ->
 
 
 def _tables(
-    claim: proofs.LearnedRoutes | proofs.AdvertisedRoutes, live: LiveState
+    claim: proofs.LearnedRoutesClaim | proofs.AdvertisedRoutesClaim, live: LiveState
 ) -> Iterator[tuple[str, dict[IPv4Network, str]]]:
     """The tables that a claim is about, one for each speaker: where it is, and the AS path of every prefix in it."""
-    if isinstance(claim, proofs.LearnedRoutes) and claim.on not in live.lab.azure.route_server:
+    if isinstance(claim, proofs.LearnedRoutesClaim) and claim.on not in live.lab.azure.route_server:
         for node, neighbour in speakers(live.lab, claim.on, claim.from_):
             paths = [p for p in live.bgp(node).paths if p.neighbour == neighbour]
             yield f"{node}, from {neighbour}", {p.prefix: _path(p.as_path) for p in paths}
         return
     which, server, peer = (
         ("learned", claim.on, claim.from_)
-        if isinstance(claim, proofs.LearnedRoutes)
+        if isinstance(claim, proofs.LearnedRoutesClaim)
         else ("advertised", claim.by, claim.to)
     )
     for name in peer_names(live.lab, peer):
@@ -156,7 +158,7 @@ def _tables(
 
 
 @check.register
-def _(claim: proofs.EffectiveRoutes, live: LiveState) -> str | None:
+def _(claim: proofs.EffectiveRoutesClaim, live: LiveState) -> str | None:
     wanted = {prefix: " ".join(sorted(_known(live, hop) for hop in hops)) for prefix, hops in claim.rows.items()}
     there = {
         IPv4Network(prefix): " ".join(sorted(_known(live, h) for h in row["nextHopIpAddress"])) or row["nextHopType"]
@@ -195,7 +197,7 @@ def _(claim: proofs.Capture, live: LiveState) -> str | None:
 
 
 @check.register
-def _(claim: proofs.EffectiveRoute, live: LiveState) -> str | None:
+def _(claim: proofs.EffectiveRouteClaim, live: LiveState) -> str | None:
     rows = [r for r in live.state["effective"][claim.on]["value"] if str(claim.prefix) in r["addressPrefix"]]
     active = [r for r in rows if r["state"] == "Active"]
     hint = f"Look: labkit effective-routes {claim.on}"
@@ -210,7 +212,7 @@ def _(claim: proofs.EffectiveRoute, live: LiveState) -> str | None:
 
 
 @check.register
-def _(claim: proofs.KernelRoute, live: LiveState) -> str | None:
+def _(claim: proofs.KernelRouteClaim, live: LiveState) -> str | None:
     rows = [r for r in live.kernel(claim.on) if r.prefix == claim.prefix]
     hint = f"Look: labkit routes {claim.on}"
     if not rows:
@@ -219,7 +221,7 @@ def _(claim: proofs.KernelRoute, live: LiveState) -> str | None:
 
 
 @check.register
-def _(claim: proofs.Ping, live: LiveState) -> str | None:
+def _(claim: proofs.PingClaim, live: LiveState) -> str | None:
     target = target_address(live.lab, claim.to)
     if ping(live.client, claim.from_, target):
         return None
@@ -227,7 +229,7 @@ def _(claim: proofs.Ping, live: LiveState) -> str | None:
 
 
 @check.register
-def _(claim: proofs.Path, live: LiveState) -> str | None:
+def _(claim: proofs.PathClaim, live: LiveState) -> str | None:
     target = target_address(live.lab, claim.to)
     hops = traceroute(live.client, claim.from_, target)
     way = f"the path from {claim.from_} to {claim.to}"
@@ -263,27 +265,27 @@ def _(claim: proofs.Absent, live: LiveState) -> str | None:
 def describe(claim: object) -> str:
     """A claim in a few words, as `labkit verify` lists it."""
     match claim:
-        case proofs.Session():
+        case proofs.SessionClaim():
             return f"session {claim.on} - {claim.with_}"
-        case proofs.LearnedRoute():
+        case proofs.LearnedRouteClaim():
             return f"{claim.on} learned {claim.prefix} from {claim.from_}"
-        case proofs.AdvertisedRoute():
+        case proofs.AdvertisedRouteClaim():
             return f"{claim.by} advertises {claim.prefix} to {claim.to}"
-        case proofs.EffectiveRoute():
+        case proofs.EffectiveRouteClaim():
             return f"effective route {claim.prefix} of {claim.on}{_via(claim.via)}"
-        case proofs.LearnedRoutes():
+        case proofs.LearnedRoutesClaim():
             return f"{claim.on} learned exactly {_rows(claim.rows)} from {claim.from_}"
-        case proofs.AdvertisedRoutes():
+        case proofs.AdvertisedRoutesClaim():
             return f"{claim.by} advertises exactly {_rows(claim.rows)} to {claim.to}"
-        case proofs.EffectiveRoutes():
+        case proofs.EffectiveRoutesClaim():
             return f"effective routes of {claim.on} are exactly {_rows(claim.rows)}"
         case proofs.Capture():
             return f"{claim.table} as in Azure ({claim.source})"
-        case proofs.KernelRoute():
+        case proofs.KernelRouteClaim():
             return f"kernel route {claim.prefix} in {claim.on}{_via(claim.via)}"
-        case proofs.Ping():
+        case proofs.PingClaim():
             return f"ping {claim.from_} → {claim.to}"
-        case proofs.Path():
+        case proofs.PathClaim():
             return f"path {claim.from_} → {claim.to}" + "".join(f" through {n}" for n in claim.through)
         case proofs.Absent():
             return f"absent: {describe(claim.row)}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from labkit.errors import LabkitError
 from labkit.lab.model import Lab
-from labkit.lab.proofs import Absent, Capture, Path, Ping, Proof
+from labkit.lab.proofs import Absent, Capture, PathClaim, PingClaim, Proof
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.verify.captures import Comparison, compare
@@ -102,7 +102,7 @@ def _outcome(proof: Proof) -> Outcome:
 
 def _sends_packets(proof: Proof) -> bool:
     claim = proof.claim.row if isinstance(proof.claim, Absent) else proof.claim
-    return isinstance(claim, Ping | Path)
+    return isinstance(claim, PingClaim | PathClaim)
 
 
 def _check(stage: Iterable[Outcome], live: LiveState) -> None:

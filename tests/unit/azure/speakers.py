@@ -12,7 +12,7 @@ from labkit.azure.rules.gateway_policy import GatewayPath, PathSource
 from labkit.azure.rules.gateways import connected_sites
 from labkit.daemons.speaker import Advertisements
 from labkit.predict import azure_speakers as rules
-from labkit.predict.azure_speakers import AdjRibsIn, GatewayTable, Line
+from labkit.predict.azure_speakers import AdjRibsIn, CircuitLine, GatewayTable
 
 __all__ = ["Advertisements", "AzureSpeakers", "adj_ribs_in"]
 
@@ -49,7 +49,7 @@ def adj_ribs_in(
             for circuit, advertised in customers.items()
         },
         {
-            Line(i, c.remote): edges[c.remote]
+            CircuitLine(i, c.remote): edges[c.remote]
             for c in azure.connections
             if c.remote in edges
             for i in azure.gateway[c.gateway].instance_ids

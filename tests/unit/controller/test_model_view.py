@@ -10,7 +10,7 @@ from labkit.azure.changes.route_servers import SetRouteServerSettings
 from labkit.azure.model import InstanceId, PeerKind
 from labkit.lab.file.load import load
 from labkit.operate.look.snapshot import Snapshot
-from labkit.predict.azure_speakers import Line
+from labkit.predict.azure_speakers import CircuitLine
 from labkit.resources import topologies
 
 from . import world as worlds
@@ -80,7 +80,7 @@ def test_what_speakers_have_heard(tmp_path: Path) -> None:
                 for path in paths
             )
             assert set(running.at_server(InstanceId("rs1", 0), "learned")) == {IPv4Network(BRANCH)}
-            assert received.edges == {Line(InstanceId("ergw", 0), "circuit1"): IPv4Address(EDGE)}
+            assert received.edges == {CircuitLine(InstanceId("ergw", 0), "circuit1"): IPv4Address(EDGE)}
             assert received.gateways == {InstanceId("ergw", 0): {}}, "a circuit is none of its sites"
             kept = running.at_gateway(InstanceId("ergw", 0))[IPv4Address(EDGE)]
             assert [(str(p), a.as_path) for p, a in kept.items()] == [(ONPREM, (12076, 65020))]

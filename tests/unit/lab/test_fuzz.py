@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from labkit.azure.rules.validation import problems
 from labkit.lab.file.load import load_text, read_all_text
-from labkit.lab.file.problems import LabFileError, Problem
+from labkit.lab.file.problems import FileProblem, LabFileError
 from labkit.lab.file.yaml_source import parse
 from labkit.lab.plan.nodes import owners
 
@@ -24,7 +24,7 @@ TEXTS = [OVERVIEW.read_text(), EVERYTHING]
 ERRORS = sorted((Path(__file__).parents[2] / "golden" / "errors").glob("*.lab.yml"))
 
 
-def check_problems(found: Sequence[Problem], text: str) -> None:
+def check_problems(found: Sequence[FileProblem], text: str) -> None:
     lines = len(text.splitlines()) + 1
     for problem in found:
         assert 0 <= problem.line <= lines

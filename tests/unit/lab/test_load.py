@@ -63,13 +63,13 @@ def test_overview_proves_every_kind_of_claim() -> None:
     claims = [p.claim for p in load(OVERVIEW).proofs]
     kinds = {type(c) for c in claims}
     assert kinds == {
-        proofs.Session,
-        proofs.LearnedRoute,
-        proofs.AdvertisedRoute,
-        proofs.EffectiveRoute,
-        proofs.KernelRoute,
-        proofs.Ping,
-        proofs.Path,
+        proofs.SessionClaim,
+        proofs.LearnedRouteClaim,
+        proofs.AdvertisedRouteClaim,
+        proofs.EffectiveRouteClaim,
+        proofs.KernelRouteClaim,
+        proofs.PingClaim,
+        proofs.PathClaim,
         proofs.Absent,
     }
     lines = OVERVIEW.read_text().splitlines()
@@ -148,14 +148,14 @@ def test_lab_files_can_say_every_assumption_and_none() -> None:
 
 def test_proofs_of_every_form() -> None:
     made = load_text(EVERYTHING, "all.yml").proofs
-    paths = [p.claim.as_path for p in made if isinstance(p.claim, proofs.LearnedRoute)]
+    paths = [p.claim.as_path for p in made if isinstance(p.claim, proofs.LearnedRouteClaim)]
     assert paths == [(65004, 65010), (65004, 65010), (65004,), ()]
-    assert made[4].claim == proofs.EffectiveRoute("vm1", IPv4Network("0.0.0.0/0"), "None")
-    assert made[5].claim == proofs.KernelRoute("vm1", IPv4Network("10.0.0.0/8"), ("fw4", "10.9.1.4"))
+    assert made[4].claim == proofs.EffectiveRouteClaim("vm1", IPv4Network("0.0.0.0/0"), "None")
+    assert made[5].claim == proofs.KernelRouteClaim("vm1", IPv4Network("10.0.0.0/8"), ("fw4", "10.9.1.4"))
     # Packets of a site come from its host.
-    assert made[6] == proofs.Proof(proofs.Ping("branch-host", IPv4Address("10.2.1.200")), made[6].line, 2.5)
-    assert made[7].claim == proofs.Path("branch-host", "branch")
-    assert made[8].claim == proofs.Absent(proofs.Session("rs1", "branch"))
+    assert made[6] == proofs.Proof(proofs.PingClaim("branch-host", IPv4Address("10.2.1.200")), made[6].line, 2.5)
+    assert made[7].claim == proofs.PathClaim("branch-host", "branch")
+    assert made[8].claim == proofs.Absent(proofs.SessionClaim("rs1", "branch"))
 
 
 def test_empty_sections_are_as_good_as_none() -> None:

@@ -15,11 +15,11 @@ from labkit.lab.plan.nodes import address_of
 from .samples import OVERVIEW
 
 LAB = load(OVERVIEW)
-CLAIMS = [p.claim for p in LAB.proofs if isinstance(p.claim, proofs.EffectiveRoute)]
+CLAIMS = [p.claim for p in LAB.proofs if isinstance(p.claim, proofs.EffectiveRouteClaim)]
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=[f"{c.on} {c.prefix}" for c in CLAIMS])
-def test_effective_route(claim: proofs.EffectiveRoute) -> None:
+def test_effective_route(claim: proofs.EffectiveRouteClaim) -> None:
     sdwan, security = LAB.azure.route_servers[0].peers
     branch, default = IPv4Network("10.250.0.0/16"), IPv4Network("0.0.0.0/0")
     instance = {

@@ -117,7 +117,7 @@ def test_overview(overview: dict[str, Loaded]) -> None:
         }.items(), "a variant that adds something moves nothing"
     assert [overview[v].lab.nva["sdwan-nva-2"].prepend for v in pairs] == [0, 2, 0]
     via = {
-        variant: {p.claim.via for p in loaded.lab.proofs if isinstance(p.claim, proofs.KernelRoute)}
+        variant: {p.claim.via for p in loaded.lab.proofs if isinstance(p.claim, proofs.KernelRouteClaim)}
         for variant, loaded in overview.items()
     }
     one, both, security = ("sdwan-nva",), ("sdwan-nva", "sdwan-nva-2"), ("security-nva",)

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import pytest
 
 from labkit.cli.results import SAME_ROWS, comparison_json, listing
-from labkit.lab.proofs import Capture, Cells, Deviation, Table, TableKind, table_of
+from labkit.lab.proofs import Capture, Cells, Deviation, TableKind, TableName, table_of
 from labkit.operate.verify.captures import compared, rows_of
 from labkit.operate.verify.checks import describe
 from labkit.operate.verify.run import Outcome
 from tests.unit.operate.test_checks import overview
 
-BGP = Table(TableKind.BGP, ("branch",))
+BGP = TableName(TableKind.BGP, ("branch",))
 ONE, TWO, THREE = (("10.1.0.0/16", "10.9.9.1", "65515"), ("10.2.0.0/16", "10.9.9.1", ""), ("10.3.0.0/16", "", "1"))
 
 
@@ -85,7 +85,7 @@ def test_other_commands_are_no_tables(words: str) -> None:
 def test_rows_of_both_instances() -> None:
     row = {"network": "10.2.0.0/16", "nextHop": "10.1.0.4", "origin": "Igp", "asPath": "65515", "weight": 0}
     both = {f"RouteServiceRole_IN_{i}": [{**row, "localAddress": f"10.1.0.{4 + i}"}] for i in (0, 1)}
-    found = rows_of(Table(TableKind.ADVERTISED, ("rs1", "nva1")), overview(advertised={"rs1": {"nva1": both}}))
+    found = rows_of(TableName(TableKind.ADVERTISED, ("rs1", "nva1")), overview(advertised={"rs1": {"nva1": both}}))
     assert list(found) == [(f"10.1.0.{4 + i}", "10.2.0.0/16", "10.1.0.4", "Igp", "65515", "0") for i in (0, 1)]
 
 
@@ -98,7 +98,7 @@ def test_effective_rows_are_the_active_ones_a_next_hop_each() -> None:
     ]
     keys = ("source", "state", "addressPrefix", "nextHopType", "nextHopIpAddress")
     value = [{**dict(zip(keys, row, strict=True)), "addressPrefix": [row[2]]} for row in rows]
-    found = rows_of(Table(TableKind.EFFECTIVE, ("vm1",)), overview(effective={"vm1": {"value": value}}))
+    found = rows_of(TableName(TableKind.EFFECTIVE, ("vm1",)), overview(effective={"vm1": {"value": value}}))
     assert list(found) == [
         ("Default", "10.1.0.0/16", "VnetLocal", ""),
         ("VirtualNetworkGateway", "10.2.0.0/16", "VirtualNetworkGateway", "10.1.1.4"),

@@ -33,9 +33,9 @@ def look() -> LiveState:
 @pytest.mark.parametrize(
     "claim",
     [
-        proofs.Session("vpngw", "branch"),
-        proofs.LearnedRoute("vpngw", PREFIX, "branch"),
-        proofs.LearnedRoutes("vpngw", "branch", {}),
+        proofs.SessionClaim("vpngw", "branch"),
+        proofs.LearnedRouteClaim("vpngw", PREFIX, "branch"),
+        proofs.LearnedRoutesClaim("vpngw", "branch", {}),
     ],
 )
 def test_what_strangers_say_does_not_hold(look: LiveState, claim: object) -> None:
@@ -77,9 +77,9 @@ def table(**rows: str) -> dict[str, Any]:
 def test_a_table_is_exactly_what_is_claimed(which: str, rows: dict[str, str], problem: str | None) -> None:
     wanted = {PREFIX: (65001, 65010)}
     claim = (
-        proofs.LearnedRoutes("rs1", "sdwan-nva", wanted)
+        proofs.LearnedRoutesClaim("rs1", "sdwan-nva", wanted)
         if which == "learned"
-        else proofs.AdvertisedRoutes("rs1", "sdwan-nva", wanted)
+        else proofs.AdvertisedRoutesClaim("rs1", "sdwan-nva", wanted)
     )
     found = check(claim, overview(**{which: table(**rows)}))
     way = "from" if which == "learned" else "to"
@@ -87,7 +87,7 @@ def test_a_table_is_exactly_what_is_claimed(which: str, rows: dict[str, str], pr
 
 
 def test_what_is_there_is_not_absent() -> None:
-    claim = proofs.Absent(proofs.LearnedRoute("rs1", PREFIX, "sdwan-nva"))
+    claim = proofs.Absent(proofs.LearnedRouteClaim("rs1", PREFIX, "sdwan-nva"))
     assert check(claim, overview(learned=table())) is None
     there = overview(learned=table(**{str(PREFIX): "65001"}))
     assert check(claim, there) == "rs1 learned 10.200.0.0/24 from sdwan-nva holds, but must not."
@@ -106,8 +106,8 @@ def test_effective_routes_are_the_active_ones_and_not_those_to_nowhere() -> None
     ]
     look = overview(effective={"vm1": {"value": value}})
     wanted = {IPv4Network("10.1.0.0/16"): ("VnetLocal",), PREFIX: ("10.1.1.4",)}
-    assert check(proofs.EffectiveRoutes("vm1", wanted), look) is None
-    fewer = check(proofs.EffectiveRoutes("vm1", {PREFIX: ("10.1.1.4",)}), look)
+    assert check(proofs.EffectiveRoutesClaim("vm1", wanted), look) is None
+    fewer = check(proofs.EffectiveRoutesClaim("vm1", {PREFIX: ("10.1.1.4",)}), look)
     assert (fewer or "").startswith("vm1: 10.1.0.0/16 VnetLocal is too much.")
 
 
@@ -119,12 +119,12 @@ def test_a_route_server_that_gets_packets_of_others_is_in_the_path(
     target = target_address(here.lab, "branch")
     monkeypatch.setattr(checks, "traceroute", lambda *_: [target])
     monkeypatch.setattr(LiveState, "foreign_packets", lambda _, instance: packets if instance == "rs1-1" else 0)
-    found = check(proofs.Path("vm1", "branch", never=("rs1",)), here)
+    found = check(proofs.PathClaim("vm1", "branch", never=("rs1",)), here)
     assert (found or "").partition(" got ")[0] == ("rs1-1" if packets else "")
 
 
 def test_that_strangers_tell_each_other_nothing_holds(look: LiveState) -> None:
-    assert check(proofs.Absent(proofs.LearnedRoute("vpngw", PREFIX, "branch")), look) is None
+    assert check(proofs.Absent(proofs.LearnedRouteClaim("vpngw", PREFIX, "branch")), look) is None
 
 
 @pytest.mark.parametrize(("said", "there"), [("bgpd is not running", False), ("{}{}", True)])

@@ -13,7 +13,7 @@ from labkit.lab.file.load import load_text
 from labkit.lab.model import Lab
 from labkit.lab.running import carry_out
 from labkit.operate.whatif import _cut_off, _unknown
-from labkit.predict.azure_speakers import AdjRibsIn, Line
+from labkit.predict.azure_speakers import AdjRibsIn, CircuitLine
 from labkit.predict.converge import ConvergedNetwork, CustomerRouters, converge
 from labkit.predict.whatif.model import Prediction, predict
 from labkit.predict.whatif.outside import Followers
@@ -68,7 +68,11 @@ def settled(lab: Lab, azure: Azure | None = None) -> ConvergedNetwork:
         {i: {} for server in azure.route_servers for i in server.instance_ids},
         {i: {} for g in lab.azure.gateways for i in g.instance_ids},
         {},
-        {Line(InstanceId(g.name, line.instance), line.circuit): line.edge for g in lab.gateways for line in g.lines},
+        {
+            CircuitLine(InstanceId(g.name, line.instance), line.circuit): line.edge
+            for g in lab.gateways
+            for line in g.lines
+        },
     )
     outside = CustomerRouters(lab)
     return converge(outside, azure, up, {session: {} for session in outside.sessions})
