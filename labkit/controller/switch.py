@@ -13,7 +13,7 @@ from labkit.controller.tables import Delta, Table, diff
 from labkit.feed import switch as feed
 from labkit.feed.tables import ForwardingTable, TableDelta, desired
 from labkit.lab.plan import fabric_ports as plan
-from labkit.lab.plan.wires import FABRIC_MAC
+from labkit.lab.plan.macs import FABRIC_MAC
 
 SYSTEM_TABLE = "system"
 """The table of route server instances: their subnet has system routes only."""

@@ -21,7 +21,6 @@ from labkit.lab.file.schema import shape
 from labkit.lab.file.schema_types import MAX_NODE_NAME, NODE_NAME
 from labkit.lab.file.variants import VARIANTS
 from labkit.lab.file.yaml_source import Path, Source
-from labkit.lab.kinds import KINDS
 from labkit.lab.kinds.addresses import WAN_LENGTH, Addresses, Assignment, ends
 from labkit.lab.kinds.internet import INTERNET
 from labkit.lab.kinds.internet import NAME as INTERNET_NAME
@@ -29,9 +28,10 @@ from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, GivenMac, Range
 from labkit.lab.kinds.names import Declared, Names
 from labkit.lab.kinds.nouns import INTERNET as INTERNET_NOUN
 from labkit.lab.kinds.nouns import Trait
+from labkit.lab.kinds.registry import KINDS
 from labkit.lab.model import Lab
+from labkit.lab.plan.macs import FABRIC_MAC
 from labkit.lab.plan.nodes import CONTROLLER
-from labkit.lab.plan.wires import FABRIC_MAC
 
 SHAPE = shape([kind.section for kind in KINDS if kind.section is not None])
 """The shape of lab files."""

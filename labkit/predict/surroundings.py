@@ -10,7 +10,8 @@ from labkit.azure.model import Azure, Nic
 from labkit.azure.rules.adjacency import connected_peerings
 from labkit.azure.rules.load_balancers import load_balancers_near
 from labkit.lab.model import Lab
-from labkit.lab.plan.wires import instance_nics, line_wires
+from labkit.lab.plan.nodes import edges_behind
+from labkit.lab.plan.wires import instance_nics
 
 
 def surroundings(
@@ -27,8 +28,7 @@ def surroundings(
     for network in reversed(near):
         for nic in _nics(lab, azure):
             if nic.virtual_network == network:
-                edges = (wire.line.edge for wire in line_wires(lab) if wire.node == nic.machine)
-                reachable |= dict.fromkeys((*edges, nic.address), nic)
+                reachable |= dict.fromkeys((*edges_behind(lab, nic.machine), nic.address), nic)
     balancers = load_balancers_near(azure, virtual_network)
     frontends = {b.address: backends[b.address] for b in reversed(balancers)}
     return Surroundings(reachable, frontends, lab.internet is not None)

@@ -15,7 +15,7 @@ from labkit.azure.rules.circuits import best_in_circuit
 from labkit.azure.rules.effective import lookup
 from labkit.azure.rules.gateway_policy import PathSource, best_at_gateway
 from labkit.lab.model import Lab
-from labkit.lab.plan.platform import subnet_of
+from labkit.lab.plan.addressing import subnet_of
 from labkit.lab.plan.tunnels import sites_tunnels
 from labkit.predict.azure_speakers import AzureSpeakers
 from labkit.predict.converge import RouterState

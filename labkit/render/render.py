@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from labkit.errors import EnvironmentProblem, InvalidInput
-from labkit.lab.plan.model import Plan
-from labkit.lab.plan.platform import LAB_FILE
+from labkit.lab.plan.model import LAB_FILE, Plan
 from labkit.render.environment import environment
 
 LINK_MTU = 1500

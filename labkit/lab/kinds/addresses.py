@@ -19,14 +19,14 @@ Addresses are unique in the whole lab, so that a traceroute's hop has one name. 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Generic, TypeVar, cast
 
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.yaml_source import Path
+from labkit.lab.plan.macs import derive_mac
 from labkit.lab.plan.nodes import NIC
 
 T = TypeVar("T")
@@ -36,19 +36,6 @@ WAN = IPv4Network("100.64.0.0/16")
 """Links to sites: a part of the shared address space (RFC 6598) that no Azure range is likely to use."""
 
 WAN_LENGTH = 30
-MAC_PREFIX = "00:0d:3a"
-"""Microsoft's own, as on Azure NICs."""
-
-
-def derive_mac(node: str, interface: str, taken: Container[str] = ()) -> str:
-    """The MAC address of a node's interface: a hash of both names, another one while it is in `taken`."""
-    attempt = 0
-    while True:
-        digest = hashlib.sha256(f"{node}/{interface}/{attempt}".encode()).hexdigest()
-        mac = f"{MAC_PREFIX}:{digest[0:2]}:{digest[2:4]}:{digest[4:6]}"
-        if mac not in taken:
-            return mac
-        attempt += 1
 
 
 def ends(prefix: IPv4Network) -> tuple[IPv4Address, IPv4Address]:

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from labkit.azure import model
 from labkit.azure.model.problem import Code, Problem
+from labkit.daemons.registry import DEFAULT
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.schema import Section
 from labkit.lab.file.schema_types import LinkOptions, Named, NodeName, Part
@@ -19,6 +20,12 @@ from labkit.lab.kinds.kind import AzureRefusal, Checking, Kind
 from labkit.lab.kinds.names import Declared
 from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY
 from labkit.lab.kinds.site import SITES
+from labkit.lab.model import Lab
+from labkit.lab.plan.common import Planned
+from labkit.lab.plan.model import Role
+from labkit.lab.plan.router_node import router_node, speaker_files
+from labkit.lab.plan.speakers import edge_speaker
+from labkit.lab.plan.wires import Wiring
 
 
 class Circuit(Part):
@@ -86,3 +93,14 @@ class CircuitKind(Kind):
             if not linked and not draft.broken(("gateways",)):
                 remedy = f"Connect one: connects_to: [{name}]."
                 draft.warn(path, f"circuit {name}: no gateway is connected to it.", remedy)
+
+    def nodes(self, lab: Lab, wiring: Wiring) -> Iterator[Planned]:
+        """See `Kind`."""
+        yield from (_node(lab, wiring, circuit) for circuit in lab.azure.circuits)
+
+
+def _node(lab: Lab, wiring: Wiring, circuit: model.Circuit) -> Planned:
+    """A circuit's edge router (MSEE), ASN 12076, between gateways' lines and the customer's site."""
+    files, binds = speaker_files(DEFAULT, edge_speaker(lab, circuit))
+    commands = wiring.up(circuit.name)
+    return Planned(router_node(lab, circuit.name, DEFAULT, Role.CIRCUIT, binds, commands), tuple(files))

@@ -15,6 +15,7 @@ from labkit.azure import model as azure_model
 from labkit.azure.model import ROUTE_SERVER_ASN, Azure, InstanceId, Nic, PeerKind
 from labkit.azure.model.problem import Code, Problem
 from labkit.azure.rules.addressing import GATEWAY_SUBNET, SUBNET_LONGEST, usable_addresses
+from labkit.daemons.registry import DAEMONS
 from labkit.daemons.speaker import BgpTimers
 from labkit.lab import model
 from labkit.lab.file.draft import Draft
@@ -39,7 +40,16 @@ from labkit.lab.kinds.site import LANS, SITES
 from labkit.lab.kinds.timers import check_timers
 from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS, find_subnet
 from labkit.lab.model import Lab
-from labkit.lab.plan.nodes import INSTANCES, NIC
+from labkit.lab.plan.common import Planned, nftables, platform_channel, point_to_point, ready
+from labkit.lab.plan.model import Role
+from labkit.lab.plan.nodes import INSTANCES, NIC, lines
+from labkit.lab.plan.router_node import router_node, speaker_files
+from labkit.lab.plan.speakers import BMP_PORT, gateway_speaker
+from labkit.lab.plan.tunnels import tunnel_commands
+from labkit.lab.plan.wires import End, Interfaces, Wire, Wiring
+
+SERVICE = "gateway"
+"""What reports of the daemon of an instance."""
 
 EDGES = IPv4Network("100.65.0.0/16")
 """Microsoft's side of the lines between gateways and circuits."""
@@ -265,6 +275,21 @@ class GatewayKind(Kind):
         )
         return replace(lab, gateways=gateways)
 
+    def wires(self, lab: Lab, interfaces: Interfaces) -> Iterator[Wire]:
+        """See `Kind`: the lines to circuits."""
+        for gateway, line in lines(lab):
+            node = InstanceId(gateway.name, line.instance).node
+            inside = lab.azure.gateway[gateway.name].instances[line.instance]
+            one, other = End(node, interfaces.take(node)), End(line.circuit, interfaces.take(line.circuit))
+            one_up = point_to_point(one.interface, inside, line.edge)
+            yield Wire(one, other, one_up, point_to_point(other.interface, line.edge, inside))
+
+    def nodes(self, lab: Lab, wiring: Wiring) -> Iterator[Planned]:
+        """See `Kind`."""
+        for gateway in lab.gateways:
+            for instance in lab.azure.gateway[gateway.name].instance_ids:
+                yield _instance(lab, wiring, gateway, instance.index)
+
 
 def _free_instances(assignment: Assignment, name: str, gateway: Gateway) -> tuple[IPv4Address, ...]:
     network = gateway.virtual_network
@@ -350,3 +375,27 @@ def _check_options(draft: Draft, gateway: Gateway, path: Path, options: GatewayC
     if options.remote_prefixes and (options.bgp or not vpn):
         text = f"{about}: remote_prefixes are for a site without BGP."
         draft.error((*path, "remote_prefixes"), text, "Add bgp: false, or remove remote_prefixes.")
+
+
+def _instance(lab: Lab, wiring: Wiring, gateway: model.Gateway, index: int) -> Planned:
+    """An instance of a gateway: a daemon between its NIC and its lines, and the service that reports of it."""
+    node = InstanceId(gateway.name, index).node
+    tunnels = [t for t in gateway.tunnels if t.instance == index]
+    files, binds = speaker_files(gateway.daemon, gateway_speaker(lab, gateway, index))
+    hidden, hidden_bind, load = nftables(node, "nftables-gateway.conf.j2", nic=NIC)
+    keep, channel = platform_channel(node)
+    commands = [load, *wiring.up(node)]
+    for each in tunnels:
+        commands += tunnel_commands(lab, node, each)
+    router = router_node(lab, node, gateway.daemon, Role.GATEWAY, [channel, *binds, hidden_bind], commands)
+    services = (*router.services, SERVICE)
+    env = {
+        **router.env,
+        **DAEMONS[gateway.daemon].services.monitored,
+        "LABKIT_DAEMON": gateway.daemon,
+        "LABKIT_BMP_PORT": str(BMP_PORT),
+    }
+    return Planned(
+        replace(router, services=services, env=env, healthcheck=ready(services)),
+        (keep, *files, hidden),
+    )

@@ -1,10 +1,15 @@
-"""The simulated Internet."""
+"""The simulated Internet: one node with a leg in every virtual network, and one host that answers.
+
+Virtual networks may overlap, so two legs may carry the same private addresses at once. Connection tracking keeps
+them apart by a zone for each leg and translates sources to the leg's public address; a mark on the connection sends
+the answers back through the leg that the questions came by.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Annotated
 
 from pydantic import BeforeValidator
@@ -20,6 +25,10 @@ from labkit.lab.kinds.kind import Checking, Given, Kind, Range
 from labkit.lab.kinds.site import SITES
 from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS
 from labkit.lab.model import Lab
+from labkit.lab.plan.common import NET_ADMIN, Planned, environment, interface_up, nftables, point_to_point, sysctls
+from labkit.lab.plan.macs import FABRIC_MAC
+from labkit.lab.plan.model import Node, Role
+from labkit.lab.plan.wires import End, Interfaces, Wire, Wiring
 
 NAME = "internet"
 HOST_OFFSET = 10
@@ -118,6 +127,24 @@ class InternetKind(Kind):
         made = model.Internet(NAME, internet.prefix, addresses.hosts[NAME], legs, addresses[_PUBLIC])
         return replace(lab, internet=made)
 
+    def wires(self, lab: Lab, interfaces: Interfaces) -> Iterator[Wire]:
+        """See `Kind`: those of the ends of VPNs; virtual networks have its legs."""
+        internet = lab.internet
+        for node, address in internet.public.items() if internet is not None else ():
+            assert internet is not None
+            one, other = End(node, interfaces.take(node)), End(internet.name, interfaces.take(internet.name))
+            one_up = (
+                *point_to_point(one.interface, address, internet.host),
+                f"ip route replace {internet.prefix} via {internet.host} dev {one.interface}",
+            )
+            other_up = (*interface_up(other.interface), f"ip route replace {address} dev {other.interface}")
+            yield Wire(one, other, one_up, other_up)
+
+    def nodes(self, lab: Lab, wiring: Wiring) -> Iterator[Planned]:
+        """See `Kind`."""
+        if lab.internet is not None:
+            yield _node(lab, wiring, lab.internet)
+
 
 def _ends(draft: Draft) -> list[str]:
     """What is in the Internet itself: the instances of VPN gateways, and the sites that they have tunnels with."""
@@ -132,3 +159,64 @@ def _ends(draft: Draft) -> list[str]:
 def _is_documentation(prefix: IPv4Network) -> bool:
     known = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
     return any(prefix.subnet_of(IPv4Network(n)) for n in known)
+
+
+PROVIDER = IPv4Address("169.254.0.1")
+"""What a leg's routes point at: no such address exists, the fabric takes every packet by its destination."""
+
+FIRST_TABLE = 101
+RULE_PROTOCOL = 66
+"""The mark of our policy rules, so that they can be replaced as a whole; agents' routes have 65."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """A leg: `number` is its conntrack zone and mark, `table` its routing table."""
+
+    number: int
+    interface: str
+    public: IPv4Address
+
+    @property
+    def table(self) -> int:
+        """The routing table for answers."""
+        return FIRST_TABLE + self.number - 1
+
+
+def _node(lab: Lab, wiring: Wiring, internet: model.Internet) -> Planned:
+    """The Internet's node.
+
+    It forwards between those who are in it themselves; of the others, what is not for its host ends here.
+    """
+    public = [wiring.interface(internet.name, node) for node in internet.public]
+    legs = [
+        Leg(number, wiring.interface(internet.name, leg.virtual_network), leg.public)
+        for number, leg in enumerate(internet.legs, 1)
+    ]
+    file, bind, load = nftables(internet.name, "nftables-internet.conf.j2", legs=legs, public=public)
+    commands = [load, *interface_up("lo", IPv4Interface((internet.host, 32)))]
+    commands.append(f"ip rule flush protocol {RULE_PROTOCOL}")
+    for leg in legs:
+        commands += _leg(leg)
+    commands += wiring.up(internet.name)
+    node = Node(
+        name=internet.name,
+        role=Role.INTERNET,
+        env=environment(lab.name, internet.name),
+        binds=(bind,),
+        exec=tuple(commands),
+        sysctls=sysctls(forward=bool(public)),
+        cap_add=NET_ADMIN,
+    )
+    return Planned(node, (file,))
+
+
+def _leg(leg: Leg) -> tuple[str, ...]:
+    """A leg's commands. The route to its own public address is what an answer follows until it is translated back."""
+    return (
+        *interface_up(leg.interface),
+        f"ip neighbour replace {PROVIDER} lladdr {FABRIC_MAC} dev {leg.interface} nud permanent",
+        f"ip route replace {leg.public}/32 via {PROVIDER} dev {leg.interface} onlink",
+        f"ip route replace default via {PROVIDER} dev {leg.interface} onlink table {leg.table}",
+        f"ip rule add priority {leg.table} fwmark {leg.number} lookup {leg.table} protocol {RULE_PROTOCOL}",
+    )

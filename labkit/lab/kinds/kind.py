@@ -19,6 +19,8 @@ from labkit.lab.kinds.addresses import Addresses, Assignment
 from labkit.lab.kinds.names import Declared, Names
 from labkit.lab.kinds.nouns import Noun
 from labkit.lab.model import Lab
+from labkit.lab.plan.common import Planned
+from labkit.lab.plan.wires import Interfaces, Wire, Wiring
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,3 +167,11 @@ class Kind:
     def lab(self, draft: Draft, addresses: Addresses, lab: Lab) -> Lab:  # noqa: ARG002
         """The lab with its objects, of a draft without errors; `lab.azure` is complete."""
         return lab
+
+    def wires(self, lab: Lab, interfaces: Interfaces) -> Iterator[Wire]:  # noqa: ARG002
+        """The links of its objects."""
+        yield from ()
+
+    def nodes(self, lab: Lab, wiring: Wiring) -> Iterator[Planned]:  # noqa: ARG002
+        """The nodes of its objects, with their files."""
+        yield from ()

@@ -24,7 +24,12 @@ from labkit.lab.kinds.nouns import INTERNET, LOAD_BALANCER, NVA, ROUTE_SERVER, S
 from labkit.lab.kinds.route_table import address_of
 from labkit.lab.kinds.site import check_asn
 from labkit.lab.kinds.timers import check_timers
-from labkit.lab.model import Lab
+from labkit.lab.model import PRIVATE, Lab
+from labkit.lab.plan.common import Planned, interface_up, nftables, tunnel
+from labkit.lab.plan.model import Node, Role
+from labkit.lab.plan.router_node import router_node, speaker_files
+from labkit.lab.plan.speakers import nva_speaker, overlays
+from labkit.lab.plan.wires import Wiring
 
 
 class Nva(Machine):
@@ -141,6 +146,10 @@ class NvaKind(Kind):
         )
         return replace(lab, nvas=nvas)
 
+    def nodes(self, lab: Lab, wiring: Wiring) -> Iterator[Planned]:
+        """See `Kind`."""
+        yield from (_node(lab, wiring, nva) for nva in lab.nvas)
+
 
 def _address(text: str | None, named: dict[str, IPv4Address]) -> IPv4Address | None:
     """The address that a text is, or that it names."""
@@ -180,3 +189,43 @@ def _check_silent(draft: Draft, name: str, nva: Nva) -> None:
     for key in (k for k in idle if getattr(nva, k)):
         text = f"NVA {name}: {key} has no effect: with requires_policy it sends no route."
         draft.warn(("nvas", name, key), text, f"Remove {key}, or requires_policy.")
+
+
+def _node(lab: Lab, wiring: Wiring, nva: model.Nva) -> Planned:
+    """A network virtual appliance: a router behind its NICs, with a WAN interface to each of its sites."""
+    nic = lab.azure.primary_nic(nva.name)
+    links = [link for link in lab.wan_links if link.router == nva.name]
+    ends = overlays(lab, nva)
+    files, binds = speaker_files(nva.daemon, nva_speaker(lab, nva))
+    commands: list[str] = []
+    if nva.snat or nva.stateful:
+        file, bind, load = nftables(
+            nva.name,
+            "nftables-nva.conf.j2",
+            address=nic.address,
+            own=(nic.address, *(link.router_address.ip for link in links), *(o.address.ip for o in ends)),
+            private=PRIVATE,
+            snat=nva.snat,
+            stateful=nva.stateful,
+        )
+        files.append(file)
+        binds.append(bind)
+        commands.append(load)
+    commands += wiring.up(nva.name)
+    for overlay in ends:
+        far = lab.azure.primary_nic(overlay.far.name).address
+        commands.append(tunnel(overlay.interface, overlay.vni, nic.address, far))
+        commands += interface_up(overlay.interface, overlay.address)
+    router = router_node(lab, nva.name, nva.daemon, Role.NVA, binds, commands)
+    return Planned(router if nva.tracks is None else _tracking(router, nva), tuple(files))
+
+
+def _tracking(router: Node, nva: model.Nva) -> Node:
+    """The NVA's router with its tracker in addition to the daemon."""
+    env = {
+        "LABKIT_DAEMON": nva.daemon,
+        "LABKIT_TRACK": str(nva.tracks),
+        "LABKIT_TRACK_ASN": str(nva.asn),
+        "LABKIT_TRACK_PREFIXES": " ".join(map(str, nva.advertises)),
+    }
+    return replace(router, services=(*router.services, "tracker"), env={**router.env, **env})

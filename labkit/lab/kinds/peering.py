@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Annotated, ClassVar
 
@@ -10,6 +10,7 @@ from pydantic import Field
 
 from labkit.azure import model
 from labkit.azure.model.problem import Code, Problem
+from labkit.azure.rules.adjacency import connected_peerings
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.problems import nearest
 from labkit.lab.file.schema import ListSection
@@ -19,6 +20,8 @@ from labkit.lab.kinds.addresses import Addresses
 from labkit.lab.kinds.kind import AzureRefusal, Checking, Kind
 from labkit.lab.kinds.nouns import VIRTUAL_NETWORK
 from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS
+from labkit.lab.model import Lab
+from labkit.lab.plan.wires import End, Interfaces, Wire
 
 
 class Peering(Part):
@@ -100,6 +103,14 @@ class PeeringKind(Kind):
             for local, remote in (peering.between, peering.between[::-1])
         )
         return replace(azure, peerings=peerings)
+
+    def wires(self, lab: Lab, interfaces: Interfaces) -> Iterator[Wire]:  # noqa: ARG002
+        """See `Kind`: one for both directions."""
+        networks = [network.name for network in lab.azure.virtual_networks]
+        for position, network in enumerate(networks):
+            for peering in connected_peerings(lab.azure, network):
+                if networks.index(peering.remote) > position:
+                    yield Wire(End(network, peering.remote), End(peering.remote, network))
 
 
 def _direction(peering: Peering, local: str, remote: str) -> model.Peering:

@@ -13,8 +13,9 @@ from pydantic.json_schema import WithJsonSchema
 from labkit.azure import model
 from labkit.azure.model import HubRoutingPreference, InstanceId, OwnRangePolicy
 from labkit.azure.model.problem import Code, Problem
-from labkit.azure.rules.addressing import ROUTE_SERVER_SUBNET, SUBNET_LONGEST, usable_addresses
+from labkit.azure.rules.addressing import ROUTE_SERVER_SUBNET, SUBNET_LONGEST, gateway_address, usable_addresses
 from labkit.azure.rules.asn import is_four_byte, reserved_asn
+from labkit.azure.rules.gateways import gateway_peers
 from labkit.azure.rules.limits import MAX_PEERS, too_many_peers
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.schema import Section
@@ -29,10 +30,27 @@ from labkit.lab.kinds.names import Declared
 from labkit.lab.kinds.nouns import INSTANCE, NVA, ROUTE_SERVER, VIRTUAL_NETWORK
 from labkit.lab.kinds.nva import NVAS
 from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS, find_subnet
-from labkit.lab.plan.nodes import INSTANCES
+from labkit.lab.model import Lab
+from labkit.lab.plan.addressing import subnet_of
+from labkit.lab.plan.common import (
+    NET_ADMIN,
+    Planned,
+    environment,
+    nftables,
+    node_file,
+    platform_channel,
+    ready,
+    sysctls,
+)
+from labkit.lab.plan.model import Node, Role
+from labkit.lab.plan.nodes import INSTANCES, NIC
+from labkit.lab.plan.wires import Wiring, instance_nics
 
 NOWHERE = IPv4Address(0)
 """The instances of a route server without a subnet, until its file is mended."""
+
+EXABGP_HOLD_TIME = 180
+"""Azure's own [bgp-timers]; the lower one of the two sides counts."""
 
 _ADDRESSES: Slot[dict[str, tuple[IPv4Address, IPv4Address]]] = Slot(dict)
 
@@ -237,6 +255,10 @@ class RouteServerKind(Kind):
         for name, server in checking.draft.file[ROUTE_SERVERS].items():
             _check(checking, name, server)
 
+    def nodes(self, lab: Lab, wiring: Wiring) -> Iterator[Planned]:
+        """See `Kind`."""
+        yield from (_instance(lab, wiring, s, index) for s in lab.azure.route_servers for index in INSTANCES)
+
 
 def _peers(draft: Draft, addresses: Addresses, name: str, options: PeerOptions | None) -> Iterator[model.BgpPeer]:
     nva, given = draft.file[NVAS].get(name), options or PeerOptions()
@@ -276,3 +298,57 @@ def _check_peer_asn(checking: Checking, about: str, asn: int, path: Path) -> Non
     elif is_four_byte(asn):
         remedy = "Azure documents two-byte ASNs only, though others were seen to work. Use one below 65536."
         checking.draft.warn(path, f"{about}: ASN {asn} needs four bytes.", remedy)
+
+
+def _instance(lab: Lab, wiring: Wiring, server: model.RouteServer, index: int) -> Planned:
+    """One instance of a route server: ExaBGP, and a count of the packets that were never meant for it."""
+    nic = next(n for n in instance_nics(lab) if n.name == InstanceId(server.name, index).node)
+    subnet = subnet_of(lab.azure, nic)
+    # Gateways may always come; whether they do, branch-to-branch decides, and it may change while the lab runs.
+    expected = (*server.peers, *gateway_peers(lab.azure, replace(server, branch_to_branch=True)))
+    peers = [{"name": peer.name, "address": peer.address, "asn": peer.asn} for peer in expected]
+    keep, channel = platform_channel(nic.name)
+    conf, conf_bind = node_file(
+        nic.name,
+        "exabgp.conf",
+        "/etc/exabgp/exabgp.conf",
+        "exabgp.conf.j2",
+        node=nic.name,
+        address=nic.address,
+        asn=model.ROUTE_SERVER_ASN,
+        hold_time=EXABGP_HOLD_TIME,
+        peers=peers,
+    )
+    settings, settings_bind = node_file(
+        nic.name, "exabgp.env", "/etc/exabgp/exabgp.env", "exabgp.env.j2", address=nic.address
+    )
+    counters, counters_bind, load = nftables(
+        nic.name,
+        "nftables-instance.conf.j2",
+        interface=NIC,
+        address=nic.address,
+        broadcast=subnet.broadcast_address,
+    )
+    node = Node(
+        name=nic.name,
+        role=Role.ROUTE_SERVER,
+        services=("exabgp",),
+        env=environment(
+            lab.name,
+            nic.name,
+            LABKIT_ROUTE_SERVER=server.name,
+            LABKIT_INSTANCE=str(index),
+            EXABGP_ENVFILE="/etc/exabgp/exabgp.env",
+        ),
+        binds=(channel, conf_bind, settings_bind, counters_bind),
+        exec=(
+            load,
+            *wiring.up(nic.name),
+            f"ip route replace default via {gateway_address(subnet)} dev {NIC}",
+        ),
+        # ExaBGP starts with the node, before any command gives the interface its address.
+        sysctls=sysctls(forward=False) | {"net.ipv4.ip_nonlocal_bind": "1"},
+        cap_add=NET_ADMIN,
+        healthcheck=ready(("exabgp",)),
+    )
+    return Planned(node, (keep, conf, settings, counters))

@@ -21,6 +21,13 @@ from labkit.lab.kinds.kind import Checking, Given, Kind, Range
 from labkit.lab.kinds.names import Declared
 from labkit.lab.kinds.nouns import CIRCUIT, NVA, SITE, SITE_HOST
 from labkit.lab.model import Lab
+from labkit.lab.plan.common import NET_ADMIN, Planned, environment, interface_up, sysctls
+from labkit.lab.plan.model import Node, Role
+from labkit.lab.plan.nodes import NIC
+from labkit.lab.plan.router_node import router_node, speaker_files
+from labkit.lab.plan.speakers import site_speaker
+from labkit.lab.plan.tunnels import sites_tunnels, tunnel_commands
+from labkit.lab.plan.wires import End, Interfaces, Wire, Wiring
 
 HOST_SUFFIX = "-host"
 HOST_OFFSET = 10
@@ -136,6 +143,18 @@ class SiteKind(Kind):
         )
         return replace(lab, sites=sites)
 
+    def wires(self, lab: Lab, interfaces: Interfaces) -> Iterator[Wire]:  # noqa: ARG002
+        """See `Kind`: its LAN, which its router brings up before every other."""
+        for site in lab.sites:
+            up = interface_up(NIC, site.host.address)
+            yield Wire(End(site.name, NIC), End(site.host.name, NIC), b_up=up)
+
+    def nodes(self, lab: Lab, wiring: Wiring) -> Iterator[Planned]:
+        """See `Kind`."""
+        for site in lab.sites:
+            yield _router(lab, wiring, site)
+            yield _host(lab, wiring, site)
+
 
 def _assign(assignment: Assignment, name: str, site: Site) -> None:
     lan: list[IPv4Interface] = []
@@ -154,3 +173,29 @@ def _assign(assignment: Assignment, name: str, site: Site) -> None:
     else:
         assignment.addresses[_HOSTS][name] = IPv4Interface((host, first.prefixlen))
         assignment.addresses.hosts[name] = host
+
+
+def _router(lab: Lab, wiring: Wiring, site: model.Site) -> Planned:
+    """A site's router: between its LAN and the NVAs, circuits and VPN gateways it is linked to."""
+    tunnels = tuple(sites_tunnels(lab, site.name))
+    files, binds = speaker_files(site.daemon, site_speaker(lab, site))
+    commands = [*interface_up(NIC, *site.lan), *wiring.up(site.name)]
+    for _, _, _, each in tunnels:
+        commands += tunnel_commands(lab, site.name, each)
+    return Planned(router_node(lab, site.name, site.daemon, Role.SITE, binds, commands), tuple(files))
+
+
+def _host(lab: Lab, wiring: Wiring, site: model.Site) -> Planned:
+    """The host on a site's LAN."""
+    node = Node(
+        name=site.host.name,
+        role=Role.HOST,
+        env=environment(lab.name, site.host.name),
+        exec=(
+            *wiring.up(site.host.name),
+            f"ip route replace default via {site.lan[0].ip} dev {NIC}",
+        ),
+        sysctls=sysctls(forward=False),
+        cap_add=NET_ADMIN,
+    )
+    return Planned(node)

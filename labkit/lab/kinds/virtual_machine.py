@@ -16,6 +16,10 @@ from labkit.lab.kinds.machine import Machine, assign_nics, check_place, given_ma
 from labkit.lab.kinds.names import Declared
 from labkit.lab.kinds.nouns import VIRTUAL_MACHINE
 from labkit.lab.model import Lab
+from labkit.lab.plan.common import NET_ADMIN, Planned, environment, platform_channel, ready, sysctls
+from labkit.lab.plan.model import Node, Role
+from labkit.lab.plan.nodes import NIC
+from labkit.lab.plan.wires import Wiring
 
 
 class VirtualMachine(Machine, ShortPart):
@@ -62,3 +66,24 @@ class VirtualMachineKind(Kind):
     def lab(self, draft: Draft, addresses: Addresses, lab: Lab) -> Lab:  # noqa: ARG002
         """See `Kind`."""
         return replace(lab, virtual_machines=tuple(map(model.VirtualMachine, draft.file[VIRTUAL_MACHINES])))
+
+    def nodes(self, lab: Lab, wiring: Wiring) -> Iterator[Planned]:
+        """See `Kind`."""
+        yield from (_node(lab, wiring, machine) for machine in lab.virtual_machines)
+
+
+def _node(lab: Lab, wiring: Wiring, machine: model.VirtualMachine) -> Planned:
+    """A virtual machine: its address, and no route but its agent's, so that its kernel shows what Azure programs."""
+    keep, channel = platform_channel(machine.name)
+    node = Node(
+        name=machine.name,
+        role=Role.VM,
+        services=("agent",),
+        env=environment(lab.name, machine.name, LABKIT_INTERFACE=NIC),
+        binds=(channel,),
+        exec=wiring.up(machine.name),
+        sysctls=sysctls(forward=False),
+        cap_add=NET_ADMIN,
+        healthcheck=ready(("agent",)),
+    )
+    return Planned(node, (keep,))

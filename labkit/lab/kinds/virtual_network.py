@@ -30,6 +30,11 @@ from labkit.lab.kinds.assumptions import ASSUMPTIONS
 from labkit.lab.kinds.kind import AzureRefusal, Checking, Kind, Range
 from labkit.lab.kinds.names import Declared, check_azure_names
 from labkit.lab.kinds.nouns import VIRTUAL_NETWORK
+from labkit.lab.model import Lab
+from labkit.lab.plan.addressing import nic_interface
+from labkit.lab.plan.common import NET_ADMIN, Planned, environment, interface_up, platform_channel, ready, sysctls
+from labkit.lab.plan.model import Node, Role
+from labkit.lab.plan.wires import End, Interfaces, Wire, Wiring, nics
 
 _DEDICATED = {name.casefold(): name for name in DEDICATED_SUBNETS}
 
@@ -127,6 +132,20 @@ class VirtualNetworkKind(Kind):
         ),
     }
 
+    def wires(self, lab: Lab, interfaces: Interfaces) -> Iterator[Wire]:
+        """See `Kind`: those of NICs, and the Internet's leg."""
+        for network in lab.azure.virtual_networks:
+            for nic in nics(lab, network.name):
+                up = interface_up(nic.interface, nic_interface(lab.azure, nic))
+                yield Wire(End(network.name, nic.name), End(nic.machine, nic.interface), b_up=up)
+            if lab.internet is not None:
+                internet = lab.internet.name
+                yield Wire(End(network.name, internet), End(internet, interfaces.take(internet)))
+
+    def nodes(self, lab: Lab, wiring: Wiring) -> Iterator[Planned]:  # noqa: ARG002
+        """See `Kind`."""
+        yield from (_switch(lab, network) for network in lab.azure.virtual_networks)
+
 
 def _check_route_table(draft: Draft, path: Path, name: str) -> None:
     known = draft.names("route_tables")
@@ -178,3 +197,23 @@ def _check_subnet(draft: Draft, name: str, network: VirtualNetwork, subnet: Rang
     elif prefix.prefixlen > SUBNET_LONGEST:
         text = f"{about} of virtual network {name} is too small."
         draft.error(subnet.path, text, f"Azure keeps five addresses of each. Make it a /{SUBNET_LONGEST} or larger.")
+
+
+def _switch(lab: Lab, network: model.VirtualNetwork) -> Planned:
+    """A virtual network's switch.
+
+    Its bridge comes later and inherits `default`: it answers ARP for every address, which the kernel does only for
+    an interface that forwards.
+    """
+    keep, channel = platform_channel(network.name)
+    node = Node(
+        name=network.name,
+        role=Role.FABRIC,
+        services=("fabric",),
+        env=environment(lab.name, network.name),
+        binds=(channel,),
+        sysctls=sysctls(forward=True) | {"net.ipv4.conf.default.proxy_arp_pvlan": "1"},
+        cap_add=NET_ADMIN,
+        healthcheck=ready(("fabric",)),
+    )
+    return Planned(node, (keep,))

@@ -5,58 +5,54 @@ Pure and deterministic: the same lab gives the same plan, down to the order of e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
+from labkit.lab.kinds.registry import KINDS
 from labkit.lab.model import Lab
-from labkit.lab.plan.common import Planned
-from labkit.lab.plan.gateways import plan_circuit, plan_gateway
-from labkit.lab.plan.internet import plan_internet
-from labkit.lab.plan.model import Plan
-from labkit.lab.plan.nodes import INSTANCES, owners
-from labkit.lab.plan.platform import plan_controller, plan_fabric, plan_instance, plan_virtual_machine
-from labkit.lab.plan.routers import plan_host, plan_nva, plan_site
-from labkit.lab.plan.wires import wires
+from labkit.lab.plan.common import Planned, environment, ready, sysctls
+from labkit.lab.plan.model import LAB_FILE, Bind, File, Node, Plan, Role
+from labkit.lab.plan.nodes import CONTROLLER, owners
+from labkit.lab.plan.wires import Interfaces, Wiring
+from labkit.paths import CONTROLLERS_LAB_FILE
+
+
+def wiring(lab: Lab) -> Wiring:
+    """Every interface and veth of a lab."""
+    interfaces = Interfaces(lab)
+    return Wiring(lab, tuple(wire for kind in KINDS for wire in kind.wires(lab, interfaces)))
 
 
 def plan(lab: Lab) -> Plan:
-    """The plan of a lab.
-
-    Nodes come in the order controller, virtual networks, instances of route servers, NVAs, instances of gateways,
-    circuits, sites, hosts, Internet, virtual machines, and in file order within each.
-    """
-    planned = tuple(_planned(lab))
+    """The plan of a lab. Nodes come in the order of their roles, and in file order within each."""
+    found, order = wiring(lab), list(Role)
+    nodes = (_controller(lab), *(each for kind in KINDS for each in kind.nodes(lab, found)))
+    planned = sorted(nodes, key=lambda each: order.index(each.node.role))
     return Plan(
         lab=lab.name,
         nodes=tuple(p.node for p in planned),
-        links=wires(lab),
+        links=found.links,
         files=tuple(file for p in planned for file in p.files),
         owners=_owners(lab),
         variant=lab.variant,
     )
 
 
-def _planned(lab: Lab) -> Iterator[Planned]:
-    yield plan_controller(lab)
-    for network in lab.azure.virtual_networks:
-        yield plan_fabric(lab, network)
-    for server in lab.azure.route_servers:
-        for index in INSTANCES:
-            yield plan_instance(lab, server, index)
-    for nva in lab.nvas:
-        yield plan_nva(lab, nva)
-    for gateway in lab.gateways:
-        for index in range(len(lab.azure.gateway[gateway.name].instances)):
-            yield plan_gateway(lab, gateway, index)
-    for circuit in lab.azure.circuits:
-        yield plan_circuit(lab, circuit)
-    for site in lab.sites:
-        yield plan_site(lab, site)
-    for site in lab.sites:
-        yield plan_host(lab, site)
-    if lab.internet is not None:
-        yield plan_internet(lab, lab.internet)
-    for machine in lab.virtual_machines:
-        yield plan_virtual_machine(lab, machine)
+def _controller(lab: Lab) -> Planned:
+    """The controller: no interface and no privilege, only the folders in which it meets the others."""
+    node = Node(
+        name=CONTROLLER,
+        role=Role.CONTROLLER,
+        services=("controller",),
+        env=environment(lab.name, CONTROLLER),
+        binds=(
+            Bind(LAB_FILE, CONTROLLERS_LAB_FILE),
+            Bind("run", "/run/lab", read_only=False),
+            Bind("controller", "/var/lib/labkit", read_only=False),
+        ),
+        sysctls=sysctls(forward=False),
+        healthcheck=ready(("controller",)),
+    )
+    return Planned(node, (File("controller/.keep", ""),))
 
 
 def _owners(lab: Lab) -> Mapping[str, str]:

@@ -9,7 +9,9 @@ from ipaddress import IPv4Address, IPv4Network
 from labkit.azure.model import Azure, Nic
 from labkit.azure.rules.adjacency import connected_peerings, takes_forwarded
 from labkit.lab.model import Lab
-from labkit.lab.plan.wires import line_wires, nics, wires
+from labkit.lab.plan.build import wiring
+from labkit.lab.plan.nodes import edges_behind
+from labkit.lab.plan.wires import nics
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def fabric_ports(
     network = azure.virtual_network[virtual_network].name
     ports: dict[str, Port] = {nic.name: _nic_port(lab, nic) for nic in nics(lab, network) if nic.machine not in gone}
     if lab.internet is not None:
-        for link in wires(lab):
+        for link in wiring(lab).links:
             if link.a.node == network and link.b.node == lab.internet.name:
                 ports[link.a.interface] = InternetPort(link.b.mac)
     for peering in connected_peerings(azure, network):
@@ -81,4 +83,4 @@ def fabric_ports(
 
 
 def _nic_port(lab: Lab, nic: Nic) -> NicPort:
-    return NicPort(nic, tuple(wire.line.edge for wire in line_wires(lab) if wire.node == nic.machine))
+    return NicPort(nic, edges_behind(lab, nic.machine))

@@ -9,9 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+LAB_FILE = "lab.yml"
+"""The lab file in the rendered folder."""
+
 
 class Role(StrEnum):
-    """What a node is in the lab; the value of its label `labkit-role`."""
+    """What a node is in the lab, in the order of nodes; the value of its label `labkit-role`."""
 
     CONTROLLER = "controller"
     FABRIC = "fabric"

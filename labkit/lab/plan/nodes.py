@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from ipaddress import IPv4Address
 
-from labkit.lab.model import Lab
+from labkit.azure.model import InstanceId
+from labkit.lab.model import Gateway, Lab, Line
 
 CONTROLLER = "controller"
 INSTANCES = (0, 1)
 NIC = "eth0"
 """The primary NIC of a node in a virtual network, and a site's LAN interface."""
+
+
+def lines(lab: Lab) -> Iterator[tuple[Gateway, Line]]:
+    """The lines between gateways and circuits, each with its gateway."""
+    return ((gateway, line) for gateway in lab.gateways for line in gateway.lines)
+
+
+def edges_behind(lab: Lab, node: str) -> tuple[IPv4Address, ...]:
+    """The far ends of the lines of a gateway's instance; none for any other node."""
+    found = ((InstanceId(gateway.name, line.instance), line.edge) for gateway, line in lines(lab))
+    return tuple(edge for instance, edge in found if instance.node == node)
 
 
 def instance_addresses(lab: Lab, server: str) -> tuple[IPv4Address, IPv4Address]:

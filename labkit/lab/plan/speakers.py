@@ -18,11 +18,10 @@ from labkit.azure.rules.limits import (
     PREMIUM_CUSTOMER_TO_CIRCUIT_ROUTES,
 )
 from labkit.daemons.speaker import CustomerSpeaker, EdgeGateway, EdgeSpeaker, GatewaySpeaker, Neighbour, StaticRoute
-from labkit.lab.model import Gateway, Lab, Nva, Site
-from labkit.lab.plan.nodes import INSTANCES
-from labkit.lab.plan.platform import subnet_of
+from labkit.lab.model import Gateway, Lab, Line, Nva, Site
+from labkit.lab.plan.addressing import subnet_of
+from labkit.lab.plan.nodes import INSTANCES, lines
 from labkit.lab.plan.tunnels import sites_tunnels
-from labkit.lab.plan.wires import LineWire, line_wires
 from labkit.lab.sessions import router_id
 
 BMP_PORT = 11019
@@ -164,18 +163,18 @@ def gateway_speaker(lab: Lab, gateway: Gateway, index: int) -> GatewaySpeaker:
 
 def edge_speaker(lab: Lab, circuit: Circuit) -> EdgeSpeaker:
     """A circuit's edge router as a BGP speaker."""
-    wires = [w for w in line_wires(lab) if w.line.circuit == circuit.name]
+    found = [(gateway, line) for gateway, line in lines(lab) if line.circuit == circuit.name]
     return EdgeSpeaker(
         circuit.name,
         MICROSOFT_ASN,
         router_id(lab, circuit.name),
         gateways=tuple(
             EdgeGateway(
-                gateway,
-                lab.azure.gateway[gateway].asn,
-                tuple(_instance(lab, w) for w in wires if w.gateway.name == gateway),
+                name,
+                lab.azure.gateway[name].asn,
+                tuple(_instance(lab, gateway, line) for gateway, line in found if gateway.name == name),
             )
-            for gateway in dict.fromkeys(w.gateway.name for w in wires)
+            for name in dict.fromkeys(gateway.name for gateway, _ in found)
         ),
         customers=tuple(
             Neighbour(
@@ -193,10 +192,11 @@ def edge_speaker(lab: Lab, circuit: Circuit) -> EdgeSpeaker:
     )
 
 
-def _instance(lab: Lab, wire: LineWire) -> Neighbour:
+def _instance(lab: Lab, gateway: Gateway, line: Line) -> Neighbour:
     """An instance of a gateway at the far end of a line, as the circuit's neighbour."""
-    address, asn = _instance_address(lab, wire), lab.azure.gateway[wire.gateway.name].asn
-    return Neighbour(wire.node, address, wire.line.edge, asn, address, wire.gateway.timers)
+    azure, node = lab.azure.gateway[gateway.name], InstanceId(gateway.name, line.instance).node
+    address = azure.instances[line.instance]
+    return Neighbour(node, address, line.edge, azure.asn, address, gateway.timers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +250,3 @@ def _others_edges(lab: Lab, gateway: Gateway) -> tuple[IPv4Address, ...]:
     network = lab.azure.gateway[gateway.name].virtual_network
     others = (g for g in lab.gateways if g != gateway and lab.azure.gateway[g.name].virtual_network == network)
     return tuple(line.edge for each in others for line in each.lines)
-
-
-def _instance_address(lab: Lab, wire: LineWire) -> IPv4Address:
-    return lab.azure.gateway[wire.gateway.name].instances[wire.line.instance]

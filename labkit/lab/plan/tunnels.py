@@ -8,19 +8,6 @@ from ipaddress import IPv4Address
 from labkit.azure.model import InstanceId
 from labkit.lab.model import Lab, Tunnel
 from labkit.lab.plan.common import point_to_point, tunnel
-from labkit.lab.plan.wires import public_wires
-
-
-def internet_commands(lab: Lab, node: str) -> tuple[str, ...]:
-    """Commands that put a node into the Internet, if it is there: its public address, and the way to the others."""
-    internet = lab.internet
-    for wire in public_wires(lab):
-        if wire.node == node and internet is not None:
-            return (
-                *point_to_point(wire.interface, wire.address, internet.host),
-                f"ip route replace {internet.prefix} via {internet.host} dev {wire.interface}",
-            )
-    return ()
 
 
 def tunnel_commands(lab: Lab, node: str, of: Tunnel) -> tuple[str, ...]:

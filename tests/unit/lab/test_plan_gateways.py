@@ -10,12 +10,10 @@ import pytest
 
 from labkit.lab.file.load import read
 from labkit.lab.model import Lab
-from labkit.lab.plan.build import plan
+from labkit.lab.plan.build import plan, wiring
 from labkit.lab.plan.fabric_ports import NicPort, PeeringPort, fabric_ports
-from labkit.lab.plan.gateways import plan_circuit
 from labkit.lab.plan.model import Node, Plan
 from labkit.lab.plan.nodes import owners
-from labkit.lab.plan.wires import wires
 from labkit.lab.sessions import speakers
 from labkit.resources import topologies
 
@@ -29,7 +27,7 @@ def node(of: Plan, name: str) -> Node:
 
 
 def test_each_instance_of_a_gateway_has_a_line_of_its_own() -> None:
-    found = {(w.a.node, w.a.interface, w.b.node, w.b.interface) for w in wires(lab("expressroute-vpn"))}
+    found = {(w.a.node, w.a.interface, w.b.node, w.b.interface) for w in wiring(lab("expressroute-vpn")).links}
     assert {("ergw-0", "eth1", "circuit1", "eth2"), ("ergw-1", "eth1", "circuit1", "eth3")} <= found
     assert ("circuit1", "eth1", "onprem", "eth1") in found
 
@@ -92,7 +90,8 @@ def test_a_circuit_takes_so_many_routes_of_its_customer(premium: bool, most: int
     """§5, ERR."""
     here = lab("expressroute")
     (circuit,) = here.azure.circuits
-    (conf,) = plan_circuit(here, replace(circuit, premium=premium)).files
+    made = plan(replace(here, azure=replace(here.azure, circuits=(replace(circuit, premium=premium),))))
+    conf = next(file for file in made.files if file.path == f"nodes/{circuit.name}/frr.conf")
     assert (conf.context["most_from_customer"], conf.context["most_from_gateway"]) == (most, 1000)
 
 

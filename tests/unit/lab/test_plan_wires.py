@@ -9,8 +9,10 @@ import pytest
 
 from labkit.lab.file.load import load, load_text
 from labkit.lab.model import Lab
+from labkit.lab.plan.build import wiring
 from labkit.lab.plan.fabric_ports import InternetPort, NicPort, PeeringPort, fabric_ports
-from labkit.lab.plan.wires import FABRIC_MAC, instance_nics, wires
+from labkit.lab.plan.macs import FABRIC_MAC
+from labkit.lab.plan.wires import instance_nics
 
 from .samples import EVERYTHING, OVERVIEW
 
@@ -20,7 +22,7 @@ every_lab = pytest.mark.parametrize("lab", [OVERVIEW_LAB, EVERYTHING_LAB], ids=[
 
 
 def drawn(lab: Lab) -> list[str]:
-    return [f"{w.a.node}:{w.a.interface} {w.b.node}:{w.b.interface}" for w in wires(lab)]
+    return [f"{w.a.node}:{w.a.interface} {w.b.node}:{w.b.interface}" for w in wiring(lab).links]
 
 
 def test_wires_of_the_overview() -> None:
@@ -74,7 +76,7 @@ def test_what_a_peering_does_not_take_from_afar_is_kept_out() -> None:
 
 @every_lab
 def test_interfaces_and_macs_are_unique(lab: Lab) -> None:
-    ends = [end for wire in wires(lab) for end in (wire.a, wire.b)]
+    ends = [end for wire in wiring(lab).links for end in (wire.a, wire.b)]
     assert len({(e.node, e.interface) for e in ends}) == len(ends)
     macs = [e.mac for e in ends]
     assert len(set(macs)) == len(macs)
@@ -84,7 +86,7 @@ def test_interfaces_and_macs_are_unique(lab: Lab) -> None:
 
 @every_lab
 def test_a_nics_wire_carries_the_nics_mac(lab: Lab) -> None:
-    macs = {e.node: e.mac for wire in wires(lab) for e in (wire.a, wire.b) if e.interface == "eth0"}
+    macs = {e.node: e.mac for wire in wiring(lab).links for e in (wire.a, wire.b) if e.interface == "eth0"}
     for nic in (*lab.azure.nics, *instance_nics(lab)):
         assert macs[nic.name] == nic.mac
 
@@ -112,7 +114,7 @@ def test_ports_of_the_overviews_fabric() -> None:
     port = ports["vm1"]
     assert port == NicPort(nic)
     internet = ports["internet"]
-    leg = next(w.b.mac for w in wires(OVERVIEW_LAB) if w.b.node == "internet")
+    leg = next(w.b.mac for w in wiring(OVERVIEW_LAB).links if w.b.node == "internet")
     assert internet == InternetPort(leg)
 
 
@@ -134,7 +136,7 @@ def test_a_peerings_port_knows_the_nics_beyond_it_instances_included() -> None:
 
 @every_lab
 def test_a_fabric_has_a_port_for_each_of_its_wires_and_no_other(lab: Lab) -> None:
-    ends = {(e.node, e.interface) for wire in wires(lab) for e in (wire.a, wire.b)}
+    ends = {(e.node, e.interface) for wire in wiring(lab).links for e in (wire.a, wire.b)}
     for network in lab.azure.virtual_networks:
         assert set(fabric_ports(lab, network.name)) == {i for node, i in ends if node == network.name}
 

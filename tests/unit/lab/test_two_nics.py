@@ -11,11 +11,10 @@ from labkit.azure.model import Nic
 from labkit.azure.rules.effective import effective_routes
 from labkit.lab.file.load import load_text
 from labkit.lab.model import Lab
-from labkit.lab.plan.build import plan
+from labkit.lab.plan.build import plan, wiring
 from labkit.lab.plan.fabric_ports import NicPort, PeeringPort, fabric_ports
 from labkit.lab.plan.model import Node
 from labkit.lab.plan.nodes import addresses, owners
-from labkit.lab.plan.wires import wires
 from tests.unit.azure.builders import addr, net
 
 TEXT = """
@@ -83,12 +82,13 @@ def test_a_machine_brings_up_every_nic_before_its_links(lab: Lab) -> None:
 
 
 def test_every_nic_has_a_wire_to_its_virtual_network_with_its_mac(lab: Lab) -> None:
-    found = {(w.a.node, w.a.interface, w.b.node, w.b.interface): w.b.mac for w in wires(lab)}
+    links = wiring(lab).links
+    found = {(w.a.node, w.a.interface, w.b.node, w.b.interface): w.b.mac for w in links}
     assert found["hub", "fw", "fw", "eth0"] == lab.azure.nic["fw"].mac
     assert found["hub", "fw-inside", "fw", "eth1"] == "00:0d:3a:00:00:02"
     assert found["spoke", "vm-other", "vm", "eth1"] == "00:0d:3a:00:00:03"
     assert ("fw", "eth2", "branch", "eth1") in found
-    assert len({(end.node, end.interface) for w in wires(lab) for end in (w.a, w.b)}) == 2 * len(wires(lab))
+    assert len({(end.node, end.interface) for w in links for end in (w.a, w.b)}) == 2 * len(links)
 
 
 def test_a_fabric_has_a_port_for_each_nic(lab: Lab) -> None:
