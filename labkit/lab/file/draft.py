@@ -7,7 +7,7 @@ what was left out is remembered, so that nothing complains of its absence.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args, get_origin
 
@@ -152,10 +152,10 @@ def _known_keys(root: type[Part], location: Sequence[str | int]) -> list[str]:
     return [f.alias or name for name, f in model.model_fields.items()] if model is not None else []
 
 
-def describe(error: ErrorDetails, root: type[Part], hints: Mapping[str, str]) -> tuple[str, str]:
-    """What is wrong with a value of a `root`, and the remedy; `hints` are for keys that are missing."""
+def _describe(error: ErrorDetails, shape: Shape) -> tuple[str, str]:
+    """What is wrong with a value, and the remedy."""
     kind, value, location, context = error["type"], error["input"], error["loc"], error.get("ctx", {})
-    hints = {**_HINTS, **hints}
+    hints = {**_HINTS, **shape.hints()}
     shown = f'"{value}"' if isinstance(value, str) else _SHAPES.get(type(value), "nothing")
     match kind:
         case "mistake":
@@ -165,7 +165,7 @@ def describe(error: ErrorDetails, root: type[Part], hints: Mapping[str, str]) ->
         case "missing":
             return f"{location[-1]} is missing", hints.get(str(location[-1]), f'Add "{location[-1]}: ...".')
         case "extra_forbidden":
-            keys = _known_keys(root, location[:-1])
+            keys = _known_keys(shape.model, location[:-1])
             return f'unknown key "{location[-1]}"', suggestion(str(location[-1]), keys, "keys here")
         case "enum":
             choices = re.findall(r"'([^']+)'", context["expected"])
@@ -198,7 +198,7 @@ def describe(error: ErrorDetails, root: type[Part], hints: Mapping[str, str]) ->
 
 def _problem(error: ErrorDetails, source: Source, shape: Shape) -> FileProblem:
     about, rest = shape.subject(_as_written(tuple(error["loc"]), source))
-    text, remedy = describe(error, shape.model, shape.hints())
+    text, remedy = _describe(error, shape)
     own = error["type"] in {"missing", "extra_forbidden"}
     words = [s if isinstance(s, str) else f", item {s + 1}" for s in (rest[:-1] if own else rest) if s != "[key]"]
     place = _existing(source.data, error["loc"])
