@@ -148,9 +148,9 @@ class Dialogue:
         assert self._process.stdin is not None
         self._process.stdin.write(line.encode() + b"\n")
         self._process.stdin.flush()
-        return self.hear()
+        return self.line()
 
-    def hear(self) -> str:
+    def line(self) -> str:
         """The next line; it must come."""
         assert self._process.stdout is not None
         answer: bytes = self._process.stdout.readline()

@@ -133,7 +133,7 @@ def test_an_engine_that_is_not_there(fresh: pytest.MonkeyPatch, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("answer", "says"),
+    ("answer", "message"),
     [
         ('{"version":"0.78.3"}', "0.78.3 .* is too old"),
         ("no JSON", "does not show its version"),
@@ -141,14 +141,14 @@ def test_an_engine_that_is_not_there(fresh: pytest.MonkeyPatch, tmp_path: Path) 
     ],
 )
 def test_a_containerlab_that_will_not_do(
-    fresh: pytest.MonkeyPatch, tmp_path: Path, bed: ContainerlabBed, answer: str | None, says: str
+    fresh: pytest.MonkeyPatch, tmp_path: Path, bed: ContainerlabBed, answer: str | None, message: str
 ) -> None:
     if answer is not None:
         program = tmp_path / "containerlab"
         program.write_text(f"#!/bin/sh\necho '{answer}'\n")
         program.chmod(0o755)
     fresh.setenv("PATH", f"{tmp_path}:/usr/bin:/bin" if answer else str(tmp_path))
-    assert re.search(says, refused(EnvironmentProblem, lambda: bed.runtime.deploy(bed.write())))
+    assert re.search(message, refused(EnvironmentProblem, lambda: bed.runtime.deploy(bed.write())))
 
 
 def test_a_user_who_may_not_use_docker() -> None:
@@ -239,10 +239,10 @@ def test_plain_containerlab(folder: Path) -> None:
     try:
 
         def run(node: str, command: str) -> Any:
-            said = containerlab(
+            printed = containerlab(
                 folder, "exec", *topology, "--label", f"clab-node-name={node}", "--format", "json", "--cmd", command
             )
-            ((result,),) = json.loads(said).values()
+            ((result,),) = json.loads(printed).values()
             return result
 
         def default() -> str:

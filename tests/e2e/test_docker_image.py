@@ -49,7 +49,7 @@ def built(imported: images.Image) -> Iterator[str]:
     engine().remove_image(BUILT)
 
 
-def said(image: str, *argv: str) -> str:
+def printed(image: str, *argv: str) -> str:
     """What a command in a container of the image prints."""
     client = engine()
     settings = client.create_host_config(network_mode="none")
@@ -63,7 +63,7 @@ def said(image: str, *argv: str) -> str:
 
 
 def packages(image: str) -> dict[str, str]:
-    listing = said(image, "dpkg-query", "--show", "--showformat", "${Package} ${Version}\\n")
+    listing = printed(image, "dpkg-query", "--show", "--showformat", "${Package} ${Version}\\n")
     return dict(line.split() for line in listing.splitlines())
 
 
@@ -73,7 +73,7 @@ def files(image: str) -> list[str]:
         "cd /opt/labkit && find . -type f ! -name '*.pyc' -exec sha256sum {} + | sort -k2;"
         "find . -name '*.pyc' | sort; cat /etc/group; ls -l /usr/lib/python3/dist-packages/labkit.pth"
     )
-    return [line for line in said(image, "sh", "-c", script).splitlines() if "labkit.pth" not in line]
+    return [line for line in printed(image, "sh", "-c", script).splitlines() if "labkit.pth" not in line]
 
 
 def test_docker_has_what_the_sandbox_has(imported: images.Image) -> None:

@@ -54,7 +54,7 @@ CLIENT = """
 def connections(lab: RunningLab, server: str, address: IPv4Address) -> int:
     """How many of `CONNECTIONS` from vm1 to a server are answered."""
     with dialogue(lab, server, ECHO_SERVER) as listening:
-        assert listening.hear() == "ready"
+        assert listening.line() == "ready"
         return int(python(lab, "vm1", CLIENT, address, CONNECTIONS))
 
 

@@ -241,12 +241,12 @@ def test_the_same_private_address_in_two_networks_reaches_the_internet_at_once(l
     run(lab, "red", "nft", "add", "element", "netdev", "labkit", "nics", f"{{ {blue.address} : {red.mac} }}")
     with ExitStack() as stack:
         service = stack.enter_context(dialogue(lab, "internet", ANSWER))
-        assert service.hear() == "ready"
+        assert service.line() == "ready"
         talks = {
             vm: stack.enter_context(dialogue(lab, vm, ASK, blue.address, internet.host)) for vm in ("blue-vm", "red-vm")
         }
         for talk in talks.values():
-            assert talk.hear() == "ready"
+            assert talk.line() == "ready"
         for turn in range(3):
             assert talks["blue-vm"].ask(f"blue{turn}") == f"blue{turn} {public['blue']}"
             assert talks["red-vm"].ask(f"red{turn}") == f"red{turn} {public['red']}"

@@ -104,7 +104,7 @@ def test_health_decides_when_it_is_up(bed: Bed) -> None:
 
 
 @pytest.mark.parametrize(
-    ("parts", "says"),
+    ("parts", "message"),
     [
         ({"extra": "exec: [sh -c 'echo no such luck >&2; exit 7']"}, "no such luck"),
         ({"node_a": "binds: [nothing-here:/x]"}, "nothing-here"),
@@ -114,9 +114,9 @@ def test_health_decides_when_it_is_up(bed: Bed) -> None:
         ({"node_b": "no-such-key: 1"}, "no-such-key"),
     ],
 )
-def test_what_fails_leaves_nothing(bed: Bed, parts: dict[str, str], says: str) -> None:
-    message = refused(LabkitError, lambda: bed.deploy(**parts))
-    assert says in message.replace("-\n", "-"), "containerlab folds long lines, and long words at their hyphens"
+def test_what_fails_leaves_nothing(bed: Bed, parts: dict[str, str], message: str) -> None:
+    found = refused(LabkitError, lambda: bed.deploy(**parts))
+    assert message in found.replace("-\n", "-"), "containerlab folds long lines, and long words at their hyphens"
     bed.nothing_left()
 
 

@@ -88,7 +88,7 @@ def test_health_by_a_command(bed: SandboxBed) -> None:
 
 
 @pytest.mark.parametrize(
-    ("parts", "kind", "says"),
+    ("parts", "kind", "message"),
     [
         (
             {"node_b": "startup-config: x"},
@@ -129,8 +129,8 @@ def test_health_by_a_command(bed: SandboxBed) -> None:
         ),
     ],
 )
-def test_what_is_refused(bed: SandboxBed, parts: dict[str, str], kind: type[LabkitError], says: str) -> None:
-    assert says in refused(kind, lambda: bed.deploy(**parts))
+def test_what_is_refused(bed: SandboxBed, parts: dict[str, str], kind: type[LabkitError], message: str) -> None:
+    assert message in refused(kind, lambda: bed.deploy(**parts))
     bed.nothing_left()
 
 
@@ -480,16 +480,16 @@ def host() -> dict[str, object]:
     for changing in ("/proc/sys/net/netfilter/nf_conntrack_count", "/proc/sys/net/ipv4/tcp_mem"):
         sysctls.pop(changing, None)
 
-    def said(*argv: str) -> str:
+    def printed(*argv: str) -> str:
         return subprocess.run(argv, capture_output=True, text=True, check=False).stdout
 
     return {
-        "interfaces": json.loads(said("ip", "-j", "link")),
-        "addresses": said("ip", "-o", "addr").replace("\\", ""),
-        "routes": said("ip", "route", "show", "table", "all"),
-        "rules": said("ip", "rule"),
-        "namespaces": said("ip", "netns"),
-        "firewall": said("nft", "list", "ruleset"),
+        "interfaces": json.loads(printed("ip", "-j", "link")),
+        "addresses": printed("ip", "-o", "addr").replace("\\", ""),
+        "routes": printed("ip", "route", "show", "table", "all"),
+        "rules": printed("ip", "rule"),
+        "namespaces": printed("ip", "netns"),
+        "firewall": printed("nft", "list", "ruleset"),
         "mounts": Path("/proc/self/mountinfo").read_text(),
         "hosts": Path("/etc/hosts").read_text(),
         "sysctls": sysctls,
@@ -530,7 +530,7 @@ if os.geteuid() == 0:
         assert done.returncode == 0, done.stdout + done.stderr
         assert re.search(r"^\d+ passed\b", done.stdout, re.MULTILINE), done.stdout
 
-    # In two parts: tests/side_by_side.py says why one of them is not run beside all others.
+    # In two parts: tests/side_by_side.py has the reason why one of them runs first.
     HOST = "tests/e2e/test_sandbox_runtime.py::test_the_host_is_as_it_was"
 
     def test_all_of_this_as_an_ordinary_user(layers: list[Path]) -> None:
