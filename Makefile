@@ -9,7 +9,7 @@ WITH ?=
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
-QUICK := tests/e2e/test_overview.py::test_every_proof_holds[sandbox]
+QUICK := 'tests/e2e/test_overview.py::test_every_proof_holds[sandbox]'
 NODE := images/node/labkit/opt/labkit
 SHELL_SCRIPTS := tools/prepare tools/packages tools/containerlab .ci/run tests/acceptance/fresh/enter \
 	$(NODE)/lib/supervised $(NODE)/lib/finished \

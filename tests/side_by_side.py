@@ -32,6 +32,12 @@ SAME_LAB = (
 )
 """Files whose tests leave a lab as they found it, booted once for all of them; in the order of its variants."""
 
+LONG = (
+    *(files[0] for files in SAME_LAB),
+    *(f"tests/e2e/test_{name}.py" for name in ("sandbox_runtime", "cli", "routeserver", "whatif", "random_labs")),
+)
+"""Parts on the sandbox that would hold up the end of a run if they began last."""
+
 _TURN = {file: (files[0], turn) for files in SAME_LAB for turn, file in enumerate(files)}
 
 
@@ -60,13 +66,15 @@ def may_begin(its_part: str, running: str) -> bool:
 
 
 def rank(test: str) -> tuple[int, int]:
-    """Lower ones begin sooner: what holds others up, the longest parts, other labs, and last what fills gaps."""
+    """Lower ones begin sooner: what holds others up, labs at the engine, long parts, other labs, what fills gaps."""
     its_part, (_, turn) = part(test), _turn(test)
     if its_part == HOST:
         return 0, turn
     if at_the_engine(its_part):
         return 1, turn
-    return (2 if test.startswith(("tests/e2e/", "tests/acceptance/")) else 3), turn
+    if its_part in LONG:
+        return 2, turn
+    return (3 if test.startswith(("tests/e2e/", "tests/acceptance/")) else 4), turn
 
 
 def must_be_at_the_engine() -> None:

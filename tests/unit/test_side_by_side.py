@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.side_by_side import HOST, SAME_LAB, Scheduling, may_begin, part, rank
+from tests.side_by_side import HOST, LONG, SAME_LAB, Scheduling, may_begin, part, rank
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 BED = "tests/e2e/test_containerlab.py::test_logs"
@@ -31,13 +31,15 @@ def test_parts() -> None:
 
 
 def test_order() -> None:
-    assert sorted([UNIT, HERE, THERE, BED], key=rank) == [BED, THERE, HERE, UNIT]
+    short = "tests/e2e/test_communities.py::test_a_circuit_keeps_communities[sandbox]"
+    assert sorted([UNIT, short, HERE, THERE, BED], key=rank) == [BED, THERE, HERE, short, UNIT]
     order = [f"{file}::test" for files in SAME_LAB for file in files]
     assert sorted(sorted(order), key=lambda test: (order.index(f"{part(test)}::test"), rank(test))) == order
 
 
-def test_the_files_that_boot_the_same_lab_are_there() -> None:
-    assert [file for files in SAME_LAB for file in files if not (REPOSITORY / file).is_file()] == []
+def test_the_files_that_are_named_are_there() -> None:
+    named = [*(file for files in SAME_LAB for file in files), *LONG]
+    assert [file for file in named if not (REPOSITORY / file).is_file()] == []
 
 
 @pytest.mark.parametrize(
