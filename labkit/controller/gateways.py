@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network
 from labkit.azure.model import ROUTE_SERVER_ASN, Azure, GatewayRoutes, InstanceId, LearnedRoute, PathAttributes
 from labkit.azure.rules.adjacency import server_in
 from labkit.azure.rules.asn import MICROSOFT_ASN
-from labkit.azure.rules.gateway_policy import GatewayPath, PathSource, own_paths, reported
+from labkit.azure.rules.gateway_policy import GatewayPath, PathSource, learned_from_gateway, own_paths
 from labkit.feed.bgp import Session
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import INSTANCES
@@ -90,7 +90,7 @@ class Gateways:
             routes = found.setdefault(instance.name, {})
             for prefix, paths in self.table(azure, instance).items():
                 for path in paths:
-                    route = reported(azure.gateway[instance.name], instance.index, prefix, path)
+                    route = learned_from_gateway(azure.gateway[instance.name], instance.index, prefix, path)
                     if route is not None:
                         routes[prefix] = (*routes.get(prefix, ()), route)
         return found

@@ -142,6 +142,21 @@ class GatewayControl(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class BmpHabits:
+    """Where a daemon's reports by BMP (RFC 7854) are not what happened, so that the reader corrects them.
+
+    Attributes:
+        own_asn_in_front: a path from an eBGP neighbour has the daemon's own ASN in front.
+        up_since_boot: a session that comes up is dated to the start of the machine.
+        stalls_after_down: the queue stops at routes of a session that has ended, until another route comes.
+    """
+
+    own_asn_in_front: bool = False
+    up_since_boot: bool = False
+    stalls_after_down: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Daemon:
     """A BGP daemon, part by part."""
 
@@ -152,3 +167,4 @@ class Daemon:
     decide: Decide
     control: Control
     gateway: GatewayControl
+    bmp: BmpHabits

@@ -15,7 +15,7 @@ from labkit.gateway.service import Service
 def main() -> None:
     """Run the service until it is killed. The daemon stays as it is."""
     daemon = DAEMONS[os.environ["LABKIT_DAEMON"]]
-    Service(begin("gateway"), daemon.gateway, int(os.environ["LABKIT_BMP_PORT"])).run()
+    Service(begin("gateway"), daemon.gateway, daemon.bmp, int(os.environ["LABKIT_BMP_PORT"])).run()
 
 
 if __name__ == "__main__":

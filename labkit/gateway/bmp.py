@@ -1,4 +1,4 @@
-"""BMP (RFC 7854) as FRR speaks it, with the UPDATEs in it (RFC 4271): bytes to values. Pure, but for the buffer."""
+"""BMP (RFC 7854), with the UPDATEs in it (RFC 4271): bytes to values. Pure, but for the buffer."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ipaddress import IPv4Address
 
 from labkit.azure.model import AsPath, Origin, PathAttributes
 from labkit.daemons.notifications import notification_text
+from labkit.daemons.protocol import BmpHabits
 
 _ROUTE_MONITORING, _PEER_DOWN, _PEER_UP = 0, 2, 3
 _PEER_HEADER = struct.Struct("!BB8s16sIIII")
@@ -22,7 +23,7 @@ _NOTIFICATIONS = {1: "sent", 3: "received"}
 _DOWN = {2: "this side closed it", 4: "connection closed", 5: "it is no longer configured"}
 
 CLOSED_HERE = _DOWN[2]
-"""FRR says this of every session that it ended itself, whatever the reason (`GatewayControl.why_closed` asks it)."""
+"""The local system ended the session without a NOTIFICATION: BMP has no reason (`GatewayControl.why_closed` has)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +69,10 @@ Message = PeerUp | PeerDown | Update | PeersListed | EndOfRoutes
 
 
 class Stream:
-    """A monitored router's bytes, in pieces of any size.
+    """A monitored router's bytes, in pieces of any size; what its daemon gets wrong by `habits` is corrected."""
 
-    Two things that FRR gets wrong are put right here. It encodes what it has from an eBGP peer as it would send it to
-    that peer, with its own ASN in front of the path. And a session that comes up is said to be up since the machine is.
-    """
-
-    def __init__(self) -> None:
+    def __init__(self, habits: BmpHabits) -> None:
+        self._habits = habits
         self._buffer = b""
         self._listed = False
         self._own_asn: int | None = None
@@ -82,11 +80,11 @@ class Stream:
     def feed(self, data: bytes, now: float) -> Iterator[Message]:
         """The messages that are complete with these bytes, which came at `now` (Unix seconds).
 
-        Of the router's own table and of statistics there is none. A connection begins with the peers' states. FRR says
-        no more of where they end than that a route comes next, and it has one at least: that of a virtual network.
+        Of the router's own table and of statistics there is none. A connection begins with the peers' states. They end
+        where a route comes, and a gateway has one at least: that of a virtual network.
 
         Raises:
-            ValueError: this is no BMP.
+            ValueError: this is not BMP.
         """
         self._buffer += data
         while len(self._buffer) >= 6:
@@ -112,7 +110,8 @@ class Stream:
             return None
         peer, rest = str(IPv4Address(address[12:])), body[_PEER_HEADER.size :]
         if kind == _PEER_UP:
-            return PeerUp(peer, now if self._listed else seconds + microseconds / 1e6)
+            is_now = self._listed and self._habits.up_since_boot
+            return PeerUp(peer, now if is_now else seconds + microseconds / 1e6)
         if kind == _PEER_DOWN:
             return PeerDown(peer, now, _why_down(rest))
         if not flags & _POST_POLICY:
@@ -121,7 +120,8 @@ class Stream:
         if not found.announced and not found.withdrawn:
             return EndOfRoutes(peer)
         attributes = found.attributes
-        if attributes is not None and asn != self._own_asn and attributes.as_path[:1] == (self._own_asn,):
+        own_first = self._habits.own_asn_in_front and asn != self._own_asn
+        if attributes is not None and own_first and attributes.as_path[:1] == (self._own_asn,):
             return replace(found, attributes=replace(attributes, as_path=attributes.as_path[1:]))
         return found
 

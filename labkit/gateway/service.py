@@ -11,7 +11,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 
 from labkit.daemons.errors import NoAnswer
-from labkit.daemons.protocol import GatewayControl, Ranges
+from labkit.daemons.protocol import BmpHabits, GatewayControl, Ranges
 from labkit.daemons.tables import AdvertisedPath, BgpNeighbour
 from labkit.feed.bgp import (
     GATEWAY,
@@ -40,9 +40,10 @@ _log = logging.getLogger("gateway")
 class Service:
     """One thread reads from FRR, one from the controller; a lock guards what both touch."""
 
-    def __init__(self, settings: Settings, daemon: GatewayControl, bmp_port: int) -> None:
+    def __init__(self, settings: Settings, daemon: GatewayControl, bmp: BmpHabits, bmp_port: int) -> None:
         self._settings = settings
         self._daemon = daemon
+        self._bmp = bmp
         self._bmp_port = bmp_port
         self._state = State()
         self._feed: Feed[ToGateway, FromGateway] | None = None
@@ -101,7 +102,7 @@ class Service:
             self._follow_daemon(connection)
 
     def _follow_daemon(self, connection: socket.socket) -> None:
-        stream = Stream()
+        stream = Stream(self._bmp)
         renewed = State() if self._renewing else None
         self._renewing = False
         with connection:
@@ -119,7 +120,8 @@ class Service:
                 with self._lock:
                     for message in messages:
                         state = self._state if renewed is None else renewed
-                        if isinstance(message, PeerDown) and state.is_up(message.peer):
+                        stalls = self._bmp.stalls_after_down
+                        if stalls and isinstance(message, PeerDown) and state.is_up(message.peer):
                             self._renew(message.peer)
                         state.take(self._explained(message))
                         if renewed is not None and renewed.whole:

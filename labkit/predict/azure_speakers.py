@@ -26,7 +26,7 @@ from labkit.azure.model import (
     RouteServer,
 )
 from labkit.azure.rules.acceptance import originated, originated_in, rejection
-from labkit.azure.rules.advertisement import advertised, originated_routes
+from labkit.azure.rules.advertisement import advertised_to_peer, originated_routes
 from labkit.azure.rules.circuits import (
     CircuitPath,
     advertised_to_customer,
@@ -42,8 +42,8 @@ from labkit.azure.rules.gateway_policy import (
     advertised_to_route_server,
     best_at_gateway,
     gateway_rejection,
+    learned_from_gateway,
     own_paths,
-    reported,
 )
 from labkit.azure.rules.gateways import (
     connected_circuits,
@@ -132,7 +132,7 @@ class AzureSpeakers:
             routes = found.setdefault(instance.name, {})
             for prefix, paths in table.items():
                 for path in paths:
-                    route = reported(self.azure.gateway[instance.name], instance.index, prefix, path)
+                    route = learned_from_gateway(self.azure.gateway[instance.name], instance.index, prefix, path)
                     if route is not None:
                         routes[prefix] = (*routes.get(prefix, ()), route)
         return found
@@ -268,7 +268,7 @@ def advertised_by_server(
     mine = originated(azure, server.name)
     found = originated_routes(server, instance, peer, mine)
     for prefix, paths in learned.items():
-        attributes = advertised(server, instance, peer, mine, prefix, paths)
+        attributes = advertised_to_peer(server, instance, peer, mine, prefix, paths)
         if attributes is not None:
             found[prefix] = attributes
     return found

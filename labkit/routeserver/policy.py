@@ -13,7 +13,7 @@ from ipaddress import IPv4Network
 
 from labkit.azure.model import BgpPeer, LearnedRoute, PathAttributes, RouteServer
 from labkit.azure.rules.acceptance import Originated, attributes_rejection, prefix_rejection
-from labkit.azure.rules.advertisement import exported, originated_routes, withheld
+from labkit.azure.rules.advertisement import export_policy, originated_routes, withheld
 from labkit.azure.rules.selection import best_path
 
 CACHED = 1 << 17
@@ -83,7 +83,7 @@ class Policy:
     def _relay(self, source: str, attributes: PathAttributes) -> Mapping[str, PathAttributes]:
         told = {}
         for address, peer in self.peers.items():
-            sent = exported(self._server, self._config.instance, peer, self.peers[source], attributes)
+            sent = export_policy(self._server, self._config.instance, peer, self.peers[source], attributes)
             if sent is not None:
                 told[address] = sent
         return told

@@ -20,7 +20,7 @@ from labkit.azure.rules.communities import RELAYED, SPOKE, may_be_advertised
 from labkit.azure.rules.selection import best_path
 
 
-def advertised(  # noqa: PLR0917 - the six facts that the matrix asks for
+def advertised_to_peer(  # noqa: PLR0917 - the six facts that the matrix asks for
     server: RouteServer,
     instance: int,
     peer: BgpPeer,
@@ -33,12 +33,12 @@ def advertised(  # noqa: PLR0917 - the six facts that the matrix asks for
     One best path for each prefix and peer [one-best-path], never back to the peer that supplied it
     [no-return], and none that is `withheld`. What the server originates is `originated_routes`.
 
-    A caller with many prefixes takes `best_path` itself and asks `exported` once for each distinct path.
+    A caller with many prefixes takes `best_path` itself and asks `export_policy` once for each distinct path.
     """
     if withheld(server, peer, originated, prefix):
         return None
     best = best_path(paths, server.hub_routing_preference, server.assumptions)
-    return None if best is None else exported(server, instance, peer, best.peer, best.attributes)
+    return None if best is None else export_policy(server, instance, peer, best.peer, best.attributes)
 
 
 def withheld(server: RouteServer, peer: BgpPeer, originated: Originated, prefix: IPv4Network) -> bool:
@@ -51,7 +51,7 @@ def withheld(server: RouteServer, peer: BgpPeer, originated: Originated, prefix:
     return not to_circuit and originated.ranges.covers(prefix)
 
 
-def exported(
+def export_policy(
     server: RouteServer, instance: int, peer: BgpPeer, source: BgpPeer, attributes: PathAttributes
 ) -> PathAttributes | None:
     """The attributes with which a best path from `source` goes to `peer`; None if it does not go there.

@@ -121,7 +121,9 @@ def best_at_gateway(gateway: Gateway, paths: Sequence[GatewayPath]) -> GatewayPa
     return min(paths, key=rank, default=None)
 
 
-def reported(gateway: Gateway, instance: int, prefix: IPv4Network, path: GatewayPath) -> LearnedRoute | None:
+def learned_from_gateway(
+    gateway: Gateway, instance: int, prefix: IPv4Network, path: GatewayPath
+) -> LearnedRoute | None:
     """An on-premises path as a route server receives it and NICs are programmed with it; None for any other path.
 
     Over iBGP the AS path stays as it is [prepends-65515]; static prefixes have an empty one [static-prefixes]. The next
@@ -152,7 +154,7 @@ def advertised_to_route_server(
     """
     if not may_be_advertised(path.attributes, ebgp=gateway.asn != ROUTE_SERVER_ASN):
         return None
-    route = reported(gateway, instance, prefix, path)
+    route = learned_from_gateway(gateway, instance, prefix, path)
     return None if route is None else route.attributes
 
 

@@ -16,8 +16,8 @@ from labkit.azure.rules.gateway_policy import (
     advertised_to_route_server,
     best_at_gateway,
     gateway_rejection,
+    learned_from_gateway,
     own_paths,
-    reported,
 )
 from labkit.azure.rules.gateways import connected_circuits, session_server
 from labkit.azure.rules.rows import as_path_text, effective_json
@@ -43,7 +43,7 @@ def effective_differences(snapshot: Snapshot) -> Iterator[Difference]:
         routes = gateways.setdefault(instance.name, {})
         for prefix, paths in at_gateway(snapshot, instance).items():
             for path in paths:
-                route = reported(azure.gateway[instance.name], instance.index, prefix, path)
+                route = learned_from_gateway(azure.gateway[instance.name], instance.index, prefix, path)
                 if route is not None:
                     routes[prefix] = (*routes.get(prefix, ()), route)
     found: dict[tuple[str, str, str], list[str]] = {}

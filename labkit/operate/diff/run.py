@@ -1,4 +1,4 @@
-"""Everything in which the running lab is not what the model says: speakers, controller, fabrics, kernels."""
+"""Everything in which the running lab differs from the model: speakers, controller, fabrics, kernels."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def the_lab(name: str | None) -> Record:
 
 
 def lab_of(record: Record) -> Lab:
-    """The lab as its file says. One that others have brought up is asked for it.
+    """The lab as its file has it. A lab of another user is asked for its file.
 
     Raises:
         LabkitError: it can't be read.
@@ -60,7 +60,7 @@ def controllers_text(record: Record) -> str:
 
 
 def running(name: str | None) -> tuple[Record, LabStatus]:
-    """The lab called `name`, or the only one there is, and what its runtime says of it.
+    """The lab called `name`, or the only one there is, and its status in its runtime.
 
     Raises:
         InvalidInput: there is no such lab, or none, or several to choose from.
@@ -86,7 +86,7 @@ def _option(record: Record) -> str:
 
 
 def inspect(record: Record) -> LabStatus | None:
-    """What the lab's runtime says of it; None if it knows nothing of the lab, or the record is lost."""
+    """The lab's status in its runtime; None if that does not know the lab, or the record is lost."""
     return runtime(record.runtime).inspect(record.lab) if record.runtime else None
 
 

@@ -28,7 +28,7 @@ class ComparedRow:
 
     @property
     def ok(self) -> bool:
-        """Whether it is as the lab file says: in both tables, or in one of them for a reason."""
+        """Whether it is as the lab file has it: in both tables, or in one of them for a reason."""
         return self.same if not self.because else self.azure != self.here
 
 
@@ -49,9 +49,9 @@ class Comparison:
 
 def _what(row: ComparedRow) -> str:
     if row.same:
-        return "is here as in Azure, though the lab file says that it differs"
+        return "is here as in Azure, though the lab file lists it as different"
     if not row.azure and not row.here:
-        return "is neither in Azure's table nor here, though the lab file says that it is here"
+        return "is neither in Azure's table nor here, though the lab file lists it as here"
     return "is in Azure's table, not here" if row.azure else "is here, not in Azure's table"
 
 

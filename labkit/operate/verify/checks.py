@@ -33,7 +33,7 @@ def _(
 ) -> str | None:
     found = tuple(_by_speaker(claim, live))
     if not found:  # of nobody everything would hold
-        return f"nobody speaks BGP there: {describe(claim)}."
+        return f"there is no BGP session: {describe(claim)}."
     return next((problem for problem in found if problem is not None), None)
 
 
@@ -126,7 +126,7 @@ def _in_both_instances(
 def _(claim: proofs.LearnedRoutesClaim | proofs.AdvertisedRoutesClaim, live: LiveState) -> str | None:
     tables = tuple(_tables(claim, live))
     if not tables:
-        return f"nobody speaks BGP there: {describe(claim)}."
+        return f"there is no BGP session: {describe(claim)}."
     for where, there in tables:
         wanted = {prefix: _path(as_path) for prefix, as_path in claim.rows.items()}
         difference = _difference(wanted, there)
@@ -171,7 +171,7 @@ def _(claim: proofs.EffectiveRoutesClaim, live: LiveState) -> str | None:
 
 
 def _known(live: LiveState, hop: str) -> str:
-    """A next hop by its node's name, where a file may have said the address."""
+    """A next hop by its node's name, where a file may have the address."""
     try:
         return live.owners.get(IPv4Address(hop), hop)
     except ValueError:
@@ -307,14 +307,14 @@ def _path(as_path: Iterable[int]) -> str:
 def _wrong_hops(
     live: LiveState, via: tuple[str, ...] | None, found: Iterable[IPv4Address], what: str, hint: str
 ) -> str | None:
-    """A node stands for each of its addresses: which of a circuit's edges is the next hop, the file can't say."""
+    """A node's name means any of its addresses: a file can't name one of a circuit's edges."""
     if via is None:
         return None
     hops = sorted(found)
     names = {live.owners.get(hop, "") for hop in hops} | {str(hop) for hop in hops}
-    said = {name for name in via if name in names}
-    covered = [hop for hop in hops if {str(hop), live.owners.get(hop, "")} & said]
-    if said == set(via) and covered == hops:
+    named = {name for name in via if name in names}
+    covered = [hop for hop in hops if {str(hop), live.owners.get(hop, "")} & named]
+    if named == set(via) and covered == hops:
         return None
     there = ", ".join(live.owners.get(hop, str(hop)) for hop in hops) or "nothing"
     return f"{what} leads via {there}, wanted {', '.join(via) or 'nothing'}. {hint}"

@@ -1,4 +1,4 @@
-"""One row in which the running lab is not what the model says."""
+"""One row in which the running lab differs from the model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ NOTHING = "-"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Difference:
-    """At `where`, what the model says of `prefix` and what is there; `-` for nothing.
+    """At `where`, what the model has for `prefix` and what is there; `-` for nothing.
 
     `prefix` is empty where it is not about one. `hint` is a command that shows it.
     """

@@ -28,7 +28,7 @@ GUARDS = {
     "foreign-destination": "what is for another address than the NIC's",
     "forwarded": "what the peered network only forwards",
 }
-"""What ports drop whatever the routes say, by the reasons in the names of their counters."""
+"""What ports drop whatever the routes, by the reasons in the names of their counters."""
 
 Macs = frozenset[str]
 """Where a packet may go: the destination MACs it may be given. Empty: dropped."""
@@ -56,7 +56,7 @@ def fabric_difference(vnet: str, live: LiveState) -> str | None:
             return f"the port of {name} in fabric {vnet} has no program. Look: labkit logs {vnet}"
         return (
             f"fabric {vnet} brings what {name} sends to {wrong.address} to {_text(wrong.there)}; "
-            f"the rules say {_text(wrong.right)}. Look: labkit logs {vnet}"
+            f"by the rules it is {_text(wrong.right)}. Look: labkit logs {vnet}"
         )
     return None
 
@@ -89,7 +89,7 @@ def fabric_differences(vnet: str, live: LiveState) -> Iterator[Difference]:
 
 
 def _unguarded(vnet: str, live: LiveState, ports: Mapping[str, Port]) -> dict[str, list[str]]:
-    """What ports should drop whatever the routes say, and do not: the ports by what it is."""
+    """What ports should drop whatever the routes, and do not: the ports by what it is."""
     ruleset = _ruleset(vnet, live)
     found: dict[str, list[str]] = {}
     for name, port in ports.items():
@@ -236,7 +236,7 @@ class _Ruleset:
         if verdict is None or "drop" in verdict:
             return frozenset()
         if "jump" not in verdict:
-            return frozenset({"wherever its sender says"})  # no program of ours: it leaves the packet as it is
+            return frozenset({"wherever its sender sends it"})  # no program of ours: it leaves the packet as it is
         return frozenset(self._chain(verdict["jump"]["target"], address))
 
     def _chain(self, name: str, address: IPv4Address) -> set[str]:

@@ -1,4 +1,4 @@
-"""Whether a running lab is what its file claims, and whether its kernels and fabrics do what the rules say.
+"""Whether a running lab is what its file claims, and whether its kernels and fabrics follow the rules.
 
 Foundation first: rows (sessions, routes), then kernels and fabrics against the oracle, then packets. While a
 foundation does not hold, what stands on it is not tried.
@@ -60,7 +60,7 @@ def verify(
     """Check every proof of a lab, every VM's kernel and every fabric program, until all hold or time is up.
 
     Args:
-        lab: the lab as its file says.
+        lab: the lab as its file has it.
         client: the running lab.
         within: seconds that everything may take to hold, in place of the proofs' own; 0 for one attempt.
         on_attempt: called after every attempt with the live state, how many checks hold, how many there are, and

@@ -14,7 +14,7 @@ from labkit.azure.model import (
     RouteServer,
 )
 from labkit.azure.rules.acceptance import Originated
-from labkit.azure.rules.advertisement import advertised, originated_routes
+from labkit.azure.rules.advertisement import advertised_to_peer, originated_routes
 from labkit.azure.rules.communities import NO_ADVERTISE, NO_EXPORT, RELAYED, SPOKE
 
 from .builders import addr, er, net, nva, path, vpn
@@ -31,7 +31,7 @@ P = "10.250.0.0/16"
 
 def told(server: RouteServer, peer: BgpPeer, *paths: LearnedRoute, instance: int = 0) -> PathAttributes | None:
     prefix: IPv4Network = paths[0].prefix
-    return advertised(server, instance, peer, MINE, prefix, paths)
+    return advertised_to_peer(server, instance, peer, MINE, prefix, paths)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_ibgp_attributes() -> None:
     assert got == PathAttributes(NVA1.address, (65001, 65010), communities=(RELAYED,))
     # FAB-C: the VPN gateway learns 10.1.34.0/25 with path 12076-65020 and the ER side's next hop.
     from_er = path("10.1.34.0/25", ER, "12076-65020", next_hop="10.100.0.199")
-    got = advertised(ON, 0, VPN, Originated((net("10.100.0.0/23"),)), from_er.prefix, (from_er,))
+    got = advertised_to_peer(ON, 0, VPN, Originated((net("10.100.0.0/23"),)), from_er.prefix, (from_er,))
     assert got == PathAttributes(addr("10.100.0.199"), (12076, 65020))
 
 
@@ -204,7 +204,7 @@ def test_in_the_era_that_keeps_them_circuits_hear_of_own_ranges(prefix: str) -> 
 
 
 def test_nothing_without_paths() -> None:
-    assert advertised(ON, 0, NVA1, MINE, net(P), ()) is None
+    assert advertised_to_peer(ON, 0, NVA1, MINE, net(P), ()) is None
 
 
 @pytest.mark.parametrize("server", [ON, OFF])

@@ -18,7 +18,7 @@ from labkit.azure.model import (
     UserRoute,
 )
 from labkit.azure.rules.acceptance import originated, rejection
-from labkit.azure.rules.advertisement import advertised, originated_routes
+from labkit.azure.rules.advertisement import advertised_to_peer, originated_routes
 from labkit.azure.rules.effective import effective_routes
 from labkit.azure.rules.rows import as_path_text
 
@@ -30,7 +30,7 @@ def sent(model: Azure, server: RouteServer, peer: BgpPeer, routes: InstanceRoute
     mine = originated(model, server.name)
     everything: dict[IPv4Network, PathAttributes] = originated_routes(server, instance, peer, mine)
     for prefix, paths in routes.items():
-        attributes = advertised(server, instance, peer, mine, prefix, paths)
+        attributes = advertised_to_peer(server, instance, peer, mine, prefix, paths)
         if attributes is not None:
             assert prefix not in everything
             everything[prefix] = attributes

@@ -13,8 +13,8 @@ from labkit.azure.rules.gateway_policy import (
     advertised_to_route_server,
     best_at_gateway,
     gateway_rejection,
+    learned_from_gateway,
     own_paths,
-    reported,
 )
 from labkit.azure.rules.gateways import instance_peer
 
@@ -145,7 +145,7 @@ class TestRouteServerSide:
     def test_expressroute_keeps_next_hop_and_path(self) -> None:
         path = on_premises("12076-65020")
         assert advertised_to_route_server(ER, 1, P, path) == path.attributes
-        assert reported(ER, 1, P, path) == LearnedRoute(P, path.attributes, instance_peer(ER, 1))
+        assert learned_from_gateway(ER, 1, P, path) == LearnedRoute(P, path.attributes, instance_peer(ER, 1))
 
     def test_vpn_is_its_own_next_hop(self) -> None:
         static = own_paths(TestOwnPaths.MODEL, VPN, 1)[net("10.200.0.0/24")]
@@ -164,7 +164,7 @@ class TestRouteServerSide:
     @pytest.mark.parametrize("gateway", [ER, VPN, OLD_VPN])
     def test_on_premises_routes_only(self, gateway: Gateway, path: GatewayPath) -> None:
         assert advertised_to_route_server(gateway, 0, P, path) is None
-        assert reported(gateway, 0, P, path) is None
+        assert learned_from_gateway(gateway, 0, P, path) is None
 
     @pytest.mark.parametrize(
         ("gateway", "community", "told"),
@@ -173,7 +173,7 @@ class TestRouteServerSide:
     def test_well_known_communities(self, gateway: Gateway, community: tuple[int, int], told: bool) -> None:
         path = learned(PathSource.ON_PREMISES, "65020", communities=(community,))
         assert (advertised_to_route_server(gateway, 0, P, path) is not None) is told
-        assert reported(gateway, 0, P, path) is not None  # machines have it all the same (§3.1 last row)
+        assert learned_from_gateway(gateway, 0, P, path) is not None  # machines have it all the same (§3.1 last row)
 
 
 def told(gateway: Gateway, path: GatewayPath, prefix: str = "10.250.0.0/16", neighbour: str = "n") -> str | None:
@@ -232,7 +232,7 @@ class TestOnPremises:
         # §5 (AZC, MYE): it is accepted, and reported for its own network.
         path = on_premises()
         assert gateway_rejection(VPN, SERVER, path.source, path.attributes) is None
-        assert reported(VPN, 0, ZERO, path) is not None
+        assert learned_from_gateway(VPN, 0, ZERO, path) is not None
 
     @pytest.mark.parametrize("community", [NO_ADVERTISE, NO_EXPORT])
     def test_well_known_communities(self, community: tuple[int, int]) -> None:

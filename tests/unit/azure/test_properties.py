@@ -33,7 +33,7 @@ from labkit.azure.model import (
 )
 from labkit.azure.rules.acceptance import originated, rejection
 from labkit.azure.rules.adjacency import local_and_adjacent_ranges, programming_server
-from labkit.azure.rules.advertisement import advertised, originated_routes
+from labkit.azure.rules.advertisement import advertised_to_peer, originated_routes
 from labkit.azure.rules.communities import NO_ADVERTISE
 from labkit.azure.rules.effective import (
     RESERVED_BLOCKS,
@@ -295,7 +295,7 @@ def test_what_is_advertised(lab: tuple[Azure, LearnedRoutes]) -> None:
         for peer in server.peers:
             originates = originated_routes(server, instance, peer, mine)
             for prefix, paths in (routes or {}).items():
-                got = advertised(server, instance, peer, mine, prefix, paths)
+                got = advertised_to_peer(server, instance, peer, mine, prefix, paths)
                 if got is None:
                     continue
                 chosen = best_path(paths, server.hub_routing_preference)
@@ -321,7 +321,7 @@ def test_what_a_route_server_sends_it_would_not_take_back(lab: tuple[Azure, Lear
     for instance, routes in enumerate(learned["rs"]):
         sent = originated_routes(server, instance, target, mine)
         for prefix, paths in (routes or {}).items():
-            got = advertised(server, instance, target, mine, prefix, paths)
+            got = advertised_to_peer(server, instance, target, mine, prefix, paths)
             if got is not None:
                 sent[prefix] = got
         for prefix, attributes in sent.items():

@@ -1,4 +1,4 @@
-"""What FRR says by BMP, as values."""
+"""BMP as values, with the mistakes of FRR and without."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.azure.model import Origin, PathAttributes
+from labkit.daemons.frr.daemon import FRR
+from labkit.daemons.protocol import BmpHabits
 from labkit.gateway.bmp import (
     CLOSED_HERE,
     EndOfRoutes,
@@ -28,20 +30,20 @@ NOW = 1_800_000_000.0
 HOP = IPv4Address("100.65.0.1")
 
 
-def heard(*messages: bytes, pieces: int = 1 << 16) -> list[Message]:
-    stream, data = Stream(), b"".join(messages)
+def received(*messages: bytes, pieces: int = 1 << 16, habits: BmpHabits = FRR.bmp) -> list[Message]:
+    stream, data = Stream(habits), b"".join(messages)
     return [m for i in range(0, len(data), pieces) for m in stream.feed(data[i : i + pieces], NOW)]
 
 
 def announced(attributes: PathAttributes, *prefixes: str, extended: tuple[int, ...] = ()) -> bytes:
-    said = made.attributes_bytes(attributes, extended=extended)
-    return made.monitoring(made.CIRCUIT, made.update_body(announced=prefixes, attributes=said))
+    encoded = made.attributes_bytes(attributes, extended=extended)
+    return made.monitoring(made.CIRCUIT, made.update_body(announced=prefixes, attributes=encoded))
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 7, 1000])
 def test_a_connection_begins_with_the_peers_and_goes_on_with_their_routes(pieces: int) -> None:
     path = PathAttributes(HOP, (12076, 65020))
-    found = heard(
+    found = received(
         made.message(4, b"\0\1\0\3FRR"),
         made.message(3, made.header("0.0.0.0", kind=3)),
         made.peer_up(made.CIRCUIT),
@@ -58,7 +60,7 @@ def test_a_connection_begins_with_the_peers_and_goes_on_with_their_routes(pieces
         PeersListed(),
         Update(made.CIRCUIT, (), ("10.2.0.0/16",), path),
         EndOfRoutes(made.CIRCUIT),
-        PeerUp(made.SERVER, NOW),  # FRR says here since when the machine is up
+        PeerUp(made.SERVER, NOW),  # not when the machine came up, as FRR has it
     ]
 
 
@@ -75,7 +77,7 @@ def test_a_connection_begins_with_the_peers_and_goes_on_with_their_routes(pieces
     ],
 )
 def test_why_a_session_went_down(reason: int, data: bytes, text: str) -> None:
-    assert heard(made.peer_down(made.CIRCUIT, reason, data)) == [PeerDown(made.CIRCUIT, NOW, text)]
+    assert received(made.peer_down(made.CIRCUIT, reason, data)) == [PeerDown(made.CIRCUIT, NOW, text)]
 
 
 @pytest.mark.parametrize(
@@ -91,11 +93,23 @@ def test_why_a_session_went_down(reason: int, data: bytes, text: str) -> None:
 def test_frr_puts_its_own_asn_in_front_of_what_it_has_from_others(
     peer: str, sent: tuple[int, ...], kept: tuple[int, ...]
 ) -> None:
-    said = made.attributes_bytes(PathAttributes(HOP, sent))
-    route = made.monitoring(peer, made.update_body(announced=["10.2.0.0/16"], attributes=said))
-    *_, found = heard(made.message(3, made.header("0.0.0.0", kind=3)), route)
+    encoded = made.attributes_bytes(PathAttributes(HOP, sent))
+    route = made.monitoring(peer, made.update_body(announced=["10.2.0.0/16"], attributes=encoded))
+    *_, found = received(made.message(3, made.header("0.0.0.0", kind=3)), route)
     assert isinstance(found, Update)
     assert found.attributes == PathAttributes(HOP, kept)
+
+
+def test_a_daemon_that_reports_what_happened_is_taken_at_its_word() -> None:
+    path = PathAttributes(HOP, (65515, 12076))
+    own_table = made.message(3, made.header("0.0.0.0", kind=3))
+    route = announced(path, "10.2.0.0/16")
+    found = received(own_table, route, made.peer_up(made.CIRCUIT), habits=BmpHabits())
+    assert found == [
+        PeersListed(),
+        Update(made.CIRCUIT, (), ("10.2.0.0/16",), path),
+        PeerUp(made.CIRCUIT, made.TIME),
+    ]
 
 
 def test_every_attribute() -> None:
@@ -108,7 +122,7 @@ def test_every_attribute() -> None:
         large_communities=((4_200_000_000, 1, 2),),
     )
     for extended in ((), (2, 8, 32)):
-        *_, found = heard(announced(path, "0.0.0.0/0", "10.0.0.0/8", "10.2.3.4/32", extended=extended))
+        *_, found = received(announced(path, "0.0.0.0/0", "10.0.0.0/8", "10.2.3.4/32", extended=extended))
         assert found == Update(made.CIRCUIT, (), ("0.0.0.0/0", "10.0.0.0/8", "10.2.3.4/32"), path)
 
 
@@ -122,20 +136,20 @@ def test_what_no_rule_reads_passes_if_it_is_transitive() -> None:
 
 
 def test_withdrawals() -> None:
-    *_, found = heard(made.monitoring(made.CIRCUIT, made.update_body(["10.2.0.0/16", "10.3.0.0/23"])))
+    *_, found = received(made.monitoring(made.CIRCUIT, made.update_body(["10.2.0.0/16", "10.3.0.0/23"])))
     assert found == Update(made.CIRCUIT, ("10.2.0.0/16", "10.3.0.0/23"), (), None)
 
 
 def test_what_was_received_but_not_kept_is_no_route() -> None:
     before = made.attributes_bytes(PathAttributes(HOP))
     body = made.update_body(announced=["10.2.0.0/16"], attributes=before)
-    assert heard(made.monitoring(made.CIRCUIT, body, flags=0)) == [PeersListed()]
+    assert received(made.monitoring(made.CIRCUIT, body, flags=0)) == [PeersListed()]
 
 
 @pytest.mark.parametrize("head", [struct.pack("!BIB", 4, 10, 0), struct.pack("!BIB", 3, 2, 0)])
-def test_what_is_no_bmp_is_an_error(head: bytes) -> None:
+def test_what_is_not_bmp_is_an_error(head: bytes) -> None:
     with pytest.raises(ValueError, match="BMP version"):
-        heard(head + bytes(10))
+        received(head + bytes(10))
 
 
 asns = st.integers(1, 2**32 - 1)
@@ -158,8 +172,8 @@ paths = st.builds(
     st.sets(st.sampled_from([1, 2, 3, 4, 8, 32])),
     st.integers(1, 200),
 )
-def test_whatever_is_said_is_heard(
+def test_whatever_is_said_is_received(
     said: list[tuple[PathAttributes, list[str]]], extended: set[int], pieces: int
 ) -> None:
-    found = heard(*(announced(path, *nets, extended=tuple(extended)) for path, nets in said), pieces=pieces)
+    found = received(*(announced(path, *nets, extended=tuple(extended)) for path, nets in said), pieces=pieces)
     assert found == [PeersListed(), *(Update(made.CIRCUIT, (), tuple(nets), path) for path, nets in said)]

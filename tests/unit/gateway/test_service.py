@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from labkit.azure.model import Origin, PathAttributes
+from labkit.daemons.frr.daemon import FRR
 from labkit.daemons.protocol import Ranges
 from labkit.daemons.tables import AdvertisedPath, BgpNeighbour
 from labkit.feed.bgp import GatewayConfig
@@ -125,7 +126,7 @@ def switched(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 @pytest.fixture
 def it(tmp_path: Path, gateway: Gateway) -> Service:
-    return Service(Settings("gateway", "ergw-0", ready=tmp_path), gateway, 11019)
+    return Service(Settings("gateway", "ergw-0", ready=tmp_path), gateway, FRR.bmp, 11019)
 
 
 def test_nothing_is_told_before_all_is_known(it: Service, switched: list[bool]) -> None:

@@ -61,8 +61,8 @@ def test_what_differs_for_a_reason_is_no_problem() -> None:
 @pytest.mark.parametrize(
     ("here", "problem"),
     [
-        ([ONE, TWO, THREE], "10.2.0.0/16 10.9.9.1 - is here as in Azure, though the lab file says that it differs"),
-        ([ONE], "10.3.0.0/16 - 1 is neither in Azure's table nor here, though the lab file says that it is here"),
+        ([ONE, TWO, THREE], "10.2.0.0/16 10.9.9.1 - is here as in Azure, though the lab file lists it as different"),
+        ([ONE], "10.3.0.0/16 - 1 is neither in Azure's table nor here, though the lab file lists it as here"),
     ],
 )
 def test_a_difference_that_is_gone_is_a_problem(here: list[Cells], problem: str) -> None:

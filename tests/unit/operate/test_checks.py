@@ -39,10 +39,10 @@ def look() -> LiveState:
     ],
 )
 def test_what_strangers_say_does_not_hold(look: LiveState, claim: object) -> None:
-    assert (check(claim, look) or "").startswith("nobody speaks BGP there")
+    assert (check(claim, look) or "").startswith("there is no BGP session")
 
 
-class Told(LabClient):
+class Answers(LabClient):
     """A client of a lab that does not run: the controller's state is as it is said here."""
 
     def __init__(self, **state: Any) -> None:
@@ -55,7 +55,7 @@ class Told(LabClient):
 
 
 def overview(**state: Any) -> LiveState:
-    return LiveState(read(topologies() / "overview" / "lab.yml").lab, Told(**state))
+    return LiveState(read(topologies() / "overview" / "lab.yml").lab, Answers(**state))
 
 
 def table(**rows: str) -> dict[str, Any]:

@@ -289,7 +289,8 @@ def test_verify_says_the_first_difference_of_a_kernel() -> None:
     assert kernel_difference("vm1", live(healthy)) is None
     healthy.kernels["vm1"] = []
     found = kernel_difference("vm1", live(healthy))
-    assert found == "0.0.0.0/0 is nothing in the kernel of vm1, the rules say via 10.1.1.5. Look: labkit routes vm1"
+    there = "0.0.0.0/0 is nothing in the kernel of vm1"
+    assert found == f"{there}, by the rules it is via 10.1.1.5. Look: labkit routes vm1"
 
 
 def test_what_a_second_look_does_not_show_was_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from labkit.azure.model import BgpPeer, LearnedRoute, PathAttributes, RouteServer
 from labkit.azure.rules.acceptance import Originated, rejection
-from labkit.azure.rules.advertisement import advertised, originated_routes
+from labkit.azure.rules.advertisement import advertised_to_peer, originated_routes
 from labkit.feed.codec import from_json
 from labkit.routeserver.instance import AWAITED, Instance
 from labkit.routeserver.limit import PAUSE
@@ -234,7 +234,7 @@ def test_what_it_tells_is_what_the_rules_say(sequence: list[tuple[str, str, str,
         if target in server.peers:
             for prefix in PREFIXES:
                 paths = [route for (_, p), route in kept.items() if p == prefix]
-                sent = advertised(server, 0, target, ORIGINATED, IPv4Network(prefix), paths)
+                sent = advertised_to_peer(server, 0, target, ORIGINATED, IPv4Network(prefix), paths)
                 if sent is not None:
                     expected[prefix] = sent
             expected |= {str(p): a for p, a in originated_routes(server, 0, target, ORIGINATED).items()}
