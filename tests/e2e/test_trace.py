@@ -9,6 +9,7 @@ from ipaddress import IPv4Network
 import pytest
 
 from labkit.azure.changes.virtual_networks import SetAddressSpace
+from labkit.azure.forwarding import Disposition
 from labkit.cli.app import run as labkit
 from labkit.operate.trace.run import Trace, trace
 from labkit.pytest import Boot, RunningLab
@@ -86,6 +87,13 @@ def test_a_loop_is_shown_once(two_circuits: RunningLab, capsys: pytest.CaptureFi
     assert [step.place for step in found.steps] == ["vm14", "vnet1", "csr1", "vnet1", "csr1"]
     assert labkit(["trace", "vm14", "vm24", "-l", two_circuits.client.record.lab]) == 0
     assert "predicted:        10.101.3.10 (12 times)" in capsys.readouterr().out
+
+
+def test_an_appliance_drops_its_own_packet_that_comes_back(two_circuits: RunningLab) -> None:
+    """In the loop where others' packets circle, this one has the appliance's own source: its kernel drops it."""
+    found = agreed(two_circuits, "csr1", "vm24")
+    assert (found.disposition, found.predicted, found.real) == (Disposition.OWN_SOURCE, (), ())
+    assert [step.place for step in found.steps] == ["csr1", "vnet1", "csr1"]
 
 
 def test_with_a_circuit_off_the_gateway_answers(two_circuits: RunningLab) -> None:
