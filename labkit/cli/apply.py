@@ -33,7 +33,7 @@ def command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan only.")] = False,
     lab: LabOption = None,
 ) -> None:
-    """Carry out a list of changes, or make the running lab what its edited file says. All of it is done, or nothing.
+    """Carry out a list of changes, or make the running lab match its edited file. All is done, or nothing.
 
     The changes to an edited file are the least disruptive ones: no session or peering is deleted to be created again.
     What needs new nodes or links is refused, with the reason. `labkit whatif apply FILE` predicts what would follow.

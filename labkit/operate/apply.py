@@ -84,7 +84,7 @@ def _must_be_buildable(lab: Lab, edited: Lab) -> None:
     found = obstacles(lab, edited)
     if found:
         raise InvalidInput(
-            "the running lab can't become what the file says; nothing was changed.\n" + ".\n".join(found) + ".",
+            "the running lab can't be made to match the file; nothing was changed.\n" + ".\n".join(found) + ".",
             f"Start it from the file: labkit down {lab.name}, then labkit up",
         )
 

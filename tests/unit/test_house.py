@@ -90,6 +90,10 @@ def test_every_module_is_in_a_room() -> None:
     assert [module for module in modules() if room_of(module) not in LEVELS] == []
 
 
+def test_every_room_exists() -> None:
+    assert [room for room in LEVELS if room and f"labkit.{room}" not in modules()] == []
+
+
 def test_imports_go_one_way() -> None:
     known = modules()
     against = {
@@ -135,6 +139,7 @@ def folders() -> set[str]:
 def test_the_map_of_the_house_has_every_folder() -> None:
     rows = [line.split("`")[1] for line in (ROOT / "CONTRIBUTING.md").read_text().splitlines() if line[:3] == "| `"]
     assert sorted(folders() - set(rows)) == [], "not on the map in CONTRIBUTING.md"
+    assert [row for row in rows if not (ROOT / row).exists()] == [], "on the map, but not there"
 
 
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", *(f"docs/{f.name}" for f in (ROOT / "docs").glob("adding-*.md"))])

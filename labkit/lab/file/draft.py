@@ -24,7 +24,7 @@ _HINTS = {
     "prefix": "Add a prefix, such as prefix: 10.1.1.0/24.",
     "subnet": "Add the subnet of its NIC, such as subnet: vnet1/workload.",
     "asn": "Add its ASN, such as asn: 65001.",
-    "virtual_network": "Add the virtual network that it stands in, such as virtual_network: vnet1.",
+    "virtual_network": "Add its virtual network, such as virtual_network: vnet1.",
 }
 """What to do when a key is missing that several kinds have; `Section.hints` has the others."""
 

@@ -77,7 +77,7 @@ class InternetKind(Kind):
             return
         if internet.prefix.is_private and not _is_documentation(internet.prefix):
             text = f"internet: {internet.prefix} is a private range."
-            remedy = "Azure drops packets to it unless a route says otherwise. Use 198.51.100.0/24."
+            remedy = "Azure drops packets to it unless a route leads elsewhere. Use 198.51.100.0/24."
             draft.warn((NAME,), text, remedy)
         yield Range(internet.prefix, NAME, (NAME,), yields=3)
 

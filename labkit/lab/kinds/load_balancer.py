@@ -58,7 +58,7 @@ LOAD_BALANCERS: Section[dict[str, LoadBalancer]] = Section(
     dict,
     hints={
         "backends": "Name the NVAs behind it, such as backends: [nva1, nva2].",
-        "probe": "Say which port shows that a backend is up, such as probe: {port: 179}.",
+        "probe": "Name the port that shows whether a backend is up, such as probe: {port: 179}.",
         "port": "Add the port that backends listen on, such as port: 179.",
     },
 )
