@@ -80,7 +80,7 @@ def test_no_answer(lab: RunningLab, node: str, to: str, says: str) -> None:
         (["vm9", "vm1"], "vm9 is not a virtual machine, NVA or site of lab overview-e2e."),
         (["vm1", "vm9"], "vm9 is not a machine of lab overview-e2e, nor the address of one."),
         (["vm1", "vm2", "--", "no-such-command"], "there is no command no-such-command on this machine."),
-        (["vm1", "vm2", "--flows", "64"], "64 flows with a packet every 5 ms are 12800 packets a second; 5000 are"),
+        (["vm1", "vm2", "--flows", "64"], "64 flows with a packet every 5 ms are 12800 packets a second; at most 5000"),
         (["vm1", "vm2", "--within", "3"], "--within is for a measurement with a command."),
         (["vm1", "vm2", "--seconds", "3", "--", "true"], "--seconds is for a measurement without a command."),
         (["vm1", "vm2", "--settle", "nan"], "nan s can't be measured."),
