@@ -35,8 +35,9 @@ def command(
 ) -> None:
     """Carry out a list of changes, or make the running lab match its edited file. All is done, or nothing.
 
-    The changes to an edited file are the least disruptive ones: no session or peering is deleted to be created again.
-    What needs new nodes or links is refused, with the reason. `labkit whatif apply FILE` predicts what would follow.
+    An edited file is reached by the least disruptive changes: nothing is deleted to be created again.
+
+    What needs new nodes or links is refused. `labkit whatif apply FILE` predicts what follows.
     """
 
     def make(now: Now) -> Sequence[Change]:

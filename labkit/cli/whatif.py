@@ -36,8 +36,8 @@ def command(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="VERB [ARGUMENT]... [, VERB [ARGUMENT]...]...",
-            help="The command line of a verb that changes the lab, or several.",
+            metavar="COMMAND",
+            help="The command that makes the change, without `labkit`; a comma separates several.",
             autocompletion=lambda: [*VERBS, "nva"],
             show_default=False,
         ),
@@ -47,13 +47,17 @@ def command(
 ) -> None:
     """Show which routes and whose reach a change would change. The running lab stays as it is.
 
-    A change is the command line that would make it, such as:
+    COMMAND is the command that makes the change, without `labkit`:
 
     labkit whatif route-server update rs1 --branch-to-branch on
 
-    A comma between command lines tries several together; Azure judges what they make together. The verbs are
-    route-server, route-table, vnet, apply and reset. Without a verb of its own: labkit whatif nva prepend NVA TIMES.
-    Options of whatif itself, such as --format, come before the verb.
+    It is one of route-server, route-table or vnet that changes the lab, or apply, or reset.
+
+    Several commands, with a comma between them, are tried together: their outcome is judged.
+
+    `labkit whatif nva prepend NVA TIMES` tries an NVA that prepends its ASN.
+
+    Options of whatif, such as --format, go before COMMAND.
     """
     trial = Trial(lab)
     attempt(trial, words)

@@ -254,10 +254,10 @@ class Api:
 
     async def _put_power(self, request: web.Request) -> web.Response:
         """Note that the operator switches a node `on` or off, for the event log."""
-        said, node = await request.json(), request.match_info["node"]
-        if not isinstance(said, dict) or said.keys() != {"on"} or not isinstance(said["on"], bool):
+        body, node = await request.json(), request.match_info["node"]
+        if not isinstance(body, dict) or body.keys() != {"on"} or not isinstance(body["on"], bool):
             raise InvalidInput("this is no state of a power switch.", "It has: on, true or false.")
-        what = f"power {'on' if said['on'] else 'off'}"
+        what = f"power {'on' if body['on'] else 'off'}"
         self._controller.events.add(node, "power", f"{what}, by the operator")
         return web.json_response({"subject": node, "what": what})
 

@@ -1,4 +1,4 @@
-"""`GET /v1/model`: Azure's objects as they are now, and what its speakers have heard and said, attributes and all.
+"""`GET /v1/model`: Azure's objects as they are now, and what its speakers receive and advertise, with all attributes.
 
 For those who ask the rules themselves (`labkit.operate.look.snapshot`).
 Instances are asked, so it is not for every second.

@@ -1,4 +1,4 @@
-"""`labkit apply`: the changes that a file holds, or that make a running lab what an edited lab file says."""
+"""`labkit apply`: the changes that a file holds, or that make a running lab match an edited lab file."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def plan(now: Now, file: str, variant: str | None) -> tuple[Step, ...]:
 
 
 def undo(now: Now) -> tuple[Change, ...]:
-    """The changes that make a running lab's Azure what its own file says."""
+    """The changes that make a running lab's Azure match its own file."""
     return difference(now.azure, now.lab.azure)
 
 

@@ -202,7 +202,7 @@ def test_preference_and_prepend(lab: RunningLab) -> None:
 
 
 def prepend(lab: RunningLab, nva: str, command: str) -> None:
-    """Change what an appliance tells route servers; it has to be told to say everything again."""
+    """Change what an appliance advertises to route servers, and have it advertise everything again."""
     configure(lab, nva, "route-map to-route-server permit 20", command)
     run(lab, nva, "vtysh", "-c", "clear bgp ipv4 unicast * soft out")
 

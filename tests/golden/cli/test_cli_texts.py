@@ -20,7 +20,7 @@ from labkit.resources import topologies
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent.parent
 COMMANDS = {
-    "help": [["--help"], ["up", "--help"], ["exec", "--help"]],
+    "help": [["--help"], ["up", "--help"], ["exec", "--help"], ["whatif", "--help"], ["apply", "--help"]],
     "errors": [
         ["statsu"],
         ["up"],
@@ -39,6 +39,12 @@ COMMANDS = {
         ["down", "overview", "--all"],
         ["render", "overview"],
         ["route-table", "change"],
+        ["whatif"],
+        ["whatif", "status"],
+        ["whatif", "route-server", "show"],
+        ["whatif", "nva", "prepend", "csr1", "0"],
+        ["apply"],
+        ["apply", "changes.json"],
     ],
 }
 
