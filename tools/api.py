@@ -107,7 +107,7 @@ def _type(field: dict[str, Any], known: dict[str, Any]) -> str:
         count = f"{field['maxItems']} " if field.get("maxItems") else ""
         return f"list of {count}{_type(items, known)}"
     formats = {"ipv4": "IPv4 address", "ipv4network": "IPv4 prefix"}
-    return formats.get(field.get("format", ""), field["type"])
+    return formats.get(field.get("format", ""), str(field["type"]))
 
 
 def _shapes() -> Iterator[str]:

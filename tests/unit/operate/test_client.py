@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -35,8 +36,10 @@ class Controller:
         return ours
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection:
-            self.requests.append(connection.recv(1 << 16))
+        with connection, connection.makefile("rb") as lines:
+            head = b"".join(iter(lines.readline, b"\r\n")) + b"\r\n"
+            length = re.search(rb"Content-Length: (\d+)", head)
+            self.requests.append(head + lines.read(int(length[1]) if length else 0))
             connection.sendall(self._answer)
 
 
