@@ -44,8 +44,8 @@ def check() -> None:
     """
     prerequisites.need_tools(TOOLS, "Building the image")
     if not prerequisites.is_root():
+        prerequisites.need_user_namespaces()  # first: without them, installing the tools does not help
         prerequisites.need_tools(UNPRIVILEGED_TOOLS, "Building the image as an ordinary user")
-        prerequisites.need_user_namespaces()
         prerequisites.need_subordinate_ids()
     need_space(_scratch_parent(), _SCRATCH_MEGABYTES, "the image build's scratch space")
 
