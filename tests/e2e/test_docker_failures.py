@@ -294,7 +294,7 @@ def test_a_full_disk_does_not_take_the_image(machine: Machine, lab_file: Path) -
     done = machine.labkit(*up(lab_file))
     paragraph = refused(done.returncode, done.stderr)
     assert re.match(r"Docker's disk is full: .*no space left on device\n    Free some space", paragraph)
-    assert f"nothing of {LAB} is left" in done.stderr
+    assert f"everything of {LAB} is removed" in done.stderr
     assert machine.ok("docker", "image", "ls", "--quiet") == ""
 
 
@@ -304,4 +304,4 @@ def test_a_full_disk_does_not_take_containers(machine: Machine, lab_file: Path) 
     done = machine.labkit(*up(lab_file))
     paragraph = refused(done.returncode, done.stderr)
     assert re.match(r"Docker's disk is full: .*no space left on device\n    Free some space", paragraph)
-    assert f"nothing of {LAB} is left" in done.stderr
+    assert f"everything of {LAB} is removed" in done.stderr

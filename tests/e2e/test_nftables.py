@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
+from labkit.azure.model import VirtualNetwork
 from labkit.lab.file.load import load
 from labkit.lab.model import Internet, InternetLeg
 from labkit.lab.plan.build import plan
@@ -61,7 +62,9 @@ def linked(rig: Rig, *ends: tuple[str, str, str, str]) -> tuple[Node, ...]:
 def two_legs() -> Plan:
     legs = (InternetLeg("vnet1", IPv4Address("198.51.100.254")), InternetLeg("vnet2", IPv4Address("198.51.100.253")))
     internet = Internet("internet", IPv4Network("198.51.100.0/24"), IPv4Address(HOST), legs)
-    return plan(replace(LAB, internet=internet))
+    vnet2 = VirtualNetwork("vnet2", LAB.azure.virtual_network["vnet1"].address_space)
+    azure = replace(LAB.azure, virtual_networks=(*LAB.azure.virtual_networks, vnet2))
+    return plan(replace(LAB, azure=azure, internet=internet))
 
 
 def machine(rig: Rig, internet: Namespace, interface: str) -> Node:

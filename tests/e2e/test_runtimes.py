@@ -270,7 +270,7 @@ def test_attached_to_a_terminal(two: Bed) -> None:
         type_in(b"stty size\n", b"33 99")
         type_in(b"sleep 8765\n", b"sleep 8765\r\n")
         eventually(foreground, lambda state: state == "S+")
-        assert b"Stopped" in type_in(b"\x1a", b"# ")  # Ctrl-Z, and the next prompt
+        assert b"Stopped" in type_in(b"\x1a", b"sleep 8765\r\nbash-")  # Ctrl-Z, and the prompt that follows
         type_in(b"fg\n", b"fg\r\nsleep 8765\r\n")
         eventually(foreground, lambda state: state == "S+")
         type_in(b"\x03", b"# ")  # Ctrl-C
