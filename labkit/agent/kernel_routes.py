@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from labkit.agent.feed_table import Address, FeedTable, Hop, Prefix
-from labkit.azure.model import NextHopType
-from labkit.feed.tables import ON_LINK
+from labkit.azure.model import ON_LINK, NextHopType
 
 RTN_UNICAST = 1
 RTN_BLACKHOLE = 6

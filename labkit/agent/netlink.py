@@ -161,15 +161,6 @@ def aligned(length: int) -> int:
     return (length + 3) & ~3
 
 
-def messages(answer: bytes) -> Iterator[tuple[int, bytes]]:
-    """The messages of an answer, as type and body."""
-    offset = 0
-    while offset + HEADER.size <= len(answer):
-        length, kind, *_ = HEADER.unpack_from(answer, offset)
-        yield kind, answer[offset + HEADER.size : offset + length]
-        offset += aligned(length)
-
-
 def _message(command: int, flags: int, sequence: int, body: bytes) -> bytes:
     return HEADER.pack(16 + len(body), command, flags | NLM_F_REQUEST, sequence, 0) + body
 

@@ -14,11 +14,8 @@ from enum import StrEnum
 from ipaddress import IPv4Address
 
 from labkit.azure.flows import GRE, IP_IN_IP, Flow, chosen
-from labkit.azure.model import Azure, EffectiveRoute, NextHopType, Nic
+from labkit.azure.model import ON_LINK, Azure, EffectiveRoute, NextHopType, Nic
 from labkit.azure.rules.adjacency import takes_forwarded
-
-ON_LINK = (NextHopType.VNET_LOCAL, NextHopType.VNET_PEERING, NextHopType.VNET_GLOBAL_PEERING)
-"""The next hop types with which the destination itself is the next hop."""
 
 _NOT_CARRIED = (IP_IN_IP, GRE)
 

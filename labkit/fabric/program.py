@@ -23,11 +23,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 
+from labkit.azure.model import ON_LINK
 from labkit.fabric.prefixes import Range, parse_prefix
 from labkit.fabric.prober import PROBE_SOURCE
 from labkit.fabric.state import Fabric, Table
 from labkit.feed.switch import Frontend, InternetPort, NicPort, PeeringPort, Port
-from labkit.feed.tables import ON_LINK, VIA, NextHops
+from labkit.feed.tables import VIA, NextHops
 
 # Marks that a group's chain leaves on a packet it does not forward. Marks are 0 on arrival and seen by nobody else.
 _NONE = 1

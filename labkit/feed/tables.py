@@ -17,8 +17,6 @@ from labkit.azure.model import EffectiveRoute, NextHopType, RouteState
 from labkit.feed.channel import Applied, Channel
 from labkit.feed.codec import Codec
 
-ON_LINK = frozenset({NextHopType.VNET_LOCAL, NextHopType.VNET_PEERING, NextHopType.VNET_GLOBAL_PEERING})
-"""The types whose next hop is the destination itself."""
 VIA = frozenset({NextHopType.VIRTUAL_APPLIANCE, NextHopType.VIRTUAL_NETWORK_GATEWAY})
 """The types whose next hops are NICs, which a group names."""
 

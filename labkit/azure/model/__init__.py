@@ -22,10 +22,20 @@ from labkit.azure.model.effective_routes import EffectiveRoute, RouteSource, Rou
 from labkit.azure.model.gateways import Circuit, Connection, Gateway, LocalNetworkGateway
 from labkit.azure.model.instances import InstanceId
 from labkit.azure.model.load_balancers import LoadBalancer, Probe
-from labkit.azure.model.networks import NextHopType, Nic, Peering, RouteTable, Subnet, UserRoute, VirtualNetwork
+from labkit.azure.model.networks import (
+    ON_LINK,
+    NextHopType,
+    Nic,
+    Peering,
+    RouteTable,
+    Subnet,
+    UserRoute,
+    VirtualNetwork,
+)
 from labkit.azure.model.route_servers import Assumptions, HubRoutingPreference, OwnRangePolicy, RouteServer, VpnNvaTie
 
 __all__ = [
+    "ON_LINK",
     "ROUTE_SERVER_ASN",
     "AsPath",
     "Assumptions",

@@ -19,6 +19,10 @@ class NextHopType(StrEnum):
     NONE = "None"
 
 
+ON_LINK = frozenset({NextHopType.VNET_LOCAL, NextHopType.VNET_PEERING, NextHopType.VNET_GLOBAL_PEERING})
+"""The next hop types with which the destination itself is the next hop."""
+
+
 @dataclass(frozen=True, slots=True)
 class UserRoute:
     """One route of a route table. `next_hop` is set exactly for `VIRTUAL_APPLIANCE`."""

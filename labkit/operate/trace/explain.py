@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
-from labkit.azure.forwarding import ON_LINK, Disposition, Surroundings
-from labkit.azure.model import NextHopType
+from labkit.azure.forwarding import Disposition, Surroundings
+from labkit.azure.model import ON_LINK, NextHopType
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import addresses, frontends, owners
 from labkit.operate.trace.choice import LONGER, Beaten, Choice, nic_choice

@@ -14,8 +14,8 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from labkit.azure.forwarding import ON_LINK, Disposition, Packet, Surroundings, next_hops
-from labkit.azure.model import EffectiveRoute, NextHopType, RouteSource, RouteState
+from labkit.azure.forwarding import Disposition, Packet, Surroundings, next_hops
+from labkit.azure.model import ON_LINK, EffectiveRoute, NextHopType, RouteSource, RouteState
 from labkit.azure.rules.effective import ForwardingKey, active, effective_table
 from labkit.lab.plan.fabric_ports import InternetPort, NicPort, PeeringPort, Port, fabric_ports
 from labkit.operate.look.live_state import LiveState

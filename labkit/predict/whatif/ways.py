@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from labkit.azure.forwarding import ON_LINK, Disposition
-from labkit.azure.model import NextHopType
+from labkit.azure.forwarding import Disposition
+from labkit.azure.model import ON_LINK, NextHopType
 from labkit.predict.walk import EndStep, FabricStep, RouterStep, Step
 
 

@@ -3,9 +3,9 @@ from typing import Any
 import pytest
 
 from labkit.agent.feed_table import FeedTable, Hop, prefix_bytes, prefix_text
-from labkit.azure.model import NextHopType
+from labkit.azure.model import ON_LINK, NextHopType
 from labkit.feed.codec import from_json
-from labkit.feed.tables import ON_LINK, VIA, ForwardingTable, TableDelta
+from labkit.feed.tables import VIA, ForwardingTable, TableDelta
 
 TABLE = {
     "groups": {"1": {"type": "VirtualAppliance", "next_hops": ["10.1.1.4"]}, "2": {"type": "None", "next_hops": []}},

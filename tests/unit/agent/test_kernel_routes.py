@@ -16,8 +16,7 @@ from labkit.agent.kernel_routes import (
     route_changes,
     wanted,
 )
-from labkit.azure.model import NextHopType
-from labkit.feed.tables import ON_LINK
+from labkit.azure.model import ON_LINK, NextHopType
 
 UPLINK = Uplink("eth0", 3, (prefix_bytes("10.1.10.0/24"),))
 A, B, C = (bytes([10, 1, 1, n]) for n in (4, 5, 6))
