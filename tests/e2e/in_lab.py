@@ -24,6 +24,7 @@ from labkit.pytest import RunningLab
 from labkit.render.render import render
 from labkit.runtimes.image import images
 from labkit.runtimes.protocol import Process
+from tests.e2e.waiting import eventually
 
 LABS = Path(__file__).parent / "labs"
 SCAN = "/run/labkit-services"
@@ -72,6 +73,11 @@ def problems(lab: RunningLab, within: float = 0) -> list[str]:
 def kernel(lab: RunningLab, node: str) -> dict[IPv4Network, KernelPath]:
     """The main routing table of a node."""
     return {row.prefix: row for row in LiveState(lab.lab, lab.client).kernel(node)}
+
+
+def wait_until_programmed(lab: RunningLab) -> None:
+    """Wait until machines and fabrics have all applied what they were sent: one may be ahead of another."""
+    eventually(lambda: lab.client.get("status")["programmed"], bool)
 
 
 def gateways(lab: RunningLab, node: str, prefix: IPv4Network) -> tuple[IPv4Address, ...] | None:

@@ -15,7 +15,7 @@ from labkit.operate.look.probes import ping
 from labkit.operate.trace.run import trace
 from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies
-from tests.e2e.in_lab import configure, gateways, problems, put_table, run, without_bgpd
+from tests.e2e.in_lab import configure, gateways, problems, put_table, run, wait_until_programmed, without_bgpd
 from tests.e2e.in_lab import variant as changed
 from tests.e2e.waiting import eventually
 
@@ -51,6 +51,7 @@ def usual(lab: RunningLab) -> Hops:
 def kernels_become(lab: RunningLab, prefix: IPv4Network, hops: Hops) -> None:
     """Wait until the kernels of all the spoke's machines have the prefix via these appliances."""
     eventually(lambda: [gateways(lab, vm, prefix) for vm in VMS], lambda found: found == [hops] * len(VMS), 30)
+    wait_until_programmed(lab)
 
 
 def onprem_returns_by(lab: RunningLab, *nvas: str) -> None:

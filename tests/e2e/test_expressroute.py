@@ -20,7 +20,18 @@ from labkit.lab.plan.nodes import INSTANCES
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import ping, traceroute
 from labkit.pytest import Boot, RunningLab
-from tests.e2e.in_lab import SCAN, configure, create_server, gateways, kernel, problems, put_peer, run, without_bgpd
+from tests.e2e.in_lab import (
+    SCAN,
+    configure,
+    create_server,
+    gateways,
+    kernel,
+    problems,
+    put_peer,
+    run,
+    wait_until_programmed,
+    without_bgpd,
+)
 from tests.e2e.waiting import eventually
 
 HUB, BRANCH, ONPREM = map(IPv4Network, ("10.1.0.0/16", "10.250.0.0/16", "10.2.0.0/16"))
@@ -73,6 +84,7 @@ def has(lab: RunningLab, node: str, prefix: IPv4Network, *neighbours: IPv4Addres
 def vms_leave_by(lab: RunningLab, edge: IPv4Address) -> None:
     """Wait until every machine's kernel has on-premises by this end of the circuit."""
     eventually(lambda: [gateways(lab, vm, ONPREM) for vm in VMS], lambda found: found == [(edge,)] * len(VMS))
+    wait_until_programmed(lab)
 
 
 def circuit_enters_by(lab: RunningLab, *instances: IPv4Address) -> None:
@@ -239,7 +251,7 @@ def test_a_controller_that_was_killed_keeps_the_setting(lab: RunningLab) -> None
         kill_service(lab, "controller", "controller")
         eventually(lambda: has_answer(lab), lambda answers: answers, within=30)
         assert lab.client.get("route-servers", "rs1")["allowBranchToBranchTraffic"] is True
-        eventually(lambda: lab.client.get("status")["programmed"], lambda programmed: programmed)
+        wait_until_programmed(lab)
         assert len(has(lab, "sdwan-nva", ONPREM, *SERVER)) == 2
         assert ping(lab.client, "onprem1-host", ONPREM_HOST)
 

@@ -18,7 +18,7 @@ from labkit.operate.records import record as records
 from labkit.operate.trace.run import trace
 from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies
-from tests.e2e.in_lab import configure, effective, gateways, lab_file, problems, without_bgpd
+from tests.e2e.in_lab import configure, effective, gateways, lab_file, problems, wait_until_programmed, without_bgpd
 from tests.e2e.in_lab import variant as changed
 from tests.e2e.waiting import eventually
 
@@ -41,6 +41,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def kernels_become(lab: RunningLab, *hops: IPv4Address) -> None:
     """Wait until every VM's kernel has the branch via these appliances, and the branch answers every VM and back."""
     eventually(lambda: [gateways(lab, vm, BRANCH) for vm in VMS], lambda found: found == [hops] * len(VMS))
+    wait_until_programmed(lab)
     for vm in VMS:
         assert effective(lab, vm, BRANCH) == [
             ("VirtualNetworkGateway", "Active", "VirtualNetworkGateway", [str(hop) for hop in hops])

@@ -34,6 +34,7 @@ from tests.e2e.in_lab import (
     python,
     run,
     variant,
+    wait_until_programmed,
 )
 from tests.e2e.waiting import eventually
 
@@ -211,9 +212,11 @@ def test_propagation_off_no_route_by_bgp(tables: RunningLab) -> None:
 
     put_table(tables, "no-propagation", propagation=True)
     eventually(lambda: gateways(tables, "quiet-vm", BRANCH), lambda hops: hops == (nva1,))
+    wait_until_programmed(tables)
     assert ping(tables.client, "quiet-vm", BRANCH_HOST)
     put_table(tables, "no-propagation", propagation=False)
     eventually(lambda: gateways(tables, "quiet-vm", BRANCH), lambda hops: hops is None)
+    wait_until_programmed(tables)
     assert not ping(tables.client, "quiet-vm", BRANCH_HOST)
 
 
@@ -234,6 +237,7 @@ def test_a_user_route_to_none_is_a_blackhole(tables: RunningLab) -> None:
 
     put_table(tables, "wall")
     eventually(lambda: gateways(tables, "walled-vm", BRANCH), lambda hops: hops == (nva1,))
+    wait_until_programmed(tables)
     assert ping(tables.client, "walled-vm", BRANCH_HOST)
     put_table(tables, "wall", {str(BRANCH): "None"})
     eventually(lambda: kernel(tables, "walled-vm")[BRANCH].type, lambda kind: kind == "blackhole")
@@ -273,6 +277,7 @@ def test_an_appliance_with_one_session_serves_half_of_the_machines(tables: Runni
         cut_off, served = vms[instance], vms[1 - instance]
         configure(tables, "nva1", "router bgp 65001", f"neighbor {address} shutdown")
         eventually(lambda vm=cut_off: gateways(tables, vm, BRANCH), lambda hops: hops is None)  # type: ignore[misc]
+        wait_until_programmed(tables)
         assert gateways(tables, served, BRANCH) == (nva1,)
         assert ping(tables.client, served, BRANCH_HOST)
         assert not ping(tables.client, cut_off, BRANCH_HOST)
