@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from labkit.cli.output import LabOption, NodeArgument, note, span
-from labkit.operate.labs.power import power_on
+from labkit.operate.faults.node_off import NodeOff
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import running
 
@@ -14,5 +14,5 @@ def command(node: NodeArgument, lab: LabOption = None) -> None:
     """Power a node on again."""
     began = time.monotonic()
     record, status = running(lab)
-    power_on(LabClient(record), status, node)
+    NodeOff(node).end(LabClient(record), status)
     note(f" {node} is on.   {span(time.monotonic() - began)}")

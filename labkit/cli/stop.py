@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labkit.cli.output import LabOption, NodeArgument, note
-from labkit.operate.labs.power import power_off
+from labkit.operate.faults.node_off import NodeOff
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import running
 
@@ -14,5 +14,6 @@ def command(node: NodeArgument, lab: LabOption = None) -> None:
     Its links are cut before its processes end, so that neighbours notice only by their timers or the missing link.
     """
     record, status = running(lab)
-    power_off(LabClient(record), status, node)
-    note(f" {node} is off.  Power it on: labkit start {node}")
+    fault = NodeOff(node)
+    fault.begin(LabClient(record), status)
+    note(f" {fault.describe()}.  Power it on: labkit start {node}")

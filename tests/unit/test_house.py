@@ -35,7 +35,7 @@ ROOMS = (
     ("operate.look",),
     ("operate.verify",),
     ("operate.diff", "operate.trace"),
-    ("operate.labs",),
+    ("operate.labs", "operate.faults"),
     ("operate.measure",),
     ("operate",),
     ("cli", "pytest"),

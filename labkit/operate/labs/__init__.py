@@ -1,4 +1,4 @@
-"""Labs on this machine from start to end: up, down, power, what the machine lacks.
+"""Labs on this machine from start to end: up, down, what the machine lacks.
 
 `lifecycle` takes a lab up and down, whole or not at all, also when it is interrupted (`interrupt`); `doctor` examines
 the machine, `host_command` runs a user's command during a measurement. May import all rooms below. What it makes, it
