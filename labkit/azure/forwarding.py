@@ -48,11 +48,11 @@ class Disposition(StrEnum):
         "It is for another address than that of the NIC of its next hop, whose IP forwarding is off.",
     )
     BLACK_HOLE = "black hole", "A router's route for it drops or refuses it."
-    NOT_A_ROUTER = "not a router", "It is at a machine that forwards nothing, whatever its NIC may do."
+    NOT_A_ROUTER = "not a router", "It is at a machine that does not forward packets, whatever its NIC may do."
     OWN_SOURCE = "own source", "It is back at the node whose source address it has; the kernel there drops it."
     OFF = "powered off", "The node at which it arrives is powered off."
-    LOOP = "loop", "It is back at a node that has forwarded it already, and circles until its TTL ends."
-    TTL = "TTL ended", "It has not arrived when its TTL ends, though it has not been at any node twice."
+    LOOP = "loop", "It is back at a node that has forwarded it already, and loops until its TTL expires."
+    TTL = "TTL expired", "Its TTL expires before it has arrived, though it has not been at any node twice."
 
     meaning: str
 

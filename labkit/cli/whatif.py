@@ -65,8 +65,8 @@ def command(
     found = whatif(now.lab, now.client, trial.changes, trial.prepends)
     for place in found.unsettled[:SHOWN]:
         note(
-            f" {paint('!', Colour.YELLOW, sys.stderr)} {place}: the lab has other routes now than the rules make of "
-            "what was advertised. Compare: labkit diff"
+            f" {paint('!', Colour.YELLOW, sys.stderr)} {place}: the lab's present routes are not those that the rules "
+            "predict. Compare: labkit diff"
         )
     if output is Format.JSON:
         put_json({"changes": trial.titles, **_json(found)})
@@ -164,7 +164,7 @@ def _print(titles: Iterable[str], found: Outlook) -> None:
             [(t.to, t.by, t.prefix, t.before, t.after) for t in found.advertised],
         )
     if not found.nothing and not found.nics:
-        but = "" if found.followed else ", but for what is not followed"
+        but = "" if found.followed else ", except for what is not predicted"
         put(f"No NIC's effective routes would change{but}.\n")
     put("Assumed")
     for line in found.assumed:

@@ -256,7 +256,7 @@ class Api:
         """Note that the operator switches a node `on` or off, for the event log."""
         body, node = await request.json(), request.match_info["node"]
         if not isinstance(body, dict) or body.keys() != {"on"} or not isinstance(body["on"], bool):
-            raise InvalidInput("this is no state of a power switch.", "It has: on, true or false.")
+            raise InvalidInput("this is not the state of a power switch.", 'Send {"on": true} or {"on": false}.')
         what = f"power {'on' if body['on'] else 'off'}"
         self._controller.events.add(node, "power", f"{what}, by the operator")
         return web.json_response({"subject": node, "what": what})
@@ -286,7 +286,9 @@ class Api:
             if peer.name == peer_name:
                 return server, peer
         names = ", ".join(p.name for p in peers)
-        remedy = f"Its peers are: {names}." if names else "It has none; gateways are, while branch-to-branch is on."
+        remedy = (
+            f"Its peers are: {names}." if names else "It has none; gateways are its peers while branch-to-branch is on."
+        )
         raise InvalidInput(f"route server {server.name} has no peer {peer_name}.", remedy)
 
     def _server(self, request: web.Request) -> RouteServer:

@@ -151,7 +151,7 @@ class Controller:
             causes.append(f"{withdrawal.peer} withdrew {_named(withdrawal.prefixes)} from {instance.node}")
         for group in _announced(report):
             self.platform.announce(instance, group.peer, group.attributes, map(IPv4Network, group.prefixes))
-            causes.append(f"{group.peer} announced {_named(group.prefixes)} to {instance.node}")
+            causes.append(f"{group.peer} advertised {_named(group.prefixes)} to {instance.node}")
         self._changed(*filter(None, causes[1:] or causes))
 
     def _probed(self, fabric: str, found: tuple[Finding, ...]) -> None:
@@ -185,7 +185,7 @@ class Controller:
                 causes.append(self._session_event(instance.node, neighbours[address].name, before, session))
         for withdrawal in _withdrawn(report):
             gateways.withdraw(instance, IPv4Address(withdrawal.peer), map(IPv4Network, withdrawal.prefixes))
-            causes.append(f"{instance.node} lost {_named(withdrawal.prefixes)}")
+            causes.append(f"{instance.node} no longer has {_named(withdrawal.prefixes)}")
         for group in _announced(report):
             prefixes = map(IPv4Network, group.prefixes)
             gateways.announce(instance, IPv4Address(group.peer), group.attributes, prefixes)
@@ -194,7 +194,7 @@ class Controller:
 
     def refused(self, connection: Connection, problem: str) -> None:
         """Record that a node sent what makes no sense."""
-        self.events.add(connection.node, "error", f"its message makes no sense: {problem}")
+        self.events.add(connection.node, "error", f"its message is not valid: {problem}")
 
     def acknowledged(self, connection: Connection) -> None:
         """Record a failure that a node reports."""
@@ -203,7 +203,7 @@ class Controller:
 
     def disconnected(self, connection: Connection) -> None:
         """Record a lost feed. What the node last said stays true until the kernel or a new report says otherwise."""
-        self.events.add(connection.node, "feed", f"{connection.role} lost its feed")
+        self.events.add(connection.node, "feed", f"{connection.role}: its feed to the controller was lost")
 
     # What operators want.
 
@@ -349,14 +349,14 @@ class Controller:
 
     def _stop_waiting(self) -> None:
         for instance in self._awaited:
-            self.events.add(instance.node, "instance", f"lives but did not report within {PATIENCE:.0f} s")
+            self.events.add(instance.node, "instance", f"is alive but did not report within {PATIENCE:.0f} s")
         self._awaited.clear()
         self._changed("the controller stopped waiting")
 
     def _stop_joining(self, instance: InstanceId, joining: Instance, patience: float) -> None:
         # It may have gone and come back since: then it has only begun to learn.
         if self.platform.instances.get(instance) is joining and self.platform.joined(instance):
-            self._changed(f"{instance.node} takes part with what it has learned in {patience:.0f} s")
+            self._changed(f"{instance.node} counts with what it has learned in {patience:.0f} s")
 
     def _session(self, instance: InstanceId, peer: str, now: Session) -> str:
         """Record a session's state; the text is the cause of what follows, empty if nothing changed."""

@@ -30,4 +30,4 @@ _SUBCODES = {
 def notification_text(code: int, subcode: int, *, received: bool) -> str:
     """The reason of a NOTIFICATION for people, such as `hold timer expired`; with whose decision it was."""
     text = _SUBCODES.get((code, subcode)) or _CODES.get(code, f"notification {code}/{subcode}")
-    return f"{text} (the peer's decision)" if received else text
+    return f"{text} (received from the peer)" if received else text

@@ -176,7 +176,7 @@ def _check_variant_names(draft: Draft) -> None:
             draft.error((VARIANTS, name), text, "Use letters, digits and hyphens, such as active-passive.")
         elif len(name) > MAX_NODE_NAME:
             text = f"variant {name}: the name has {len(name)} characters; at most {MAX_NODE_NAME} are allowed."
-            draft.error((VARIANTS, name), text, "It is typed and stands in tables: shorten it.")
+            draft.error((VARIANTS, name), text, "It is typed in commands and shown in tables: shorten it.")
 
 
 # Ranges.

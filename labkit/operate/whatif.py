@@ -100,10 +100,10 @@ def _down(status: Mapping[str, Any]) -> Iterator[str]:
     sessions += [(InstanceId(s["gateway"], s["instance"]).node, s["neighbour"], s["state"]) for s in status["gateways"]]
     for node, far, state in sessions:
         if state != ESTABLISHED:
-            yield f"the session of {node} with {far} is down ({state}): what it would bring is not in this."
+            yield f"the session of {node} with {far} is down ({state}): routes that it would bring are not predicted."
     for backend in status["backends"]:
         if backend["state"] != "Up":
-            yield f"{backend['load_balancer']} does not take {backend['backend']} for up: this does."
+            yield f"{backend['load_balancer']} has not found {backend['backend']} up; it is predicted as up."
 
 
 def _limits(prediction: Prediction) -> Iterator[str]:
@@ -157,7 +157,7 @@ def _unconfigured(customers: CustomerRouters, prediction: Prediction) -> Iterato
             if (server.name, peer) not in before and not configured:
                 yield (
                     f"the lab file configures no router with AS {peer.asn} at {peer.address} for a session with "
-                    f"{server.name}: the session of the peering {peer.name} is taken to stay down."
+                    f"{server.name}: the session of the peering {peer.name} is assumed to stay down."
                 )
 
 

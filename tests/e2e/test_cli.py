@@ -324,7 +324,7 @@ def in_front(lab: Labkit, command: str) -> None:
         ("learned-routes rs9 sdwan-nva", "there is no route server rs9.", "These are: rs1."),
         ("learned-routes rs1 vm1", "route server rs1 has no peer vm1.", "Its peers are: "),
         ("advertised-routes rs1 %ff", "route server rs1 has no peer %ff.", "Its peers are: "),
-        ("trace vm9 vm1", "vm9 is no node with an address.", "These are: "),
+        ("trace vm9 vm1", "vm9 is not a node with an address.", "These are: "),
         ("route-table add none 0.0.0.0/0 None", "there is no route table none.", "The lab's route tables: "),
         ("status --lab other", "no lab called other runs here.", "Running: cli."),
         ("down other", " other does not run here. Running: cli.", ""),

@@ -61,7 +61,11 @@ def test_what_is_off_is_not_looked_into(lab: RunningLab, capsys: pytest.CaptureF
         assert labkit(["diff", "--lab", name]) == 0
         assert capsys.readouterr().err == "Not compared, because powered off: vm1\n"
         found = trace(lab.lab, lab.client, "onprem1", "vm1")
-        assert (found.steps[-1].place, found.steps[-1].why, found.verdict) == ("vm1", "it is off", "dropped")
+        assert (found.steps[-1].place, found.steps[-1].why, found.verdict) == (
+            "vm1",
+            "the node is powered off",
+            "dropped",
+        )
         assert found.agrees, found
     finally:
         runtime.start(name, "vm1")

@@ -152,7 +152,7 @@ def test_a_trace_says_where_answers_stay_that_were_translated_outside(lab: Runni
     assert (found.verdict, found.agrees) == ("delivered", True), found
     ((hop, reason),) = found.silent
     assert hop == INTERNET
-    assert "spoke takes nothing from hub" in reason
+    assert "spoke accepts nothing from hub" in reason
     lab.client.change(*(PutPeering("spoke", hub, allow_forwarded_traffic=True) for hub in hubs))
 
 

@@ -134,5 +134,5 @@ def test_a_trace_shows_what_carries_the_overlay(overlay: RunningLab) -> None:
     assert in_tunnel.why == "kernel: proto bgp; in the overlay"
     assert (carried.decision, carried.why) == (
         "10.102.0.0/16 → csr2",
-        "what carries it: effective route of csr1's NIC, source Default",
+        "in the underlay: effective route of csr1's NIC, source Default",
     )

@@ -164,7 +164,7 @@ def test_a_circuit_takes_a_thousand_prefixes_of_a_gateway_and_no_more(lab: Runni
         assert ping(lab.client, "vm1", DC_HOST)
 
         with announcing(lab, "branch", last):
-            over = {("Idle", f"{MAXIMUM} (the peer's decision)")}
+            over = {("Idle", f"{MAXIMUM} (received from the peer)")}
             eventually(lambda: sessions(lab, "ergw", "circuit1"), lambda found: found == over)
             rows = lab.client.get("gateways", "ergw", "bgp-peers")["value"]
             assert {row["state"] for row in rows if row["asn"] == MICROSOFT_ASN} <= {"Idle", "Connecting"}

@@ -94,7 +94,7 @@ def test_what_one_route_server_says_comes_to_the_other_one(boomerang: RunningLab
     said = boomerang.client.run("vm2", "ping", "-n", "-c", "1", "-W", "2", str(BRANCH_HOST)).stdout
     assert f"From {nva}" in said
     assert "Time to live exceeded" in said
-    assert (found.verdict, found.agrees) == ("circles until its TTL ends", True), found
+    assert (found.verdict, found.agrees) == ("loops until its TTL expires", True), found
     assert ping(boomerang.client, "vm1", BRANCH_HOST), "where ExpressRoute is preferred it does no harm"
 
 

@@ -267,6 +267,6 @@ def test_a_network_that_takes_nothing_forwarded(nothing_forwarded: RunningLab) -
     there, back = trace(lab.lab, lab.client, "hub-vm", "dc"), trace(lab.lab, lab.client, "dc-host", "hub-vm")
     assert there.verdict == "delivered"
     assert (back.verdict, back.agrees) == ("dropped", True), back
-    assert "takes nothing from spoke2 that is only forwarded" in back.steps[-1].why
+    assert "accepts nothing from spoke2 that is only forwarded" in back.steps[-1].why
     found = json.loads(run(lab, "hub", "nft", "-j", "list", "counter", "netdev", "labkit", "drop-spoke2-forwarded"))
     assert next(item["counter"]["packets"] for item in found["nftables"] if "counter" in item) > 0

@@ -294,7 +294,7 @@ def test_sessions_that_flap(bed: Bed) -> None:
         settled(bed, {"10.250.0.0/16"})
         until("b to hear a again", lambda: "10.250.0.0/16" in bed.learned("b"))
     reasons = {m["sessions"]["a"]["reason"] for _, m in bed.feed.messages if "a" in m["sessions"]}
-    assert "administrative reset (the peer's decision)" in reasons
+    assert "administrative reset (received from the peer)" in reasons
     # While a is away, b changes: a must not get what ExaBGP cached for it.
     pid = bed.bgpd_pid("a")
     bed.run(["kill", "-9", str(pid)])

@@ -57,7 +57,7 @@ def test_each_decision_has_its_reasons(two_circuits: RunningLab) -> None:
     assert of_csr1[0].startswith("BGP from ergw1-")
     assert [line.partition(": ")[2] for line in of_csr1[1:]] == [
         "with a route server only one ExpressRoute connection is used",
-        "the hub routing preference is for others (ExpressRoute)",
+        "the hub routing preference prefers others (ExpressRoute)",
         "the longest prefix wins",
     ]
     assert at(found, "circuit1") == ["BGP from onprem1 (next hop 192.168.20.17), path 65021 (1 ASN)"]
@@ -83,7 +83,7 @@ def test_a_peered_range_wins_over_bgp_inside_it(two_circuits: RunningLab) -> Non
 
 def test_a_loop_is_shown_once(two_circuits: RunningLab, capsys: pytest.CaptureFixture[str]) -> None:
     found = agreed(two_circuits, "vm14", "vm24")
-    assert found.verdict == "circles until its TTL ends"
+    assert found.verdict == "loops until its TTL expires"
     assert [step.place for step in found.steps] == ["vm14", "vnet1", "csr1", "vnet1", "csr1"]
     assert labkit(["trace", "vm14", "vm24", "-l", two_circuits.client.record.lab]) == 0
     assert "predicted:        10.101.3.10 (12 times)" in capsys.readouterr().out

@@ -65,7 +65,7 @@ def test_without_snat_packets_circle_until_their_ttl_ends(labkit_lab: Boot, tmp_
     assert f"From {SECURITY}" in said
     assert "Time to live exceeded" in said
     found = trace(lab.lab, lab.client, "vm1", "internet")
-    assert (found.verdict, found.agrees) == ("circles until its TTL ends", True), found
+    assert (found.verdict, found.agrees) == ("loops until its TTL expires", True), found
 
     put_table(lab, "direct-internet", {"0.0.0.0/0": "Internet"})
     eventually(lambda: ping(lab.client, "vm1", INTERNET), lambda answered: answered)

@@ -15,7 +15,7 @@ _LAST = {VpnNvaTie.SHARED: None, VpnNvaTie.VPN: PeerKind.NVA, VpnNvaTie.NVA: Pee
 class Loss(StrEnum):
     """Why a path for a prefix is not in use."""
 
-    PREFERENCE = "the hub routing preference is for others"
+    PREFERENCE = "the hub routing preference prefers others"
     AS_PATH = "its AS path is longer"
     EXPRESSROUTE_TIE = "ExpressRoute wins equal AS paths"
     VPN_NVA_TIE = "of VPN and NVA paths of equal length the other kind wins"

@@ -16,10 +16,10 @@ from labkit.predict.walk import EndStep, FabricStep, RouterStep, Step, Walk
 
 _PROTOCOLS = {AGENT: "agent", "": "from boot on"}
 _AT_NODE = {
-    Disposition.OFF: "it is off",
-    Disposition.OWN_SOURCE: "it comes back with the node's own source address",
-    Disposition.NOT_A_ROUTER: "it forwards nothing",
-    Disposition.TTL: "its TTL ends",
+    Disposition.OFF: "the node is powered off",
+    Disposition.OWN_SOURCE: "the packet comes back to the node whose source address it has",
+    Disposition.NOT_A_ROUTER: "the node does not forward packets",
+    Disposition.TTL: "its TTL expires",
 }
 
 
@@ -61,7 +61,7 @@ class Explainer:
             elif again is None:
                 again = line
         if again is not None:
-            yield Line(again.place, again.address, "circles", "from here on it is the same again, until its TTL ends")
+            yield Line(again.place, again.address, "loops", "from here on the path repeats until the TTL expires")
 
     def line(self, step: Step) -> Line:
         """A step in words."""
@@ -89,16 +89,16 @@ class Explainer:
         if node in self._lab.nva and self._lab.nva[node].translates(destination):
             why += f"; SNAT to {self._addresses[node]}"
         if step.disposition is Disposition.UNKNOWN_DESTINATION and step.next_hop is not None:
-            decision, why = f"{decision} → dropped", f"{why}; nobody there has {step.next_hop.address}"
+            decision, why = f"{decision} → dropped", f"{why}; no node there has {step.next_hop.address}"
         why += f"; {step.between}" if step.between else ""
-        why += "; takes no TTL" if step.restores_ttl else ""
+        why += "; does not decrement the TTL" if step.restores_ttl else ""
         return Line(node, str(step.address), decision, why, self._kernel_choice(node, route))
 
     def _lost(self, node: str, destination: IPv4Address, route: KernelRoute) -> Line:
         """The line of a kernel by which packets do not leave."""
         if route.type == NO_ROUTE:
-            return Line(node, "", "no way", "its kernel has no route")
-        what = "a black hole" if route.type == BLACKHOLE else "a route that refuses"
+            return Line(node, "", "no route", "its kernel has no route")
+        what = "a black hole" if route.type == BLACKHOLE else "a route that rejects it"
         why = f"{what} in its kernel, by {self._by(node, route)}"
         # An agent has it from its NIC's effective routes, where the reasons are.
         of_nic = self._tables.decision(node, destination) if route.protocol == AGENT else None
@@ -125,9 +125,9 @@ class Explainer:
     def _carried(self, step: FabricStep) -> Line:
         """What carries an overlay's packets."""
         choice = self._nic_choice(step)
-        why = f"what carries it: effective route of {step.nic.name}'s NIC"
+        why = f"in the underlay: effective route of {step.nic.name}'s NIC"
         if step.disposition.drops or step.row is None or choice is None:
-            lost = f"{why} to {step.packet.destination} leads nowhere ({step.disposition})"
+            lost = f"{why} to {step.packet.destination} does not lead there ({step.disposition})"
             return Line(step.virtual_network, "", "dropped", lost, choice)
         to = self._owners.get(step.packet.destination, str(step.packet.destination))
         return Line(step.virtual_network, "", f"{choice.prefix} → {to}", f"{why}, source {step.row.source}", choice)
@@ -147,7 +147,7 @@ class Explainer:
         if row.next_hop_type is NextHopType.INTERNET:
             if self._lab.internet is None:
                 return line("Internet", "this lab has no Internet")
-            return line("Internet", f"{why}; nobody has this address there" if step.disposition.drops else why)
+            return line("Internet", f"{why}; no node there has this address" if step.disposition.drops else why)
         surroundings = self._tables.surroundings(fabric)
         hops = [destination] if row.next_hop_type in ON_LINK else [*row.next_hops]
         names = ", ".join(self._name(surroundings, hop) for hop in hops)
@@ -156,18 +156,20 @@ class Explainer:
             case Disposition.NONE:
                 return line("dropped", f"a black hole: {why}, next hop type None")
             case Disposition.UNKNOWN_DESTINATION if row.next_hop_type not in ON_LINK:
-                return line("dropped", f"{why}; nobody has {step.verdict.next_hop}")
+                return line("dropped", f"{why}; no node has {step.verdict.next_hop}")
             case Disposition.UNKNOWN_DESTINATION if destination in self._frontends:
                 balancer = self._frontends[destination]
-                return line("dropped", f"{why}; the frontend of {balancer} is a next hop and takes nothing itself")
+                return line(
+                    "dropped", f"{why}; the frontend of {balancer} is only a next hop: it accepts no packets itself"
+                )
             case Disposition.UNKNOWN_DESTINATION:
-                return line("dropped", f"{why}; nobody has {destination} in a virtual network")
+                return line("dropped", f"{why}; no node in a virtual network has {destination}")
             case Disposition.NO_BACKEND:
                 return line(f"{names} → dropped", f"{why}; no backend is up")
             case Disposition.NOT_FORWARDED if nic is not None:
                 return line("dropped", f"{why}; IP forwarding is off on {nic.machine}'s NIC")
             case Disposition.NOT_ACCEPTED if nic is not None:
-                networks = f"{nic.virtual_network} takes nothing from {fabric}"
+                networks = f"{nic.virtual_network} accepts nothing from {fabric}"
                 return line("dropped", f"{why}; {networks} that is only forwarded there")
             case _:
                 return line(names, why)

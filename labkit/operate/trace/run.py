@@ -39,7 +39,7 @@ class Trace:
             case Disposition.DELIVERED:
                 return "delivered"
             case Disposition.LOOP:
-                return "circles until its TTL ends"
+                return "loops until its TTL expires"
             case _:
                 return "dropped"
 
@@ -61,10 +61,12 @@ def trace(lab: Lab, client: LabClient, source: str, target: str) -> Trace:
         CheckFailed: a node or the controller does not answer.
     """
     if source not in addresses(lab):
-        raise InvalidInput(f"{source} is no node with an address.", f"These are: {', '.join(sorted(addresses(lab)))}.")
+        raise InvalidInput(
+            f"{source} is not a node with an address.", f"These are: {', '.join(sorted(addresses(lab)))}."
+        )
     if source in {i.node for server in lab.azure.route_servers for i in server.instance_ids}:
         raise InvalidInput(
-            f"{source} is an instance of a route server, which sends nothing but its own BGP.",
+            f"{source} is an instance of a route server, which sends no packets but those of its own BGP.",
             f"Trace the way there: labkit trace {target} {source}",
         )
     try:

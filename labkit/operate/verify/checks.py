@@ -72,7 +72,7 @@ def _session(claim: proofs.SessionClaim, live: LiveState) -> Iterator[str | None
         for peer in peer_names(lab, far):
             mine = [s for s in live.state["status"]["sessions"] if (s["route_server"], s["peer"]) == (server, peer)]
             if len(mine) < len(INSTANCES):
-                yield f"{server} has no session with {peer}. Look: labkit status"
+                yield f"{server}: no session with {peer}. Look: labkit status"
             for session in mine:
                 yield _server_session(session)
         near, other = far, server
@@ -82,7 +82,7 @@ def _session(claim: proofs.SessionClaim, live: LiveState) -> Iterator[str | None
         state = live.bgp(node).states.get(address, "not configured")
         shown = shlex.join(daemon_of(lab, node).tables.sessions_shown())
         hint = f"Look: labkit exec {node} -- {shown}"
-        yield (None if state == ESTABLISHED else f"{node} sees its session with {address} ({other}) as {state}. {hint}")
+        yield (None if state == ESTABLISHED else f"{node}: session with {address} ({other}): {state}. {hint}")
 
 
 def _server_session(session: dict[str, Any]) -> str | None:
@@ -90,7 +90,7 @@ def _server_session(session: dict[str, Any]) -> str | None:
         return None
     reason = f" ({session['reason']})" if session["reason"] else ""
     return (
-        f"{session['route_server']} instance {session['instance']} sees the session with {session['peer']} as "
+        f"{session['route_server']} instance {session['instance']}: session with {session['peer']}: "
         f"{session['state']}{reason}. Look: labkit logs {session['peer']}"
     )
 
@@ -104,7 +104,7 @@ def _learned(claim: proofs.LearnedRouteClaim, live: LiveState, node: str, neighb
         return f"{node} has {claim.prefix} from {neighbour}, but with next hop {found[0].next_hop}."
     if claim.as_path is not None and found[0].as_path != claim.as_path:
         there, wanted_path = _path(found[0].as_path), _path(claim.as_path)
-        return f"{node} has {claim.prefix} from {neighbour} with path {there}, wanted {wanted_path}."
+        return f"{node} has {claim.prefix} from {neighbour} with path {there}, expected {wanted_path}."
     return None
 
 
@@ -117,7 +117,7 @@ def _in_both_instances(
         if not found:
             yield missing.format(index) + "."
         elif wanted is not None and found[0]["asPath"] != wanted:
-            yield f"instance {index}: {claim.prefix} has path {found[0]['asPath'] or 'empty'}, wanted {wanted}."
+            yield f"instance {index}: {claim.prefix} has path {found[0]['asPath'] or 'empty'}, expected {wanted}."
         else:
             yield None
 
@@ -185,9 +185,9 @@ def _difference(wanted: Mapping[IPv4Network, str], there: Mapping[IPv4Network, s
         if prefix not in there:
             texts.append(f"{prefix} {wanted[prefix]} is missing")
         elif prefix not in wanted:
-            texts.append(f"{prefix} {there[prefix]} is too much")
+            texts.append(f"unexpected: {prefix} {there[prefix]}")
         elif there[prefix] != wanted[prefix]:
-            texts.append(f"{prefix} is {there[prefix]}, wanted {wanted[prefix]}")
+            texts.append(f"{prefix} is {there[prefix]}, expected {wanted[prefix]}")
     return "; ".join(texts) + "." if texts else ""
 
 
@@ -205,7 +205,7 @@ def _(claim: proofs.EffectiveRouteClaim, live: LiveState) -> str | None:
         return f"the NIC of {claim.on} has no active route for {claim.prefix}. {hint}"
     row = active[0]
     if claim.type is not None and row["nextHopType"] != claim.type:
-        return f"{claim.prefix} of {claim.on} is of type {row['nextHopType']}, wanted {claim.type}. {hint}"
+        return f"{claim.prefix} of {claim.on} is of type {row['nextHopType']}, expected {claim.type}. {hint}"
     return _wrong_hops(
         live, claim.via, map(IPv4Address, row["nextHopIpAddress"]), f"{claim.prefix} of {claim.on}", hint
     )
@@ -243,7 +243,7 @@ def _(claim: proofs.PathClaim, live: LiveState) -> str | None:
     remaining = iter(names)
     for node in claim.through:
         if node not in remaining:
-            return f"{way} does not lead through {node} in its turn: {' → '.join(names)}."
+            return f"{way} does not lead through {node} at that point: {' → '.join(names)}."
     for node in claim.never:
         if node in live.lab.azure.route_server:
             for instance in (f"{node}-0", f"{node}-1"):
@@ -259,7 +259,7 @@ def _(claim: proofs.PathClaim, live: LiveState) -> str | None:
 def _(claim: proofs.Absent, live: LiveState) -> str | None:
     if None not in tuple(_by_speaker(claim.row, live)):
         return None
-    return f"{describe(claim.row)} holds, but must not."
+    return f"{describe(claim.row)} is present but must be absent."
 
 
 def describe(claim: object) -> str:
@@ -317,4 +317,4 @@ def _wrong_hops(
     if named == set(via) and covered == hops:
         return None
     there = ", ".join(live.owners.get(hop, str(hop)) for hop in hops) or "nothing"
-    return f"{what} leads via {there}, wanted {', '.join(via) or 'nothing'}. {hint}"
+    return f"{what} leads via {there}, expected {', '.join(via) or 'nothing'}. {hint}"

@@ -55,8 +55,8 @@ def fabric_difference(vnet: str, live: LiveState) -> str | None:
         if wrong.address is None:
             return f"the port of {name} in fabric {vnet} has no program. Look: labkit logs {vnet}"
         return (
-            f"fabric {vnet} brings what {name} sends to {wrong.address} to {_text(wrong.there)}; "
-            f"by the rules it is {_text(wrong.right)}. Look: labkit logs {vnet}"
+            f"fabric {vnet} delivers what {name} sends to {wrong.address} to {_text(wrong.there)}; "
+            f"expected: {_text(wrong.right)}. Look: labkit logs {vnet}"
         )
     return None
 

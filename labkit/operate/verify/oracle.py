@@ -34,7 +34,7 @@ def kernel_difference(vm: str, live: LiveState) -> str | None:
     """The first difference between a VM's kernel FIB and its effective routes, None if there is none."""
     for found in kernel_differences(vm, live):
         there, right = ("nothing" if text == NOTHING else text for text in (found.there, found.model))
-        return f"{found.prefix} is {there} in the kernel of {vm}, by the rules it is {right}. Look: {found.hint}"
+        return f"{found.prefix} is {there} in the kernel of {vm}; expected: {right}. Look: {found.hint}"
     return None
 
 

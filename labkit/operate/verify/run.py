@@ -1,7 +1,7 @@
 """Whether a running lab is what its file claims, and whether its kernels and fabrics follow the rules.
 
 Foundation first: rows (sessions, routes), then kernels and fabrics against the oracle, then packets. While a
-foundation does not hold, what stands on it is not tried.
+foundation is missing, what depends on it is not tried.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PAUSE = 0.03
 """Seconds between two looks while something does not hold yet."""
 AT_ONCE = 8
 """Checks that run side by side: they wait for commands in nodes more than they compute."""
-NOT_TRIED = "not tried, because what it stands on does not hold."
+NOT_TRIED = "not tried, because a check that it depends on failed."
 
 
 OnAttempt = Callable[[LiveState, int, int, bool], None]

@@ -108,7 +108,7 @@ def _settles() -> Iterator[None]:
         yield
     except OscillationError:
         raise InvalidInput(
-            "the routes would never settle: each that comes makes itself go.",
+            "routing would oscillate: a route leads to its own withdrawal.",
             "Look for a loop of gateways, circuits, route servers and NVAs in it.",
         ) from None
 

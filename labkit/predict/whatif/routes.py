@@ -98,7 +98,13 @@ def _why(prediction: Prediction, nic: str, prefix: IPv4Network, before: Rows, af
     one, other = _of(before, RouteSource.VIRTUAL_NETWORK_GATEWAY), _of(after, RouteSource.VIRTUAL_NETWORK_GATEWAY)
     if not one and not other and any(row.next_hop_type in _OWN for row in (*before, *after)):
         had, has = (any(row.next_hop_type in _OWN for row in rows) for rows in (before, after))
-        return _RANGE_NOW if has and not had else _NO_RANGE if had and not has else "the user-defined route beside it"
+        return (
+            _RANGE_NOW
+            if has and not had
+            else _NO_RANGE
+            if had and not has
+            else "a user-defined route for the same prefix"
+        )
     if not one and not other:  # a block that Azure drops by itself goes with the default route, and comes back with it
         return _default_why(prediction, nic)
     propagates = [_propagates(side, nic) for side in (prediction.before, prediction.after)]

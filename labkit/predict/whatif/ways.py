@@ -41,16 +41,16 @@ def ended(step: Step) -> tuple[str, str]:
             return _in_fabric(step)
         case RouterStep():
             hop = step.next_hop
-            return step.node, str(step.disposition) if hop is None else f"nobody has {hop.address}"
+            return step.node, str(step.disposition) if hop is None else f"no node has {hop.address}"
         case EndStep():
             return step.node, _AT_NODE.get(step.disposition, "")
 
 
 _AT_NODE = {
-    Disposition.OWN_SOURCE: "its own packet is back, with its own source address",
-    Disposition.NOT_A_ROUTER: "the machine forwards nothing",
+    Disposition.OWN_SOURCE: "the packet comes back to the node whose source address it has",
+    Disposition.NOT_A_ROUTER: "the machine does not forward packets",
     Disposition.OFF: "it is powered off",
-    Disposition.TTL: "its TTL ends",
+    Disposition.TTL: "its TTL expires",
 }
 
 
@@ -61,11 +61,11 @@ def _in_fabric(step: FabricStep) -> tuple[str, str]:
         case Disposition.NONE:
             return here, f"{prefix} leads to None"
         case Disposition.UNKNOWN_DESTINATION if step.row is not None and step.row.next_hop_type is NextHopType.INTERNET:
-            return here, f"{prefix} leads to the Internet, where nobody has it"
+            return here, f"{prefix} leads to the Internet, where no node has it"
         case Disposition.UNKNOWN_DESTINATION if step.row is not None and step.row.next_hop_type in ON_LINK:
-            return here, f"nobody has it in {prefix}"
+            return here, f"no node has it in {prefix}"
         case Disposition.UNKNOWN_DESTINATION:
-            return here, f"nobody has the next hop {step.verdict.next_hop}"
+            return here, f"no node has the next hop {step.verdict.next_hop}"
         case Disposition.NO_BACKEND:
             return here, f"no backend of {step.verdict.next_hop} is up"
         case Disposition.FOREIGN_SOURCE:
@@ -73,6 +73,6 @@ def _in_fabric(step: FabricStep) -> tuple[str, str]:
         case Disposition.NOT_FORWARDED if nic is not None:
             return nic.machine, "IP forwarding is off on its NIC"
         case Disposition.NOT_ACCEPTED if nic is not None:
-            return nic.virtual_network, f"it takes nothing from {step.virtual_network} that is only forwarded there"
+            return nic.virtual_network, f"it accepts nothing from {step.virtual_network} that is only forwarded there"
         case other:
             return here, str(other)

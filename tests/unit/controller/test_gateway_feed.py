@@ -106,7 +106,7 @@ def test_a_session_that_goes_takes_its_routes_and_says_why(tmp_path: Path) -> No
             await table_when(agent, lambda table: ONPREM not in table)
             said = await events(world)
             assert ("ergw-0", "session circuit1 down: hold timer expired") in [(e["node"], e["text"]) for e in said]
-            assert said[-1]["cause"] == f"ergw-1 lost {ONPREM}"
+            assert said[-1]["cause"] == f"ergw-1 no longer has {ONPREM}"
 
     run(test, tmp_path)
 

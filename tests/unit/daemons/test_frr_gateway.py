@@ -14,7 +14,7 @@ from labkit.daemons.protocol import Ranges
         ({"lastErrorCodeSubcode": "0400", "lastResetDueTo": "BGP Notification send"}, "hold timer expired"),
         (
             {"lastErrorCodeSubcode": "0602", "lastResetDueTo": "BGP Notification received"},
-            "administrative shutdown (the peer's decision)",
+            "administrative shutdown (received from the peer)",
         ),
         ({"lastResetDueTo": "Admin. shutdown"}, "administrative shutdown"),
         ({"lastResetDueTo": "User reset"}, "administrative reset"),

@@ -69,7 +69,7 @@ def test_a_connection_begins_with_the_peers_and_goes_on_with_their_routes(pieces
     [
         (1, made.bgp(3, b"\4\0"), "hold timer expired"),
         (2, b"\0\0", CLOSED_HERE),
-        (3, made.bgp(3, b"\6\2"), "administrative shutdown (the peer's decision)"),
+        (3, made.bgp(3, b"\6\2"), "administrative shutdown (received from the peer)"),
         (3, b"", "reason 3"),
         (4, b"", "connection closed"),
         (5, b"", "it is no longer configured"),

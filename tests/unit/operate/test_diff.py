@@ -290,7 +290,7 @@ def test_verify_says_the_first_difference_of_a_kernel() -> None:
     healthy.kernels["vm1"] = []
     found = kernel_difference("vm1", live(healthy))
     there = "0.0.0.0/0 is nothing in the kernel of vm1"
-    assert found == f"{there}, by the rules it is via 10.1.1.5. Look: labkit routes vm1"
+    assert found == f"{there}; expected: via 10.1.1.5. Look: labkit routes vm1"
 
 
 def test_what_a_second_look_does_not_show_was_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,7 +352,7 @@ def test_what_whatif_warns_of(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [warning.partition(":")[0] for warning in found.warnings[:3]] == [
         "the session of rs1-0 with fw is down (Idle)",
         "the session of ergw-1 with circuit1 is down (Active)",
-        "lb does not take sdwan for up",
+        "lb has not found sdwan up; it is predicted as up.",
     ]
     assert not any("end the session" in warning for warning in found.warnings)
     healthy.model["effective"]["vm3"]["value"].pop(0)

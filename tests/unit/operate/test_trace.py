@@ -125,7 +125,7 @@ def test_from_network_to_tunnel_a_gateway_is_no_hop() -> None:
     ways = {"vm1": into_network("65"), "vpngw-0": by("10.200.0.1"), "branch": HERE}
     walk, steps = walked("vm1", ways, {"vm1": TO_VPN0})
     assert (hops(walk), walk.verdict) == (["10.200.0.1", "10.200.0.10"], "delivered")
-    assert [step.why.endswith("takes no TTL") for step in steps if step.place == "vpngw-0"] == [True]
+    assert [step.why.endswith("does not decrement the TTL") for step in steps if step.place == "vpngw-0"] == [True]
 
 
 def test_from_line_to_network_and_on_to_a_tunnel_neither_gateway_is_one() -> None:
@@ -144,7 +144,7 @@ def test_from_network_to_network_a_gateway_is_a_hop() -> None:
     ways = {"vm1": into_network("65"), "vpngw-0": into_network(), "vpngw-1": by("10.200.0.1"), "branch": HERE}
     walk, steps = walked("vm1", ways, {"vm1": TO_VPN0, "vpngw-0": (GATEWAY, ["10.100.0.197"])})
     assert hops(walk) == [str(VPN0), "10.200.0.1", "10.200.0.10"]
-    assert [step.place for step in steps if "takes no TTL" in step.why] == ["vpngw-1"]
+    assert [step.place for step in steps if "does not decrement the TTL" in step.why] == ["vpngw-1"]
 
 
 def test_from_line_to_line_a_gateway_is_a_hop() -> None:
@@ -152,7 +152,7 @@ def test_from_line_to_line_a_gateway_is_a_hop() -> None:
     to_circuit = by(str(link.router_address.ip), "eth1")
     ways = {link.site: to_circuit, "circuit1": by("10.100.0.204", "eth1"), "ergw-0": by(str(EDGE), "eth1")}
     walk, _ = walked(link.site, ways, {})
-    assert (walk.verdict, walk.disposition) == ("circles until its TTL ends", Disposition.LOOP)
+    assert (walk.verdict, walk.disposition) == ("loops until its TTL expires", Disposition.LOOP)
     assert hops(walk)[1:4] == ["10.100.0.204", str(EDGE), "10.100.0.204"]
 
 
@@ -160,7 +160,7 @@ def test_a_packet_that_comes_back_to_its_sender_is_dropped_there() -> None:
     ways = {"circuit1": by("10.100.0.204", "eth1"), "ergw-0": by(str(EDGE), "eth1")}
     walk, steps = walked("circuit1", ways, {})
     assert (walk.verdict, walk.disposition, hops(walk)) == ("dropped", Disposition.OWN_SOURCE, ["10.100.0.204"])
-    assert steps[-1].why == "it comes back with the node's own source address"
+    assert steps[-1].why == "the packet comes back to the node whose source address it has"
 
 
 def test_a_circle_is_shown_once() -> None:
@@ -168,11 +168,11 @@ def test_a_circle_is_shown_once() -> None:
     nics = {"vm1": TO_VPN0, "vpngw-0": (GATEWAY, ["10.100.0.197"]), "vpngw-1": TO_VPN0}
     walk, steps = walked("vm1", ways, nics)
     assert hops(walk) == [str(VPN0), "10.100.0.197"] * 6
-    assert walk.verdict == "circles until its TTL ends"
+    assert walk.verdict == "loops until its TTL expires"
     assert [step.place for step in steps] == ["vm1", "hub", "vpngw-0", "hub", "vpngw-1", "hub", "vpngw-0"]
     assert (steps[-1].decision, steps[-1].why) == (
-        "circles",
-        "from here on it is the same again, until its TTL ends",
+        "loops",
+        "from here on the path repeats until the TTL expires",
     )
 
 
@@ -186,9 +186,9 @@ def test_a_circle_of_equal_ways_is_followed_by_who_answers() -> None:
     walk, steps = walked("vm1", ways, nics, real=[IPv4Address(hop) for hop in real])
     took = ["10.100.0.197", str(VPN0), str(VPN0), *["10.100.0.197"] * 9]
     assert hops(walk) == took
-    assert [step.decision for step in steps].count("circles") == 1
-    assert steps[-1].decision == "circles"
-    assert [step.place for step in steps if step.decision != "circles"] == [
+    assert [step.decision for step in steps].count("loops") == 1
+    assert steps[-1].decision == "loops"
+    assert [step.place for step in steps if step.decision != "loops"] == [
         "vm1",
         "hub",
         "vpngw-1",
@@ -206,7 +206,7 @@ def test_a_circle_of_equal_ways_is_followed_by_who_answers() -> None:
         (
             KernelRoute("prohibit", "10.200.0.0/24", protocol="bgp"),
             [str(VPN0)],
-            "a route that refuses in its kernel, by ",
+            "a route that rejects it in its kernel, by ",
         ),
     ],
 )
@@ -230,13 +230,13 @@ def test_a_black_hole_of_a_nic() -> None:
 def test_a_sites_address_is_not_in_the_network_whose_range_holds_it(kind: str) -> None:
     walk, steps = walked("vm1", {"vm1": into_network("65")}, {"vm1": (kind, [])})
     assert (hops(walk), walk.verdict) == ([], "dropped")
-    assert "nobody has 10.200.0.10 in a virtual network" in steps[-1].why
+    assert "no node in a virtual network has 10.200.0.10" in steps[-1].why
 
 
 def test_an_address_that_nobody_has_on_a_sites_lan() -> None:
     walk, steps = walked("branch", {"branch": HERE}, {}, target=IPv4Address("10.200.0.77"))
     assert (hops(walk), walk.verdict, len(steps)) == ([], "dropped", 1)
-    assert "nobody there has 10.200.0.77" in steps[0].why
+    assert "no node there has 10.200.0.77" in steps[0].why
 
 
 def test_a_machine_reaches_itself_in_one_hop() -> None:
@@ -253,7 +253,7 @@ def test_an_overlay_is_carried_by_what_the_nic_has_for_its_far_end(kind: str, ve
     walk, steps = walked("csr1", {"csr1": far}, {"csr1": (kind, [])}, target=address, lab=lab)
     assert walk.verdict == verdict
     assert steps[0].why.endswith("; in the overlay")
-    assert steps[1].why.startswith("what carries it: effective route of csr1's NIC")
+    assert steps[1].why.startswith("in the underlay: effective route of csr1's NIC")
 
 
 # Why a route won.
@@ -264,7 +264,12 @@ def test_the_reasons_of_a_nic() -> None:
         {"peer": "nva1", "nextHop": "10.1.1.4", "asPath": "65001", "because": ""},
         {"peer": "nva2", "nextHop": "10.1.1.5", "asPath": "65001", "because": ""},
         {"peer": "nva3", "nextHop": "10.1.1.6", "asPath": "65003-65003", "because": "its AS path is longer"},
-        {"peer": "vpn-0", "nextHop": "10.1.9.4", "asPath": "", "because": "the hub routing preference is for others"},
+        {
+            "peer": "vpn-0",
+            "nextHop": "10.1.9.4",
+            "asPath": "",
+            "because": "the hub routing preference prefers others",
+        },
     )
     rows = (
         row(GATEWAY, "10.2.0.0/16", GATEWAY, "10.1.1.4", "10.1.1.5"),
@@ -281,7 +286,7 @@ def test_the_reasons_of_a_nic() -> None:
     assert [*found.lines()] == [
         "BGP from nva1 (next hop 10.1.1.4), nva2 (next hop 10.1.1.5), path 65001 (1 ASN)",
         "not from nva3 (next hop 10.1.1.6), path 65003-65003 (2 ASNs): its AS path is longer",
-        "not from vpn-0 (next hop 10.1.9.4), empty path: the hub routing preference is for others (ExpressRoute)",
+        "not from vpn-0 (next hop 10.1.9.4), empty path: the hub routing preference prefers others (ExpressRoute)",
         "ECMP: flows share 2 next hops",
         "over 10.0.0.0/8 (system, None), 0.0.0.0/0 (BGP, 10.1.2.4): the longest prefix wins",
         "over 10.2.1.0/24 (BGP): BGP inside a virtual network's own range is not programmed",

@@ -226,13 +226,18 @@ def test_what_the_rules_drop_only_after_the_change_is_remembered() -> None:
         (
             "vnet peering update spoke hub --allow-forwarded-traffic off",
             {
-                ("onprem1-host", "vm3"): "dropped at spoke: it takes nothing from hub that is only forwarded there",
+                ("onprem1-host", "vm3"): "dropped at spoke: it accepts nothing from hub that is only forwarded there",
             },
         ),
         (
             "route-server update --hub-routing-preference ASPath",
             {(source, "onprem2-host"): "loops at sdwan" for source in ("vm1", "fw", "onprem1-host")}
-            | {("sdwan", "onprem2-host"): "dropped at sdwan: its own packet is back, with its own source address"},
+            | {
+                (
+                    "sdwan",
+                    "onprem2-host",
+                ): "dropped at sdwan: the packet comes back to the node whose source address it has"
+            },
         ),
     ],
 )

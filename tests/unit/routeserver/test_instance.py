@@ -364,7 +364,7 @@ def test_a_session_that_nobody_wanted_ended_for_a_reason_that_is_none_once_it_is
     """As with a gateway's while branch-to-branch is off."""
     one = instance()
     one.configure(CONFIG)
-    one.session_changed(SessionChange(B, 2.0, "Idle", "administrative shutdown (the peer's decision)"))
+    one.session_changed(SessionChange(B, 2.0, "Idle", "administrative shutdown (received from the peer)"))
     one.session_changed(SessionChange(A, 2.0, "Idle", "hold timer expired"))
     without_b = replace(CONFIG.server, peers=tuple(p for p in CONFIG.server.peers if str(p.address) != B))
     one.configure(replace(CONFIG, server=without_b))

@@ -195,7 +195,7 @@ def test_commands_fit_a_pipes_atomic_write_and_hold_every_prefix(prefixes: list[
 @pytest.mark.parametrize(
     ("reason", "text"),
     [
-        ("notification received (6,4)", "administrative reset (the peer's decision)"),
+        ("notification received (6,4)", "administrative reset (received from the peer)"),
         ("notification sent (6,1)", "maximum number of prefixes reached"),
         ("notification sent (3,9)", "UPDATE error"),
         ("notification sent (9,9)", "notification 9/9"),
