@@ -7,10 +7,8 @@ from typing import Annotated
 import typer
 
 from labkit.cli.output import Format, FormatOption, LabOption, NodeArgument
-from labkit.daemons.registry import DAEMONS, DEFAULT
-from labkit.errors import InvalidInput
-from labkit.lab.sessions import router_daemons
-from labkit.operate.look.running import lab_of, running
+from labkit.operate.look.daemon import daemon_in
+from labkit.operate.look.running import running
 from labkit.runtimes.select import runtime
 
 
@@ -24,10 +22,7 @@ def command(
     json = output is Format.JSON
     record, status = running(lab)
     if bgp:
-        daemons = router_daemons(lab_of(record))
-        if node not in daemons and any(n.name == node for n in status.nodes):
-            raise InvalidInput(f"{node} does not run a BGP daemon.", f"Nodes with one: {', '.join(daemons) or 'none'}.")
-        argv = list(DAEMONS[daemons.get(node, DEFAULT)].tables.shown(json=json))
+        argv = list(daemon_in(record, status, node).tables.shown(json=json))
     else:
         argv = ["ip", *(["-j", "-p"] if json else []), "-4", "route", "show"]
     raise typer.Exit(runtime(record.runtime).attach(record.lab, node, argv))

@@ -87,7 +87,7 @@ def next_steps(result: lifecycle.Up) -> str:
             steps.append((step, f"branches {then} receive each other's routes"))
     if lab.nvas:
         nva, hold = lab.nvas[-1].name, lab.nvas[-1].timers.hold
-        steps.append((f"labkit shell {lab.nvas[0].name}", "a shell in an appliance, with vtysh"))
+        steps.append((f"labkit shell {lab.nvas[0].name} --bgp", "the shell of an appliance's BGP daemon"))
         steps.append((f"labkit stop {nva}", f"no NOTIFICATION: its routes stay for the hold time, {hold} s"))
         steps.append((f"labkit start {nva}", "power it on again"))
     steps.append(("labkit events", "what happened, and why; -f keeps printing"))

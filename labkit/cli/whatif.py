@@ -131,7 +131,7 @@ def _prepend(
     nva: Annotated[str, typer.Argument(metavar="NVA", autocompletion=complete.nvas)],
     times: Annotated[int, typer.Argument(metavar="TIMES", help="How many times more; less, if negative.")],
 ) -> None:
-    """Try an NVA that prepends its ASN to the paths it advertises to route servers. Its own FRR would do it."""
+    """Try an NVA that prepends its ASN to the paths it advertises to route servers. Its BGP daemon would do it."""
     if not 0 < abs(times) <= MOST_PREPENDS:
         raise InvalidInput(
             f"labkit whatif nva prepend: {times} is not between 1 and {MOST_PREPENDS}, or -{MOST_PREPENDS} and -1.",

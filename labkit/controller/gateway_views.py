@@ -139,10 +139,10 @@ def neighbours(platform: Platform, instance: InstanceId) -> Mapping[IPv4Address,
 def advertised_rows(
     gateway: Gateway, instance: int, neighbour_asn: int, paths: Iterable[AdvertisedPath]
 ) -> list[GatewayAdvertisedRow]:
-    """What an instance advertises to a neighbour, by ascending prefix, given its FRR's Adj-RIB-Out.
+    """What an instance advertises to a neighbour, by ascending prefix, given its daemon's Adj-RIB-Out.
 
-    Azure shows what the neighbour gets. FRR shows what it has before it puts its own ASN in front of the path and
-    itself in as the next hop, which it does for eBGP neighbours; an iBGP neighbour gets both as they are.
+    Azure shows what the neighbour gets. The daemon shows what it has before it puts its own ASN in front of the path
+    and itself in as the next hop, which it does for eBGP neighbours; an iBGP neighbour gets both as they are.
     """
     address, internal = gateway.instances[instance], neighbour_asn == gateway.asn
     return [

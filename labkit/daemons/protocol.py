@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from typing import Protocol
 
 from labkit.azure.model import PathAttributes
@@ -41,12 +42,21 @@ class Services:
         bgp: the one whose ready mark is renewed whenever BGP has read its configuration.
         capabilities: what the node's processes must be allowed.
         monitored: environment variables that make it report by BMP.
+        console: the command that opens its own command line for people.
     """
 
     names: tuple[str, ...]
     bgp: str
     capabilities: tuple[str, ...]
     monitored: Mapping[str, str]
+    console: Command
+
+
+class Image(Protocol):
+    """What the image needs for a daemon beyond its Debian package."""
+
+    def prepare(self, root: Path) -> None:
+        """Change what the package has installed below `root`, so that it runs in nodes."""
 
 
 class Tables(Protocol):
@@ -162,6 +172,7 @@ class Daemon:
 
     name: str
     config: Config
+    image: Image
     services: Services
     tables: Tables
     decide: Decide

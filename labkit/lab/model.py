@@ -135,6 +135,14 @@ class Gateway:
 
 
 @dataclass(frozen=True, slots=True)
+class Circuit:
+    """What a circuit's edge router needs beyond what Azure knows of the circuit: the BGP daemon that it runs."""
+
+    name: str
+    daemon: str = DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
 class InternetLeg:
     """The Internet's leg into one virtual network: `public` is what its private sources become outside."""
 
@@ -172,6 +180,7 @@ class Lab:
     nvas: tuple[Nva, ...] = ()
     overlays: tuple[Overlay, ...] = ()
     gateways: tuple[Gateway, ...] = ()
+    circuits: tuple[Circuit, ...] = ()
     sites: tuple[Site, ...] = ()
     wan_links: tuple[WanLink, ...] = ()
     internet: Internet | None = None

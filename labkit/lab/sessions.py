@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 
 from labkit.azure.model import InstanceId
 from labkit.daemons.protocol import Daemon
-from labkit.daemons.registry import DAEMONS, DEFAULT
+from labkit.daemons.registry import DAEMONS
 from labkit.lab.model import Lab
 
 
@@ -27,7 +27,7 @@ def router_daemons(lab: Lab) -> dict[str, str]:
     return {
         **{name: nva.daemon for name, nva in lab.nva.items()},
         **{node: gateway.daemon for node, gateway in instances.items()},
-        **dict.fromkeys(lab.azure.circuit, DEFAULT),
+        **{circuit.name: circuit.daemon for circuit in lab.circuits},
         **{name: site.daemon for name, site in lab.site.items()},
     }
 

@@ -19,7 +19,7 @@ MANIFEST = ".labkit.json"
 
 _FOLDER_MODE = 0o755
 _FILE_MODE = 0o644
-"""Readable by all whatever the umask: FRR drops the capability that lets root read what it does not own."""
+"""Readable by all whatever the umask: a BGP daemon may drop the capability by which root reads others' files."""
 
 
 def render_files(plan: Plan, *, image: str, lab_file: bytes) -> dict[str, bytes]:

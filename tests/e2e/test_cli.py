@@ -271,6 +271,13 @@ def test_a_script_for_a_shell(lab: Labkit) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (9, "vm1\n", "")
 
 
+def test_a_script_for_the_shell_of_a_bgp_daemon(lab: Labkit) -> None:
+    done = lab("shell", "sdwan-nva", "--bgp", given="show bgp summary\n")
+    assert (done.returncode, "local AS number 65001" in done.stdout) == (0, True), done
+    refused = lab("shell", "vm1", "--bgp")
+    assert (refused.returncode, refused.stderr.splitlines()[0]) == (2, "vm1 does not run a BGP daemon.")
+
+
 def test_an_interactive_shell(lab: Labkit) -> None:
     """A terminal of the node's own: a prompt, job control, Ctrl-C for what runs in it, and the exit status."""
     master, slave = pty.openpty()

@@ -10,4 +10,5 @@ SERVICES = Services(
     # FRR refuses to start without SYS_ADMIN, though it does nothing here that needs it.
     capabilities=("NET_ADMIN", "SYS_ADMIN"),
     monitored={"LABKIT_BGPD_OPTIONS": "-M bmp"},
+    console=("vtysh",),
 )

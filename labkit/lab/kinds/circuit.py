@@ -8,9 +8,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from labkit.azure import model
+from labkit.azure import model as azure_model
 from labkit.azure.model.problem import Code, Problem
-from labkit.daemons.registry import DEFAULT
+from labkit.lab import model
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.schema import Section
 from labkit.lab.file.schema_types import LinkOptions, Named, NodeName, Part
@@ -69,11 +69,11 @@ class CircuitKind(Kind):
         for name in draft.names("circuits"):
             yield Declared(name, CIRCUIT, ("circuits", name))
 
-    def azure(self, draft: Draft, addresses: Addresses, azure: model.Azure) -> model.Azure:  # noqa: ARG002
+    def azure(self, draft: Draft, addresses: Addresses, azure: azure_model.Azure) -> azure_model.Azure:  # noqa: ARG002
         """See `Kind`."""
         sites = draft.file[SITES]
         circuits = tuple(
-            model.Circuit(name, sites[site].asn, circuit.premium)
+            azure_model.Circuit(name, sites[site].asn, circuit.premium)
             for name, circuit in draft.file[CIRCUITS].items()
             for site in _sites(circuit)[:1]
             if site in sites
@@ -94,13 +94,17 @@ class CircuitKind(Kind):
                 remedy = f"Connect one: connects_to: [{name}]."
                 draft.warn(path, f"circuit {name}: no gateway is connected to it.", remedy)
 
+    def lab(self, draft: Draft, addresses: Addresses, lab: Lab) -> Lab:  # noqa: ARG002
+        """See `Kind`."""
+        return replace(lab, circuits=tuple(model.Circuit(circuit.name) for circuit in lab.azure.circuits))
+
     def nodes(self, lab: Lab, wiring: Wiring) -> Iterator[Planned]:
         """See `Kind`."""
-        yield from (_node(lab, wiring, circuit) for circuit in lab.azure.circuits)
+        yield from (_node(lab, wiring, circuit) for circuit in lab.circuits)
 
 
 def _node(lab: Lab, wiring: Wiring, circuit: model.Circuit) -> Planned:
     """A circuit's edge router (MSEE), ASN 12076, between gateways' lines and the customer's site."""
-    files, binds = speaker_files(DEFAULT, edge_speaker(lab, circuit))
+    files, binds = speaker_files(circuit.daemon, edge_speaker(lab, lab.azure.circuit[circuit.name]))
     commands = wiring.up(circuit.name)
-    return Planned(router_node(lab, circuit.name, DEFAULT, Role.CIRCUIT, binds, commands), tuple(files))
+    return Planned(router_node(lab, circuit.name, circuit.daemon, Role.CIRCUIT, binds, commands), tuple(files))

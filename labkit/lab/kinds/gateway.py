@@ -86,7 +86,7 @@ class GatewayConnection(Part):
 
 
 class Gateway(Part):
-    """A virtual network gateway: FRR routers in GatewaySubnet, one for each instance."""
+    """A virtual network gateway: BGP routers in GatewaySubnet, one for each instance."""
 
     type: GatewayType
     """ExpressRoute, which always has two instances, or Vpn."""

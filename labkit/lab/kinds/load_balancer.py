@@ -30,7 +30,7 @@ class Probe(Part):
     """A load balancer's health probe: a TCP connection from 168.63.129.16."""
 
     port: Annotated[int, Field(ge=1, le=65535)]
-    """The port that a backend which is up listens on, such as 179, FRR's BGP."""
+    """The port that a backend which is up listens on, such as 179, BGP."""
     interval: Annotated[int, Field(ge=1, le=3600)] = 5
     """Seconds between two probes of a backend. Azure's shortest is 5."""
     count: Annotated[int, Field(ge=1, le=100)] = 2

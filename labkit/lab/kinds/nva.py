@@ -33,7 +33,7 @@ from labkit.lab.plan.wires import Wiring
 
 
 class Nva(Machine):
-    """A network virtual appliance: an FRR router with one NIC."""
+    """A network virtual appliance: a BGP router with one NIC."""
 
     asn: Asn
     """Its ASN."""
@@ -58,7 +58,7 @@ class Nva(Machine):
     strip_route_server_asn: bool = False
     """True: in the paths that it sends to route servers, their 65515 is missing. Instead of as_override."""
     requires_policy: bool = False
-    """True: FRR's own default, `bgp ebgp-requires-policy`, without any policy: sessions, and no route in or out."""
+    """True: FRR's default, `bgp ebgp-requires-policy`, without any policy: sessions, but no route in or out."""
     ebgp_multihop: bool = True
     """False: its sessions with route servers lack `ebgp-multihop`."""
     communities: Communities = ()
@@ -80,7 +80,7 @@ NVAS: Section[dict[str, Nva]] = Section(
 
 
 class NvaKind(Kind):
-    """NVAs; each is a node with FRR. Links and overlays have kinds of their own."""
+    """NVAs; each is a node with a BGP daemon. Links and overlays have kinds of their own."""
 
     section = NVAS
     noun = NVA

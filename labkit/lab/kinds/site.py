@@ -39,7 +39,7 @@ _HOSTS: Slot[dict[str, IPv4Interface]] = Slot(dict)
 
 
 class Site(Part):
-    """A branch or data centre: an FRR router and a host."""
+    """A branch or data centre: a BGP router and a host."""
 
     asn: Asn
     """The router's ASN."""

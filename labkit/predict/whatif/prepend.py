@@ -1,4 +1,4 @@
-"""The change outside Azure that can be tried: an NVA's AS path prepending. No verb makes it; its FRR does. Pure."""
+"""The change outside Azure that can be tried: an NVA's AS path prepending. No verb makes it, its daemon does. Pure."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from labkit.daemons.registry import DAEMONS
 from labkit.errors import EnvironmentProblem
 from labkit.runtimes import prerequisites
 from labkit.runtimes.image.definition import Package
@@ -119,11 +120,8 @@ def normalise(root: Path) -> None:
     (root / "etc/resolv.conf").unlink(missing_ok=True)
     (root / "etc/resolv.conf").write_text("")
     (root / "etc/resolv.conf").chmod(0o644)
-    (root / "etc/frr").chmod(0o755)  # FRR gives up the capability to pass a closed folder
-    # FRR refuses to start unless its terminal group has the user that it runs as, here root, and gives its sockets to
-    # that group, which is root's own since no other exists in a single-id user namespace.
-    group = root / "etc/group"
-    group.write_text(re.sub(r"^frrvty:.*$", "frrvty:x:0:root", group.read_text(), flags=re.MULTILINE))
+    for daemon in DAEMONS.values():
+        daemon.image.prepare(root)
 
 
 def open_up(tree: Path) -> None:

@@ -51,8 +51,8 @@ def _note_and_up(node: Node, names: Sequence[str]) -> None:
 def down(node: Node, links: Sequence[Link]) -> None:
     """Set the node's ends of its links down, as when its power fails: nothing it sends any more arrives anywhere.
 
-    The first link goes last. A gateway has the address of its NIC on others too, and FRR ends the sessions from an
-    address when the first interface with it goes: the others must not take that goodbye along.
+    The first link goes last. A gateway has the address of its NIC on others too, and its BGP daemon ends the sessions
+    from an address when the first interface with it goes: no other link must carry that NOTIFICATION.
     """
     with netlink.Netlink(node.namespace) as there:
         living = set(there.links().values())
