@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from labkit.cli.output import LabFileArgument, VariantOption, note, put
-from labkit.lab.file.load import read
-from labkit.lab.plan.build import plan
+from labkit.lab.build import plan
+from labkit.lab.load import read
 from labkit.operate.labs.lifecycle import find_lab_file
 from labkit.render.render import render
 from labkit.runtimes.image.images import node_image

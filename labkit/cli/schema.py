@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labkit.cli.output import put_json
-from labkit.lab.file.json_schema import json_schema
+from labkit.lab.json_schema import json_schema
 
 
 def command() -> None:

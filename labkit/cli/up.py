@@ -14,8 +14,8 @@ from labkit.azure.rules.adjacency import server_in
 from labkit.cli.output import LabFileArgument, VariantOption, note, put, put_table, span
 from labkit.cli.progress import reporter
 from labkit.cli.results import failures
-from labkit.lab.file.load import read
-from labkit.lab.plan.build import plan
+from labkit.lab.build import plan
+from labkit.lab.load import read
 from labkit.operate.labs import lifecycle
 from labkit.operate.labs.interrupt import settled
 from labkit.runtimes.select import RUNTIMES, SANDBOX

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from labkit.cli.output import Format, FormatOption, LabFileArgument, VariantOption, note, put, put_json
-from labkit.lab.file.load import Loaded, read, read_all
 from labkit.lab.file.problems import FileProblem, LabFileError
+from labkit.lab.load import Loaded, read, read_all
 from labkit.operate.labs.lifecycle import contents, find_lab_file
 
 

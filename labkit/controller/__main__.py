@@ -9,7 +9,7 @@ from pathlib import Path
 from labkit.controller.api import Api
 from labkit.controller.controller import Controller
 from labkit.feed.service import begin
-from labkit.lab.file.load import load
+from labkit.lab.load import load
 from labkit.paths import CONTROLLERS_API, CONTROLLERS_LAB_FILE
 
 RUN = Path("/run/lab")

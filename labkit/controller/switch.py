@@ -12,7 +12,7 @@ from labkit.controller.platform import Platform, TableKey
 from labkit.controller.tables import Delta, Table, diff
 from labkit.feed import switch as feed
 from labkit.feed.tables import ForwardingTable, TableDelta, desired
-from labkit.lab.plan import fabric_ports as plan
+from labkit.lab import fabric_ports as plan
 from labkit.lab.plan.macs import FABRIC_MAC
 
 SYSTEM_TABLE = "system"

@@ -1,6 +1,7 @@
-"""Lab files: from YAML to a checked `Lab`, and from there to a plan of nodes, links and files.
+"""Labs: from a lab file to a checked `Lab`, and from there to a plan of nodes, links and files.
 
-`file` reads and reports mistakes with their lines, `kinds` has a file for each kind of object, `compile` runs their
-hooks stage by stage, `plan` has the nodes and what is wired to what. Pure but for reading the file. May import
-`azure`, `errors` and `paths`. Error texts are golden files (tests/golden/errors).
+`model`, `proofs` and `sessions` are the values and what follows from them; `file`, `kinds` and `plan` are rooms of
+their own. Above these, `compile` runs the kinds' hooks stage by stage, `load` makes a lab of a file, `json_schema`
+describes such files to editors, `build` makes a lab's plan, `fabric_ports` what a fabric switches, and `running` judges
+what may become of a lab that runs. Pure but for reading the file. May import `azure`, `daemons`, `errors` and `paths`.
 """

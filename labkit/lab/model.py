@@ -1,6 +1,6 @@
 """A lab: the Azure objects and the world around them, as immutable values.
 
-`labkit.lab.file.load` builds it from a lab file; `labkit.lab.plan.build` turns it into nodes, links and files.
+`labkit.lab.load` builds it from a lab file; `labkit.lab.build` turns it into nodes, links and files.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ class VirtualMachine:
 
 @dataclass(frozen=True)
 class Lab:
-    """A whole lab, valid by construction: `labkit.lab.file.load` refuses all else. `variant` is "" for the base."""
+    """A whole lab, valid by construction: `labkit.lab.load` refuses all else. `variant` is "" for the base."""
 
     name: str
     azure: Azure

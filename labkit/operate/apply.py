@@ -13,7 +13,7 @@ from labkit.azure.changes.difference import difference
 from labkit.azure.changes.registry import from_json
 from labkit.azure.changes.route_servers import PutPeer
 from labkit.errors import InvalidInput
-from labkit.lab.file.load import load_text
+from labkit.lab.load import load_text
 from labkit.lab.model import Lab
 from labkit.lab.running import carry_out, obstacles
 from labkit.operate.changes import Now

@@ -20,7 +20,7 @@ def surroundings(
     """What the fabric of a virtual network knows, while Azure's objects are `azure`.
 
     `backends` are those behind every frontend there is. Beyond the NIC of a gateway's instance are the far ends of its
-    lines, as `labkit.lab.plan.fabric_ports` has it.
+    lines, as `labkit.lab.fabric_ports` has it.
     """
     near = (virtual_network, *(peering.remote for peering in connected_peerings(azure, virtual_network)))
     reachable: dict[IPv4Address, Nic] = {}

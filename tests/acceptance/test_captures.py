@@ -16,7 +16,7 @@ import pytest
 
 from labkit.azure.changes.route_servers import SetRouteServerSettings
 from labkit.cli.app import run as labkit
-from labkit.lab.file.load import read
+from labkit.lab.load import read
 from labkit.lab.proofs import Capture
 from labkit.operate.look.probes import traceroute
 from labkit.pytest import Boot, RunningLab

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from labkit.errors import EnvironmentProblem
-from labkit.lab.file.load import load
+from labkit.lab.load import load
 from labkit.operate.labs import lifecycle
 from labkit.operate.look.client import LabClient
 from labkit.operate.records.record import read

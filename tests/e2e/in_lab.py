@@ -12,8 +12,8 @@ from typing import Any
 from labkit.azure.changes.route_servers import CreateRouteServer, PutPeer
 from labkit.azure.changes.route_tables import DeleteRoute, PutRoute, PutRouteTable
 from labkit.azure.model import Azure
-from labkit.lab.file.load import load
-from labkit.lab.plan.build import plan
+from labkit.lab.build import plan
+from labkit.lab.load import load
 from labkit.lab.plan.model import Plan
 from labkit.lab.route_table import user_route
 from labkit.lab.running import applied

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from labkit.lab.file.load import read_all
+from labkit.lab.build import plan
+from labkit.lab.load import read_all
 from labkit.lab.model import Lab
-from labkit.lab.plan.build import plan
 from labkit.operate.labs.lifecycle import bundled, find_lab_file
 from labkit.pytest import Boot, RunningLab, labs_on
 from labkit.runtimes.select import CONTAINERLAB, SANDBOX

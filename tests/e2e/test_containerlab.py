@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from labkit.errors import EnvironmentProblem
-from labkit.lab.file.load import load
-from labkit.lab.plan.build import plan
+from labkit.lab.build import plan
+from labkit.lab.load import load
 from labkit.pytest import RunningLab, labs_on
 from labkit.render.render import render as render_folder
 from labkit.resources import topologies

@@ -15,9 +15,9 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 from labkit.azure.model import VirtualNetwork
-from labkit.lab.file.load import load
+from labkit.lab.build import plan
+from labkit.lab.load import load
 from labkit.lab.model import Internet, InternetLeg
-from labkit.lab.plan.build import plan
 from labkit.lab.plan.common import NFTABLES
 from labkit.lab.plan.model import Plan
 from labkit.render.render import render_files

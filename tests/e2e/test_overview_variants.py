@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import InvalidInput
-from labkit.lab.file.load import load_text
+from labkit.lab.load import load_text
 from labkit.operate.labs import lifecycle
 from labkit.operate.look.probes import ping
 from labkit.operate.look.running import controllers_text, lab_of

@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, assume, event, given, settings
 from hypothesis import strategies as st
 
-from labkit.lab.file.load import load_text
+from labkit.lab.load import load_text
 from labkit.lab.model import Lab
 from labkit.operate.labs import lifecycle
 from labkit.operate.look.client import LabClient

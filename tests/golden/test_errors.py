@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from labkit.lab.file.load import read_all_text
 from labkit.lab.file.problems import LabFileError
+from labkit.lab.load import read_all_text
 
 ERRORS = Path(__file__).parent / "errors"
 FILES = sorted(ERRORS.glob("*.lab.yml"))

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from labkit.lab.file.load import read
-from labkit.lab.plan.build import plan
+from labkit.lab.build import plan
+from labkit.lab.load import read
 from labkit.render.render import render
 from labkit.resources import topologies
 

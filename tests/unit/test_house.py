@@ -20,7 +20,14 @@ ROOMS = (
     ("azure.forwarding",),
     ("azure.changes",),
     ("daemons",),
-    ("lab",),
+    ("lab.proofs",),
+    ("lab.model",),
+    ("lab.sessions",),
+    ("lab.file", "lab.plan"),
+    ("lab.kinds",),
+    ("lab.compile", "lab.route_table", "lab.running"),
+    ("lab.load", "lab.json_schema", "lab.build"),
+    ("lab.fabric_ports",),
     ("predict",),
     ("predict.whatif",),
     ("feed",),
@@ -80,7 +87,7 @@ def room_of(module: str) -> str:
     return max(found, key=len, default="" if module in PARENTS else name)
 
 
-PARENTS = {"labkit", "labkit.azure"}
+PARENTS = {"labkit", "labkit.azure", "labkit.lab"}
 """Packages with nothing in them but rooms."""
 
 LEVELS = {room: level for level, rooms in enumerate(ROOMS) for room in rooms} | {"": -1}

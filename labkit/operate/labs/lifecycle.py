@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Protocol
 
 from labkit.errors import CheckFailed, EnvironmentProblem, InvalidInput, LabkitError
-from labkit.lab.file.load import Loaded, read
+from labkit.lab.build import plan
+from labkit.lab.load import Loaded, read
 from labkit.lab.model import Lab
-from labkit.lab.plan.build import plan
 from labkit.lab.plan.model import Plan
 from labkit.operate.labs.interrupt import held
 from labkit.operate.look.client import LabClient

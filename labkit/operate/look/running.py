@@ -36,7 +36,7 @@ def lab_of(record: Record) -> Lab:
         LabkitError: it can't be read.
     """
     # The lab file's schema takes long to load, and `labkit status` does without.
-    from labkit.lab.file.load import load_text  # noqa: PLC0415
+    from labkit.lab.load import load_text  # noqa: PLC0415
 
     name = f"lab {record.lab}"
     if record.lab_file:

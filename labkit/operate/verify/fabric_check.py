@@ -17,7 +17,7 @@ from typing import Any
 from labkit.azure.forwarding import Disposition, Packet, Surroundings, next_hops
 from labkit.azure.model import ON_LINK, EffectiveRoute, NextHopType, RouteSource, RouteState
 from labkit.azure.rules.effective import ForwardingKey, active, effective_table
-from labkit.lab.plan.fabric_ports import InternetPort, NicPort, PeeringPort, Port, fabric_ports
+from labkit.lab.fabric_ports import InternetPort, NicPort, PeeringPort, Port, fabric_ports
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.verify.difference import NOTHING, Difference
 

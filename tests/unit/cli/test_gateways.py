@@ -19,7 +19,7 @@ from labkit.azure.changes.virtual_networks import SetAddressSpace
 from labkit.azure.model import HubRoutingPreference
 from labkit.cli import changing, gateway, route_server, status, up
 from labkit.cli.app import run
-from labkit.lab.file.load import load
+from labkit.lab.load import load
 from labkit.lab.model import Lab
 from labkit.lab.running import carry_out
 from labkit.operate import changes

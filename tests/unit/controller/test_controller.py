@@ -19,7 +19,7 @@ from labkit.azure.changes.route_tables import (
     PutRouteTable,
 )
 from labkit.azure.model import NextHopType
-from labkit.lab.file.load import load
+from labkit.lab.load import load
 from labkit.resources import topologies
 
 from . import world as worlds

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from labkit.azure.changes.route_servers import SetRouteServerSettings
 from labkit.controller import desired
-from labkit.lab.file.load import load
+from labkit.lab.load import load
 from labkit.lab.running import carry_out
 from labkit.resources import topologies
 

@@ -10,7 +10,7 @@ import pytest
 
 from labkit.azure.changes.route_servers import SetRouteServerSettings
 from labkit.azure.model import HubRoutingPreference
-from labkit.lab.file.load import load
+from labkit.lab.load import load
 from labkit.resources import topologies
 
 from . import world as worlds

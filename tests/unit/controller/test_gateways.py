@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 from labkit.azure.model import InstanceId, PathAttributes
 from labkit.azure.rules.gateway_policy import PathSource
 from labkit.controller.gateways import Gateways, Neighbour
-from labkit.lab.file.load import load
+from labkit.lab.load import load
 from labkit.resources import topologies
 
 LAB = load(topologies() / "expressroute" / "lab.yml")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from labkit.lab.file.load import load
+from labkit.lab.load import load
 from labkit.lab.route_table import user_route
 
 from . import world as worlds

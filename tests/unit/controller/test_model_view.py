@@ -8,7 +8,7 @@ from typing import Any
 
 from labkit.azure.changes.route_servers import SetRouteServerSettings
 from labkit.azure.model import InstanceId, PeerKind
-from labkit.lab.file.load import load
+from labkit.lab.load import load
 from labkit.operate.look.snapshot import Snapshot
 from labkit.predict.azure_speakers import CircuitLine
 from labkit.resources import topologies

@@ -5,7 +5,7 @@ from __future__ import annotations
 from labkit.azure.model import InstanceId
 from labkit.controller.platform import Platform
 from labkit.controller.speakers import instance_config
-from labkit.lab.file.load import load
+from labkit.lab.load import load
 from labkit.resources import topologies
 
 LAB = load(topologies() / "expressroute" / "lab.yml")

@@ -14,8 +14,8 @@ from labkit.azure.changes.base import Change
 from labkit.azure.changes.registry import to_json
 from labkit.controller.api import Api
 from labkit.controller.controller import Controller
+from labkit.lab.build import plan
 from labkit.lab.model import Lab
-from labkit.lab.plan.build import plan
 
 ATTRIBUTES: dict[str, Any] = {
     "origin": "igp",

@@ -11,7 +11,7 @@ from labkit.azure.model import AsPath, Origin, PathAttributes
 from labkit.azure.rules.communities import NO_ADVERTISE, NO_EXPORT
 from labkit.daemons.frr import decide
 from labkit.daemons.speaker import Best, CustomerSpeaker, Session
-from labkit.lab.file.load import load_text
+from labkit.lab.load import load_text
 from labkit.predict.customer_routers import routers
 from tests.unit.azure.builders import addr, net
 

@@ -5,8 +5,8 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.lab.file.load import load_text
 from labkit.lab.kinds.addresses import WAN
+from labkit.lab.load import load_text
 from labkit.lab.model import Lab
 from labkit.lab.plan.macs import derive_mac
 from labkit.lab.plan.nodes import addresses, owners

@@ -12,9 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from labkit.azure.rules.validation import problems
-from labkit.lab.file.load import load_text, read_all_text
 from labkit.lab.file.problems import FileProblem, LabFileError
 from labkit.lab.file.yaml_source import parse
+from labkit.lab.load import load_text, read_all_text
 from labkit.lab.plan.nodes import owners
 
 from .samples import EVERYTHING, OVERVIEW

@@ -7,8 +7,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from labkit.lab.file.json_schema import json_schema
 from labkit.lab.file.yaml_source import parse
+from labkit.lab.json_schema import json_schema
 
 from .samples import EVERYTHING, OVERVIEW
 

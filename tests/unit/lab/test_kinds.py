@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from labkit.lab import compile as stages
+from labkit.lab.build import wiring
 from labkit.lab.file.draft import Draft
-from labkit.lab.file.load import load_text
 from labkit.lab.file.problems import LabFileError
 from labkit.lab.file.schema import Section, SingleSection, shape
 from labkit.lab.file.schema_types import Address, NodeName, ShortPart
@@ -17,7 +17,7 @@ from labkit.lab.kinds.machine import check_place, given_address
 from labkit.lab.kinds.names import Declared
 from labkit.lab.kinds.nouns import Noun, Trait
 from labkit.lab.kinds.registry import KINDS
-from labkit.lab.plan.build import wiring
+from labkit.lab.load import load_text
 
 from .samples import EVERYTHING
 

@@ -23,9 +23,9 @@ from labkit.azure.rules.validation import problems
 from labkit.daemons.speaker import BgpTimers
 from labkit.errors import InvalidInput
 from labkit.lab import proofs
-from labkit.lab.file.load import Loaded, load, load_text, read, read_text
 from labkit.lab.file.problems import LabFileError
 from labkit.lab.kinds import assumptions
+from labkit.lab.load import Loaded, load, load_text, read, read_text
 from labkit.resources import topologies
 
 from .samples import EVERYTHING, OVERVIEW

@@ -9,7 +9,7 @@ import pytest
 from labkit.azure.model import LearnedRoute, PathAttributes, RouteState
 from labkit.azure.rules.effective import effective_routes
 from labkit.lab import proofs
-from labkit.lab.file.load import load
+from labkit.lab.load import load
 from labkit.lab.plan.nodes import address_of
 
 from .samples import OVERVIEW

@@ -9,9 +9,9 @@ from pathlib import PurePosixPath
 import pytest
 
 from labkit.azure.model import Azure
-from labkit.lab.file.load import load, load_text
+from labkit.lab.build import plan
+from labkit.lab.load import load, load_text
 from labkit.lab.model import Lab
-from labkit.lab.plan.build import plan
 from labkit.lab.plan.model import Node, Plan, Role
 
 from .samples import EVERYTHING, OVERVIEW

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from labkit.lab.file.load import read
+from labkit.lab.build import plan, wiring
+from labkit.lab.fabric_ports import NicPort, PeeringPort, fabric_ports
+from labkit.lab.load import read
 from labkit.lab.model import Lab
-from labkit.lab.plan.build import plan, wiring
-from labkit.lab.plan.fabric_ports import NicPort, PeeringPort, fabric_ports
 from labkit.lab.plan.model import Node, Plan
 from labkit.lab.plan.nodes import owners
 from labkit.lab.sessions import speakers

@@ -14,8 +14,8 @@ import pytest
 from jinja2 import UndefinedError
 
 from labkit.errors import EnvironmentProblem, InvalidInput
-from labkit.lab.file.load import load, load_text
-from labkit.lab.plan.build import plan
+from labkit.lab.build import plan
+from labkit.lab.load import load, load_text
 from labkit.lab.plan.model import File, Plan
 from labkit.render.environment import environment, yaml_scalar
 from labkit.render.render import render, render_files

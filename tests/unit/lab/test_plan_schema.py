@@ -11,8 +11,8 @@ import jsonschema
 import pytest
 import yaml
 
-from labkit.lab.file.load import load, load_text
-from labkit.lab.plan.build import plan
+from labkit.lab.build import plan
+from labkit.lab.load import load, load_text
 from labkit.lab.plan.model import Plan
 from labkit.render.render import render_files, topology_name
 

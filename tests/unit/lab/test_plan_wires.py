@@ -7,10 +7,10 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from labkit.lab.file.load import load, load_text
+from labkit.lab.build import wiring
+from labkit.lab.fabric_ports import InternetPort, NicPort, PeeringPort, fabric_ports
+from labkit.lab.load import load, load_text
 from labkit.lab.model import Lab
-from labkit.lab.plan.build import wiring
-from labkit.lab.plan.fabric_ports import InternetPort, NicPort, PeeringPort, fabric_ports
 from labkit.lab.plan.macs import FABRIC_MAC
 from labkit.lab.plan.wires import instance_nics
 

@@ -38,7 +38,7 @@ from labkit.azure.model import Azure, BgpPeer, HubRoutingPreference, NextHopType
 from labkit.azure.rules.acceptance import originated
 from labkit.azure.rules.adjacency import connected_peerings
 from labkit.errors import InvalidInput
-from labkit.lab.file.load import load_text
+from labkit.lab.load import load_text
 from labkit.lab.model import Lab
 from labkit.lab.running import as_built, carry_out, obstacles
 

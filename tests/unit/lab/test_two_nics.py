@@ -9,10 +9,10 @@ import pytest
 
 from labkit.azure.model import Nic
 from labkit.azure.rules.effective import effective_routes
-from labkit.lab.file.load import load_text
+from labkit.lab.build import plan, wiring
+from labkit.lab.fabric_ports import NicPort, PeeringPort, fabric_ports
+from labkit.lab.load import load_text
 from labkit.lab.model import Lab
-from labkit.lab.plan.build import plan, wiring
-from labkit.lab.plan.fabric_ports import NicPort, PeeringPort, fabric_ports
 from labkit.lab.plan.model import Node
 from labkit.lab.plan.nodes import addresses, owners
 from tests.unit.azure.builders import addr, net

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from labkit.lab import proofs
-from labkit.lab.file.load import Loaded, load, load_text, read_all_text, read_text
 from labkit.lab.file.problems import LabFileError
 from labkit.lab.file.variants import as_text, patched, variant_names
 from labkit.lab.file.yaml_source import Data, parse
+from labkit.lab.load import Loaded, load, load_text, read_all_text, read_text
 
 from .samples import EVERYTHING, OVERVIEW
 

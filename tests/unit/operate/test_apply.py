@@ -19,7 +19,7 @@ from labkit.azure.changes.route_servers import (
 )
 from labkit.azure.model import Azure
 from labkit.errors import InvalidInput
-from labkit.lab.file.load import load_text
+from labkit.lab.load import load_text
 from labkit.lab.running import carry_out
 from labkit.operate.apply import plan, undo
 from labkit.operate.changes import Now

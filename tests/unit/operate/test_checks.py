@@ -10,7 +10,7 @@ import pytest
 
 from labkit.errors import CheckFailed
 from labkit.lab import proofs
-from labkit.lab.file.load import read
+from labkit.lab.load import read
 from labkit.lab.plan.nodes import target_address
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.errors import InvalidInput
-from labkit.lab.file.load import load
+from labkit.lab.load import load
 from labkit.operate.labs.host_command import HostCommand, executable
 from labkit.operate.measure import failover as measure
 from labkit.operate.measure import flow_probe

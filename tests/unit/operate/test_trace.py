@@ -10,7 +10,7 @@ import pytest
 
 from labkit.azure.forwarding import Disposition
 from labkit.azure.model import Azure
-from labkit.lab.file.load import read
+from labkit.lab.load import read
 from labkit.lab.model import Lab
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState

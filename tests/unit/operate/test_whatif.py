@@ -9,7 +9,7 @@ import pytest
 
 from labkit.azure.model import Azure, InstanceId
 from labkit.errors import InvalidInput
-from labkit.lab.file.load import load_text
+from labkit.lab.load import load_text
 from labkit.lab.model import Lab
 from labkit.lab.running import carry_out
 from labkit.operate.whatif import _cut_off, _unknown

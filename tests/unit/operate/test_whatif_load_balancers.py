@@ -6,7 +6,7 @@ from pathlib import Path
 
 from labkit.azure.forwarding import Disposition
 from labkit.azure.model import InstanceId
-from labkit.lab.file.load import load
+from labkit.lab.load import load
 from labkit.predict.whatif.model import Side
 from labkit.predict.whatif.reach import predicted
 from tests.unit.azure.builders import addr, net

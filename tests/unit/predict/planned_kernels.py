@@ -18,8 +18,8 @@ from labkit.azure.model import Azure, EffectiveRoute, NextHopType
 from labkit.azure.rules.circuits import best_in_circuit
 from labkit.azure.rules.effective import active, lookup
 from labkit.azure.rules.gateway_policy import PathSource, best_at_gateway
+from labkit.lab.build import plan
 from labkit.lab.model import Lab
-from labkit.lab.plan.build import plan
 from labkit.lab.plan.model import Role
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState

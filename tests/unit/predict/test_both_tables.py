@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.lab.file.load import read_all
+from labkit.lab.load import read_all
 from labkit.lab.model import Lab
 from labkit.predict.tables import PredictedTables
 from labkit.predict.whatif.reach import Reach, sources, targets

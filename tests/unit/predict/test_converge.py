@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from labkit.azure.model import InstanceId
-from labkit.lab.file.load import load_text
+from labkit.lab.load import load_text
 from labkit.predict.azure_speakers import OscillationError
 from tests.unit.azure.builders import net
 from tests.unit.operate.test_whatif import settled

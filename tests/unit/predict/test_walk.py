@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from labkit.azure.forwarding import Disposition
-from labkit.lab.file.load import load_text
+from labkit.lab.load import load_text
 from labkit.lab.model import Lab
 from labkit.predict.whatif.model import Side
 from labkit.predict.whatif.reach import Reach, predicted, targets

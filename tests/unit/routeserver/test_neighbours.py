@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from labkit.azure.model import BgpPeer
-from labkit.lab.file.load import load
-from labkit.lab.plan.build import plan
+from labkit.lab.build import plan
+from labkit.lab.load import load
 from labkit.render.render import render
 from labkit.resources import topologies
 from labkit.routeserver import wire

@@ -8,8 +8,8 @@ from ipaddress import IPv4Address, IPv4Network
 
 from labkit.azure.model import Azure, Nic
 from labkit.azure.rules.adjacency import connected_peerings, takes_forwarded
+from labkit.lab.build import wiring
 from labkit.lab.model import Lab
-from labkit.lab.plan.build import wiring
 from labkit.lab.plan.nodes import edges_behind
 from labkit.lab.plan.wires import nics
 
