@@ -52,7 +52,7 @@ class Services:
     console: Command
 
 
-class Image(Protocol):
+class Installation(Protocol):
     """What the image needs for a daemon beyond its Debian package."""
 
     def prepare(self, root: Path) -> None:
@@ -172,7 +172,7 @@ class Daemon:
 
     name: str
     config: Config
-    image: Image
+    installation: Installation
     services: Services
     tables: Tables
     decide: Decide

@@ -121,7 +121,7 @@ def normalise(root: Path) -> None:
     (root / "etc/resolv.conf").write_text("")
     (root / "etc/resolv.conf").chmod(0o644)
     for daemon in DAEMONS.values():
-        daemon.image.prepare(root)
+        daemon.installation.prepare(root)
 
 
 def open_up(tree: Path) -> None:

@@ -14,11 +14,11 @@ from labkit.daemons.speaker import Advertisements
 from labkit.predict import azure_speakers as rules
 from labkit.predict.azure_speakers import AdjRibsIn, CircuitLine, GatewayTable
 
-__all__ = ["Advertisements", "AzureSpeakers", "adj_ribs_in"]
+__all__ = ["Advertisements", "SpeakersByName", "adj_ribs_in"]
 
 
 @dataclass
-class AzureSpeakers(rules.AzureSpeakers):
+class SpeakersByName(rules.AzureSpeakers):
     """`nvas` by peer name, `customers` by circuit, `sites` by local network gateway: what they advertise.
 
     Both instances of a route server and of a gateway have all sessions. `edges` is the one address of a circuit.

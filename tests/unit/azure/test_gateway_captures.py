@@ -37,7 +37,7 @@ from .builders import (
     site,
     vpn_gateway,
 )
-from .speakers import AzureSpeakers
+from .speakers import SpeakersByName
 from .test_captures import TestDualExpressRoute as FabE
 from .test_captures import listing
 
@@ -57,7 +57,7 @@ class TestExpressRouteAndNva:
 
     NVA = nva("sdwan", 65001, "10.1.1.4")
 
-    def speakers(self, *, b2b: bool) -> AzureSpeakers:
+    def speakers(self, *, b2b: bool) -> SpeakersByName:
         server = RouteServer("rs1", "hub", (addr("10.1.0.4"), addr("10.1.0.5")), (self.NVA,), branch_to_branch=b2b)
         model = azure(
             [network("hub", "10.1.0.0/16"), network("spoke", "10.2.0.0/16")],
@@ -68,7 +68,7 @@ class TestExpressRouteAndNva:
             circuits=[Circuit("circuit", 65020)],
             connections=[connected("er", "circuit")],
         )
-        return AzureSpeakers(
+        return SpeakersByName(
             model,
             nvas={"sdwan": said("10.250.0.0/16 65001-65010", "10.1.1.4")},
             customers={"circuit": said("10.251.0.0/16 65020", "192.168.34.17")},
@@ -108,7 +108,7 @@ class TestExpressRouteAndNva:
 class TestExpressRouteAndVpn:
     """§8 (c), FAB-C (`expressroute/er-rs-vpn-transitive`, section 3)."""
 
-    def speakers(self) -> AzureSpeakers:
+    def speakers(self) -> SpeakersByName:
         server = RouteServer("rs", "vnet1", (addr("10.100.0.68"), addr("10.100.0.69")), branch_to_branch=True)
         model = azure(
             [network("vnet1", "10.100.0.0/23")],
@@ -122,14 +122,14 @@ class TestExpressRouteAndVpn:
             sites=[site("vnet2", "10.200.0.0/24")],
             connections=[connected("vpngw1", "vnet2"), connected("ergw", "circuit")],
         )
-        return AzureSpeakers(
+        return SpeakersByName(
             model,
             customers={"circuit": said("10.1.34.0/25 65020", "192.168.34.17")},
             edges={"circuit": addr("10.100.0.199")},
         )
 
     @staticmethod
-    def learned(speakers: AzureSpeakers, name: str, instance: int) -> list[str]:
+    def learned(speakers: SpeakersByName, name: str, instance: int) -> list[str]:
         columns = ("localAddress", "network", "nextHop", "sourcePeer", "origin", "asPath", "weight")
         rows = gateway_rows(speakers.azure.gateway[name], instance, speakers.at_gateway[InstanceId(name, instance)])
         return [" ".join(str(row[c]) for c in columns if row[c] != "") for row in rows]  # type: ignore[literal-required]
@@ -183,7 +183,7 @@ class TestExpressRouteAndVpn:
             connections=[connected("vpngw2", "local1"), connected("vpngw2", "local2")],
         )
         assert [s.name for s in connected_sites(model, model.gateways[0])] == ["local1", "local2"]
-        speakers = AzureSpeakers(model)
+        speakers = SpeakersByName(model)
         assert printed(effective_routes(model, "vm2", {}, speakers.gateway_routes)) == [
             "Default 10.200.0.0/24 VnetLocal",
             "VirtualNetworkGateway 10.1.34.0/25 VirtualNetworkGateway 10.200.0.196 10.200.0.197",
@@ -195,7 +195,7 @@ class TestExpressRouteAndVpn:
 class TestDualExpressRoute:
     """§8 (e), FAB-E (`route-server/rs-dualhome-2er-circuits`, sections 4.2, 4.3, 4.6 and 4.7); era 2021."""
 
-    def speakers(self) -> AzureSpeakers:
+    def speakers(self) -> SpeakersByName:
         keep = OwnRangePolicy.KEEP
         rs1 = replace(FabE.RS1, peers=(FabE.CSR1,))
         rs2 = RouteServer(
@@ -215,7 +215,7 @@ class TestDualExpressRoute:
             circuits=(Circuit("circuit1", 65021), Circuit("circuit2", 65021)),
             connections=(connected("er1", "circuit1"), connected("er2", "circuit2")),
         )
-        return AzureSpeakers(
+        return SpeakersByName(
             model,
             nvas={
                 "csr1": said(FabE.CSR1_SENDS, "10.101.3.10"),
@@ -294,7 +294,7 @@ class TestDualExpressRoute:
 class TestTwoHubsOnOneCircuit:
     """§5: what reaches the second hub through the circuit, and which hub on-premises prefers."""
 
-    def speakers(self, *, b2b: bool = True, prepend: str = "") -> AzureSpeakers:
+    def speakers(self, *, b2b: bool = True, prepend: str = "") -> SpeakersByName:
         servers = [
             RouteServer(
                 f"rs{i}",
@@ -312,7 +312,7 @@ class TestTwoHubsOnOneCircuit:
             circuits=[Circuit("circuit", 65020)],
             connections=[connected("er1", "circuit"), connected("er2", "circuit")],
         )
-        return AzureSpeakers(
+        return SpeakersByName(
             model,
             nvas={
                 "nva1": said(f"10.99.0.0/16 65010{prepend}\n10.98.0.0/16 65010", "10.1.1.4"),
@@ -354,7 +354,7 @@ def test_a_vpn_gateway_with_an_asn_of_its_own() -> None:
         sites=[site("branch2", asn=200)],
         connections=[connected("gw", "branch2")],
     )
-    speakers = AzureSpeakers(
+    speakers = SpeakersByName(
         model,
         nvas={"csr": said("10.1.0.0/16 64000-100\n10.0.253.0/24 64000", "10.0.253.4")},
         sites={"branch2": said("10.2.0.0/16 200", "10.2.254.4")},

@@ -34,7 +34,7 @@ from labkit.azure.rules.gateways import instance_peer
 from labkit.azure.rules.selection import best_path
 
 from .builders import addr, azure, net, network, nic, nva, peered
-from .speakers import Advertisements, AzureSpeakers
+from .speakers import Advertisements, SpeakersByName
 
 HUBS = (1, 2)
 POOL = tuple(
@@ -115,8 +115,8 @@ def model(draw: st.DrawFn) -> Azure:
 
 
 @st.composite
-def azure_speakers(draw: st.DrawFn) -> AzureSpeakers:
-    return AzureSpeakers(
+def azure_speakers(draw: st.DrawFn) -> SpeakersByName:
+    return SpeakersByName(
         draw(model()),
         nvas={f"nva{i}": draw(announced(f"nva{i}", 65000 + i, f"10.{i}.1.4")) for i in HUBS},
         customers={c: draw(announced(c, asn, "192.168.34.17")) for c, asn in CUSTOMERS.items()},
@@ -129,12 +129,12 @@ def flat(as_path: AsPath) -> list[int]:
     return [asn for hop in as_path for asn in (hop if isinstance(hop, frozenset) else (hop,))]
 
 
-def kind(speakers: AzureSpeakers, name: str) -> PeerKind:
+def kind(speakers: SpeakersByName, name: str) -> PeerKind:
     return speakers.azure.gateway[name].kind
 
 
 @given(azure_speakers())
-def test_customers_see_12076_and_no_private_asn(speakers: AzureSpeakers) -> None:
+def test_customers_see_12076_and_no_private_asn(speakers: SpeakersByName) -> None:
     for circuit in CUSTOMERS:
         for attributes in speakers.advertised_to_customer(circuit).values():
             assert attributes.as_path[0] == 12076
@@ -142,7 +142,7 @@ def test_customers_see_12076_and_no_private_asn(speakers: AzureSpeakers) -> None
 
 
 @given(azure_speakers())
-def test_no_circuit_hears_of_any_circuits_customer(speakers: AzureSpeakers) -> None:
+def test_no_circuit_hears_of_any_circuits_customer(speakers: SpeakersByName) -> None:
     customers = {tag(c) for c in CUSTOMERS}
     for circuit in CUSTOMERS:
         for attributes in speakers.advertised_to_customer(circuit).values():
@@ -150,7 +150,7 @@ def test_no_circuit_hears_of_any_circuits_customer(speakers: AzureSpeakers) -> N
 
 
 @given(azure_speakers())
-def test_what_vpn_gateways_withhold(speakers: AzureSpeakers) -> None:
+def test_what_vpn_gateways_withhold(speakers: SpeakersByName) -> None:
     for instance in speakers.at_gateway:
         name = instance.name
         if kind(speakers, name) is not PeerKind.VPN_GATEWAY:
@@ -164,7 +164,7 @@ def test_what_vpn_gateways_withhold(speakers: AzureSpeakers) -> None:
 
 
 @given(azure_speakers())
-def test_gateways_always_originate_their_networks(speakers: AzureSpeakers) -> None:
+def test_gateways_always_originate_their_networks(speakers: SpeakersByName) -> None:
     for instance in speakers.at_gateway:
         name = instance.name
         mine = originated_in(speakers.azure, speakers.azure.gateway[name].virtual_network)
@@ -175,7 +175,7 @@ def test_gateways_always_originate_their_networks(speakers: AzureSpeakers) -> No
 
 
 @given(azure_speakers())
-def test_route_servers_tell_gateways_nothing_of_their_own_kind(speakers: AzureSpeakers) -> None:
+def test_route_servers_tell_gateways_nothing_of_their_own_kind(speakers: SpeakersByName) -> None:
     for server in speakers.servers.values():
         for peer in server.peers:
             if peer.kind is PeerKind.NVA:
@@ -189,7 +189,7 @@ def test_route_servers_tell_gateways_nothing_of_their_own_kind(speakers: AzureSp
 
 
 @given(azure_speakers())
-def test_with_b2b_off_nothing_passes_between_branches(speakers: AzureSpeakers) -> None:
+def test_with_b2b_off_nothing_passes_between_branches(speakers: SpeakersByName) -> None:
     off = tuple(replace(s, branch_to_branch=False) for s in speakers.azure.route_servers)
     quiet = replace(speakers, azure=replace(speakers.azure, route_servers=off))
     for instance, table in quiet.at_gateway.items():
@@ -202,7 +202,7 @@ def test_with_b2b_off_nothing_passes_between_branches(speakers: AzureSpeakers) -
 
 
 @given(azure_speakers())
-def test_a_gateway_beside_a_route_server_holds_nothing_relayed_from_a_circuit(speakers: AzureSpeakers) -> None:
+def test_a_gateway_beside_a_route_server_holds_nothing_relayed_from_a_circuit(speakers: SpeakersByName) -> None:
     for instance, table in speakers.at_gateway.items():
         gateway = speakers.azure.gateway[instance.name]
         beside = any(
@@ -216,7 +216,7 @@ def test_a_gateway_beside_a_route_server_holds_nothing_relayed_from_a_circuit(sp
 
 
 @given(azure_speakers())
-def test_what_nics_get_does_not_depend_on_the_sessions_that_carry_it_too(speakers: AzureSpeakers) -> None:
+def test_what_nics_get_does_not_depend_on_the_sessions_that_carry_it_too(speakers: SpeakersByName) -> None:
     # No double counting: what a route server has from gateways adds nothing to what they say themselves.
     routes = speakers.gateway_routes
     alone = {
@@ -236,7 +236,7 @@ def test_what_nics_get_does_not_depend_on_the_sessions_that_carry_it_too(speaker
 
 
 @given(azure_speakers())
-def test_gateway_routes_reach_own_and_urg_networks_only(speakers: AzureSpeakers) -> None:
+def test_gateway_routes_reach_own_and_urg_networks_only(speakers: SpeakersByName) -> None:
     without = replace(speakers.azure, route_servers=())
     for name, virtual_network in (("vm1", "hub1"), ("vm2", "hub2"), ("vm3", "spoke")):
         silenced = {
@@ -248,7 +248,7 @@ def test_gateway_routes_reach_own_and_urg_networks_only(speakers: AzureSpeakers)
 
 
 @given(azure_speakers(), st.randoms(use_true_random=False))
-def test_the_order_of_arrival_never_matters(speakers: AzureSpeakers, rng: random.Random) -> None:
+def test_the_order_of_arrival_never_matters(speakers: SpeakersByName, rng: random.Random) -> None:
     for instance, table in speakers.at_gateway.items():
         gateway = speakers.azure.gateway[instance.name]
         for paths in table.values():
@@ -266,7 +266,7 @@ def test_the_order_of_arrival_never_matters(speakers: AzureSpeakers, rng: random
 
 
 @given(azure_speakers())
-def test_reported_next_hops(speakers: AzureSpeakers) -> None:
+def test_reported_next_hops(speakers: SpeakersByName) -> None:
     for name, routes in speakers.gateway_routes.items():
         gateway = speakers.azure.gateway[name]
         peers = [instance_peer(gateway, i) for i in range(len(gateway.instances))]

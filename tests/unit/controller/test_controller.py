@@ -23,7 +23,7 @@ from labkit.lab.load import load
 from labkit.resources import topologies
 
 from . import world as worlds
-from .world import AzureSpeakers, Feed, established, route, table_when
+from .world import ControllerRig, Feed, established, route, table_when
 
 OVERVIEW = load(topologies() / "overview" / "lab.yml")
 BRANCH, DEFAULT = "10.250.0.0/16", "0.0.0.0/0"
@@ -32,11 +32,11 @@ VIA_SECURITY = route("security-nva", "10.1.2.4", [65002], DEFAULT)
 UP = established("sdwan-nva", "security-nva")
 
 
-def run(test: Callable[[AzureSpeakers], Awaitable[None]], folder: Path) -> None:
+def run(test: Callable[[ControllerRig], Awaitable[None]], folder: Path) -> None:
     worlds.run(test, folder, OVERVIEW)
 
 
-async def instances(world: AzureSpeakers) -> tuple[Feed, Feed]:
+async def instances(world: ControllerRig) -> tuple[Feed, Feed]:
     feeds = []
     for index in (0, 1):
         if f"rs1-{index}" not in world.locks:
@@ -56,7 +56,7 @@ def has_both(table: dict[str, str]) -> bool:
 
 
 def test_routes_reach_agents_and_fabric(tmp_path: Path) -> None:
-    async def test(world: AzureSpeakers) -> None:
+    async def test(world: ControllerRig) -> None:
         async with world.controller():
             await instances(world)
             agent = await world.feed("vm1", "agent")
@@ -81,7 +81,7 @@ def test_routes_reach_agents_and_fabric(tmp_path: Path) -> None:
 
 
 def test_a_withdrawal_travels_as_a_delta_with_its_cause(tmp_path: Path) -> None:
-    async def test(world: AzureSpeakers) -> None:
+    async def test(world: ControllerRig) -> None:
         async with world.controller():
             feeds = await instances(world)
             agent = await world.feed("vm1", "agent")
@@ -99,7 +99,7 @@ def test_a_withdrawal_travels_as_a_delta_with_its_cause(tmp_path: Path) -> None:
 
 
 def test_a_lost_session_takes_its_routes(tmp_path: Path) -> None:
-    async def test(world: AzureSpeakers) -> None:
+    async def test(world: ControllerRig) -> None:
         async with world.controller():
             feeds = await instances(world)
             agent = await world.feed("vm1", "agent")
@@ -116,7 +116,7 @@ def test_a_lost_session_takes_its_routes(tmp_path: Path) -> None:
 
 
 def test_a_lost_feed_changes_nothing_and_a_dead_instance_does(tmp_path: Path) -> None:
-    async def test(world: AzureSpeakers) -> None:
+    async def test(world: ControllerRig) -> None:
         world.boot("rs1-0")
         world.boot("rs1-1")
         async with world.controller():
@@ -136,7 +136,7 @@ def test_a_lost_feed_changes_nothing_and_a_dead_instance_does(tmp_path: Path) ->
 
 
 def test_a_restarted_controller_waits_for_living_instances_before_it_speaks(tmp_path: Path) -> None:
-    async def test(world: AzureSpeakers) -> None:
+    async def test(world: ControllerRig) -> None:
         world.boot("rs1-0")
         world.boot("rs1-1")
         async with world.controller():
@@ -152,7 +152,7 @@ def test_a_restarted_controller_waits_for_living_instances_before_it_speaks(tmp_
 
 
 def test_an_instance_that_comes_back_joins_before_it_counts(tmp_path: Path) -> None:
-    async def test(world: AzureSpeakers) -> None:
+    async def test(world: ControllerRig) -> None:
         async with world.controller():
             feeds = await instances(world)
             agents = [await world.feed(vm, "agent") for vm in ("vm1", "vm2")]
@@ -179,7 +179,7 @@ def test_an_instance_that_comes_back_joins_before_it_counts(tmp_path: Path) -> N
 
 
 def test_a_route_table_changes_the_running_lab_and_survives_a_restart(tmp_path: Path) -> None:
-    async def test(world: AzureSpeakers) -> None:
+    async def test(world: ControllerRig) -> None:
         async with world.controller():
             await instances(world)
             fabric = await world.feed("vnet1", "fabric")
@@ -199,7 +199,7 @@ def test_a_route_table_changes_the_running_lab_and_survives_a_restart(tmp_path: 
 def test_a_route_table_that_a_subnet_takes_goes_to_its_machines_alone(tmp_path: Path) -> None:
     """Machines get their new table as a whole, the fabric what is new to it; a restart keeps it."""
 
-    async def test(world: AzureSpeakers) -> None:
+    async def test(world: ControllerRig) -> None:
         async with world.controller():
             await instances(world)
             fabric, vm = await world.feed("vnet1", "fabric"), await world.feed("vm1", "agent")
@@ -239,7 +239,7 @@ def test_a_route_table_that_a_subnet_takes_goes_to_its_machines_alone(tmp_path: 
 
 
 def test_changes_that_are_refused_change_nothing(tmp_path: Path) -> None:
-    async def test(world: AzureSpeakers) -> None:
+    async def test(world: ControllerRig) -> None:
         async with world.controller():
             good = PutRouteTable("new").to_json()
             for body, text in (
@@ -259,7 +259,7 @@ def test_changes_that_are_refused_change_nothing(tmp_path: Path) -> None:
 
 
 def test_learned_and_advertised_routes_have_azures_form(tmp_path: Path) -> None:
-    async def test(world: AzureSpeakers) -> None:
+    async def test(world: ControllerRig) -> None:
         async with world.controller():
             feeds = await instances(world)
             learned = (await world.call("GET", "learned-routes/rs1/sdwan-nva"))[1]
@@ -299,7 +299,7 @@ def test_learned_and_advertised_routes_have_azures_form(tmp_path: Path) -> None:
 
 
 def test_a_stranger_gets_nothing(tmp_path: Path) -> None:
-    async def test(world: AzureSpeakers) -> None:
+    async def test(world: ControllerRig) -> None:
         async with world.controller():
             stranger = await world.feed("vm1", "fabric")
             message = await stranger.socket.receive()
@@ -313,7 +313,7 @@ def test_an_instance_that_comes_back_twice_has_its_time_twice(tmp_path: Path, mo
     patience = 2.0
     monkeypatch.setattr("labkit.controller.controller.RETURN_PATIENCE", patience)
 
-    async def test(world: AzureSpeakers) -> None:
+    async def test(world: ControllerRig) -> None:
         async with world.controller():
             await instances(world)
 
@@ -339,7 +339,7 @@ def test_an_instance_that_comes_back_twice_has_its_time_twice(tmp_path: Path, mo
 
 
 def test_the_log_has_the_operators_hand_on_a_power_switch(tmp_path: Path) -> None:
-    async def test(world: AzureSpeakers) -> None:
+    async def test(world: ControllerRig) -> None:
         async with world.controller():
             assert (await world.call("PUT", "nodes/vm1/power", {"on": False}))[0] == 200
             assert (await world.call("PUT", "nodes/vm1/power", {"on": True}))[0] == 200

@@ -14,7 +14,7 @@ from labkit.lab.load import load
 from labkit.resources import topologies
 
 from . import world as worlds
-from .world import AzureSpeakers, Feed, established, route, table_when
+from .world import ControllerRig, Feed, established, route, table_when
 
 LAB = load(topologies() / "expressroute" / "lab.yml")
 ONPREM = "10.2.0.0/16"
@@ -22,7 +22,7 @@ EDGES = ("100.65.0.1", "100.65.0.2")
 SERVERS = ("10.1.0.4", "10.1.0.5")
 
 
-def run(test: Callable[[AzureSpeakers], Awaitable[None]], folder: Path) -> None:
+def run(test: Callable[[ControllerRig], Awaitable[None]], folder: Path) -> None:
     worlds.run(test, folder, LAB)
 
 
@@ -30,7 +30,7 @@ def via(edge: str) -> dict[str, Any]:
     return route(edge, edge, [12076, 65020], ONPREM)
 
 
-async def gateways(world: AzureSpeakers, *, sessions: bool = False) -> list[Feed]:
+async def gateways(world: ControllerRig, *, sessions: bool = False) -> list[Feed]:
     feeds = []
     for index, edge in enumerate(EDGES):
         node = f"ergw-{index}"
@@ -59,12 +59,12 @@ def has(edge: str) -> Callable[[dict[str, str]], bool]:
     return lambda table: table.get(ONPREM, "").endswith(edge)
 
 
-async def events(world: AzureSpeakers) -> list[dict[str, Any]]:
+async def events(world: ControllerRig) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (await world.call("GET", "events"))[1].splitlines()]
 
 
 def test_what_a_gateway_has_is_programmed_and_shown(tmp_path: Path) -> None:
-    async def test(world: AzureSpeakers) -> None:
+    async def test(world: ControllerRig) -> None:
         async with world.controller():
             await gateways(world)
             agent = await world.feed("vm1", "agent")
@@ -94,7 +94,7 @@ def test_what_a_gateway_has_is_programmed_and_shown(tmp_path: Path) -> None:
 
 
 def test_a_session_that_goes_takes_its_routes_and_says_why(tmp_path: Path) -> None:
-    async def test(world: AzureSpeakers) -> None:
+    async def test(world: ControllerRig) -> None:
         async with world.controller():
             first, second = await gateways(world)
             agent = await world.feed("vm1", "agent")
@@ -112,7 +112,7 @@ def test_a_session_that_goes_takes_its_routes_and_says_why(tmp_path: Path) -> No
 
 
 def test_a_dead_instance_takes_its_routes_and_a_lost_feed_does_not(tmp_path: Path) -> None:
-    async def test(world: AzureSpeakers) -> None:
+    async def test(world: ControllerRig) -> None:
         async with world.controller():
             first, _ = await gateways(world)
             agent = await world.feed("vm1", "agent")
@@ -130,7 +130,7 @@ def test_a_dead_instance_takes_its_routes_and_a_lost_feed_does_not(tmp_path: Pat
 
 
 def test_a_service_that_comes_back_tells_the_same_and_nothing_happens(tmp_path: Path) -> None:
-    async def test(world: AzureSpeakers) -> None:
+    async def test(world: ControllerRig) -> None:
         async with world.controller():
             first, _ = await gateways(world)
             agent = await world.feed("vm1", "agent")
@@ -147,7 +147,7 @@ def test_a_service_that_comes_back_tells_the_same_and_nothing_happens(tmp_path: 
 
 
 def test_a_restarted_controller_waits_for_gateways_too(tmp_path: Path) -> None:
-    async def test(world: AzureSpeakers) -> None:
+    async def test(world: ControllerRig) -> None:
         async with world.controller():
             await gateways(world)
         async with world.controller():
@@ -160,7 +160,7 @@ def test_a_restarted_controller_waits_for_gateways_too(tmp_path: Path) -> None:
 
 
 def test_branch_to_branch_is_told_to_both_sides_and_kept(tmp_path: Path) -> None:
-    async def test(world: AzureSpeakers) -> None:
+    async def test(world: ControllerRig) -> None:
         async with world.controller():
             first, _ = await gateways(world)
             server = await world.feed("rs1-0", "routeserver")
@@ -191,7 +191,7 @@ PEER = {"address": EDGES[0], "asn": 12076, "state": "Established", "seconds": 15
 
 
 def test_instances_are_asked_for_their_peers_and_what_they_advertise(tmp_path: Path) -> None:
-    async def answered(world: AzureSpeakers, path: str, *answers: tuple[Feed, list[dict[str, Any]]]) -> Any:
+    async def answered(world: ControllerRig, path: str, *answers: tuple[Feed, list[dict[str, Any]]]) -> Any:
         kind = "neighbours" if path == "bgp-peers" else "paths"
         asked = asyncio.create_task(world.call("GET", f"gateways/ergw/{path}"))
         questions = []
@@ -203,7 +203,7 @@ def test_instances_are_asked_for_their_peers_and_what_they_advertise(tmp_path: P
         assert status == 200
         return questions, document["value"]
 
-    async def test(world: AzureSpeakers) -> None:
+    async def test(world: ControllerRig) -> None:
         async with world.controller():
             first, second = await gateways(world)
             line = {**PEER, "routes": 1}
@@ -253,7 +253,7 @@ def test_instances_are_asked_for_their_peers_and_what_they_advertise(tmp_path: P
     ],
 )
 def test_what_there_is_not(tmp_path: Path, path: str, error: str, remedy: str) -> None:
-    async def test(world: AzureSpeakers) -> None:
+    async def test(world: ControllerRig) -> None:
         async with world.controller():
             assert await world.call("GET", f"gateways/{path}") == (422, {"error": error, "remedy": remedy})
 

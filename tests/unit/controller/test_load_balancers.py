@@ -9,7 +9,7 @@ from labkit.lab.load import load
 from labkit.lab.route_table import user_route
 
 from . import world as worlds
-from .world import AzureSpeakers
+from .world import ControllerRig
 
 LAB = load(Path(__file__).parents[2] / "e2e" / "labs" / "load-balancer.lab.yml")
 REFUSED = "its probe on TCP 179 failed twice: connection refused"
@@ -26,7 +26,7 @@ def probes(**found: bool) -> dict[str, Any]:
 
 
 def test_a_fabric_is_told_what_it_needs_and_what_others_found(tmp_path: Path) -> None:
-    async def test(world: AzureSpeakers) -> None:
+    async def test(world: ControllerRig) -> None:
         async with world.controller() as controller:
             for instance in ("rs1-0", "rs1-1"):
                 world.boot(instance)

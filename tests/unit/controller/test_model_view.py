@@ -14,7 +14,7 @@ from labkit.predict.azure_speakers import CircuitLine
 from labkit.resources import topologies
 
 from . import world as worlds
-from .world import ATTRIBUTES, AzureSpeakers, Feed, established, route
+from .world import ATTRIBUTES, ControllerRig, Feed, established, route
 
 LAB = load(topologies() / "expressroute" / "lab.yml")
 BRANCH, OWN, ONPREM = "10.250.0.0/16", "10.1.10.0/24", "10.2.0.0/16"
@@ -22,7 +22,7 @@ EDGE = "100.65.0.1"
 SAID = {"next_hop": "10.1.1.4", "as_path": [65001, 65010]}
 
 
-def run(test: Callable[[AzureSpeakers], Awaitable[None]], folder: Path) -> None:
+def run(test: Callable[[ControllerRig], Awaitable[None]], folder: Path) -> None:
     worlds.run(test, folder, LAB)
 
 
@@ -36,7 +36,7 @@ async def answering(feed: Feed) -> None:
             await feed.socket.send_json({"type": "routes", "query": message["seq"], "routes": routes})
 
 
-async def ask(world: AzureSpeakers, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+async def ask(world: ControllerRig, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     while True:
         status, said = await world.call("GET", "model")
         assert status == 200
@@ -46,7 +46,7 @@ async def ask(world: AzureSpeakers, wanted: Callable[[dict[str, Any]], bool]) ->
 
 
 def test_what_speakers_have_heard(tmp_path: Path) -> None:
-    async def test(world: AzureSpeakers) -> None:
+    async def test(world: ControllerRig) -> None:
         async with world.controller():
             nodes = ("rs1-0", "ergw-0")
             for node in nodes:
@@ -94,7 +94,7 @@ def test_what_speakers_have_heard(tmp_path: Path) -> None:
 
 
 def test_a_changed_model(tmp_path: Path) -> None:
-    async def test(world: AzureSpeakers) -> None:
+    async def test(world: ControllerRig) -> None:
         async with world.controller():
             await world.change(SetRouteServerSettings("rs1", allow_branch_to_branch_traffic=True))
             running = Snapshot(LAB, (await world.call("GET", "model"))[1], {})

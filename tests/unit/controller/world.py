@@ -80,7 +80,7 @@ async def table_when(feed: Feed, done: Callable[[dict[str, str]], bool]) -> dict
             return now
 
 
-class AzureSpeakers:
+class ControllerRig:
     """A controller and whoever talks to it."""
 
     def __init__(self, folder: Path, lab: Lab) -> None:
@@ -134,9 +134,9 @@ class AzureSpeakers:
             await controller.stop()
 
 
-def run(test: Callable[[AzureSpeakers], Awaitable[None]], folder: Path, lab: Lab) -> None:
+def run(test: Callable[[ControllerRig], Awaitable[None]], folder: Path, lab: Lab) -> None:
     async def bounded() -> None:
         async with asyncio.timeout(30):
-            await test(AzureSpeakers(folder, lab))
+            await test(ControllerRig(folder, lab))
 
     asyncio.run(bounded())

@@ -21,7 +21,7 @@ from labkit.errors import InvalidInput
 from labkit.predict.whatif.model import predict
 from labkit.predict.whatif.prepend import Prepend
 from labkit.predict.whatif.routes import nic_changes
-from tests.unit.azure.speakers import AzureSpeakers
+from tests.unit.azure.speakers import SpeakersByName
 from tests.unit.azure.test_gateway_properties import POOL, azure_speakers
 
 Attempt = Change | Prepend
@@ -49,7 +49,7 @@ def attempts(draw: st.DrawFn, azure: Azure) -> Attempt:
 
 
 @given(azure_speakers(), st.data())
-def test_a_change_and_its_reverse_are_no_change(speakers: AzureSpeakers, data: st.DataObject) -> None:
+def test_a_change_and_its_reverse_are_no_change(speakers: SpeakersByName, data: st.DataObject) -> None:
     attempt = data.draw(attempts(speakers.azure))
     if isinstance(attempt, Prepend):
         prepends = [attempt, replace(attempt, times=-attempt.times)]
@@ -65,7 +65,7 @@ def test_a_change_and_its_reverse_are_no_change(speakers: AzureSpeakers, data: s
 
 
 @given(azure_speakers(), st.data())
-def test_after_is_what_the_rules_make_of_the_changed_model(speakers: AzureSpeakers, data: st.DataObject) -> None:
+def test_after_is_what_the_rules_make_of_the_changed_model(speakers: SpeakersByName, data: st.DataObject) -> None:
     attempt = data.draw(attempts(speakers.azure))
     changed = speakers.azure
     try:
@@ -76,7 +76,7 @@ def test_after_is_what_the_rules_make_of_the_changed_model(speakers: AzureSpeake
         )
     except InvalidInput:
         reject()
-    again = AzureSpeakers(changed, advertised(speakers, attempt), speakers.customers, speakers.sites, speakers.edges)
+    again = SpeakersByName(changed, advertised(speakers, attempt), speakers.customers, speakers.sites, speakers.edges)
     for nic in speakers.azure.nic:
         rows = effective_routes(changed, nic, again.learned, again.gateway_routes)
         assert prediction.after.rows[nic] == rows
@@ -85,7 +85,7 @@ def test_after_is_what_the_rules_make_of_the_changed_model(speakers: AzureSpeake
         assert shown is (set(before) != set(rows)), "whichever NIC changes is shown, and no other"
 
 
-def advertised(speakers: AzureSpeakers, attempt: Attempt) -> Mapping[str, Advertisements]:
+def advertised(speakers: SpeakersByName, attempt: Attempt) -> Mapping[str, Advertisements]:
     """What the NVAs advertise after a change: only prepending makes a difference to that."""
     if not isinstance(attempt, Prepend):
         return speakers.nvas

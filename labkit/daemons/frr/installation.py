@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def prepare(root: Path) -> None:
-    """See `Image`. images/node/Dockerfile does the same."""
+    """See `Installation`. images/node/Dockerfile does the same."""
     (root / "etc/frr").chmod(0o755)  # FRR gives up the capability to pass a closed folder
     # FRR refuses to start unless its terminal group has the user that it runs as, here root, and gives its sockets to
     # that group, which is root's own since no other exists in a single-id user namespace.
