@@ -28,7 +28,9 @@ from labkit.operate.labs import lifecycle
 from labkit.operate.look.client import LabClient
 from labkit.operate.records.record import Record
 from labkit.operate.verify.run import Outcome, verify
+from labkit.runtimes.image import images
 from labkit.runtimes.select import RUNTIMES, SANDBOX
+from labkit.runtimes.select import runtime as runtime_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,9 @@ class _Labs:
         asked = str(lab_file), variant
         if asked not in self.running:
             self._make_way(asked[0])
-            result = lifecycle.up(asked[0], self.runtime, lifecycle.Silent(), variant)
+            engine = runtime_named(self.runtime)
+            with engine.prepare(images.node_image().reference):
+                result = lifecycle.up(asked[0], engine, lifecycle.Silent(), variant)
             self.running[asked] = RunningLab(result.lab, LabClient(result.record))
             if result.fresh:
                 self.own.append(result.record)

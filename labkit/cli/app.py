@@ -12,7 +12,6 @@ from typing import Annotated
 
 import typer
 
-from labkit.cli import completion
 from labkit.cli.output import Colour, ReaderGone, note, paint
 from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
 from labkit.lab.file.problems import nearest
@@ -100,7 +99,7 @@ def run(arguments: Sequence[str]) -> int:
         error: LabkitError | None = None
         status = 0
         try:
-            status = _application(arguments)(list(arguments), prog_name="labkit", standalone_mode=False) or 0
+            status = application(_verbs(arguments))(list(arguments), prog_name="labkit", standalone_mode=False) or 0
         except typer.TyperException as wrong:
             error = _usage(wrong)
         except LabkitError as found:
@@ -115,29 +114,20 @@ def run(arguments: Sequence[str]) -> int:
     return status if error is None else _explain(error)
 
 
-def _application(arguments: Sequence[str]) -> typer.Typer:
-    """The command line with the verbs to load: the one that is asked for, where that is known."""
-    words = completion.asked()
-    if words is not None:
-        return _completing(words)
-    verb = arguments[:1]
+def _verbs(arguments: Sequence[str]) -> Sequence[str]:
+    """The verbs to load: the one that is asked for, where that is known."""
+    words = (os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or "").split()
+    completing = "_LABKIT_COMPLETE" in os.environ
+    # The word that the cursor is on may yet become another.
+    verb = words[1:2] if completing and len(words) > 2 else [] if completing else arguments[:1]
     if verb and verb[0] in PANEL:
-        return application(verb)
+        return verb
     if verb and not verb[0].startswith("-"):
         near = nearest(verb[0], PANEL)
         remedy = f"Did you mean `labkit {near}`?" if near else "`labkit --help` lists all commands."
-        raise InvalidInput(f"unknown command: {verb[0]}", remedy)
-    return application(list(PANEL))
-
-
-def _completing(words: Sequence[str]) -> typer.Typer:
-    """The command line that completes these words."""
-    verb = words[0] if len(words) > 1 else ""  # the word that the cursor is on may yet become another
-    if verb == "whatif":
-        tried: typer.Typer | None = importlib.import_module("labkit.cli.whatif").completing(words[1:])
-        if tried is not None:
-            return tried
-    return application([verb] if verb in PANEL else list(PANEL))
+        if not completing:
+            raise InvalidInput(f"unknown command: {verb[0]}", remedy)
+    return list(PANEL)
 
 
 def _explain(error: LabkitError) -> int:

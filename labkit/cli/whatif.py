@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Network
@@ -14,7 +13,7 @@ import typer
 from labkit.azure.model import EffectiveRoute, NextHopType, RouteState
 from labkit.azure.rules.effective import RESERVED_BLOCKS
 from labkit.azure.rules.rows import effective_json
-from labkit.cli import complete, completion
+from labkit.cli import complete
 from labkit.cli.changing import Trial, only_changing
 from labkit.cli.output import Colour, Format, FormatOption, LabOption, note, paint, put, put_json, put_table
 from labkit.errors import InvalidInput
@@ -39,6 +38,7 @@ def command(
         typer.Argument(
             metavar="COMMAND",
             help="The command that makes the change, without `labkit`; a comma separates several.",
+            autocompletion=lambda: [*VERBS, "nva"],
             show_default=False,
         ),
     ],
@@ -104,28 +104,6 @@ def _command_lines(words: Iterable[str]) -> Iterator[list[str]]:
             line = []
     if line:
         yield line
-
-
-def completing(words: Sequence[str]) -> typer.Typer | None:
-    """The command line that completes the command behind `labkit whatif`; None if the words are whatif's own options.
-
-    Args:
-        words: the words behind `whatif`; the last is incomplete. Of several commands the last is completed.
-    """
-    rest = list(words)
-    while rest[0].startswith("-"):
-        option, given, value = rest[0].partition("=")
-        taken = 1 if given else 2
-        if len(rest) <= taken:
-            return None
-        if option in ("--lab", "-l"):
-            os.environ["LABKIT_LAB"] = value or rest[1]
-        rest = rest[taken:]
-    line: list[str] = []
-    for word in rest[:-1]:
-        line = [] if word.endswith(SEPARATOR) else [*line, word]
-    completion.ask([*line, rest[-1]])
-    return _application()
 
 
 def _application() -> typer.Typer:

@@ -2,6 +2,8 @@
 
 ExaBGP would start what its configuration names as a new interpreter, which imports again most of what is here. Instead
 the child that is forked for it goes on as the keeper, on the pipes that it was given, and executes nothing.
+
+Its BGP port it has from `labkit.start.listening`: peers that connected while it started are served, and not refused.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import gc
 import os
 import shutil
 import signal
+import socket
 import sys
 import traceback
 from pathlib import Path
@@ -17,7 +20,9 @@ from typing import NoReturn
 
 from exabgp.application import server
 from exabgp.environment import base
+from exabgp.reactor import loop
 from exabgp.reactor.api import processes
+from exabgp.reactor.listener import Listener
 
 from labkit.routeserver import keeper
 
@@ -33,8 +38,22 @@ def main() -> None:
         shutil.copyfile(CONFIGURATION, running)
     base.ENVFILE = os.environ.get("EXABGP_ENVFILE", base.ENVFILE)  # it was read when the module was imported
     processes.preexec_helper = _become_keeper
+    loop.Listener = _Listener
     sys.argv = ["exabgp", str(running)]
     server.main()
+
+
+class _Listener(Listener):  # type: ignore[misc]
+    """ExaBGP's listener, with the socket that `LABKIT_LISTENER` names among those that it has opened."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)
+        descriptor = os.environ.get("LABKIT_LISTENER")
+        if descriptor:
+            mine = socket.socket(fileno=int(descriptor))
+            mine.setblocking(False)
+            address, port = mine.getsockname()
+            self._sockets[mine] = (address, port, "0.0.0.0", False)  # noqa: S104 - any peer, no MD5
 
 
 def _become_keeper() -> NoReturn:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
@@ -109,6 +110,13 @@ class Runtime(Protocol):
     """How labs are booted and reached. All methods raise `labkit.errors.LabkitError`, nothing else."""
 
     name: str
+
+    def prepare(self, image: str) -> AbstractContextManager[None]:
+        """Begin what a lab of nodes with this image will need, while the lab is read and planned.
+
+        `deploy` goes on with it; if there is none before the context is left, nothing stays.
+        """
+        ...
 
     def deploy(self, topology: Path, on_progress: OnProgress = ignore_progress) -> LabStatus:
         """Boot the topology file and return once every healthcheck has succeeded.

@@ -23,11 +23,18 @@ from dataclasses import dataclass, field
 
 from labkit import linux
 
-PRELOADED = ("labkit.fabric", "labkit.agent", "labkit.routeserver.exabgp", "labkit.gateway", "labkit.tracker")
-"""Services of which a lab has several. They are imported in this order, and served as soon as they are."""
+PRELOADED = (
+    "labkit.routeserver.exabgp",
+    "labkit.controller",
+    "labkit.fabric",
+    "labkit.agent",
+    "labkit.gateway",
+    "labkit.tracker",
+)
+"""The services, those first for which a lab waits longest: imported in this order, and served as soon as they are."""
 
-LISTENER = 3
-"""The descriptor of the listening socket."""
+CHANNEL = 3
+"""The descriptor over which the listening socket and a log come, once there is a lab."""
 
 _LONGEST = 1 << 18
 _MOST_DESCRIPTORS = 8
@@ -66,17 +73,18 @@ class _Client:
 
 def main() -> None:
     """Serve for ever; in a fork, be the service."""
-    start = Server(socket.socket(fileno=LISTENER)).run()
+    start = Server(socket.socket(fileno=CHANNEL)).run()
     start()
 
 
 class Server:
-    """Forks services for those who ask at the listening socket."""
+    """Forks services for those who ask at the listening socket, which comes over `channel`."""
 
-    def __init__(self, listener: socket.socket) -> None:
-        self._listener = listener
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._poll = select.poll()
-        self._poll.register(listener, select.POLLIN)
+        self._poll.register(channel, select.POLLIN)
         self._by_descriptor: dict[int, _Client] = {}
         self._waiting: list[_Client] = []
         self._loaded: set[str] = set()
@@ -97,7 +105,9 @@ class Server:
 
     def _turn(self, timeout: int | None) -> Start | None:
         for descriptor, _ in self._poll.poll(timeout):
-            if descriptor == self._listener.fileno():
+            if descriptor == self._channel.fileno():
+                self._listen()
+            elif descriptor == self._listener.fileno():
                 connection, _ = self._listener.accept()
                 self._watch(connection.fileno(), _Client(connection))
             elif client := self._by_descriptor.get(descriptor):
@@ -112,6 +122,20 @@ class Server:
             if start:
                 return start
         return None
+
+    def _listen(self) -> None:
+        _, descriptors, _, _ = socket.recv_fds(self._channel, 64, 2)
+        if not descriptors:
+            sys.exit()  # no node of the lab has this image
+        listener, log = descriptors
+        for stream in (1, 2):
+            os.dup2(log, stream)
+        os.close(log)
+        self._poll.unregister(self._channel)
+        self._channel.close()
+        self._listener.close()
+        self._listener = socket.socket(fileno=listener)
+        self._poll.register(self._listener, select.POLLIN)
 
     def _watch(self, descriptor: int, client: _Client) -> None:
         self._by_descriptor[descriptor] = client
@@ -175,6 +199,7 @@ class Server:
         # Out of the way first: any number below may be a descriptor of the server's own.
         mine = {target: fcntl.fcntl(own, fcntl.F_DUPFD, _OUT_OF_THE_WAY) for target, own in client.descriptors.items()}
         self._listener.close()
+        self._channel.close()
         for each in self._by_descriptor.values():
             each.close()
         for target, source in mine.items():

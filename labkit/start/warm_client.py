@@ -13,18 +13,18 @@ from typing import NoReturn
 
 SOCKET = "/run/labkit-warm.sock"
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
-_DESCRIPTORS = (0, 1, 2, 9)
-"""The standard streams, and the lock that says that the node lives."""
+_DESCRIPTORS = (0, 1, 2, 3, 9)
+"""The standard streams, a socket from `listening`, and the lock that says that the node lives."""
 
 
 def main() -> NoReturn:
     """Ask for the service, and end with it."""
+    open_ones = [descriptor for descriptor in _DESCRIPTORS if _is_open(descriptor)]
     warm = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     try:
         warm.connect(SOCKET)
     except OSError:
         _start_alone()
-    open_ones = [descriptor for descriptor in _DESCRIPTORS if _is_open(descriptor)]
     head = "\0".join([" ".join(map(str, open_ones)), os.getcwd(), *sys.argv[1:]])
     environment = b"\0".join(name + b"=" + value for name, value in os.environb.items())
     rights = b"".join(descriptor.to_bytes(4, sys.byteorder) for descriptor in open_ones)

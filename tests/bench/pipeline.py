@@ -26,6 +26,7 @@ from rich.table import Table
 from labkit.operate.labs import lifecycle
 from labkit.operate.look.client import LabClient
 from labkit.resources import topologies
+from labkit.runtimes.select import SANDBOX, runtime
 
 SIZES = (1_000, 10_000)
 NVA, VM, FABRIC = "sdwan-nva", "vm1", "vnet1"
@@ -92,7 +93,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "bench.lab.yml"
         file.write_text(text)
-        record = lifecycle.up(str(file), "sandbox", lifecycle.Silent()).record
+        record = lifecycle.up(str(file), runtime(SANDBOX), lifecycle.Silent()).record
     try:
         client = LabClient(record)
         table = Table(title=f"from {NVA} through rs1 to {VM}'s kernel: seconds, medians of {options.runs} runs")

@@ -17,7 +17,7 @@ from labkit.resources import topologies
 from labkit.runtimes.containerlab.docker_engine import socket_path
 from labkit.runtimes.containerlab.runtime import ContainerlabRuntime
 from labkit.runtimes.image import images
-from labkit.runtimes.select import CONTAINERLAB
+from labkit.runtimes.select import CONTAINERLAB, runtime
 from tests.e2e.engines import host, need_containerlab
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -34,7 +34,7 @@ def test_whoever_may_use_docker_may_use_labs_there(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "hidden"))
     file = tmp_path / "overview.lab.yml"
     file.write_text((topologies() / "overview" / "lab.yml").read_text().replace("name: overview", f"name: {LAB}", 1))
-    made = lifecycle.up(str(file), CONTAINERLAB, lifecycle.Silent())
+    made = lifecycle.up(str(file), runtime(CONTAINERLAB), lifecycle.Silent())
     try:
         assert [outcome.problem for outcome in made.outcomes if not outcome.ok] == []
         done = as_nobody(request)

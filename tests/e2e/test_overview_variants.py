@@ -18,6 +18,7 @@ from labkit.operate.records import record as records
 from labkit.operate.trace.run import trace
 from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies
+from labkit.runtimes.select import runtime
 from tests.e2e.in_lab import configure, effective, gateways, lab_file, problems, wait_until_programmed, without_bgpd
 from tests.e2e.in_lab import variant as changed
 from tests.e2e.waiting import eventually
@@ -112,11 +113,11 @@ def test_a_running_lab_knows_its_variant(labkit_lab: Boot, file: Path, labkit_ru
     controllers = load_text(controllers_text(record), "the controller's")
     assert (controllers.azure, controllers.nvas) == (lab.lab.azure, lab.lab.nvas)
     assert [p.claim for p in controllers.proofs] == [p.claim for p in lab.lab.proofs]
-    again = lifecycle.up(str(file), labkit_runtime, lifecycle.Silent(), "active-passive")
+    again = lifecycle.up(str(file), runtime(labkit_runtime), lifecycle.Silent(), "active-passive")
     assert not again.fresh
     for other in ("", "active-active"):
         with pytest.raises(InvalidInput, match="lab overview-pair runs already, in variant active-passive"):
-            lifecycle.up(str(file), labkit_runtime, lifecycle.Silent(), other)
+            lifecycle.up(str(file), runtime(labkit_runtime), lifecycle.Silent(), other)
 
 
 def test_machines_have_the_load_balancer_as_their_one_next_hop(labkit_lab: Boot, file: Path) -> None:
@@ -142,7 +143,7 @@ def test_the_base_is_as_before(labkit_lab: Boot, file: Path, labkit_runtime: str
     assert "sdwan-nva-2" not in lab.lab.nva
     kernels_become(lab, FIRST)
     with pytest.raises(InvalidInput, match="runs already, without a variant"):
-        lifecycle.up(str(file), labkit_runtime, lifecycle.Silent(), "active-passive")
+        lifecycle.up(str(file), runtime(labkit_runtime), lifecycle.Silent(), "active-passive")
 
 
 @pytest.mark.parametrize("variant", ["", "override"])

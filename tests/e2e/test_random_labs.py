@@ -18,7 +18,7 @@ from labkit.operate.labs import lifecycle
 from labkit.operate.look.client import LabClient
 from labkit.operate.trace.run import trace
 from labkit.operate.verify.run import verify
-from labkit.runtimes.select import SANDBOX
+from labkit.runtimes.select import SANDBOX, runtime
 from tests.e2e.by_the_rules import astray, settles, unlike
 from tests.e2e.random_labs import lab_files, wishes
 from tests.e2e.waiting import eventually
@@ -44,7 +44,7 @@ def test_a_random_lab_is_what_the_rules_say(tmp_path_factory: Any, text: str, da
     lab = load_text(text, str(file))
     assume(settles(lab, lab.azure))
     event(f"{len(lab.azure.route_servers)} route servers, {len(lab.azure.gateways)} gateways")
-    up = lifecycle.up(str(file), SANDBOX, lifecycle.Silent(), "")
+    up = lifecycle.up(str(file), runtime(SANDBOX), lifecycle.Silent(), "")
     try:
         client = LabClient(up.record)
         said = [text]

@@ -22,6 +22,7 @@ from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
 from labkit.runtimes.protocol import CommandTimeout, Progress
 from labkit.runtimes.sandbox import state
 from labkit.runtimes.sandbox.runtime import SandboxRuntime
+from tests.bench.accounts import descendants
 from tests.e2e.beds import REPOSITORY, SandboxBed, apart, refused
 from tests.e2e.images import image_layers
 from tests.e2e.waiting import eventually
@@ -62,6 +63,32 @@ def test_progress_is_counted(bed: SandboxBed) -> None:
     for kind in ("started", "healthy"):
         assert [(p.done, p.total) for p in seen if p.kind == kind] == [(1, 2), (2, 2)]
     assert bed.runtime.labs() == ("two",)
+
+
+def test_what_is_prepared_for_an_image_and_not_deployed_leaves_nothing(tmp_path: Path, layers: list[Path]) -> None:
+    before = set(descendants(os.getpid()))
+    with SandboxRuntime(tmp_path, lambda _: layers).prepare("an image"):
+        commands = eventually(
+            lambda: [program(pid) for pid in descendants(os.getpid()) if pid not in before],
+            lambda found: "/opt/labkit/bin/warm" in found,
+        )
+        assert len(commands) == 3, "the launcher, the sandbox's first process, the image's warm one"
+    assert set(descendants(os.getpid())) == before
+    assert list(tmp_path.iterdir()) == []
+
+
+def program(pid: int) -> str:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return next((word for word in words[1:] if not word.startswith("-")), words[0])
+
+
+def test_a_lab_goes_on_with_what_was_prepared(bed: SandboxBed) -> None:
+    with bed.runtime.prepare("an image"):
+        bed.deploy()
+    assert bed.pings()
 
 
 def test_a_state_directory_with_a_very_long_and_strange_name(tmp_path: Path, layers: list[Path]) -> None:

@@ -338,6 +338,7 @@ def _instance(lab: Lab, wiring: Wiring, server: model.RouteServer, index: int) -
             nic.name,
             LABKIT_ROUTE_SERVER=server.name,
             LABKIT_INSTANCE=str(index),
+            LABKIT_BGP_ADDRESS=str(nic.address),
             EXABGP_ENVFILE="/etc/exabgp/exabgp.env",
         ),
         binds=(channel, conf_bind, settings_bind, counters_bind),
@@ -346,7 +347,7 @@ def _instance(lab: Lab, wiring: Wiring, server: model.RouteServer, index: int) -
             *wiring.up(nic.name),
             f"ip route replace default via {gateway_address(subnet)} dev {NIC}",
         ),
-        # ExaBGP starts with the node, before any command gives the interface its address.
+        # Its BGP port is open when the node starts, before any command gives the interface its address.
         sysctls=sysctls(forward=False) | {"net.ipv4.ip_nonlocal_bind": "1"},
         cap_add=NET_ADMIN,
         healthcheck=ready(("exabgp",)),

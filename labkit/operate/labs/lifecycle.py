@@ -98,7 +98,7 @@ def bundled() -> list[str]:
     return sorted(path.parent.name for path in topologies().glob("*/lab.yml"))
 
 
-def up(name: str, runtime_name: str, reporter: Reporter, variant: str = "") -> Up:
+def up(name: str, engine: Runtime, reporter: Reporter, variant: str = "") -> Up:
     """Start a lab in one of its variants ("": the base), and run its proofs.
 
     If a proof fails, the lab stays for inspection; if anything else fails, or the user interrupts, nothing stays. For a
@@ -111,14 +111,14 @@ def up(name: str, runtime_name: str, reporter: Reporter, variant: str = "") -> U
     loaded = read(lab_file, variant)
     for warning in loaded.warnings:
         reporter.note(warning.show(loaded.name))
-    lab, engine, spec = loaded.lab, runtime(runtime_name), images.node_image()
+    lab, spec = loaded.lab, images.node_image()
     the_plan = plan(lab)
     with records.lock(lab.name):
         former = records.read(lab.name)
         if former is not None and not former.runtime:
             raise damaged(former)
         if former is not None and _alive(former):
-            _must_be_the_same(former, runtime_name, lab_file, variant)
+            _must_be_the_same(former, engine.name, lab_file, variant)
             if former.image != spec.reference:
                 reporter.note(
                     f"{lab.name} runs {former.image}, this labkit's image is {spec.reference}.\n"
@@ -138,7 +138,7 @@ def up(name: str, runtime_name: str, reporter: Reporter, variant: str = "") -> U
         _prepare(spec, reporter)
         try:
             with held():
-                record = records.create(lab.name, runtime_name, lab_file.resolve(), spec.reference, variant)
+                record = records.create(lab.name, engine.name, lab_file.resolve(), spec.reference, variant)
             reporter.begin("plan")
             _write(the_plan, record, loaded)
             reporter.end(f"{contents(lab)} → {len(the_plan.nodes)} nodes, {len(the_plan.links)} links")

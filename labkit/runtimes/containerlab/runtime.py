@@ -14,6 +14,7 @@ import shlex
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -75,6 +76,10 @@ class ContainerlabRuntime:
     """Labs as containers. Whoever may use the Docker engine may do everything with them."""
 
     name = "containerlab"
+
+    def prepare(self, image: str) -> AbstractContextManager[None]:  # noqa: ARG002 - the protocol's
+        """There is nothing to begin with: containerlab starts with the topology."""
+        return contextlib.nullcontext()
 
     def deploy(self, topology: Path, on_progress: OnProgress = ignore_progress) -> LabStatus:
         """Boot the topology file and return once every healthcheck has succeeded."""

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,22 +19,25 @@ from labkit.runtimes.sandbox import client, state, wire
 from labkit.runtimes.sandbox.spec import Lab
 
 _VANISH_DEADLINE = 15.0
-_MAIN = "import sys; sys.path.insert(0, sys.argv[1]); from labkit.runtimes.sandbox.launcher import main; main({})"
+_MAIN = (
+    "import sys; sys.path.insert(0, sys.argv[1]); "
+    "from labkit.runtimes.sandbox.launcher import main; main({}, *sys.argv[2:])"
+)
 
 
 class Launch:
-    """Starts the launcher when made, so that its interpreter is up when the topology is read; `boot` gives it work.
+    """Starts the launcher when made, which prepares for nodes of the image `layers`; `boot` gives it a lab.
 
     As a context manager: leaving it without a booted lab, in whatever way, leaves nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, layers: Sequence[Path] = ()) -> None:
         self._connection, theirs = socket.socketpair()
         package = Path(labkit.__file__).parent.parent
         try:
             # Isolated and without site: nothing but the standard library and labkit itself is imported there.
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _MAIN.format(theirs.fileno()), str(package)],
+                [sys.executable, "-I", "-S", "-c", _MAIN.format(theirs.fileno()), str(package), *map(str, layers)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -60,6 +64,10 @@ class Launch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End what is not a booted lab; as leaving the context does."""
         if not self._up:
             self._abandon()
         self._connection.close()

@@ -1,4 +1,4 @@
-"""PID 1 of a sandbox: mounts what the lab writes to, boots it, then serves its control socket until it is killed.
+"""PID 1 of a sandbox: prepares what any lab needs, boots the one that it is given, and serves its control socket.
 
 Until the one who asked for the lab has acknowledged it, the end of that connection ends the init, and with it
 everything: a lab is up or it is not there.
@@ -20,11 +20,45 @@ from labkit.runtimes.sandbox.control import Control
 from labkit.runtimes.sandbox.loop import Loop
 from labkit.runtimes.sandbox.node import Error
 from labkit.runtimes.sandbox.sandbox import Sandbox
-from labkit.runtimes.sandbox.spec import Lab
+from labkit.runtimes.sandbox.spec import Lab, from_json
+from labkit.runtimes.sandbox.warm import Layers, WarmProcesses
+
+
+def main(orders: socket.socket, connection: socket.socket, layers: Layers, *, own_user_namespace: bool) -> NoReturn:
+    """Start what nodes of the image `layers` need, then boot the lab that comes from the launcher over `orders`.
+
+    `connection` leads to whoever deploys it. Never returns.
+    """
+    warm = WarmProcesses()
+    try:
+        os.setsid()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # the machine shuts down
+        linux.unshare(linux.CLONE_NEWNS)
+        # Nothing mounted here may show outside; what the host unmounts must not stay busy because of us.
+        linux.mount("none", "/", flags=linux.MS_REC | linux.MS_SLAVE)
+        linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
+        if layers:
+            warm.start(layers)
+        problem = None
+    except OSError as error:
+        problem = error
+    try:
+        order, descriptors = wire.Reader(orders).read()
+    except wire.Closed:
+        os._exit(0)  # there will be no lab
+    _lock, log = descriptors  # the lab's directory stays locked as long as a process of the lab has this descriptor
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    init = Init(from_json(order["lab"]), Path(order["directory"]), connection, own_user_namespace=own_user_namespace)
+    if problem:
+        init.refuse(problem)
+    init.run(warm)
 
 
 class Init:
-    """The sandbox's first process. `connection` leads to whoever deploys it."""
+    """The sandbox's first process, once it knows the lab. `connection` leads to whoever deploys it."""
 
     def __init__(self, lab: Lab, directory: Path, connection: socket.socket, *, own_user_namespace: bool) -> None:
         self._lab = lab
@@ -34,22 +68,15 @@ class Init:
         self._own_user_namespace = own_user_namespace
         self._committed = False
 
-    def run(self) -> NoReturn:
+    def run(self, warm: WarmProcesses) -> NoReturn:
         """Boot and serve. Never returns."""
         try:
-            os.setsid()
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
-            signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # the machine shuts down
-            self._mounts()
+            self._make_folders()
             listener = self._listen()
         except OSError as error:
-            what = f"{error.filename or 'preparing the sandbox'}: {error.strerror}"
-            # A full disk; or a chroot, or Ubuntu's AppArmor: it grants user namespaces where nothing is allowed.
-            reason = "directory" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "namespaces"
-            self._end({"event": "refused", "reason": reason, "text": what, "claimed": True})
+            self.refuse(error)
         loop = Loop()
-        sandbox = Sandbox(loop, self._lab, self._directory, own_user_namespace=self._own_user_namespace)
+        sandbox = Sandbox(loop, self._lab, self._directory, warm, own_user_namespace=self._own_user_namespace)
         loop.on_readable(self._connection.fileno(), lambda: self._deployer(loop))
         Control(loop, sandbox, listener)
         boot = sandbox.boot(
@@ -63,11 +90,14 @@ class Init:
         loop.run()
         raise AssertionError
 
-    def _mounts(self) -> None:
-        linux.unshare(linux.CLONE_NEWNS)
-        # Nothing mounted here may show outside; what the host unmounts must not stay busy because of us.
-        linux.mount("none", "/", flags=linux.MS_REC | linux.MS_SLAVE)
-        linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
+    def refuse(self, error: OSError) -> NoReturn:
+        """End, because this machine does not let the sandbox be made."""
+        what = f"{error.filename or 'preparing the sandbox'}: {error.strerror}"
+        # A full disk; or a chroot, or Ubuntu's AppArmor: it grants user namespaces where nothing is allowed.
+        reason = "directory" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "namespaces"
+        self._end({"event": "refused", "reason": reason, "text": what, "claimed": True})
+
+    def _make_folders(self) -> None:
         scratch = self._directory / state.SCRATCH
         scratch.mkdir()
         (self._directory / state.LOGS).mkdir()

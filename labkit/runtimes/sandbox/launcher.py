@@ -1,6 +1,7 @@
-"""What `deploy` starts in a fresh interpreter: it claims the lab's directory, makes namespaces, forks the init, ends.
+"""What `deploy` starts in a fresh interpreter: it makes namespaces, forks the init, claims the lab's directory, ends.
 
-A fresh interpreter, because the caller may have threads (a progress display), gigabytes, and open files.
+A fresh interpreter, because the caller may have threads (a progress display), gigabytes, and open files. It starts
+before the caller knows the lab: the init prepares what any lab of an image needs meanwhile.
 """
 
 from __future__ import annotations
@@ -8,15 +9,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 from labkit import linux
-from labkit.runtimes.sandbox import state, wire
-from labkit.runtimes.sandbox.init import Init
-from labkit.runtimes.sandbox.spec import from_json
+from labkit.runtimes.sandbox import init, state, wire
+from labkit.runtimes.sandbox.warm import Layers
 
 # All but the mount namespace: the init makes that itself, or its /proc would become this process's too.
 _NAMESPACES = linux.CLONE_NEWPID | linux.CLONE_NEWNET | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC
@@ -24,42 +23,52 @@ _SYS_ADMIN = linux.CAPABILITIES.index("SYS_ADMIN")
 _WHOLE = 4294967295
 
 
-def main(descriptor: int) -> None:
-    """Deploy what comes over the socket `descriptor`."""
+def main(descriptor: int, *layers: str) -> None:
+    """Deploy what comes over the socket `descriptor`; `layers` are those of the image that most of its nodes have."""
     connection = socket.socket(fileno=descriptor)
     connection.set_inheritable(False)
+    orders, theirs = socket.socketpair()
+    try:
+        init_pid = _start_init(theirs, orders, connection, layers)
+        problem = None
+    except OSError as error:
+        problem = error
+    theirs.close()
     try:
         message, _ = wire.Reader(connection).read()
     except wire.Closed:
         return  # the topology was no good, or the caller is gone
-    lab, directory = from_json(message["lab"]), Path(message["directory"])
+    directory = Path(message["directory"])
     try:
-        state.claim(directory)  # held open, and so locked, by this process and the init
+        lock = state.claim(directory)  # held open, and so locked, by this process and the init
     except state.InUse:
         _refuse(connection, "in-use", "", None)
     except OSError as error:
         state.remove_empty(directory)
         _refuse(connection, "directory", f"{error.filename or directory}: {error.strerror}", None)
+    if problem:
+        _refuse(connection, "namespaces", f"{problem.filename or 'fork'}: {problem.strerror}", directory)
     try:
-        _own_streams(directory)
-    except OSError as error:
-        _refuse(connection, "directory", f"{error.filename or directory}: {error.strerror}", directory)
-    try:
-        make_namespaces()
-        pid = os.fork()
-    except OSError as error:
-        _refuse(connection, "namespaces", f"{error.filename or 'fork'}: {error.strerror}", directory)
-    if pid == 0:
-        Init(lab, directory, connection, own_user_namespace=not whole_machine()).run()
-    try:
-        identity = state.identify(pid)
+        log = os.open(directory / state.INIT_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        identity = state.identify(init_pid)
         if identity:
-            state.write(directory, lab.name, identity)
+            state.write(directory, message["lab"]["name"], identity)
+        with suppress(wire.Closed):  # it has died; whoever deploys sees that
+            wire.send(orders, message, (lock, log))
     except OSError as error:
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(init_pid, signal.SIGKILL)
         _refuse(connection, "directory", f"{error.filename or directory}: {error.strerror}", directory)
     os._exit(0)
+
+
+def _start_init(theirs: socket.socket, ours: socket.socket, connection: socket.socket, layers: Layers) -> int:
+    make_namespaces()
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        init.main(theirs, connection, layers, own_user_namespace=not whole_machine())
+    return pid
 
 
 def _refuse(connection: socket.socket, reason: str, text: str, claimed: Path | None) -> NoReturn:
@@ -68,13 +77,6 @@ def _refuse(connection: socket.socket, reason: str, text: str, claimed: Path | N
     if claimed:
         state.remove(claimed)
     os._exit(1)
-
-
-def _own_streams(directory: Path) -> None:
-    log = os.open(directory / state.INIT_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    for target, source in enumerate((nothing, log, log)):
-        os.dup2(source, target)
 
 
 def _may_administrate() -> bool:
@@ -103,7 +105,3 @@ def make_namespaces() -> None:
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"0 {user} 1")
     Path("/proc/self/gid_map").write_text(f"0 {group} 1")
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

@@ -68,13 +68,13 @@ def build(node: Node, scratch: str, *, own_user_namespace: bool) -> None:
     os.chdir("/")
 
 
-def build_image(layers: tuple[str, ...], scratch: str, *, own_user_namespace: bool) -> None:
-    """Give the calling process an image as its root, and /proc; it stays in its other namespaces."""
+def read_only_image(layers: tuple[str, ...]) -> None:
+    """Give the calling process an image as its root, read-only, and /proc; it stays in its other namespaces."""
     linux.unshare(linux.CLONE_NEWNS)
-    _overlay(layers, scratch, own_user_namespace=own_user_namespace)
-    os.chdir(f"{scratch}/root")
+    # Nothing is written, so the mount needs no place of its own: it may lie over one of the layers.
+    linux.mount("overlay", layers[0], "overlay", linux.MS_NODEV | linux.MS_RDONLY, f"lowerdir={_opened(layers)}")
+    os.chdir(layers[0])
     linux.pivot_root_here()
-    _directory("/proc")
     linux.mount("proc", "/proc", "proc", _PLAIN)
     linux.umount(".", linux.MNT_DETACH)
     os.chdir("/")
@@ -94,14 +94,17 @@ def _open_source(node: Node, source: str) -> int:
 def _overlay(layers: tuple[str, ...], scratch: str, *, own_user_namespace: bool) -> None:
     for name in ("upper", "work", "root"):
         Path(scratch, name).mkdir(exist_ok=True)
-    # Descriptors instead of paths: no character needs escaping, and no path is too long for the option string.
-    where = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-    lower = ":".join(f"/proc/self/fd/{os.open(layer, where)}" for layer in layers)
-    base = f"/proc/self/fd/{os.open(scratch, where)}"
-    options = f"lowerdir={lower},upperdir={base}/upper,workdir={base}/work,index=off"
+    base = _opened((scratch,))
+    options = f"lowerdir={_opened(layers)},upperdir={base}/upper,workdir={base}/work,index=off"
     if own_user_namespace:
         options += ",userxattr"  # trusted.* attributes are for the initial user namespace alone
     linux.mount("overlay", f"{scratch}/root", "overlay", linux.MS_NODEV, options)
+
+
+def _opened(folders: tuple[str, ...]) -> str:
+    """Folders for overlayfs's options: as descriptors no character needs escaping, and no path is too long."""
+    where = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+    return ":".join(f"/proc/self/fd/{os.open(folder, where)}" for folder in folders)
 
 
 def _dev(devices: dict[str, int], *, own_user_namespace: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from labkit import linux, paths
@@ -40,16 +41,32 @@ class SandboxRuntime:
         """Keep labs below `state_home` (labkit's own if None) and find images by `layers` (those installed if None)."""
         self._layers = layers or _installed_layers
         self._labs = (state_home or paths.state_home()) / "labs"
+        self._prepared: Launch | None = None
 
     def _directory(self, lab: str) -> Path:
         if not lab or "/" in lab or lab in (".", ".."):
             raise InvalidInput(f"{lab!r} is not a lab's name.", "`labkit list` shows the labs.")
         return self._labs / lab / _DIRECTORY
 
+    @contextmanager
+    def prepare(self, image: str) -> Iterator[None]:
+        """Start the sandbox's first processes, which import what nodes of this image need."""
+        try:
+            layers = self._layers(image)
+        except EnvironmentProblem:  # it is yet to be built
+            layers = ()
+        self._prepared = Launch(layers)
+        try:
+            yield
+        finally:
+            if self._prepared:
+                self._prepared.close()
+
     def deploy(self, topology: Path, on_progress: OnProgress = ignore_progress) -> LabStatus:
         """Boot the topology file and return once every healthcheck has succeeded."""
         begin = time.monotonic()
-        with Launch() as launch:
+        launch, self._prepared = self._prepared or Launch(), None
+        with launch:
             found = clab.read(topology)
             lab = self._resolve(found)
             resolved = time.monotonic()

@@ -11,7 +11,7 @@ from labkit.runtimes.sandbox.boot import Boot
 from labkit.runtimes.sandbox.loop import Loop
 from labkit.runtimes.sandbox.node import RUNNING, STARTING, STOPPED, Error, Node
 from labkit.runtimes.sandbox.spec import Lab, Link
-from labkit.runtimes.sandbox.warm import with_warm_process
+from labkit.runtimes.sandbox.warm import WarmProcesses
 
 Done = Callable[[Error | None], None]
 
@@ -19,7 +19,7 @@ Done = Callable[[Error | None], None]
 class Sandbox:
     """The lab's nodes and links."""
 
-    def __init__(self, loop: Loop, lab: Lab, directory: Path, *, own_user_namespace: bool) -> None:
+    def __init__(self, loop: Loop, lab: Lab, directory: Path, warm: WarmProcesses, *, own_user_namespace: bool) -> None:
         self.lab = lab
         self._loop = loop
         self.nodes = {
@@ -30,7 +30,7 @@ class Sandbox:
                 directory / state.LOGS / f"{spec.name}.log",
                 own_user_namespace=own_user_namespace,
             )
-            for spec in with_warm_process(lab.nodes, directory / state.SCRATCH, own_user_namespace=own_user_namespace)
+            for spec in warm.listen(lab.nodes, directory / state.SCRATCH)
         }
         self._busy: set[str] = set()
 

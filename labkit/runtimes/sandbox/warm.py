@@ -1,4 +1,7 @@
-"""The warm process of a lab: it runs in the nodes' image and forks their Python services (`labkit.start.warm`)."""
+"""The warm process of an image: it runs in that image and forks its nodes' Python services (`labkit.start.warm`).
+
+It starts before anything of the lab is known, and imports meanwhile; `listen` gives it its socket.
+"""
 
 from __future__ import annotations
 
@@ -10,46 +13,66 @@ from pathlib import Path
 from typing import NoReturn
 
 from labkit.runtimes.sandbox import process
-from labkit.runtimes.sandbox.rootfs import build_image
+from labkit.runtimes.sandbox.rootfs import read_only_image
 from labkit.runtimes.sandbox.spec import Bind, Node
 
 PROGRAM = "/opt/labkit/bin/warm"
 """An image that has this program has services that ask for it."""
 
+Layers = tuple[str, ...]
+
 _IN_NODES = "/run/labkit-warm.sock"
-_LISTENER = 3
+_CHANNEL = 3
+_LOG = 2
 _ROOM = " " * 200
 """For the command lines of the services."""
 
 
-def with_warm_process(nodes: Iterable[Node], scratch: Path, *, own_user_namespace: bool) -> tuple[Node, ...]:
-    """Start a warm process for each image that has one; returns the nodes with its socket in them."""
-    binds: dict[tuple[str, ...], tuple[Bind, ...]] = {}
-    found = []
-    for node in nodes:
-        if node.layers not in binds:
-            has_one = any(Path(layer + PROGRAM).is_file() for layer in node.layers)
-            place = scratch / f".warm{len(binds)}"
-            binds[node.layers] = (_start(node.layers, place, own_user_namespace),) if has_one else ()
-        found.append(replace(node, binds=(*node.binds, *binds[node.layers])))
-    return tuple(found)
+class WarmProcesses:
+    """The warm processes of a sandbox, at most one for each image."""
 
+    def __init__(self) -> None:
+        self._channels: dict[Layers, socket.socket] = {}
 
-def _start(layers: tuple[str, ...], place: Path, own_user_namespace: bool) -> Bind:
-    place.mkdir()
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    where = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    # A socket's address has room for 107 bytes, a state directory may be longer.
-    listener.bind(f"/proc/self/fd/{where}/socket")
-    os.close(where)
-    listener.listen(64)
+    def start(self, layers: Layers) -> None:
+        """Start the warm process of an image that has one."""
+        if layers in self._channels or not any(Path(layer + PROGRAM).is_file() for layer in layers):
+            return
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
-    def child() -> NoReturn:
-        build_image(layers, str(place), own_user_namespace=own_user_namespace)
-        os.dup2(listener.fileno(), _LISTENER)
-        environment = process.environment("warm", {})
-        os.execve(PROGRAM, [PROGRAM, _ROOM], environment)  # noqa: S606 - no shell is wanted
+        def child() -> NoReturn:
+            read_only_image(layers)
+            os.dup2(theirs.fileno(), _CHANNEL)
+            environment = process.environment("warm", {})
+            os.execve(PROGRAM, [PROGRAM, _ROOM], environment)  # noqa: S606 - no shell is wanted
 
-    process.fork(lambda: None, child)
-    listener.close()
-    return Bind(str(place / "socket"), _IN_NODES, read_only=False)
+        process.fork(lambda: None, child)
+        theirs.close()
+        self._channels[layers] = ours
+
+    def listen(self, nodes: Iterable[Node], scratch: Path) -> tuple[Node, ...]:
+        """Have them serve a lab, whose files are in `scratch`; returns its nodes with a socket in those that ask."""
+        binds: dict[Layers, tuple[Bind, ...]] = {}
+        found = []
+        for node in nodes:
+            if node.layers not in binds:
+                self.start(node.layers)
+                binds[node.layers] = self._listen(node.layers, scratch / f".warm{len(binds)}")
+            found.append(replace(node, binds=(*node.binds, *binds[node.layers])))
+        for channel in self._channels.values():
+            channel.close()
+        return tuple(found)
+
+    def _listen(self, layers: Layers, place: Path) -> tuple[Bind, ...]:
+        channel = self._channels.get(layers)
+        if channel is None:
+            return ()
+        place.mkdir()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            where = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            # A socket's address has room for 107 bytes, a state directory may be longer.
+            listener.bind(f"/proc/self/fd/{where}/socket")
+            os.close(where)
+            listener.listen(64)
+            socket.send_fds(channel, [b"lab"], [listener.fileno(), _LOG])
+        return (Bind(str(place / "socket"), _IN_NODES, read_only=False),)

@@ -196,9 +196,6 @@ def test_a_bug_is_told_in_a_sentence_and_kept_in_a_file(tmp_path: Path) -> None:
 def complete(line: str) -> list[str]:
     """What bash is offered for a command line whose last word is not complete yet."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("LABKIT_LAB", "_TYPER_COMPLETE_ARGS"):  # what completion sets is gone afterwards
-            patch.setenv(name, "")
-            patch.delenv(name)
         for name, value in completing(line).items():
             patch.setenv(name, value)
         out, err = io.StringIO(), io.StringIO()
@@ -217,20 +214,6 @@ def completing(line: str) -> dict[str, str]:
 def test_completion_as_bash_asks_for_it() -> None:
     done = labkit_process(**completing("labkit learned"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "learned-routes\n", "")
-
-
-def test_completion_of_whatif_as_of_the_verb_itself() -> None:
-    assert complete("labkit whatif r") == ["reset", "route-server", "route-table"]
-    assert complete("labkit whatif --for") == ["--format"]
-    assert complete("labkit whatif --format ") == ["table", "json"]
-    assert complete("labkit whatif -o json vnet p") == ["peering"]
-    assert complete("labkit whatif vnet update, vnet p") == ["peering"]
-
-
-def test_completion_as_other_shells_ask_for_it() -> None:
-    environment = {"_LABKIT_COMPLETE": "complete_fish", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
-    done = labkit_process(**environment, _TYPER_COMPLETE_ARGS="labkit whatif --format json route-table ass")
-    assert (done.returncode, done.stdout.split()[:1], done.stderr) == (0, ["associate"], "")
 
 
 def test_completion_of_verbs_and_labs_and_nodes() -> None:
@@ -267,12 +250,6 @@ def test_completion_of_verbs_and_labs_and_nodes() -> None:
         assert complete("labkit learned-routes rs2 ") == []
         assert complete("labkit route-server show ") == ["rs1", "rs2"]
         assert complete("labkit route-server update rs1 --branch-to-branch o") == ["on", "off"]
-        assert complete("labkit whatif route-server update r") == ["rs1", "rs2"]
-        assert complete("labkit whatif route-server update rs1 --branch-to-branch o") == ["on", "off"]
-        assert complete("labkit whatif route-server update rs1 --h") == ["--hub-routing-preference", "--help"]
-        assert complete("labkit whatif --lab one route-server delete rs1, route-server delete ") == ["rs1", "rs2"]
-        assert complete("labkit whatif --lab none route-server delete ") == []
-        assert complete("labkit whatif route-server ") == ["update", "create", "delete", "peering"]
         record.topology.write_text("- [")
         assert complete("labkit exec ") == []
     finally:

@@ -17,7 +17,7 @@ from labkit.azure.changes.route_servers import DeleteRouteServer, PutPeer, SetRo
 from labkit.azure.changes.route_tables import PutRouteTable
 from labkit.azure.changes.virtual_networks import SetAddressSpace
 from labkit.azure.model import HubRoutingPreference
-from labkit.cli import changing, gateway, route_server, status, up
+from labkit.cli import bring_up, changing, gateway, route_server, status
 from labkit.cli.app import run
 from labkit.lab.load import load
 from labkit.lab.model import Lab
@@ -227,7 +227,7 @@ def test_status_shows_gateways_and_programs_none_of_them(api: Api, monkeypatch: 
 
 def hints(lab: Lab) -> str:
     record = Record(lab.name, "sandbox", "/nowhere/lab.yml", "image", 0.0)
-    return up.next_steps(lifecycle.Up(lab, record, (), fresh=True))
+    return bring_up.next_steps(lifecycle.Up(lab, record, (), fresh=True))
 
 
 def test_what_to_try_and_what_there_is() -> None:
