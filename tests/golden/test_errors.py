@@ -1,25 +1,24 @@
 """Every mistake that a lab file can hold, and the text that its reader gets.
 
-`errors/<mistake>.lab.yml` is the file, `errors/<mistake>.txt` what labkit says of it. After a change of wording run
+`errors/<mistake>.lab.yml` is the file, `errors/<mistake>.txt` what labkit prints for it. After a change of wording run
 with LABKIT_UPDATE_GOLDEN=1 and read the difference before committing it.
 """
 
 from __future__ import annotations
 
-import difflib
-import os
 from pathlib import Path
 
 import pytest
 
 from labkit.lab.file.problems import LabFileError
 from labkit.lab.load import read_all_text
+from tests.golden.texts import compare
 
 ERRORS = Path(__file__).parent / "errors"
 FILES = sorted(ERRORS.glob("*.lab.yml"))
 
 
-def says(file: Path) -> str:
+def text_of(file: Path) -> str:
     try:
         base, *_ = read_all_text(file.read_text(encoding="utf-8"), file.name)
     except LabFileError as error:
@@ -30,16 +29,8 @@ def says(file: Path) -> str:
 @pytest.mark.parametrize("file", FILES, ids=[f.name.removesuffix(".lab.yml") for f in FILES])
 def test_error_text(file: Path) -> None:
     golden = file.with_name(file.name.replace(".lab.yml", ".txt"))
-    actual = says(file)
-    if os.environ.get("LABKIT_UPDATE_GOLDEN") == "1":
-        golden.write_text(actual, encoding="utf-8")
-    expected = golden.read_text(encoding="utf-8") if golden.exists() else ""
-    difference = "".join(
-        difflib.unified_diff(
-            expected.splitlines(keepends=True), actual.splitlines(keepends=True), golden.name, "what labkit says"
-        )
-    )
-    assert not difference, f"\n{difference}\nLABKIT_UPDATE_GOLDEN=1 accepts it."
+    actual = text_of(file)
+    compare(actual, golden)
 
 
 def test_no_golden_text_without_its_file() -> None:
@@ -48,4 +39,4 @@ def test_no_golden_text_without_its_file() -> None:
 
 
 def test_goldens_are_errors_or_warnings() -> None:
-    assert [f.name for f in FILES if says(f) == "0 errors.\n"] == []
+    assert [f.name for f in FILES if text_of(f) == "0 errors.\n"] == []

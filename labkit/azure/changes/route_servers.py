@@ -30,19 +30,38 @@ def must_be_a_name(name: str, what: str) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class SetRouteServerSettings(Change):
-    """Set a route server's branch-to-branch or its hub routing preference (`az network routeserver update`)."""
+class _OfRouteServer(Change):
+    """A change of a route server."""
 
+    __slots__ = ()
     kind: ClassVar[str] = "route-server"
     route_server: str
-    allow_branch_to_branch_traffic: bool | None = None
-    hub_routing_preference: HubRoutingPreference | None = None
 
     @property
     def subject(self) -> str:
         """See `Change`."""
         return self.route_server
+
+
+class _OfPeer(_OfRouteServer):
+    """A change of a peer of a route server."""
+
+    __slots__ = ()
+    name: str
+
+    @property
+    def part(self) -> str:
+        """See `Change`."""
+        return f"peering {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class SetRouteServerSettings(_OfRouteServer):
+    """Set a route server's branch-to-branch or its hub routing preference (`az network routeserver update`)."""
+
+    route_server: str
+    allow_branch_to_branch_traffic: bool | None = None
+    hub_routing_preference: HubRoutingPreference | None = None
 
     def apply(self, azure: Azure) -> Azure:
         """See `Change`."""
@@ -72,22 +91,16 @@ class SetRouteServerSettings(Change):
 
 
 @dataclass(frozen=True, slots=True)
-class CreateRouteServer(Change):
+class CreateRouteServer(_OfRouteServer):
     """Create a route server with Azure's defaults and without peers (`az network routeserver create`).
 
     Facts: [branch-to-branch-default, hub-routing-preference].
     `virtual_router_ips` are the addresses of its two instances.
     """
 
-    kind: ClassVar[str] = "route-server"
     route_server: str
     virtual_network: str
     virtual_router_ips: tuple[IPv4Address, IPv4Address]
-
-    @property
-    def subject(self) -> str:
-        """See `Change`."""
-        return self.route_server
 
     def apply(self, azure: Azure) -> Azure:
         """See `Change`."""
@@ -107,17 +120,11 @@ class CreateRouteServer(Change):
 
 
 @dataclass(frozen=True, slots=True)
-class DeleteRouteServer(Change):
+class DeleteRouteServer(_OfRouteServer):
     """Delete a route server and its peers (`az network routeserver delete`)."""
 
-    kind: ClassVar[str] = "route-server"
     never_refused: ClassVar[bool] = True
     route_server: str
-
-    @property
-    def subject(self) -> str:
-        """See `Change`."""
-        return self.route_server
 
     def apply(self, azure: Azure) -> Azure:
         """See `Change`."""
@@ -131,24 +138,13 @@ class DeleteRouteServer(Change):
 
 
 @dataclass(frozen=True, slots=True)
-class PutPeer(Change):
+class PutPeer(_OfPeer):
     """Create a peer of a route server, or replace the one of its name (`az network routeserver peering create`)."""
 
-    kind: ClassVar[str] = "route-server"
     route_server: str
     name: str
     peer_asn: Annotated[int, Field(gt=0, lt=1 << 32)]
     peer_ip: IPv4Address
-
-    @property
-    def subject(self) -> str:
-        """See `Change`."""
-        return self.route_server
-
-    @property
-    def part(self) -> str:
-        """See `Change`."""
-        return f"peering {self.name}"
 
     def apply(self, azure: Azure) -> Azure:
         """See `Change`."""
@@ -180,23 +176,12 @@ class PutPeer(Change):
 
 
 @dataclass(frozen=True, slots=True)
-class DeletePeer(Change):
+class DeletePeer(_OfPeer):
     """Delete a peer of a route server (`az network routeserver peering delete`)."""
 
-    kind: ClassVar[str] = "route-server"
     never_refused: ClassVar[bool] = True
     route_server: str
     name: str
-
-    @property
-    def subject(self) -> str:
-        """See `Change`."""
-        return self.route_server
-
-    @property
-    def part(self) -> str:
-        """See `Change`."""
-        return f"peering {self.name}"
 
     def apply(self, azure: Azure) -> Azure:
         """See `Change`."""

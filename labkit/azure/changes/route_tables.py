@@ -16,18 +16,37 @@ _HOPS = (NextHopType.VNET_LOCAL, NextHopType.INTERNET, NextHopType.VIRTUAL_APPLI
 """The next hop types that a user-defined route may have here."""
 
 
-@dataclass(frozen=True, slots=True)
-class PutRouteTable(Change):
-    """Create a route table, or set whether it takes BGP routes (`az network route-table create` and `update`)."""
+class _OfRouteTable(Change):
+    """A change of a route table."""
 
+    __slots__ = ()
     kind: ClassVar[str] = "route-table"
     route_table: str
-    disable_bgp_route_propagation: bool | None = None
 
     @property
     def subject(self) -> str:
         """See `Change`."""
         return self.route_table
+
+
+class _OfRoute(_OfRouteTable):
+    """A change of a user-defined route."""
+
+    __slots__ = ()
+    address_prefix: IPv4Network
+
+    @property
+    def part(self) -> str:
+        """See `Change`."""
+        return f"route {self.address_prefix}"
+
+
+@dataclass(frozen=True, slots=True)
+class PutRouteTable(_OfRouteTable):
+    """Create a route table, or set whether it takes BGP routes (`az network route-table create` and `update`)."""
+
+    route_table: str
+    disable_bgp_route_propagation: bool | None = None
 
     def apply(self, azure: Azure) -> Azure:
         """See `Change`."""
@@ -54,19 +73,13 @@ class PutRouteTable(Change):
 
 
 @dataclass(frozen=True, slots=True)
-class DeleteRouteTable(Change):
+class DeleteRouteTable(_OfRouteTable):
     """Delete a route table that no subnet has (`az network route-table delete`).
 
     While one has it, Azure refuses (`InUseRouteTableCannotBeDeleted`; github.com/Azure/azure-xplat-cli/issues/2867).
     """
 
-    kind: ClassVar[str] = "route-table"
     route_table: str
-
-    @property
-    def subject(self) -> str:
-        """See `Change`."""
-        return self.route_table
 
     def apply(self, azure: Azure) -> Azure:
         """See `Change`."""
@@ -84,27 +97,16 @@ class DeleteRouteTable(Change):
 
 
 @dataclass(frozen=True, slots=True)
-class PutRoute(Change):
+class PutRoute(_OfRoute):
     """Create a user-defined route, or replace the one for its prefix (`az network route-table route create`).
 
     `next_hop_ip_address` is given exactly for `VirtualAppliance`.
     """
 
-    kind: ClassVar[str] = "route-table"
     route_table: str
     address_prefix: IPv4Network
     next_hop_type: NextHopType
     next_hop_ip_address: IPv4Address | None = None
-
-    @property
-    def subject(self) -> str:
-        """See `Change`."""
-        return self.route_table
-
-    @property
-    def part(self) -> str:
-        """See `Change`."""
-        return f"route {self.address_prefix}"
 
     def apply(self, azure: Azure) -> Azure:
         """See `Change`."""
@@ -138,22 +140,11 @@ class PutRoute(Change):
 
 
 @dataclass(frozen=True, slots=True)
-class DeleteRoute(Change):
+class DeleteRoute(_OfRoute):
     """Delete the user-defined route for a prefix, if there is one (`az network route-table route delete`)."""
 
-    kind: ClassVar[str] = "route-table"
     route_table: str
     address_prefix: IPv4Network
-
-    @property
-    def subject(self) -> str:
-        """See `Change`."""
-        return self.route_table
-
-    @property
-    def part(self) -> str:
-        """See `Change`."""
-        return f"route {self.address_prefix}"
 
     def apply(self, azure: Azure) -> Azure:
         """See `Change`."""

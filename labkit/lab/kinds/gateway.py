@@ -34,15 +34,15 @@ from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
 from labkit.lab.kinds.circuit import CIRCUITS
 from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Joined, Kind
-from labkit.lab.kinds.names import Declared
-from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY, GATEWAY_INSTANCE, SITE, VIRTUAL_NETWORK
+from labkit.lab.kinds.names import Declared, declared_with_instances
+from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY, GATEWAY_INSTANCE, SITE
 from labkit.lab.kinds.site import LANS, SITES
 from labkit.lab.kinds.timers import check_timers
 from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS, find_subnet
 from labkit.lab.model import Lab
 from labkit.lab.plan.common import Planned, nftables, platform_channel, point_to_point, ready
 from labkit.lab.plan.model import Role
-from labkit.lab.plan.nodes import INSTANCES, NIC, lines
+from labkit.lab.plan.nodes import NIC, lines
 from labkit.lab.plan.router_node import router_node, speaker_files
 from labkit.lab.plan.speakers import BMP_PORT, gateway_speaker
 from labkit.lab.plan.tunnels import tunnel_commands
@@ -179,23 +179,13 @@ class GatewayKind(Kind):
 
     def names(self, draft: Draft) -> Iterator[Declared]:
         """See `Kind`."""
-        for name in draft.names("gateways"):
-            path: Path = ("gateways", name)
-            yield Declared(name, GATEWAY, path, suffix="-0")
-            for index in INSTANCES:
-                yield Declared(InstanceId(name, index).node, GATEWAY_INSTANCE, path, f"an instance of gateway {name}")
+        yield from declared_with_instances(draft, "gateways", GATEWAY, GATEWAY_INSTANCE)
 
     def references(self, checking: Checking) -> None:
         """See `Kind`."""
         for name, gateway in checking.draft.file[GATEWAYS].items():
             place: Path = ("gateways", name)
-            checking.names.refer(
-                checking.draft,
-                (*place, "virtual_network"),
-                f"gateway {name}",
-                gateway.virtual_network,
-                VIRTUAL_NETWORK,
-            )
+            checking.refer_network(place, f"gateway {name}", gateway.virtual_network)
             checking.refer_links((*place, "connects_to"), gateway.connects_to, _REMOTES[gateway.type])
 
     def joins(self, draft: Draft) -> Iterator[Joined]:

@@ -17,7 +17,7 @@ from labkit.lab.file.schema import Section
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment
 from labkit.lab.kinds.names import Declared, Names
-from labkit.lab.kinds.nouns import Noun
+from labkit.lab.kinds.nouns import VIRTUAL_NETWORK, Noun
 from labkit.lab.model import Lab
 from labkit.lab.plan.common import Planned
 from labkit.lab.plan.wires import Interfaces, Wire, Wiring
@@ -105,6 +105,10 @@ class Checking:
     def joined_to(self, name: str) -> set[str]:
         """What the file connects with the object of this name."""
         return {n for each in self.joined if name in (each.one, each.other) for n in (each.one, each.other)} - {name}
+
+    def refer_network(self, place: Path, about: str, name: str) -> None:
+        """Notes that the object at `place` names a virtual network that is not there."""
+        self.names.refer(self.draft, (*place, "virtual_network"), about, name, VIRTUAL_NETWORK)
 
     def refer_links(self, place: Path, links: Iterable[Mapping[str, object]], noun: Noun) -> None:
         """Notes links, in the list at `place`, to what is not there or is no `noun`."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from labkit.azure.model import InstanceId
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.problems import FileProblem, in_order, listed, nearest
 from labkit.lab.file.schema_types import AZURE_NAME
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.nouns import INTERNET, Noun, Trait
+from labkit.lab.plan.nodes import INSTANCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,15 @@ class Declared:
     def owner(self) -> str:
         """What has the name, in words."""
         return self.made_of if self.made_of is not None else f"{self.noun} {self.name}"
+
+
+def declared_with_instances(draft: Draft, section: str, noun: Noun, instance: Noun) -> Iterator[Declared]:
+    """The names of a section's objects, and those of the nodes of their instances."""
+    for name in draft.names(section):
+        path: Path = (section, name)
+        yield Declared(name, noun, path, suffix="-0")
+        for index in INSTANCES:
+            yield Declared(InstanceId(name, index).node, instance, path, f"an instance of {noun} {name}")
 
 
 @dataclass

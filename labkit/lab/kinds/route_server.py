@@ -26,8 +26,8 @@ from labkit.lab.kinds.assumptions import ASSUMPTIONS
 from labkit.lab.kinds.gateway import GATEWAYS
 from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Joined, Kind
 from labkit.lab.kinds.machine import NICS
-from labkit.lab.kinds.names import Declared
-from labkit.lab.kinds.nouns import INSTANCE, NVA, ROUTE_SERVER, VIRTUAL_NETWORK
+from labkit.lab.kinds.names import Declared, declared_with_instances
+from labkit.lab.kinds.nouns import INSTANCE, NVA, ROUTE_SERVER
 from labkit.lab.kinds.nva import NVAS
 from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS, find_subnet
 from labkit.lab.model import Lab
@@ -170,23 +170,13 @@ class RouteServerKind(Kind):
 
     def names(self, draft: Draft) -> Iterator[Declared]:
         """See `Kind`."""
-        for name in draft.names("route_servers"):
-            path: Path = ("route_servers", name)
-            yield Declared(name, ROUTE_SERVER, path, suffix="-0")
-            for index in INSTANCES:
-                yield Declared(InstanceId(name, index).node, INSTANCE, path, f"an instance of route server {name}")
+        yield from declared_with_instances(draft, "route_servers", ROUTE_SERVER, INSTANCE)
 
     def references(self, checking: Checking) -> None:
         """See `Kind`."""
         for name, server in checking.draft.file[ROUTE_SERVERS].items():
             path: Path = ("route_servers", name)
-            checking.names.refer(
-                checking.draft,
-                (*path, "virtual_network"),
-                f"route server {name}",
-                server.virtual_network,
-                VIRTUAL_NETWORK,
-            )
+            checking.refer_network(path, f"route server {name}", server.virtual_network)
             for i, peer in enumerate(server.peers):
                 for peer_name in peer:
                     place: Path = (*path, "peers", i, peer_name)

@@ -6,7 +6,6 @@ LABKIT_UPDATE_GOLDEN=1 and read the difference before committing it.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import subprocess
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from labkit.resources import topologies
+from tests.golden.texts import compare
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent.parent
@@ -79,13 +79,5 @@ def transcript(commands: list[list[str]], folder: Path) -> str:
 def test_text(name: str, tmp_path: Path) -> None:
     golden = HERE / f"{name}.txt"
     actual = transcript(COMMANDS[name], tmp_path)
-    if os.environ.get("LABKIT_UPDATE_GOLDEN") == "1":
-        golden.write_text(actual, encoding="utf-8")
-    expected = golden.read_text(encoding="utf-8") if golden.exists() else ""
-    difference = "".join(
-        difflib.unified_diff(
-            expected.splitlines(keepends=True), actual.splitlines(keepends=True), golden.name, "what labkit says"
-        )
-    )
-    assert not difference, f"\n{difference}\nLABKIT_UPDATE_GOLDEN=1 accepts it."
+    compare(actual, golden)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []  # nothing was created
