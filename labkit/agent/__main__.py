@@ -1,4 +1,4 @@
-"""`python3 -m labkit.agent`, in a VM's node; `LABKIT_INTERFACE` is its NIC (default: eth0)."""
+"""`python3 -m labkit.agent`, in a VM's node; `LABKIT_INTERFACE` are its NICs, the primary one first (default: eth0)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from labkit.feed.service import begin
 
 def main() -> None:
     """Run the agent until it is killed. Its routes outlive it."""
-    Agent(begin("agent"), os.environ.get("LABKIT_INTERFACE", "eth0")).run()
+    Agent(begin("agent"), os.environ.get("LABKIT_INTERFACE", "eth0").split()).run()
 
 
 if __name__ == "__main__":

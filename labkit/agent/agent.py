@@ -1,4 +1,4 @@
-"""The agent's loop: the forwarding table that the controller sends, into the kernel.
+"""The agent's loop: the forwarding tables that the controller sends, a NIC each, into the kernel.
 
 The kernel is repaired when a message comes, when the NIC changes and when the agent starts, and at no other time. A
 route that somebody deletes or bends by hand stays so until then: breaking a VM's routing and seeing `labkit verify`
@@ -8,13 +8,14 @@ find it is part of the laboratory, and an agent that mended it within a millisec
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from labkit.agent import uplink as nic
 from labkit.agent.feed_table import FeedTable, Prefix
 from labkit.agent.fib import Fib, Outcome
-from labkit.agent.kernel_routes import Uplink
+from labkit.agent.kernel_routes import Share, Uplink
 from labkit.agent.plan import Kind
 from labkit.feed.channel import Applied
 from labkit.feed.client import Feed, Lost, Received, follow
@@ -28,25 +29,48 @@ _NIC_CHANGED = "NIC changed"
 
 @dataclass(frozen=True, slots=True)
 class _Nic:
+    interface: str
     state: Uplink | str
 
 
 _Event: TypeAlias = Received[ToAgent, Applied] | Lost[ToAgent, Applied] | _Nic
 
 
-class Agent:
-    """One VM's agent. Two threads wait, for the feed and for the NIC; all work is done in the thread of `run`."""
+@dataclass(slots=True)
+class _Port:
+    """A NIC of the VM.
 
-    def __init__(self, settings: Settings, interface: str) -> None:
+    `state` is what was last seen of it: its uplink, or why there is none. `table` is what the controller wants there,
+    None before the first snapshot. `attempted`: its table has been installed, as far as the kernel would have it.
+    """
+
+    share: Share
+    state: Uplink | str
+    fib: Fib = field(default_factory=Fib)
+    table: FeedTable | None = None
+    error: str | None = None
+    attempted: bool = False
+
+
+_Before: TypeAlias = dict[Prefix, int | None]
+
+
+class Agent:
+    """One VM's agent. A thread waits for the feed and one for each NIC; all work is done in the thread of `run`.
+
+    Args:
+        interfaces: the VM's NICs, the primary one first.
+    """
+
+    def __init__(self, settings: Settings, interfaces: Sequence[str]) -> None:
         self._settings = settings
-        self._interface = interface
         self._inbox: Inbox[_Event] = Inbox()
-        self._fib = Fib()
-        self._uplink: Uplink | str = f"{interface} has not been looked at yet"
-        self._table: FeedTable | None = None
+        self._ports = {
+            name: _Port(Share(number, len(interfaces)), f"{name} has not been looked at yet")
+            for number, name in enumerate(interfaces)
+        }
         self._feed: Feed[ToAgent, Applied] | None = None
         self._seq = 0
-        self._error: str | None = None
 
     def run(self) -> None:
         """Work until something fails that a restart may mend; what is installed stays.
@@ -54,12 +78,20 @@ class Agent:
         Raises:
             OSError: the kernel no longer answers.
         """
-        watch("nic", lambda: nic.watch(self._interface, lambda state: self._inbox.put(_Nic(state))))
-        # The NIC is known before the controller may send anything, or the first answer would be an error.
-        self._handle(self._inbox.collect())
+        for name in self._ports:
+            self._watch(name)
+        # The NICs are known before the controller may send anything, or the first answer would be an error.
+        seen: set[str] = set()
+        while seen != self._ports.keys():
+            events = self._inbox.collect()
+            seen |= {event.interface for event in events if isinstance(event, _Nic)}
+            self._handle(events)
         follow(self._settings, AGENT, self._inbox.put)
         while True:
             self._handle(self._inbox.collect())
+
+    def _watch(self, interface: str) -> None:
+        watch("nic", lambda: nic.watch(interface, lambda state: self._inbox.put(_Nic(interface, state))))
 
     def _handle(self, events: list[_Event]) -> None:
         for event in events:
@@ -68,64 +100,95 @@ class Agent:
                     self._received(feed, seq, message)
                 case Lost(feed) if feed is self._feed:
                     self._feed = None
-                case _Nic(state):
-                    self._nic_changed(state)
+                case _Nic(interface, state):
+                    self._nic_changed(interface, state)
                 case _:
                     pass
 
     def _received(self, feed: Feed[ToAgent, Applied], seq: int, message: ToAgent) -> None:
         self._feed, self._seq = feed, seq
         try:
-            before = self._take(message)
+            changed = self._take(message)
         except ValueError as problem:
             # What is wanted is unknown now; the FIB stays as it is until a snapshot comes.
-            self._table = None
+            for port in self._ports.values():
+                port.table = None
             feed.refuse(seq, str(problem))
             return
-        self._install(f"{message.TYPE} {seq}", before)
-        self._answer(self._error)
+        for name, before in changed.items():
+            self._install(name, f"{message.TYPE} {seq}", before)
+        self._answer()
 
-    def _take(self, message: ToAgent) -> dict[Prefix, int | None] | None:
-        """Change the table as the message says; the result is as `_install` wants it."""
-        others = message.tables.keys() - {self._interface}
+    def _take(self, message: ToAgent) -> dict[str, _Before | None]:
+        """Change the tables as the message says; of each NIC whose table it has, the result is as `_install` wants it.
+
+        Raises:
+            ValueError: the message does not fit the VM's NICs, or a table.
+        """
+        others = message.tables.keys() - self._ports.keys()
         if others:
-            raise ValueError(f"this agent programs {self._interface}, not {', '.join(sorted(others))}")
+            raise ValueError(f"this agent programs {', '.join(self._ports)}, not {', '.join(sorted(others))}")
         if isinstance(message, AgentSnapshot):
-            if self._interface not in message.tables:
-                raise ValueError(f"there is no table for {self._interface}")
-            self._table = FeedTable.of(message.tables[self._interface])
-            return None
-        if self._table is None:
-            raise ValueError("a delta where a snapshot is due")
-        return self._table.apply(message.tables[self._interface]) if message.tables else {}
+            for name, port in self._ports.items():
+                if name not in message.tables:
+                    raise ValueError(f"there is no table for {name}")
+                port.table = FeedTable.of(message.tables[name])
+            return dict.fromkeys(self._ports)
+        changed: dict[str, _Before | None] = {}
+        for name, delta in message.tables.items():
+            table = self._ports[name].table
+            if table is None:
+                raise ValueError("a delta where a snapshot is due")
+            changed[name] = table.apply(delta)
+        return changed
 
-    def _nic_changed(self, state: Uplink | str) -> None:
-        if isinstance(state, str) and state != self._uplink:
+    def _nic_changed(self, interface: str, state: Uplink | str) -> None:
+        port, former = self._ports[interface], self._error()
+        if isinstance(state, str) and state != port.state:
             _log.info("%s", state)
-        self._uplink = state
-        if self._table is None:
-            return
-        former = self._error
-        self._install(_NIC_CHANGED, None)
-        if self._error != former:
-            self._answer(self._error)
+        before = self._uplink(self._primary)
+        port.state = state
+        # The main table has the kernel's own routes to the subnets of all NICs.
+        shared = interface != self._primary and self._uplink(self._primary) != before
+        for name in (interface, self._primary) if shared else (interface,):
+            if self._ports[name].table is not None:
+                self._install(name, _NIC_CHANGED, None)
+        if self._error() != former:
+            self._answer()
 
-    def _install(self, cause: str, before: dict[Prefix, int | None] | None) -> None:
-        """Bring the kernel to the table; `before` as for `Fib.update`, None to reconcile everything."""
-        assert self._table is not None
-        if isinstance(self._uplink, str):
-            self._error = f"{self._uplink}: no route can be installed"
+    @property
+    def _primary(self) -> str:
+        return next(iter(self._ports))
+
+    def _uplink(self, name: str) -> Uplink | str:
+        """A NIC as its table needs it, or why there is none."""
+        port = self._ports[name]
+        if isinstance(port.state, str):
+            return port.state
+        others = (other.state for other in self._ports.values() if other is not port)
+        also = tuple(subnet for state in others if isinstance(state, Uplink) for subnet in state.subnets)
+        return port.state._replace(share=port.share, also_connected=also)
+
+    def _install(self, name: str, cause: str, before: _Before | None) -> None:
+        """Bring the kernel to a NIC's table; `before` as for `Fib.update`, None to reconcile everything."""
+        port, uplink = self._ports[name], self._uplink(name)
+        assert port.table is not None
+        if isinstance(uplink, str):
+            port.error = f"{uplink}: no route can be installed"
             return
         if before is None:
-            outcome = self._fib.reconcile(self._table, self._uplink)
+            outcome = port.fib.reconcile(port.table, uplink)
         else:
-            outcome = self._fib.update(self._table, before, self._uplink)
-        self._error = outcome.error
+            outcome = port.fib.update(port.table, before, uplink)
+        port.error = outcome.error
         if outcome.counts or outcome.error or cause != _NIC_CHANGED:
-            self._record(cause, outcome, len(self._table.routes))
-        self._settings.mark_ready()
+            self._record(f"{name}, {cause}" if len(self._ports) > 1 else cause, outcome, len(port.table.routes))
+        port.attempted = True
+        if all(each.attempted for each in self._ports.values()):
+            self._settings.mark_ready()
 
-    def _record(self, cause: str, outcome: Outcome, total: int) -> None:
+    @staticmethod
+    def _record(cause: str, outcome: Outcome, total: int) -> None:
         shown = (Kind.ADD, Kind.CHANGE, Kind.REMOVE, Kind.GROUP, Kind.STRAY)
         counts = [f"{outcome.counts[kind]:,} {kind}" for kind in shown if outcome.counts[kind]]
         done = ", ".join(counts) or "nothing to change"
@@ -135,6 +198,10 @@ class Agent:
         if outcome.error:
             _log.error("not installed: %s", outcome.error)
 
-    def _answer(self, error: str | None) -> None:
+    def _error(self) -> str | None:
+        """What the kernel lacks of the tables, and why; None if it has them."""
+        return "; ".join(port.error for port in self._ports.values() if port.error is not None) or None
+
+    def _answer(self) -> None:
         if self._feed is not None:
-            self._feed.applied(self._seq, error)
+            self._feed.applied(self._seq, self._error())

@@ -6,7 +6,7 @@ import socket
 from typing import NamedTuple
 
 from labkit.agent.feed_table import Prefix
-from labkit.agent.kernel_routes import KernelState, Member, Target
+from labkit.agent.kernel_routes import KernelState, Member, Share, Target
 from labkit.agent.netlink import (
     DST_HEADER,
     GROUP_ENTRY,
@@ -17,7 +17,6 @@ from labkit.agent.netlink import (
     NHA_ID,
     NHA_OIF,
     ROUTE,
-    RT_TABLE_MAIN,
     RTA_DST,
     RTA_GATEWAY,
     RTA_MULTIPATH,
@@ -36,8 +35,8 @@ from labkit.agent.netlink import (
 )
 
 
-def read_kernel(netlink: RouteSocket, interface: int) -> KernelState:
-    """What the kernel holds under the agent's protocol, nexthops leading through `interface`.
+def read_kernel(netlink: RouteSocket, interface: int, share: Share) -> KernelState:
+    """What the kernel holds under the agent's protocol in a NIC's share, nexthops leading through its `interface`.
 
     Raises:
         OSError: the kernel refused.
@@ -46,8 +45,8 @@ def read_kernel(netlink: RouteSocket, interface: int) -> KernelState:
         state = KernelState()
         try:
             for answer in netlink.dump(RTM_GETNEXTHOP, NEXTHOP.pack(0, 0, 0, 0, 0)):
-                parse_nexthops(answer, interface, state)
-            routes = RouteParser(state)
+                parse_nexthops(answer, interface, share, state)
+            routes = RouteParser(state, share)
             for answer in netlink.dump(RTM_GETROUTE, ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)):
                 routes.parse(answer)
         except InterruptedError:
@@ -55,7 +54,7 @@ def read_kernel(netlink: RouteSocket, interface: int) -> KernelState:
         return state
 
 
-def parse_nexthops(answer: bytes, interface: int, state: KernelState) -> None:
+def parse_nexthops(answer: bytes, interface: int, share: Share, state: KernelState) -> None:
     """Sort the nexthop objects of one answer into `state`."""
     offset = 0
     while offset < len(answer):
@@ -64,7 +63,7 @@ def parse_nexthops(answer: bytes, interface: int, state: KernelState) -> None:
         found = attributes(answer[offset + 24 : offset + length])
         offset += aligned(length)
         number = U32.unpack(found[NHA_ID])[0]
-        if protocol != RTPROTO:
+        if protocol != RTPROTO or not share.has_id(number):
             state.foreign_nexthops.add(number)
         elif NHA_GROUP in found:
             if found.get(NHA_GROUP_TYPE, b"\0\0") == b"\0\0":
@@ -90,8 +89,9 @@ class RouteParser:
     what the rest of the message means.
     """
 
-    def __init__(self, state: KernelState) -> None:
+    def __init__(self, state: KernelState, share: Share) -> None:
         self._state = state
+        self._share = share
         self._meanings: dict[bytes, _Meaning] = {}
         self._foreign: set[Prefix] = set()
 
@@ -110,7 +110,7 @@ class RouteParser:
                 prefix = _destination(rest)
             meaning = meanings.get(rest)
             if meaning is None:
-                meaning = meanings[rest] = _meaning(answer[offset + 16 : offset + length])
+                meaning = meanings[rest] = _meaning(answer[offset + 16 : offset + length], self._share)
             if meaning.effective and prefix not in routes and prefix not in foreign:
                 if meaning.own:
                     if meaning.target is not None:
@@ -127,8 +127,8 @@ class RouteParser:
 class _Meaning(NamedTuple):
     """What a route is, its prefix apart.
 
-    `effective`: in the main table without TOS or metric, so that the first of its prefix is in effect. `target`: None
-    if the route is nothing that the agent makes.
+    `own`: of the agent's protocol, in the NIC's share. `effective`: in the NIC's table without TOS or metric, so that
+    the first of its prefix is in effect. `target`: None if the route is nothing that the agent makes.
     """
 
     own: bool
@@ -140,12 +140,12 @@ def _destination(description: bytes) -> Prefix:
     return attributes(description[12:]).get(RTA_DST, bytes(4)) + description[1:2]
 
 
-def _meaning(description: bytes) -> _Meaning:
+def _meaning(description: bytes, share: Share) -> _Meaning:
     _, _, _, tos, _, protocol, scope, kind, _ = ROUTE.unpack_from(description)
     found = attributes(description[12:])
     table = U32.unpack(found.pop(RTA_TABLE))[0]
     found.pop(RTA_DST, None)
-    effective = table == RT_TABLE_MAIN and not tos and RTA_PRIORITY not in found
+    effective = table == share.table and not tos and RTA_PRIORITY not in found
     group = found.get(RTA_NH_ID)
     if group is not None and found.keys() <= {RTA_NH_ID, RTA_GATEWAY, RTA_OIF, RTA_MULTIPATH}:
         # Beside the object the kernel spells out the next hops; the object is what counts.
@@ -155,4 +155,4 @@ def _meaning(description: bytes) -> _Meaning:
         target = Target(kind, scope, gateway=found.get(RTA_GATEWAY, b""), interface=interface)
     else:
         target = None
-    return _Meaning(protocol == RTPROTO, effective, target)
+    return _Meaning(protocol == RTPROTO and share.has_table(table), effective, target)

@@ -68,7 +68,7 @@ class _Settled:
 
 
 class Fib:
-    """The agent's part of this network namespace's FIB: routes and nexthops of its own protocol, and nothing else."""
+    """A NIC's share of this network namespace's FIB: routes and nexthops of the agent's protocol, and nothing else."""
 
     def __init__(self) -> None:
         self._socket = RouteSocket()
@@ -92,10 +92,10 @@ class Fib:
         counts: Counts = Counter()
         lines: list[str] | None = None
         while True:
-            kernel = read_kernel(self._socket, uplink.ifindex)
-            ids = adopt(table, kernel)
+            kernel = read_kernel(self._socket, uplink.ifindex, uplink.share)
+            ids = adopt(table, kernel, uplink.share.first_id)
             want = wanted(table, ids, uplink, refused.hops, refused.groups)
-            changes = route_changes(kernel.routes, table.routes, want.targets, {*uplink.subnets, *refused.routes})
+            changes = route_changes(kernel.routes, table.routes, want.targets, {*uplink.connected, *refused.routes})
             plan = Plan(kernel, want, changes, uplink)
             if lines is None:
                 lines = report.changes(plan, table)
@@ -125,16 +125,16 @@ class Fib:
         settled = self._settled
         if settled is None or settled.uplink != uplink:
             return self.reconcile(table, uplink)
-        ids = extend(settled.ids, table, settled.kernel.used_ids())
+        ids = extend(settled.ids, table, settled.kernel.used_ids(), uplink.share.first_id)
         want = wanted(table, ids, uplink, (), ())
         if any(want.targets.get(group, target) != target for group, target in settled.targets.items()):
             return self.reconcile(table, uplink)
         current = {
-            prefix: settled.targets[group] if group is not None and prefix not in uplink.subnets else None
+            prefix: settled.targets[group] if group is not None and prefix not in uplink.connected else None
             for prefix, group in before.items()
         }
         routes = {prefix: table.routes[prefix] for prefix in before if prefix in table.routes}
-        plan = Plan(settled.kernel, want, route_changes(current, routes, want.targets, uplink.subnets), uplink)
+        plan = Plan(settled.kernel, want, route_changes(current, routes, want.targets, uplink.connected), uplink)
         lines = report.changes(plan, table)
         counts: Counts = Counter()
         if self._run(plan, counts):

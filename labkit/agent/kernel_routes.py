@@ -17,19 +17,64 @@ from typing import NamedTuple
 
 from labkit.agent.feed_table import Address, FeedTable, Hop, Prefix
 from labkit.azure.model import ON_LINK, NextHopType
+from labkit.lab.plan.nic_tables import nic_table
 
 RTN_UNICAST = 1
 RTN_BLACKHOLE = 6
 RT_SCOPE_UNIVERSE = 0
 RT_SCOPE_LINK = 253
 
+_IDS = 1 << 24
+"""How many nexthop ids the range of a NIC has."""
+
+
+class Share(NamedTuple):
+    """A NIC's share of the kernel: the routing table and the range of nexthop ids that are its own.
+
+    `number` is the NIC's place among the `of` NICs of its machine, 0 for the primary one, whose share is the main table
+    and whatever of the agent's is in no other NIC's.
+    """
+
+    number: int = 0
+    of: int = 1
+
+    @property
+    def table(self) -> int:
+        """The number of the routing table."""
+        return nic_table(self.number)
+
+    @property
+    def first_id(self) -> int:
+        """The lowest nexthop id to choose."""
+        return self.number * _IDS + 1
+
+    def has_table(self, table: int) -> bool:
+        """Whether what the agent has in a routing table is this NIC's."""
+        others = {nic_table(number) for number in range(1, self.of)}
+        return table == self.table if self.number else table not in others
+
+    def has_id(self, number: int) -> bool:
+        """Whether a nexthop of the agent's is this NIC's."""
+        place = number // _IDS
+        return self.number == (place if place < self.of else 0)
+
 
 class Uplink(NamedTuple):
-    """The VM's NIC, up and with an address. `subnets` are the connected ones, the primary address's first."""
+    """A VM's NIC, up and with an address. `subnets` are the connected ones, the primary address's first.
+
+    `also_connected` are those of the machine's other NICs.
+    """
 
     name: str
     ifindex: int
     subnets: tuple[Prefix, ...]
+    share: Share = Share()
+    also_connected: tuple[Prefix, ...] = ()
+
+    @property
+    def connected(self) -> tuple[Prefix, ...]:
+        """The subnets to which the NIC's table has a route of the kernel's own: the main table to those of all NICs."""
+        return () if self.share.number else (*self.subnets, *self.also_connected)
 
     @property
     def gateway(self) -> Address:
@@ -61,10 +106,10 @@ Members = tuple[Member, ...]
 class KernelState:
     """What the kernel holds under the agent's route protocol.
 
-    `hops` are single nexthops through the uplink by id, `groups` nexthop groups. `routes` are the routes in the main
+    `hops` are single nexthops through the uplink by id, `groups` nexthop groups. `routes` are the routes in its
     table without TOS or metric that are in effect. What else bears the agent's protocol, whoever made it, is a stray
     and goes: `stray_routes` are the kernel's own descriptions, `stray_nexthops` ids with groups first.
-    `foreign_nexthops` are other protocols' ids, which are not to be used.
+    `foreign_nexthops` are ids of other protocols and of other NICs, which are not to be used.
     """
 
     hops: dict[int, Address] = field(default_factory=dict)
@@ -87,8 +132,8 @@ class Ids:
     groups: Mapping[int, int] = field(default_factory=dict)
 
 
-def adopt(table: FeedTable, kernel: KernelState) -> Ids:
-    """Choose the kernel objects to go on with, so that as little as possible changes.
+def adopt(table: FeedTable, kernel: KernelState, first: int = 1) -> Ids:
+    """Choose the kernel objects to go on with, so that as little as possible changes; new ids begin at `first`.
 
     A controller that restarts numbers its groups again from 1, so what a kernel group *is for* is known by the routes
     that point at it. One whose content is right is kept. One whose content is wrong is rewritten only if no
@@ -124,12 +169,12 @@ def adopt(table: FeedTable, kernel: KernelState) -> Ids:
     for group, numbers in right.items():
         for number in numbers:
             choose(group, number)
-    return extend(Ids(hops, chosen), table, kernel.used_ids())
+    return extend(Ids(hops, chosen), table, kernel.used_ids(), first)
 
 
-def extend(ids: Ids, table: FeedTable, used: Container[int]) -> Ids:
-    """`ids` for exactly what the table has: unused ones are dropped, what is new gets the lowest free number."""
-    free = (n for n in itertools.count(1) if n not in used)
+def extend(ids: Ids, table: FeedTable, used: Container[int], first: int = 1) -> Ids:
+    """`ids` for exactly what the table has: unused ones go, what is new gets the lowest free number from `first` on."""
+    free = (n for n in itertools.count(first) if n not in used)
     addresses = dict.fromkeys(address for hop in table.groups.values() for address in hop.next_hops)
     hops = {a: ids.hops[a] if a in ids.hops else next(free) for a in addresses}
     groups = {

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from labkit.agent.feed_table import Address, Prefix
 from labkit.agent.kernel_routes import Members, Target
+from labkit.lab.plan.nic_tables import RT_TABLE_MAIN
 
 RTPROTO = 65
 """The agent's route protocol number. Routes and nexthops that bear it are the agent's, and no others are."""
@@ -44,7 +45,6 @@ _NETLINK_CAP_ACK = 10
 _NETLINK_EXT_ACK = 11
 _NLMSGERR_ATTR_MSG = 1
 
-RT_TABLE_MAIN = 254
 RTNH_F_ONLINK = 4
 RTA_TABLE = 15
 RTA_DST = 1
@@ -189,8 +189,14 @@ def _reason(error: bytes, flags: int, code: int) -> str:
     return os.strerror(code)
 
 
-def pack_routes(command: int, flags: int, target: Target, prefixes: Sequence[Prefix], first: int) -> list[bytes]:
-    """A message for each prefix, all with the same target, numbered from `first`."""
+def pack_routes(  # noqa: PLR0917 - what a route message has
+    command: int, flags: int, target: Target, prefixes: Sequence[Prefix], first: int, table: int = RT_TABLE_MAIN
+) -> list[bytes]:
+    """A message for each prefix, all with the same target, numbered from `first`.
+
+    In the main table the kernel's route to the connected subnet shows that a gateway can be reached; another table has
+    none, so that a gateway there is declared to be on-link.
+    """
     if target.group:
         tail = _attribute(RTA_NH_ID, U32.pack(target.group))
     else:
@@ -198,7 +204,8 @@ def pack_routes(command: int, flags: int, target: Target, prefixes: Sequence[Pre
         tail += _attribute(RTA_OIF, U32.pack(target.interface)) if target.interface else b""
     form = struct.Struct(f"=8sI5sB14s4s{len(tail)}s")
     head = HEADER.pack(form.size, command, flags | NLM_F_REQUEST, 0, 0)[:8]
-    route = ROUTE.pack(socket.AF_INET, 0, 0, 0, RT_TABLE_MAIN, RTPROTO, target.scope, target.type, 0)
+    on_link = RTNH_F_ONLINK if target.gateway and table != RT_TABLE_MAIN else 0
+    route = ROUTE.pack(socket.AF_INET, 0, 0, 0, table, RTPROTO, target.scope, target.type, on_link)
     before, after = bytes(4) + route[:1], route[2:] + DST_HEADER
     pack = form.pack
     return [pack(head, n, before, p[4], after, p[:4], tail) for n, p in enumerate(prefixes, first)]

@@ -77,10 +77,12 @@ class Plan:
         yield Stage(Kind.HOP, hops, made)
         groups = [number for number, members in wanted.groups.items() if kernel.groups.get(number) != members]
         yield Stage(Kind.GROUP, groups, [pack_group(g, wanted.groups[g], n) for n, g in enumerate(groups)])
-        yield _routes(Kind.ADD, RTM_NEWROUTE, NLM_F_CREATE, changes.added.items())
-        yield _routes(Kind.CHANGE, RTM_NEWROUTE, NLM_F_CREATE, ((t[1], p) for t, p in changes.changed.items()))
-        yield _routes(Kind.REPLACED, RTM_DELROUTE, 0, ((t[0], p) for t, p in changes.changed.items()))
-        yield _routes(Kind.REMOVE, RTM_DELROUTE, 0, changes.removed.items())
+        table = self.uplink.share.table
+        yield _routes(Kind.ADD, table, RTM_NEWROUTE, NLM_F_CREATE, changes.added.items())
+        changed = ((t[1], p) for t, p in changes.changed.items())
+        yield _routes(Kind.CHANGE, table, RTM_NEWROUTE, NLM_F_CREATE, changed)
+        yield _routes(Kind.REPLACED, table, RTM_DELROUTE, 0, ((t[0], p) for t, p in changes.changed.items()))
+        yield _routes(Kind.REMOVE, table, RTM_DELROUTE, 0, changes.removed.items())
         # Groups first: removing the last member of a group takes the group along.
         unused = [number for number in kernel.groups if number not in wanted.groups]
         unused += kernel.stray_nexthops
@@ -98,11 +100,13 @@ class Plan:
         return [group for group, target in targets if target is not None and target.group in numbers]
 
 
-def _routes(kind: Kind, command: int, flags: int, by_target: Iterable[tuple[Target, list[Prefix]]]) -> Stage:
+def _routes(
+    kind: Kind, table: int, command: int, flags: int, by_target: Iterable[tuple[Target, list[Prefix]]]
+) -> Stage:
     subjects: list[Prefix | int] = []
     messages: list[bytes] = []
     for target, prefixes in by_target:
-        messages += pack_routes(command, flags, target, prefixes, len(messages))
+        messages += pack_routes(command, flags, target, prefixes, len(messages), table)
         subjects += prefixes
     return Stage(kind, subjects, messages)
 

@@ -195,6 +195,7 @@ class Vm:
         self.ready = folder / "ready" / "agent"
         self.log = folder / "agent.log"
         self.agent: subprocess.Popen[str] | None = None
+        self.interfaces = "eth0"
         self.controller = FakeController(folder / "feed.sock")
         self.ip("link", "set", "lo", "up")
 
@@ -209,6 +210,15 @@ class Vm:
         done = subprocess.run([*self._enter, *command], capture_output=True, text=True, check=False, input=stdin)
         assert done.returncode == 0, f"{command}: {done.stderr}"
         return done.stdout
+
+    def plug_another(self) -> None:
+        """Give the VM a second NIC, eth1 (10.1.20.4/24), whose own packets follow routing table 101."""
+        self.interfaces = "eth0 eth1"
+        self.ip("link", "add", "eth1", "type", "veth", "peer", "name", "fabric1")
+        self.ip("address", "add", "10.1.20.4/24", "dev", "eth1")
+        self.ip("link", "set", "fabric1", "up")
+        self.ip("link", "set", "eth1", "up")
+        self.ip("rule", "add", "from", "10.1.20.4", "lookup", "101")
 
     def popen(self, *command: str, **options: Any) -> subprocess.Popen[str]:
         return subprocess.Popen([*self._enter, *command], text=True, **options)
@@ -240,6 +250,7 @@ class Vm:
             **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
             "LABKIT_NODE": "vm1",
+            "LABKIT_INTERFACE": self.interfaces,
             "LABKIT_FEED": str(self.folder / "feed.sock"),
             "LABKIT_READY": str(self.ready.parent),
         }

@@ -14,7 +14,20 @@ from hypothesis import strategies as st
 from labkit.azure.model import NextHopType
 from labkit.controller.tables import Table, diff
 from labkit.feed.tables import AgentDelta, AgentSnapshot, NextHops
-from tests.e2e.agent_vm import INTERNET, LOCAL, NOWHERE, PEERED, FakeController, Monitor, Vm, eventually, via, wire
+from tests.e2e.agent_vm import (
+    INTERNET,
+    LOCAL,
+    NOWHERE,
+    PEERED,
+    PROTOCOL,
+    FakeController,
+    Monitor,
+    Vm,
+    delta,
+    eventually,
+    via,
+    wire,
+)
 from tests.unit.feed.wire import written
 
 A, B, C = "10.1.1.4", "10.1.1.5", "10.1.2.4"
@@ -403,3 +416,60 @@ def test_whatever_the_feed_says_the_kernel_holds(running: Vm) -> None:
 
     check()
     assert len(running.nexthops()) <= 3 + len(PREFIXES)
+
+
+# Two NICs.
+
+
+def both(first: dict[str, Any], second: dict[str, Any], kind: str = "snapshot") -> dict[str, Any]:
+    return {"type": kind, "tables": {"eth0": first, "eth1": second}}
+
+
+@pytest.fixture(name="two")
+def two_nics(vm: Vm) -> Vm:
+    vm.plug()
+    vm.plug_another()
+    vm.start_agent()
+    return vm
+
+
+def test_each_nic_has_its_routes_in_a_table_of_its_own(two: Vm) -> None:
+    first = wire({1: LOCAL, 2: via(A), 3: INTERNET}, {"10.1.0.0/16": 1, BRANCH: 2, "0.0.0.0/0": 3, "10.1.20.0/24": 2})
+    # Its own subnet leads to an appliance, which would make the subnet's gateway unreachable by that table.
+    second = wire(
+        {1: LOCAL, 2: via(B, C), 3: NOWHERE, 4: INTERNET},
+        {"10.1.0.0/16": 1, BRANCH: 3, "0.0.0.0/0": 2, "10.1.20.0/24": 2, "203.0.113.0/24": 4},
+    )
+    assert two.controller.tell(both(first, second)) is None
+    main = {"10.1.0.0/16": "on-link", BRANCH: f"via {A}", "default": "via 10.1.10.1"}
+    further = {
+        "10.1.0.0/16": "on-link", BRANCH: "blackhole", "default": f"via {B}, {C}", "10.1.20.0/24": f"via {B}, {C}",
+        "203.0.113.0/24": "via 10.1.20.1",
+    }  # fmt: skip
+    assert two.own() == main, "the subnets of both NICs are the kernel's own there"
+    assert two.routes("table", "101", "proto", PROTOCOL) == further
+    assert "dev eth1" in two.ip("route", "get", "192.0.2.1", "from", "10.1.20.4")
+    assert "dev eth0" in two.ip("route", "get", "192.0.2.1", "from", "10.1.10.4")
+    eventually(two.ready.exists, "the agent says it is ready")
+    assert two.controller.tell(both(delta({2: via(C)}), delta({2: via(A)}), "delta")) is None
+    assert two.own() == {**main, BRANCH: f"via {C}"}
+    after = {**further, "default": f"via {A}", "10.1.20.0/24": f"via {A}"}
+    assert two.routes("table", "101", "proto", PROTOCOL) == after
+    two.kill_agent()
+    monitor = Monitor(two)
+    two.start_agent()
+    assert two.controller.tell(both(wire({7: via(C)}, {BRANCH: 7}), wire({7: via(A)}, {"0.0.0.0/0": 7}))) is None
+    assert two.own() == {BRANCH: f"via {C}"}
+    assert two.routes("table", "101", "proto", PROTOCOL) == {"default": f"via {A}"}
+    assert all(line.startswith("Deleted") for line in monitor.lines()), "what was right has been kept"
+    monitor.close()
+    two.ip("link", "set", "eth1", "down")
+    two.ip("link", "set", "eth1", "up")
+    eventually(lambda: two.routes("table", "101") == {"default": f"via {A}"}, "the routes of eth1 are back")
+    assert two.own() == {BRANCH: f"via {C}"}
+
+
+def test_a_message_without_the_table_of_a_nic_is_refused(two: Vm) -> None:
+    content = wire({1: LOCAL}, {"10.1.0.0/16": 1})
+    two.controller.send({"type": "snapshot", "tables": {"eth0": content}})
+    assert "there is no table for eth1" in str(two.controller.answer())

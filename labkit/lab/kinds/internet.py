@@ -28,6 +28,7 @@ from labkit.lab.model import Lab
 from labkit.lab.plan.common import NET_ADMIN, Planned, environment, interface_up, nftables, point_to_point, sysctls
 from labkit.lab.plan.macs import FABRIC_MAC
 from labkit.lab.plan.model import Node, Role
+from labkit.lab.plan.nic_tables import RULE_PROTOCOL
 from labkit.lab.plan.wires import End, Interfaces, Wire, Wiring
 
 NAME = "internet"
@@ -165,8 +166,6 @@ PROVIDER = IPv4Address("169.254.0.1")
 """What a leg's routes point at: no such address exists, the fabric takes every packet by its destination."""
 
 FIRST_TABLE = 101
-RULE_PROTOCOL = 66
-"""The mark of our policy rules, so that they can be replaced as a whole; agents' routes have 65."""
 
 
 @dataclass(frozen=True, slots=True)

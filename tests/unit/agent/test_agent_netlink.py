@@ -6,8 +6,16 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from labkit.agent.dump import RouteParser, parse_nexthops
 from labkit.agent.feed_table import prefix_bytes
-from labkit.agent.kernel_routes import RT_SCOPE_LINK, RTN_BLACKHOLE, RTN_UNICAST, KernelState, Member, Target
-from labkit.agent.netlink import RTM_NEWROUTE, attributes, pack_group, pack_hop, pack_routes, pack_stray_route
+from labkit.agent.kernel_routes import RT_SCOPE_LINK, RTN_BLACKHOLE, RTN_UNICAST, KernelState, Member, Share, Target
+from labkit.agent.netlink import (
+    RTM_NEWROUTE,
+    RTNH_F_ONLINK,
+    attributes,
+    pack_group,
+    pack_hop,
+    pack_routes,
+    pack_stray_route,
+)
 
 GATEWAY = bytes([10, 1, 10, 1])
 
@@ -81,7 +89,7 @@ def test_parser_tells_own_from_foreign_and_effective_from_shadowed() -> None:
         *strays,
     ]
     state = KernelState()
-    parser = RouteParser(state)
+    parser = RouteParser(state, Share())
     parser.parse(b"".join(messages[:3]))
     parser.parse(b"".join(messages[3:]))
     assert state.routes == {
@@ -105,8 +113,44 @@ def test_nexthops_there_and_back() -> None:
     foreign = other[:18] + bytes([4]) + other[19:]
     made = [own, pack_hop(4, GATEWAY, 8, 0), pack_group(5, (Member(3), Member(4, 2)), 0), foreign]
     state = KernelState()
-    parse_nexthops(b"".join(made), 7, state)
+    parse_nexthops(b"".join(made), 7, Share(), state)
     assert state.hops == {3: GATEWAY}
     assert state.groups == {5: (Member(3), Member(4, 2))}
     assert state.stray_nexthops == [4]
     assert state.foreign_nexthops == {6}
+
+
+def test_each_nic_reads_its_own_table_and_its_own_range_of_nexthops() -> None:
+    via = attribute(5, GATEWAY) + attribute(4, struct.pack("=I", 7))
+    further = Share(1, 2)
+    routes = [
+        described("10.1.0.0/16", 65, via),
+        described("10.1.0.0/16", 65, kind=6, table=101),
+        described("10.2.0.0/16", 65, via, table=102),
+        described("10.3.0.0/16", 65, via, tos=8, table=101),
+    ]
+    hops = [
+        pack_hop(1, GATEWAY, 7, 0),
+        pack_hop(further.first_id, GATEWAY, 8, 0),
+        pack_hop(Share(2, 3).first_id, GATEWAY, 9, 0),
+    ]
+    primary, other = KernelState(), KernelState()
+    for share, interface, state in ((Share(0, 2), 7, primary), (further, 8, other)):
+        RouteParser(state, share).parse(b"".join(routes))
+        parse_nexthops(b"".join(hops), interface, share, state)
+    on_link = Target(RTN_UNICAST, gateway=GATEWAY, interface=7)
+    assert primary.routes == {prefix_bytes("10.1.0.0/16"): on_link}
+    assert primary.stray_routes == [routes[2][16:]], "no NIC has this table"
+    assert (primary.hops, primary.stray_nexthops) == ({1: GATEWAY}, [Share(2, 3).first_id])
+    assert other.routes == {prefix_bytes("10.1.0.0/16"): Target(RTN_BLACKHOLE)}
+    assert other.stray_routes == [routes[3][16:]]
+    assert (other.hops, other.stray_nexthops) == ({further.first_id: GATEWAY}, [])
+    assert primary.foreign_nexthops == {further.first_id}
+
+
+def test_a_gateway_outside_the_main_table_is_declared_on_link() -> None:
+    via = Target(RTN_UNICAST, gateway=GATEWAY, interface=7)
+    for target, table, flags in ((via, 254, 0), (via, 101, RTNH_F_ONLINK), (Target(RTN_UNICAST, group=9), 101, 0)):
+        message = rtmsg(pack_routes(24, 0, target, [prefix_bytes("10.250.0.0/16")], 0, table)[0])
+        message.decode()
+        assert (message["table"], message["flags"]) == (table, flags)
