@@ -1,32 +1,37 @@
 """Write docs/api.md: the controller's API, from its routes, the types of what it shows, and the changes it takes.
 
-Usage: python tools/api.py   (after a change of labkit/controller/api.py, labkit/controller/objects.py or azure/changes)
+Usage: python tools/api.py   (after a change of what it imports)
 """
 
 from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator
-from dataclasses import fields
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 from unittest.mock import create_autospec
 
 from pydantic.alias_generators import to_camel
 
 from labkit.azure.changes.base import Change
 from labkit.azure.changes.registry import CHANGES
+from labkit.azure.model import Azure, BgpPeer, EffectiveRoute, InstanceId, LearnedRoute, PathAttributes
 from labkit.azure.rules import rows
-from labkit.controller import objects
+from labkit.azure.rules.decision import Decision
+from labkit.controller import gateway_views, objects
 from labkit.controller.api import Api
 from labkit.controller.controller import Controller
+from labkit.feed import bgp, state, status, tables
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "api.md"
 COMMAND = ".venv/bin/python tools/api.py"
 
-SHAPES = (
+SHAPES: tuple[type, ...] = (
     objects.RouteServerJson,
     objects.PeerJson,
     objects.VirtualNetworkJson,
@@ -37,8 +42,35 @@ SHAPES = (
     rows.EffectiveRow,
     rows.LearnedRow,
     rows.AdvertisedRow,
+    rows.EffectiveTable,
+    rows.LearnedTable,
+    gateway_views.BgpPeerRow,
+    gateway_views.GatewayAdvertisedRow,
 )
 """What the API shows in Azure's own form."""
+
+OWN_SHAPES: tuple[type, ...] = (
+    status.PlatformStatus,
+    status.NodeFeed,
+    status.InstanceStatus,
+    status.RouteServerSession,
+    status.GatewaySession,
+    status.BackendStatus,
+    status.LabEvent,
+    state.PlatformState,
+    tables.ForwardingTable,
+    tables.NextHops,
+    state.PlatformModel,
+    state.PeerRibs,
+    bgp.RouteGroup,
+    PathAttributes,
+    Decision,
+    EffectiveRoute,
+    LearnedRoute,
+    BgpPeer,
+    InstanceId,
+)
+"""What the API shows that Azure does not, or not so: `labkit.feed.codec` makes JSON of it."""
 
 _HEAD = f"""\
 <!-- Made by `{COMMAND}` from the code; do not edit. -->
@@ -111,28 +143,61 @@ def _type(field: dict[str, Any], known: dict[str, Any]) -> str:
 
 
 def _shapes() -> Iterator[str]:
-    yield "## Shapes\n"
+    yield "## Azure's shapes\n"
     for shape in SHAPES:
-        yield f"### {_name(shape)}\n\n{inspect.getdoc(shape)}\n\n| field | type |\n| --- | --- |"
-        for field, annotation in get_type_hints(shape).items():
-            yield f"| `{field}` | {_annotation(annotation)} |"
-        yield ""
+        yield from _shape(shape)
+    yield "## Other shapes\n\nThe same values as `labkit.feed` has, by the names of their fields.\n"
+    for shape in OWN_SHAPES:
+        yield from _shape(shape)
+
+
+def _shape(shape: type) -> Iterator[str]:
+    yield f"### {_name(shape)}\n\n{inspect.getdoc(shape)}\n\n| field | type |\n| --- | --- |"
+    hints = get_type_hints(shape)
+    for field in [each.name for each in fields(shape)] if is_dataclass(shape) else hints:
+        yield f"| `{field}` | {_annotation(hints[field])} |"
+    yield ""
 
 
 def _name(shape: type) -> str:
     return shape.__name__.removesuffix("Json")
 
 
+_NAMES: dict[Any, str] = {
+    str: "string",
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    bytes: "string of hex digits",
+    type(None): "null",
+    IPv4Address: "IPv4 address",
+    IPv4Network: "IPv4 prefix",
+    Azure: "object: the fields of `labkit.azure.model.Azure`",
+}
+
+
 def _annotation(annotation: Any) -> str:
     """A type of Python as JSON has it."""
-    if annotation in SHAPES:
+    if annotation in (*SHAPES, *OWN_SHAPES):
         return _name(annotation)
-    names: dict[Any, str] = {str: "string", int: "integer", bool: "boolean", type(None): "null"}
-    if annotation in names:
-        return names[annotation]
-    if getattr(annotation, "__origin__", None) is list:
-        return f"list of {_annotation(annotation.__args__[0])}"
-    return " or ".join(_annotation(each) for each in annotation.__args__)
+    if annotation in _NAMES:
+        return _NAMES[annotation]
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (list, frozenset) or (origin is tuple and arguments[-1] is Ellipsis):
+        return f"list of {_several(arguments[0])}"
+    if origin is tuple:
+        return f"list of {len(arguments)}: {', '.join(map(_several, arguments))}"
+    if origin is Mapping:
+        return f"object of {_several(arguments[1])}"
+    if origin in (Union, UnionType):
+        return " or ".join(map(_annotation, arguments))
+    return " or ".join(f"`{json.dumps(value)}`" for value in annotation)
+
+
+def _several(annotation: Any) -> str:
+    """A type as the content of another."""
+    text = _annotation(annotation)
+    return f"({text})" if " or " in text else text
 
 
 def main() -> None:

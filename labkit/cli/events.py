@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from labkit.cli.output import Format, LabOption, put
+from labkit.feed.codec import to_json
+from labkit.feed.status import LabEvent
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import running
 
@@ -24,8 +26,8 @@ def command(
     record, _ = running(lab)
     for event in LabClient(record).events(follow=follow):
         if output is Format.JSON:
-            put(json.dumps(event), now=follow)
+            put(json.dumps(to_json(LabEvent, event)), now=follow)
             continue
-        time = datetime.fromtimestamp(event["time"]).astimezone().strftime("%H:%M:%S.%f")[:-3]
-        cause = f"   because {event['cause']}" if event["cause"] else ""
-        put(f"{time}  {event['node']:<14} {event['text']}{cause}", now=follow)
+        time = datetime.fromtimestamp(event.time).astimezone().strftime("%H:%M:%S.%f")[:-3]
+        cause = f"   because {event.cause}" if event.cause else ""
+        put(f"{time}  {event.node:<14} {event.text}{cause}", now=follow)

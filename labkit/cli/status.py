@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from labkit.cli.output import Colour, Format, FormatOption, LabOption, put, put_json, put_table, span
 from labkit.errors import CheckFailed, LabkitError
+from labkit.feed.codec import to_json
+from labkit.feed.status import NodeFeed, PlatformStatus
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import running
 
@@ -21,10 +22,10 @@ WRONG = ("exited", "unhealthy", "no feed", "Idle", "Down")
 def command(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
     """Show nodes, BGP sessions and whether routes are programmed."""
     record, status = running(lab)
-    platform: dict[str, Any] = {"nodes": {}, "sessions": [], "gateways": [], "backends": [], "programmed": False}
+    platform = PlatformStatus(record.lab)
     silent: LabkitError | None = None
     try:
-        platform = LabClient(record).get("status")
+        platform = LabClient(record).fetch(PlatformStatus, "status")
     except LabkitError as error:
         silent = error  # the nodes can still be shown
     if output is Format.JSON:
@@ -39,34 +40,29 @@ def command(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
                 "runtime": record.runtime,
                 "state": status.state,
                 "nodes": nodes,
-                "platform": platform,
+                "platform": to_json(PlatformStatus, platform),
             }
         )
     else:
         put(f"{record.title} on {record.runtime}: {status.state}, up for {span(time.time() - record.created)}\n")
         rows = [
-            (n.name, n.state, n.health or "-", "?" if silent else _programming(platform["nodes"].get(n.name)))
+            (n.name, n.state, n.health or "-", "?" if silent else _programming(platform.nodes.get(n.name)))
             for n in status.nodes
         ]
         put_table(("Node", "State", "Health", "Programmed"), rows, _colour)
         put("")
         sessions = [
-            (s["route_server"], s["instance"], s["peer"], s["state"], _since(s["since"]), s["reason"] or "-")
-            for s in platform["sessions"]
+            (s.route_server, s.instance, s.peer, s.state, _since(s.since), s.reason or "-") for s in platform.sessions
         ]
         if not silent:
             put_table(("Route server", "Instance", "Peer", "State", "For", "Reason"), sessions, _colour)
         lines = [
-            (s["gateway"], s["instance"], s["neighbour"], s["state"], _since(s["since"]), s["reason"] or "-")
-            for s in platform["gateways"]
+            (s.gateway, s.instance, s.neighbour, s.state, _since(s.since), s.reason or "-") for s in platform.gateways
         ]
         if lines:
             put("")
             put_table(("Gateway", "Instance", "Neighbour", "State", "For", "Reason"), lines, _colour)
-        backends = [
-            (b["load_balancer"], b["frontend"], b["backend"], b["state"], b["reason"] or "-")
-            for b in platform["backends"]
-        ]
+        backends = [(b.load_balancer, b.frontend, b.backend, b.state, b.reason or "-") for b in platform.backends]
         if backends:
             put("")
             put_table(("Load balancer", "Frontend", "Backend", "State", "Reason"), backends, _colour)
@@ -74,14 +70,14 @@ def command(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
         raise CheckFailed(f"BGP sessions and programming can't be shown: {silent.message}", silent.remedy)
 
 
-def _programming(node: dict[str, object] | None) -> str:
-    if node is None or node["role"] in NOT_PROGRAMMED:
+def _programming(node: NodeFeed | None) -> str:
+    if node is None or node.role in NOT_PROGRAMMED:
         return "-"
-    if node["error"]:
-        return f"failed: {node['error']}"
-    if not node["connected"]:
+    if node.error:
+        return f"failed: {node.error}"
+    if not node.connected:
         return "no feed"
-    return "yes" if node["applied_seq"] == node["sent_seq"] != 0 else "under way"
+    return "yes" if node.up_to_date else "under way"
 
 
 def _since(moment: float | None) -> str:

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
 from labkit.azure.changes import registry
 from labkit.azure.changes.difference import difference
 from labkit.azure.model import BgpPeer, Gateway, RouteServer
-from labkit.azure.rules.decision import decide, decision_json
-from labkit.azure.rules.rows import by_instance, effective_json, learned_rows
+from labkit.azure.rules.decision import Decision, decide
+from labkit.azure.rules.rows import AdvertisedRow, LearnedRow, by_instance, effective_json, learned_rows
 from labkit.controller import gateway_views as views
 from labkit.controller.controller import Controller
-from labkit.controller.model_view import azure_json, model
+from labkit.controller.model_view import model
 from labkit.controller.objects import peer_json, peering_json, route_server_json, route_table_json, virtual_network_json
-from labkit.controller.platform import Instance
-from labkit.controller.session import session_json
+from labkit.controller.session import shown
 from labkit.errors import InvalidInput
 from labkit.feed.codec import to_json
-from labkit.feed.tables import ForwardingTable
+from labkit.feed.state import PlatformModel, PlatformState
+from labkit.feed.status import InstanceStatus, NodeFeed, PlatformStatus, RouteServerSession
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -74,53 +73,70 @@ class Api:
 
     # What the platform knows.
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> PlatformStatus:
         """Which nodes are connected and how far they are, which instances live, every session's and backend's state."""
         platform, controller = self._platform, self._controller
-        nodes = {}
-        for node, role in controller.roles.items():
-            connection = controller.feeds.connections.get(node)
-            nodes[node] = {
-                "role": role,
-                "connected": connection is not None,
-                "sent_seq": connection.sent if connection else 0,
-                "applied_seq": connection.applied if connection else 0,
-                "applied_at": connection.applied_at if connection else 0.0,
-                "error": connection.error if connection else "",
-            }
-        sessions = []
-        for instance in platform.instance_ids:
-            known = platform.instances.get(instance)
-            for peer in platform.all_peers(instance.name):
-                session = known.sessions.get(peer.name) if known else None
-                sessions.append(
-                    {
-                        "route_server": instance.name,
-                        "instance": instance.index,
-                        "peer": peer.name,
-                        **session_json(session, alive=known is not None),
-                    }
-                )
-        return {
-            "lab": platform.declared.name,
-            "nodes": nodes,
-            "instances": {i.node: _instance(platform.instances.get(i)) for i in platform.instance_ids},
-            "sessions": sessions,
-            "gateways": views.sessions(platform),
-            "backends": controller.load_balancers.backends(),
-            "programmed": controller.programmed(),
-            "reported": controller.reported,
-            "heard": controller.heard,
-            "concluded": controller.concluded,
-        }
+        return PlatformStatus(
+            platform.declared.name,
+            {node: self._feed(node, role) for node, role in controller.roles.items()},
+            {
+                i.node: InstanceStatus(known is not None, known is not None and known.joining)
+                for i in platform.instance_ids
+                for known in (platform.instances.get(i),)
+            },
+            tuple(self._sessions()),
+            tuple(views.sessions(platform)),
+            controller.load_balancers.backends(),
+            controller.programmed(),
+            controller.reported,
+            controller.received_at,
+            controller.concluded,
+        )
 
-    def learned(self, server: RouteServer, peer: BgpPeer) -> dict[str, Any]:
+    def _feed(self, node: str, role: str) -> NodeFeed:
+        connection = self._controller.feeds.connections.get(node)
+        if connection is None:
+            return NodeFeed(role, False, 0, 0, 0.0, "")
+        sent, applied = connection.sent, connection.applied
+        return NodeFeed(role, True, sent, applied, connection.applied_at, connection.error)
+
+    def _sessions(self) -> Iterator[RouteServerSession]:
+        for instance in self._platform.instance_ids:
+            known = self._platform.instances.get(instance)
+            for peer in self._platform.all_peers(instance.name):
+                session = known.sessions.get(peer.name) if known is not None else None
+                parts = shown(session, alive=known is not None)
+                yield RouteServerSession(instance.name, instance.index, peer.name, *parts)
+
+    async def state(self) -> PlatformState:
+        """Everything at once; instances are asked for what they advertise."""
+        platform, servers = self._platform, self._platform.azure.route_servers
+        pairs = [(server, peer) for server in servers for peer in platform.all_peers(server.name)]
+        learned: dict[str, dict[str, Mapping[str, list[LearnedRow]]]] = {server.name: {} for server in servers}
+        advertised: dict[str, dict[str, Mapping[str, list[AdvertisedRow]]]] = {server.name: {} for server in servers}
+        tables = await asyncio.gather(*(self.advertised(*pair) for pair in pairs))
+        for (server, peer), rows in zip(pairs, tables, strict=True):
+            advertised[server.name][peer.name] = rows
+            learned[server.name][peer.name] = self.learned(server, peer)
+        nics = [nic.name for nic in platform.azure.nics]
+        return PlatformState(
+            platform.azure,
+            tuple(sorted(instance.node for instance in platform.alone)),
+            self.status(),
+            learned,
+            advertised,
+            {gateway.name: views.learned(platform, gateway) for gateway in platform.azure.gateways},
+            {nic: effective_json(platform.rows(nic)) for nic in nics},
+            {nic: platform.table(platform.table_key[nic]).message() for nic in nics},
+        )
+
+    def learned(self, server: RouteServer, peer: BgpPeer) -> dict[str, list[LearnedRow]]:
         """What both instances have learned from a peer, as `list-learned-routes` prints it."""
         routes = self._platform.learned().get(server.name, (None, None))  # deleted since somebody asked: nothing
         first, second = (learned_rows(server, i, peer, routes[i] or {}) for i in (0, 1))
         return by_instance(first, second)
 
-    async def advertised(self, server: RouteServer, peer: BgpPeer) -> dict[str, Any]:
+    async def advertised(self, server: RouteServer, peer: BgpPeer) -> dict[str, list[AdvertisedRow]]:
         """What both instances advertise to a peer, as `list-advertised-routes` prints it; they are asked."""
         first, second = await asyncio.gather(*(self._controller.advertised(server, i, peer) for i in (0, 1)))
         return by_instance(first, second)
@@ -128,39 +144,16 @@ class Api:
     # The handlers.
 
     async def _status(self, _request: web.Request) -> web.Response:
-        """Feeds of nodes, instances, BGP sessions, backends of load balancers, and whether all is programmed."""
-        return web.json_response(self.status())
+        """A PlatformStatus; `labkit status --format json` has it as `platform`."""
+        return web.json_response(to_json(PlatformStatus, self.status()))
 
     async def _state(self, _request: web.Request) -> web.Response:
-        """Everything at once, for those who check the lab as a whole."""
-        platform = self._platform
-        pairs = [(s, peer) for s in platform.azure.route_servers for peer in platform.all_peers(s.name)]
-        advertised: dict[str, dict[str, Any]] = {server.name: {} for server in platform.azure.route_servers}
-        learned: dict[str, dict[str, Any]] = {server.name: {} for server in platform.azure.route_servers}
-        for (server, peer), rows in zip(
-            pairs, await asyncio.gather(*(self.advertised(*pair) for pair in pairs)), strict=True
-        ):
-            advertised[server.name][peer.name] = rows
-            learned[server.name][peer.name] = self.learned(server, peer)
-        return web.json_response(
-            {
-                "azure": azure_json(platform.azure),
-                "gone": sorted(instance.node for instance in platform.alone),
-                "status": self.status(),
-                "learned": learned,
-                "advertised": advertised,
-                "gateways": {g.name: views.learned(platform, g) for g in platform.azure.gateways},
-                "effective": {nic.name: effective_json(platform.rows(nic.name)) for nic in platform.azure.nics},
-                "oracle": {
-                    nic.name: to_json(ForwardingTable, platform.table(platform.table_key[nic.name]).message())
-                    for nic in platform.azure.nics
-                },
-            }
-        )
+        """Everything at once, for those who check the lab as a whole: a PlatformState."""
+        return web.json_response(to_json(PlatformState, await self.state()))
 
     async def _model(self, _request: web.Request) -> web.Response:
-        """Azure's objects, every speaker's Adj-RIB-In, learned and advertised routes with all attributes."""
-        return web.json_response(await model(self._controller))
+        """Azure's objects and every speaker's routes with all attributes: a PlatformModel."""
+        return web.json_response(to_json(PlatformModel, await model(self._controller)))
 
     async def _learned(self, request: web.Request) -> web.Response:
         """What both instances have learned from a peer: lists of LearnedRow by instance."""
@@ -175,7 +168,7 @@ class Api:
         return web.json_response(effective_json(self._platform.rows(self._nic(request))))
 
     async def _decision(self, request: web.Request) -> web.Response:
-        """What a NIC does with packets to an address, and why."""
+        """What a NIC does with packets to an address, and why: a Decision."""
         nic, platform = self._nic(request), self._platform
         try:
             destination = IPv4Address(request.match_info["destination"])
@@ -189,7 +182,7 @@ class Api:
             learned=platform.learned(),
             gateways=platform.gateways.routes(platform.azure),
         )
-        return web.json_response(decision_json(found))
+        return web.json_response(to_json(Decision, found))
 
     def _nic(self, request: web.Request) -> str:
         """The NIC that a path names.
@@ -262,7 +255,7 @@ class Api:
         return web.json_response({"subject": node, "what": what})
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        """The event log, an object a line; with `?follow=1` the answer goes on as events happen."""
+        """The event log, a LabEvent a line; with `?follow=1` the answer goes on as events happen."""
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
         if request.query.get("follow") != "1":
@@ -305,10 +298,6 @@ class Api:
         if name not in gateways:
             raise InvalidInput(f"there is no gateway {name}.", f"These are: {', '.join(sorted(gateways))}.")
         return gateways[name]
-
-
-def _instance(known: Instance | None) -> dict[str, bool]:
-    return {"up": known is not None, "joining": known is not None and known.joining}
 
 
 @web.middleware

@@ -81,8 +81,8 @@ class Controller:
         self._watched: set[str] = set()
         self._causes: list[str] = []
         self._scheduled = False
-        self.reported = self.heard = self.concluded = 0.0
-        """When (Unix time) an instance last sent a report, when it was read, and when all was concluded from it."""
+        self.reported = self.received_at = self.concluded = 0.0
+        """When (Unix time) an instance last sent a report, when it was received, and when all was concluded from it."""
 
     async def start(self) -> None:
         """Open the feeds.
@@ -117,7 +117,7 @@ class Controller:
         if isinstance(report, ProbeReport):
             self._probed(connection.node, report.found)
             return
-        self.reported, self.heard = report.time, time.time()
+        self.reported, self.received_at = report.time, time.time()
         match report:
             case InstanceDown():
                 self._down(self._instances[connection.node], report.reason)

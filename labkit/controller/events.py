@@ -7,23 +7,10 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One thing that happened: at `time` (Unix seconds) on `node`; `cause` is empty where none is known."""
-
-    time: float
-    node: str
-    kind: str
-    text: str
-    cause: str = ""
-
-    def line(self) -> str:
-        """The event as one line of JSON, without the newline."""
-        return json.dumps(asdict(self))
+from labkit.feed.codec import to_json
+from labkit.feed.status import LabEvent
 
 
 class EventLog:
@@ -37,7 +24,7 @@ class EventLog:
 
     def add(self, node: str, kind: str, text: str, cause: str = "") -> None:
         """Record an event that happens now and hand it to every follower."""
-        line = Event(time.time(), node, kind, text, cause).line()
+        line = json.dumps(to_json(LabEvent, LabEvent(time.time(), node, kind, text, cause)))
         self._file.write(line + "\n")
         for queue in self._followers:
             queue.put_nowait(line)

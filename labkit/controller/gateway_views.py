@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from ipaddress import IPv4Address
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from labkit.azure.model import Gateway, InstanceId
 from labkit.azure.rules.gateway_policy import PathSource
 from labkit.azure.rules.gateways import session_server
-from labkit.azure.rules.rows import ADVERTISED_WEIGHT, AdvertisedRow, as_path_text, gateway_rows
+from labkit.azure.rules.rows import ADVERTISED_WEIGHT, AdvertisedRow, LearnedTable, as_path_text, gateway_rows
 from labkit.controller.controller import Controller
 from labkit.controller.gateways import Neighbour
 from labkit.controller.platform import Platform
-from labkit.controller.session import session_json
+from labkit.controller.session import shown
 from labkit.daemons.tables import ESTABLISHED, AdvertisedPath, BgpNeighbour
 from labkit.errors import InvalidInput
 from labkit.feed.bgp import AdjRibOutQuery, AdvertisedPaths, NeighboursQuery, NeighbourStates
+from labkit.feed.status import GatewaySession
 
 
 class GatewayAdvertisedRow(AdvertisedRow):
@@ -28,7 +29,7 @@ class GatewayAdvertisedRow(AdvertisedRow):
 
 
 class BgpPeerRow(TypedDict):
-    """One element of `az network vnet-gateway list-bgp-peer-status`. `connectedDuration` is None if it isn't connected.
+    """One element of `az network vnet-gateway list-bgp-peer-status`; `connectedDuration` is null if not connected.
 
     Azure's states are Unknown, Stopped, Idle, Connecting and Connected.
     """
@@ -43,7 +44,19 @@ class BgpPeerRow(TypedDict):
     state: str
 
 
-def learned(platform: Platform, gateway: Gateway) -> dict[str, Any]:
+class GatewayAdvertisedTable(TypedDict):
+    """The JSON document of `az network vnet-gateway list-advertised-routes`."""
+
+    value: list[GatewayAdvertisedRow]
+
+
+class BgpPeerTable(TypedDict):
+    """The JSON document of `az network vnet-gateway list-bgp-peer-status`."""
+
+    value: list[BgpPeerRow]
+
+
+def learned(platform: Platform, gateway: Gateway) -> LearnedTable:
     """What both instances hold, as `az network vnet-gateway list-learned-routes` prints it."""
     return {
         "value": [
@@ -54,7 +67,7 @@ def learned(platform: Platform, gateway: Gateway) -> dict[str, Any]:
     }
 
 
-async def advertised(controller: Controller, gateway: Gateway, peer: str) -> dict[str, Any]:
+async def advertised(controller: Controller, gateway: Gateway, peer: str) -> GatewayAdvertisedTable:
     """What the instances advertise to a neighbour (name or address), as `list-advertised-routes --peer` prints it.
 
     Each instance is asked; one that does not answer has no rows.
@@ -83,7 +96,7 @@ async def advertised(controller: Controller, gateway: Gateway, peer: str) -> dic
     }
 
 
-async def bgp_peers(controller: Controller, gateway: Gateway) -> dict[str, Any]:
+async def bgp_peers(controller: Controller, gateway: Gateway) -> BgpPeerTable:
     """The state of every session of a gateway, as `az network vnet-gateway list-bgp-peer-status` prints it.
 
     On-premises comes first. An instance that does not answer has no rows.
@@ -102,22 +115,14 @@ async def bgp_peers(controller: Controller, gateway: Gateway) -> dict[str, Any]:
     return {"value": rows}
 
 
-def sessions(platform: Platform) -> list[dict[str, Any]]:
-    """The sessions of every gateway as `GET /v1/status` has them."""
-    rows = []
+def sessions(platform: Platform) -> Iterator[GatewaySession]:
+    """The sessions of every gateway."""
     for instance in platform.gateways.ids:
         known = platform.gateways.running.get(instance)
         for address, neighbour in neighbours(platform, instance).items():
             session = known.sessions.get(address) if known is not None else None
-            rows.append(
-                {
-                    "gateway": instance.name,
-                    "instance": instance.index,
-                    "neighbour": neighbour.name,
-                    **session_json(session, alive=known is not None),
-                }
-            )
-    return rows
+            parts = shown(session, alive=known is not None)
+            yield GatewaySession(instance.name, instance.index, neighbour.name, *parts)
 
 
 def instances(platform: Platform, gateway: Gateway) -> list[InstanceId]:

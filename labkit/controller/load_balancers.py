@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from labkit.azure.model import LoadBalancer
 from labkit.azure.rules.load_balancers import load_balancers_near
+from labkit.feed.status import UP, BackendStatus
 from labkit.feed.switch import Finding, Frontend, ProbeSettings
 from labkit.lab.model import Lab
 
@@ -72,22 +73,22 @@ class LoadBalancers:
             if name in near and near[name].virtual_network != virtual_network
         }
 
-    def backends(self) -> list[dict[str, str]]:
-        """Every backend of every load balancer as a row; its state is "Up", "Down", or "Unknown" before any probe."""
+    def backends(self) -> tuple[BackendStatus, ...]:
+        """Every backend of every load balancer; its state is "Up", "Down", or "Unknown" before any probe."""
         nic = self._lab.azure.nic
-        return [
-            {
-                "load_balancer": balancer.name,
-                "frontend": str(balancer.address),
-                "backend": backend,
-                "address": str(nic[backend].address),
-                "state": "Unknown" if health is None else "Up" if health.up else "Down",
-                "reason": health.reason if health is not None else "",
-            }
+        return tuple(
+            BackendStatus(
+                balancer.name,
+                balancer.address,
+                backend,
+                nic[backend].address,
+                "Unknown" if health is None else UP if health.up else "Down",
+                health.reason if health is not None else "",
+            )
             for balancer in self._lab.azure.load_balancers
             for backend in balancer.backends
             for health in (self._health[balancer.name].get(backend),)
-        ]
+        )
 
     def _healthy(self, balancer: LoadBalancer) -> tuple[str, ...] | None:
         """The names of the backends that are up; None if nothing is known."""

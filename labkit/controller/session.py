@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from labkit.feed.bgp import Session
 
 
-def session_json(session: Session | None, *, alive: bool) -> dict[str, Any]:
-    """A session as `GET /v1/status` has it; `alive` says whether the instance is that should know of it."""
+def shown(session: Session | None, *, alive: bool) -> tuple[str, float | None, str]:
+    """A session's state, since when (Unix seconds, None if that is not known) and why, for `GET /v1/status`.
+
+    `alive`: whether the instance is up whose session it is.
+    """
     if session is None:
-        return {"state": "Idle" if alive else "instance down", "since": None, "reason": ""}
-    return {"state": session.state, "since": session.since, "reason": session.reason}
+        return "Idle" if alive else "instance down", None, ""
+    return session.state, session.since, session.reason

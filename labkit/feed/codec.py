@@ -1,12 +1,13 @@
-r"""Frozen dataclasses to JSON and back: one codec for every message, by the types of its fields.
+r"""Frozen dataclasses to JSON and back: one codec for every message and answer, by the types of its fields.
 
 | type                                         | JSON                                                     |
 | -------------------------------------------- | -------------------------------------------------------- |
 | `str`, `int`, `float`, `bool`, `None`        | the same                                                 |
 | `bytes`                                      | a string of lower-case hex digits                        |
 | `IPv4Address`, `IPv4Network`, a `StrEnum`    | a string                                                 |
-| `tuple[T, ...]`, `tuple[A, B]`, `frozenset[T]` | an array                                               |
+| `tuple[T, ...]`, `tuple[A, B]`, `frozenset[T]`, `list[T]` | an array                                    |
 | `Mapping[str, T]`, `Mapping[int, T]`         | an object                                                |
+| a `TypedDict` (what Azure prints)            | an object with all its keys                              |
 | a dataclass                                  | an object, with its `TYPE` as `type` if it has one       |
 | `A \| B`                                      | by its `type`, or by the kind of JSON                    |
 
@@ -23,12 +24,13 @@ from enum import Enum
 from functools import cache
 from ipaddress import IPv4Address, IPv4Network
 from types import NoneType, UnionType
-from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 M = TypeVar("M")
 
 _Convert = Callable[[Any], Any]
 _SCALARS = (str, int, float, bool, NoneType)
+_ARRAYS = (tuple, frozenset, list)
 _KINDS = {str: "a string", int: "an integer", float: "a number", bool: "true or false", NoneType: "null"}
 
 
@@ -117,13 +119,16 @@ def _encoder(kind: Any) -> _Convert:
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return lambda value: _encoder(_member(arguments, value))(value)
-    if origin is tuple or origin is frozenset:
+    if origin in _ARRAYS:
         return _sequence_encoder(origin, arguments)
     if origin is not None and issubclass(origin, Mapping):
         encode = _encoder(arguments[1])
         if arguments[0] is str:
             return lambda value: {key: encode(each) for key, each in value.items()}
         return lambda value: {str(key): encode(each) for key, each in value.items()}
+    if is_typeddict(kind):
+        parts = {name: _encoder(hint) for name, hint in get_type_hints(kind).items()}
+        return lambda value: {name: encode(value[name]) for name, encode in parts.items()}
     if is_dataclass(kind):
         return _dataclass_encoder(kind)
     return bytes.hex if kind is bytes else str
@@ -136,8 +141,10 @@ def _is_plain(kind: Any) -> bool:
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return all(map(_is_plain, arguments))
-    if origin is tuple:
+    if origin is tuple or origin is list:
         return all(_is_plain(each) for each in arguments if each is not Ellipsis)
+    if is_typeddict(kind):
+        return all(map(_is_plain, get_type_hints(kind).values()))
     return origin is not None and issubclass(origin, Mapping) and arguments[0] is str and _is_plain(arguments[1])
 
 
@@ -146,11 +153,11 @@ def _member(kinds: Iterable[Any], value: object) -> Any:
     return next(kind for kind in kinds if isinstance(value, get_origin(kind) or kind))
 
 
-def _sequence_encoder(origin: type, arguments: tuple[Any, ...]) -> _Convert:
+def _sequence_encoder(origin: Any, arguments: tuple[Any, ...]) -> _Convert:
     encode = _encoder(arguments[0])
     if origin is frozenset:
         return lambda value: sorted(map(encode, value))
-    if arguments[-1] is Ellipsis:
+    if origin is list or arguments[-1] is Ellipsis:
         return lambda value: [encode(each) for each in value]
     each_encode = [_encoder(each) for each in arguments]
     return lambda value: [encode(each) for encode, each in zip(each_encode, value, strict=True)]
@@ -173,10 +180,12 @@ def _decoder(kind: Any) -> _Convert:
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return _union_decoder(arguments)
-    if origin is tuple or origin is frozenset:
+    if origin in _ARRAYS:
         return _sequence_decoder(origin, arguments)
     if origin is not None and issubclass(origin, Mapping):
         return _mapping_decoder(*arguments)
+    if is_typeddict(kind):
+        return _typed_dict_decoder(kind)
     if is_dataclass(kind):
         return _dataclass_decoder(kind)
     return _text_decoder(kind, {IPv4Address: "an IPv4 address", IPv4Network: "an IPv4 prefix", bytes: "hex digits"})
@@ -218,8 +227,10 @@ def _union_decoder(kinds: tuple[Any, ...]) -> _Convert:
     for kind in kinds:
         if kind in _SCALARS:
             choices[kind] = _decoder(kind)
-        elif get_origin(kind) in (tuple, frozenset):
+        elif get_origin(kind) in _ARRAYS:
             choices[list] = _decoder(kind)
+        elif get_origin(kind) is not None:
+            choices[dict] = _decoder(kind)
         elif not is_dataclass(kind):
             choices[str] = _decoder(kind)
 
@@ -269,6 +280,21 @@ def _sequence_decoder(origin: Any, arguments: tuple[Any, ...]) -> _Convert:
         return origin(_inside(i, decode, each) for i, each in enumerate(content))
 
     return decode_all
+
+
+def _typed_dict_decoder(kind: Any) -> _Convert:
+    parts = {name: _decoder(hint) for name, hint in get_type_hints(kind).items()}
+
+    def decode_row(content: Any) -> Any:
+        if type(content) is not dict:
+            raise Undecodable("expected an object")
+        if content.keys() != parts.keys():
+            if missing := parts.keys() - content.keys():
+                raise Undecodable("is missing", min(missing))
+            raise Undecodable("is unknown", min(content.keys() - parts.keys()))
+        return {name: _inside(name, decode, content[name]) for name, decode in parts.items()}
+
+    return decode_row
 
 
 def _mapping_decoder(key: Any, kind: Any) -> _Convert:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import Any
 
 from labkit.azure.changes.base import Change
-from labkit.azure.model import InstanceId, PeerKind
+from labkit.azure.model import PeerKind
 from labkit.azure.rules.circuits import CircuitPath, circuit_rejection
 from labkit.azure.rules.limits import GATEWAY_TO_CIRCUIT_ROUTES, circuit_drops_gateway
 from labkit.azure.rules.rows import effective_json
-from labkit.daemons.tables import ESTABLISHED
+from labkit.feed.status import PlatformStatus, SessionStatus
 from labkit.lab.file.problems import listed
 from labkit.lab.model import Lab
 from labkit.lab.running import carry_out
@@ -59,7 +58,7 @@ def whatif(lab: Lab, client: LabClient, changes: Sequence[Change], prepends: Seq
     """
     live, customers = LiveState(lab, client), CustomerRouters(lab)
     running = read(live)
-    down = tuple(_down(client.get("status")))
+    down = tuple(_down(client.fetch(PlatformStatus, "status")))
     changed = carry_out(lab, running.azure, changes).azure
     received = running.adj_ribs_in
     advertised = customer_adj_ribs_out(customers, live, received)
@@ -87,23 +86,26 @@ def whatif(lab: Lab, client: LabClient, changes: Sequence[Change], prepends: Seq
 def unsettled(running: Snapshot, prediction: Prediction) -> Iterator[str]:
     """Where the running lab is not what the rules make of it: it is on its way, or something is wrong with it."""
     for nic in prediction.before.azure.nic:
-        now = by_prefix(running.model["effective"][nic]["value"])
+        now = by_prefix(running.model.effective[nic]["value"])
         model = by_prefix(effective_json(prediction.before.rows[nic])["value"])
         for prefix in sorted(now.keys() | model.keys()):
             if now.get(prefix) != model.get(prefix):
                 yield f"{nic} {prefix}"
 
 
-def _down(status: Mapping[str, Any]) -> Iterator[str]:
+def _down(status: PlatformStatus) -> Iterator[str]:
     """Sessions that are down, of which nobody knows what they would bring, and backends of load balancers."""
-    sessions = [(InstanceId(s["route_server"], s["instance"]).node, s["peer"], s["state"]) for s in status["sessions"]]
-    sessions += [(InstanceId(s["gateway"], s["instance"]).node, s["neighbour"], s["state"]) for s in status["gateways"]]
-    for node, far, state in sessions:
-        if state != ESTABLISHED:
-            yield f"the session of {node} with {far} is down ({state}): routes that it would bring are not predicted."
-    for backend in status["backends"]:
-        if backend["state"] != "Up":
-            yield f"{backend['load_balancer']} has not found {backend['backend']} up; it is predicted as up."
+    sessions: list[tuple[SessionStatus, str]] = [(session, session.peer) for session in status.sessions]
+    sessions += [(session, session.neighbour) for session in status.gateways]
+    for session, far in sessions:
+        if not session.established:
+            yield (
+                f"the session of {session.id.node} with {far} is down ({session.state}): routes that it would bring "
+                "are not predicted."
+            )
+    for backend in status.backends:
+        if not backend.up:
+            yield f"{backend.load_balancer} has not found {backend.backend} up; it is predicted as up."
 
 
 def _limits(prediction: Prediction) -> Iterator[str]:

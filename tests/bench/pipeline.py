@@ -18,11 +18,11 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from labkit.feed.status import PlatformStatus
 from labkit.operate.labs import lifecycle
 from labkit.operate.look.client import LabClient
 from labkit.resources import topologies
@@ -51,12 +51,12 @@ def redistribute(client: LabClient, *, yes: bool) -> None:
     run(client, NVA, "vtysh", *(part for line in lines for part in ("-c", line)))
 
 
-def when_installed(client: LabClient, count: int) -> dict[str, Any]:
+def when_installed(client: LabClient, count: int) -> PlatformStatus:
     """The controller's status once the VM's kernel has so many of the routes and everything is acknowledged."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        status: dict[str, Any] = client.get("status")
-        if status["programmed"] and run(client, VM, "ip", "route", "show", "root", "20.0.0.0/8").count("\n") == count:
+        status = client.fetch(PlatformStatus, "status")
+        if status.programmed and run(client, VM, "ip", "route", "show", "root", "20.0.0.0/8").count("\n") == count:
             return status
     sys.exit(f"{VM} did not get to {count} routes within {PATIENCE:.0f} s: {status}")
 
@@ -66,17 +66,17 @@ def measure(client: LabClient, count: int) -> dict[str, float]:
     began = time.time()
     redistribute(client, yes=True)
     status = when_installed(client, count)
-    ended = {name: status["nodes"][name]["applied_at"] for name in (VM, FABRIC)}
+    ended = {name: status.nodes[name].applied_at for name in (VM, FABRIC)}
     redistribute(client, yes=False)
     when_installed(client, 0)
     run(client, NVA, "ip", "-batch", "-", given=batch(count, "delete"))
     return {
         "total": max(ended.values()) - began,
-        "speaker and policy": status["reported"] - began,
-        "feed": status["heard"] - status["reported"],
-        "oracle": status["concluded"] - status["heard"],
-        "kernel": ended[VM] - status["concluded"],
-        "fabric": ended[FABRIC] - status["concluded"],
+        "speaker and policy": status.reported - began,
+        "feed": status.received - status.reported,
+        "oracle": status.concluded - status.received,
+        "kernel": ended[VM] - status.concluded,
+        "fabric": ended[FABRIC] - status.concluded,
     }
 
 

@@ -8,14 +8,23 @@ from functools import cache
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from labkit.azure.model import Azure, EffectiveRoute, InstanceId
+from labkit.azure.model import Azure, EffectiveRoute, InstanceId, NextHopType, RouteSource, RouteState
 from labkit.azure.rules.effective import effective_routes, lookup
-from labkit.azure.rules.rows import advertised_rows, by_instance, effective_json, gateway_rows, learned_rows
+from labkit.azure.rules.rows import (
+    EffectiveRow,
+    advertised_rows,
+    by_instance,
+    effective_json,
+    gateway_rows,
+    learned_rows,
+)
+from labkit.feed.codec import to_json
+from labkit.feed.state import PlatformState
 from labkit.lab.model import Lab
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.snapshot import customer_adj_ribs_out, read
-from labkit.operate.trace.tables import NO_ROUTE, KernelRoute, ObservedTables, effective_route, kernel_route
+from labkit.operate.trace.tables import NO_ROUTE, KernelRoute, ObservedTables, kernel_route
 from labkit.predict.azure_speakers import AdjRibsIn, AzureSpeakers, CircuitLine, OscillationError
 from labkit.predict.converge import AdjRibsOut, ConvergedNetwork, CustomerRouters, converge
 from labkit.predict.whatif.model import Side
@@ -62,7 +71,7 @@ def unlike(built: Lab, azure: Azure, client: LabClient) -> list[str]:
     live = LiveState(built, client)
     advertised = customer_adj_ribs_out(CustomerRouters(built), live, read(live).adj_ribs_in)
     end = expected(built, azure, advertised)
-    return [*differences(tables(end.speakers), live.state), *outside(end, live)]
+    return [*differences(tables(end.speakers), to_json(PlatformState, live.state)), *outside(end, live)]
 
 
 def tables(speakers: AzureSpeakers) -> Tables:
@@ -128,6 +137,17 @@ def outside(end: ConvergedNetwork, live: LiveState) -> list[str]:
     return found
 
 
+def _effective_route(row: EffectiveRow) -> EffectiveRoute:
+    """A row as Azure prints it, of one prefix."""
+    return EffectiveRoute(
+        RouteSource(row["source"]),
+        RouteState(row["state"]),
+        IPv4Network(row["addressPrefix"][0]),
+        NextHopType(row["nextHopType"]),
+        tuple(map(IPv4Address, row["nextHopIpAddress"])),
+    )
+
+
 class WholeTables(ObservedTables):
     """A running lab's tables, read as a whole and once: a trace asks the kernel and the controller for each packet."""
 
@@ -137,7 +157,7 @@ class WholeTables(ObservedTables):
 
     def row(self, nic: str, destination: IPv4Address) -> EffectiveRoute | None:
         """A NIC's effective route for a destination; None if it has none."""
-        return lookup(map(effective_route, self.live.state["effective"][nic]["value"]), destination)
+        return lookup(map(_effective_route, self.live.state.effective[nic]["value"]), destination)
 
     def _kernel(self, node: str, destination: IPv4Address) -> KernelRoute:
         """The kernel's route of the longest prefix for a destination, and of equal ones the first."""

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+from labkit.feed.codec import to_json
+from labkit.feed.state import PlatformState
 from labkit.operate.look.live_state import LiveState
 from labkit.pytest import RunningLab
 
@@ -24,7 +26,8 @@ _AT_ONCE = 4
 def tables(lab: RunningLab) -> Tables:
     """What route servers and gateways have learned and tell whom, NICs' effective routes, BGP tables, kernels."""
     look = LiveState(lab.lab, lab.client)
-    found = _route_servers(look.state) | _effective(look.state)
+    state = to_json(PlatformState, look.state)
+    found = _route_servers(state) | _effective(state)
     for gateway in lab.lab.gateways:
         found |= _gateway(lab, gateway.name)
     status = lab.client.runtime.inspect(lab.client.record.lab)

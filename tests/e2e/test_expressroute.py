@@ -200,7 +200,7 @@ def test_branches_meet_while_branch_to_branch_is_on(lab: RunningLab) -> None:
         assert foreign_packets(lab) == [0, 0]
     assert has(lab, "sdwan-nva", ONPREM, *SERVER) == []
     assert not ping(lab.client, "onprem1-host", ONPREM_HOST)
-    texts = [e["text"] for e in lab.client.events(follow=False) if e["node"] == "ergw-0" and "down" in e["text"]]
+    texts = [e.text for e in lab.client.events(follow=False) if e.node == "ergw-0" and "down" in e.text]
     assert sorted(texts[-2:]) == [f"session rs1-{index} down: branch-to-branch is off" for index in INSTANCES]
 
 
@@ -236,11 +236,11 @@ def test_an_instance_that_is_off_is_left_at_once_and_heard_of_after_the_hold_tim
 
 def test_a_service_that_was_killed_comes_back_and_loses_nothing(lab: RunningLab) -> None:
     def events() -> list[str]:
-        return [e["text"] for e in lab.client.events(follow=False) if e["kind"] in {"route", "session"}]
+        return [e.text for e in lab.client.events(follow=False) if e.kind in {"route", "session"}]
 
-    before, heard = events(), lab.client.get("status")["heard"]
+    before, received = events(), lab.client.get("status")["received"]
     kill_service(lab, "ergw-0", "gateway")
-    eventually(lambda: lab.client.get("status")["heard"], lambda now: now > heard)
+    eventually(lambda: lab.client.get("status")["received"], lambda now: now > received)
     assert len(listed(lab, "bgp-peers")) == 2
     assert events() == before, "it told nothing new, and took nothing back"
 

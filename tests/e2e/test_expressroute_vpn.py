@@ -137,8 +137,7 @@ def heard_by(lab: RunningLab) -> set[str]:
     look = LiveState(lab.lab, lab.client)
     nodes = ("vpngw-0", "vpngw-1", "ergw-0", "ergw-1", "circuit1", "onprem")
     heard = {node for node in nodes if any(path.prefix == BRANCH for path in look.bgp(node).paths)}
-    peers: dict[str, dict[str, list[dict[str, str]]]] = look.state["learned"]["rs1"]
-    for peer, rows in peers.items():
+    for peer, rows in look.state.learned["rs1"].items():
         heard |= {f"rs1 from {peer}" for instance in rows.values() for r in instance if r["network"] == str(BRANCH)}
     return heard
 

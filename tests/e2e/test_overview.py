@@ -200,7 +200,7 @@ def test_a_killed_bgp_daemon_resets_its_sessions_at_once(lab: RunningLab) -> Non
         fibs_become(lab, DEFAULT, SECURITY)
         eventually(lambda: problems(lab, 0), lambda found: not found)
     assert any(str(GATEWAY) in change for change in changes), f"the default never left the appliance: {changes}"
-    reasons = [e["text"] for e in lab.client.events(follow=False) if e["kind"] == "session"]
+    reasons = [e.text for e in lab.client.events(follow=False) if e.kind == "session"]
     assert not any("hold" in text.casefold() for text in reasons[-4:]), "a reset, not an expired hold time"
 
 

@@ -97,7 +97,7 @@ def configuration(lab: RunningLab, nva: str) -> str:
 
 
 def texts(lab: RunningLab, since: int = 0) -> list[str]:
-    return [event["text"] for event in list(lab.client.events(follow=False))[since:]]
+    return [event.text for event in list(lab.client.events(follow=False))[since:]]
 
 
 def test_a_new_range_reaches_an_appliance_that_nobody_touches(lab: RunningLab) -> None:

@@ -301,7 +301,7 @@ def announce(lab: RunningLab, prefix: IPv4Network, *, yes: bool, nva: str = "nva
 def downs(lab: RunningLab, past: int) -> dict[str, str]:
     """What the event log says of sessions that went down, by instance, without so many events of before."""
     events = list(lab.client.events(follow=False))[past:]
-    return {e["node"]: e["text"] for e in events if e["kind"] == "session" and " down" in e["text"]}
+    return {e.node: e.text for e in events if e.kind == "session" and " down" in e.text}
 
 
 FIFTH, SIXTH = IPv4Network("10.205.0.0/16"), IPv4Network("10.206.0.0/16")

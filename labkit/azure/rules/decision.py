@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
-from typing import TypedDict
 
 from labkit.azure.model import (
     Assumptions,
@@ -26,7 +25,6 @@ from labkit.azure.rules.effective import (
     forwarding_key,
     hub_preference,
 )
-from labkit.azure.rules.rows import EffectiveRow, as_path_text, effective_json
 from labkit.azure.rules.selection import Loss, judged
 
 
@@ -89,41 +87,3 @@ def decide(
         tuple(sorted((p for p in holding if p not in listed), key=lambda p: -p.prefixlen)),
         InstanceId(server.name, key.instance) if server is not None and key.instance is not None else None,
     )
-
-
-class PathRow(TypedDict):
-    """A BGP path of a decision. `because` is empty for one in use."""
-
-    peer: str
-    nextHop: str
-    asPath: str
-    because: str
-
-
-class DecisionDocument(TypedDict):
-    """A `Decision` as JSON; rows are as Azure prints them."""
-
-    rows: list[EffectiveRow]
-    paths: list[PathRow]
-    preference: str | None
-    leftOut: list[str]
-    listensTo: list[object] | None
-
-
-def decision_json(decision: Decision) -> DecisionDocument:
-    """A decision for programs."""
-    return {
-        "rows": effective_json(decision.rows)["value"],
-        "paths": [
-            {
-                "peer": path.peer.name,
-                "nextHop": str(path.attributes.next_hop),
-                "asPath": as_path_text(path.attributes.as_path),
-                "because": str(loss or ""),
-            }
-            for path, loss in decision.paths
-        ],
-        "preference": None if decision.preference is None else str(decision.preference),
-        "leftOut": [str(prefix) for prefix in decision.left_out],
-        "listensTo": None if decision.listens_to is None else [decision.listens_to.name, decision.listens_to.index],
-    }

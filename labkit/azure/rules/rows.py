@@ -59,6 +59,12 @@ class LearnedRow(AdvertisedRow):
     sourcePeer: str
 
 
+class LearnedTable(TypedDict):
+    """The JSON document of `az network vnet-gateway list-learned-routes`."""
+
+    value: list[LearnedRow]
+
+
 def effective_json(rows: Iterable[EffectiveRoute]) -> EffectiveTable:
     """A NIC's effective routes as Azure's JSON document.
 

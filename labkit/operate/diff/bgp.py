@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
 from labkit.azure.model import BgpPeer, InstanceId, LearnedRoute, PathAttributes, PeerKind
@@ -22,7 +22,6 @@ from labkit.azure.rules.gateway_policy import (
 from labkit.azure.rules.gateways import connected_circuits, session_server
 from labkit.azure.rules.rows import as_path_text, effective_json
 from labkit.daemons.speaker import Advertisements
-from labkit.daemons.tables import ESTABLISHED
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.snapshot import Snapshot, by_prefix
 from labkit.operate.verify.difference import NOTHING, Difference
@@ -50,7 +49,7 @@ def effective_differences(snapshot: Snapshot) -> Iterator[Difference]:
     for nic in azure.nic:
         rows = effective_table(azure, forwarding_key(azure, nic, learned), learned, gateways)
         model = by_prefix(effective_json(rows)["value"])
-        there = by_prefix(snapshot.model["effective"][nic]["value"])
+        there = by_prefix(snapshot.model.effective[nic]["value"])
         for prefix in sorted(model.keys() | there.keys()):
             if model.get(prefix) != there.get(prefix):
                 texts = (_effective_text(model.get(prefix, [])), _effective_text(there.get(prefix, [])))
@@ -240,9 +239,8 @@ def _effective_text(rows: Sequence[tuple[str, str, str, tuple[str, ...]]]) -> st
 
 
 def _is_up(live: LiveState, instance: InstanceId, peer: BgpPeer) -> bool:
-    key = (instance.name, instance.index, peer.name)
-    sessions: Iterable[Mapping[str, object]] = live.state["status"]["sessions"]
-    return any((s["route_server"], s["instance"], s["peer"]) == key and s["state"] == ESTABLISHED for s in sessions)
+    sessions = live.state.status.sessions
+    return any((session.id, session.peer) == (instance, peer.name) and session.established for session in sessions)
 
 
 def _accepts(snapshot: Snapshot, peer: BgpPeer, attributes: PathAttributes) -> bool:

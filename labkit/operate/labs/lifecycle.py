@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from labkit.errors import CheckFailed, EnvironmentProblem, InvalidInput, LabkitError
+from labkit.feed.status import SessionStatus
 from labkit.lab.build import plan
 from labkit.lab.load import Loaded, read
 from labkit.lab.model import Lab
@@ -266,13 +267,13 @@ def _prove(lab: Lab, record: Record, reporter: Reporter) -> tuple[Outcome, ...]:
 
 def _convergence(look: LiveState) -> str:
     try:
-        status = look.state["status"]
+        status = look.state.status
     except CheckFailed:
         return "the controller is starting"
-    sessions = [*status["sessions"], *status["gateways"]]
-    agents = [n for n in status["nodes"].values() if n["role"] == "agent"]
-    up_ = sum(s["state"] == "Established" for s in sessions)
-    done = sum(n["connected"] and 0 < n["sent_seq"] == n["applied_seq"] for n in agents)
+    sessions: tuple[SessionStatus, ...] = (*status.sessions, *status.gateways)
+    agents = [node for node in status.nodes.values() if node.role == "agent"]
+    up_ = sum(session.established for session in sessions)
+    done = sum(agent.up_to_date for agent in agents)
     return f"{up_}/{len(sessions)} BGP sessions · {done}/{len(agents)} VMs programmed"
 
 

@@ -6,16 +6,20 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from labkit.azure.changes.base import Change
 from labkit.azure.changes.registry import from_json, to_json
 from labkit.errors import CheckFailed, InvalidInput
+from labkit.feed import codec
+from labkit.feed.status import LabEvent
 from labkit.operate.records.record import Record
 from labkit.paths import CONTROLLERS_API
 from labkit.runtimes import protocol
 from labkit.runtimes.select import runtime
+
+M = TypeVar("M")
 
 CONTROLLER = "controller"
 _SECONDS = 30.0
@@ -42,6 +46,13 @@ class LabClient:
         """
         return self._request("GET", path)
 
+    def fetch(self, kind: type[M], *path: str) -> M:
+        """GET `/v1/<path>` as a value of its type in `labkit.feed`; raises as `get` does."""
+        try:
+            return codec.from_json(kind, self.get(*path))
+        except codec.Undecodable as problem:
+            raise self._unknown_form(problem) from problem
+
     def put(self, *path: str, body: object) -> Any:
         """PUT JSON to `/v1/<path>`; raises as `get` does."""
         return self._request("PUT", path, json.dumps(body))
@@ -60,7 +71,7 @@ class LabClient:
         """The changes that make the lab's Azure as it is of what its file has; raises as `get` does."""
         return from_json(self.get("changes"))
 
-    def events(self, *, follow: bool) -> Iterator[dict[str, Any]]:
+    def events(self, *, follow: bool) -> Iterator[LabEvent]:
         """The events of the lab, oldest first; with `follow` until the lab is gone.
 
         Raises:
@@ -69,7 +80,7 @@ class LabClient:
         with self._response("GET", f"/v1/events?follow={int(follow)}", timeout=None) as response:
             for line in response:
                 if line.endswith(b"\n"):  # else the controller died in the middle of it
-                    yield json.loads(line)
+                    yield self._event(line)
         if follow:
             raise self._silent()
 
@@ -105,6 +116,19 @@ class LabClient:
             raise self._silent() from None
         finally:
             connection.close()
+
+    def _event(self, line: bytes) -> LabEvent:
+        try:
+            return codec.from_json(LabEvent, json.loads(line))
+        except ValueError as problem:
+            raise self._unknown_form(problem) from problem
+
+    def _unknown_form(self, problem: ValueError) -> CheckFailed:
+        lab = self.record.lab
+        return CheckFailed(
+            f"the controller of lab {lab} answers in a form that this version of labkit does not read: {problem}.",
+            f"If another version started the lab, start it again: labkit down {lab}, then labkit up",
+        )
 
     def _silent(self, why: str = "") -> CheckFailed:
         lab = self.record.lab

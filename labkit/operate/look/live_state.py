@@ -11,12 +11,11 @@ from ipaddress import IPv4Address, IPv4Network
 from threading import Lock
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
-
 from labkit.azure.forwarding import Backend, Surroundings
 from labkit.azure.model import Azure
 from labkit.daemons.tables import BgpTable
 from labkit.errors import CheckFailed
+from labkit.feed.state import PlatformState
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import frontends, owners
 from labkit.lab.sessions import daemon_of
@@ -24,8 +23,6 @@ from labkit.operate.look.client import LabClient
 from labkit.predict.surroundings import surroundings
 
 T = TypeVar("T")
-
-_AZURE: TypeAdapter[Azure] = TypeAdapter(Azure)
 
 _OFF = ("stopped", "exited")
 
@@ -71,21 +68,20 @@ class LiveState:
         return {**frontends(self.lab), **owners(self.lab)}
 
     @property
-    def state(self) -> dict[str, Any]:
-        """The controller's `GET /v1/state`."""
-        state: dict[str, Any] = self._once(("state",), lambda: self.client.get("state"))
-        return state
+    def state(self) -> PlatformState:
+        """Everything that the controller knows."""
+        return self._once(("state",), lambda: self.client.fetch(PlatformState, "state"))
 
     @property
     def azure(self) -> Azure:
         """Azure's objects as they are now: the lab's own, and what operators have made of them."""
-        return self._once(("azure",), lambda: _AZURE.validate_python(self.state["azure"]))
+        return self.state.azure
 
     def surroundings(self, virtual_network: str) -> Surroundings:
         """What the fabric of a virtual network knows beside effective routes."""
         balancers = self.azure.load_balancers
-        backends = self.state["status"]["backends"] if balancers else ()
-        up = {(row["load_balancer"], row["backend"]) for row in backends if row["state"] == "Up"}
+        backends = self.state.status.backends if balancers else ()
+        up = {(backend.load_balancer, backend.backend) for backend in backends if backend.up}
         frontends = {
             balancer.address: [
                 Backend(self.azure.nic[name].address, (balancer.name, name) in up) for name in balancer.backends

@@ -6,9 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any
-
-from pydantic import TypeAdapter
 
 from labkit.azure.model import Azure, BgpPeer, InstanceId, InstanceRoutes, LearnedRoute, PathAttributes, PeerKind
 from labkit.azure.rules.circuits import CircuitPath
@@ -18,13 +15,11 @@ from labkit.azure.rules.rows import EffectiveRow
 from labkit.daemons.speaker import Advertisements
 from labkit.errors import CheckFailed
 from labkit.feed.bgp import RouteGroup
-from labkit.feed.codec import from_json
+from labkit.feed.state import PlatformModel, Rib
 from labkit.lab.model import Lab
 from labkit.operate.look.live_state import LiveState
 from labkit.predict.azure_speakers import AdjRibsIn, CircuitLine, CircuitTable, GatewayTable
 from labkit.predict.converge import AdjRibsOut, CustomerRouters
-
-_AZURE: TypeAdapter[Azure] = TypeAdapter(Azure)
 
 
 @dataclass(frozen=True)
@@ -32,13 +27,13 @@ class Snapshot:
     """A running lab's `GET /v1/model` and the tables of its circuits' edge routers."""
 
     lab: Lab
-    model: Mapping[str, Any]
+    model: PlatformModel
     circuits: Mapping[str, CircuitTable]
 
-    @cached_property
+    @property
     def azure(self) -> Azure:
         """Azure's objects, with what operators have changed."""
-        return _AZURE.validate_python(self.model["azure"])
+        return self.model.azure
 
     @cached_property
     def adj_ribs_in(self) -> AdjRibsIn:
@@ -54,19 +49,19 @@ class Snapshot:
     def servers(self) -> Iterator[InstanceId]:
         """The route server instances that are up."""
         all_of_them = (i for server in self.azure.route_servers for i in server.instance_ids)
-        return (i for i in all_of_them if self.model["route_servers"][i.node] is not None)
+        return (i for i in all_of_them if self.model.route_servers[i.node] is not None)
 
     @property
     def gateways(self) -> Iterator[InstanceId]:
         """The gateway instances that are up."""
         all_of_them = (i for gateway in self.azure.gateways for i in gateway.instance_ids)
-        return (i for i in all_of_them if self.model["gateways"][i.node] is not None)
+        return (i for i in all_of_them if self.model.gateways[i.node] is not None)
 
     def peers(self, server: str) -> tuple[BgpPeer, ...]:
         """The peers of a route server, those that are instances of gateways included."""
         return with_gateway_peers(self.azure, self.azure.route_server[server]).peers
 
-    def at_server(self, instance: InstanceId, table: str, kinds: Iterable[PeerKind] = PeerKind) -> InstanceRoutes:
+    def at_server(self, instance: InstanceId, table: Rib, kinds: Iterable[PeerKind] = PeerKind) -> InstanceRoutes:
         """What a route server instance that is up has `received` or `learned` from its peers of these kinds."""
         found: dict[IPv4Network, tuple[LearnedRoute, ...]] = {}
         for peer in self.peers(instance.name):
@@ -75,13 +70,14 @@ class Snapshot:
                     found[prefix] = (*found.get(prefix, ()), LearnedRoute(prefix, attributes, peer))
         return found
 
-    def of_peer(self, instance: InstanceId, table: str, peer: BgpPeer) -> Advertisements:
+    def of_peer(self, instance: InstanceId, table: Rib, peer: BgpPeer) -> Advertisements:
         """What a route server instance that is up has `received` or `learned` from a peer, or `advertised` to it."""
-        return routes(self.model["route_servers"][instance.node].get(peer.name, {}).get(table, ()))
+        peers = self.model.route_servers[instance.node]
+        return routes(peers[peer.name].rib(table)) if peers and peer.name in peers else {}
 
     def at_gateway(self, instance: InstanceId) -> Mapping[IPv4Address, Advertisements]:
         """What a gateway's instance that is up has accepted from each neighbour."""
-        neighbours = self.model["gateways"][instance.node]
+        neighbours = self.model.gateways[instance.node] or {}
         return {IPv4Address(address): routes(groups) for address, groups in neighbours.items()}
 
     def _lines(self) -> Iterator[tuple[CircuitLine, IPv4Address]]:
@@ -110,9 +106,9 @@ def read(live: LiveState) -> Snapshot:
     Raises:
         CheckFailed: the controller, an instance of a route server or a circuit's edge router does not answer.
     """
-    model = live.client.get("model")
-    if model["silent"]:
-        silent = model["silent"][0]
+    model = live.client.fetch(PlatformModel, "model")
+    if model.silent:
+        silent = model.silent[0]
         raise CheckFailed(f"{silent} runs, but does not answer.", f"See why: labkit logs {silent}")
     snapshot = Snapshot(live.lab, model, {})
     circuits = dict.fromkeys(line.circuit for line in snapshot.adj_ribs_in.edges)
@@ -140,13 +136,9 @@ def customer_adj_ribs_out(customers: CustomerRouters, live: LiveState, received:
     return customers.adj_ribs_out(received, between, up)
 
 
-def routes(groups: Iterable[Mapping[str, Any]]) -> dict[IPv4Network, PathAttributes]:
-    """Routes as feeds have them, `[{"attributes", "prefixes"}]`, by prefix."""
-    return {
-        IPv4Network(prefix): group.attributes
-        for group in (from_json(RouteGroup, content) for content in groups)
-        for prefix in group.prefixes
-    }
+def routes(groups: Iterable[RouteGroup]) -> dict[IPv4Network, PathAttributes]:
+    """Routes as feeds have them, by prefix."""
+    return {IPv4Network(prefix): group.attributes for group in groups for prefix in group.prefixes}
 
 
 def by_prefix(rows: Sequence[EffectiveRow]) -> dict[IPv4Network, list[tuple[str, str, str, tuple[str, ...]]]]:

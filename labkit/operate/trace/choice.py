@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from labkit.azure.model import NextHopType, RouteSource, RouteState
+from labkit.azure.model import EffectiveRoute, HubRoutingPreference, NextHopType, RouteSource, RouteState
+from labkit.azure.rules.decision import Decision
+from labkit.azure.rules.rows import as_path_text
 from labkit.azure.rules.selection import Loss
 
 _KINDS = {RouteSource.USER: "user-defined", RouteSource.VIRTUAL_NETWORK_GATEWAY: "BGP", RouteSource.DEFAULT: "system"}
@@ -91,31 +93,34 @@ class Choice:
         }
 
 
-def nic_choice(nic: str, document: Mapping[str, Any]) -> Choice | None:
-    """Which of a NIC's effective routes wins, from `labkit.azure.rules.decision.decision_json`; None if none holds."""
-    rows: Sequence[Mapping[str, Any]] = document["rows"]
-    if not rows:
+def nic_choice(nic: str, decision: Decision) -> Choice | None:
+    """Which of a NIC's effective routes wins; None if none holds the destination."""
+    if not decision.rows:
         return None
-    winner = rows[0]
-    prefix = winner["addressPrefix"][0]
-    by_bgp = winner["source"] == RouteSource.VIRTUAL_NETWORK_GATEWAY
+    winner, *others = decision.rows
+    by_bgp = winner.source is RouteSource.VIRTUAL_NETWORK_GATEWAY
     notes = []
-    if winner["nextHopType"] == NextHopType.NONE:
+    if winner.next_hop_type is NextHopType.NONE:
         why = ": the next hop is in no virtual network that is this one or peered with it" if by_bgp else ""
         notes.append(f"next hop type None, a black hole{why}")
-    listens = "{}-{}".format(*document["listensTo"]) if document["listensTo"] else ""
+    listens = decision.listens_to.node if decision.listens_to is not None else ""
     return Choice(
         f"effective routes of {nic}'s NIC" + (f", with BGP from {listens}" if listens else ""),
-        prefix,
-        _KINDS[winner["source"]],
-        len(winner["nextHopIpAddress"]),
+        str(winner.prefix),
+        _KINDS[winner.source],
+        len(winner.next_hops),
         tuple(
-            Candidate(path["peer"], path["nextHop"], path["asPath"], _because(path["because"], document["preference"]))
-            for path in document["paths"]
+            Candidate(
+                path.peer.name,
+                str(path.attributes.next_hop),
+                as_path_text(path.attributes.as_path),
+                _because(loss, decision.preference),
+            )
+            for path, loss in decision.paths
         ),
         (
-            *(_beaten(row, prefix) for row in rows[1:]),
-            *(Beaten(left, "BGP", RANGES_FIRST) for left in document["leftOut"]),
+            *(_beaten(row, winner) for row in others),
+            *(Beaten(str(left), "BGP", RANGES_FIRST) for left in decision.left_out),
         ),
         tuple(notes),
     )
@@ -127,12 +132,11 @@ def _path(as_path: str) -> str:
     return f"path {as_path} ({length} {'ASN' if length == 1 else 'ASNs'})" if length else "empty path"
 
 
-def _because(loss: str, preference: str) -> str:
-    return f"{loss} ({preference})" if loss == Loss.PREFERENCE else loss
+def _because(loss: Loss | None, preference: HubRoutingPreference | None) -> str:
+    return f"{loss} ({preference})" if loss is Loss.PREFERENCE else str(loss or "")
 
 
-def _beaten(row: Mapping[str, Any], winner: str) -> Beaten:
-    prefix = row["addressPrefix"][0]
-    to = " ".join(row["nextHopIpAddress"]) or row["nextHopType"]
-    lost_tie = row["state"] == RouteState.INVALID or prefix == winner
-    return Beaten(prefix, f"{_KINDS[row['source']]}, {to}", USER_FIRST if lost_tie else LONGER)
+def _beaten(row: EffectiveRoute, winner: EffectiveRoute) -> Beaten:
+    to = " ".join(map(str, row.next_hops)) or row.next_hop_type
+    lost_tie = row.state is RouteState.INVALID or row.prefix == winner.prefix
+    return Beaten(str(row.prefix), f"{_KINDS[row.source]}, {to}", USER_FIRST if lost_tie else LONGER)

@@ -10,8 +10,9 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from labkit.azure.forwarding import Disposition, Surroundings
-from labkit.azure.model import Azure, EffectiveRoute, NextHopType, RouteSource, RouteState
-from labkit.azure.rules.rows import EffectiveRow, as_path_text
+from labkit.azure.model import Azure, EffectiveRoute
+from labkit.azure.rules.decision import Decision
+from labkit.azure.rules.rows import as_path_text
 from labkit.daemons.tables import LOCAL, BgpPath
 from labkit.lab.sessions import daemon_of
 from labkit.operate.look.live_state import LiveState
@@ -66,8 +67,8 @@ class ObservedTables:
 
     def row(self, nic: str, destination: IPv4Address) -> EffectiveRoute | None:
         """A NIC's effective route for a destination; None if it has none."""
-        rows = self.decision(nic, destination)["rows"]
-        return effective_route(rows[0]) if rows else None
+        rows = self.decision(nic, destination).rows
+        return rows[0] if rows else None
 
     def route(self, node: str, destination: IPv4Address) -> Route:
         """What a node's kernel has for a destination."""
@@ -109,10 +110,9 @@ class ObservedTables:
         done = self.live.client.run(node, *query.argv)
         return tuple(map(self._candidate, query.read(done.stdout) if done.rc == 0 else ()))
 
-    def _decision(self, nic: str, destination: IPv4Address) -> dict[str, Any]:
-        """What a NIC does with packets to a destination, in the form of `labkit.azure.rules.decision.decision_json`."""
-        found: dict[str, Any] = self.live.client.get("decisions", nic, str(destination))
-        return found
+    def _decision(self, nic: str, destination: IPv4Address) -> Decision:
+        """What a NIC does with packets to a destination, and why."""
+        return self.live.client.fetch(Decision, "decisions", nic, str(destination))
 
     def _candidate(self, path: BgpPath) -> Candidate:
         sender = self.live.owners.get(path.neighbour, str(path.neighbour)) if path.neighbour != LOCAL else "itself"
@@ -134,17 +134,6 @@ def kernel_route(row: Mapping[str, Any], shorter: tuple[str, ...] = ()) -> Kerne
         next((hop["dev"] for hop in hops if "dev" in hop), ""),
         str(row.get("protocol", "")),
         shorter,
-    )
-
-
-def effective_route(row: EffectiveRow) -> EffectiveRoute:
-    """A row as Azure prints it, of one prefix."""
-    return EffectiveRoute(
-        RouteSource(row["source"]),
-        RouteState(row["state"]),
-        IPv4Network(row["addressPrefix"][0]),
-        NextHopType(row["nextHopType"]),
-        tuple(map(IPv4Address, row["nextHopIpAddress"])),
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from labkit.azure.model import NextHopType
-from labkit.azure.rules.rows import by_instance
+from labkit.azure.rules.rows import LearnedTable
+from labkit.feed.state import Listing
 from labkit.lab.proofs import Capture, Cells, TableKind, TableName
 from labkit.operate.look.live_state import LiveState
 
@@ -76,22 +76,23 @@ def compared(claim: Capture, here: Iterable[Cells]) -> Comparison:
 
 def rows_of(table: TableName, live: LiveState) -> Iterator[Cells]:
     """The rows of a table of the lab, as Azure prints them."""
-    return (tuple(str(row[column]) for column in table.kind.columns) for row in _documents(table, live))
+    return (tuple(str(row[column]) for column in table.kind.columns) for row in _rows(table, live))
 
 
-def _documents(table: TableName, live: LiveState) -> Iterator[dict[str, Any]]:
+def _rows(table: TableName, live: LiveState) -> Iterator[Mapping[str, object]]:
+    """Rows by the names of their columns in Azure's JSON."""
     match table.kind, table.names:
         case ((TableKind.LEARNED | TableKind.ADVERTISED), (server, peer)):
-            both = live.state[table.kind.partition("-")[0]].get(server, {}).get(peer, by_instance((), ()))
-            yield from (row for rows in both.values() for row in rows)
+            which: Listing = "learned" if table.kind is TableKind.LEARNED else "advertised"
+            yield from (row for rows in live.state.listing(which, server, peer).values() for row in rows)
         case TableKind.GATEWAY, (gateway,):
-            yield from live.client.get("gateways", gateway, "learned-routes")["value"]
+            yield from live.client.fetch(LearnedTable, "gateways", gateway, "learned-routes")["value"]
         case TableKind.BGP, (node,):
             for path in live.bgp(node).paths:
                 text = "-".join(map(str, path.as_path))
                 yield {"network": path.prefix, "nextHop": path.next_hop, "asPath": text}
         case _, (nic,):
-            for row in live.state["effective"][nic]["value"]:
+            for row in live.state.effective[nic]["value"]:
                 if row["state"] == "Active" and row["nextHopType"] != NextHopType.NONE:
                     for hop in row["nextHopIpAddress"] or [""]:
                         yield {**row, "addressPrefix": row["addressPrefix"][0], "nextHopIpAddress": hop}

@@ -6,13 +6,16 @@ The texts are for a learner: what was wanted, what is there, and where to look n
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import singledispatch
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from labkit.azure.model import NextHopType
+from labkit.azure.rules.rows import AdvertisedRow
 from labkit.daemons.tables import ESTABLISHED
+from labkit.feed.state import Listing
+from labkit.feed.status import RouteServerSession
 from labkit.lab import proofs
 from labkit.lab.plan.nodes import INSTANCES, target_address
 from labkit.lab.sessions import daemon_of, peer_names, speakers
@@ -44,7 +47,7 @@ def _by_speaker(claim: Any, live: LiveState) -> Iterator[str | None]:
             yield from _session(claim, live)
         case proofs.LearnedRouteClaim() if claim.on in live.lab.azure.route_server:
             for peer in peer_names(live.lab, claim.from_):
-                rows = _server_rows(live, "learned", claim.on, peer)
+                rows = live.state.listing("learned", claim.on, peer)
                 missing = f"{claim.on} instance {{}} has no {claim.prefix} from {peer}"
                 yield from _in_both_instances(rows, claim, missing)
         case proofs.LearnedRouteClaim():
@@ -52,17 +55,11 @@ def _by_speaker(claim: Any, live: LiveState) -> Iterator[str | None]:
                 yield _learned(claim, live, node, neighbour)
         case proofs.AdvertisedRouteClaim():
             for peer in peer_names(live.lab, claim.to):
-                rows = _server_rows(live, "advertised", claim.by, peer)
+                rows = live.state.listing("advertised", claim.by, peer)
                 missing = f"{claim.by} instance {{}} does not advertise {claim.prefix} to {peer}"
                 yield from _in_both_instances(rows, claim, missing)
         case _:
             yield check(claim, live)
-
-
-def _server_rows(live: LiveState, which: str, server: str, peer: str) -> dict[str, list[dict[str, Any]]]:
-    """What a route server has `learned` of a peer or `advertised` to it; nothing of one that operators deleted."""
-    rows: dict[str, list[dict[str, Any]]] = live.state[which].get(server, {}).get(peer, {})
-    return rows
 
 
 def _session(claim: proofs.SessionClaim, live: LiveState) -> Iterator[str | None]:
@@ -70,7 +67,7 @@ def _session(claim: proofs.SessionClaim, live: LiveState) -> Iterator[str | None
     server, far = (claim.on, claim.with_) if claim.on in lab.azure.route_server else (claim.with_, claim.on)
     if server in lab.azure.route_server:
         for peer in peer_names(lab, far):
-            mine = [s for s in live.state["status"]["sessions"] if (s["route_server"], s["peer"]) == (server, peer)]
+            mine = [s for s in live.state.status.sessions if (s.route_server, s.peer) == (server, peer)]
             if len(mine) < len(INSTANCES):
                 yield f"{server}: no session with {peer}. Look: labkit status"
             for session in mine:
@@ -85,13 +82,13 @@ def _session(claim: proofs.SessionClaim, live: LiveState) -> Iterator[str | None
         yield (None if state == ESTABLISHED else f"{node}: session with {address} ({other}): {state}. {hint}")
 
 
-def _server_session(session: dict[str, Any]) -> str | None:
-    if session["state"] == ESTABLISHED:
+def _server_session(session: RouteServerSession) -> str | None:
+    if session.established:
         return None
-    reason = f" ({session['reason']})" if session["reason"] else ""
+    reason = f" ({session.reason})" if session.reason else ""
     return (
-        f"{session['route_server']} instance {session['instance']}: session with {session['peer']}: "
-        f"{session['state']}{reason}. Look: labkit logs {session['peer']}"
+        f"{session.route_server} instance {session.instance}: session with {session.peer}: "
+        f"{session.state}{reason}. Look: labkit logs {session.peer}"
     )
 
 
@@ -109,7 +106,9 @@ def _learned(claim: proofs.LearnedRouteClaim, live: LiveState, node: str, neighb
 
 
 def _in_both_instances(
-    rows: dict[str, list[dict[str, Any]]], claim: proofs.LearnedRouteClaim | proofs.AdvertisedRouteClaim, missing: str
+    rows: Mapping[str, Sequence[AdvertisedRow]],
+    claim: proofs.LearnedRouteClaim | proofs.AdvertisedRouteClaim,
+    missing: str,
 ) -> Iterator[str | None]:
     wanted = None if claim.as_path is None else "-".join(map(str, claim.as_path))
     for index in INSTANCES:
@@ -144,13 +143,13 @@ def _tables(
             paths = [p for p in live.bgp(node).paths if p.neighbour == neighbour]
             yield f"{node}, from {neighbour}", {p.prefix: _path(p.as_path) for p in paths}
         return
-    which, server, peer = (
-        ("learned", claim.on, claim.from_)
-        if isinstance(claim, proofs.LearnedRoutesClaim)
-        else ("advertised", claim.by, claim.to)
-    )
+    which: Listing
+    if isinstance(claim, proofs.LearnedRoutesClaim):
+        which, server, peer = "learned", claim.on, claim.from_
+    else:
+        which, server, peer = "advertised", claim.by, claim.to
     for name in peer_names(live.lab, peer):
-        rows = _server_rows(live, which, server, name)
+        rows = live.state.listing(which, server, name)
         for index in INSTANCES:
             found = rows.get(f"RouteServiceRole_IN_{index}", [])
             where = f"{server} instance {index}, {'from' if which == 'learned' else 'to'} {name}"
@@ -162,7 +161,7 @@ def _(claim: proofs.EffectiveRoutesClaim, live: LiveState) -> str | None:
     wanted = {prefix: " ".join(sorted(_known(live, hop) for hop in hops)) for prefix, hops in claim.rows.items()}
     there = {
         IPv4Network(prefix): " ".join(sorted(_known(live, h) for h in row["nextHopIpAddress"])) or row["nextHopType"]
-        for row in live.state["effective"][claim.on]["value"]
+        for row in live.state.effective[claim.on]["value"]
         if row["state"] == "Active" and row["nextHopType"] != NextHopType.NONE
         for prefix in row["addressPrefix"]
     }
@@ -198,7 +197,7 @@ def _(claim: proofs.Capture, live: LiveState) -> str | None:
 
 @check.register
 def _(claim: proofs.EffectiveRouteClaim, live: LiveState) -> str | None:
-    rows = [r for r in live.state["effective"][claim.on]["value"] if str(claim.prefix) in r["addressPrefix"]]
+    rows = [r for r in live.state.effective[claim.on]["value"] if str(claim.prefix) in r["addressPrefix"]]
     active = [r for r in rows if r["state"] == "Active"]
     hint = f"Look: labkit effective-routes {claim.on}"
     if not active:

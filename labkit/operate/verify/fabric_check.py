@@ -15,8 +15,9 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from labkit.azure.forwarding import Disposition, Packet, Surroundings, next_hops
-from labkit.azure.model import ON_LINK, EffectiveRoute, NextHopType, RouteSource, RouteState
+from labkit.azure.model import ON_LINK, EffectiveRoute, RouteSource, RouteState
 from labkit.azure.rules.effective import ForwardingKey, active, effective_table
+from labkit.feed.tables import ForwardingTable
 from labkit.lab.fabric_ports import InternetPort, NicPort, PeeringPort, Port, fabric_ports
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.verify.difference import NOTHING, Difference
@@ -50,7 +51,7 @@ class Wrong:
 
 def fabric_difference(vnet: str, live: LiveState) -> str | None:
     """The first difference between a fabric's program and the effective routes, None if there is none."""
-    for wrong in _wrong(vnet, live, fabric_ports(live.lab, vnet, live.azure, live.state["gone"])):
+    for wrong in _wrong(vnet, live, fabric_ports(live.lab, vnet, live.azure, live.state.gone)):
         name = wrong.ports[0]
         if wrong.address is None:
             return f"the port of {name} in fabric {vnet} has no program. Look: labkit logs {vnet}"
@@ -63,7 +64,7 @@ def fabric_difference(vnet: str, live: LiveState) -> str | None:
 
 def fabric_differences(vnet: str, live: LiveState) -> Iterator[Difference]:
     """Every difference between a fabric's program and the effective routes; ports with the same ones together."""
-    ports = fabric_ports(live.lab, vnet, live.azure, live.state["gone"])
+    ports = fabric_ports(live.lab, vnet, live.azure, live.state.gone)
     names = {port.nic.mac: name for name, port in ports.items() if isinstance(port, NicPort)}
     names |= {port.mac: "the Internet" for port in ports.values() if isinstance(port, InternetPort)}
     names |= {
@@ -114,21 +115,23 @@ def _wrong(vnet: str, live: LiveState, ports: Mapping[str, Port]) -> Iterator[Wr
     ruleset = _ruleset(vnet, live)
     surroundings = live.surroundings(vnet)
     internet = frozenset(port.mac for port in ports.values() if isinstance(port, InternetPort))
-    sharing: dict[tuple[str, str], list[str]] = {}
+    sharing: list[tuple[str, ForwardingTable | None, list[str]]] = []
     bare = []
     for name, port in ports.items():
         table = ruleset.table_of(name) if isinstance(port, NicPort) else None
         if isinstance(port, NicPort) and table is None:
             bare.append(name)
         elif isinstance(port, NicPort) and table is not None:
-            oracle = json.dumps(live.state["oracle"].get(port.nic.name), sort_keys=True)
-            sharing.setdefault((table, oracle), []).append(name)
+            wanted = live.state.forwarding.get(port.nic.name)
+            alike = next((names for other, by_rules, names in sharing if (other, by_rules) == (table, wanted)), None)
+            if alike is None:
+                sharing.append((table, wanted, [name]))
+            else:
+                alike.append(name)
     if bare:
         yield Wrong(tuple(bare))
-    for (table, _), names in sharing.items():
-        port = ports[names[0]]
-        assert isinstance(port, NicPort)
-        routes = _routes(live, vnet, port)
+    for table, wanted, names in sharing:
+        routes = _routes(live, vnet, wanted)
         seen: set[tuple[IPv4Network, Macs, Macs]] = set()
         for address in sorted({*_corners(routes), *ruleset.corners(table), *surroundings.reachable}):
             prefix = _match(routes, address)
@@ -143,18 +146,14 @@ def _wrong(vnet: str, live: LiveState, ports: Mapping[str, Port]) -> Iterator[Wr
                 yield Wrong(tuple(names), about, address, right, there)
 
 
-def _routes(live: LiveState, vnet: str, port: NicPort) -> Mapping[IPv4Network, EffectiveRoute]:
-    """The routes that packets out of a port follow, by prefix."""
-    oracle = live.state["oracle"].get(port.nic.name)
-    if oracle is None:  # a route server instance: its subnet has system routes only
+def _routes(live: LiveState, vnet: str, table: ForwardingTable | None) -> Mapping[IPv4Network, EffectiveRoute]:
+    """The routes of a forwarding table, by prefix."""
+    if table is None:  # a route server instance: its subnet has system routes only
         return {row.prefix: row for row in active(effective_table(live.azure, ForwardingKey(vnet, None, None), {}))}
-    groups = {
-        i: (NextHopType(group["type"]), tuple(map(IPv4Address, group["next_hops"])))
-        for i, group in oracle["groups"].items()
-    }
+    routes = ((IPv4Network(text), table.groups[group]) for text, group in table.routes.items())
     return {
-        prefix: EffectiveRoute(RouteSource.DEFAULT, RouteState.ACTIVE, prefix, *groups[str(group)])
-        for prefix, group in ((IPv4Network(text), group) for text, group in oracle["routes"].items())
+        prefix: EffectiveRoute(RouteSource.DEFAULT, RouteState.ACTIVE, prefix, hops.type, hops.next_hops)
+        for prefix, hops in routes
     }
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any
 
 from labkit.azure.model import NextHopType
+from labkit.feed.tables import ForwardingTable
 from labkit.lab.model import Lab
 from labkit.operate.look.live_state import KernelPath, LiveState
 from labkit.operate.verify.difference import NOTHING, Difference
@@ -43,7 +43,7 @@ def kernel_differences(vm: str, live: LiveState) -> Iterator[Difference]:
     nic = live.lab.azure.nic[vm]
     vnet = live.lab.azure.virtual_network[nic.virtual_network]
     subnet = next(s.prefix for s in vnet.subnets if s.name == nic.subnet)
-    wanted = {p: h for p, h in _wanted(live.state["oracle"][vm], subnet[1]).items() if p != subnet}
+    wanted = {p: h for p, h in _wanted(live.state.forwarding[vm], subnet[1]).items() if p != subnet}
     found: dict[IPv4Network, KernelPath] = {}
     for path in live.kernel(vm):
         if path.protocol != "kernel":
@@ -57,19 +57,16 @@ def kernel_differences(vm: str, live: LiveState) -> Iterator[Difference]:
             yield Difference(f"kernel of {vm}", str(prefix), right, there, f"labkit routes {vm}")
 
 
-def _wanted(table: dict[str, Any], gateway: IPv4Address) -> dict[IPv4Network, tuple[str, tuple[IPv4Address, ...]]]:
+def _wanted(table: ForwardingTable, gateway: IPv4Address) -> dict[IPv4Network, tuple[str, tuple[IPv4Address, ...]]]:
     groups: dict[int, tuple[str, tuple[IPv4Address, ...]]] = {}
-    for name, group in table["groups"].items():
-        kind = NextHopType(group["type"])
-        if kind is NextHopType.NONE:
-            groups[int(name)] = ("blackhole", ())
-        elif kind is NextHopType.INTERNET:
-            groups[int(name)] = ("unicast", (gateway,))
-        elif kind in ON_LINK:
-            groups[int(name)] = ("unicast", ())
+    for number, group in table.groups.items():
+        if group.type is NextHopType.NONE:
+            groups[number] = ("blackhole", ())
+        elif group.type is NextHopType.INTERNET:
+            groups[number] = ("unicast", (gateway,))
         else:
-            groups[int(name)] = ("unicast", tuple(sorted(map(IPv4Address, group["next_hops"]))))
-    return {IPv4Network(prefix): groups[group] for prefix, group in table["routes"].items()}
+            groups[number] = ("unicast", () if group.type in ON_LINK else tuple(sorted(group.next_hops)))
+    return {IPv4Network(prefix): groups[group] for prefix, group in table.routes.items()}
 
 
 def _text(kind: str, gateways: tuple[IPv4Address, ...]) -> str:

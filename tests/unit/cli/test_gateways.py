@@ -8,7 +8,7 @@ import json
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -19,6 +19,7 @@ from labkit.azure.changes.virtual_networks import SetAddressSpace
 from labkit.azure.model import HubRoutingPreference
 from labkit.cli import bring_up, changing, gateway, route_server, status
 from labkit.cli.app import run
+from labkit.feed.codec import from_json
 from labkit.lab.load import load
 from labkit.lab.model import Lab
 from labkit.lab.running import carry_out
@@ -49,6 +50,9 @@ PEER = {
 }
 
 
+M = TypeVar("M")
+
+
 class Api:
     """The controller's API: what it answers by path, the lab's route servers, and the changes that it was sent."""
 
@@ -59,6 +63,9 @@ class Api:
 
     def get(self, *path: str) -> Any:
         return self.answers[path]
+
+    def fetch(self, kind: type[M], *path: str) -> M:
+        return from_json(kind, self.get(*path))
 
     def changes(self) -> tuple[Change, ...]:
         return ()
@@ -201,8 +208,9 @@ def test_which_route_server_is_meant(api: Api, names: tuple[str, ...], text: str
 
 
 def test_status_shows_gateways_and_programs_none_of_them(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    node = {"connected": True, "sent_seq": 2, "applied_seq": 0, "error": ""}
+    node = {"connected": True, "sent_seq": 2, "applied_seq": 0, "applied_at": 0.0, "error": ""}
     api.answers["status",] = {
+        "lab": "lab",
         "nodes": {"ergw-0": node | {"role": "gateway"}, "vm1": node | {"role": "agent"}},
         "sessions": [],
         "gateways": [
@@ -212,7 +220,7 @@ def test_status_shows_gateways_and_programs_none_of_them(api: Api, monkeypatch: 
         "programmed": False,
     }
     nodes = [SimpleNamespace(name=name, state="running", health="healthy") for name in ("ergw-0", "vm1")]
-    record = SimpleNamespace(title="lab", runtime="sandbox", created=0.0)
+    record = SimpleNamespace(lab="lab", title="lab", runtime="sandbox", created=0.0)
     monkeypatch.setattr(status, "running", lambda _name: (record, SimpleNamespace(state="running", nodes=nodes)))
     code, out, _ = labkit("status")
     assert code == 0

@@ -61,7 +61,7 @@ def test_a_fabric_is_told_what_it_needs_and_what_others_found(tmp_path: Path) ->
             await spoke.receive()
             await spoke.socket.send_json(probes(nva2=True))
             assert await spoke.silent()
-            assert controller.load_balancers.backends()[1]["state"] == "Down"
+            assert controller.load_balancers.backends()[1].state == "Down"
 
     worlds.run(test, tmp_path, LAB)
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from labkit.azure.changes.route_servers import SetRouteServerSettings
 from labkit.azure.model import InstanceId, PeerKind
+from labkit.feed.codec import from_json
+from labkit.feed.state import PlatformModel
 from labkit.lab.load import load
 from labkit.operate.look.snapshot import Snapshot
 from labkit.predict.azure_speakers import CircuitLine
@@ -66,7 +68,7 @@ def test_what_speakers_have_heard(tmp_path: Path) -> None:
                 world,
                 lambda said: said["route_servers"]["rs1-0"] is not None and said["gateways"]["ergw-0"] is not None,
             )
-            running = Snapshot(LAB, said, {})
+            running = Snapshot(LAB, from_json(PlatformModel, said), {})
             assert running.azure == LAB.azure
             assert said["silent"] == []
             assert list(running.servers) == [InstanceId("rs1", 0)], "the other instance is down"
@@ -97,7 +99,7 @@ def test_a_changed_model(tmp_path: Path) -> None:
     async def test(world: ControllerRig) -> None:
         async with world.controller():
             await world.change(SetRouteServerSettings("rs1", allow_branch_to_branch_traffic=True))
-            running = Snapshot(LAB, (await world.call("GET", "model"))[1], {})
+            running = Snapshot(LAB, from_json(PlatformModel, (await world.call("GET", "model"))[1]), {})
             assert running.azure.route_server["rs1"].branch_to_branch
             assert running.adj_ribs_in.servers == {}
             assert [peer.name for peer in running.peers("rs1")] == ["sdwan-nva", "ergw-0", "ergw-1"]

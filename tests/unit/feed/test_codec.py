@@ -7,23 +7,31 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from labkit.azure.model import PathAttributes, RouteServer
+from labkit.azure.model import Azure, PathAttributes, RouteServer
+from labkit.azure.rules.decision import Decision
+from labkit.azure.rules.rows import EffectiveTable, LearnedTable
 from labkit.feed.bgp import GATEWAY, ROUTE_SERVER, RibSnapshot, Session
 from labkit.feed.channel import HELLO, Channel
 from labkit.feed.codec import Codec, Undecodable, from_json, to_json
+from labkit.feed.state import PlatformModel, PlatformState
+from labkit.feed.status import LabEvent, PlatformStatus
 from labkit.feed.switch import FABRIC, FabricDelta, NicPort, PeeringPort
 from labkit.feed.tables import AGENT, VIA, ForwardingTable, NextHops
+from labkit.lab.load import load
+from labkit.resources import topologies
 
 CHANNELS: tuple[Channel[Any, Any], ...] = (AGENT, FABRIC, ROUTE_SERVER, GATEWAY)
 NUMBERED: list[Codec[Any]] = [channel.down for channel in CHANNELS]
 CODECS = [HELLO, *NUMBERED, *(channel.up for channel in CHANNELS)]
+
+AZURE = load(topologies() / "overview" / "lab.yml").azure
 
 TEXTS = st.text(max_size=5)
 HOPS = st.builds(
@@ -38,8 +46,14 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     if kind is NextHops:
         return HOPS
     origin, arguments = get_origin(kind), get_args(kind)
+    if kind is Azure:
+        return st.just(AZURE)
     if origin is tuple and arguments[-1] is Ellipsis:
         return st.lists(values(arguments[0]), max_size=3).map(tuple)
+    if origin is list:
+        return st.lists(values(arguments[0]), max_size=3)
+    if is_typeddict(kind):
+        return st.fixed_dictionaries({name: values(hint) for name, hint in get_type_hints(kind).items()})
     if origin is tuple:
         return st.tuples(*map(values, arguments))
     if origin is frozenset:
@@ -66,6 +80,33 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
         IPv4Network: st.ip_addresses(v=4).map(lambda address: IPv4Network((int(address) >> 8 << 8, 24))),
     }
     return plain[kind]
+
+
+ANSWERS = (PlatformStatus, LabEvent, PlatformState, PlatformModel, Decision, LearnedTable)
+"""What the controller's API answers, but for what `labkit.azure.changes` has."""
+
+
+@pytest.mark.parametrize("kind", ANSWERS)
+@settings(max_examples=25)
+@given(data=st.data())
+def test_every_answer_comes_back(kind: type, data: st.DataObject) -> None:
+    answer = data.draw(values(kind))
+    assert from_json(kind, json.loads(json.dumps(to_json(kind, answer)))) == answer
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ({}, "is missing"),
+        ({"value": [], "next": ""}, "next: is unknown"),
+        ({"value": {}}, "value: expected an array"),
+        ([], "expected an object"),
+        ({"value": [{}]}, "value.0.addressPrefix: is missing"),
+    ],
+)
+def test_a_table_of_azure_has_all_its_keys_and_no_others(content: object, problem: str) -> None:
+    with pytest.raises(Undecodable, match=problem):
+        from_json(EffectiveTable, content)
 
 
 EVERY_MESSAGE = [pytest.param(codec, kind, id=kind.__name__) for codec in CODECS for kind in codec.kinds]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from labkit.azure.rules.rows import AdvertisedRow, EffectiveRow
 from labkit.cli.results import SAME_ROWS, comparison_json, listing
 from labkit.lab.proofs import Capture, Cells, Deviation, TableKind, TableName, table_of
 from labkit.operate.verify.captures import compared, rows_of
@@ -83,21 +84,32 @@ def test_other_commands_are_no_tables(words: str) -> None:
 
 
 def test_rows_of_both_instances() -> None:
-    row = {"network": "10.2.0.0/16", "nextHop": "10.1.0.4", "origin": "Igp", "asPath": "65515", "weight": 0}
-    both = {f"RouteServiceRole_IN_{i}": [{**row, "localAddress": f"10.1.0.{4 + i}"}] for i in (0, 1)}
+    def row(instance: int) -> AdvertisedRow:
+        return {
+            "network": "10.2.0.0/16",
+            "nextHop": "10.1.0.4",
+            "origin": "Igp",
+            "asPath": "65515",
+            "weight": 0,
+            "localAddress": f"10.1.0.{4 + instance}",
+        }
+
+    both = {f"RouteServiceRole_IN_{i}": [row(i)] for i in (0, 1)}
     found = rows_of(TableName(TableKind.ADVERTISED, ("rs1", "nva1")), overview(advertised={"rs1": {"nva1": both}}))
     assert list(found) == [(f"10.1.0.{4 + i}", "10.2.0.0/16", "10.1.0.4", "Igp", "65515", "0") for i in (0, 1)]
 
 
 def test_effective_rows_are_the_active_ones_a_next_hop_each() -> None:
-    rows = [
+    rows: list[tuple[str, str, str, str, list[str]]] = [
         ("Default", "Active", "10.1.0.0/16", "VnetLocal", []),
         ("Default", "Active", "10.0.0.0/8", "None", []),
         ("Default", "Invalid", "0.0.0.0/0", "Internet", []),
         ("VirtualNetworkGateway", "Active", "10.2.0.0/16", "VirtualNetworkGateway", ["10.1.1.4", "10.1.1.5"]),
     ]
-    keys = ("source", "state", "addressPrefix", "nextHopType", "nextHopIpAddress")
-    value = [{**dict(zip(keys, row, strict=True)), "addressPrefix": [row[2]]} for row in rows]
+    value: list[EffectiveRow] = [
+        {"source": source, "state": state, "addressPrefix": [prefix], "nextHopType": kind, "nextHopIpAddress": hops}
+        for source, state, prefix, kind, hops in rows
+    ]
     found = rows_of(TableName(TableKind.EFFECTIVE, ("vm1",)), overview(effective={"vm1": {"value": value}}))
     assert list(found) == [
         ("Default", "10.1.0.0/16", "VnetLocal", ""),

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from ipaddress import IPv4Network
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from labkit.azure.rules.rows import AdvertisedRow, EffectiveRow, EffectiveTable, LearnedRow
 from labkit.errors import CheckFailed
+from labkit.feed.codec import to_json
+from labkit.feed.state import PlatformState
+from labkit.feed.status import PlatformStatus
 from labkit.lab import proofs
 from labkit.lab.load import read
 from labkit.lab.plan.nodes import target_address
@@ -43,25 +48,54 @@ def test_what_strangers_say_does_not_hold(look: LiveState, claim: object) -> Non
 
 
 class Answers(LabClient):
-    """A client of a lab that does not run: the controller's state is as it is said here."""
+    """A client of a lab that does not run: the controller's state is as it is written here."""
 
-    def __init__(self, **state: Any) -> None:
+    def __init__(self, state: PlatformState) -> None:
         super().__init__(Record("overview", SANDBOX, "", "", 0.0))
         self._state = state
 
     def get(self, *path: str) -> Any:
         assert path == ("state",)
-        return self._state
+        return json.loads(json.dumps(to_json(PlatformState, self._state)))
 
 
-def overview(**state: Any) -> LiveState:
-    return LiveState(read(topologies() / "overview" / "lab.yml").lab, Answers(**state))
+def overview(
+    learned: dict[str, dict[str, dict[str, list[LearnedRow]]]] | None = None,
+    advertised: dict[str, dict[str, dict[str, list[AdvertisedRow]]]] | None = None,
+    effective: dict[str, EffectiveTable] | None = None,
+) -> LiveState:
+    lab = read(topologies() / "overview" / "lab.yml").lab
+    status = PlatformStatus(lab.name)
+    state = PlatformState(lab.azure, (), status, learned or {}, advertised or {}, {}, effective or {}, {})
+    return LiveState(lab, Answers(state))
 
 
-def table(**rows: str) -> dict[str, Any]:
+def table(**rows: str) -> dict[str, dict[str, dict[str, list[LearnedRow]]]]:
     """A route server's table of its peer `sdwan-nva` in both instances: AS paths by prefix."""
-    shown = [{"network": prefix, "asPath": as_path} for prefix, as_path in rows.items()]
+    shown: list[LearnedRow] = [
+        {
+            "network": prefix,
+            "asPath": as_path,
+            "localAddress": "10.1.0.4",
+            "nextHop": "10.1.1.4",
+            "origin": "EBgp",
+            "weight": 32768,
+            "sourcePeer": "10.1.1.4",
+        }
+        for prefix, as_path in rows.items()
+    ]
     return {"rs1": {"sdwan-nva": {f"RouteServiceRole_IN_{i}": shown for i in (0, 1)}}}
+
+
+def _advertised(row: LearnedRow) -> AdvertisedRow:
+    return {
+        "network": row["network"],
+        "asPath": row["asPath"],
+        "localAddress": row["localAddress"],
+        "nextHop": row["nextHop"],
+        "origin": row["origin"],
+        "weight": 0,
+    }
 
 
 @pytest.mark.parametrize(
@@ -81,7 +115,15 @@ def test_a_table_is_exactly_what_is_claimed(which: str, rows: dict[str, str], pr
         if which == "learned"
         else proofs.AdvertisedRoutesClaim("rs1", "sdwan-nva", wanted)
     )
-    found = check(claim, overview(**{which: table(**rows)}))
+    there = table(**rows)
+    advertised = {
+        server: {
+            peer: {instance: [_advertised(row) for row in rows] for instance, rows in instances.items()}
+            for peer, instances in peers.items()
+        }
+        for server, peers in there.items()
+    }
+    found = check(claim, overview(learned=there) if which == "learned" else overview(advertised=advertised))
     way = "from" if which == "learned" else "to"
     assert found == (None if problem is None else f"rs1 instance 0, {way} sdwan-nva: {problem}")
 
@@ -94,14 +136,20 @@ def test_what_is_there_is_not_absent() -> None:
 
 
 def test_effective_routes_are_the_active_ones_and_not_those_to_nowhere() -> None:
-    rows = [
+    rows: list[tuple[str, str, str, list[str]]] = [
         ("Active", "VnetLocal", "10.1.0.0/16", []),
         ("Active", "None", "10.0.0.0/8", []),
         ("Invalid", "Internet", "0.0.0.0/0", []),
         ("Active", "VirtualNetworkGateway", "10.200.0.0/24", ["10.1.1.4"]),
     ]
-    value = [
-        {"state": state, "nextHopType": kind, "addressPrefix": [prefix], "nextHopIpAddress": hops}
+    value: list[EffectiveRow] = [
+        {
+            "source": "Default",
+            "state": state,
+            "nextHopType": kind,
+            "addressPrefix": [prefix],
+            "nextHopIpAddress": hops,
+        }
         for state, kind, prefix, hops in rows
     ]
     look = overview(effective={"vm1": {"value": value}})

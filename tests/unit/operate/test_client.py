@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from labkit.errors import CheckFailed, InvalidInput
+from labkit.feed.status import LabEvent, PlatformStatus
 from labkit.operate.look.client import LabClient
 from labkit.operate.records.record import Record
 from labkit.runtimes.protocol import NotListening
@@ -19,7 +20,7 @@ from labkit.runtimes.select import SANDBOX
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
-EVENTS = [{"time": 1.0, "text": "a"}, {"time": 2.0, "text": "b"}]
+EVENTS = [{"time": n, "node": "vm1", "kind": "route", "text": text} for n, text in ((1.0, "a"), (2.0, "b"))]
 
 
 class Controller:
@@ -101,14 +102,23 @@ def test_a_controller_that_does_not_answer(runtime: object) -> None:
         client(runtime).get("status")
 
 
+def test_an_answer_of_another_version() -> None:
+    answer = OK + b"Content-Length: 2\r\n\r\n{}"
+    with pytest.raises(
+        CheckFailed, match="answers in a form that this version of labkit does not read: lab: is missing"
+    ):
+        client(Controller(answer)).fetch(PlatformStatus, "status")
+
+
 def test_events_as_they_come() -> None:
     stream = CHUNKED + b"".join(chunks(EVENTS)) + b"0\r\n\r\n"
-    assert list(client(Controller(stream)).events(follow=False)) == EVENTS
+    events = list(client(Controller(stream)).events(follow=False))
+    assert events == [LabEvent(1.0, "vm1", "route", "a"), LabEvent(2.0, "vm1", "route", "b")]
 
 
 @pytest.mark.parametrize("end", [b"", b"20\r\n" + b'{"time": 3.0'])
 def test_a_stream_that_breaks_is_a_controller_that_does_not_answer(end: bytes) -> None:
     stream = client(Controller(CHUNKED + b"".join(chunks(EVENTS)) + end)).events(follow=True)
-    assert [next(stream), next(stream)] == EVENTS
+    assert [next(stream).text, next(stream).text] == ["a", "b"]
     with pytest.raises(CheckFailed, match="does not answer"):
         next(stream)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from types import SimpleNamespace
 from typing import Any, cast
@@ -19,6 +18,9 @@ from labkit.azure.rules.rows import effective_json
 from labkit.controller.tables import Table, diff
 from labkit.daemons.speaker import Advertisements
 from labkit.daemons.tables import BgpNeighbour, BgpPath, BgpTable
+from labkit.feed.codec import from_json
+from labkit.feed.state import PlatformModel, PlatformState
+from labkit.feed.status import BackendStatus, GatewaySession, PlatformStatus, RouteServerSession
 from labkit.feed.tables import desired
 from labkit.lab.plan.nodes import owners
 from labkit.operate import whatif as whatifs
@@ -105,13 +107,13 @@ class Healthy:
     def __init__(self) -> None:
         self.model = model(SIDE.speakers)
         self.tables = dict(self._tables())
-        tables = {nic: written(diff(Table(), desired(rows))[0].message()) for nic, rows in SIDE.rows.items()}
-        sessions = [
-            {"route_server": i.name, "instance": i.index, "peer": peer.name, "state": "Established"}
+        tables = {nic: diff(Table(), desired(rows))[0].message() for nic, rows in SIDE.rows.items()}
+        sessions = tuple(
+            RouteServerSession(i.name, i.index, peer.name, "Established", None, "")
             for i in SIDE.speakers.at_server
             for peer in SIDE.speakers.servers[i.name].peers
-        ]
-        self.state = {"status": {"sessions": sessions}, "oracle": tables}
+        )
+        self.state = PlatformState(AZURE, (), PlatformStatus(LAB.name, sessions=sessions), {}, {}, {}, {}, tables)
         self.kernels = {
             node: [KernelPath(path.prefix, "unicast", (path.next_hop,), "bgp") for path in paths if path.best]
             for node, paths in self.tables.items()
@@ -129,9 +131,9 @@ class Healthy:
     def kernel(self, node: str) -> tuple[KernelPath, ...]:
         return tuple(self.kernels[node])
 
-    @cached_property
+    @property
     def snapshot(self) -> Snapshot:
-        return Snapshot(LAB, self.model, RECEIVED.circuits)
+        return Snapshot(LAB, from_json(PlatformModel, self.model), RECEIVED.circuits)
 
     def _tables(self) -> Iterator[tuple[str, list[BgpPath]]]:
         speakers = SIDE.speakers
@@ -332,18 +334,20 @@ def test_every_part_of_a_lab_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_whatif_warns_of(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sessions and backends that are down, labs that are not at rest, and limits."""
     healthy = Healthy()
-    status = {
-        "sessions": [
-            {"route_server": "rs1", "instance": 0, "peer": FW, "state": "Idle"},
-            {"route_server": "rs1", "instance": 1, "peer": FW, "state": "Established"},
-        ],
-        "gateways": [{"gateway": "ergw", "instance": 1, "neighbour": "circuit1", "state": "Active"}],
-        "backends": [
-            {"load_balancer": "lb", "backend": SDWAN, "state": "Down"},
-            {"load_balancer": "lb", "backend": FW, "state": "Up"},
-        ],
-    }
-    client = cast(LabClient, SimpleNamespace(get=lambda *_: status))
+    address = IPv4Address("10.1.0.9")
+    status = PlatformStatus(
+        LAB.name,
+        sessions=(
+            RouteServerSession("rs1", 0, FW, "Idle", None, ""),
+            RouteServerSession("rs1", 1, FW, "Established", None, ""),
+        ),
+        gateways=(GatewaySession("ergw", 1, "circuit1", "Active", None, ""),),
+        backends=(
+            BackendStatus("lb", address, SDWAN, address, "Down", "refused"),
+            BackendStatus("lb", address, FW, address, "Up", ""),
+        ),
+    )
+    client = cast(LabClient, SimpleNamespace(fetch=lambda *_: status))
     monkeypatch.setattr(whatifs, "LiveState", lambda *_: live(healthy))
     monkeypatch.setattr(whatifs, "read", lambda _look: healthy.snapshot)
     changes = (SetRouteServerSettings("rs1", False),)

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Address
-from typing import Any
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
 from labkit.azure.forwarding import Disposition
-from labkit.azure.model import Azure
+from labkit.azure.model import (
+    BgpPeer,
+    EffectiveRoute,
+    HubRoutingPreference,
+    InstanceId,
+    LearnedRoute,
+    NextHopType,
+    PathAttributes,
+    RouteSource,
+    RouteState,
+)
+from labkit.azure.rules.decision import Decision
+from labkit.azure.rules.selection import Loss
+from labkit.feed.state import PlatformState
+from labkit.feed.status import PlatformStatus
 from labkit.lab.load import read
 from labkit.lab.model import Lab
 from labkit.operate.look.client import LabClient
@@ -33,12 +46,8 @@ class WrittenLook(LiveState):
     """A look at a lab that does not run."""
 
     @property
-    def state(self) -> dict[str, Any]:
-        return {"effective": dict.fromkeys(nic.name for nic in self.lab.azure.nics)}
-
-    @property
-    def azure(self) -> Azure:
-        return self.lab.azure
+    def state(self) -> PlatformState:
+        return PlatformState(self.lab.azure, (), PlatformStatus(self.lab.name), {}, {}, {}, {}, {})
 
     @property
     def off(self) -> frozenset[str]:
@@ -64,29 +73,32 @@ class Written(ObservedTables):
     def _bgp(self, _node: str, _prefix: str) -> tuple[Candidate, ...]:
         return ()
 
-    def _decision(self, nic: str, _destination: IPv4Address) -> dict[str, Any]:
+    def _decision(self, nic: str, _destination: IPv4Address) -> Decision:
         kind, hops = self._nics[nic]
         return document(row("VirtualNetworkGateway", "10.200.0.0/24", kind, *hops))
 
 
-def row(source: str, prefix: str, kind: str, *hops: str, state: str = "Active") -> dict[str, Any]:
-    return {
-        "source": source,
-        "state": state,
-        "addressPrefix": [prefix],
-        "nextHopType": kind,
-        "nextHopIpAddress": [*hops],
-    }
+def row(source: str, prefix: str, kind: str, *hops: str, state: str = "Active") -> EffectiveRoute:
+    return EffectiveRoute(
+        RouteSource(source),
+        RouteState(state),
+        IPv4Network(prefix),
+        NextHopType(kind),
+        tuple(map(IPv4Address, hops)),
+    )
 
 
-def document(*rows: dict[str, Any], paths: tuple[Any, ...] = (), left_out: tuple[str, ...] = ()) -> dict[str, Any]:
-    return {
-        "rows": [*rows],
-        "paths": [*paths],
-        "preference": "ExpressRoute",
-        "leftOut": [*left_out],
-        "listensTo": ["rs1", 1],
-    }
+def document(
+    *rows: EffectiveRoute, paths: tuple[tuple[LearnedRoute, Loss | None], ...] = (), left_out: tuple[str, ...] = ()
+) -> Decision:
+    return Decision(
+        rows, paths, HubRoutingPreference.EXPRESSROUTE, tuple(map(IPv4Network, left_out)), InstanceId("rs1", 1)
+    )
+
+
+def path(peer: str, next_hop: str, as_path: tuple[int, ...]) -> LearnedRoute:
+    address = IPv4Address(next_hop)
+    return LearnedRoute(IPv4Network("10.2.0.0/16"), PathAttributes(address, as_path), BgpPeer(peer, 65001, address))
 
 
 def into_network(protocol: str = "bgp") -> KernelRoute:
@@ -261,15 +273,10 @@ def test_an_overlay_is_carried_by_what_the_nic_has_for_its_far_end(kind: str, ve
 
 def test_the_reasons_of_a_nic() -> None:
     paths = (
-        {"peer": "nva1", "nextHop": "10.1.1.4", "asPath": "65001", "because": ""},
-        {"peer": "nva2", "nextHop": "10.1.1.5", "asPath": "65001", "because": ""},
-        {"peer": "nva3", "nextHop": "10.1.1.6", "asPath": "65003-65003", "because": "its AS path is longer"},
-        {
-            "peer": "vpn-0",
-            "nextHop": "10.1.9.4",
-            "asPath": "",
-            "because": "the hub routing preference prefers others",
-        },
+        (path("nva1", "10.1.1.4", (65001,)), None),
+        (path("nva2", "10.1.1.5", (65001,)), None),
+        (path("nva3", "10.1.1.6", (65003, 65003)), Loss.AS_PATH),
+        (path("vpn-0", "10.1.9.4", ()), Loss.PREFERENCE),
     )
     rows = (
         row(GATEWAY, "10.2.0.0/16", GATEWAY, "10.1.1.4", "10.1.1.5"),

@@ -14,10 +14,12 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any
 
-from labkit.azure.model import Azure, EffectiveRoute, NextHopType
+from labkit.azure.model import EffectiveRoute, NextHopType
 from labkit.azure.rules.circuits import best_in_circuit
 from labkit.azure.rules.effective import active, lookup
 from labkit.azure.rules.gateway_policy import PathSource, best_at_gateway
+from labkit.feed.state import PlatformState
+from labkit.feed.status import UP, BackendStatus, PlatformStatus
 from labkit.lab.build import plan
 from labkit.lab.model import Lab
 from labkit.lab.plan.model import Role
@@ -41,17 +43,14 @@ class NotRunning(LiveState):
         super().__init__(lab, LabClient(Record(lab.name, SANDBOX, "", "", 0.0)))
 
     @property
-    def state(self) -> dict[str, Any]:
-        rows = [
-            {"state": "Up", "load_balancer": balancer.name, "backend": backend}
-            for balancer in self.lab.azure.load_balancers
+    def state(self) -> PlatformState:
+        azure = self.lab.azure
+        backends = tuple(
+            BackendStatus(balancer.name, balancer.address, backend, azure.nic[backend].address, UP, "")
+            for balancer in azure.load_balancers
             for backend in balancer.backends
-        ]
-        return {"status": {"backends": rows}}
-
-    @property
-    def azure(self) -> Azure:
-        return self.lab.azure
+        )
+        return PlatformState(azure, (), PlatformStatus(self.lab.name, backends=backends), {}, {}, {}, {}, {})
 
     @property
     def off(self) -> frozenset[str]:
