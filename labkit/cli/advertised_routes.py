@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from labkit.cli import complete
 from labkit.cli.output import Format, FormatOption, LabOption
-from labkit.cli.peering import show_peering_routes
+from labkit.cli.peering import PeerName, ServerName, show_peering_routes
 
 
 def command(
-    route_server: Annotated[
-        str, typer.Argument(metavar="SERVER", help="The route server.", autocompletion=complete.route_servers)
-    ],
-    peer: Annotated[str, typer.Argument(metavar="PEER", help="The peer's name.", autocompletion=complete.peers)],
+    route_server: ServerName,
+    peer: PeerName,
     lab: LabOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
+from labkit.cli import complete
 from labkit.cli.output import Format, put_json, put_table
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import running
+
+ServerName = Annotated[
+    str, typer.Argument(metavar="SERVER", help="The route server.", autocompletion=complete.route_servers)
+]
+PeerName = Annotated[str, typer.Argument(metavar="PEER", help="The peer's name.", autocompletion=complete.peers)]
 
 COLUMNS = {
     "localAddress": "LocalAddress",
