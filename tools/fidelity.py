@@ -208,11 +208,13 @@ def _said_below(node: ast.stmt | None) -> str:
 
 def _citing() -> Iterator[Path]:
     """The files whose docstrings and comments may cite."""
-    for folder, pattern in (("labkit", "*.py"), ("templates", "*.j2"), ("images", "*"), ("topologies", "*.yml")):
+    code = (("labkit", "*.py"), ("templates", "*.j2"), ("images", "*"), ("topologies", "*.yml"), ("tests", "*.py"))
+    for folder, pattern in code:
         found = (ROOT / folder).rglob(pattern)
         yield from sorted(file for file in found if file.is_file() and "__pycache__" not in file.parts)
 
 
+@cache
 def _prose(file: Path) -> str:
     """The docstrings and comments of a file, with line ends as spaces."""
     if file.suffix != ".py":

@@ -1,4 +1,4 @@
-"""Running labs against what people published from real Azure (reference §8), with the same addresses and ASNs.
+"""Running labs against what people published from real Azure (docs/captures.md), with the same addresses and ASNs.
 
 The tables are the labs' own proofs (`capture`), so that `labkit verify` shows the comparison to everybody: FAB-C is
 `topologies/expressroute-vpn`, FAB-E `topologies/dual-homed-expressroute`, FAB-D is beside this file. Here is what a
@@ -107,7 +107,7 @@ def test_fab_d_tables_and_reachability(fab_d: RunningLab) -> None:
 
 
 def test_fab_d_with_csr1_down(fab_d: RunningLab) -> None:
-    """§8 (d): the machine's rows move to 10.102.2.10."""
+    """As published of FAB-D: the machine's rows move to 10.102.2.10."""
     prefix = IPv4Network("10.5.1.0/24")
     with without_bgpd(fab_d, "csr1"):
         eventually(lambda: gateways(fab_d, "vm02", prefix), lambda hops: hops == (IPv4Address("10.102.2.10"),))

@@ -113,7 +113,7 @@ def sessions(lab: RunningLab, gateway: str, neighbour: str) -> set[tuple[str, st
 
 
 def test_a_customer_sees_no_private_asn_its_own_included(lab: RunningLab) -> None:
-    """Two sites share an ASN, and meet through a circuit; what is public stays (RFC 6996, reference §5)."""
+    """Two sites share an ASN, and meet through a circuit; what is public stays (RFC 6996) [msee-strips-private]."""
     odd, path = IPv4Network("10.251.0.0/16"), " ".join(map(str, (*PRIVATE, *PUBLIC)))
     assert heard(lab) == told(lab) == dict.fromkeys((HUB, BRANCH, OFFICE), (12076,))
     assert ping(lab.client, "dc-host", OFFICE_HOST)
@@ -151,7 +151,7 @@ def test_a_circuit_takes_its_own_asn_from_a_customer(lab: RunningLab) -> None:
 
 
 def test_a_circuit_takes_a_thousand_prefixes_of_a_gateway_and_no_more(lab: RunningLab) -> None:
-    """Virtual networks' and the route server's together (reference §5): beyond them both sessions end, and no other."""
+    """Virtual networks' and the route server's together: beyond them both sessions end [gateway-to-circuit-limit]."""
     *fill, last = some(GATEWAY_TO_CIRCUIT_ROUTES + 1 - len(told(lab)))
 
     def counts() -> dict[IPv4Address, int]:
@@ -180,7 +180,7 @@ def test_a_circuit_takes_a_thousand_prefixes_of_a_gateway_and_no_more(lab: Runni
 
 
 def test_sites_beyond_the_limit_of_a_circuit_and_a_vpn_gateway(lab: RunningLab) -> None:
-    """4000 prefixes are fine and 4001 end the session (reference §5), which comes back with fewer of them."""
+    """4000 prefixes are fine, 4001 end the session; with fewer of them it comes back [customer-to-circuit-limit]."""
 
     def circuits() -> str:
         return LiveState(lab.lab, lab.client).bgp("dc").states[EDGE]

@@ -284,7 +284,7 @@ def test_a_new_range_reaches_on_premises(lab: RunningLab) -> None:
 
 @pytest.mark.usefixtures("_whole_again")
 def test_a_route_server_is_deleted_and_created_beside_a_gateway(lab: RunningLab) -> None:
-    """Without it machines have on-premises by both ends of the circuit; with it by one (reference §4.1, TRB)."""
+    """Without it machines use both ends of the circuit; with it one [one-expressroute-connection]."""
     with branch_to_branch(lab):
         lab.client.change(DeleteRouteServer("rs1"))
         eventually(lambda: gateways(lab, "onprem2", BRANCH), lambda found: found is None, 15)

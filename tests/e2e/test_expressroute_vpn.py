@@ -155,7 +155,7 @@ def test_a_gateway_takes_no_ttl_and_is_no_hop(static: RunningLab) -> None:
 
 
 def test_branch_to_branch_is_what_joins_the_branches(static: RunningLab) -> None:
-    """Without it machines have both branches, and neither branch the other (reference §3.1)."""
+    """Without it machines have both branches, and neither branch the other [static-prefixes]."""
     static.client.change(SetRouteServerSettings("rs1", False))
     eventually(lambda: gateways(static, "onprem", BRANCH), lambda found: found is None)
     assert not ping(static.client, "branch-host", ONPREM_HOST)
@@ -169,7 +169,7 @@ def test_branch_to_branch_is_what_joins_the_branches(static: RunningLab) -> None
 
 def test_what_another_route_server_relayed_passes_only_without_one(static: RunningLab) -> None:
     """On-premises marks its prefix as route servers mark what they relay. What a gateway has from its circuit already
-    is judged anew when branch-to-branch changes (reference §5, WIKI)."""
+    is judged again when branch-to-branch changes [circuit-relay-filter]."""
 
     def vm1_has_onprem(yes: bool) -> None:
         eventually(lambda: gateways(static, "vm1", ONPREM) is not None, lambda found: found == yes)

@@ -1,4 +1,4 @@
-"""What NVAs of the kinds that workshops fail with do to routes and packets (catalogue rows 4, 5, 10 and 13)."""
+"""What NVAs of the kinds that workshops fail with do to routes and packets."""
 
 from __future__ import annotations
 

@@ -148,5 +148,5 @@ def test_the_base_is_as_before(labkit_lab: Boot, file: Path, labkit_runtime: str
 
 @pytest.mark.parametrize("variant", ["", "override"])
 def test_an_nva_between_two_route_servers(labkit_lab: Boot, variant: str) -> None:
-    """FRR's as-override (reference §5 "Dual-homed loops", §11 point 9); the lab's proofs say what it does."""
+    """FRR's as-override [nva-as-override]; the lab's proofs have what it does."""
     assert problems(labkit_lab(lab_file("override"), variant=variant), 30) == []

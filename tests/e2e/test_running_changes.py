@@ -154,7 +154,7 @@ def test_a_peering_without_gateways_leaves_the_spoke_to_itself(lab: RunningLab) 
 
 
 def test_a_new_peering_counts_all_routes_again(lab: RunningLab) -> None:
-    """Above half of the limit the routes that are sent again end the session (reference §9, 16)."""
+    """Above half of the limit the routes that are sent again end the session [refresh-at-peering, limit-counting]."""
     many = [f"10.200.{i}.0/24" for i in range(LIMIT - 5)]
     family = ("router bgp 65001", "address-family ipv4 unicast")
     configure(lab, "nva1", *family, *(f"network {prefix}" for prefix in many))

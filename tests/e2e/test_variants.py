@@ -269,7 +269,7 @@ def test_ip_forwarding_off_bgp_is_perfect_and_transit_dead(tables: RunningLab) -
 
 @pytest.mark.usefixtures("whole_again")
 def test_an_appliance_with_one_session_serves_half_of_the_machines(tables: RunningLab) -> None:
-    """The two instances share the job of programming machines (reference §4.2 "One-instance peering")."""
+    """The two instances share the job of programming machines [one-instance-peering]."""
     vms = {listened_instance(vm): vm for vm in ("vm1", "vm2")}
     server = tables.lab.azure.route_server["rs1"]
     nva1 = tables.lab.azure.nic["nva1"].address

@@ -23,7 +23,7 @@ subnets = st.builds(
 
 
 def test_five_addresses_of_a_subnet_are_reserved() -> None:
-    # §6: .0 to .3 and the last address of each subnet (VNF).
+    # .0 to .3 and the last address of each subnet [reserved-addresses].
     expected = ["10.1.1.0", "10.1.1.1", "10.1.1.2", "10.1.1.3", "10.1.1.255"]
     assert [str(a) for a in reserved_addresses(net("10.1.1.0/24"))] == expected
 
@@ -51,7 +51,7 @@ def test_every_address_is_either_reserved_or_usable(subnet: IPv4Network) -> None
 
 
 def test_azures_own_addresses() -> None:
-    # §1 virtualRouterIps; FAB-C has .68 and .69 in its RouteServerSubnet.
+    # FAB-C has .68 and .69 in its RouteServerSubnet [two-instances].
     assert gateway_address(net("10.1.10.0/24")) == addr("10.1.10.1")
     assert instance_addresses(net("10.100.0.64/26")) == (addr("10.100.0.68"), addr("10.100.0.69"))
 

@@ -28,7 +28,7 @@ def test_each_side_decides_for_itself(*, hub: bool, spoke: bool) -> None:
 
 
 def test_a_spoke_that_uses_the_hubs_gateways_is_exempt() -> None:
-    """§4.3: transit worked with it off (MHK)."""
+    """Transit worked with it off (MHK) [forwarded-traffic]."""
     model = lab(
         Peering("hub", "spoke", allow_gateway_transit=True, allow_forwarded_traffic=False),
         Peering("spoke", "hub", use_remote_gateways=True, allow_forwarded_traffic=False),

@@ -44,13 +44,13 @@ def told(server: RouteServer, peer: BgpPeer, *paths: LearnedRoute, instance: int
         (ER, VPN, True),
         (VPN, NVA1, True),
         (VPN, ER, True),
-        (ER, er("er2", "10.1.9.13"), False),  # §3.1 "ER-to-ER transit ... never"
+        (ER, er("er2", "10.1.9.13"), False),  # [nva-to-nva, nva-to-gateway, branch-routes-to-nvas]
         (VPN, vpn("vpn2", "10.1.9.5"), False),
         (NVA1, NVA1, False),
     ],
 )
 def test_matrix(source: BgpPeer, target: BgpPeer, exported: bool) -> None:
-    # §3.1 rows "Another NVA's routes", "ER-learned", "VPN-learned"; with b2b off nothing is exported at all.
+    # [nva-to-nva, nva-to-gateway, branch-routes-to-nvas]; with b2b off nothing is exported at all.
     route = path(P, source, "12076" if source is ER else None)
     assert (told(ON, target, route) is not None) is exported
     assert told(OFF, target, route) is None
@@ -58,7 +58,7 @@ def test_matrix(source: BgpPeer, target: BgpPeer, exported: bool) -> None:
 
 @pytest.mark.parametrize("instance", [0, 1])
 def test_ebgp_attributes(instance: int) -> None:
-    # §3.2 column 1.
+    # [ebgp-next-hop, prepends-65515, origin-kept]
     attributes = PathAttributes(
         addr("10.1.1.99"), (65001, 65010), Origin.INCOMPLETE, 50, ((65001, 7),), ((1, 2, 3),), ((99, 0xC0, b"x"),)
     )
@@ -75,7 +75,7 @@ def test_ebgp_attributes(instance: int) -> None:
 
 
 def test_ibgp_attributes() -> None:
-    # §3.2 column 2: next hop and path unchanged (FAB-C, DML), 65517:65517 on what came from an NVA (WIKI).
+    # Next hop and path unchanged [ibgp-next-hop], 65517:65517 on what came from an NVA [relay-community].
     got = told(ON, ER, path(P, NVA1, "65001-65010"))
     assert got == PathAttributes(NVA1.address, (65001, 65010), communities=(RELAYED,))
     # FAB-C: the VPN gateway learns 10.1.34.0/25 with path 12076-65020 and the ER side's next hop.
@@ -85,7 +85,7 @@ def test_ibgp_attributes() -> None:
 
 
 def test_a_gateway_with_another_asn_is_ebgp() -> None:
-    # §3.2 column 1 head; §5 (MDD, MHK, AZC: path "65515 300 200").
+    # MDD, MHK and AZC have the path "65515 300 200" [vpn-own-asn].
     got = told(ON, OLD_VPN, path(P, NVA1))
     assert got is not None
     assert got.as_path == (65515, 65001)
@@ -93,7 +93,7 @@ def test_a_gateway_with_another_asn_is_ebgp() -> None:
 
 
 def test_gateway_learned_routes_reach_nvas() -> None:
-    # §8 (b): b2b on, the NVA gets `65515 12076 <onprem2>`; communities §3.2.
+    # With b2b on, the NVA gets `65515 12076 <onprem2>` [branch-routes-to-nvas, relay-community].
     got = told(ON, NVA1, path(P, ER, "12076-65020"))
     assert got == PathAttributes(ON.instances[0], (65515, 12076, 65020), communities=(RELAYED,))
 
@@ -107,7 +107,7 @@ def test_gateway_learned_routes_reach_nvas() -> None:
     ],
 )
 def test_what_is_preferred_is_advertised(preference: HubRoutingPreference, as_path: tuple[int, ...]) -> None:
-    # §3.2 "Multipath", §4.1 step 2: to a third party, the best of an ExpressRoute path and a shorter NVA path.
+    # To a third party, the best of an ExpressRoute path and a shorter NVA path [one-best-path, hub-routing-preference].
     server = replace(ON, hub_routing_preference=preference)
     got = told(server, NVA1, path(P, NVA2), path(P, ER, "12076-65020"))
     assert got is not None
@@ -115,7 +115,7 @@ def test_what_is_preferred_is_advertised(preference: HubRoutingPreference, as_pa
 
 
 def test_no_advertise() -> None:
-    # §3.1 last row: nobody.
+    # To nobody [no-advertise].
     route = path(P, NVA1)
     route = replace(route, attributes=replace(route.attributes, communities=(NO_ADVERTISE,)))
     assert [told(ON, peer, route) for peer in ON.peers] == [None] * 5
@@ -135,7 +135,7 @@ def test_no_export_stays_inside_the_as() -> None:
 
 
 def test_a_route_server_that_ignores_no_export() -> None:
-    # §3.2 "no-export" [?]; no-advertise counts in any case (§3.1 last row, INJ).
+    # [no-export]; no-advertise counts in any case [no-advertise].
     deaf = replace(ON, assumptions=Assumptions(honours_no_export=False))
     route = path(P, NVA1)
     marked = replace(route, attributes=replace(route.attributes, communities=(NO_EXPORT,)))
@@ -149,7 +149,7 @@ def test_a_route_server_that_ignores_no_export() -> None:
 
 @pytest.mark.parametrize("assumed", [True, False])
 def test_the_community_from_nva_to_nva(assumed: bool) -> None:
-    # §3.2 "Communities", §11.4; towards and from gateways it is no assumption (NLB, WIKI).
+    # [relay-community-nvas]; towards and from gateways it is no assumption [relay-community].
     server = replace(ON, assumptions=Assumptions(nva_relay_community=assumed))
 
     def marked(source: BgpPeer, target: BgpPeer) -> bool:
@@ -165,14 +165,14 @@ def test_the_community_from_nva_to_nva(assumed: bool) -> None:
 
 @pytest.mark.parametrize(("assumed", "communities"), [(True, (SPOKE,)), (False, ())])
 def test_the_community_of_spokes(assumed: bool, communities: tuple[tuple[int, int], ...]) -> None:
-    # §3.1 row 2, §11.4.
+    # [spoke-community]
     server = replace(ON, assumptions=Assumptions(spoke_community=assumed))
     got = originated_routes(server, 0, NVA1, MINE)
     assert [got[net(p)].communities for p in ("10.1.0.0/16", "10.2.0.0/16")] == [(), communities]
 
 
 def test_never_back_to_the_supplier_of_the_best_path() -> None:
-    # §3.1 row 4, §8 (d): nothing of 10.5.x to csr1, csr1's path to csr2.
+    # Nothing of 10.5.x to csr1, csr1's path to csr2 [no-return].
     short, long = path(P, NVA1, "65001-65005"), path(P, NVA2, "65002-65005-65005")
     assert told(ON, NVA1, long, short) is None
     got = told(ON, NVA2, long, short)
@@ -181,7 +181,7 @@ def test_never_back_to_the_supplier_of_the_best_path() -> None:
 
 
 def test_of_tied_paths_one_is_advertised() -> None:
-    # §3.2 "Multipath".
+    # [one-best-path]
     tied = path(P, NVA2), path(P, NVA1)
     assert told(ON, NVA1, *tied) is None
     got = told(ON, NVA2, *tied)
@@ -191,13 +191,13 @@ def test_of_tied_paths_one_is_advertised() -> None:
 
 @pytest.mark.parametrize("prefix", ["10.1.0.0/16", "10.1.3.0/24", "10.2.0.0/16", "10.2.0.1/32"])
 def test_own_ranges_are_not_relayed_even_where_they_are_kept(prefix: str) -> None:
-    # §11.6 (MDD).
+    # [own-ranges-withheld]
     assert [told(ON, peer, path(prefix, NVA1)) for peer in ON.peers] == [None] * 5
 
 
 @pytest.mark.parametrize("prefix", ["10.1.0.0/16", "10.1.3.0/24", "10.2.0.0/16"])
 def test_in_the_era_that_keeps_them_circuits_hear_of_own_ranges(prefix: str) -> None:
-    # FAB-E §4.7: 10.101.3.0/24 at the circuit's edge.
+    # FAB-E has 10.101.3.0/24 at the circuit's edge [own-ranges-withheld].
     old = replace(ON, own_ranges=OwnRangePolicy.KEEP)
     got = {peer.name for peer in old.peers if told(old, peer, path(prefix, NVA1)) is not None}
     assert got == {"er"}
@@ -210,7 +210,7 @@ def test_nothing_without_paths() -> None:
 @pytest.mark.parametrize("server", [ON, OFF])
 @pytest.mark.parametrize("instance", [0, 1])
 def test_originated_towards_nvas(server: RouteServer, instance: int) -> None:
-    # §3.1 rows 1 and 2, always; §8 (a).
+    # Always [own-ranges-to-nvas, spoke-ranges-to-nvas].
     own = PathAttributes(server.instances[instance], (65515,))
     assert originated_routes(server, instance, NVA1, MINE) == {
         net("10.1.0.0/16"): own,
@@ -220,5 +220,5 @@ def test_originated_towards_nvas(server: RouteServer, instance: int) -> None:
 
 @pytest.mark.parametrize("peer", [ER, VPN, OLD_VPN])
 def test_gateways_originate_for_themselves(peer: BgpPeer) -> None:
-    # §3.1 rows 1 and 2, columns 2 and 3.
+    # [gateways-originate]
     assert originated_routes(ON, 0, peer, MINE) == {}

@@ -6,8 +6,8 @@ from labkit.azure.rules.asn import is_four_byte, is_private, reserved_asn
 @pytest.mark.parametrize(
     "asn",
     [
-        *(8074, 8075, 12076, 65515, 65517, 65518, 65519, 65520),  # §2 "ASN permitted": Azure
-        *(23456, 64496, 64511, 65535, 65536, 65551),  # §2: IANA
+        *(8074, 8075, 12076, 65515, 65517, 65518, 65519, 65520),  # Azure's [permitted-asns]
+        *(23456, 64496, 64511, 65535, 65536, 65551),  # IANA's [permitted-asns]
         *(-1, 0, 2**32 - 1, 2**32),
     ],
 )
@@ -27,7 +27,7 @@ def test_the_reason_names_the_number_and_who_has_it() -> None:
 
 
 def test_four_byte_asns_are_allowed_and_told_apart() -> None:
-    # §2 "ASN width": MYE peered 65555.
+    # MYE peered 65555 [four-byte-asns].
     assert reserved_asn(65555) is None
     assert is_four_byte(65555)
     assert is_four_byte(65536)
@@ -51,5 +51,5 @@ def test_four_byte_asns_are_allowed_and_told_apart() -> None:
     ],
 )
 def test_private(asn: int, private: bool) -> None:
-    # §5 "strips private ASNs"; RFC 6996.
+    # [msee-strips-private]; RFC 6996.
     assert is_private(asn) is private

@@ -1,4 +1,4 @@
-"""What published captures of real Azure show, asked of the rules: reference §8 and its sources."""
+"""What published captures of real Azure show (docs/captures.md, docs/sources.yml), asked of the rules."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def merged(*tables: InstanceRoutes) -> InstanceRoutes:
 
 
 class TestOverview:
-    """§8 (a), SEED1."""
+    """SEED1."""
 
     SDWAN = nva("sdwan-nva", 65001, "10.1.1.4")
     SECURITY = nva("security-nva", 65002, "10.1.2.4")
@@ -106,7 +106,7 @@ class TestOverview:
 
 
 class TestDualHomedSpoke:
-    """§8 (d), FAB-D (`route-server/rs-dualhome-s2s-vpn`, sections 4.4 to 4.6)."""
+    """FAB-D (`route-server/rs-dualhome-s2s-vpn`, sections 4.4 to 4.6)."""
 
     CSR1 = nva("csr1", 65001, "10.101.2.10")
     CSR2 = nva("csr2", 65002, "10.102.2.10")
@@ -210,7 +210,7 @@ class TestDualHomedSpoke:
 
 
 class TestDualExpressRoute:
-    """§8 (e), FAB-E (`route-server/rs-dualhome-2er-circuits`, sections 4.1 to 4.6); era 2021."""
+    """FAB-E (`route-server/rs-dualhome-2er-circuits`, sections 4.1 to 4.6); era 2021."""
 
     CSR1 = nva("csr1", 65001, "10.101.3.10")
     CSR2 = nva("csr2", 65002, "10.102.3.10")
@@ -423,7 +423,7 @@ class TestNetLabBuilder:
 
 
 def test_ipspace() -> None:
-    """IPS, the capture of reference §4.2 (2021): two NVAs, a user 0/0 to None under which the blocks remain."""
+    """IPS (2021): two NVAs, a user 0/0 to None under which the blocks remain [blocks-with-default]."""
     one, two = nva("nva1", 65001, "172.16.1.4"), nva("nva2", 65002, "172.16.1.5")
     server = RouteServer("rs", "v", (addr("172.16.3.4"), addr("172.16.3.5")), (one, two))
     routes = table(path("172.22.2.0/24", one), path("172.22.2.0/24", two))

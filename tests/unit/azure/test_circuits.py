@@ -42,7 +42,7 @@ def test_rejection(path: CircuitPath, dropped: bool) -> None:
 
 
 def test_the_shorter_path_wins_between_gateways() -> None:
-    # §5, ADS-anycast.
+    # [msee-prepends]
     short, long = heard("er2", 65515, 65010), heard("er1", 65515, 65010, 65010, 65010)
     assert best_in_circuit([long, short]) == (short,)
     assert best_in_circuit(()) == ()
@@ -68,7 +68,7 @@ def test_equal_paths_all_carry_packets_the_lowest_address_first() -> None:
     ("as_path", "seen"),
     [
         ((65515,), (12076,)),  # FAB-E
-        ((65515, 65001, 65001, 65001), (12076,)),  # catalogue row 19
+        ((65515, 65001, 65001, 65001), (12076,)),  # [msee-prepends]
         ((65515, 65001, 3320, 65002), (12076, 3320)),
         ((65515, frozenset({65001, 3320}), frozenset({65001})), (12076, frozenset({3320}))),
         ((65515, 4200000000), (12076,)),
@@ -76,7 +76,7 @@ def test_equal_paths_all_carry_packets_the_lowest_address_first() -> None:
     ],
 )
 def test_customers_see_no_private_asn(as_path: AsPath, seen: AsPath) -> None:
-    # §5 first bullet; ORIGIN and communities stay.
+    # [msee-strips-private]; ORIGIN and communities stay [origin-kept, relay-community-to-sites].
     assert advertised_to_customer(heard("er1", *as_path), EDGE) == PathAttributes(
         EDGE, seen, Origin.INCOMPLETE, None, (RELAYED,)
     )

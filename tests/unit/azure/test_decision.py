@@ -83,7 +83,7 @@ def test_paths_that_share_and_paths_that_lost() -> None:
 
 
 def test_what_a_range_covers_is_left_out() -> None:
-    """§4.2 step 2: equal to a peered range, or inside it."""
+    """Equal to a peered range, or inside it [near-ranges-not-programmed]."""
     found = decided(lab(), addr("10.2.0.4"), path("10.2.0.0/16", NVA1), path("10.2.0.0/24", NVA2))
     assert printed(found.rows[:1]) == ["Default 10.2.0.0/16 VNetPeering"]
     assert found.left_out == (net("10.2.0.0/24"), net("10.2.0.0/16"))

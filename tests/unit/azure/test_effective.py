@@ -79,7 +79,7 @@ HUB_SYSTEM = [
 
 
 def test_system_routes_alone() -> None:
-    # §4.2 step 1, §4.3 non-transitive.
+    # [system-routes, non-transitive]
     assert printed(effective_routes(lab(), "vm", {})) == [*HUB_SYSTEM, INTERNET]
     assert printed(effective_routes(lab(), "vm-alone", {})) == ["Default 10.5.0.0/16 VnetLocal", INTERNET]
     assert printed(effective_routes(lab(), "vm-far", {})) == [
@@ -95,7 +95,7 @@ def test_a_peering_of_one_direction_carries_nothing() -> None:
 
 
 def test_bgp_reaches_own_and_urg_networks_only() -> None:
-    # §4.2 head note, §3.1 last column, catalogue row 7.
+    # [table-per-nic]
     learned = both(path("10.250.0.0/16", NVA1))
     row = "VirtualNetworkGateway 10.250.0.0/16 VirtualNetworkGateway 10.1.1.4"
     for where, expected in {"vm": True, "nva1": True, "vm-urg": True, "vm-plain": False, "vm-far": False}.items():
@@ -103,7 +103,7 @@ def test_bgp_reaches_own_and_urg_networks_only() -> None:
 
 
 def test_an_nvas_own_nic_gets_its_own_routes() -> None:
-    # §4.2 head note, §5 "Self-next-hop loop", catalogue row 6.
+    # [nva-own-nic, self-next-hop]
     found = lookup(effective_routes(lab(), "nva1", both(path("0.0.0.0/0", NVA1))), addr("198.51.100.10"))
     assert found is not None
     assert found.next_hops == (NVA1.address,)
@@ -111,13 +111,13 @@ def test_an_nvas_own_nic_gets_its_own_routes() -> None:
 
 @pytest.mark.parametrize("prefix", ["10.1.0.0/16", "10.1.5.0/24", "10.2.0.0/16", "10.6.0.0/24", "10.3.0.0/16"])
 def test_suppressed_in_the_hub(prefix: str) -> None:
-    # §4.2 step 2: own, URG-spoke and directly peered ranges, equal or longer.
+    # Own, URG-spoke and directly peered ranges, equal or longer [own-ranges-not-programmed].
     rows = effective_routes(lab(), "vm", both(path(prefix, NVA1)))
     assert not [r for r in rows if r.source == "VirtualNetworkGateway"]
 
 
 def test_suppression_scopes_in_a_spoke() -> None:
-    # §4.2 step 2: (i) the other URG spoke's range everywhere, though it is not peered here (catalogue row 12);
+    # (i) the other URG spoke's range everywhere, though it is not peered here [near-ranges-not-programmed];
     # (ii) a network that is peered with the hub only is no system range here.
     learned = both(path("10.6.0.0/16", NVA1), path("10.3.0.0/16", NVA1), path("10.2.0.0/24", NVA1))
     assert printed(effective_routes(lab(), "vm-urg", learned)) == [
@@ -129,7 +129,7 @@ def test_suppression_scopes_in_a_spoke() -> None:
 
 
 def test_a_supernet_is_programmed() -> None:
-    # §4.2 step 2 "advertise a supernet".
+    # [own-ranges-not-programmed]
     rows = effective_routes(lab(), "vm-urg", both(path("10.0.0.0/12", NVA1)))
     found = lookup(rows, addr("10.6.0.4"))
     assert found is not None
@@ -137,7 +137,7 @@ def test_a_supernet_is_programmed() -> None:
 
 
 def test_ecmp_is_one_row_in_ascending_order() -> None:
-    # §4.1 step 3, §4.2 "Display".
+    # [nva-ecmp, multipath-entry]
     rows = effective_routes(lab(), "vm", both(path("10.250.0.0/16", NVA2), path("10.250.0.0/16", NVA1)))
     assert "VirtualNetworkGateway 10.250.0.0/16 VirtualNetworkGateway 10.1.1.4 10.1.2.4" in printed(rows)
 
@@ -147,14 +147,14 @@ def test_ecmp_is_one_row_in_ascending_order() -> None:
     [
         ("10.1.9.9", "vm", "VirtualNetworkGateway 10.1.9.9"),
         ("10.3.0.9", "vm", "VirtualNetworkGateway 10.3.0.9"),  # directly peered: CASC
-        ("10.4.0.9", "vm", "None"),  # one peering further: AZC, catalogue row 23
+        ("10.4.0.9", "vm", "None"),  # one peering further: AZC [none-next-hop]
         ("172.16.0.1", "vm", "None"),
         ("10.1.9.9", "vm-urg", "VirtualNetworkGateway 10.1.9.9"),
         ("10.3.0.9", "vm-urg", "None"),
     ],
 )
 def test_next_hop_in_a_network_that_is_not_adjacent(next_hop: str, where: str, row: str) -> None:
-    # §4.2 step 5.
+    # [third-party-next-hop, none-next-hop]
     learned = both(path("10.250.0.0/16", NVA1, next_hop=next_hop))
     assert f"VirtualNetworkGateway 10.250.0.0/16 {row}" in printed(effective_routes(lab(), where, learned))
 
@@ -166,7 +166,7 @@ def test_an_adjacent_next_hop_outlives_one_that_is_not() -> None:
 
 
 def test_an_expressroute_next_hop_is_in_no_network() -> None:
-    # §4.2 "Display": 10.3.129.67 (FAB-E).
+    # FAB-E has 10.3.129.67 [expressroute-next-hop].
     learned = both(
         path("10.2.13.0/25", er(), "12076-65021", next_hop="172.30.0.1"), path("10.99.0.0/16", er(), "12076")
     )
@@ -176,7 +176,7 @@ def test_an_expressroute_next_hop_is_in_no_network() -> None:
 
 
 class TestDefaultRoute:
-    """§4.2 steps 6 and 7: what becomes of the Default 0/0, and with it of the None blocks."""
+    """What becomes of the Default 0/0, and with it of the None blocks [default-replaced, blocks-with-default]."""
 
     BGP = path("0.0.0.0/0", NVA1)
     BGP_ROW = "VirtualNetworkGateway 0.0.0.0/0 VirtualNetworkGateway 10.1.1.4"
@@ -209,7 +209,7 @@ class TestDefaultRoute:
         assert got == ([f"Invalid {INTERNET}", "User 0.0.0.0/0 None"], 21)
 
     def test_a_user_route_beats_bgp_and_the_default_row_stays_away(self) -> None:
-        # The cure of catalogue row 6; rows as in lrivallain's capture (see the module's head).
+        # What cures a loop by one's own default route [self-next-hop]; rows as in a published capture.
         got = self.seen(lab(user("0.0.0.0/0", NextHopType.INTERNET)), both(self.BGP))
         assert got == ([f"Invalid {self.BGP_ROW}", "User 0.0.0.0/0 Internet"], 0)
 
@@ -218,13 +218,13 @@ class TestDefaultRoute:
         assert self.seen(lab(), halves) == ([INTERNET], 21)
 
     def test_without_propagation_it_is_back(self) -> None:
-        # Step 4 and step 6 "present with propagation off".
+        # Present with propagation off [propagation-off, default-replaced].
         assert self.seen(lab(propagation=False), both(self.BGP)) == ([INTERNET], 21)
 
 
 def test_reserved_blocks_that_networks_own() -> None:
-    # §4.2 step 6: an exactly owned block is the network's; so is one that it contains. A part owned leaves it (head
-    # of the module). A peered network's exact block has one Active row as well.
+    # An exactly owned block is the network's [block-owned]; so is one that it contains. A part owned leaves it
+    # [block-owned-in-part]. A peered network's exact block has one Active row as well.
     model = azure(
         [
             network("exact", "192.168.0.0/16", "198.16.0.0/14"),
@@ -250,7 +250,7 @@ def test_bgp_replaces_an_equal_reserved_block() -> None:
 
 
 def test_user_routes_beat_system_routes_of_the_same_prefix() -> None:
-    # §4.2 step 3.
+    # [longest-prefix]
     rows = printed(effective_routes(lab(user("10.3.0.0/16", NextHopType.VIRTUAL_APPLIANCE, "10.1.1.4")), "vm", {}))
     assert "Invalid Default 10.3.0.0/16 VNetPeering" in rows
     assert "User 10.3.0.0/16 VirtualAppliance 10.1.1.4" in rows
@@ -265,20 +265,20 @@ def test_user_routes_beat_bgp_of_the_same_prefix_only() -> None:
 
 
 def test_an_appliance_that_is_not_adjacent_is_none() -> None:
-    # §4.2 step 5.
+    # [none-next-hop]
     rows = printed(effective_routes(lab(user("10.4.0.0/16", NextHopType.VIRTUAL_APPLIANCE, "10.4.0.4")), "vm", {}))
     assert "User 10.4.0.0/16 None" in rows
 
 
 def test_propagation_off_keeps_user_routes() -> None:
-    # §4.2 step 4, catalogue row 24.
+    # [propagation-off]
     model = lab(user("10.250.0.0/16", NextHopType.VIRTUAL_APPLIANCE, "10.1.1.4"), propagation=False)
     rows = printed(effective_routes(model, "vm", both(path("10.251.0.0/16", NVA1))))
     assert rows == [*HUB_SYSTEM, INTERNET, "User 10.250.0.0/16 VirtualAppliance 10.1.1.4"]
 
 
 def test_own_server_before_the_hubs() -> None:
-    # §4.3: a dual-homed spoke hosts its own.
+    # [dual-homed-spoke]
     own = RouteServer("rs2", "urg", (addr("10.2.1.4"), addr("10.2.1.5")), (NVA2,))
     model = replace(lab(), route_servers=(SERVER, own))
     routes = table(path("10.250.0.0/16", NVA1))
@@ -290,7 +290,7 @@ def test_own_server_before_the_hubs() -> None:
 
 
 class TestInstances:
-    """§4.2 "One-instance peering", and a NIC's choice of instance."""
+    """One session only [one-instance-peering], and a NIC's choice of instance."""
 
     ZERO: ClassVar[InstanceRoutes] = table(path("10.250.0.0/16", NVA1))
     ONE: ClassVar[InstanceRoutes] = table(path("10.250.0.0/16", NVA2))
@@ -356,7 +356,7 @@ def test_an_empty_set_of_paths_is_no_route() -> None:
 
 
 def test_attributes_beyond_next_hop_and_path_do_not_reach_nics() -> None:
-    # §3.1 last row: no-advertise routes are programmed all the same (INJ).
+    # no-advertise routes are programmed all the same [no-advertise].
     quiet = LearnedRoute(
         net("10.250.0.0/16"), PathAttributes(NVA1.address, (65001,), communities=((65535, 65282),)), NVA1
     )

@@ -1,4 +1,4 @@
-"""What captures and documentation show of gateways, asked of the joined rules: reference §8 (b), (c), (e), and §5."""
+"""What captures and documentation show of gateways (docs/captures.md, docs/sources.yml), asked of the joined rules."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def shown(routes: Mapping[IPv4Network, PathAttributes]) -> dict[str, str]:
 
 
 class TestExpressRouteAndNva:
-    """§8 (b), SEED2."""
+    """Azure's own overview of a route server with ExpressRoute and an NVA."""
 
     NVA = nva("sdwan", 65001, "10.1.1.4")
 
@@ -101,12 +101,12 @@ class TestExpressRouteAndNva:
         assert told == {net("10.250.0.0/16"): PathAttributes(self.NVA.address, (65001, 65010), communities=(RELAYED,))}
         at_customer = speakers.advertised_to_customer("circuit")
         assert shown(at_customer) == listing("10.1.0.0/16 12076\n10.2.0.0/16 12076\n10.250.0.0/16 12076")
-        # §5: "the community is not stripped towards on-prem" (WIKI).
+        # "The community is not stripped towards on-prem" (WIKI) [relay-community-to-sites].
         assert at_customer[net("10.250.0.0/16")].communities == (RELAYED,)
 
 
 class TestExpressRouteAndVpn:
-    """§8 (c), FAB-C (`expressroute/er-rs-vpn-transitive`, section 3)."""
+    """FAB-C (`expressroute/er-rs-vpn-transitive`, section 3)."""
 
     def speakers(self) -> SpeakersByName:
         server = RouteServer("rs", "vnet1", (addr("10.100.0.68"), addr("10.100.0.69")), branch_to_branch=True)
@@ -193,7 +193,7 @@ class TestExpressRouteAndVpn:
 
 
 class TestDualExpressRoute:
-    """§8 (e), FAB-E (`route-server/rs-dualhome-2er-circuits`, sections 4.2, 4.3, 4.6 and 4.7); era 2021."""
+    """FAB-E (`route-server/rs-dualhome-2er-circuits`, sections 4.2, 4.3, 4.6 and 4.7); era 2021."""
 
     def speakers(self) -> SpeakersByName:
         keep = OwnRangePolicy.KEEP
@@ -252,7 +252,7 @@ class TestDualExpressRoute:
         )
 
     def test_in_2026_prefixes_inside_the_own_network_are_missing_there(self) -> None:
-        # §4.1 step 1: dropped on receipt.
+        # Dropped on receipt [own-ranges].
         old = self.speakers()
         servers = tuple(replace(s, own_ranges=OwnRangePolicy.DROP) for s in old.azure.route_servers)
         speakers = replace(old, azure=replace(old.azure, route_servers=servers))
@@ -292,7 +292,7 @@ class TestDualExpressRoute:
 
 
 class TestTwoHubsOnOneCircuit:
-    """§5: what reaches the second hub through the circuit, and which hub on-premises prefers."""
+    """What reaches the second hub through the circuit, and which hub on-premises prefers [circuit-relay-filter]."""
 
     def speakers(self, *, b2b: bool = True, prepend: str = "") -> SpeakersByName:
         servers = [
@@ -322,7 +322,7 @@ class TestTwoHubsOnOneCircuit:
         )
 
     def test_virtual_networks_arrive_and_nva_routes_do_not(self) -> None:
-        # WIKI `12076 12076`; catalogue row 27.
+        # WIKI has the path `12076 12076` [circuit-relay-filter].
         held = self.speakers().at_gateway[InstanceId("er2", 0)]
         assert [as_path_text(p.attributes.as_path) for p in held[net("10.1.0.0/16")]] == ["12076-12076"]
         assert net("10.98.0.0/16") not in held
@@ -334,7 +334,7 @@ class TestTwoHubsOnOneCircuit:
 
     @pytest.mark.parametrize(("prepend", "winners"), [("-65010-65010", ["er2"]), ("", ["er1", "er2"])])
     def test_prepends_decide_in_the_circuit_and_are_hidden_behind_it(self, prepend: str, winners: list[str]) -> None:
-        # ADS-anycast; FAQ25, catalogue row 19.
+        # ADS, FAQ25 [msee-prepends].
         speakers = self.speakers(prepend=prepend)
         paths = speakers.at_circuit["circuit"][net("10.99.0.0/16")]
         assert {as_path_text(p.attributes.as_path) for p in paths} == {f"65515-65010{prepend}", "65515-65010"}

@@ -1,4 +1,4 @@
-"""What gateways put into NICs, beside route servers and without them: reference §3.1 last column, §4.1, §4.2."""
+"""What gateways put into NICs, with route servers and without them [gateways-program-nics]."""
 
 from dataclasses import replace
 from typing import ClassVar
@@ -62,12 +62,12 @@ def leads(model: Azure, learned: LearnedRoutes, gateways: GatewayRoutes, where: 
 @pytest.mark.parametrize(("where", "hops"), [("vm", BY_VPN), ("vm-urg", BY_VPN), ("vm-plain", "")])
 @pytest.mark.parametrize("server", [None, SERVER, replace(SERVER, branch_to_branch=True)])
 def test_own_and_urg_networks_whatever_b2b_is(server: RouteServer | None, where: str, hops: str) -> None:
-    # §3.1 rows "ER-learned" and "VPN-learned"; §4.2 "Display" (both instances of an active-active VPN gateway).
+    # [gateways-program-nics]; both instances of an active-active VPN gateway [active-active-next-hops].
     assert leads(lab(server=server), both({}), {"vpn": FROM_VPN}, where) == hops
 
 
 def test_propagation_off_removes_them_too() -> None:
-    # §4.2 step 4: both gateway and route server routes.
+    # Both gateway and route server routes [propagation-off].
     for server in (None, SERVER):
         assert leads(lab(server=server, propagation=False), both({}), {"vpn": FROM_VPN}) == ""
 
@@ -77,7 +77,7 @@ def test_a_route_server_with_both_instances_down_does_not_take_them_along() -> N
 
 
 class TestPreference:
-    """§4.1 step 2 and 3, over everything that competes for a NIC."""
+    """The hub routing preference over everything that competes for a NIC [hub-routing-preference]."""
 
     NVA_SHORT: ClassVar[LearnedRoutes] = both(table(path(P, NVA, "65001")))
     NVA_LONG: ClassVar[LearnedRoutes] = both(table(path(P, NVA, "65001-65010")))
@@ -91,7 +91,7 @@ class TestPreference:
             (HubRoutingPreference.AS_PATH, {"er": FROM_ER}, BY_NVA),
             (HubRoutingPreference.EXPRESSROUTE, {"er": FROM_ER, "vpn": FROM_VPN}, BY_ER),
             (HubRoutingPreference.VPN_GATEWAY, {"er": FROM_ER, "vpn": FROM_VPN}, f"{BY_NVA} {BY_VPN}"),
-            (HubRoutingPreference.AS_PATH, {"vpn": FROM_VPN}, f"{BY_NVA} {BY_VPN}"),  # §11.3: taken as a tie
+            (HubRoutingPreference.AS_PATH, {"vpn": FROM_VPN}, f"{BY_NVA} {BY_VPN}"),  # a tie [vpn-nva-tie]
         ],
     )
     def test_between_gateways_and_an_nva(
@@ -105,7 +105,7 @@ class TestPreference:
 
     @pytest.mark.parametrize(("b2b", "hops"), [(False, BY_ER), (True, BY_NVA)])
     def test_the_switch_for_the_older_documentation(self, b2b: bool, hops: str) -> None:
-        # §4.1 step 2, last bullet; §11.3.
+        # [preference-needs-b2b]
         server = replace(
             SERVER,
             branch_to_branch=b2b,
@@ -118,7 +118,7 @@ class TestPreference:
         assert leads(lab(server=None), {}, {"er": FROM_ER, "vpn": FROM_VPN}) == BY_ER
 
     def test_expressroute_uses_one_connection_beside_a_route_server_only(self) -> None:
-        # §4.1 after step 4; catalogue row 20.
+        # [one-expressroute-connection]
         twice = {"er": table(path(P, ER_PEER, "12076", "172.30.0.5"), path(P, ER_PEER, "12076", "172.30.0.1"))}
         assert leads(lab(server=None), {}, twice) == "172.30.0.1 172.30.0.5"
         assert leads(lab(), both({}), twice) == "172.30.0.1"
@@ -135,13 +135,13 @@ def test_what_a_route_server_heard_of_a_gateway_counts_once() -> None:
 
 @pytest.mark.parametrize("prefix", ["10.1.0.0/16", "10.1.7.0/24", "10.2.0.0/24", "10.3.0.0/16"])
 def test_suppressed_like_those_of_a_route_server(prefix: str) -> None:
-    # §4.2 step 2.
+    # [near-ranges-not-programmed]
     gateways = {"vpn": table(path(prefix, VPN_PEERS[0], "65020"))}
     assert leads(lab(server=None), {}, gateways, prefix=prefix) == ""
 
 
 def test_the_default_route_of_a_vpn_neighbour() -> None:
-    # §5 (AZC, MYE): the gateway programs its own network with it; §4.2 step 7.
+    # The gateway programs its own network with it [vpn-takes-default, default-replaced].
     gateways = {"vpn": table(path("0.0.0.0/0", VPN_PEERS[0], "65020"))}
     rows = effective_routes(lab(server=None), "vm", {}, gateways)
     found = lookup(rows, addr("198.51.100.1"))

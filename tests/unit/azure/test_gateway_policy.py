@@ -51,7 +51,7 @@ def exported(text: str = "65001", address: str = "10.1.0.4") -> GatewayPath:
 
 
 class TestOwnPaths:
-    """§3.1 rows 1 and 2, columns 2 and 3; §5 "static local-network-gateway prefixes"."""
+    """What gateways originate, static prefixes among it [gateways-originate, static-prefixes]."""
 
     MODEL = azure(
         [network("hub", "10.1.0.0/16", "10.9.0.0/24"), network("urg", "10.2.0.0/16"), network("plain", "10.3.0.0/16")],
@@ -90,7 +90,7 @@ class TestRejection:
     def test_relayed_routes_from_the_circuit(
         self, gateway: Gateway, server: RouteServer | None, source: PathSource, dropped: bool
     ) -> None:
-        # §5, WIKI; catalogue row 27.
+        # [circuit-relay-filter]
         attributes = PathAttributes(addr("172.30.0.1"), (12076, 12076, 65001), communities=(RELAYED,))
         found = gateway_rejection(gateway, server, source, attributes)
         assert (found is not None) is dropped
@@ -109,7 +109,7 @@ class TestBest:
     @pytest.mark.parametrize(
         ("gateway", "winner", "loser"),
         [
-            # §3.3 weights (FAB-C): a circuit's long path beats what the route server has.
+            # FAB-C's weights: a circuit's long path beats what the route server has [gateway-preference].
             (ER, on_premises("12076-65020-65020"), exported("65001")),
             (VPN, exported("65001"), on_premises("65020-65020")),
             # eBGP before iBGP (MDD).
@@ -117,7 +117,7 @@ class TestBest:
             # RFC 4271 §9.1.2.2: after the length of the path, before where it is from.
             (VPN, with_origin(exported("65001"), Origin.IGP), on_premises("65020")),
             (VPN, on_premises("65020"), with_origin(exported("65001-65001"), Origin.IGP)),
-            # §5 "the lower address won" (CASC): of two instances with the same.
+            # Of two instances with the same, the lower address (CASC) [lowest-address].
             (VPN, exported(address="10.1.0.4"), exported(address="10.1.0.5")),
             (VPN, on_premises(address="10.9.0.9"), on_premises(address="10.9.0.10")),
             # Origin Network.
@@ -140,7 +140,7 @@ class TestBest:
 
 
 class TestRouteServerSide:
-    """§3.2 column 2 and §5: what a route server hears and what NICs are programmed with."""
+    """What a route server receives and what NICs are programmed with [ibgp-next-hop, vpn-own-asn]."""
 
     def test_expressroute_keeps_next_hop_and_path(self) -> None:
         path = on_premises("12076-65020")
@@ -154,7 +154,7 @@ class TestRouteServerSide:
         assert advertised_to_route_server(VPN, 0, P, bgp) == replace(bgp.attributes, next_hop=addr("10.1.9.4"))
 
     def test_another_asn_is_ebgp(self) -> None:
-        # §5: path `65515 300 200` at an NVA (MDD).
+        # Path `65515 300 200` at an NVA (MDD) [vpn-own-asn].
         bgp = on_premises("200")
         assert advertised_to_route_server(OLD_VPN, 0, P, bgp) == replace(
             bgp.attributes, next_hop=addr("10.1.9.4"), as_path=(300, 200), med=None
@@ -173,7 +173,7 @@ class TestRouteServerSide:
     def test_well_known_communities(self, gateway: Gateway, community: tuple[int, int], told: bool) -> None:
         path = learned(PathSource.ON_PREMISES, "65020", communities=(community,))
         assert (advertised_to_route_server(gateway, 0, P, path) is not None) is told
-        assert learned_from_gateway(gateway, 0, P, path) is not None  # machines have it all the same (§3.1 last row)
+        assert learned_from_gateway(gateway, 0, P, path) is not None  # machines have it all the same [no-advertise]
 
 
 def told(gateway: Gateway, path: GatewayPath, prefix: str = "10.250.0.0/16", neighbour: str = "n") -> str | None:
@@ -184,7 +184,7 @@ def told(gateway: Gateway, path: GatewayPath, prefix: str = "10.250.0.0/16", nei
 
 class TestOnPremises:
     def test_attributes(self) -> None:
-        # §3.2 "ORIGIN": an incomplete one reaches the circuit (CASC); §5: communities are not stripped (WIKI).
+        # An incomplete ORIGIN reaches the circuit [origin-kept]; communities stay [relay-community-to-sites].
         path = learned(PathSource.ROUTE_SERVER, "65001-65010", communities=(RELAYED,))
         assert advertised_on_premises(ER, 1, MINE, "circuit", P, path) == PathAttributes(
             addr("10.1.9.13"), (65515, 65001, 65010), Origin.INCOMPLETE, None, (RELAYED,)
@@ -193,7 +193,7 @@ class TestOnPremises:
     @pytest.mark.parametrize(
         ("gateway", "path", "as_path"),
         [
-            # §3.1: who hears what.
+            # To whom what is advertised [vpn-to-on-premises].
             (ER, learned(PathSource.VIRTUAL_NETWORK, ""), "65515"),
             (VPN, learned(PathSource.VIRTUAL_NETWORK, ""), "65515"),
             (OLD_VPN, learned(PathSource.VIRTUAL_NETWORK, ""), "300"),
@@ -213,7 +213,7 @@ class TestOnPremises:
     @pytest.mark.parametrize(
         ("prefix", "by_vpn"),
         [
-            ("0.0.0.0/0", False),  # TRB, VPNF; catalogue row 15
+            ("0.0.0.0/0", False),  # [vpn-withholds-default]
             ("0.0.0.0/1", True),
             ("128.0.0.0/1", True),
             ("10.1.0.0/16", False),
@@ -229,7 +229,7 @@ class TestOnPremises:
         assert told(ER, exported(), prefix) is not None  # 0/0 reaches the circuit (DML)
 
     def test_a_vpn_gateway_takes_the_default_route_itself(self) -> None:
-        # §5 (AZC, MYE): it is accepted, and reported for its own network.
+        # It is accepted, and reported for its own network [vpn-takes-default].
         path = on_premises()
         assert gateway_rejection(VPN, SERVER, path.source, path.attributes) is None
         assert learned_from_gateway(VPN, 0, ZERO, path) is not None

@@ -111,7 +111,7 @@ def test_an_address_is_one_instances() -> None:
 
 
 def test_asns() -> None:
-    # §5: an ExpressRoute gateway is 65515, a VPN gateway need not be.
+    # An ExpressRoute gateway is 65515, a VPN gateway need not be [msee-asns, vpn-own-asn].
     assert texts(replace(lab(), gateways=(replace(ER, asn=300), VPN)), Code.GATEWAY_ASN) == [
         "ExpressRoute gateway er has ASN 300, it can only be 65515"
     ]
@@ -122,7 +122,7 @@ def test_asns() -> None:
 
 
 def test_route_tables_on_gateway_subnet() -> None:
-    # §4.2 step 4 "Never on GatewaySubnet" (UDR).
+    # "Never on GatewaySubnet" (UDR) [gateway-subnet-propagation, gateway-subnet-default].
     harmless = user("10.2.0.0/16")
     assert problems(lab(harmless)) == ()
     assert texts(lab(harmless, disable=True), Code.GATEWAY_PROPAGATION) == [
@@ -147,7 +147,7 @@ def test_connections() -> None:
 
 
 def test_on_premises_asns() -> None:
-    # §5 "An ordinary local network gateway cannot use 65515".
+    # [no-65515-on-premises]
     model = replace(lab(), local_network_gateways=(site("s1", asn=65515), site("s2", asn=65021)))
     assert texts(model, Code.REMOTE_ASN) == ["ASN 65515 is the route server's own"]
     assert texts(replace(lab(), circuits=(Circuit("circuit", 12076),)), Code.REMOTE_ASN) == [
@@ -156,7 +156,7 @@ def test_on_premises_asns() -> None:
 
 
 class TestRemoteGateways:
-    """§4.3: one remote gateway for a virtual network, none beside its own; catalogue row 8."""
+    """One remote gateway for a virtual network, none if it has its own [one-remote-gateway]."""
 
     def test_a_hub_with_a_gateway_alone_will_do(self) -> None:
         assert problems(replace(lab(), route_servers=())) == ()
@@ -187,7 +187,7 @@ class TestWarnings:
         ],
     )
     def test_transit(self, gateway: Gateway, why: str) -> None:
-        # §5, catalogue row 25.
+        # [vpn-active-active]
         model = replace(lab(), gateways=(ER, gateway))
         assert problems(model) == ()
         assert [(p.code, p.text) for p in warnings(model)] == [
@@ -208,7 +208,7 @@ class TestWarnings:
         ],
     )
     def test_a_route_that_takes_the_route_server(self, routes: list[UserRoute], cut_off: bool) -> None:
-        # §6 (TRB), catalogue row 21.
+        # [spare-route-server-subnet]
         found = warnings(lab(*routes))
         assert [p.code for p in found] == [Code.GATEWAY_CUT_OFF] * 2 * cut_off
         if cut_off:

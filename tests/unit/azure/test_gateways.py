@@ -43,7 +43,7 @@ def lab(*, b2b: bool = True) -> Azure:
 
 
 def test_sessions_are_in_one_virtual_network_and_need_b2b() -> None:
-    # §5 "b2b switch" (MDD, SDW).
+    # [b2b-sessions, b2b-toggle]
     on, off = lab(), lab(b2b=False)
     assert gateway_peers(on, on.route_servers[0]) == (
         BgpPeer("er-0", 65515, addr("10.1.9.12"), PeerKind.EXPRESSROUTE_GATEWAY),
@@ -76,7 +76,7 @@ def test_who_is_where() -> None:
 
 @pytest.mark.parametrize(("where", "hub"), [("hub", "hub"), ("hub2", "hub2"), ("spoke", "hub2")])
 def test_a_gateway_programs_its_network_and_spokes_as_a_route_server_does(where: str, hub: str) -> None:
-    # §3.1 last column, §4.2 head note.
+    # [table-per-nic]
     assert programming_hub(lab(), where) == hub
 
 

@@ -13,7 +13,7 @@ from labkit.azure.rules.limits import (
 @pytest.mark.parametrize(
     ("held", "announced", "limit", "torn"),
     [
-        (2001, 2001, 4000, True),  # §1 "Counting rule", FAQ25's own example: counts as 4002
+        (2001, 2001, 4000, True),  # FAQ25's own example counts as 4002 [limit-counting]
         (2000, 2000, 4000, False),
         (0, 4000, 4000, False),
         (0, 4001, 4000, True),
@@ -34,7 +34,7 @@ def test_repeated_routes_count_twice() -> None:
 @pytest.mark.parametrize(
     ("prefixes", "repeated", "total", "torn"),
     [
-        (10_000, 0, 10_000, False),  # §1, LIM
+        (10_000, 0, 10_000, False),  # [total-prefixes]
         (10_001, 0, 10_000, True),
         (8000, 2000, 10_000, False),
         (8000, 2001, 10_000, True),  # what is sent again counts twice, as for the peer
@@ -45,12 +45,12 @@ def test_the_limit_in_total(prefixes: int, repeated: int, total: int, torn: bool
 
 
 def test_eight_peers() -> None:
-    # §1: "Treat 8 as the contract".
+    # [max-peers]
     assert MAX_PEERS == 8
     assert not too_many_peers(8)
     assert too_many_peers(9)
 
 
 def test_a_gateway_and_its_circuit() -> None:
-    # §5, SDW, LIM.
+    # [gateway-to-circuit-limit]
     assert [circuit_drops_gateway(n) for n in (1000, 1001)] == [False, True]

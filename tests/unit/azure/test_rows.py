@@ -24,7 +24,7 @@ SERVER = RouteServer("rs", "v", (addr("10.10.0.68"), addr("10.10.0.69")), (NVA, 
 
 
 def test_learned() -> None:
-    # §3.3, first document.
+    # [route-listings]
     routes = table(path("10.40.0.0/16", NVA, "65001-65000"), path("10.9.0.0/16", er(), "12076"), path("9.0.0.0/8", NVA))
     rows = learned_rows(SERVER, 1, NVA, routes)
     assert [r["network"] for r in rows] == ["9.0.0.0/8", "10.40.0.0/16"]
@@ -41,7 +41,7 @@ def test_learned() -> None:
 
 
 def test_a_gateway_with_another_asn_has_a_route_servers_routes_by_ebgp() -> None:
-    # §5: its sessions with the route server are external ones.
+    # Its sessions with the route server are external ones [vpn-own-asn].
     held = GatewayPath(PathSource.ROUTE_SERVER, "rs", addr("10.10.0.68"), PathAttributes(addr("10.10.1.4"), (65001,)))
     for asn, origin in ((65515, "IBgp"), (65010, "EBgp")):
         gateway = vpn_gateway("vpn", "v", "10.10.9.4", "10.10.9.5", asn=asn)
@@ -49,7 +49,7 @@ def test_a_gateway_with_another_asn_has_a_route_servers_routes_by_ebgp() -> None
 
 
 def test_advertised() -> None:
-    # §3.3, second document; origins §3.2.
+    # [route-listings, origin-kept]
     sent = PathAttributes(addr("10.10.0.68"), (65515, 65000))
     last = PathAttributes(addr("10.10.0.68"), (65515, 65000), Origin.INCOMPLETE)
     rows = advertised_rows(SERVER, 0, {net("10.50.0.0/16"): last, net("10.40.0.0/16"): sent})
@@ -66,7 +66,7 @@ def test_advertised() -> None:
 
 
 def test_effective() -> None:
-    # §4.2 "Display": JSON folds ECMP into one entry (NLB).
+    # JSON folds ECMP into one entry [multipath-entry].
     rows = [
         EffectiveRoute(
             RouteSource.VIRTUAL_NETWORK_GATEWAY,

@@ -36,32 +36,32 @@ def names(paths: tuple[LearnedRoute, ...]) -> list[str]:
     [(ER, "er"), (VPN, "nva1"), (LENGTH, "nva1")],
 )
 def test_preference_between_a_long_er_path_and_a_short_nva_path(preference: HubRoutingPreference, winner: str) -> None:
-    # §4.1 step 2; catalogue row 18.
+    # [hub-routing-preference, prefer-expressroute, prefer-as-path]
     paths = [path(P, ONE), path(P, er(), "12076-65021")]
     assert names(best(paths, preference)) == [winner]
 
 
 @pytest.mark.parametrize(("preference", "winner"), [(ER, "er"), (VPN, "vpn"), (LENGTH, "er")])
 def test_preference_between_equal_lengths(preference: HubRoutingPreference, winner: str) -> None:
-    # §4.1 step 3: an ER/VPN tie under ASPath goes to ER (VHRP).
+    # An ER/VPN tie under ASPath goes to ER [as-path-tie-expressroute].
     assert names(best([path(P, vpn(), "65021"), path(P, er(), "12076")], preference)) == [winner]
 
 
 @pytest.mark.parametrize(("preference", "winner"), [(ER, "er"), (VPN, "vpn"), (LENGTH, "er")])
 def test_preference_between_a_short_er_path_and_a_long_vpn_path(preference: HubRoutingPreference, winner: str) -> None:
-    # §4.1 step 2: VpnGateway puts ExpressRoute last, however short its path is.
+    # VpnGateway puts ExpressRoute last, however short its path is [prefer-vpn].
     paths = [path(P, vpn(), "65021-65022-65023"), path(P, er(), "12076")]
     assert names(best(paths, preference)) == [winner]
 
 
 def test_expressroute_is_preferred_unless_something_else_is_said() -> None:
-    # §4.1 step 2.
+    # [hub-routing-preference]
     assert RouteServer("rs1", "hub", (addr("10.1.0.4"), addr("10.1.0.5"))).hub_routing_preference is ER
 
 
 @pytest.mark.parametrize("preference", HubRoutingPreference)
 def test_between_vpn_and_nva_the_shorter_path_wins(preference: HubRoutingPreference) -> None:
-    # §4.1 step 2, third bullet.
+    # [vpn-nva-equal]
     assert names(best([path(P, ONE), path(P, vpn(), "65021-65022")], preference)) == ["nva1"]
     assert names(best([path(P, ONE, "65001-65001"), path(P, vpn(), "65021")], preference)) == ["vpn"]
 
@@ -76,7 +76,7 @@ def test_between_vpn_and_nva_the_shorter_path_wins(preference: HubRoutingPrefere
     ],
 )
 def test_expressroute_among_equals(wins: bool, preference: HubRoutingPreference, winners: list[str]) -> None:
-    # §4.1 step 3, §11.3; and still one ER connection (TRB).
+    # [as-path-tie-expressroute]; and still one ER connection [one-expressroute-connection].
     paths = [path(P, vpn()), path(P, er("er-a")), path(P, er("er-b", "10.1.9.13"), "12076"), path(P, ONE)]
     assert names(best(paths, preference, Assumptions(expressroute_wins_ties=wins))) == winners
     longer = path(P, er("er-a"), "12076-65021")
@@ -88,7 +88,7 @@ def test_expressroute_among_equals(wins: bool, preference: HubRoutingPreference,
 )
 @pytest.mark.parametrize("preference", HubRoutingPreference)
 def test_vpn_and_nva_of_equal_length(tie: VpnNvaTie, winners: list[str], preference: HubRoutingPreference) -> None:
-    # §4.1 step 2, §11.3.
+    # [vpn-nva-tie]
     paths = [path(P, ONE), path(P, vpn(), "65021")]
     assert names(best(paths, preference, Assumptions(vpn_nva_tie=tie))) == winners
     found = best_path(paths, preference, Assumptions(vpn_nva_tie=tie))
@@ -99,7 +99,7 @@ def test_vpn_and_nva_of_equal_length(tie: VpnNvaTie, winners: list[str], prefere
 
 
 def test_equal_nva_paths_are_all_best_and_a_prepended_one_is_not() -> None:
-    # §4.1 step 3; §7 "Active/passive".
+    # [nva-ecmp, active-passive]
     paths = [path(P, TWO), path(P, ONE), path(P, THREE, "65003-65003")]
     assert names(best(paths, ER)) == ["nva1", "nva2"]
 
@@ -110,32 +110,32 @@ def test_an_as_set_is_one_hop() -> None:
 
 
 def test_med_plays_no_role() -> None:
-    # §4.1 step 3, last sentence.
+    # [no-med]
     low = LearnedRoute(net(P), PathAttributes(TWO.address, (65002,), med=1), TWO)
     high = LearnedRoute(net(P), PathAttributes(ONE.address, (65001,), med=100), ONE)
     assert names(best([low, high], ER)) == ["nva1", "nva2"]
 
 
 def test_the_same_next_hop_counts_once() -> None:
-    # §3.2: an internal load balancer in front of two NVAs.
+    # An internal load balancer in front of two NVAs [balancer-cure].
     paths = [path(P, TWO, next_hop="10.1.1.100"), path(P, ONE, next_hop="10.1.1.100")]
     assert names(best(paths, ER)) == ["nva1"]
 
 
 def test_er_paths_never_tie() -> None:
-    # §4.1, after step 4: one ER connection only (TRB).
+    # One ER connection only [one-expressroute-connection].
     paths = [path(P, er("er-b", "10.1.9.13"), "12076"), path(P, er("er-a", "10.1.9.12"), "12076")]
     assert names(best(paths, ER)) == ["er-a"]
 
 
 def test_er_paths_tie_without_a_route_server() -> None:
-    # §4.1, after step 4; catalogue row 20.
+    # [one-expressroute-connection]
     paths = [path(P, er("er-b", "10.1.9.13"), "12076"), path(P, er("er-a", "10.1.9.12"), "12076")]
     assert names(best(paths, ER, beside_route_server=False)) == ["er-a", "er-b"]
 
 
 def test_the_lowest_peer_address_is_advertised() -> None:
-    # §5 "the lower address won" (CASC); addresses compare as numbers, not as text.
+    # [lowest-address]; addresses compare as numbers, not as text.
     nine, ten = nva("z", 65009, "10.1.1.9"), nva("a", 65010, "10.1.1.10")
     chosen = best_path([path(P, ten), path(P, nine)], ER)
     assert chosen is not None

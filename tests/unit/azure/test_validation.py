@@ -41,7 +41,7 @@ def test_a_sound_model_has_no_problems() -> None:
 
 
 def test_peers_in_the_network_or_a_directly_peered_one() -> None:
-    # §1 below the table (TUT).
+    # [peer-adjacent]
     model = azure(
         [hub(), network("near", "10.2.0.0/16"), network("far", "10.3.0.0/16")],
         peered("near", "hub"),
@@ -59,7 +59,7 @@ def test_peers_in_the_network_or_a_directly_peered_one() -> None:
 
 
 def test_the_newer_rule_of_peers_in_peered_networks() -> None:
-    # §1 "Peered-VNet peers" [?], §11.1 (NLB 2026).
+    # [peered-peer-remote-gateways]
     newer = replace(server(), assumptions=Assumptions(peers_need_remote_gateways=True))
     networks = [hub(), network("user", "10.2.0.0/16"), network("plain", "10.3.0.0/16")]
     model = azure(networks, peered("user", "hub", urg=True), peered("plain", "hub"), servers=[newer])
@@ -83,7 +83,7 @@ def test_peer_problems() -> None:
 
 
 def test_route_server_problems() -> None:
-    # §1 "Count", "Subnet", "UDR / NSG".
+    # [route-server-subnet-name, one-route-server, no-route-table]
     assert codes(azure([network("hub", "10.1.0.0/16")], servers=[server()])) == [Code.SERVER_SUBNET]
     with_table = azure([hub(table="t")], servers=[server()], tables=[RouteTable("t")])
     assert codes(with_table) == [Code.SERVER_SUBNET]
@@ -108,7 +108,7 @@ def test_overlaps() -> None:
 
 
 def test_peering_problems() -> None:
-    # §4.3; catalogue row 8.
+    # [one-remote-gateway, half-peering]
     base = azure(
         [hub(), hub("hub2", "10.9.0.0/16"), network("s", "10.2.0.0/16")],
         servers=[server(), server(name="rs2", where="hub2")],
@@ -128,7 +128,7 @@ def test_peering_problems() -> None:
 
 
 def test_route_conflict() -> None:
-    # §4.2 (MYE).
+    # [route-conflict]
     route = UserRoute(net("0.0.0.0/0"), NextHopType.INTERNET)
     conflict = azure([], tables=[RouteTable("t", (route, replace(route, next_hop_type=NextHopType.NONE)))])
     assert [p.text for p in problems(conflict)] == ["route table t has 2 routes for 0.0.0.0/0"]

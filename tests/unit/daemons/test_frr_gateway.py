@@ -54,7 +54,7 @@ def routes(*adjacent: str) -> list[str]:
 
 
 def test_with_its_sessions_a_gateway_filters_what_circuits_bring() -> None:
-    """Reference §5, WIKI: and what they have said already, too."""
+    """And what they have advertised already, too [circuit-relay-filter]."""
     soft = "do clear bgp ipv4 unicast external soft in"
     assert session_lines(65515, ["10.1.0.4", "10.1.0.5"], on=True) == (
         "route-map from-circuit deny 10",

@@ -33,7 +33,7 @@ def test_each_instance_of_a_gateway_has_a_line_of_its_own() -> None:
 
 
 def test_microsofts_edge_is_behind_the_gateways_port() -> None:
-    """§3.2: the next hop of what comes over a circuit is on Microsoft's side."""
+    """The next hop of what comes over a circuit is on Microsoft's side [expressroute-next-hop]."""
     port = fabric_ports(lab("expressroute-vpn"), "hub")["ergw-0"]
     assert isinstance(port, NicPort)
     assert port.beyond == (IPv4Address("10.100.0.199"),)
@@ -87,7 +87,7 @@ def test_an_overlay_has_a_tunnel_and_a_session_on_both_sides() -> None:
 
 @pytest.mark.parametrize(("premium", "most"), [(False, 4000), (True, 10_000)])
 def test_a_circuit_takes_so_many_routes_of_its_customer(premium: bool, most: int) -> None:
-    """§5, ERR."""
+    """[customer-to-circuit-limit]"""
     here = lab("expressroute")
     (circuit,) = here.azure.circuits
     made = plan(replace(here, azure=replace(here.azure, circuits=(replace(circuit, premium=premium),))))

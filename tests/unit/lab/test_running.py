@@ -90,7 +90,7 @@ def net(text: str) -> IPv4Network:
 
 
 def test_a_lab_files_route_server_prefers_what_azures_does() -> None:
-    """Reference §4.1 step 2."""
+    """[hub-routing-preference]"""
     assert DEFAULT is HubRoutingPreference.EXPRESSROUTE
 
 
@@ -229,7 +229,7 @@ class TestAddressSpaces:
 
 
 class TestRefresh:
-    """Which route servers ask for all routes again (reference §2 "Route refresh")."""
+    """Which route servers ask for all routes again [refresh-at-peering]."""
 
     def test_only_those_with_a_new_peering_do(self) -> None:
         half = made(DeletePeering("spoke", "hub")).azure
@@ -345,7 +345,7 @@ DEFAULT_ROUTE = IPv4Network("0.0.0.0/0")
     ],
 )
 def test_what_gateway_subnet_can_t_have(change: Any, text: str) -> None:
-    """Reference §4.2 step 4; other subnets can."""
+    """[gateway-subnet-propagation, gateway-subnet-default]; other subnets can."""
     with refused(text):
         gateway(change)
     assert gateway(replace(change, route_table="app")).azure.route_table["app"] != GATEWAY.route_table["app"]
@@ -388,7 +388,7 @@ class TestRouteTables:
         assert free.done[1].title == "app: deleted"
 
     def test_where_azure_takes_none(self) -> None:
-        """Reference §1 "UDR / NSG on RouteServerSubnet", §4.2 step 4."""
+        """[no-route-table, gateway-subnet-propagation]"""
         with refused("RouteServerSubnet of hub can't have a route table"):
             made(PutRouteTable("new"), AssociateRouteTable("hub", "RouteServerSubnet", "new"))
         associate = AssociateRouteTable("hub", "GatewaySubnet", "new")

@@ -303,7 +303,7 @@ def test_a_neighbour_that_went_is_forgotten_and_may_come_back() -> None:
 
 
 def test_routes_asked_for_again_count_again() -> None:
-    """However soon: what is asked for is an announcement of its own (reference §1 "Counting rule")."""
+    """However soon: what is asked for is an announcement of its own [limit-counting]."""
     one = instance()
     one.configure(replace(CONFIG, server=replace(SERVER, routes_per_peer=3)))
     two = Update(A, 1.0, ((path(A), ("10.8.0.0/16", "10.9.0.0/16")),))
