@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from labkit.azure.model import PathAttributes
 from labkit.daemons.speaker import AdjRibIn, Advertisements, Best, CustomerSpeaker, LocRib, Session, Speaker
 from labkit.daemons.tables import AdvertisedPath, BgpNeighbour, BgpPath, BgpTable, Query
+
+T = TypeVar("T")
 
 Command = tuple[str, ...]
 """A command that changes a daemon, to be run in its node."""
@@ -60,7 +63,13 @@ class Installation(Protocol):
 
 
 class Tables(Protocol):
-    """What a daemon shows. Pure: somebody else runs the queries, through a runtime or in the node."""
+    """What a daemon shows: queries, which somebody else asks, through a runtime or in the node, and commands."""
+
+    SOCKET: str
+    """Where it answers queries, a Unix socket in its node. Nothing listens there if BGP does not run."""
+
+    def ask(self, connection: socket.socket, query: Query[T]) -> T:
+        """What it answers to a query over a connection to its socket. Raises NoAnswer if it doesn't."""
 
     def table(self) -> Query[BgpTable]:
         """Everything; the paths that the router originates are left out."""
@@ -79,9 +88,6 @@ class Tables(Protocol):
 
     def sessions_shown(self) -> Command:
         """The command that shows the sessions to people."""
-
-    def is_gone(self, output: str) -> bool:
-        """Whether a query's output says that BGP does not run in the node."""
 
 
 class Decide(Protocol):

@@ -100,10 +100,10 @@ class BgpTable:
 
 @dataclass(frozen=True, slots=True)
 class Query(Generic[T]):
-    """A question for a daemon: the command that asks it in its node, and how the output reads.
+    """A question for a daemon: lines of its command line, and how the output reads.
 
     `read` raises ValueError if that is not what the daemon prints.
     """
 
-    argv: tuple[str, ...]
+    lines: tuple[str, ...]
     read: Callable[[str], T]

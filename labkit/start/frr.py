@@ -16,7 +16,7 @@ from pathlib import Path
 
 from labkit.daemons.errors import NoAnswer
 from labkit.daemons.frr.config_files import DAEMONS, config_files, mistakes
-from labkit.daemons.frr.vty import FOLDER, Vty
+from labkit.daemons.frr.vty import FOLDER, vty
 from labkit.inotify import CLOSE_NOWRITE, CLOSE_WRITE, MODIFY, Inotify
 
 CONF = Path("/etc/frr/frr.conf")
@@ -70,8 +70,8 @@ class Starter:
 
     def _has_read(self, daemon: str) -> None:
         try:
-            with Vty(daemon) as vty:
-                vty.run(_NO_ERRORS_FILE)
+            with vty(daemon) as connection:
+                connection.run(_NO_ERRORS_FILE)
         except NoAnswer as error:
             _say(f"{daemon} has not taken its configuration: {error}")
             return

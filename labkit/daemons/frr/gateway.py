@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from labkit.daemons.errors import NoAnswer
 from labkit.daemons.frr import tables
-from labkit.daemons.frr.vty import Vty
+from labkit.daemons.frr.vty import vty
 from labkit.daemons.notifications import notification_text
 from labkit.daemons.protocol import Ranges
 from labkit.daemons.tables import AdvertisedPath, BgpNeighbour, Query
@@ -140,8 +140,7 @@ _RESETS = {"Admin. shutdown": "administrative shutdown", "User reset": "administ
 
 
 def _ask(query: Query[T]) -> T:
-    _, *words = query.argv  # vtysh -c LINE -c LINE
-    return query.read(_run(*words[1::2]))
+    return query.read(_run(*query.lines))
 
 
 def _configuration(daemon: str) -> str:
@@ -150,5 +149,5 @@ def _configuration(daemon: str) -> str:
 
 def _run(*lines: str, daemon: str = "bgpd") -> str:
     """What a daemon answers to these lines."""
-    with Vty(daemon) as vty:
-        return vty.run(lines)
+    with vty(daemon) as connection:
+        return connection.run(lines)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any
+from typing import Any, TypeVar
 
 from labkit.azure.model import AsPath, Origin, PathAttributes
 from labkit.azure.rules.communities import NO_ADVERTISE, NO_EXPORT
 from labkit.daemons.frr.control import vtysh
+from labkit.daemons.frr.vty import Vty, socket_of
 from labkit.daemons.protocol import Command
 from labkit.daemons.tables import LOCAL, AdvertisedPath, BgpNeighbour, BgpPath, BgpTable, Query
+
+T = TypeVar("T")
+
+SOCKET = socket_of("bgpd")
+"""Where bgpd answers, in its node."""
 
 _UNICAST = "show bgp ipv4 unicast"
 _SUMMARY = f"{_UNICAST} summary json"
@@ -21,23 +28,23 @@ _NO_PEER = ("", "::", str(LOCAL))
 
 def table() -> Query[BgpTable]:
     """Everything; the paths that the router originates are left out."""
-    return Query(vtysh(_SUMMARY, f"{_UNICAST} detail json"), _table)
+    return Query((_SUMMARY, f"{_UNICAST} detail json"), _table)
 
 
 def paths(prefix: str) -> Query[tuple[BgpPath, ...]]:
     """The paths for a prefix, those in use first, and why the others are not; own ones are from `LOCAL`."""
-    return Query(vtysh(f"{_UNICAST} {prefix} json"), lambda output: _paths_of(IPv4Network(prefix), output))
+    return Query((f"{_UNICAST} {prefix} json",), lambda output: _paths_of(IPv4Network(prefix), output))
 
 
 def neighbours() -> Query[tuple[BgpNeighbour, ...]]:
     """The neighbours alone."""
-    return Query(vtysh(_SUMMARY), lambda output: tuple(_neighbours(_document(output))))
+    return Query((_SUMMARY,), lambda output: tuple(_neighbours(_document(output))))
 
 
 def adj_rib_out(neighbour: str) -> Query[tuple[AdvertisedPath, ...]]:
     """What is advertised to a neighbour (its address); nothing if it has no such neighbour."""
     command = f"{_UNICAST} neighbors {neighbour} advertised-routes detail json"
-    return Query(vtysh(command), lambda output: tuple(_advertised(_document(output))))
+    return Query((command,), lambda output: tuple(_advertised(_document(output))))
 
 
 def shown(*, json: bool) -> Command:
@@ -50,9 +57,9 @@ def sessions_shown() -> Command:
     return vtysh("show bgp summary")
 
 
-def is_gone(output: str) -> bool:
-    """Whether a query's output says that BGP does not run in the node."""
-    return "bgpd is not running" in output
+def ask(connection: socket.socket, query: Query[T]) -> T:
+    """What bgpd answers to a query over a connection to `SOCKET`; raises NoAnswer if it doesn't."""
+    return query.read(Vty("bgpd", connection).run(query.lines))
 
 
 def _document(output: str) -> dict[str, Any]:

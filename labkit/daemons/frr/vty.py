@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from labkit.daemons.errors import NoAnswer
@@ -18,25 +19,29 @@ _END = b"\0\0\0"
 _WARNING = 1  # the command was carried out
 
 
-class Vty:
-    """A connection to a daemon, with all rights. Ends with the `with` block that it belongs to."""
+def socket_of(daemon: str, folder: Path = FOLDER) -> str:
+    """The socket on which a daemon answers, in its node."""
+    return str(folder / f"{daemon}.vty")
 
-    def __init__(self, daemon: str, folder: Path = FOLDER, patience: float = PATIENCE) -> None:
-        """Connect. Raises `NoAnswer` if the daemon does not listen."""
-        self.daemon = daemon
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(patience)
+
+@contextmanager
+def vty(daemon: str, folder: Path = FOLDER) -> Iterator[Vty]:
+    """A connection to a daemon of the same node. Raises NoAnswer if it does not listen."""
+    with socket.socket(socket.AF_UNIX) as connection:
         try:
-            self._socket.connect(str(folder / f"{daemon}.vty"))
+            connection.connect(socket_of(daemon, folder))
         except OSError as error:
-            self._socket.close()
             raise NoAnswer(f"{daemon} does not listen: {error}") from error
+        yield Vty(daemon, connection)
 
-    def __enter__(self) -> Vty:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._socket.close()
+class Vty:
+    """A connection to a daemon, with all rights."""
+
+    def __init__(self, daemon: str, connection: socket.socket) -> None:
+        self.daemon = daemon
+        self._socket = connection
+        self._socket.settimeout(PATIENCE)
 
     def run(self, commands: Iterable[str]) -> str:
         """The output of the commands, which begin in the mode of `enable`.

@@ -11,6 +11,9 @@ from urllib.parse import quote
 
 from labkit.azure.changes.base import Change
 from labkit.azure.changes.registry import from_json, to_json
+from labkit.daemons.errors import NoAnswer
+from labkit.daemons.protocol import Tables
+from labkit.daemons.tables import Query
 from labkit.errors import CheckFailed, InvalidInput
 from labkit.feed import codec
 from labkit.feed.status import LabEvent
@@ -36,6 +39,19 @@ class LabClient:
     def run(self, node: str, *argv: str, timeout: float = 30.0) -> protocol.Completed:
         """Run a command in a node and wait for it; see `Runtime.exec` for what it raises."""
         return self.runtime.exec(self.record.lab, node, argv, timeout=timeout)
+
+    def ask(self, node: str, tables: Tables, query: Query[M]) -> M:
+        """What the BGP daemon of a node answers.
+
+        Raises:
+            NotListening: BGP does not run there.
+            CheckFailed: it does not answer.
+        """
+        with self.runtime.connect(self.record.lab, node, tables.SOCKET) as connection:
+            try:
+                return tables.ask(connection, query)
+            except (NoAnswer, ValueError) as error:
+                raise CheckFailed(f"{node}: {error}") from error
 
     def get(self, *path: str) -> Any:
         """GET `/v1/<path>` as JSON.

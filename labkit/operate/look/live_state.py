@@ -21,6 +21,7 @@ from labkit.lab.plan.nodes import frontends, owners
 from labkit.lab.sessions import daemon_of
 from labkit.operate.look.client import LabClient
 from labkit.predict.surroundings import surroundings
+from labkit.runtimes.protocol import NotListening
 
 T = TypeVar("T")
 
@@ -139,11 +140,10 @@ class LiveState:
 
     def _bgp(self, node: str) -> BgpTable:
         tables = daemon_of(self.lab, node).tables
-        query = tables.table()
         try:
-            return query.read(self.output(node, *query.argv))
-        except CheckFailed as error:
-            raise BgpIsGoneError(error.message) if tables.is_gone(error.message) else error from None
+            return self.client.ask(node, tables, tables.table())
+        except NotListening as error:
+            raise BgpIsGoneError(f"{node}: BGP is not running.") from error
 
     def _kernel(self, node: str) -> tuple[KernelPath, ...]:
         rows = json.loads(self.output(node, "ip", "-j", "-4", "route", "show", "table", "main"))

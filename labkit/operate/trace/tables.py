@@ -14,6 +14,7 @@ from labkit.azure.model import Azure, EffectiveRoute
 from labkit.azure.rules.decision import Decision
 from labkit.azure.rules.rows import as_path_text
 from labkit.daemons.tables import LOCAL, BgpPath
+from labkit.errors import CheckFailed
 from labkit.lab.sessions import daemon_of
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.trace.choice import Candidate
@@ -106,9 +107,12 @@ class ObservedTables:
 
     def _bgp(self, node: str, prefix: str) -> tuple[Candidate, ...]:
         """The paths that a router has for a prefix, those in use first, and why it did not take the others."""
-        query = daemon_of(self.live.lab, node).tables.paths(prefix)
-        done = self.live.client.run(node, *query.argv)
-        return tuple(map(self._candidate, query.read(done.stdout) if done.rc == 0 else ()))
+        tables = daemon_of(self.live.lab, node).tables
+        try:
+            found = self.live.client.ask(node, tables, tables.paths(prefix))
+        except CheckFailed:  # the daemon does not run
+            return ()
+        return tuple(map(self._candidate, found))
 
     def _decision(self, nic: str, destination: IPv4Address) -> Decision:
         """What a NIC does with packets to a destination, and why."""

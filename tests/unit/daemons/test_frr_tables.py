@@ -54,10 +54,7 @@ ADVERTISED = """
 
 def test_the_whole_table() -> None:
     query = tables.table()
-    assert query.argv == (
-        "vtysh",
-        *("-c", "show bgp ipv4 unicast summary json", "-c", "show bgp ipv4 unicast detail json"),
-    )
+    assert query.lines == ("show bgp ipv4 unicast summary json", "show bgp ipv4 unicast detail json")
     table = query.read(SUMMARY + DETAIL)
     assert table.states == {addr("10.1.0.4"): "Established", addr("10.1.0.5"): "Active"}
     assert (table.is_established(addr("10.1.0.4")), table.is_established(addr("10.1.0.5"))) == (True, False)
@@ -106,11 +103,6 @@ def test_the_neighbours() -> None:
     assert first == BgpNeighbour(addr("10.1.0.4"), 65515, "Established", 15.0, 4, 5, 1)
     assert (second.state, second.routes) == ("Active", 0)
     assert tables.neighbours().read("{}") == ()
-
-
-def test_a_bgpd_that_is_gone() -> None:
-    assert tables.is_gone("sdwan-nva: vtysh -c ...: bgpd is not running")
-    assert not tables.is_gone("no such container")
 
 
 def test_whether_a_peer_has_paths() -> None:

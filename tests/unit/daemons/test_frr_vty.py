@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from labkit.daemons.errors import NoAnswer
-from labkit.daemons.frr.vty import Vty
+from labkit.daemons.frr.vty import vty
 
 
 @contextmanager
@@ -42,8 +42,8 @@ def daemon(folder: Path, answers: dict[str, list[bytes]]) -> Iterator[list[str]]
 
 def test_the_output_of_the_commands_is_put_together(tmp_path: Path) -> None:
     answers = {"enable": [b"\0\0\0\0"], "a": [b"one\n\0", b"\0\0", b"\0"], "b": [b"two\n\0\0\0\1"]}
-    with daemon(tmp_path, answers) as commands, Vty("bgpd", tmp_path) as vty:
-        assert vty.run(["a", "b"]) == "one\ntwo\n"
+    with daemon(tmp_path, answers) as commands, vty("bgpd", tmp_path) as connection:
+        assert connection.run(["a", "b"]) == "one\ntwo\n"
     assert commands == ["enable", "a", "b"]
 
 
@@ -51,22 +51,22 @@ def test_a_refused_command_is_an_error_and_the_next_is_not_tried(tmp_path: Path)
     answers = {"enable": [b"\0\0\0\0"], "a": [b"% Unknown command\n\0\0\0\2"], "b": [b"\0\0\0\0"]}
     with (
         daemon(tmp_path, answers) as commands,
-        Vty("bgpd", tmp_path) as vty,
+        vty("bgpd", tmp_path) as connection,
         pytest.raises(NoAnswer, match="bgpd refuses `a`: % Unknown command"),
     ):
-        vty.run(["a", "b"])
+        connection.run(["a", "b"])
     assert commands == ["enable", "a"]
 
 
 def test_a_daemon_that_ends_is_an_error(tmp_path: Path) -> None:
     with (
         daemon(tmp_path, {"enable": [b"\0\0\0\0"]}),
-        Vty("bgpd", tmp_path) as vty,
+        vty("bgpd", tmp_path) as connection,
         pytest.raises(NoAnswer, match="bgpd ended while it carried out `a`"),
     ):
-        vty.run(["a"])
+        connection.run(["a"])
 
 
 def test_a_daemon_that_does_not_listen_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NoAnswer, match="bgpd does not listen"):
-        Vty("bgpd", tmp_path)
+        vty("bgpd", tmp_path).__enter__()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from ipaddress import IPv4Network
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from labkit.azure.rules.rows import AdvertisedRow, EffectiveRow, EffectiveTable, LearnedRow
+from labkit.daemons.tables import BgpTable
 from labkit.errors import CheckFailed
 from labkit.feed.codec import to_json
 from labkit.feed.state import PlatformState
@@ -18,11 +18,12 @@ from labkit.lab import proofs
 from labkit.lab.load import read
 from labkit.lab.plan.nodes import target_address
 from labkit.operate.look.client import LabClient
-from labkit.operate.look.live_state import LiveState
+from labkit.operate.look.live_state import BgpIsGoneError, LiveState
 from labkit.operate.records.record import Record
 from labkit.operate.verify import checks
 from labkit.operate.verify.checks import check
 from labkit.resources import topologies
+from labkit.runtimes.protocol import NotListening
 from labkit.runtimes.select import SANDBOX
 
 PREFIX = IPv4Network("10.200.0.0/24")
@@ -175,14 +176,24 @@ def test_that_strangers_tell_each_other_nothing_holds(look: LiveState) -> None:
     assert check(proofs.Absent(proofs.LearnedRouteClaim("vpngw", PREFIX, "branch")), look) is None
 
 
-@pytest.mark.parametrize(("said", "there"), [("bgpd is not running", False), ("{}{}", True)])
-def test_whether_a_bgpd_runs(monkeypatch: pytest.MonkeyPatch, said: str, there: bool) -> None:
-    at = overview()
+def test_whether_a_bgp_daemon_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: dict[str, BgpTable | Exception] = {
+        "sdwan-nva": BgpTable({}, ()),
+        "security-nva": NotListening("nothing there"),
+    }
+
+    def ask(_self: Answers, node: str, *_: object) -> BgpTable:
+        answer = answers[node]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
     monkeypatch.setattr(LiveState, "off", frozenset({"branch"}))
-    done = SimpleNamespace(rc=0 if there else 1, stdout=said, stderr="")
-    monkeypatch.setattr(at.client, "run", lambda *_: done, raising=False)
-    assert at.has_bgp("sdwan-nva") is there
-    assert not at.has_bgp("branch")
-    done.rc, done.stdout = 1, "no such container"
-    with pytest.raises(CheckFailed, match="no such container"):
-        at.has_bgp("security-nva")
+    monkeypatch.setattr(Answers, "ask", ask)
+    at = overview()
+    assert [at.has_bgp(node) for node in ("sdwan-nva", "security-nva", "branch")] == [True, False, False]
+    with pytest.raises(BgpIsGoneError, match=r"security-nva: BGP is not running\."):
+        at.bgp("security-nva")
+    answers["sdwan-nva"] = CheckFailed("mute")
+    with pytest.raises(CheckFailed, match="mute"):
+        overview().has_bgp("sdwan-nva")
