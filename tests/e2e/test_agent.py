@@ -311,7 +311,7 @@ def test_the_address_may_change(running: Vm) -> None:
     assert running.own() == {BRANCH: f"via {A}", "default": "via 10.1.20.1"}
 
 
-def test_what_the_kernel_refuses_is_said_and_nothing_else_suffers(running: Vm) -> None:
+def test_what_the_kernel_refuses_is_reported_and_nothing_else_suffers(running: Vm) -> None:
     tell = running.controller
     itself, host_bits = "10.1.10.4", "10.9.0.1/16"
     error = tell.snapshot(
@@ -395,7 +395,7 @@ def told_snapshot(tell: FakeController, table: Table) -> str | None:
     return tell.tell(written(AgentSnapshot({"eth0": table.message()})))
 
 
-def test_whatever_the_feed_says_the_kernel_holds(running: Vm) -> None:
+def test_whatever_the_feed_sends_the_kernel_has(running: Vm) -> None:
     """Any sequence of tables, told as the controller tells it, ends in a kernel that holds the last."""
     tell = running.controller
     assert tell.snapshot({}, {}) is None

@@ -51,7 +51,7 @@ def named(labs: list[tuple[str, str]]) -> pytest.MarkDecorator:
 
 
 @named(ON_ONE)
-def test_what_runs_is_what_the_rules_say(name: str, variant: str) -> None:
+def test_what_runs_agrees_with_the_rules(name: str, variant: str) -> None:
     with labs_on(SANDBOX) as boot:
         lab = boot(name, variant)
         eventually(lambda: unlike(lab.lab, lab.lab.azure, lab.client), lambda found: found == [], 30)

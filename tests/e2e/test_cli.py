@@ -117,7 +117,7 @@ def empty(tmp_path: Path) -> Iterator[Labkit]:
 # --- Looking
 
 
-def test_up_tells_its_phases_and_what_to_try_next(lab: Labkit, lab_file: Path) -> None:
+def test_up_prints_its_phases_and_what_to_try_next(lab: Labkit, lab_file: Path) -> None:
     done = lab("up", str(lab_file))
     assert done.returncode == 0
     assert done.stdout == ""
@@ -186,7 +186,7 @@ def test_trace_and_verify(lab: Labkit, lab_file: Path) -> None:
     assert text.stderr == ""
 
 
-def test_verify_tells_what_is_wrong(lab: Labkit) -> None:
+def test_verify_prints_what_is_wrong(lab: Labkit) -> None:
     """A wrong next hop in a VM's kernel."""
     wrong = ["ip", "route", "add", "203.0.113.0/24", "via", "10.1.10.1", "proto", "65"]
     lab.ok("exec", "vm1", "--", *wrong)

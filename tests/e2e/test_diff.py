@@ -157,7 +157,7 @@ def test_what_a_site_does_not_take_and_what_its_kernel_does_not_know(lab: Runnin
     assert rows(lab, lambda found: not found) == set()
 
 
-def test_a_gateway_that_says_what_it_should_not(lab: RunningLab) -> None:
+def test_a_gateway_that_advertises_what_it_should_not(lab: RunningLab) -> None:
     bgp = ("router bgp 65515", "address-family ipv4 unicast")
     configure(lab, "ergw-0", *bgp, "network 192.0.2.0/24")
     wrong = {

@@ -143,7 +143,7 @@ def test_the_hubs_do_not_meet(lab: RunningLab) -> None:
     assert not ping(lab.client, "hub1-nva", hub2_vm)
 
 
-def test_a_trace_says_where_answers_stay_that_were_translated_outside(lab: RunningLab) -> None:
+def test_a_trace_shows_where_answers_stay_that_were_translated_outside(lab: RunningLab) -> None:
     """The spoke lets its packets out, and takes back nothing that is only forwarded to it."""
     hubs = ("hub1", "hub2")
     lab.client.change(*(PutPeering("spoke", hub, allow_forwarded_traffic=False) for hub in hubs))

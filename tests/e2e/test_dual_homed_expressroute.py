@@ -56,14 +56,14 @@ def heard(lab: RunningLab, site: str) -> Table:
 
 
 @pytest.mark.parametrize(("csr", "published"), [("csr1", FabE.CSR1_SENDS), ("csr2", FabE.CSR2_SENDS)])
-def test_what_the_spoke_hears_is_what_was_published(lab: RunningLab, csr: str, published: str) -> None:
+def test_what_the_spoke_receives_is_what_was_published(lab: RunningLab, csr: str, published: str) -> None:
     """Every 65515 that an appliance got comes back as its own ASN, and a hub's route server hears the same."""
     hub = {"csr1": "rs1", "csr2": "rs2"}[csr]
     for server in ("rs0", hub):
         assert tables(lab, "learned", server, csr) == [listing(published)] * 2
 
 
-def test_what_the_spoke_says_is_what_was_published(lab: RunningLab) -> None:
+def test_what_the_spoke_advertises_is_what_was_published(lab: RunningLab) -> None:
     for csr in (FabE.CSR1, FabE.CSR2):
         assert tables(lab, "advertised", "rs0", csr.name) == [sent(FabE().lab(), FabE.RS0, csr, FabE.AT_RS0)] * 2
 

@@ -133,7 +133,7 @@ def test_the_gateways_sessions_in_azures_words(lab: RunningLab) -> None:
     assert advertised(lab, "circuit1") == received_by_circuit(lab)
 
 
-def test_what_comes_after_the_sessions_have_ended_is_heard(lab: RunningLab) -> None:
+def test_what_comes_after_the_sessions_have_ended_is_received(lab: RunningLab) -> None:
     """FRR goes on telling of routes, though its queue is full of those of sessions that are no more."""
     new = IPv4Network("10.77.0.0/16")
     many = [IPv4Network(f"10.78.{i}.0/24") for i in range(20)]
@@ -218,7 +218,7 @@ def test_without_bgp_on_one_instance_the_other_carries_all(lab: RunningLab) -> N
 
 
 @pytest.mark.usefixtures("_whole_again")
-def test_an_instance_that_is_off_is_left_at_once_and_heard_of_after_the_hold_time(lab: RunningLab) -> None:
+def test_an_instance_that_is_off_is_left_at_once_and_noticed_after_the_hold_time(lab: RunningLab) -> None:
     name = lab.client.record.lab
     lab.client.runtime.stop(name, "ergw-0")
     vms_leave_by(lab, EDGE[1])

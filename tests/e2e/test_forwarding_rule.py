@@ -265,7 +265,7 @@ def place(nic: Nic, verdict: Verdict) -> Place:
 
 
 @in_own_namespaces
-def test_the_fabric_does_what_the_rule_says() -> None:
+def test_the_fabric_agrees_with_the_rule() -> None:
     seen: set[str] = set()
     with Rig() as rig:
         bed = Bed(rig)

@@ -180,7 +180,7 @@ def test_an_appliance_translates_what_leaves_the_virtual_network_and_nothing_els
 
 
 @in_own_namespaces
-def test_an_appliance_keeps_the_sources_of_what_it_says_itself() -> None:
+def test_an_appliance_keeps_the_sources_of_what_it_sends_itself() -> None:
     with Rig() as rig:
         nvas = tuple(replace(n, snat=n.name == "sdwan-nva") for n in LAB.nvas)
         branch, appliance = linked(rig, ("branch", "100.64.0.2", "eth0", ""), ("sdwan-nva", "10.1.1.4", "eth1", ""))

@@ -67,7 +67,7 @@ class Node:
             assert time.monotonic() < deadline, f"no {what} after {DEADLINE} s; the node said:\n{self.said}"
             time.sleep(0.005)  # between two looks at the named condition
 
-    def wait_until_said(self, pattern: str, times: int = 1) -> None:
+    def wait_for_output(self, pattern: str, times: int = 1) -> None:
         self.wait_for(pattern, lambda: len(re.findall(pattern, self.said)) >= times)
 
     def ready(self, service: str) -> bool:
@@ -182,21 +182,21 @@ def test_an_unknown_service_is_an_error(boot: Callable[..., Node]) -> None:
     assert "node-init: no service named nonsense" in node.said
 
 
-def test_a_service_that_dies_is_told_and_comes_back(boot: Callable[..., Node]) -> None:
+def test_a_service_that_dies_is_logged_and_comes_back(boot: Callable[..., Node]) -> None:
     node = boot(
         "steady",
         files=service("steady", "echo up; : >/run/labkit-ready/steady; exec sleep 1000"),
     )
     node.wait_for("ready", lambda: node.ready("steady"))
     os.kill(node.process("sleep", "1000"), signal.SIGKILL)
-    node.wait_until_said("node-init: steady was killed by signal 9, restarting\n")
-    node.wait_until_said("up\n", times=2)
+    node.wait_for_output("node-init: steady was killed by signal 9, restarting\n")
+    node.wait_for_output("up\n", times=2)
     node.wait_for("ready again", lambda: node.ready("steady"))
 
 
 def test_a_service_that_never_lives_long_rests_longer_and_longer(boot: Callable[..., Node]) -> None:
     node = boot("broken", files=service("broken", ": >/run/labkit-ready/broken; exit 3"))
-    node.wait_until_said("broken exited with status 3, restarting in 4 s\n")
+    node.wait_for_output("broken exited with status 3, restarting in 4 s\n")
     rests = re.findall(r"node-init: broken exited with status 3, restarting(?: in (\d+) s)?\n", node.said)
     assert rests == ["", "1", "2", "4"]
     assert not node.ready("broken")
@@ -216,7 +216,7 @@ def test_a_stop_is_in_order_and_not_held_up_by_the_stubborn(boot: Callable[..., 
         | service("stubborn", 'trap "" TERM; echo up; while :; do sleep 1000; done')
         | {"opt/labkit/services/stubborn/timeout-kill": "300\n"},
     )
-    node.wait_until_said("up\n", times=2)
+    node.wait_for_output("up\n", times=2)
     os.kill(node.init, signal.SIGTERM)
     assert node.outside.wait(DEADLINE) == 0
     assert "farewell" in node.said
@@ -226,7 +226,7 @@ def test_a_stop_is_in_order_and_not_held_up_by_the_stubborn(boot: Callable[..., 
 
 def test_pid_1_reaps_orphans(boot: Callable[..., Node]) -> None:
     node = boot("parent", files=service("parent", "(sleep 0.01 &); (sleep 0.02 &); echo up; exec sleep 1000"))
-    node.wait_until_said("up\n")
+    node.wait_for_output("up\n")
 
     def processes() -> int:
         return len(node.pids())
@@ -234,13 +234,13 @@ def test_pid_1_reaps_orphans(boot: Callable[..., Node]) -> None:
     node.wait_for("s6-svscan, s6-supervise and the service alone", lambda: processes() == 3)
 
 
-def test_the_lock_says_whether_the_node_lives(boot: Callable[..., Node]) -> None:
+def test_the_lock_shows_whether_the_node_lives(boot: Callable[..., Node]) -> None:
     node = boot("steady", files=service("steady", "echo up; exec sleep 1000"))
     alive = node.platform / "alive"
     node.wait_for("lock file", alive.exists)
     with held(alive) as first:
         assert first, "the file has its name only once it is locked"
-    node.wait_until_said("up\n")
+    node.wait_for_output("up\n")
     # Every process holds it, not only the first: the service alone would do.
     descriptors = Path(f"/proc/{node.process('sleep', '1000')}/fd")
     assert any(alive.samefile(descriptor) for descriptor in descriptors.iterdir())
@@ -249,7 +249,7 @@ def test_the_lock_says_whether_the_node_lives(boot: Callable[..., Node]) -> None
         fcntl.flock(opened, fcntl.LOCK_SH)  # returns when the last one is gone
     node.outside.wait(DEADLINE)
     again = boot("steady")
-    again.wait_until_said("up\n")
+    again.wait_for_output("up\n")
     with held(alive) as second:
         assert second
 
@@ -267,8 +267,8 @@ def test_frr_gets_its_configuration_at_boot_and_after_a_kill(boot: Callable[...,
     assert node.outside.wait(DEADLINE) == 0
 
 
-def test_frr_s_mistakes_are_told_and_never_ready(boot: Callable[..., Node]) -> None:
+def test_frr_s_mistakes_are_logged_and_never_ready(boot: Callable[..., Node]) -> None:
     daemons = ("mgmtd", "zebra", "staticd", "bgpd")
     node = boot(*daemons, files={"etc/frr/frr.conf": FRR_CONF + "router bgp nonsense\n"})
-    node.wait_until_said("frr: bgpd has not taken its configuration: line 7: .*router bgp nonsense")
+    node.wait_for_output("frr: bgpd has not taken its configuration: line 7: .*router bgp nonsense")
     assert not node.ready("bgpd")

@@ -79,7 +79,7 @@ def boomerang(labkit_lab: Boot, request: pytest.FixtureRequest) -> RunningLab:
     return labkit_lab(lab_file("boomerang"), variant=request.param)
 
 
-def test_what_one_route_server_says_comes_to_the_other_one(boomerang: RunningLab) -> None:
+def test_what_one_route_server_advertises_comes_to_the_other_one(boomerang: RunningLab) -> None:
     assert problems(boomerang) == []
     learned = boomerang.client.get("learned-routes", "rs2", "nva")
     by_nva = {row["asPath"] for rows in learned.values() for row in rows if row["network"] == "10.250.0.0/16"}

@@ -37,7 +37,7 @@ SETTLES_WITHIN = 30.0
     suppress_health_check=list(HealthCheck),
 )
 @given(text=lab_files(), data=st.data())
-def test_a_random_lab_is_what_the_rules_say(tmp_path_factory: Any, text: str, data: st.DataObject) -> None:
+def test_a_random_lab_agrees_with_the_rules(tmp_path_factory: Any, text: str, data: st.DataObject) -> None:
     """And stays so, whatever operators change of it while it runs."""
     file: Path = tmp_path_factory.mktemp("random") / "random.lab.yml"
     file.write_text(text)

@@ -464,7 +464,7 @@ def _is_zombie(pid: int) -> bool:
     return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
 
 
-def test_goodbye_is_said_with_a_notification(bed: Bed) -> None:
+def test_an_instance_that_stops_sends_a_notification(bed: Bed) -> None:
     start_pair(bed)
     keeper = bed.keeper_pid()
     assert keeper is not None

@@ -172,7 +172,7 @@ def test_a_new_peering_counts_all_routes_again(lab: RunningLab) -> None:
 
 
 @pytest.fixture
-def nva2_speaks(lab: RunningLab) -> Iterator[None]:
+def nva2_has_sessions(lab: RunningLab) -> Iterator[None]:
     """nva2 is configured for the route server, as its owner would do it, whether that knows it or not."""
     sessions = [
         f"neighbor {instance} {setting}"
@@ -184,7 +184,7 @@ def nva2_speaks(lab: RunningLab) -> Iterator[None]:
     configure(lab, "nva2", "router bgp 65002", *(f"no neighbor {instance}" for instance in INSTANCES))
 
 
-@pytest.mark.usefixtures("nva2_speaks")
+@pytest.mark.usefixtures("nva2_has_sessions")
 def test_a_peer_comes_and_goes(lab: RunningLab) -> None:
     """Until it is a peer it is refused. Neither dead processes nor a dead controller forget it, once it is."""
 

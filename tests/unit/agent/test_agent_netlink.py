@@ -67,7 +67,7 @@ def test_packed_routes_read_as_pyroute2_reads_them() -> None:
         assert attributes(data[28:]).keys() == found
 
 
-def test_parser_tells_own_from_foreign_and_effective_from_shadowed() -> None:
+def test_parser_separates_own_from_foreign_and_effective_from_shadowed() -> None:
     via = attribute(5, GATEWAY) + attribute(4, struct.pack("=I", 7))
     metric = attribute(6, struct.pack("=I", 5))
     mtu = attribute(8, attribute(2, struct.pack("=I", 1300)))

@@ -37,7 +37,7 @@ def test_snapshot() -> None:
     assert table.routes == {BRANCH: 1, bytes(5): 2}
 
 
-def test_delta_tells_what_was_before() -> None:
+def test_delta_has_what_was_before() -> None:
     table = FeedTable.of(from_json(ForwardingTable, TABLE))
     group = {"type": "VirtualAppliance", "next_hops": ["10.1.1.5", "10.1.1.6", "10.1.1.5"]}
     delta = {

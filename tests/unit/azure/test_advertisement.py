@@ -196,7 +196,7 @@ def test_own_ranges_are_not_relayed_even_where_they_are_kept(prefix: str) -> Non
 
 
 @pytest.mark.parametrize("prefix", ["10.1.0.0/16", "10.1.3.0/24", "10.2.0.0/16"])
-def test_in_the_era_that_keeps_them_circuits_hear_of_own_ranges(prefix: str) -> None:
+def test_in_the_era_that_keeps_them_circuits_receive_own_ranges(prefix: str) -> None:
     # FAB-E has 10.101.3.0/24 at the circuit's edge [own-ranges-withheld].
     old = replace(ON, own_ranges=OwnRangePolicy.KEEP)
     got = {peer.name for peer in old.peers if told(old, peer, path(prefix, NVA1)) is not None}

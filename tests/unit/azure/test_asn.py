@@ -26,7 +26,7 @@ def test_the_reason_names_the_number_and_who_has_it() -> None:
     assert reserved_asn(64500) == "ASN 64500 is reserved by IANA"
 
 
-def test_four_byte_asns_are_allowed_and_told_apart() -> None:
+def test_four_byte_asns_are_allowed_and_distinguished() -> None:
     # MYE peered 65555 [four-byte-asns].
     assert reserved_asn(65555) is None
     assert is_four_byte(65555)

@@ -92,12 +92,12 @@ class TestOverview:
             "User 0.0.0.0/0 Internet",
         ]
 
-    def test_nvas_hear_the_virtual_network_and_with_b2b_off_nothing_else(self) -> None:
+    def test_nvas_receive_the_virtual_network_and_with_b2b_off_nothing_else(self) -> None:
         for peer in self.SERVER.peers:
             for instance in (0, 1):
                 assert sent(self.lab(), self.SERVER, peer, self.ROUTES, instance) == {"10.1.0.0/16": "65515"}
 
-    def test_nvas_hear_each_other_with_b2b_on(self) -> None:
+    def test_nvas_receive_each_others_routes_with_b2b_on(self) -> None:
         on = RouteServer("rs1", "vnet1", self.SERVER.instances, self.SERVER.peers, branch_to_branch=True)
         assert sent(self.lab(), on, self.SDWAN, self.ROUTES) == listing("10.1.0.0/16 65515\n0.0.0.0/0 65515-65002")
         assert sent(self.lab(), on, self.SECURITY, self.ROUTES) == listing(
@@ -151,7 +151,7 @@ class TestDualHomedSpoke:
     def vm02(self, routes: InstanceRoutes) -> list[str]:
         return printed(effective_routes(self.lab(), "vm02", {"rs0": (routes, routes)}))
 
-    def test_everything_heard_is_kept(self) -> None:
+    def test_everything_received_is_kept(self) -> None:
         mine = originated(self.lab(), "rs0")
         for paths in merged(self.FROM_CSR1, self.FROM_CSR2).values():
             assert [rejection(p, self.SERVER, mine) for p in paths] == [None] * len(paths)
@@ -274,7 +274,7 @@ class TestDualExpressRoute:
             ],
         )
 
-    def test_everything_heard_is_kept_in_that_era(self) -> None:
+    def test_everything_received_is_kept_in_that_era(self) -> None:
         for server, routes in ((self.RS0, self.AT_RS0), (self.RS1, self.AT_RS1)):
             mine = originated(self.lab(), server.name)
             assert [rejection(p, server, mine) for paths in routes.values() for p in paths if p.peer.asn != 65515] == (

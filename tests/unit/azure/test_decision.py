@@ -90,7 +90,7 @@ def test_what_a_range_covers_is_left_out() -> None:
     assert found.paths == ()
 
 
-def test_without_propagation_no_bgp_has_a_say() -> None:
+def test_without_propagation_no_bgp_counts() -> None:
     found = decided(lab(propagation=False), addr("10.2.0.4"), path("10.2.0.0/16", NVA1), path("10.250.0.0/16", NVA1))
     assert (found.left_out, found.paths, found.listens_to) == ((), (), None)
 

@@ -85,14 +85,14 @@ class TestExpressRouteAndNva:
             "VirtualNetworkGateway 10.251.0.0/16 VirtualNetworkGateway 10.1.9.6",
         ]
 
-    def test_without_b2b_branches_hear_virtual_networks_only(self) -> None:
+    def test_without_b2b_branches_receive_virtual_networks_only(self) -> None:
         speakers = self.speakers(b2b=False)
         assert shown(speakers.advertised_by_server("rs1", 0, self.NVA)) == listing(
             "10.1.0.0/16 65515\n10.2.0.0/16 65515"
         )
         assert shown(speakers.advertised_to_customer("circuit")) == listing("10.1.0.0/16 12076\n10.2.0.0/16 12076")
 
-    def test_with_b2b_they_hear_each_other(self) -> None:
+    def test_with_b2b_they_receive_each_others_routes(self) -> None:
         speakers = self.speakers(b2b=True)
         assert shown(speakers.advertised_by_server("rs1", 1, self.NVA)) == listing(
             "10.1.0.0/16 65515\n10.2.0.0/16 65515\n10.251.0.0/16 65515-12076-65020"
@@ -228,7 +228,7 @@ class TestDualExpressRoute:
             edges={"circuit1": addr("10.3.129.67"), "circuit2": addr("10.2.146.14")},
         )
 
-    def test_route_servers_tell_their_csr(self) -> None:
+    def test_route_servers_advertise_to_their_csr(self) -> None:
         speakers = self.speakers()
         assert shown(speakers.advertised_by_server("rs1", 0, FabE.CSR1)) == listing(
             "10.101.0.0/16 65515\n10.2.13.0/25 65515-12076-65021"

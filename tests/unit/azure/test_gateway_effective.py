@@ -124,7 +124,7 @@ class TestPreference:
         assert leads(lab(), both({}), twice) == "172.30.0.1"
 
 
-def test_what_a_route_server_heard_of_a_gateway_counts_once() -> None:
+def test_what_a_route_server_received_from_a_gateway_counts_once() -> None:
     server = replace(SERVER, branch_to_branch=True)
     for fresh, hops in ((FROM_VPN, BY_VPN), (table(path(P, VPN_PEERS[1], "65020")), "10.1.9.5"), ({}, "")):
         assert leads(lab(server=server), both(FROM_VPN), {"vpn": fresh}) == hops

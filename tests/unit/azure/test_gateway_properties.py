@@ -142,7 +142,7 @@ def test_customers_see_12076_and_no_private_asn(speakers: SpeakersByName) -> Non
 
 
 @given(azure_speakers())
-def test_no_circuit_hears_of_any_circuits_customer(speakers: SpeakersByName) -> None:
+def test_no_circuit_receives_any_circuits_customers_routes(speakers: SpeakersByName) -> None:
     customers = {tag(c) for c in CUSTOMERS}
     for circuit in CUSTOMERS:
         for attributes in speakers.advertised_to_customer(circuit).values():
@@ -175,7 +175,7 @@ def test_gateways_always_originate_their_networks(speakers: SpeakersByName) -> N
 
 
 @given(azure_speakers())
-def test_route_servers_tell_gateways_nothing_of_their_own_kind(speakers: SpeakersByName) -> None:
+def test_route_servers_advertise_to_gateways_nothing_of_their_own_kind(speakers: SpeakersByName) -> None:
     for server in speakers.servers.values():
         for peer in server.peers:
             if peer.kind is PeerKind.NVA:

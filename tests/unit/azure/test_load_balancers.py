@@ -43,7 +43,7 @@ def test_two_rules_for_all_ports_share_no_backend() -> None:
     assert problem.text == "hub1 is already behind the internal load balancer lb1"
 
 
-def test_a_name_said_twice_is_the_lab_files_to_refuse() -> None:
+def test_a_name_given_twice_is_the_lab_files_to_refuse() -> None:
     assert codes(lab(balancer("lb1", "hub1", "hub1"))) == []
 
 

@@ -54,7 +54,7 @@ def test_preference_between_a_short_er_path_and_a_long_vpn_path(preference: HubR
     assert names(best(paths, preference)) == [winner]
 
 
-def test_expressroute_is_preferred_unless_something_else_is_said() -> None:
+def test_expressroute_is_preferred_unless_something_else_is_set() -> None:
     # [hub-routing-preference]
     assert RouteServer("rs1", "hub", (addr("10.1.0.4"), addr("10.1.0.5"))).hub_routing_preference is ER
 

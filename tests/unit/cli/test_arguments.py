@@ -112,7 +112,7 @@ def test_wrong_usage_is_status_2_and_creates_nothing(arguments: tuple[str, ...])
         (("route-server", "peering", "create", "a", "b", "--peer-asn", "x"), "'--peer-asn': must be a whole number."),
     ],
 )
-def test_a_value_of_the_wrong_kind_is_told_in_our_words(arguments: tuple[str, ...], text: str) -> None:
+def test_a_value_of_the_wrong_kind_is_refused_in_our_words(arguments: tuple[str, ...], text: str) -> None:
     status, _, err = labkit(*arguments)
     assert (status, err.splitlines()[0][-len(text) :]) == (2, text)
 
@@ -176,7 +176,7 @@ def test_a_state_folder_that_refuses() -> None:
     assert "XDG_STATE_HOME" in done.stderr
 
 
-def test_a_bug_is_told_in_a_sentence_and_kept_in_a_file(tmp_path: Path) -> None:
+def test_a_bug_is_reported_in_a_sentence_and_kept_in_a_file(tmp_path: Path) -> None:
     script = "from labkit.cli.crash import report_bugs\nreport_bugs()\nraise RuntimeError('oops')"
     done = subprocess.run(
         [sys.executable, "-c", script],

@@ -51,7 +51,7 @@ def test_colour_is_for_terminals_that_show_it(
     assert paint("x", Colour.GREEN, io.StringIO()) == "x"
 
 
-def test_talk_that_nobody_hears_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_that_nobody_reads_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "w", buffering=1, closefd=False) as deaf:

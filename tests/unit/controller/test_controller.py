@@ -135,7 +135,7 @@ def test_a_lost_feed_changes_nothing_and_a_dead_instance_does(tmp_path: Path) ->
     run(test, tmp_path)
 
 
-def test_a_restarted_controller_waits_for_living_instances_before_it_speaks(tmp_path: Path) -> None:
+def test_a_restarted_controller_waits_for_living_instances_before_it_sends(tmp_path: Path) -> None:
     async def test(world: ControllerRig) -> None:
         world.boot("rs1-0")
         world.boot("rs1-1")

@@ -93,7 +93,7 @@ def test_what_a_gateway_has_is_programmed_and_shown(tmp_path: Path) -> None:
     run(test, tmp_path)
 
 
-def test_a_session_that_goes_takes_its_routes_and_says_why(tmp_path: Path) -> None:
+def test_a_session_that_goes_takes_its_routes_and_is_logged_with_a_reason(tmp_path: Path) -> None:
     async def test(world: ControllerRig) -> None:
         async with world.controller():
             first, second = await gateways(world)
@@ -129,7 +129,7 @@ def test_a_dead_instance_takes_its_routes_and_a_lost_feed_does_not(tmp_path: Pat
     run(test, tmp_path)
 
 
-def test_a_service_that_comes_back_tells_the_same_and_nothing_happens(tmp_path: Path) -> None:
+def test_a_service_that_comes_back_reports_the_same_and_nothing_happens(tmp_path: Path) -> None:
     async def test(world: ControllerRig) -> None:
         async with world.controller():
             first, _ = await gateways(world)
@@ -159,7 +159,7 @@ def test_a_restarted_controller_waits_for_gateways_too(tmp_path: Path) -> None:
     run(test, tmp_path)
 
 
-def test_branch_to_branch_is_told_to_both_sides_and_kept(tmp_path: Path) -> None:
+def test_branch_to_branch_is_sent_to_both_sides_and_kept(tmp_path: Path) -> None:
     async def test(world: ControllerRig) -> None:
         async with world.controller():
             first, _ = await gateways(world)

@@ -28,7 +28,7 @@ def made() -> Gateways:
     return gateways
 
 
-def test_who_speaks_with_whom() -> None:
+def test_who_has_sessions_with_whom() -> None:
     neighbours = Gateways(LAB).neighbours
     assert neighbours[FIRST] == {
         SERVER: Neighbour("rs1-0", "rs1", PathSource.ROUTE_SERVER, 65515),
@@ -78,7 +78,7 @@ def test_one_that_comes_up_anew_has_nothing() -> None:
     assert gateways.table(LAB.azure, FIRST).keys() == {VNET}
 
 
-def test_a_stranger_is_heard_and_not_listed() -> None:
+def test_a_strangers_routes_are_received_and_not_listed() -> None:
     gateways = made()
     gateways.announce(FIRST, IPv4Address("192.0.2.1"), FROM_CIRCUIT, [IPv4Network("10.9.0.0/16")])
     assert IPv4Network("10.9.0.0/16") not in gateways.routes(LAB.azure)["ergw"]

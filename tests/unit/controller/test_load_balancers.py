@@ -25,7 +25,7 @@ def probes(**found: bool) -> dict[str, Any]:
     }
 
 
-def test_a_fabric_is_told_what_it_needs_and_what_others_found(tmp_path: Path) -> None:
+def test_a_fabric_is_sent_what_it_needs_and_what_others_found(tmp_path: Path) -> None:
     async def test(world: ControllerRig) -> None:
         async with world.controller() as controller:
             for instance in ("rs1-0", "rs1-1"):

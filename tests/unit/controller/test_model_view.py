@@ -47,7 +47,7 @@ async def ask(world: ControllerRig, wanted: Callable[[dict[str, Any]], bool]) ->
             return found
 
 
-def test_what_speakers_have_heard(tmp_path: Path) -> None:
+def test_what_speakers_have_received(tmp_path: Path) -> None:
     async def test(world: ControllerRig) -> None:
         async with world.controller():
             nodes = ("rs1-0", "ergw-0")

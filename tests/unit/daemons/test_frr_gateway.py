@@ -73,7 +73,7 @@ def test_with_its_sessions_a_gateway_filters_what_circuits_bring() -> None:
     )
 
 
-def test_nothing_is_said_of_what_is_there() -> None:
+def test_nothing_is_configured_that_is_there() -> None:
     assert lines("10.1.0.0/16", vpn=True) == []
     assert routes("10.1.0.0/16", "10.2.0.0/16") == []
 

@@ -126,7 +126,7 @@ def test_a_port_without_interface_has_no_chain_but_can_be_sent_to() -> None:
     }
 
 
-def test_nothing_is_said_when_nothing_differs() -> None:
+def test_nothing_is_sent_when_nothing_differs() -> None:
     program = build(follow(None, snapshot({"1": group("None")}, {"0.0.0.0/0": 1})), {"a": 2})
     assert list(change(program, program)) == []
 

@@ -172,7 +172,7 @@ paths = st.builds(
     st.sets(st.sampled_from([1, 2, 3, 4, 8, 32])),
     st.integers(1, 200),
 )
-def test_whatever_is_said_is_received(
+def test_whatever_is_sent_is_received(
     said: list[tuple[PathAttributes, list[str]]], extended: set[int], pieces: int
 ) -> None:
     found = received(*(announced(path, *nets, extended=tuple(extended)) for path, nets in said), pieces=pieces)

@@ -129,7 +129,7 @@ def it(tmp_path: Path, gateway: Gateway) -> Service:
     return Service(Settings("gateway", "ergw-0", ready=tmp_path), gateway, FRR.bmp, 11019)
 
 
-def test_nothing_is_told_before_all_is_known(it: Service, switched: list[bool]) -> None:
+def test_nothing_is_reported_before_all_is_known(it: Service, switched: list[bool]) -> None:
     """A service that was killed comes back to a controller that knows more than it does."""
     controller = Controller()
     it._configure(controller, CONFIG)  # type: ignore[arg-type]
@@ -145,7 +145,7 @@ def test_nothing_is_told_before_all_is_known(it: Service, switched: list[bool]) 
     assert controller.told[1]["sessions"][made.CIRCUIT]["reason"] == "the BGP daemon is gone"
 
 
-def test_without_frr_it_says_so_after_a_while(it: Service) -> None:
+def test_without_frr_it_reports_that_after_a_while(it: Service) -> None:
     controller = Controller()
     it._configure(controller, CONFIG)  # type: ignore[arg-type]
     it._stop_waiting()
@@ -165,7 +165,7 @@ def test_every_feed_begins_with_a_snapshot_and_frr_is_switched_once(it: Service,
     assert switched == [True, False]
 
 
-def test_once_a_peer_with_routes_is_down_frr_tells_everything_anew(it: Service, gateway: Gateway) -> None:
+def test_once_a_peer_with_routes_is_down_frr_reports_everything_again(it: Service, gateway: Gateway) -> None:
     """Until it has cleared them, it queues what it will not tell; what comes next would wait behind that."""
     gateway.has_paths = iter([True, True, False])
     controller = Controller()
@@ -196,7 +196,7 @@ def test_once_a_peer_with_routes_is_down_frr_tells_everything_anew(it: Service, 
     assert end["sessions"][made.CIRCUIT]["reason"] == "the BGP daemon is gone"
 
 
-def test_a_route_is_told_once_the_kernel_has_it(it: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_route_is_reported_once_the_kernel_has_it(it: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or machines would be sent to a gateway that has no way yet."""
     controller = Controller()
     it._configure(controller, CONFIG)  # type: ignore[arg-type]
@@ -215,7 +215,7 @@ def test_a_route_is_told_once_the_kernel_has_it(it: Service, monkeypatch: pytest
     assert controller.kinds == ["snapshot", "delta"]
 
 
-def test_a_route_that_frr_does_not_use_is_told_after_a_while(it: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_route_that_frr_does_not_use_is_reported_after_a_while(it: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "PATIENCE", 0.05)
     monkeypatch.setattr(kernel, "prefixes", set)
     controller = Controller()

@@ -25,7 +25,7 @@ def made() -> State:
     return state
 
 
-def test_it_is_whole_once_every_session_that_is_up_has_told_all() -> None:
+def test_it_is_whole_once_every_session_that_is_up_has_reported_all() -> None:
     state = State()
     state.take(PeerUp(CIRCUIT, 1.0))
     state.take(PeerUp(SERVER, 1.0))
@@ -103,7 +103,7 @@ def test_a_session_that_is_wanted_again_is_being_set_up() -> None:
     assert written(state.snapshot(1.0))["sessions"][SERVER] == {"state": "Established", "since": 2.0, "reason": ""}
 
 
-def test_what_frr_tells_anew_takes_the_place_of_what_it_told() -> None:
+def test_what_frr_reports_again_replaces_what_it_reported() -> None:
     state, renewed = made(), State()
     state.take(PeerUp(SERVER, 1.0))
     written(state.snapshot(1.0))

@@ -24,7 +24,7 @@ def lab(text: str) -> Lab:
     return load_text(BASE + text, "lab.yml")
 
 
-def test_nics_in_file_order_after_what_is_said() -> None:
+def test_nics_in_file_order_after_what_is_given() -> None:
     made = lab("""
 virtual_machines:
   a: vnet1/work
@@ -115,7 +115,7 @@ def test_macs_are_azure_like_stable_and_unique() -> None:
     assert derive_mac("vm1", "eth0", {derive_mac("vm1", "eth0")}) != derive_mac("vm1", "eth0")
 
 
-def test_mac_said_by_another_is_not_derived() -> None:
+def test_mac_given_to_another_is_not_derived() -> None:
     mac = derive_mac("a", "eth0")
     made = lab(f"virtual_machines: {{a: vnet1/work, b: {{subnet: vnet1/work, mac: '{mac.upper()}'}}}}\n")
     assert made.azure.nic["b"].mac == mac

@@ -115,7 +115,7 @@ def test_platform_nodes_meet_the_controller_in_the_run_folder(planned: Plan) -> 
 
 
 @every_plan
-def test_healthy_means_that_every_service_said_so(planned: Plan) -> None:
+def test_healthy_means_that_every_service_is_ready(planned: Plan) -> None:
     for each in planned.nodes:
         marks = [w for w in each.healthcheck.test if w.startswith("/")] if each.healthcheck else []
         assert marks == [f"/run/labkit-ready/{service}" for service in each.services], each.name
@@ -166,7 +166,7 @@ def test_timers_of_an_nva_go_to_all_its_sessions() -> None:
     assert {(n.timers.keepalive, n.timers.hold) for n in neighbours} == {(3, 9)}  # type: ignore[attr-defined]
 
 
-def test_an_instance_expects_of_a_peer_what_the_lab_file_says_of_the_peer() -> None:
+def test_an_instance_expects_of_a_peer_what_the_lab_file_has_of_it() -> None:
     peers = context(PLANS["everything"], "nodes/rs1-0/exabgp.conf")["peers"]
     assert [(p["name"], p["asn"], str(p["address"])) for p in peers] == [  # type: ignore[attr-defined]
         ("fw", 65001, "10.9.1.4"),

@@ -67,12 +67,12 @@ def test_a_tunnel_goes_from_public_address_to_public_address() -> None:
         ("branch", "onprem", []),
     ],
 )
-def test_who_speaks_with_whom(near: str, far: str, expected: list[tuple[str, str]]) -> None:
+def test_who_has_sessions_with_whom(near: str, far: str, expected: list[tuple[str, str]]) -> None:
     found = speakers(lab("expressroute-vpn", "bgp"), near, far)
     assert [(n, str(address)) for n, address in found] == expected
 
 
-def test_without_bgp_nobody_speaks_through_a_tunnel() -> None:
+def test_without_bgp_no_session_goes_through_a_tunnel() -> None:
     assert speakers(lab("expressroute-vpn"), "vpngw", "branch") == ()
 
 

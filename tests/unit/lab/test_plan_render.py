@@ -94,7 +94,7 @@ def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
         write(tmp_path / "out")
 
 
-def test_what_the_system_refuses_is_told(tmp_path: Path) -> None:
+def test_what_the_system_refuses_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentProblem) as caught:
         write(tmp_path / "file" / "out")

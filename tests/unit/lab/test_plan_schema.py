@@ -55,7 +55,7 @@ def test_the_schema_would_notice(path: tuple[str | int, ...], value: object) -> 
 
 
 @every_plan
-def test_the_file_says_what_the_plan_says(planned: Plan) -> None:
+def test_the_file_has_what_the_plan_has(planned: Plan) -> None:
     read = topology(planned)
     assert read["name"] == planned.lab
     defaults = read["topology"]["defaults"]

@@ -154,7 +154,7 @@ def test_every_form() -> None:
     assert (same.azure, same.nvas, same.proofs) == (base.azure, base.nvas, base.proofs)
 
 
-def test_a_mistake_of_the_base_is_told_once_and_one_of_a_variant_with_its_name() -> None:
+def test_a_mistake_of_the_base_is_reported_once_and_one_of_a_variant_with_its_name() -> None:
     base = BASE.replace("with: one", "with: oen")
     variants = (
         "  far:\n    nvas: {one: {asn: 65515}}\n    proofs:\n    - ping: {from: vm1, to: nobody}\n"
@@ -210,7 +210,7 @@ def test_warnings_of_variants() -> None:
     assert read_text(text, "x.yml").warnings == ()
 
 
-def test_an_option_towards_route_servers_that_nobody_hears() -> None:
+def test_an_option_towards_route_servers_that_reaches_none() -> None:
     text = BASE + "  far: {nvas: {two: {subnet: vnet1/nva, asn: 65002, connects_to: b, as_override: true}}, sites: {b: "
     loaded = read_text(text + "{asn: 65010, prefixes: 10.250.0.0/16}}}\n", "x.yml", "far")
     assert [w.text for w in loaded.warnings] == [
@@ -219,7 +219,7 @@ def test_an_option_towards_route_servers_that_nobody_hears() -> None:
 
 
 @pytest.mark.parametrize("variants", ["[]", "x", "{v: }", "{v: []}", "{v: {proofs: {}}}", "{v: {nvas: x}}"])
-def test_shapes_that_are_wrong_are_told_once(variants: str) -> None:
+def test_shapes_that_are_wrong_are_reported_once(variants: str) -> None:
     with pytest.raises(LabFileError) as caught:
         read_all_text(f"name: lab\nvariants: {variants}\n", "x.yml")
     (problem,) = caught.value.problems

@@ -31,7 +31,7 @@ def test_lines_of_keys_items_and_what_is_not_there() -> None:
     assert source.line(("missing",)) == 1
 
 
-def test_duplicate_key_keeps_the_first_and_says_where() -> None:
+def test_duplicate_key_keeps_the_first_and_has_its_line() -> None:
     source = parse("a: 1\nb: 2\na: 3\n")
     assert source.data == {"a": "1", "b": "2"}
     assert [(p.line, p.text) for p in source.problems] == [(3, '"a" is given twice; the first is on line 1.')]

@@ -172,7 +172,7 @@ def test_a_route_server_that_gets_packets_of_others_is_in_the_path(
     assert (found or "").partition(" got ")[0] == ("rs1-1" if packets else "")
 
 
-def test_that_strangers_tell_each_other_nothing_holds(look: LiveState) -> None:
+def test_that_strangers_advertise_nothing_to_each_other_is_true(look: LiveState) -> None:
     assert check(proofs.Absent(proofs.LearnedRouteClaim("vpngw", PREFIX, "branch")), look) is None
 
 

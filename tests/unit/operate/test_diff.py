@@ -286,7 +286,7 @@ def test_what_is_altered_is_what_differs(
     assert differences(healthy) == wanted
 
 
-def test_verify_says_the_first_difference_of_a_kernel() -> None:
+def test_verify_prints_the_first_difference_of_a_kernel() -> None:
     healthy = Healthy()
     assert kernel_difference("vm1", live(healthy)) is None
     healthy.kernels["vm1"] = []

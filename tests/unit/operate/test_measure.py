@@ -289,7 +289,7 @@ def looked(selector: selectors.BaseSelector) -> bool:
     return bool(selector.get_map())
 
 
-def test_a_command_speaks_and_ends() -> None:
+def test_a_command_prints_and_ends() -> None:
     with host_command("sh", "-c", "echo one; printf two >&2; exit 3") as (command, said, selector):
         eventually(lambda: looked(selector), lambda more: not more)
         eventually(lambda: command.ended, lambda ended: ended is not None)

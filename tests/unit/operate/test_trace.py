@@ -222,7 +222,7 @@ def test_a_circle_of_equal_ways_is_followed_by_who_answers() -> None:
         ),
     ],
 )
-def test_a_gateway_without_a_route_says_so_and_a_black_hole_says_nothing(
+def test_a_gateway_without_a_route_answers_so_and_a_black_hole_answers_nothing(
     way: KernelRoute, seen: list[str], why: str
 ) -> None:
     walk, steps = walked("vm1", {"vm1": into_network("65"), "vpngw-0": way}, {"vm1": TO_VPN0})
@@ -317,7 +317,7 @@ def test_no_route_is_no_choice() -> None:
     assert nic_choice("vm1", document()) is None
 
 
-def test_a_choice_without_anything_to_say() -> None:
+def test_a_choice_without_anything_to_print() -> None:
     assert [*Choice("kernel of vm1", "10.1.0.0/16", "agent", 0).lines()] == []
     lines = Choice("kernel of n", "10.1.0.0/16", "proto bgp", 1, (), (Beaten("0.0.0.0/0", "", "so"),)).lines()
     assert [*lines] == ["over 0.0.0.0/0: so"]

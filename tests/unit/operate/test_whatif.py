@@ -247,7 +247,7 @@ def test_whose_packets_fare_otherwise(words: str, wanted: dict[tuple[str, str], 
     assert {(p.source, p.target): " or ".join(map(str, p.after)) for p in found} == wanted
 
 
-def test_appliances_that_lose_their_route_server_are_told_of() -> None:
+def test_appliances_that_lose_their_route_server_are_a_warning() -> None:
     prediction = tried("route-table add on-nva 10.1.0.0/26 None")
     assert [line.split(" of rs1")[0] for line in _cut_off(LAB, prediction)] == [
         f"{nva} would no longer reach 10.1.0.{i}" for nva in ("sdwan", "fw") for i in (4, 5)
@@ -369,7 +369,7 @@ def test_what_azure_never_refuses_leaves_other_changes_to_be_refused() -> None:
         tried("vnet update spoke --address-prefixes 10.33.0.0/16, route-server peering delete rs1 fw")
 
 
-def test_a_deleted_route_server_tells_nobody_anything() -> None:
+def test_a_deleted_route_server_advertises_nothing() -> None:
     advertised = {
         (t.to, t.by, str(t.prefix), t.before, t.after)
         for t in advertisement_changes(LAB, tried("route-server delete rs1"))

@@ -100,7 +100,7 @@ def test_a_session_that_ends_takes_its_routes_along() -> None:
     assert speaker.told[A]["10.9.0.0/16"].as_path == (65515, 65002, 7)
 
 
-def test_a_session_that_ends_and_returns_at_once_is_told_by_its_difference() -> None:
+def test_a_session_that_ends_and_returns_at_once_is_sent_as_a_difference() -> None:
     one = instance({A: {"10.9.0.0/16": path(A), "10.8.0.0/16": path(A)}})
     one.configure(CONFIG)
     written(one.snapshot(100.0))
@@ -166,7 +166,7 @@ def test_the_limit_holds_for_what_was_received_before_it_was_known() -> None:
     assert one.over_limit == [A]
 
 
-def test_peers_that_the_speaker_does_not_know_are_told_nothing() -> None:
+def test_nothing_is_advertised_to_peers_that_the_speaker_does_not_know() -> None:
     one = Instance(Recovered({A: ("Established", 1.0)}, {A: 65001}, {}, {}), now=100.0)
     one.configure(CONFIG)
     one.update(Update(A, 1.0, ((path(A), ("10.9.0.0/16",)),)))
@@ -187,7 +187,9 @@ steps = st.one_of(
 
 
 @given(st.lists(steps, max_size=25), st.booleans())
-def test_what_it_tells_is_what_the_rules_say(sequence: list[tuple[str, str, str, tuple[int, ...]]], slow: bool) -> None:
+def test_what_it_advertises_agrees_with_the_rules(
+    sequence: list[tuple[str, str, str, tuple[int, ...]]], slow: bool
+) -> None:
     """After any sequence of events, speaker and controller have what the rules of `labkit.azure` give directly."""
     one, speaker = instance(), Speaker()
     config = CONFIG
@@ -258,7 +260,7 @@ def _hear(told: dict[tuple[str, str], PathAttributes], delta: dict[str, Any] | N
             told[group["peer"], prefix] = from_json(PathAttributes, group["attributes"])
 
 
-def test_what_a_peer_has_said_is_known_whether_it_is_kept_or_not() -> None:
+def test_what_a_peer_has_advertised_is_known_whether_it_is_kept_or_not() -> None:
     one = instance()
     one.configure(CONFIG)
     one.update(Update(A, 1.0, ((path(A), ("10.9.0.0/16", "10.1.3.0/24")),)))
@@ -269,7 +271,7 @@ def test_what_a_peer_has_said_is_known_whether_it_is_kept_or_not() -> None:
     assert one.received("a") == ()
 
 
-def test_a_neighbour_that_the_speaker_learns_of_is_told_everything() -> None:
+def test_everything_is_advertised_to_a_neighbour_that_the_speaker_learns_of() -> None:
     one, speaker = Instance(Recovered({A: ("Established", 1.0)}, {A: 65001}, {}, {}), now=100.0), Speaker()
     one.configure(CONFIG)
     one.update(Update(A, 1.0, ((path(A), ("10.9.0.0/16",)),)))
@@ -336,7 +338,7 @@ def test_it_is_alone_once_the_last_session_is_closed() -> None:
     assert not one.alone
 
 
-def test_a_neighbour_of_whom_another_asn_is_expected_is_told_everything_anew() -> None:
+def test_everything_is_advertised_again_to_a_neighbour_of_whom_another_asn_is_expected() -> None:
     """ExaBGP makes another neighbour of it, which has nothing to send."""
     one, speaker = instance(), Speaker()
     one.configure(CONFIG)

@@ -26,7 +26,7 @@ PATHS = {
 
 
 @pytest.mark.parametrize("preference", HubRoutingPreference)
-def test_what_the_rules_advertise_is_told(preference: HubRoutingPreference) -> None:
+def test_what_the_rules_advertise_is_advertised(preference: HubRoutingPreference) -> None:
     """A long path over ExpressRoute and a short one of an NVA: which is told, the server's preference decides."""
     server, nothing = replace(SERVER, hub_routing_preference=preference), Originated((), ())
     prefix = IPv4Network("10.9.0.0/16")

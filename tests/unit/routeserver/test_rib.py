@@ -72,7 +72,7 @@ def test_what_a_speaker_has_and_nobody_wants_is_taken_away() -> None:
     st.lists(st.lists(wishes | st.sampled_from(PEERS), max_size=6), max_size=6),
     st.integers(1, 3),
 )
-def test_changes_lead_from_what_was_told_to_what_is_wanted(
+def test_changes_lead_from_what_was_advertised_to_what_is_wanted(
     told: dict[str, dict[str, PathAttributes]],
     rounds: list[list[tuple[str, str, PathAttributes | None] | str]],
     size: int,

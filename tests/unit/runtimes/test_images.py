@@ -204,7 +204,7 @@ def test_a_disk_that_is_too_small_is_refused_at_once(tmp_path: Path) -> None:
     assert done.stdout == ""
 
 
-def test_a_disk_that_fills_up_is_told(tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_is_an_error_of_its_own(tmp_path: Path) -> None:
     log = (tmp_path / "log").open("w")
     with (tmp_path / "lock").open("w") as lock:
         build = image_run.Build(log, lambda _progress: None, lock.fileno())

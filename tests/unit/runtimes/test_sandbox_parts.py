@@ -111,7 +111,7 @@ def test_a_broken_state_file_names_no_process(tmp_path: Path, content: str) -> N
     assert state.read(tmp_path) is None
 
 
-def test_the_loop_tells_how_children_ended() -> None:
+def test_the_loop_reports_how_children_ended() -> None:
     """In a process of its own, since the loop takes the process's signal handling over."""
     pid = os.fork()
     if pid == 0:

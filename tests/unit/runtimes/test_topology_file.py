@@ -181,7 +181,7 @@ x.clab.yml:8: mtu 9 is not between 68 and 65535.""",
         ),
     ],
 )
-def test_what_is_said_of(tmp_path: Path, text: str, expected: str) -> None:
+def test_the_text_for(tmp_path: Path, text: str, expected: str) -> None:
     assert expected in "\n".join(mistakes(tmp_path, text))
 
 

@@ -69,7 +69,7 @@ def test_what_fails_for_another_reason_is_shown() -> None:
     assert "Unable to locate package no-such-package" in err
 
 
-def test_dpkg_too_says_who_holds_its_lock(tmp_path: Path) -> None:
+def test_dpkg_too_names_who_holds_its_lock(tmp_path: Path) -> None:
     program = tmp_path / "dpkg"
     program.write_text(
         '#!/bin/sh\n[ ! -e "$1" ] || { mv "$1" "$1.away"; '

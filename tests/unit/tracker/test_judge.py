@@ -29,7 +29,7 @@ def test_judgements(answers: str, judgements: str) -> None:
     assert "".join(found) == judgements
 
 
-def test_three_in_a_row_decide_unless_something_else_is_said() -> None:
+def test_three_in_a_row_decide_unless_something_else_is_set() -> None:
     judge = Judge()
     assert [judge.hear(False) for _ in range(3)] == [False, False, True]
     assert [judge.hear(True) for _ in range(3)] == [False, False, True]
