@@ -82,7 +82,7 @@ def test_verify_shows_the_comparison(labkit_lab: Boot, capsys: pytest.CaptureFix
 
 
 def test_a_row_that_goes_is_missed(labkit_lab: Boot, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without branch-to-branch the gateways do not hear of each other's branch."""
+    """Without branch-to-branch the gateways do not receive each other's branch."""
     lab = labkit_lab("expressroute-vpn")
     lab.client.change(SetRouteServerSettings("rs1", False))
     try:

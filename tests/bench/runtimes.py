@@ -46,7 +46,7 @@ def measure(file: Path, runtime: str) -> tuple[float, float, float]:
 
 
 def renamed(lab: str, folder: Path) -> Path:
-    """A copy of the lab's file under a name that no other lab of this machine has, so that its processes are told."""
+    """A copy of the lab's file under a name that no other lab of this machine has, to find its processes."""
     file = lifecycle.find_lab_file(lab)
     text = file.read_text(encoding="utf-8")
     copy = folder / f"{lab.replace('/', '-')}.lab.yml"

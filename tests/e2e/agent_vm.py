@@ -64,7 +64,7 @@ def eventually(condition: Callable[[], object], what: str) -> None:
 
 
 class FakeController:
-    """A controller's end of one agent's feed: what is told, and what the agent answers."""
+    """A controller's end of one agent's feed: what is sent, and what the agent answers."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -100,7 +100,7 @@ class FakeController:
             pass
 
     def accept(self) -> None:
-        """Wait for the agent to connect (anew)."""
+        """Wait for the agent to connect (again)."""
         self._connection = self._connections.get(timeout=DEADLINE)
         self.seq = 0
 

@@ -55,7 +55,7 @@ def frr_root() -> Path:
 
 
 class FeedServer:
-    """A controller's side of one instance's feed, with a memory of what the instance said."""
+    """A controller's side of one instance's feed, with a memory of what the instance sent."""
 
     def __init__(self, path: Path) -> None:
         self.config: dict[str, Any] | None = None
@@ -93,11 +93,11 @@ class FeedServer:
             self._send(self.config)
 
     def refresh(self) -> None:
-        """Have all NVAs say their routes again."""
+        """Have all NVAs advertise their routes again."""
         self._send({"type": "refresh"})
 
     def advertised(self, peer: str) -> dict[str, Any]:
-        """What the instance says that it advertises to a peer: attributes by prefix."""
+        """What the instance answers that it advertises to a peer: attributes by prefix."""
         self._send({"type": "adj-rib-out", "peer": peer})
         asked = self._seq
         groups = until(f"answer {asked}", lambda: [self.answers[asked]] if asked in self.answers else None)[0]
@@ -310,7 +310,7 @@ class Bed:
         self.vtysh(node, "configure terminal", f"router bgp {asn}", "address-family ipv4 unicast", *lines)
 
     def neighbor(self, node: str) -> dict[str, Any]:
-        """What an FRR says about its session with the instance; {} while its bgpd is starting."""
+        """What an FRR shows of its session with the instance; {} while its bgpd is starting."""
         try:
             shown: dict[str, Any] = json.loads(self.vtysh(node, f"show bgp neighbors {INSTANCE} json"))
         except AssertionError:

@@ -21,7 +21,7 @@ REQUIRE = "LABKIT_REQUIRE"
 
 
 def need_containerlab(*, with_its_own_engine: bool = False) -> None:
-    """Skip the test, with the reason, on a machine without; fail it if LABKIT_REQUIRE says so."""
+    """Skip the test, with the reason, on a machine without; fail it if LABKIT_REQUIRE has it."""
     if not with_its_own_engine:
         must_be_at_the_engine()
     try:

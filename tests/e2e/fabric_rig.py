@@ -333,7 +333,7 @@ class Fabric:
         other.peers[self.name] = self
 
     def snapshot(self) -> dict[str, Any]:
-        """What the controller says first."""
+        """What the controller sends first."""
         peerings = {
             name: {
                 "type": "peering",
@@ -404,7 +404,7 @@ class Fabric:
         self.process.wait()
 
     def log(self) -> str:
-        """What the process said."""
+        """What the process printed."""
         return (self.folder / "log").read_text()
 
     def counters(self) -> dict[str, int]:

@@ -17,14 +17,14 @@ Tables = dict[str, list[str]]
 """The rows of each table, in the order of their text."""
 
 _GROUP = re.compile(r"nhid \d+ ")
-"""The kernel's number of a next hop: agents and FRR count them as routes come, and what they say is printed beside."""
+"""The kernel's number of a next hop: agents and FRR count them as routes come, and their output has it."""
 _OF_THE_MOMENT = ("connectedDuration", "messagesReceived", "messagesSent")
-"""What a BGP session's row says of its past; routes are no part of that."""
+"""What a BGP session's row has of its past; routes are no part of that."""
 _AT_ONCE = 4
 
 
 def tables(lab: RunningLab) -> Tables:
-    """What route servers and gateways have learned and tell whom, NICs' effective routes, BGP tables, kernels."""
+    """What route servers and gateways have learned and advertise, NICs' effective routes, BGP tables, kernels."""
     look = LiveState(lab.lab, lab.client)
     state = to_json(PlatformState, look.state)
     found = _route_servers(state) | _effective(state)

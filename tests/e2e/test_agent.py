@@ -154,7 +154,7 @@ def test_killed_agent_leaves_the_fib_and_adopts_it(running: Vm, monitor: Monitor
     assert (running.own(), running.nexthops()) == before
     monitor.lines()
     running.start_agent()
-    # A new controller counts its groups anew: the same table under other numbers.
+    # A new controller counts its groups from the start: the same table under other numbers.
     groups = {11 - n: hop for n, hop in enumerate(hops, 1)}
     assert tell.snapshot(groups, {prefix: 11 - n for prefix, n in routes.items()}) is None
     assert monitor.lines() == []
@@ -396,7 +396,7 @@ def told_snapshot(tell: FakeController, table: Table) -> str | None:
 
 
 def test_whatever_the_feed_sends_the_kernel_has(running: Vm) -> None:
-    """Any sequence of tables, told as the controller tells it, ends in a kernel that holds the last."""
+    """Any sequence of tables, sent as the controller sends it, ends in a kernel that has the last."""
     tell = running.controller
     assert tell.snapshot({}, {}) is None
 

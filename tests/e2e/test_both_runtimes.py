@@ -1,4 +1,4 @@
-"""Every lab that comes with labkit, in every variant: what runs is what the rules say, on both runtimes row for row.
+"""Every lab that comes with labkit, in every variant: what runs agrees with the rules, on both runtimes row for row.
 
 A variant with the nodes and links of another one differs from it in files alone, which both runtimes hand to the same
 image. It is booted on containerlab by the long suite only.

@@ -309,14 +309,14 @@ def test_an_interactive_shell(lab: Labkit) -> None:
 
 
 def in_front(lab: Labkit, command: str) -> None:
-    """Wait until the shell has given its terminal to the command: it says its name before that."""
+    """Wait until the shell has given its terminal to the command: it prints its name before that."""
     ps = lab.argv("exec", "vm1", "--", "ps", "-e", "-o", "stat=,args=")
     eventually(
         lambda: lab.run(ps).stdout, lambda text: re.search(rf"^\S*\+\S* +{command}$", text, re.MULTILINE) is not None
     )
 
 
-# --- What is wrong is said, with a remedy
+# --- What is wrong is printed, with a remedy
 
 
 @pytest.mark.parametrize(
@@ -469,7 +469,7 @@ def test_an_interrupted_up_leaves_nothing(empty: Labkit, lab_file: Path, duratio
         if found["status"] == 0:  # it was done before
             empty.ok("down", "cli")
             continue
-        # Before it can have heard of signals, Python itself ends by them.
+        # Before it can handle signals, Python itself ends by them.
         assert found["status"] == 130 or seconds < 0.1, where
         assert found["survivors"] == [], where
         assert "Traceback" not in found["said"] or seconds < 0.1, where
@@ -510,7 +510,7 @@ def test_a_lab_whose_processes_were_killed(empty: Labkit, lab_file: Path) -> Non
         first, second = done.stderr.splitlines()
         assert first == "lab cli is dead: its processes were killed, or the machine was restarted."
         assert second.startswith("    Remove it: labkit down cli")
-    assert "agent: " in empty.ok("logs", "vm1")  # what it said last
+    assert "agent: " in empty.ok("logs", "vm1")  # what it printed last
     again = empty("up", str(lab_file))
     assert again.returncode == 0
     assert "cli was dead and has been removed." in again.stderr

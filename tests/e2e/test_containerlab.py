@@ -110,7 +110,7 @@ def test_settings_that_a_management_network_changes_are_set_back(
 
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """The tools are looked for anew, during the test and after it."""
+    """The tools are looked for again, during the test and after it."""
 
     def forget() -> None:
         containerlab_tool.program.cache_clear()

@@ -227,7 +227,7 @@ def refused(status: int, stderr: str) -> str:
 
 
 def ended(process: subprocess.Popen[str]) -> str:
-    """What a labkit said in the end that was under way when its engine died."""
+    """What a labkit printed in the end that was under way when its engine died."""
     began = time.monotonic()
     _, stderr = process.communicate(timeout=120)
     assert time.monotonic() - began < PROMPT
@@ -235,7 +235,7 @@ def ended(process: subprocess.Popen[str]) -> str:
 
 
 def listed(machine: Machine) -> tuple[str, str]:
-    """The state of the lab as `list` shows it, and what it says beside."""
+    """The state of the lab as `list` shows it, and what it prints with it."""
     done = machine.labkit("list", "--format", "json")
     assert done.returncode == 0, done.stderr
     (lab,) = json.loads(done.stdout)

@@ -69,7 +69,7 @@ def packets_pass(lab: RunningLab, *targets: IPv4Address) -> None:
 
 @contextmanager
 def powered_off(lab: RunningLab) -> Iterator[None]:
-    """Silently: only hold times tell."""
+    """Silently: only hold times end the sessions."""
     lab.client.runtime.stop(lab.lab.name, "hub1-nva")
     try:
         yield

@@ -45,7 +45,7 @@ def overlay(labkit_lab: Boot) -> RunningLab:
 
 
 def tables(lab: RunningLab, listing_name: str, server: str, peer: str) -> list[Table]:
-    """The AS paths by prefix that the instances of a route server have from a peer, or tell it."""
+    """The AS paths by prefix that the instances of a route server have from a peer, or advertise to it."""
     found = lab.client.get("state")[listing_name][server][peer]
     return [{row["network"]: row["asPath"] for row in found[f"RouteServiceRole_IN_{i}"]} for i in (0, 1)]
 
@@ -57,7 +57,7 @@ def heard(lab: RunningLab, site: str) -> Table:
 
 @pytest.mark.parametrize(("csr", "published"), [("csr1", FabE.CSR1_SENDS), ("csr2", FabE.CSR2_SENDS)])
 def test_what_the_spoke_receives_is_what_was_published(lab: RunningLab, csr: str, published: str) -> None:
-    """Every 65515 that an appliance got comes back as its own ASN, and a hub's route server hears the same."""
+    """Every 65515 that an appliance got comes back as its own ASN, and a hub's route server receives the same."""
     hub = {"csr1": "rs1", "csr2": "rs2"}[csr]
     for server in ("rs0", hub):
         assert tables(lab, "learned", server, csr) == [listing(published)] * 2

@@ -1,4 +1,4 @@
-"""Where Azure ends: what edge routers and gateways tell on-premises, prefer, and do beyond their limits."""
+"""Where Azure ends: what edge routers and gateways advertise on-premises, prefer, and do beyond their limits."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def announcing(lab: RunningLab, node: str, *prefixes: IPv4Network) -> Iterator[N
 
 @contextmanager
 def saying(lab: RunningLab, site: str, neighbour: IPv4Address, prefix: IPv4Network, *words: str) -> Iterator[None]:
-    """A site tells a neighbour a prefix, and of it what these words of a route map set."""
+    """A site advertises a prefix to a neighbour, with what these lines of a route map set."""
     router = (f"router bgp {lab.lab.site[site].asn}", "address-family ipv4 unicast")
     configure(
         lab,
@@ -95,7 +95,7 @@ def held(lab: RunningLab) -> dict[IPv4Network, list[CircuitPath]]:
 
 
 def told(lab: RunningLab) -> dict[IPv4Network, AsPath]:
-    """What the edge router tells its customer by the rules, given what it holds."""
+    """What the edge router advertises to its customer by the rules, given what it has."""
     best = {prefix: best_in_circuit(paths)[0] for prefix, paths in held(lab).items()}
     by_rule = {prefix: advertised_to_customer(path, EDGE) for prefix, path in best.items()}
     return {prefix: attributes.as_path for prefix, attributes in by_rule.items() if attributes is not None}
@@ -125,7 +125,7 @@ def test_a_customer_sees_no_private_asn_its_own_included(lab: RunningLab) -> Non
 
 @pytest.mark.parametrize("origin", Origin)
 def test_a_gateway_and_a_customer_say_the_same(lab: RunningLab, origin: Origin) -> None:
-    """Paths of one length: the better ORIGIN wins (the branch says IGP), and equal ones share the packets."""
+    """Paths of one length: the better ORIGIN wins (the branch has IGP), and equal ones share the packets."""
 
     def ways() -> set[IPv4Address]:
         return set(gateways(lab, "circuit1", BRANCH) or ())

@@ -106,7 +106,7 @@ def listed(lab: RunningLab, *path: str) -> list[dict[str, Any]]:
 
 
 def advertised(lab: RunningLab, peer: str) -> set[tuple[str, str, str, str]]:
-    """What the gateway says that it tells a neighbour: by whom, prefix, path, next hop."""
+    """What the gateway reports that it advertises to a neighbour: by whom, prefix, path, next hop."""
     rows = listed(lab, "advertised-routes", peer)
     assert {(r["origin"], r["sourcePeer"], r["weight"]) for r in rows} <= {("Igp", None, 0)}
     return {(r["localAddress"], r["network"], r["asPath"], r["nextHop"]) for r in rows}
@@ -169,7 +169,7 @@ def test_branches_meet_while_branch_to_branch_is_on(lab: RunningLab) -> None:
             for p in exported["paths"]
         ] == [("internal", str(NVA), "65517:65517", "65001 65010")] * 2
 
-        # What it says that it tells is what they hear.
+        # What it reports that it advertises is what they receive.
         assert advertised(lab, "circuit1") == received_by_circuit(lab)
         heard = {
             (row["sourcePeer"], row["network"], row["asPath"], row["nextHop"])

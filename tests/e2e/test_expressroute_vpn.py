@@ -71,7 +71,7 @@ def branches_meet(lab: RunningLab) -> None:
 
 @contextmanager
 def powered_off(lab: RunningLab) -> Iterator[None]:
-    """An instance of the VPN gateway, silently: only hold times tell.
+    """An instance of the VPN gateway, silently: only hold times end the sessions.
 
     Those of its sessions with the route server are Azure's 180 s in any lab, and until one is over the route server
     refuses the instance that came back. Here they are cut to three, too.
@@ -220,7 +220,7 @@ def test_the_default_route_stays_in_azure_and_its_halves_do_not(bgp: RunningLab)
 
 
 def test_a_range_around_the_other_branch_comes_and_goes(bgp: RunningLab) -> None:
-    """Meanwhile its prefix is the virtual network's own, and no gateway tells a site of it; afterwards they all do."""
+    """Meanwhile its prefix is the virtual network's own, and no gateway advertises it to a site; then they all do."""
     eventually(lambda: set(gateways(bgp, "branch", ONPREM) or ()), lambda found: found == {ONE, OTHER})
     for ranges, tunnels in (((HUB, IPv4Network("10.1.34.0/24")), set()), ((HUB,), {ONE, OTHER})):
         bgp.client.change(SetAddressSpace("hub", ranges))

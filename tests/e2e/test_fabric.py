@@ -165,7 +165,7 @@ def test_equal_paths_are_shared_by_flows_and_a_flow_stays() -> None:
         assert left | right == set(ports)
         assert not left & right
         assert 60 <= len(left) <= 140
-        # The same flows after the program was put in place anew: the seed is the plan's.
+        # The same flows after the program was put in place again: the seed is the plan's.
         fabric.kill()
         fabric.launch()
         for port in ports:
@@ -234,7 +234,7 @@ def test_peering_is_not_transitive() -> None:
         assert hub2.ping(spoke.address) is not None
         assert hub1.ping(hub2.address, timeout=0.3) is None
         assert made["hub1"][0].counters()["drop-vm-hub1-unknown-destination"] == 1
-        # Even a fabric that were told to would not get through: the ports of peerings are isolated from each other.
+        # Even a fabric that was programmed to could not: the ports of peerings are isolated from each other.
         neighbour = {"type": "peering", "neighbours": [[spoke.address, spoke.mac], [hub2.address, hub2.mac]]}
         made["hub1"][0].delta(ports={"spoke": neighbour})
         wire = hub2.sniff()
@@ -275,7 +275,7 @@ def test_failover_of_a_large_table_is_one_chain_and_loses_little() -> None:
 
 
 def _handles(fabric: Fabric) -> dict[str, int]:
-    """The kernel's handle of every chain and map: a new one means it was made anew."""
+    """The kernel's handle of every chain and map: a new one means it was made again."""
     listing = json.loads(fabric.namespace.run("nft", "-j", "-t", "list", "table", "netdev", "labkit"))["nftables"]
     return {o[k]["name"]: o[k]["handle"] for o in listing for k in o if k in ("chain", "map")}
 

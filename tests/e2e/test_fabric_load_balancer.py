@@ -36,7 +36,7 @@ class Pair:
         self.open[nva.name].close()
 
     def found(self) -> dict[str, bool]:
-        """What the controller has heard last of every backend."""
+        """What was reported to the controller last of every backend."""
         return {f["backend"]: f["up"] for f in self.fabric.controller.found}
 
     def taken(self, sender: Node | None = None) -> list[set[int]]:
@@ -188,7 +188,7 @@ def test_health_outlives_the_controller_and_the_fabric() -> None:
         two.fabric.start()
         until(lambda: two.found() == {"nva4": True, "nva5": True}, "both answer")
         left, right = two.taken()
-        # A controller that comes back and knows nothing is told, and takes nothing away.
+        # A controller that comes back and knows nothing is sent the states, and takes nothing away.
         two.fabric.controller.stop()
         two.close(one)
         until(lambda: two.taken() == [set(), set(FLOWS)], "the fabric acts by itself")
@@ -199,7 +199,7 @@ def test_health_outlives_the_controller_and_the_fabric() -> None:
         assert two.taken() == [set(), set(FLOWS)]
         two.listen(one)
         until(lambda: two.found()["nva4"], "one is back")
-        # A fabric that comes back has from the controller what it had told it, before any probe of its own.
+        # A fabric that comes back has from the controller what it had reported, before any probe of its own.
         two.fabric.kill()
         assert two.taken() == [left, right]
         two.fabric.balancers["lb1"] |= {"healthy": ["nva5"], "probe": {"port": 179, "interval": 5.0, "count": 2}}

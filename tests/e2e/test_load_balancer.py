@@ -35,7 +35,7 @@ def until_backends(lab: RunningLab, states: dict[str, str]) -> None:
 
 
 def events(lab: RunningLab) -> list[tuple[str, str]]:
-    """What the event log says of the load balancer: each text with its cause."""
+    """What the event log has of the load balancer: each text with its cause."""
     lines = lab.client.runtime.exec(
         lab.client.record.lab, "controller", ("cat", "/var/lib/labkit/events.jsonl"), timeout=10
     ).stdout.splitlines()

@@ -1,4 +1,4 @@
-"""What `labkit measure failover` refuses and says, how it counts flows, and commands that end badly.
+"""What `labkit measure failover` refuses and prints, how it counts flows, and commands that end badly.
 
 No runtime makes a difference to that: `test_measure.py` has on each what gets there by it, and what is left there.
 """

@@ -46,7 +46,7 @@ exit
 
 
 class Node:
-    """A running node: its PID 1, what it has said, and its files as this side sees them."""
+    """A running node: its PID 1, what it has printed, and its files as this side sees them."""
 
     def __init__(self, outside: subprocess.Popen[bytes], room: Path, log: Path) -> None:
         self.outside = outside

@@ -57,7 +57,7 @@ def branch_returns_by(lab: RunningLab, *links: IPv4Address) -> None:
 
 @contextmanager
 def withdrawn(lab: RunningLab) -> Iterator[None]:
-    """The first appliance has lost its branch, and says so."""
+    """The first appliance has lost its branch, and withdraws it."""
     (link,) = (link for link in lab.lab.wan_links if link.router == "sdwan-nva")
     session = f"neighbor {link.site_address.ip} shutdown"
     configure(lab, "sdwan-nva", "router bgp 65001", session)

@@ -176,7 +176,7 @@ def test_a_full_mesh_has_short_ways_and_no_loop(labkit_lab: Boot, tmp_path: Path
     changes = {
         "name: spokes": "name: mesh",
         peered: f"{peered}  - {{between: [spoke1, spoke2]}}\n",
-        text[text.index("proofs:") :]: "",  # they say that the spokes do not meet
+        text[text.index("proofs:") :]: "",  # they claim that the spokes do not meet
     }
     lab = labkit_lab(variant(lab_file("spokes"), tmp_path, changes))
     eventually(lambda: gateways(lab, "vm1", DC), lambda hops: hops == (NVA2,), within=30)

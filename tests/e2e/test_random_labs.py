@@ -1,4 +1,4 @@
-"""Random labs: where real BGP comes to rest, and what kernels and fabrics are programmed with, is what the rules say.
+"""Random labs: where real BGP comes to rest, and what kernels and fabrics are programmed with, agrees with the rules.
 
 On the sandbox alone, which is the faster one; that both runtimes show the same rows is proved with every other lab.
 `make soak` boots hundreds of them.
@@ -62,14 +62,14 @@ def test_a_random_lab_agrees_with_the_rules(tmp_path_factory: Any, text: str, da
 
 
 def comes_to_rest(built: Lab, now: Lab, client: LabClient, text: str) -> None:
-    """Everything is as the rules say of the lab as it is `now`; `text` says what led there."""
+    """Everything is as the rules have it for the lab as it is `now`; `text` has what led there."""
     eventually(lambda: unlike(built, now.azure, client), lambda found: found == [], SETTLES_WITHIN, text)
     broken = [f"{o.title}: {o.problem}" for o in verify(built, client, within=10.0) if not o.ok]
     assert broken == [], text
     assert astray(built, client) == [], text
     for source, target in journeys(built):
-        # A kernel says that it has no route five times at first, then once a second to each that asks: no setting of a
-        # node's own changes that, and the traces before this one have asked.
+        # A kernel answers that it has no route five times at first, then once a second to each that asks: no setting
+        # of a node changes that, and the traces before this one have asked.
         eventually(
             lambda source=source, target=target: trace(built, client, source, target),  # type: ignore[misc]
             lambda found: found.agrees,

@@ -117,7 +117,7 @@ def test_branch_to_branch_is_switched_at_run_time(bed: Bed) -> None:
 
 
 def test_before_a_session_only_the_outcome_counts(bed: Bed) -> None:
-    """What changed before it is not said in it: ExaBGP would mix up the order, and leave withdrawals out."""
+    """What changed before it is not advertised in it: ExaBGP would mix up the order, and leave withdrawals out."""
     witness = BgpPeer("c", 65003, IPv4Address("10.1.0.30"))
     bed.feed.configure(server(branch_to_branch=True, peers=(*server().peers, witness)))
     bed.start_exabgp({**PEERS, str(witness.address): witness.asn})
@@ -131,7 +131,7 @@ def test_before_a_session_only_the_outcome_counts(bed: Bed) -> None:
         update(b"", withdrawn=[gone]),
     ), 1):  # fmt: skip
         a.send(said)
-        until("c to have heard so much", lambda seen=number: len(sayings(c)) == 1 + seen)  # type: ignore[misc]
+        until("c to have received so much", lambda seen=number: len(sayings(c)) == 1 + seen)  # type: ignore[misc]
     b = bed.raw_speaker("b", B, 65002)
     until("b to have them", lambda: raw_updates(b)[0] == {OWN, stays, longer})
     assert [set(announced) for announced, _ in sayings(b)] == [{OWN}, {stays, longer}]
@@ -220,7 +220,7 @@ def test_a_killed_worker_is_replaced_without_a_trace_in_bgp(bed: Bed) -> None:
     for node, former in before.items():
         now = bed.neighbor(node)
         assert now["connectionsEstablished"] == former["connectionsEstablished"] == 1
-        # b heard of the new route, a of nothing.
+        # b received the new route, a nothing.
         expected = former["messageStats"]["updatesRecv"] + (1 if node == "b" else 0)
         assert now["messageStats"]["updatesRecv"] == expected
 

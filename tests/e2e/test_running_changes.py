@@ -117,7 +117,7 @@ def test_a_new_range_reaches_an_appliance_that_nobody_touches(lab: RunningLab) -
 
 
 def peer_again(lab: RunningLab) -> None:
-    """The spoke's side was deleted: the hub's is updated, so that Azure lets the spoke's be made anew."""
+    """The spoke's side was deleted: the hub's is updated, so that Azure lets the spoke's be made again."""
     lab.client.change(PutPeering("hub", "spoke", allow_gateway_transit=True))
     lab.client.change(PutPeering("spoke", "hub", use_remote_gateways=True))
 

@@ -1,4 +1,4 @@
-"""`labkit trace` where ways are odd: it predicts what the real traceroute sees, and says which route won and why."""
+"""`labkit trace` where ways are odd: it predicts what the real traceroute sees, and has which route won and why."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def traced(lab: RunningLab, source: str, target: str) -> Trace:
 
 
 def agreed(lab: RunningLab, source: str, target: str) -> Trace:
-    """A trace that agrees: kernels say only so often that they have no route, and routes take their time."""
+    """A trace that agrees: kernels answer only so often that they have no route, and routes take their time."""
     return eventually(lambda: traced(lab, source, target), lambda found: found.agrees, 15)
 
 

@@ -299,7 +299,7 @@ def announce(lab: RunningLab, prefix: IPv4Network, *, yes: bool, nva: str = "nva
 
 
 def downs(lab: RunningLab, past: int) -> dict[str, str]:
-    """What the event log says of sessions that went down, by instance, without so many events of before."""
+    """What the event log has of sessions that went down, by instance, without so many events of before."""
     events = list(lab.client.events(follow=False))[past:]
     return {e.node: e.text for e in events if e.kind == "session" and " down" in e.text}
 
@@ -327,7 +327,7 @@ def test_a_peer_beyond_the_limit_loses_its_session(limit: RunningLab) -> None:
 
 
 def test_who_goes_beyond_the_limit_in_total_loses_the_session(labkit_lab: Boot, tmp_path: Path) -> None:
-    """Six prefixes: the virtual network's, and five of nva1's, of which nva2 has one too. It says a seventh."""
+    """Six prefixes: the virtual network's, and five of nva1's, of which nva2 has one too. It advertises a seventh."""
     second_nva = f"  nva2: {{subnet: vnet1/appliances, asn: 65002, advertises: {FIFTH}}}\n"
     changes = {
         "name: limit": "name: limit-total",

@@ -368,7 +368,7 @@ def test_what_comes_through_a_circuit(labkit_runtime: str) -> None:
 
 
 def test_what_nvas_pass_on(labkit_runtime: str) -> None:
-    """Three route servers hear each other through two NVAs alone, and on-premises through circuits: all follow."""
+    """Three route servers receive routes through two NVAs alone, and on-premises through circuits: all follow."""
     with labs_on(labkit_runtime) as boot:
         lab = boot("dual-homed-expressroute")
         for server in ("rs1", "rs0"):

@@ -1,4 +1,4 @@
-"""The rooms of the house: imports go one way between them, and each says what is in it."""
+"""The rooms of the house: imports go one way between them, and each describes what is in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How tests/e2e/rows.py says in which rows two labs differ."""
+"""How tests/e2e/rows.py shows in which rows two labs differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests/side_by_side.py hands out when; that tests at the Docker engine are told apart is checked as they run."""
+"""What tests/side_by_side.py hands out when; that tests at the Docker engine are recognised is checked as they run."""
 
 from __future__ import annotations
 

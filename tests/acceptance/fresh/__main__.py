@@ -63,14 +63,14 @@ def main() -> int:
 
 
 def told(what: str, do: Callable[[], None]) -> None:
-    """Do something and tell how long it took."""
+    """Do something and print how long it took."""
     began = time.monotonic()
     do()
     print(f" fresh     {what} ✓ {time.monotonic() - began:.0f} s", flush=True)
 
 
 def git(*arguments: str) -> str:
-    """What git says about this repository."""
+    """What git reports of this repository."""
     command = ["git", "-c", f"safe.directory={REPOSITORY}", "-C", str(REPOSITORY), *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 

@@ -1,4 +1,4 @@
-"""Changes as values: their JSON, that a Put made twice is one, and that a difference is what it says."""
+"""Changes as values: their JSON, that a Put made twice is one, and a difference leads from model to model."""
 
 from __future__ import annotations
 

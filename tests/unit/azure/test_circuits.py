@@ -72,7 +72,7 @@ def test_equal_paths_all_carry_packets_the_lowest_address_first() -> None:
         ((65515, 65001, 3320, 65002), (12076, 3320)),
         ((65515, frozenset({65001, 3320}), frozenset({65001})), (12076, frozenset({3320}))),
         ((65515, 4200000000), (12076,)),
-        ((65515, 65001, 65020), (12076,)),  # whoever it is told, 65020 too
+        ((65515, 65001, 65020), (12076,)),  # to whomever it is advertised, 65020 too
     ],
 )
 def test_customers_see_no_private_asn(as_path: AsPath, seen: AsPath) -> None:

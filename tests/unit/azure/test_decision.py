@@ -1,4 +1,4 @@
-"""What a NIC does with a packet and why: the same as the tables say, with all that lost."""
+"""What a NIC does with a packet and why: the same as in the tables, with all that lost."""
 
 from __future__ import annotations
 

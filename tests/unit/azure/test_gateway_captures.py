@@ -343,7 +343,7 @@ class TestTwoHubsOnOneCircuit:
 
 
 def test_a_vpn_gateway_with_an_asn_of_its_own() -> None:
-    # MDD: the CSR has 10.2.0.0/16 with path `65515 300 200`; the hub's gateway hears the CSR's routes over eBGP.
+    # MDD: the CSR has 10.2.0.0/16 with path `65515 300 200`; the hub's gateway receives the CSR's routes over eBGP.
     csr = nva("csr", 64000, "10.0.253.4")
     server = RouteServer("ars", "hub", (addr("10.0.0.4"), addr("10.0.0.5")), (csr,), branch_to_branch=True)
     model = azure(

@@ -128,7 +128,7 @@ def test_what_a_route_server_received_from_a_gateway_counts_once() -> None:
     server = replace(SERVER, branch_to_branch=True)
     for fresh, hops in ((FROM_VPN, BY_VPN), (table(path(P, VPN_PEERS[1], "65020")), "10.1.9.5"), ({}, "")):
         assert leads(lab(server=server), both(FROM_VPN), {"vpn": fresh}) == hops
-    # A gateway that has not spoken for itself is heard through the route server.
+    # The routes of a gateway that has not reported itself come through the route server.
     assert leads(lab(server=server), both(FROM_VPN), {"er": {}}) == BY_VPN
     assert leads(lab(server=server), both(FROM_VPN), {}) == BY_VPN
 

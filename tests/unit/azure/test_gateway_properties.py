@@ -62,7 +62,7 @@ tails = st.lists(st.sampled_from((65001, 65099, 3320, 12076)), max_size=3)
 
 
 def tag(name: str) -> tuple[int, int]:
-    """A community that says who announced a route; nothing on the way takes it off."""
+    """A community that marks who advertised a route; nothing on the way takes it off."""
     return (1, ("nva1", "nva2", "c1", "c2", "s1", "s2").index(name))
 
 
@@ -217,7 +217,7 @@ def test_a_gateway_beside_a_route_server_holds_nothing_relayed_from_a_circuit(sp
 
 @given(azure_speakers())
 def test_what_nics_get_does_not_depend_on_the_sessions_that_carry_it_too(speakers: SpeakersByName) -> None:
-    # No double counting: what a route server has from gateways adds nothing to what they say themselves.
+    # No double counting: what a route server has from gateways adds nothing to what they report themselves.
     routes = speakers.gateway_routes
     alone = {
         server: tuple(

@@ -57,7 +57,7 @@ def labkit(*arguments: str) -> tuple[int, str, str]:
 def test_no_arguments_lead_to_a_traceback(verb: str, arguments: list[str]) -> None:
     status, out, err = labkit(verb, *arguments)
     assert status in (0, 1, 2, 3)
-    assert (out + err).strip()  # something is always said
+    assert (out + err).strip()  # something is always printed
     assert "Traceback" not in err
 
 

@@ -67,7 +67,7 @@ def test_a_handler_of_the_caller_s_is_put_back() -> None:
 
 
 def test_other_threads_may_hold_too() -> None:
-    """They hear no signals, and may not set handlers."""
+    """They get no signals, and may not set handlers."""
     ran = []
 
     def work() -> None:

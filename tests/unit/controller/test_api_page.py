@@ -1,4 +1,4 @@
-"""docs/api.md is what the code says of the API."""
+"""docs/api.md has what the code has of the API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the controller hears of backends, and whom it tells."""
+"""What is reported to the controller of backends, and to whom it sends it."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def run(test: Callable[[ControllerRig], Awaitable[None]], folder: Path) -> None:
 
 
 async def answering(feed: Feed) -> None:
-    """Answer every question: the appliance has said more than the instance keeps, and is told nothing."""
+    """Answer every question: the appliance has advertised more than the instance keeps, and receives nothing."""
     while True:
         message = await feed.receive()
         if message["type"] in ("adj-rib-in", "adj-rib-out"):

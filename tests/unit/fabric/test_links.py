@@ -1,4 +1,4 @@
-"""What the kernel's own link messages are understood to say."""
+"""How the kernel's own link messages are read."""
 
 from __future__ import annotations
 

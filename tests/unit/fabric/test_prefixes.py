@@ -1,4 +1,4 @@
-"""Disjoint intervals say what brute-force longest prefix match says."""
+"""Disjoint intervals give what brute-force longest prefix match gives."""
 
 from __future__ import annotations
 

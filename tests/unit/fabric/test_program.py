@@ -1,4 +1,4 @@
-"""The program says what the contract says, and changes touch what differs and nothing else."""
+"""The program has what the contract has, and changes touch what differs and nothing else."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_a_new_route_touches_only_the_intervals_it_cuts() -> None:
 def test_an_interface_that_came_back_is_hooked_again() -> None:
     fabric = follow(None, snapshot({}, {}))
     before = build(fabric, {"a": 2})
-    # The same index again: only the message that it went away tells.
+    # The same index again: only the message that it went away shows it.
     said = lines(change(unhooked(before, frozenset({2})), build(fabric, {"a": 2})))
     assert said[0].startswith('add chain netdev labkit in-a { type filter hook ingress device "a"')
     assert "flush chain netdev labkit in-a" in said

@@ -90,7 +90,7 @@ def numbers(*seqs: int) -> Behaviour:
 
 
 async def hang_up(_: web.WebSocketResponse) -> None:
-    """Say nothing and go."""
+    """Send nothing and go."""
 
 
 def test_hello_messages_and_acknowledgement(path: Path, serve: Callable[..., Server]) -> None:

@@ -59,7 +59,7 @@ class Controller:
 
 
 class Frr:
-    """FRR's end of its connection to the service, and what it was told to do."""
+    """FRR's end of its connection to the service, and what it was asked to do."""
 
     def __init__(self, service: Service) -> None:
         self._here, there = socket.socketpair()
@@ -77,7 +77,7 @@ class Frr:
         return left
 
     def die(self) -> None:
-        """Close the connection, and wait until all was heard."""
+        """Close the connection, and wait until all was read."""
         self._here.close()
         self._hearing.join(10)
 
@@ -166,7 +166,7 @@ def test_every_feed_begins_with_a_snapshot_and_frr_is_switched_once(it: Service,
 
 
 def test_once_a_peer_with_routes_is_down_frr_reports_everything_again(it: Service, gateway: Gateway) -> None:
-    """Until it has cleared them, it queues what it will not tell; what comes next would wait behind that."""
+    """Until it has cleared them, it queues what it will not report; what comes next would wait behind that."""
     gateway.has_paths = iter([True, True, False])
     controller = Controller()
     it._configure(controller, CONFIG)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What the controller is told of a gateway's instance, and when."""
+"""What is reported to the controller of a gateway's instance, and when."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def outcome(text: str) -> None:
         return
     check_problems(labs[0].warnings, text)
     for loaded in labs:
-        # Valid by construction: what a file without errors gives, Azure takes, and names can be told apart.
+        # Valid by construction: what a file without errors gives, Azure takes, and names are distinct.
         assert problems(loaded.lab.azure) == ()
         assert len(owners(loaded.lab)) >= len(loaded.lab.azure.nics)
         nodes = [v.name for v in loaded.lab.azure.virtual_networks] + [n.name for n in loaded.lab.azure.nics]

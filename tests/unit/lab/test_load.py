@@ -74,7 +74,7 @@ def test_overview_proves_every_kind_of_claim() -> None:
     }
     lines = OVERVIEW.read_text().splitlines()
     assert all("- " in lines[p.line - 1] for p in load(OVERVIEW).proofs)
-    # Positive claims first: what is absent says something only once the rest is there.
+    # Positive claims first: what is absent proves something only once the rest is there.
     assert [isinstance(c, proofs.Absent) for c in claims] == sorted(isinstance(c, proofs.Absent) for c in claims)
 
 

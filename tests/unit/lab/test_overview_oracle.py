@@ -1,4 +1,4 @@
-"""What the overview lab claims of NICs is what the oracle says, given the routes that its appliances advertise."""
+"""What the overview lab claims of NICs agrees with the oracle, given the routes that its appliances advertise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Variants: what a patch makes of a lab file, where its mistakes stand, and that each is told once."""
+"""Variants: what a patch makes of a lab file, where its mistakes stand, and that each is reported once."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ variants:
 
 
 def refused(variants: str, base: str = BASE) -> list[str]:
-    """What is said of a file with these variants, each mistake as line: text."""
+    """What is reported of a file with these variants, each mistake as line: text."""
     with pytest.raises(LabFileError) as caught:
         read_all_text(base + variants, "x.yml")
     return [f"{p.line}: {p.text}" for p in caught.value.problems]
@@ -56,7 +56,7 @@ def refused(variants: str, base: str = BASE) -> list[str]:
         ({"a": [{"b": "c"}]}, {"a": ["1"]}, {"a": ["1"]}),
         ({"e": None}, {"a": "1"}, {"e": None, "a": "1"}),
         ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
-        # And ours: proofs add up, and a description says nothing of the lab.
+        # And ours: proofs add up, and a description changes nothing in the lab.
         ({"proofs": ["a"]}, {"proofs": ["b", "c"]}, {"proofs": ["a", "b", "c"]}),
         ({}, {"proofs": ["b"], "description": "d"}, {"proofs": ["b"]}),
         ({"proofs": ["a"]}, {"proofs": None}, {"proofs": ["a"]}),

@@ -60,7 +60,7 @@ def of_peer(routes: Mapping[IPv4Network, Any], name: str) -> dict[IPv4Network, P
 
 
 def model(speakers: AzureSpeakers) -> dict[str, Any]:
-    """`GET /v1/model` of a lab that does what the rules say."""
+    """`GET /v1/model` of a lab that agrees with the rules."""
     servers: dict[str, Any] = {}
     for instance in speakers.at_server:
         peers = {}
@@ -210,7 +210,7 @@ def test_a_healthy_lab_has_routes_everywhere_and_no_difference() -> None:
 
 BRANCH, ONPREM = "10.250.0.0/16", "10.2.0.0/16"
 AT_SITE = ("0.0.0.0/0", "10.1.0.0/16", "10.3.0.0/16", BRANCH)
-"""What the circuit tells onprem2."""
+"""What the circuit advertises to onprem2."""
 
 
 def drop(routes: list[dict[str, Any]], prefix: str) -> None:
@@ -233,7 +233,7 @@ SDWAN_TO_FW = "via 10.1.0.4 path 65515-65001-65010 igp 65517:65517"
     ("alter", "wanted"),
     [
         (
-            # The instance no longer says what the rules say, and the appliance still has it.
+            # The instance no longer advertises what the rules have, and the appliance still has it.
             lambda lab: drop(lab.model["route_servers"]["rs1-0"][FW]["advertised"], BRANCH),
             {("rs1-0, advertised to fw", BRANCH, SDWAN_TO_FW, "-"), ("fw, from rs1-0", BRANCH, "-", SDWAN_TO_FW)},
         ),

@@ -53,7 +53,7 @@ def fates(drawn: str) -> bytes:
         ("=-=--=", Direction(3, Outage(3, 2, 2)), NONE),  # the longest of two
         ("=-=-=", Direction(2, Outage(1, 1, 1)), NONE),  # the first of two that are equal
         ("=->-=", Direction(2, Outage(1, 1, 1)), Direction(1, Outage(2, 1, 1))),  # each direction by itself
-        (">-->=", Direction(2, Outage(1, 2, 2)), Direction(2, Outage(0, 1, 1))),  # what never came says nothing
+        (">-->=", Direction(2, Outage(1, 2, 2)), Direction(2, Outage(0, 1, 1))),  # what never came proves nothing
         ("=>---=", Direction(3, Outage(2, 3, 3)), Direction(1, Outage(1, 1, 1))),
     ],
 )
@@ -219,7 +219,7 @@ def hear(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def rest(process: subprocess.Popen[str], *before: dict[str, Any]) -> dict[str, list[Any]]:
-    """What it said before and says until its end, once its standard input has ended."""
+    """What it printed before and prints until its end, once its standard input has ended."""
     out, err = process.communicate(timeout=10)
     assert (process.returncode, err) == (0, "")
     found: dict[str, list[Any]] = {}

@@ -55,7 +55,7 @@ class WrittenLook(LiveState):
 
 
 class Written(ObservedTables):
-    """Tables by node: what its kernel says, and where its NIC leads."""
+    """Tables by node: what its kernel has, and where its NIC leads."""
 
     def __init__(
         self, ways: Mapping[str, KernelRoute], nics: Mapping[str, tuple[str, list[str]]], lab: Lab = LAB

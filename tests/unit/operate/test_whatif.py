@@ -1,4 +1,4 @@
-"""What is predicted of routes and packets, in labs that say everything; and what is refused."""
+"""What is predicted of routes and packets, in labs that have everything; and what is refused."""
 
 from __future__ import annotations
 
@@ -382,7 +382,7 @@ TWO_HUBS = load_text((Path(__file__).parents[3] / "topologies" / "dual-homed-exp
 
 
 def test_what_nvas_pass_on_is_followed() -> None:
-    """The spoke has on-premises by NVAs alone: what a hub's route server tells one reaches the spoke's through it."""
+    """On-premises by NVAs alone: what a hub's route server advertises to one reaches the spoke's through it."""
     found = routes(tried("route-server update rs1 --branch-to-branch off", TWO_HUBS))
     assert found["vm02"]["10.2.13.0/25"] == "gone from csr1 and csr2"
     prediction = tried("nva prepend csr1 3", TWO_HUBS)
@@ -393,7 +393,7 @@ def test_what_nvas_pass_on_is_followed() -> None:
 
 
 def test_what_a_learner_has_changed_by_hand_stays() -> None:
-    """Prepends go along with what is followed; what the lab file does not explain stays as it is, and is said."""
+    """Prepends go along with what is followed; what the lab file does not explain stays as it is, and is a warning."""
     before = tried("nva prepend csr1 3", TWO_HUBS).after
     customers = CustomerRouters(TWO_HUBS)
 

@@ -1,4 +1,4 @@
-"""What an instance tells its peers where paths of several kinds meet."""
+"""What an instance advertises to its peers where paths of several kinds meet."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PATHS = {
 
 @pytest.mark.parametrize("preference", HubRoutingPreference)
 def test_what_the_rules_advertise_is_advertised(preference: HubRoutingPreference) -> None:
-    """A long path over ExpressRoute and a short one of an NVA: which is told, the server's preference decides."""
+    """A long path over ExpressRoute and a short one of an NVA: which is advertised, the server's preference decides."""
     server, nothing = replace(SERVER, hub_routing_preference=preference), Originated((), ())
     prefix = IPv4Network("10.9.0.0/16")
     learned = [LearnedRoute(prefix, PATHS[str(peer.address)], peer) for peer in (PEERS[0], PEERS[2])]

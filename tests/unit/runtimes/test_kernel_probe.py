@@ -1,4 +1,4 @@
-"""What `labkit doctor` says of a kernel: the real one, and the ones that refuse."""
+"""What `labkit doctor` finds of a kernel: the real one, and the ones that refuse."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from labkit.runtimes.sandbox import launcher
 
 
 def test_this_machine_is_fit() -> None:
-    """The tests run on a machine that can run labs; every probe says so."""
+    """The tests run on a machine that can run labs; every probe finds so."""
     bad = [probe for probe in kernel_probe.probe_all() if not probe.ok]
     assert not bad, bad
     assert kernel_probe.user_namespaces().ok

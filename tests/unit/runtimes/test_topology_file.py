@@ -1,4 +1,4 @@
-"""Reading containerlab topologies: what is supported, inherited, and what is said about anything else."""
+"""Reading containerlab topologies: what is supported, inherited, and how anything else is refused."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ topology:
     ],
 )
 def test_whether_containerlab_makes_a_management_network(tmp_path: Path, mgmt: str, own: str, management: bool) -> None:
-    """By containerlab 0.79 itself: it makes one unless no node is in it and it is told to look."""
+    """By containerlab 0.79 itself: it makes one unless no node is in it and it is asked to look."""
     text = (
         f"name: m\n{mgmt}\ntopology:\n  defaults: {{kind: linux, image: x}}\n  nodes:\n    a: {{network-mode: none}}\n"
     )
