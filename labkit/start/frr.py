@@ -12,24 +12,23 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 from labkit.daemons.errors import NoAnswer
 from labkit.daemons.frr.config_files import DAEMONS, config_files, mistakes
-from labkit.daemons.frr.vty import FOLDER, vty
+from labkit.daemons.frr.vty import FOLDER, socket_of, vty
 from labkit.inotify import CLOSE_NOWRITE, CLOSE_WRITE, MODIFY, Inotify
 
-CONF = Path("/etc/frr/frr.conf")
-READY = Path("/run/labkit-ready")
-SERVICES = Path("/run/labkit-services")
+CONF = "/etc/frr/frr.conf"
+READY = "/run/labkit-ready"
+SERVICES = "/run/labkit-services"
 
 _PARTS = {
-    "mgmtd": CONF.with_name("mgmtd.conf"),  # the last file that it reads, and it looks nowhere else
-    "zebra": FOLDER / "zebra.conf",
-    "bgpd": FOLDER / "bgpd.conf",
+    "mgmtd": "/etc/frr/mgmtd.conf",  # the last file that it reads, and it looks nowhere else
+    "zebra": f"{FOLDER}/zebra.conf",
+    "bgpd": f"{FOLDER}/bgpd.conf",
 }
-_STATICDS_LOG = FOLDER / "staticd.log"
-_ERRORS = {daemon: FOLDER / f"{daemon}.errors" for daemon in _PARTS}
+_STATICDS_LOG = f"{FOLDER}/staticd.log"
+_ERRORS = {daemon: f"{FOLDER}/{daemon}.errors" for daemon in _PARTS}
 _STARTED_BY = {"mgmtd": ("zebra",), "zebra": ("staticd", "bgpd")}
 _NO_ERRORS_FILE = ("configure terminal", "no log file", "end")
 
@@ -49,13 +48,13 @@ class Starter:
     def run(self) -> None:
         """Start the daemons, and mark them whenever they have read their configuration."""
         _write_parts()
-        whole = self._inotify.watch(str(CONF), CLOSE_WRITE)
-        watches = {self._inotify.watch(str(file), CLOSE_NOWRITE): daemon for daemon, file in _PARTS.items()}
-        _STATICDS_LOG.touch()
-        watches[self._inotify.watch(str(_STATICDS_LOG), MODIFY)] = "staticd"
+        whole = self._inotify.watch(CONF, CLOSE_WRITE)
+        watches = {self._inotify.watch(file, CLOSE_NOWRITE): daemon for daemon, file in _PARTS.items()}
+        _touch(_STATICDS_LOG)
+        watches[self._inotify.watch(_STATICDS_LOG, MODIFY)] = "staticd"
         self._open("mgmtd")
         for daemon in DAEMONS:
-            if (FOLDER / f"{daemon}.vty").exists():  # a former process of this service has started it
+            if os.path.exists(socket_of(daemon)):  # a former process of this service has started it
                 self._has_read(daemon)
         while True:
             for number, _ in self._inotify.read():
@@ -65,8 +64,8 @@ class Starter:
                     self._has_read(watches[number])
 
     def _open(self, daemon: str) -> None:
-        if daemon not in self._gates and (SERVICES / daemon).is_dir():
-            self._gates[daemon] = os.open(SERVICES / daemon / "gate", os.O_RDWR | os.O_CLOEXEC)
+        if daemon not in self._gates and os.path.isdir(f"{SERVICES}/{daemon}"):
+            self._gates[daemon] = os.open(f"{SERVICES}/{daemon}/gate", os.O_RDWR | os.O_CLOEXEC)
 
     def _has_read(self, daemon: str) -> None:
         try:
@@ -78,19 +77,31 @@ class Starter:
         for other in _STARTED_BY.get(daemon, ()):
             self._open(other)
         found = []
-        if daemon in _ERRORS and _ERRORS[daemon].exists():
-            found = list(mistakes(_ERRORS[daemon].read_text()))
-            _ERRORS[daemon].unlink()
+        if daemon in _ERRORS and os.path.exists(_ERRORS[daemon]):
+            found = list(mistakes(_read(_ERRORS[daemon])))
+            os.unlink(_ERRORS[daemon])
         for mistake in found:
             _say(f"{daemon} has not taken its configuration: {mistake}")
         if not found:
-            (READY / daemon).touch()
+            _touch(f"{READY}/{daemon}")
 
 
 def _write_parts() -> None:
-    parts = config_files(CONF.read_text(), {daemon: str(file) for daemon, file in _ERRORS.items()})
+    parts = config_files(_read(CONF), _ERRORS)
     for daemon, part in parts.items():
-        _PARTS[daemon].write_text(part)
+        with open(_PARTS[daemon], "w") as file:
+            file.write(part)
+
+
+def _read(path: str) -> str:
+    with open(path) as file:
+        return file.read()
+
+
+def _touch(path: str) -> None:
+    """Make a file, or renew its time."""
+    with open(path, "a"):
+        os.utime(path)
 
 
 def _say(text: str) -> None:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import _socket
 import os
 import sys
-from typing import NoReturn
+
+TYPE_CHECKING = False  # the module typing takes longer to import than all of this
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 DESCRIPTOR = 3
 _BACKLOG = 200

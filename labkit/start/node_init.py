@@ -11,7 +11,10 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
-from typing import NoReturn
+
+TYPE_CHECKING = False  # the module typing takes longer to import than all of this
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 _SERVICES = "/opt/labkit/services"
 _SCAN = "/run/labkit-services"

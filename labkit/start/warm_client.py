@@ -5,14 +5,17 @@ It passes signals on and ends as the service does. If the warm process is gone, 
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found] # what `signal` adds to it takes longer to import than all of this
 import _socket
 import os
-import signal
 import sys
-from typing import NoReturn
+
+TYPE_CHECKING = False  # the module typing takes longer to import than all of this
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 SOCKET = "/run/labkit-warm.sock"
-PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+PASSED_ON = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT, _signal.SIGUSR1, _signal.SIGUSR2)
 _DESCRIPTORS = (0, 1, 2, 3, 9)
 """The standard streams, a socket from `listening`, and the lock that says that the node lives."""
 
@@ -29,7 +32,7 @@ def main() -> NoReturn:
     environment = b"\0".join(name + b"=" + value for name, value in os.environb.items())
     rights = b"".join(descriptor.to_bytes(4, sys.byteorder) for descriptor in open_ones)
     for number in PASSED_ON:
-        signal.signal(number, lambda number, _: warm.send(bytes([number])))
+        _signal.signal(number, lambda number, _: warm.send(bytes([number])))
     warm.sendmsg([head.encode(), b"\0\0", environment], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
     status = warm.recv(4)
     if not status:
@@ -37,7 +40,7 @@ def main() -> NoReturn:
     code = os.waitstatus_to_exitcode(int.from_bytes(status, sys.byteorder))
     if code < 0:
         if -code in PASSED_ON:
-            signal.signal(-code, signal.SIG_DFL)
+            _signal.signal(-code, _signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     sys.exit(code)
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterable
 
 from labkit.daemons.errors import NoAnswer
 
-FOLDER = Path("/run/frr")
+FOLDER = "/run/frr"
 """Where FRR's daemons have their sockets."""
 
 PATIENCE = 8.0
@@ -19,29 +17,35 @@ _END = b"\0\0\0"
 _WARNING = 1  # the command was carried out
 
 
-def socket_of(daemon: str, folder: Path = FOLDER) -> str:
+def socket_of(daemon: str, folder: str = FOLDER) -> str:
     """The socket on which a daemon answers, in its node."""
-    return str(folder / f"{daemon}.vty")
+    return f"{folder}/{daemon}.vty"
 
 
-@contextmanager
-def vty(daemon: str, folder: Path = FOLDER) -> Iterator[Vty]:
+def vty(daemon: str, folder: str = FOLDER) -> Vty:
     """A connection to a daemon of the same node. Raises NoAnswer if it does not listen."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        try:
-            connection.connect(socket_of(daemon, folder))
-        except OSError as error:
-            raise NoAnswer(f"{daemon} does not listen: {error}") from error
-        yield Vty(daemon, connection)
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(socket_of(daemon, folder))
+    except OSError as error:
+        connection.close()
+        raise NoAnswer(f"{daemon} does not listen: {error}") from error
+    return Vty(daemon, connection)
 
 
 class Vty:
-    """A connection to a daemon, with all rights."""
+    """A connection to a daemon, with all rights. As a context manager it is closed at the end."""
 
     def __init__(self, daemon: str, connection: socket.socket) -> None:
         self.daemon = daemon
         self._socket = connection
         self._socket.settimeout(PATIENCE)
+
+    def __enter__(self) -> Vty:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
 
     def run(self, commands: Iterable[str]) -> str:
         """The output of the commands, which begin in the mode of `enable`.

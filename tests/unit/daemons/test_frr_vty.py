@@ -42,7 +42,7 @@ def daemon(folder: Path, answers: dict[str, list[bytes]]) -> Iterator[list[str]]
 
 def test_the_output_of_the_commands_is_put_together(tmp_path: Path) -> None:
     answers = {"enable": [b"\0\0\0\0"], "a": [b"one\n\0", b"\0\0", b"\0"], "b": [b"two\n\0\0\0\1"]}
-    with daemon(tmp_path, answers) as commands, vty("bgpd", tmp_path) as connection:
+    with daemon(tmp_path, answers) as commands, vty("bgpd", str(tmp_path)) as connection:
         assert connection.run(["a", "b"]) == "one\ntwo\n"
     assert commands == ["enable", "a", "b"]
 
@@ -51,7 +51,7 @@ def test_a_refused_command_is_an_error_and_the_next_is_not_tried(tmp_path: Path)
     answers = {"enable": [b"\0\0\0\0"], "a": [b"% Unknown command\n\0\0\0\2"], "b": [b"\0\0\0\0"]}
     with (
         daemon(tmp_path, answers) as commands,
-        vty("bgpd", tmp_path) as connection,
+        vty("bgpd", str(tmp_path)) as connection,
         pytest.raises(NoAnswer, match="bgpd refuses `a`: % Unknown command"),
     ):
         connection.run(["a", "b"])
@@ -61,7 +61,7 @@ def test_a_refused_command_is_an_error_and_the_next_is_not_tried(tmp_path: Path)
 def test_a_daemon_that_ends_is_an_error(tmp_path: Path) -> None:
     with (
         daemon(tmp_path, {"enable": [b"\0\0\0\0"]}),
-        vty("bgpd", tmp_path) as connection,
+        vty("bgpd", str(tmp_path)) as connection,
         pytest.raises(NoAnswer, match="bgpd ended while it carried out `a`"),
     ):
         connection.run(["a"])
@@ -69,4 +69,4 @@ def test_a_daemon_that_ends_is_an_error(tmp_path: Path) -> None:
 
 def test_a_daemon_that_does_not_listen_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NoAnswer, match="bgpd does not listen"):
-        vty("bgpd", tmp_path).__enter__()
+        vty("bgpd", str(tmp_path))
