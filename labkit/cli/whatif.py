@@ -94,7 +94,7 @@ def attempt(trial: Trial, words: Iterable[str]) -> None:
 
 
 def _command_lines(words: Iterable[str]) -> Iterator[list[str]]:
-    """The words of each command line; a comma stands alone or ends a word."""
+    """The words of each command line; a comma is a word or ends one."""
     line: list[str] = []
     for word in words:
         bare = word.removesuffix(SEPARATOR)

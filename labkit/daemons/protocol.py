@@ -135,7 +135,7 @@ class Ranges:
 class GatewayControl(Protocol):
     """The daemon of a gateway's instance, from a process in the same node. Every method waits for its answer.
 
-    A method that gets none raises NoAnswer, unless it says otherwise; addresses are texts.
+    A method that gets none raises NoAnswer, unless its docstring has it otherwise; addresses are texts.
     """
 
     def set_sessions(self, asn: int, route_servers: Collection[str], *, on: bool) -> None:
@@ -154,7 +154,7 @@ class GatewayControl(Protocol):
         """Whether a path of one of these peers is still there; False if there is no answer."""
 
     def why_closed(self, peer: str) -> str:
-        """Why the daemon itself ended the session with a peer, in words; empty if it does not say."""
+        """Why the daemon itself ended the session with a peer, in words; empty if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ class GatewaySpeaker:
         originated: the prefixes that it advertises by itself.
         adjacent: ranges that it leaves to the virtual network, by `subnet_gateway`.
         hosts: single addresses that it reaches in the same way, whatever BGP has for them.
-        route_servers: the instances of the route server beside it, `sessions` if their sessions are on.
+        route_servers: the instances of its virtual network's route server, `sessions` if their sessions are on.
         neighbours: circuits (with `circuit`) or sites.
         static_routes: the prefixes of sites without BGP, which it advertises as well.
         bmp_port: where it reports what it receives (RFC 7854), on its own machine.

@@ -38,7 +38,7 @@ class BgpNeighbour:
 class BgpPath:
     """A path of the Adj-RIB-In from a neighbour, after import policy; of the Loc-RIB where it is `best`.
 
-    `rejected` says why the path is not in use, where a table was asked for a single prefix; empty for one in use.
+    `rejected` is why the path is not in use, where a table was asked for a single prefix; empty for one in use.
     """
 
     prefix: IPv4Network

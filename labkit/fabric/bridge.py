@@ -25,9 +25,9 @@ _log = logging.getLogger("labkit.fabric")
 
 
 class Bridge:
-    """Bridge `br0` as it stands in the kernel. It is adopted if it exists, and made if not.
+    """Bridge `br0` as it is in the kernel. It is adopted if it exists, and made if not.
 
-    Ports neither learn nor flood: every frame goes where the forwarding database says, or nowhere. Links that were
+    Ports neither learn nor flood: every frame goes where the forwarding database has it, or nowhere. Links that were
     taken down or out of the bridge after they were attached stay so: that is somebody's experiment.
     """
 

@@ -23,7 +23,7 @@ def run(argv: list[str], script: Iterable[str] = ()) -> str:
     text = "".join(f"{line}\n" for line in script)
     done = subprocess.run(argv, input=text, text=True, capture_output=True, check=False)
     if done.returncode:
-        # nft repeats a mistake for every element; the first says it.
+        # nft repeats a mistake for every element; the first is enough.
         complaint = "\n".join(done.stderr.strip().splitlines()[:_COMPLAINT_LINES])
         raise KernelRefused(f"{' '.join(argv)}: {complaint or f'ended with status {done.returncode}'}")
     return done.stdout

@@ -38,14 +38,14 @@ class LinkMonitor:
 
 
 def gone(messages: bytes) -> frozenset[int]:
-    """The indices of the interfaces that a buffer of netlink messages says are deleted or moved away."""
+    """The indices of the interfaces that are deleted or moved away by a buffer of netlink messages."""
     indices = set()
     position = 0
     while position + _NLMSGHDR.size <= len(messages):
         length, kind, *_ = _NLMSGHDR.unpack_from(messages, position)
         if kind == _RTM_DELLINK:
             family, _, index, _, _ = _IFINFOMSG.unpack_from(messages, position + _NLMSGHDR.size)
-            # The bridge says "deleted" too, in its own family, of a port that merely leaves it.
+            # The bridge reports a port that merely leaves it as deleted, too, in its own family.
             if family == socket.AF_UNSPEC:
                 indices.add(index)
         position += (length + _ALIGN - 1) & -_ALIGN

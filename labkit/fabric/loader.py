@@ -15,10 +15,10 @@ _log = logging.getLogger("labkit.fabric")
 
 
 class Loader:
-    """The nftables table as it stands in the kernel.
+    """The nftables table as it is in the kernel.
 
     Where a transaction may be of any size, a change is one transaction. Where it may not, a map that changes a lot is
-    made anew beside the old one, little by little, and ports are switched over to it when it is complete.
+    made again next to the old one, little by little, and ports are switched over to it when it is complete.
     """
 
     def __init__(self, room: int | None) -> None:

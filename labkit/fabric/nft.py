@@ -28,10 +28,10 @@ def adopt() -> Program:
     """What the kernel's table consists of, by name: enough to change it in place into something known.
 
     Changing a table in place loses no packet: the kernel switches between generations of rules and elements at once.
-    Deleting it and making it anew, even in one transaction, was seen to lose one at 80,000 a second every other time.
+    Deleting it and making it again, even in one transaction, was seen to lose one at 80,000 a second every other time.
 
     Raises:
-        KernelRefused: the kernel would not tell.
+        KernelRefused: the kernel does not answer.
     """
     chains: dict[str, Chain] = {}
     maps: dict[str, Map] = {}

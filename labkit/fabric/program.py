@@ -1,4 +1,4 @@
-"""The nftables program of a fabric: which chains, maps and counters make it forward as it is told. Pure functions.
+"""The nftables program of a fabric: which chains, maps and counters make it forward so. Pure functions.
 
 One `netdev` ingress chain per port sees every packet before the bridge does and rewrites the destination MAC by the
 effective routes of the port's NIC, whatever next hop the guest picked [two-stage-forwarding]; the bridge
@@ -9,7 +9,7 @@ then delivers by its static forwarding database.
     nics             NICs of this virtual network: MAC by address
     reachable        the same and those of peered virtual networks
     r-<table>        forwarding table: a jump for every disjoint interval of addresses
-    g-<table>-<id>   next-hop group of a table: rewrites the MAC and accepts, or returns with a mark that says why not
+    g-<table>-<id>   next-hop group of a table: rewrites the MAC and accepts, or returns with a mark that has the reason
     lb-<name>        load balancer: rewrites the MAC to that of a backend that is up and accepts, or returns with a mark
     drop-<port>-<reason>   counter of dropped packets; `nft list counters` shows them
 
@@ -64,9 +64,9 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """A map from addresses to what its `type` says, in nftables' syntax. The ranges are disjoint.
+    """A map from addresses to values of its `type`, in nftables' syntax. The ranges are disjoint.
 
-    One that is `unknown` holds nobody knows what beside `elements`.
+    One that is `unknown` may have anything apart from `elements`.
     """
 
     type: str

@@ -104,7 +104,7 @@ class Service:
             self._feed.send(ProbeReport(found))
 
     def _understand(self, received: _Received) -> bool:
-        """Take a message into `_fabric`. One that makes no sense is refused, and what was true stays."""
+        """Take a message into `_fabric`. One that is not valid is refused, and what was true stays."""
         feed = received.feed
         if feed.refused:
             return False
@@ -120,7 +120,7 @@ class Service:
         return True
 
     def _realise(self, fabric: Fabric) -> str | None:
-        """Make the kernel as the fabric says; return what went wrong, if anything did."""
+        """Make the kernel what the fabric is; return what went wrong, if anything did."""
         try:
             self._make(fabric)
         except KernelRefused as error:

@@ -84,7 +84,7 @@ def follow(fabric: Fabric | None, message: ToFabric) -> Fabric:
     """The fabric after a message, which is a snapshot or, once there is something to change, a delta.
 
     Raises:
-        ValueError: the message contradicts itself, or what it changes; the text says how.
+        ValueError: the message contradicts itself, or what it changes; the text has how.
     """
     if isinstance(message, FabricSnapshot):
         return _checked(_read(message, fabric))

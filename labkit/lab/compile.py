@@ -39,7 +39,7 @@ SHAPE = shape([kind.section for kind in KINDS if kind.section is not None])
 MAX_LAB_NAME = 24
 _NEXT_HOP_TYPES = {"none", "vnetlocal"}
 _NOT_HOSTS = (IPv4Network("0.0.0.0/8"), IPv4Network("127.0.0.0/8"), IPv4Network("224.0.0.0/3"))
-# Names that Linux gives to interfaces itself, or to files beside them in /proc/sys/net.
+# Names that Linux gives to interfaces itself, or to files next to them in /proc/sys/net.
 _KERNEL_NAMES = re.compile(r"(?i:lo|all|default|bridge|br\d*|eth\d+)")
 _REFUSALS = {code: refusal for kind in KINDS for code, refusal in kind.refusals.items()}
 

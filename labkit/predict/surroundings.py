@@ -1,4 +1,4 @@
-"""What the fabric of a virtual network knows of a lab beside effective routes, for `labkit.azure.forwarding`. Pure."""
+"""What the fabric of a virtual network knows apart from effective routes, for `labkit.azure.forwarding`. Pure."""
 
 from __future__ import annotations
 

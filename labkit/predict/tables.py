@@ -47,7 +47,7 @@ class PredictedTables:
         return lookup(self._speakers.effective_routes[nic], destination)
 
     def surroundings(self, virtual_network: str) -> Surroundings:
-        """What the fabric of a virtual network knows beside effective routes."""
+        """What the fabric of a virtual network knows apart from effective routes."""
         backends = {
             balancer.address: tuple(Backend(self.azure.nic[backend].address) for backend in balancer.backends)
             for balancer in self.azure.load_balancers

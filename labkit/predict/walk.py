@@ -57,7 +57,7 @@ class Tables(Protocol):
         ...
 
     def surroundings(self, virtual_network: str) -> Surroundings:
-        """What the fabric of a virtual network knows beside effective routes."""
+        """What the fabric of a virtual network knows apart from effective routes."""
         ...
 
 

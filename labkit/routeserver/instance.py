@@ -10,9 +10,9 @@ from labkit.azure.rules.limits import counted_prefixes, counted_routes, tears_do
 from labkit.feed.bgp import RibDelta, RibSnapshot, RouteGroup, Session, grouped
 from labkit.feed.reporter import Reporter
 from labkit.routeserver.limit import RouteCounter
-from labkit.routeserver.policy import Config, Policy
+from labkit.routeserver.policy import Policy, PolicyConfig
 from labkit.routeserver.recovery import Recovered
-from labkit.routeserver.rib import AdjRibIn, AdjRibOut, Change
+from labkit.routeserver.rib import AdjRibIn, AdjRibOut, RibChange
 from labkit.routeserver.wire import ESTABLISHED, OPEN_SENT, Neighbours, SessionChange, Update
 
 UNKNOWN = "the speaker does not know this peer"
@@ -23,7 +23,7 @@ AWAITED = "the peer has not opened a session"
 class Instance:
     """The state of one instance. It starts from what ExaBGP has, and without a configuration.
 
-    Until the first `configure` it only remembers: nothing is kept, told or reported, since what may be is not known.
+    Until the first `configure` it only remembers: nothing is kept, advertised or reported, since policy is not known.
     """
 
     def __init__(self, recovered: Recovered, now: float) -> None:
@@ -43,7 +43,7 @@ class Instance:
                 self.out.open(peer)
         self._started = now
         self._policy: Policy | None = None
-        self._config: Config | None = None
+        self._config: PolicyConfig | None = None
         self._names: dict[str, str] = {}
         self._kept: dict[str, dict[str, PathAttributes]] = {}
         self._undecided: set[str] = set()
@@ -64,16 +64,16 @@ class Instance:
 
     @property
     def established(self) -> bool:
-        """Whether any session stands."""
+        """Whether any session is established."""
         return any(session.established for session in self._sessions.values())
 
     # What comes in.
 
-    def configure(self, config: Config) -> bool:
-        """Take a configuration; all that was received is judged anew if it differs.
+    def configure(self, config: PolicyConfig) -> bool:
+        """Take a configuration; all that was received is judged again if it differs.
 
         Returns:
-            Whether the peers are others than before, so that only a snapshot can tell the controller of them.
+            Whether the peers are others than before, so that only a snapshot can report them to the controller.
         """
         if config == self._config:
             return False
@@ -81,7 +81,7 @@ class Instance:
         self._config, self._policy = config, Policy(config)
         self._names = {address: peer.name for address, peer in self._policy.peers.items()}
         for address in () if new else self._sessions.keys() & self._names.keys() - former_names.keys():
-            # Why the session ended while nobody wanted it says nothing of the one that is awaited now.
+            # Why the session ended while nobody wanted it is no reason of the one that is awaited now.
             if not self._sessions[address].established:
                 self._sessions[address] = replace(self._sessions[address], reason=AWAITED)
         former, self._kept = self._kept, {}
@@ -109,7 +109,7 @@ class Instance:
     def speaks_with(self, shown: Neighbours, now: float) -> None:
         """The speaker has these neighbours now. Those that went are forgotten.
 
-        New ones, and those of whom another ASN is expected now, are told everything: the speaker has nothing for them.
+        New ones, and those of whom another ASN is expected now, get everything: the speaker has nothing for them.
         """
         before, self._asns = self._asns, dict(shown.asns)
         self.speakers_peers = frozenset(shown.asns)
@@ -171,13 +171,13 @@ class Instance:
             return
         targets = [peer for peer in policy.peers if peer in self.speakers_peers]
         for prefix in self._undecided:
-            told = policy.advertised(prefix, self._kept.get(prefix, {}))
+            advertised = policy.advertised(prefix, self._kept.get(prefix, {}))
             for peer in targets:
                 if prefix not in policy.originated(peer):
-                    self.out.want(peer, prefix, told.get(peer))
+                    self.out.want(peer, prefix, advertised.get(peer))
         self._undecided.clear()
 
-    def changes(self, prefixes: int) -> Iterator[Change]:
+    def changes(self, prefixes: int) -> Iterator[RibChange]:
         """Changes of the Adj-RIB-Out, about this many prefixes at most; none before the first configuration."""
         return self.out.changes(prefixes) if self.configured else iter(())
 
@@ -213,7 +213,7 @@ class Instance:
         for address, name in self._names.items():
             session = self._sessions.get(address)
             if name == peer_name and session is not None and session.established:
-                return grouped(self.out.told(address).items())
+                return grouped(self.out.sent(address).items())
         return ()
 
     def received(self, peer_name: str) -> tuple[RouteGroup, ...]:

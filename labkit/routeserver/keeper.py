@@ -21,9 +21,16 @@ import traceback
 from pathlib import Path
 from typing import NoReturn
 
-from labkit.feed.service import Settings as Place
-from labkit.feed.service import begin
-from labkit.routeserver.worker import EXIT_DONE, EXIT_SHUT_DOWN, EXIT_SPEAKER_BROKEN, SERVICE, TICK, Settings, Worker
+from labkit.feed.service import Settings, begin
+from labkit.routeserver.worker import (
+    EXIT_DONE,
+    EXIT_SHUT_DOWN,
+    EXIT_SPEAKER_BROKEN,
+    SERVICE,
+    TICK,
+    Worker,
+    WorkerSettings,
+)
 
 PATIENCE = 20
 """Seconds without a sign of life after which ExaBGP or the worker is taken for hung."""
@@ -42,8 +49,8 @@ _log = logging.getLogger("labkit.routeserver")
 class Keeper:
     """One ExaBGP, one worker at a time. `run` returns the exit code."""
 
-    def __init__(self, place: Place, patience: int, configuration: Path) -> None:
-        self._settings = Settings(place, patience, os.getpid(), configuration)
+    def __init__(self, place: Settings, patience: int, configuration: Path) -> None:
+        self._settings = WorkerSettings(place, patience, os.getpid(), configuration)
         # A handle, not a number: a number may be somebody else's by the time it is used.
         self._speaker = os.pidfd_open(os.getppid())
         self._asked_to_end = False
@@ -84,7 +91,7 @@ class Keeper:
             os.close(reader)
 
     def _watch(self, pid: int, beats: int) -> int:
-        """Wait for a worker, kill it if it hangs, tell it of the end."""
+        """Wait for a worker, kill it if it hangs, pass the end on to it."""
         process = os.pidfd_open(pid)
         poll = select.poll()
         poll.register(process, select.POLLIN)
@@ -131,7 +138,7 @@ class Keeper:
             signal.pidfd_send_signal(self._speaker, how)
 
 
-def _be_worker(settings: Settings, beats: int) -> NoReturn:
+def _be_worker(settings: WorkerSettings, beats: int) -> NoReturn:
     """Run as the worker. The process ends at once then: a thread of it may be blocked for ever."""
     code = 1
 

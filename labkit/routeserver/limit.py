@@ -1,7 +1,7 @@
 """What Azure compares with its limits, counted over announcements that arrive as many UPDATEs.
 
 A rule compares the routes held plus the routes announced, "however many BGP messages carry it" (`azure.limits`).
-What one announcement is, a stream of UPDATEs doesn't say; we take those without a pause between them.
+A stream of UPDATEs does not show what one announcement is; we take those without a pause between them.
 """
 
 from __future__ import annotations

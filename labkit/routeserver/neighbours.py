@@ -32,7 +32,7 @@ class FileRefused(Exception):
 
 
 class Neighbours:
-    """Whom ExaBGP speaks with, and whom it should."""
+    """The peers that ExaBGP has, and those that it should have."""
 
     def __init__(self, file: Path, known: Known) -> None:
         """`file` is the one that ExaBGP was started with, `known` the neighbours that it has shown."""

@@ -20,8 +20,8 @@ CACHED = 1 << 17
 
 
 @dataclass(frozen=True)
-class Config:
-    """What an instance (0 or 1) is told by its feed: its server, and what that originates."""
+class PolicyConfig:
+    """What an instance (0 or 1) has from its feed: its server, and what that originates."""
 
     instance: int
     server: RouteServer
@@ -31,7 +31,7 @@ class Config:
 class Policy:
     """What one configuration makes of routes. Peers are known by address."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: PolicyConfig) -> None:
         self._config = config
         self._server = config.server
         self.peers: dict[str, BgpPeer] = {str(peer.address): peer for peer in config.server.peers}
@@ -51,7 +51,7 @@ class Policy:
         return self._originated[peer]
 
     def advertised(self, prefix: str, paths: Mapping[str, PathAttributes]) -> Mapping[str, PathAttributes]:
-        """What each peer is told about a learned prefix with these kept paths, by the peers that sent them."""
+        """What is advertised to each peer of a learned prefix with these kept paths, by the peers that sent them."""
         if not paths:
             return {}
         if len(paths) == 1:
@@ -62,8 +62,10 @@ class Policy:
             best = best_path(learned, self._server.hub_routing_preference, self._server.assumptions)
             assert best is not None
             source, attributes = str(best.peer.address), best.attributes
-        told, withheld_from = self._relayed(source, attributes), self._withheld(prefix)
-        return {peer: sent for peer, sent in told.items() if peer not in withheld_from} if withheld_from else told
+        exported, withheld_from = self._relayed(source, attributes), self._withheld(prefix)
+        if not withheld_from:
+            return exported
+        return {peer: sent for peer, sent in exported.items() if peer not in withheld_from}
 
     def _keeps_prefix(self, prefix: str) -> bool:
         return prefix_rejection(self._network(prefix), self._server, self._config.originated) is None
@@ -81,9 +83,9 @@ class Policy:
         return frozenset(a for a, peer in self.peers.items() if withheld(self._server, peer, originated, network))
 
     def _relay(self, source: str, attributes: PathAttributes) -> Mapping[str, PathAttributes]:
-        told = {}
+        exported = {}
         for address, peer in self.peers.items():
             sent = export_policy(self._server, self._config.instance, peer, self.peers[source], attributes)
             if sent is not None:
-                told[address] = sent
-        return told
+                exported[address] = sent
+        return exported

@@ -1,4 +1,4 @@
-"""Why a session went down, in words: ExaBGP gives a NOTIFICATION's numbers, or what its socket said."""
+"""Why a session went down, in words: ExaBGP gives a NOTIFICATION's numbers, or the error of its socket."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from labkit.daemons.notifications import notification_text
 
-# What ExaBGP says without a NOTIFICATION.
+# ExaBGP's reasons without a NOTIFICATION.
 _ITS_OWN = {
     "": "connection closed",
     "closing connection": "connection closed",

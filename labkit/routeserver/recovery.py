@@ -95,7 +95,7 @@ class Recovery:
         return None if self._states is None else self._outcome(self._states)
 
     def _standing(self) -> Iterator[ShownRoute]:
-        """Shown routes that were received in a session that still stands, and that no event overrides."""
+        """Shown routes that were received in a session that is still established, and that no event overrides."""
         assert self._states is not None
         for route in self._shown[0]:
             state, _ = self._states.get(route.peer, ("", 0.0))

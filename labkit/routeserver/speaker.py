@@ -28,16 +28,16 @@ PIPE_SIZE = 1 << 20
 
 
 class Speaker:
-    """Both ends of the conversation. `heard` is called by the reading thread with every chunk, b"" at the end."""
+    """Both ends of the conversation. `received` is called by the reading thread with every chunk, b"" at the end."""
 
-    def __init__(self, stdin: int, stdout: int, heard: Callable[[bytes], None]) -> None:
+    def __init__(self, stdin: int, stdout: int, received: Callable[[bytes], None]) -> None:
         self._stdin, self._stdout = stdin, stdout
-        self._heard = heard
+        self._received = received
         self._waiting: deque[bytes] = deque()
         self._unanswered = 0
         self._nudged = False
         self.nudging = False
-        """Whether pings may be mixed in: not while answers are counted off to tell what is what."""
+        """Whether pings may be mixed in: not while answers are counted off to know which is which."""
         self._state = threading.Condition()
 
     def start(self) -> None:
@@ -72,7 +72,7 @@ class Speaker:
                 chunk = os.read(self._stdin, PIPE_SIZE)
             except OSError:
                 chunk = b""
-            self._heard(chunk)
+            self._received(chunk)
             if not chunk:
                 return
 

@@ -56,7 +56,7 @@ class Undecodable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What one UPDATE of a peer (its address) says. `time` is ExaBGP's clock, Unix seconds."""
+    """One UPDATE of a peer (its address). `time` is ExaBGP's clock, Unix seconds."""
 
     peer: str
     time: float
@@ -93,7 +93,7 @@ class SummaryHeader:
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """What `show neighbor json` says by peer address: state and seconds in it, and the ASN that is expected.
+    """What `show neighbor json` has by peer address: state and seconds in it, and the ASN that is expected.
 
     `refreshing` are those with a session that offered route refresh when it was opened.
     """
@@ -183,7 +183,7 @@ SHOW_NEIGHBOURS = b"show neighbor json\n"
 """The command that is answered with `Neighbours`."""
 
 RELOAD = (b"reload\n", SHOW_NEIGHBOURS)
-"""The commands that make ExaBGP read its file again, and show whom it speaks with."""
+"""The commands that make ExaBGP read its file again, and show its peers."""
 
 RECOVERY = (b"show neighbor summary\n", b"show adj-rib in json\n", b"show adj-rib out json\n", SHOW_NEIGHBOURS)
 """The commands whose answers hold all that ExaBGP knows; see `recovery`."""

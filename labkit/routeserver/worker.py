@@ -1,4 +1,4 @@
-"""The process that speaks for an instance: one loop over one inbox, filled by threads that only read.
+"""The process behind an instance's speaker: one loop over one inbox, filled by threads that only read.
 
 It is the child of `keeper`, which replaces it when it dies or hangs, and which holds ExaBGP's pipes meanwhile.
 """
@@ -28,15 +28,14 @@ from labkit.feed.bgp import (
     ToRouteServer,
 )
 from labkit.feed.client import Lost, Received, follow
-from labkit.feed.service import Inbox
-from labkit.feed.service import Settings as Place
+from labkit.feed.service import Inbox, Settings
 from labkit.routeserver import wire
 from labkit.routeserver.feed import FeedWriter, InstanceFeed, Sent
 from labkit.routeserver.instance import Instance
 from labkit.routeserver.neighbours import FileRefused, Neighbours
-from labkit.routeserver.policy import Config
+from labkit.routeserver.policy import PolicyConfig
 from labkit.routeserver.recovery import Recovered, Recovery, RecoveryFailed
-from labkit.routeserver.rib import Change
+from labkit.routeserver.rib import RibChange
 from labkit.routeserver.speaker import WINDOW, Speaker
 
 SERVICE = "exabgp"
@@ -76,13 +75,13 @@ class Shutdown:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class WorkerSettings:
     """What a worker needs to know. `patience` is in ticks of a second; a stopped machine has no ticks.
 
     `configuration` is the file that ExaBGP was started with, and reads again at a reload.
     """
 
-    place: Place
+    place: Settings
     patience: int
     keeper: int
     configuration: Path
@@ -96,7 +95,7 @@ Item: TypeAlias = bytes | _Received | _Lost | Sent | Shutdown
 class Worker:
     """The loop. `run` returns the exit code."""
 
-    def __init__(self, settings: Settings, stdin: int, stdout: int, beat: Callable[[], None]) -> None:
+    def __init__(self, settings: WorkerSettings, stdin: int, stdout: int, beat: Callable[[], None]) -> None:
         """`beat` is called at least once a tick while all is well."""
         self._settings = settings
         self._beat = beat
@@ -265,7 +264,7 @@ class Worker:
         assert self._neighbours is not None
         self._neighbours.want(config.neighbours)
         self._reload_due, self._reported_alone = True, False
-        others = instance.configure(Config(config.instance, config.server, config.originated))
+        others = instance.configure(PolicyConfig(config.instance, config.server, config.originated))
         if others or feed is not self._feed:
             self._feed = feed
             instance.settle()
@@ -325,7 +324,7 @@ class Worker:
             _log.error("ExaBGP's neighbours are not changed yet: %s", error)  # the next tick tries again
 
     def _refresh(self, shown: wire.Neighbours) -> None:
-        """Have all NVAs say their routes again, if the controller has asked for it [refresh-at-peering]."""
+        """Have all NVAs advertise their routes again, if the controller has asked for it [refresh-at-peering]."""
         assert self._instance is not None
         if not self._refresh_due:
             return
@@ -379,7 +378,7 @@ class Worker:
             self._speaker.send(wire.teardown(peer, CEASE_ADMINISTRATIVE_SHUTDOWN) for peer in peers)
 
 
-def _commands(change: Change) -> Iterable[bytes]:
+def _commands(change: RibChange) -> Iterable[bytes]:
     if change.withdrawn:
         return wire.withdraw(change.peers, change.attributes, change.prefixes)
     return wire.announce(change.peers, change.attributes, change.prefixes)

@@ -23,7 +23,7 @@ from labkit.tracker.judge import Judge
 INTERVAL = 0.5
 """Seconds between two questions, and for which an answer is waited for."""
 GRACE = 10.0
-"""Seconds for which silence says nothing before the first answer: the network around may still be coming up."""
+"""Seconds for which silence counts for nothing before the first answer: the network around may still be coming up."""
 
 _log = logging.getLogger("tracker")
 
@@ -42,7 +42,7 @@ def main() -> None:
         answered = answers(target)
         if answered:
             forgiven_until = began
-        changed = judge.hear(answered or began < forgiven_until)
+        changed = judge.take(answered or began < forgiven_until)
         if changed:
             _log.info("%s %s", target, "answers" if judge.up else "is silent")
         # Whenever BGP has read its configuration, it originates all of it, also after it was killed.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Judge:
     """Takes one answer after the other. It is patient in both directions, so that one lost packet moves no traffic.
 
-    `up` is the judgement so far. It begins with a service that is taken for well, as its prefixes are announced.
+    `up` is the judgement so far. It begins with a service that is taken for well, as its prefixes are advertised.
     """
 
     failures_to_die: int = 3
@@ -17,7 +17,7 @@ class Judge:
     up: bool = True
     _against: int = 0
 
-    def hear(self, answered: bool) -> bool:
+    def take(self, answered: bool) -> bool:
         """Take an answer, or its lack; returns whether the judgement has changed by it."""
         if answered == self.up:
             self._against = 0

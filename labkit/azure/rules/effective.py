@@ -94,8 +94,8 @@ class ForwardingKey:
 def listened_instance(nic_name: str) -> int:
     """The instance, 0 or 1, that a NIC takes its BGP routes from while that instance is up.
 
-    The two instances share the job of programming hosts [one-instance-peering]: a hash of the name
-    stands for how, so that it is stable and an NVA with one session serves about half of the machines.
+    The two instances share the job of programming hosts [one-instance-peering], nobody knows how: here
+    by a hash of the name, so that it is stable and an NVA with one session serves about half of the machines.
     """
     # Not the lowest bit, which is the same for vm1 and vm2: this one alternates over vm1, vm2, vm3, ...
     return zlib.crc32(nic_name.encode()) >> 28 & 1

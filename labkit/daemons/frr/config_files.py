@@ -59,5 +59,5 @@ def _owners_of(words: list[str], zebras_maps: set[str]) -> tuple[str, ...]:
 def mistakes(errors: str) -> Iterator[str]:
     """What a daemon could not read, by the line of frr.conf, given its errors as they are logged."""
     for found in _MISTAKE.finditer(errors):
-        # Before the first line of frr.conf is the one that says where the errors go.
+        # Before the first line of frr.conf is the one that names the file for errors.
         yield f"line {int(found['line']) - 1}: {found['what']}: {found['text'].strip()}"

@@ -120,7 +120,7 @@ def has_paths_of(peers: Collection[str]) -> bool:
 
 
 def why_closed(peer: str) -> str:
-    """Why FRR itself ended the session with a peer (its address), in words; empty if it does not say."""
+    """Why FRR itself ended the session with a peer (its address), in words; empty if it does not log why."""
     try:
         return why_reset(json.loads(_run(f"show bgp neighbors {peer} json")).get(peer, {}))
     except (NoAnswer, ValueError):

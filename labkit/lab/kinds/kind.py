@@ -27,7 +27,7 @@ from labkit.lab.plan.wires import Interfaces, Wire, Wiring
 class Given:
     """An address that the file gives, whose it is, and the range that it must lie in.
 
-    `azure` says whether Azure's reserved addresses count; `within` is None where the range is not known.
+    `azure` is whether Azure's reserved addresses count; `within` is None where the range is not known.
     """
 
     address: IPv4Address

@@ -25,7 +25,7 @@ from labkit.lab.plan.tunnels import sites_tunnels
 from labkit.lab.sessions import router_id
 
 BMP_PORT = 11019
-"""Where a gateway's daemon reports to the service beside it what it receives (RFC 7854)."""
+"""Where a gateway's daemon reports to the service in its node what it receives (RFC 7854)."""
 
 
 def nva_speaker(lab: Lab, nva: Nva) -> CustomerSpeaker:

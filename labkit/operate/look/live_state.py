@@ -79,7 +79,7 @@ class LiveState:
         return self.state.azure
 
     def surroundings(self, virtual_network: str) -> Surroundings:
-        """What the fabric of a virtual network knows beside effective routes."""
+        """What the fabric of a virtual network knows apart from effective routes."""
         balancers = self.azure.load_balancers
         backends = self.state.status.backends if balancers else ()
         up = {(backend.load_balancer, backend.backend) for backend in backends if backend.up}

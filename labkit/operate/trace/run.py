@@ -1,4 +1,4 @@
-"""A packet's way through a running lab by its tables, and beside it what a real traceroute sees."""
+"""A packet's way through a running lab by its tables, and what a real traceroute sees."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Trace:
 
 
 def trace(lab: Lab, client: LabClient, source: str, target: str) -> Trace:
-    """Predict the way of a packet from node `source` to `target`, and run a real traceroute beside it.
+    """Predict the way of a packet from node `source` to `target`, and run a real traceroute.
 
     Raises:
         InvalidInput: `source` is no node that a packet may come from, or `target` neither a name nor an address.

@@ -84,7 +84,7 @@ class ObservedTables:
         return Route(prefix, next(by_nic, None), found.gateways)
 
     def surroundings(self, virtual_network: str) -> Surroundings:
-        """What the fabric of a virtual network knows beside effective routes."""
+        """What the fabric of a virtual network knows apart from effective routes."""
         return self.live.surroundings(virtual_network)
 
     def _kernel(self, node: str, destination: IPv4Address) -> KernelRoute:

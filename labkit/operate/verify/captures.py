@@ -1,4 +1,4 @@
-"""Tables of a running lab beside those that people published from real Azure, row by row."""
+"""Tables of a running lab next to those that people published from real Azure, row by row."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ComparedRow:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A published table beside this lab's: rows as they were published, then those that only this lab has."""
+    """A published table next to this lab's: rows as they were published, then those that only this lab has."""
 
     claim: Capture
     rows: tuple[ComparedRow, ...]
@@ -56,7 +56,7 @@ def _what(row: ComparedRow) -> str:
 
 
 def compare(claim: Capture, live: LiveState) -> Comparison:
-    """A published table beside the lab's own.
+    """A published table next to the lab's own.
 
     Raises:
         LabkitError: the lab's table can't be read.
@@ -65,7 +65,7 @@ def compare(claim: Capture, live: LiveState) -> Comparison:
 
 
 def compared(claim: Capture, here: Iterable[Cells]) -> Comparison:
-    """A published table beside these rows."""
+    """A published table next to these rows."""
     reasons = {row: each.because for each in claim.otherwise for row in (*each.azure, *each.here)}
     azure = dict.fromkeys((*claim.rows, *(row for each in claim.otherwise for row in each.azure)))
     found = dict.fromkeys(here)

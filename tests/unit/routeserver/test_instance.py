@@ -16,7 +16,7 @@ from labkit.azure.rules.advertisement import advertised_to_peer, originated_rout
 from labkit.feed.codec import from_json
 from labkit.routeserver.instance import AWAITED, Instance
 from labkit.routeserver.limit import PAUSE
-from labkit.routeserver.policy import Config
+from labkit.routeserver.policy import PolicyConfig
 from labkit.routeserver.recovery import Recovered
 from labkit.routeserver.wire import Neighbours, SessionChange, Update
 from tests.unit.feed.wire import written
@@ -25,7 +25,7 @@ A, B, C = "10.1.0.10", "10.1.0.20", "10.1.0.30"
 PEERS = tuple(BgpPeer(n, 65001 + i, IPv4Address(a)) for i, (n, a) in enumerate(zip("abc", (A, B, C), strict=True)))
 SERVER = RouteServer("rs1", "vnet1", (IPv4Address("10.1.0.4"), IPv4Address("10.1.0.5")), PEERS, branch_to_branch=True)
 ORIGINATED = Originated((IPv4Network("10.1.0.0/16"),), (IPv4Network("10.2.0.0/16"),))
-CONFIG = Config(0, SERVER, ORIGINATED)
+CONFIG = PolicyConfig(0, SERVER, ORIGINATED)
 ASNS = {str(peer.address): peer.asn for peer in PEERS}
 PREFIXES = ["10.9.0.0/16", "10.8.0.0/16", "10.1.3.0/24", "0.0.0.0/0"]
 
@@ -50,7 +50,7 @@ class Speaker:
     """What ExaBGP would hold for each peer."""
 
     def __init__(self) -> None:
-        self.told: dict[str, dict[str, PathAttributes]] = {A: {}, B: {}, C: {}}
+        self.sent: dict[str, dict[str, PathAttributes]] = {A: {}, B: {}, C: {}}
 
     def take(self, of: Instance) -> None:
         of.settle()
@@ -58,21 +58,21 @@ class Speaker:
             for peer in change.peers:
                 for prefix in change.prefixes:
                     if change.withdrawn:
-                        del self.told[peer][prefix]
+                        del self.sent[peer][prefix]
                     else:
-                        self.told[peer][prefix] = change.attributes
+                        self.sent[peer][prefix] = change.attributes
 
 
 def test_before_a_configuration_it_only_remembers() -> None:
     one, speaker = instance(), Speaker()
     one.update(Update(A, 1.0, ((path(A), ("10.9.0.0/16",)),)))
     speaker.take(one)
-    assert speaker.told == {A: {}, B: {}, C: {}}
+    assert speaker.sent == {A: {}, B: {}, C: {}}
     assert one.delta(2.0) is None
     one.configure(CONFIG)
     speaker.take(one)
-    assert set(speaker.told[A]) == {"10.1.0.0/16", "10.2.0.0/16"}
-    assert set(speaker.told[B]) == {"10.1.0.0/16", "10.2.0.0/16", "10.9.0.0/16"}
+    assert set(speaker.sent[A]) == {"10.1.0.0/16", "10.2.0.0/16"}
+    assert set(speaker.sent[B]) == {"10.1.0.0/16", "10.2.0.0/16", "10.9.0.0/16"}
     assert [g["prefixes"] for g in written(one.snapshot(100.0))["routes"]] == [["10.9.0.0/16"]]
 
 
@@ -83,13 +83,13 @@ def test_a_session_that_ends_takes_its_routes_along() -> None:
     one.update(Update(A, 1.0, ((path(A), ("10.9.0.0/16",)),)))
     one.update(Update(B, 1.0, ((path(B, 7), ("10.9.0.0/16",)),)))
     speaker.take(one)
-    assert speaker.told[C]["10.9.0.0/16"].as_path == (65515, 65001)
-    assert speaker.told[A].get("10.9.0.0/16") is None
+    assert speaker.sent[C]["10.9.0.0/16"].as_path == (65515, 65001)
+    assert speaker.sent[A].get("10.9.0.0/16") is None
     assert one.delta(2.0) is not None
     one.session_changed(SessionChange(A, 3.0, "Idle", "hold timer expired"))
     speaker.take(one)
-    assert speaker.told[C]["10.9.0.0/16"].as_path == (65515, 65002, 7)
-    assert speaker.told[A].get("10.9.0.0/16") is None, "what is for a peer waits for its session"
+    assert speaker.sent[C]["10.9.0.0/16"].as_path == (65515, 65002, 7)
+    assert speaker.sent[A].get("10.9.0.0/16") is None, "what is for a peer waits for its session"
     delta = written(one.delta(4.0))
     assert delta["sessions"] == {"a": {"state": "Idle", "since": 3.0, "reason": "hold timer expired"}}
     assert delta["withdrawn"] == []
@@ -97,7 +97,7 @@ def test_a_session_that_ends_takes_its_routes_along() -> None:
     assert len(one.advertised("c")) == 3
     one.session_changed(SessionChange(A, 5.0, "Established"))
     speaker.take(one)
-    assert speaker.told[A]["10.9.0.0/16"].as_path == (65515, 65002, 7)
+    assert speaker.sent[A]["10.9.0.0/16"].as_path == (65515, 65002, 7)
 
 
 def test_a_session_that_ends_and_returns_at_once_is_sent_as_a_difference() -> None:
@@ -240,7 +240,7 @@ def test_what_it_advertises_agrees_with_the_rules(
                 if sent is not None:
                     expected[prefix] = sent
             expected |= {str(p): a for p, a in originated_routes(server, 0, target, ORIGINATED).items()}
-        assert speaker.told[str(target.address)] == expected
+        assert speaker.sent[str(target.address)] == expected
     known = {(route.peer.name, prefix): route.attributes for (_, prefix), route in kept.items()}
     assert {key: a for key, a in told.items() if key[0] in {p.name for p in server.peers}} == known
 
@@ -276,12 +276,12 @@ def test_everything_is_advertised_to_a_neighbour_that_the_speaker_learns_of() ->
     one.configure(CONFIG)
     one.update(Update(A, 1.0, ((path(A), ("10.9.0.0/16",)),)))
     speaker.take(one)
-    assert speaker.told[B] == {}
+    assert speaker.sent[B] == {}
     one.speaks_with(shown(A, B), 101.0)
     assert written(one.snapshot(100.0))["sessions"]["b"] == {"state": "Idle", "since": 101.0, "reason": AWAITED}
     one.session_changed(SessionChange(B, 102.0, "Established"))
     speaker.take(one)
-    assert set(speaker.told[B]) == {"10.1.0.0/16", "10.2.0.0/16", "10.9.0.0/16"}
+    assert set(speaker.sent[B]) == {"10.1.0.0/16", "10.2.0.0/16", "10.9.0.0/16"}
     assert written(one.snapshot(100.0))["sessions"]["b"]["state"] == "Established"
 
 
@@ -289,19 +289,19 @@ def test_a_neighbour_that_went_is_forgotten_and_may_come_back() -> None:
     one, speaker = instance({B: {"10.9.0.0/16": path(B)}}), Speaker()
     one.configure(CONFIG)
     speaker.take(one)
-    assert "10.9.0.0/16" in speaker.told[A]
+    assert "10.9.0.0/16" in speaker.sent[A]
     one.speaks_with(shown(A, C), 101.0)
-    speaker.told[B] = {}  # as ExaBGP does
+    speaker.sent[B] = {}  # as ExaBGP does
     speaker.take(one)
-    assert "10.9.0.0/16" not in speaker.told[A]
+    assert "10.9.0.0/16" not in speaker.sent[A]
     assert one.received("b") == ()
     assert written(one.snapshot(100.0))["sessions"]["b"]["reason"] == "the speaker does not know this peer"
     one.speaks_with(shown(A, B, C), 102.0)
     speaker.take(one)
-    assert speaker.told[B] == {}, "it has no session yet"
+    assert speaker.sent[B] == {}, "it has no session yet"
     one.session_changed(SessionChange(B, 3.0, "Established"))
     speaker.take(one)
-    assert set(speaker.told[B]) == {"10.1.0.0/16", "10.2.0.0/16"}
+    assert set(speaker.sent[B]) == {"10.1.0.0/16", "10.2.0.0/16"}
 
 
 def test_routes_asked_for_again_count_again() -> None:
@@ -343,14 +343,14 @@ def test_everything_is_advertised_again_to_a_neighbour_of_whom_another_asn_is_ex
     one, speaker = instance(), Speaker()
     one.configure(CONFIG)
     speaker.take(one)
-    assert set(speaker.told[A]) == {"10.1.0.0/16", "10.2.0.0/16"}
+    assert set(speaker.sent[A]) == {"10.1.0.0/16", "10.2.0.0/16"}
     for asn in (65009, 65001):
-        speaker.told[A] = {}  # as ExaBGP does
+        speaker.sent[A] = {}  # as ExaBGP does
         one.session_changed(SessionChange(A, 2.0, "Idle"))
         one.speaks_with(shown(A, B, C, a=asn), 101.0)
         one.session_changed(SessionChange(A, 3.0, "Established"))
         speaker.take(one)
-        assert set(speaker.told[A]) == {"10.1.0.0/16", "10.2.0.0/16"}
+        assert set(speaker.sent[A]) == {"10.1.0.0/16", "10.2.0.0/16"}
 
 
 def test_a_neighbour_that_never_spoke_may_go() -> None:

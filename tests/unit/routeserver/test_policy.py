@@ -10,7 +10,7 @@ import pytest
 from labkit.azure.model import BgpPeer, HubRoutingPreference, LearnedRoute, PathAttributes, PeerKind, RouteServer
 from labkit.azure.rules.acceptance import Originated
 from labkit.azure.rules.advertisement import advertised_to_peer
-from labkit.routeserver.policy import Config, Policy
+from labkit.routeserver.policy import Policy, PolicyConfig
 
 A, B, ER = "10.1.0.10", "10.1.0.20", "10.1.9.12"
 PEERS = (
@@ -31,5 +31,5 @@ def test_what_the_rules_advertise_is_advertised(preference: HubRoutingPreference
     server, nothing = replace(SERVER, hub_routing_preference=preference), Originated((), ())
     prefix = IPv4Network("10.9.0.0/16")
     learned = [LearnedRoute(prefix, PATHS[str(peer.address)], peer) for peer in (PEERS[0], PEERS[2])]
-    told = Policy(Config(0, server, nothing)).advertised(str(prefix), PATHS)
+    told = Policy(PolicyConfig(0, server, nothing)).advertised(str(prefix), PATHS)
     assert told[B] == advertised_to_peer(server, 0, PEERS[1], nothing, prefix, learned)

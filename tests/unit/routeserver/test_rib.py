@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.azure.model import PathAttributes
-from labkit.routeserver.rib import AdjRibOut, Change
+from labkit.routeserver.rib import AdjRibOut, RibChange
 
 PEERS = ["10.1.0.10", "10.1.0.20", "10.1.0.30"]
 PREFIXES = [f"10.{i}.0.0/16" for i in range(4)]
@@ -39,17 +39,17 @@ def test_a_peer_without_a_session_only_loses() -> None:
     out = with_sessions()
     peer, (first, second, *_) = PEERS[0], PREFIXES
     out.want(peer, first, ONE)
-    assert list(out.changes(100)) == [Change((peer,), ONE, (first,))]
+    assert list(out.changes(100)) == [RibChange((peer,), ONE, (first,))]
     out.close(peer)
     out.want(peer, first, TWO)
     out.want(peer, second, ONE)
-    assert list(out.changes(100)) == [Change((peer,), ONE, (first,), withdrawn=True)]
+    assert list(out.changes(100)) == [RibChange((peer,), ONE, (first,), withdrawn=True)]
     assert not out
     out.open(peer)
-    assert list(out.changes(100)) == [Change((peer,), TWO, (first,)), Change((peer,), ONE, (second,))]
+    assert list(out.changes(100)) == [RibChange((peer,), TWO, (first,)), RibChange((peer,), ONE, (second,))]
 
 
-def test_what_came_and_went_goes_unsaid() -> None:
+def test_what_came_and_went_goes_withdrawn() -> None:
     out = with_sessions()
     out.want(PEERS[0], PREFIXES[0], ONE)
     out.want(PEERS[0], PREFIXES[0], None)
@@ -62,7 +62,7 @@ def test_what_a_speaker_has_and_nobody_wants_is_taken_away() -> None:
     out.open(PEERS[0])
     out.want(PEERS[0], PREFIXES[0], ONE)
     (change,) = out.changes(100)
-    assert change == Change((PEERS[0],), ONE, (PREFIXES[1],), withdrawn=True)
+    assert change == RibChange((PEERS[0],), ONE, (PREFIXES[1],), withdrawn=True)
 
 
 @given(
@@ -126,7 +126,7 @@ def test_a_forgotten_peer_begins_anew() -> None:
     out.forget(PEERS[0])
     (change,) = out.changes(100)
     assert change.peers == (PEERS[1],)
-    assert (out.wanted(PEERS[0]), out.told(PEERS[0])) == ({}, {})
+    assert (out.wanted(PEERS[0]), out.sent(PEERS[0])) == ({}, {})
     out.want(PEERS[0], PREFIXES[0], ONE)
     assert list(out.changes(100)) == [], "it has no session"
     out.open(PEERS[0])
