@@ -7,11 +7,11 @@ import socket
 import struct
 from collections.abc import Iterator
 
+from labkit.netlink import messages
+
 _RTMGRP_LINK = 1
 _RTM_DELLINK = 17
-_NLMSGHDR = struct.Struct("=IHHII")
 _IFINFOMSG = struct.Struct("=BxHiII")
-_ALIGN = 4
 _BUFFER = 1 << 16
 
 
@@ -37,18 +37,15 @@ class LinkMonitor:
                 yield frozenset()
 
 
-def gone(messages: bytes) -> frozenset[int]:
+def gone(buffer: bytes) -> frozenset[int]:
     """The indices of the interfaces that are deleted or moved away by a buffer of netlink messages."""
     indices = set()
-    position = 0
-    while position + _NLMSGHDR.size <= len(messages):
-        length, kind, *_ = _NLMSGHDR.unpack_from(messages, position)
+    for kind, body in messages(buffer):
         if kind == _RTM_DELLINK:
-            family, _, index, _, _ = _IFINFOMSG.unpack_from(messages, position + _NLMSGHDR.size)
+            family, _, index, _, _ = _IFINFOMSG.unpack_from(body)
             # The bridge reports a port that merely leaves it as deleted, too, in its own family.
             if family == socket.AF_UNSPEC:
                 indices.add(index)
-        position += (length + _ALIGN - 1) & -_ALIGN
     return frozenset(indices)
 
 

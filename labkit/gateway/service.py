@@ -1,14 +1,14 @@
-"""The service next to a gateway's FRR: it reports what FRR learns, and carries out what the controller wants."""
+"""The service next to a gateway's daemon: it reports what the daemon learns and does what the controller wants."""
 
 from __future__ import annotations
 
 import logging
 import socket
-import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Address
+from typing import TypeAlias
 
 from labkit.daemons.errors import NoAnswer
 from labkit.daemons.protocol import BmpHabits, GatewayControl, Ranges
@@ -23,154 +23,99 @@ from labkit.feed.bgp import (
     NeighbourStates,
     ToGateway,
 )
-from labkit.feed.client import Feed, feeds
-from labkit.feed.service import Settings, watch
-from labkit.gateway import kernel
-from labkit.gateway.bmp import CLOSED_HERE, Message, PeerDown, Stream, Update
+from labkit.feed.client import Feed, Lost, Received, follow
+from labkit.feed.service import Inbox, Settings, watch
+from labkit.gateway.bmp import CLOSED_HERE, Message, PeerDown
+from labkit.gateway.kernel import KernelRoutes
+from labkit.gateway.monitor import BmpEvent, Connected, Disconnected, Reported, listen
 from labkit.gateway.state import State
 
 PATIENCE = 5.0
-"""Seconds that FRR may take to report all that it has, before it counts as having nothing."""
+"""Seconds that the daemon may take to report all that it has, before it counts as having nothing."""
 
 _PAUSE = 0.05
 
 _log = logging.getLogger("gateway")
 
+_Event: TypeAlias = BmpEvent | Received[ToGateway, FromGateway] | Lost[ToGateway, FromGateway]
+
 
 class Service:
-    """One thread reads from FRR, one from the controller; a lock guards what both touch."""
+    """A gateway's process: everything is done in the main thread, event by event; other threads only read."""
 
     def __init__(self, settings: Settings, daemon: GatewayControl, bmp: BmpHabits, bmp_port: int) -> None:
         self._settings = settings
         self._daemon = daemon
         self._bmp = bmp
         self._bmp_port = bmp_port
+        self._inbox: Inbox[_Event] = Inbox()
+        self._due: dict[Callable[[], None], float] = {self._stop_waiting: time.monotonic() + PATIENCE}
+        """What is to be done, and when (monotonic clock)."""
         self._state = State()
+        self._renewed: State | None = None
+        """What the daemon reports from the beginning, on a connection after one that was closed here."""
         self._feed: Feed[ToGateway, FromGateway] | None = None
         self._reported = False
         """Whether the controller has got its snapshot on this feed."""
         self._config: GatewayConfig | None = None
         self._sessions: bool | None = None
         self._ranges: Ranges | None = None
-        """Both are what FRR is configured with; None if that is not known."""
-        self._gone: set[str] = set()
-        """Peers that went down, whose routes FRR is about to clear."""
+        """Both are what the daemon is configured with; None if that is not known."""
         self._connection: socket.socket | None = None
-        """FRR's present connection."""
-        self._renewing = False
-        """Whether it was closed here, for FRR to report everything again."""
-        self._lock = threading.Lock()
+        """The daemon's present connection."""
+        self._gone: set[str] = set()
+        """Peers that went down, whose routes the daemon is about to clear."""
+        self._clears_by = 0.0
+        """When that counts as done in any case (monotonic clock)."""
 
     def run(self) -> None:
         """Serve until killed."""
         listener = socket.create_server(("127.0.0.1", self._bmp_port))
-        watch("bmp", lambda: self._accept(listener))
-        patience = threading.Timer(PATIENCE, self._stop_waiting)
-        patience.daemon = True
-        patience.start()
-        for feed in feeds(GATEWAY, self._settings.node, self._settings.feed):
-            for seq, message in feed:
-                match message:
-                    case GatewayConfig():
-                        self._configure(feed, message)
-                    case AdjRibOutQuery():
-                        feed.send(AdvertisedPaths(seq, self._advertised(message.peer)))
-                    case NeighboursQuery():
-                        feed.send(NeighbourStates(seq, self._neighbours()))
-            with self._lock:
+        routes = KernelRoutes()
+        watch("bmp", lambda: listen(listener, self._bmp, routes, self._inbox.put))
+        follow(self._settings, GATEWAY, self._inbox.put)
+        while True:
+            first = min(self._due.values(), default=None)
+            timeout = None if first is None else max(0.0, first - time.monotonic())
+            for event in self._inbox.collect(timeout):
+                self.handle(event)
+            self.do_due(time.monotonic())
+
+    def handle(self, event: _Event) -> None:
+        """Take an event."""
+        match event:
+            case Connected():
+                self._connected(event.connection)
+            case Reported():
+                self._take(event.messages)
+            case Disconnected():
+                self._disconnected()
+            case Received(feed, seq, message):
+                self._received(feed, seq, message)
+            case Lost(feed) if feed is self._feed:
                 self._feed = None
 
-    def _configure(self, feed: Feed[ToGateway, FromGateway], config: GatewayConfig) -> None:
-        with self._lock:
-            self._config = config
-            self._switch()
-            if self._feed is not feed:
-                self._feed, self._reported = feed, False
-            self._report()
-            self._ready()
+    def do_due(self, now: float) -> None:
+        """Do what was to be done until `now` (monotonic clock)."""
+        for work in [work for work, due in self._due.items() if due <= now]:
+            del self._due[work]
+            work()
 
-    def _accept(self, listener: socket.socket) -> None:
-        while True:
-            listener.settimeout(PATIENCE if self._renewing else None)
-            try:
-                connection, _ = listener.accept()
-            except TimeoutError:
-                self._renewing = False
-                self._lose()
-                continue
-            connection.settimeout(None)
-            self._follow_daemon(connection)
+    # The controller.
 
-    def _follow_daemon(self, connection: socket.socket) -> None:
-        stream = Stream(self._bmp)
-        renewed = State() if self._renewing else None
-        self._renewing = False
-        with connection:
-            with self._lock:
-                if renewed is None:
-                    self._sessions = self._ranges = None
-                self._connection = connection
-                self._state.connected = True
-                # It may have just read its configuration, or been configured by the service before this one.
-                self._switch(again=True)
+    def _received(self, feed: Feed[ToGateway, FromGateway], seq: int, message: ToGateway) -> None:
+        match message:
+            case GatewayConfig():
+                self._config = message
+                self._switch()
+                if self._feed is not feed:
+                    self._feed, self._reported = feed, False
+                self._report()
                 self._ready()
-            while data := _read(connection):
-                messages = list(stream.feed(data, time.time()))
-                kernel.await_routes(_announced(messages))
-                with self._lock:
-                    for message in messages:
-                        state = self._state if renewed is None else renewed
-                        stalls = self._bmp.stalls_after_down
-                        if stalls and isinstance(message, PeerDown) and state.is_up(message.peer):
-                            self._renew(message.peer)
-                        state.take(self._explained(message))
-                        if renewed is not None and renewed.whole:
-                            self._state.become(renewed, time.time())
-                            renewed = None
-                    self._report()
-            with self._lock:
-                self._connection = None
-        if not self._renewing:
-            self._lose()
-
-    def _lose(self) -> None:
-        with self._lock:
-            self._state.lost(time.time())
-            self._report()
-
-    def _renew(self, peer: str) -> None:
-        """Have FRR report everything again, on another connection, once it has cleared the routes of a peer that left.
-
-        Every route that it clears, or that was withdrawn just before, is in its queue of reports. There it finds that
-        the session is down, reports nothing, and goes on with the queue only when the next route comes: it would be
-        behind by as many as there were.
-        """
-        self._gone.add(peer)
-        if len(self._gone) == 1:
-            watch("renew", self._close_once_cleared)
-
-    def _close_once_cleared(self) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while self._daemon.has_paths_of(frozenset(self._gone)) and time.monotonic() < deadline:
-            time.sleep(_PAUSE)
-        with self._lock:
-            self._gone.clear()
-            if self._connection is None:  # nothing is queued
-                return
-            self._renewing = True
-            try:
-                self._connection.shutdown(socket.SHUT_RDWR)
-            except OSError:  # FRR has closed it meanwhile
-                self._renewing = False
-
-    def _explained(self, message: Message) -> Message:
-        """A message with the reason for a closed session that FRR leaves out."""
-        if not isinstance(message, PeerDown) or message.reason != CLOSED_HERE:
-            return message
-        config = self._config
-        if config is not None and not config.sessions and IPv4Address(message.peer) in config.route_servers:
-            return replace(message, reason=config.no_sessions)
-        return replace(message, reason=self._daemon.why_closed(message.peer) or CLOSED_HERE)
+            case AdjRibOutQuery():
+                feed.send(AdvertisedPaths(seq, self._advertised(message.peer)))
+            case NeighboursQuery():
+                feed.send(NeighbourStates(seq, self._neighbours()))
 
     def _report(self) -> None:
         if self._feed is None or not self._state.whole:
@@ -184,9 +129,83 @@ class Service:
             self._feed.send(delta)
 
     def _stop_waiting(self) -> None:
-        with self._lock:
-            self._state.whole = True
-            self._report()
+        self._state.whole = True
+        self._report()
+
+    # The daemon's reports.
+
+    def _connected(self, connection: socket.socket) -> None:
+        if self._due.pop(self._lose, None) is not None:
+            self._renewed = State()
+        else:
+            self._renewed = self._sessions = self._ranges = None
+        self._connection = connection
+        self._state.connected = True
+        # It may have just read its configuration, or been configured by the service before this one.
+        self._switch(again=True)
+        self._ready()
+
+    def _take(self, messages: tuple[Message, ...]) -> None:
+        for message in messages:
+            state = self._state if self._renewed is None else self._renewed
+            if self._bmp.stalls_after_down and isinstance(message, PeerDown) and state.is_up(message.peer):
+                self._renew(message.peer)
+            state.take(self._explained(message))
+            if self._renewed is not None and self._renewed.whole:
+                self._state.become(self._renewed, time.time())
+                self._renewed = None
+        self._report()
+
+    def _disconnected(self) -> None:
+        self._connection = None
+        if self._lose not in self._due:
+            self._lose()
+
+    def _lose(self) -> None:
+        self._state.lost(time.time())
+        self._report()
+
+    def _renew(self, peer: str) -> None:
+        """Have the daemon report everything again, on another connection, once it has cleared a lost peer's routes.
+
+        FRR has every route that it clears, or that was withdrawn just before, in its queue of reports. There it finds
+        that the session is down, reports nothing, and goes on with the queue only when the next route comes: it would
+        be behind by as many as there were.
+        """
+        if not self._gone:
+            self._clears_by = time.monotonic() + PATIENCE
+            self._due[self._close_once_cleared] = 0.0
+        self._gone.add(peer)
+
+    def _close_once_cleared(self) -> None:
+        """Close the connection if the daemon has cleared the routes of lost peers, or ask again after a pause.
+
+        It has to be asked: FRR reports the clearing neither by BMP, whose queue is what stalls, nor otherwise, and of
+        routes that it did not use the kernel sees nothing.
+        """
+        now = time.monotonic()
+        if now < self._clears_by and self._daemon.has_paths_of(frozenset(self._gone)):
+            self._due[self._close_once_cleared] = now + _PAUSE
+            return
+        self._gone.clear()
+        if self._connection is None:  # nothing is queued
+            return
+        try:
+            self._connection.shutdown(socket.SHUT_RDWR)
+        except OSError:  # the daemon has closed it meanwhile
+            return
+        self._due[self._lose] = now + PATIENCE
+
+    def _explained(self, message: Message) -> Message:
+        """A message with the reason for a closed session that the daemon leaves out."""
+        if not isinstance(message, PeerDown) or message.reason != CLOSED_HERE:
+            return message
+        config = self._config
+        if config is not None and not config.sessions and IPv4Address(message.peer) in config.route_servers:
+            return replace(message, reason=config.no_sessions)
+        return replace(message, reason=self._daemon.why_closed(message.peer) or CLOSED_HERE)
+
+    # The daemon's configuration, and what it shows.
 
     def _switch(self, *, again: bool = False) -> None:
         config = self._config
@@ -221,20 +240,3 @@ class Service:
     def _ready(self) -> None:
         if self._config is not None and self._state.connected:
             self._settings.mark_ready()
-
-
-def _announced(messages: Iterable[Message]) -> set[str]:
-    """The prefixes that are there after these messages."""
-    found: set[str] = set()
-    for message in messages:
-        if isinstance(message, Update):
-            found = found.difference(message.withdrawn).union(message.announced)
-    return found
-
-
-def _read(connection: socket.socket) -> bytes:
-    """The next bytes; none when FRR is gone, however it went."""
-    try:
-        return connection.recv(1 << 16)
-    except ConnectionError:
-        return b""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
-import threading
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
+from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,12 +17,12 @@ from labkit.azure.model import Origin, PathAttributes
 from labkit.daemons.frr.daemon import FRR
 from labkit.daemons.protocol import Ranges
 from labkit.daemons.tables import AdvertisedPath, BgpNeighbour
-from labkit.feed.bgp import GatewayConfig
+from labkit.feed.bgp import AdjRibOutQuery, FromGateway, GatewayConfig, NeighboursQuery, ToGateway
+from labkit.feed.client import Feed, Lost, Received
 from labkit.feed.service import Settings
-from labkit.gateway import kernel
-from labkit.gateway.bmp import CLOSED_HERE
-from labkit.gateway.service import Service
-from tests.e2e.waiting import eventually
+from labkit.gateway.bmp import CLOSED_HERE, Stream
+from labkit.gateway.monitor import Connected, Disconnected, Reported
+from labkit.gateway.service import PATIENCE, Service
 from tests.unit.feed.wire import written
 
 from . import bmp_bytes as made
@@ -47,47 +48,52 @@ class Controller:
     """The controller's end of a feed: what it received."""
 
     def __init__(self) -> None:
-        self.told: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
 
     def send(self, message: object) -> bool:
-        self.told.append(written(message))
+        self.received.append(written(message))
         return True
 
     @property
     def kinds(self) -> list[str]:
-        return [message["type"] for message in self.told]
+        return [message["type"] for message in self.received]
+
+    def sends(self, service: Service, message: ToGateway) -> None:
+        service.handle(Received(cast("Feed[ToGateway, FromGateway]", self), 7, message))
 
 
 class Frr:
-    """FRR's end of its connection to the service, and what it was asked to do."""
+    """FRR's end of its connection to the service."""
 
     def __init__(self, service: Service) -> None:
+        self._service = service
+        self._stream = Stream(FRR.bmp)
         self._here, there = socket.socketpair()
-        self._hearing = threading.Thread(target=service._follow_daemon, args=(there,))
-        self._hearing.start()
+        service.handle(Connected(there))
 
-    def say(self, *messages: bytes) -> None:
-        self._here.sendall(b"".join(messages))
+    def reports(self, *messages: bytes) -> None:
+        self._service.handle(Reported(tuple(self._stream.feed(b"".join(messages), time.time()))))
 
     def is_left(self) -> bool:
-        """Wait until the service has closed the connection."""
-        self._here.settimeout(10)
-        left = self._here.recv(1) == b""
-        self._hearing.join(10)
-        return left
+        """Whether the service has closed the connection."""
+        self._here.setblocking(False)
+        try:
+            return self._here.recv(1) == b""
+        except BlockingIOError:
+            return False
 
-    def die(self) -> None:
-        """Close the connection, and wait until all was read."""
+    def ends(self) -> None:
+        """Close the connection."""
         self._here.close()
-        self._hearing.join(10)
+        self._service.handle(Disconnected())
 
 
 class Gateway:
-    """A gateway's daemon that only remembers how its sessions with the route server were switched."""
+    """A gateway's daemon that only remembers how its sessions were switched, and what it was asked."""
 
     def __init__(self) -> None:
         self.switched: list[bool] = []
-        self.has_paths = iter([False])
+        self.has_paths: Iterator[bool] = iter([False])
         self.asked: list[frozenset[str]] = []
 
     def set_sessions(self, asn: int, route_servers: Collection[str], *, on: bool) -> None:
@@ -117,113 +123,125 @@ def gateway() -> Gateway:
     return Gateway()
 
 
-@pytest.fixture(autouse=True)
-def switched(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """How the sessions with the route server were switched."""
-    monkeypatch.setattr(kernel, "prefixes", lambda: {"10.2.0.0/16"})
-    return gateway.switched
-
-
 @pytest.fixture
 def it(tmp_path: Path, gateway: Gateway) -> Service:
     return Service(Settings("gateway", "ergw-0", ready=tmp_path), gateway, FRR.bmp, 11019)
 
 
-def test_nothing_is_reported_before_all_is_known(it: Service, switched: list[bool]) -> None:
+def later(service: Service, seconds: float) -> None:
+    """So many seconds pass."""
+    service.do_due(time.monotonic() + seconds)
+
+
+def test_nothing_is_reported_before_all_is_known(it: Service, gateway: Gateway) -> None:
     """A service that was killed comes back to a controller that knows more than it does."""
     controller = Controller()
-    it._configure(controller, CONFIG)  # type: ignore[arg-type]
-    assert controller.told == []
-    assert switched == []
+    controller.sends(it, CONFIG)
+    assert controller.received == []
+    assert gateway.switched == []
     bgpd = Frr(it)
-    bgpd.say(made.peer_up(made.CIRCUIT), made.own_route(), ROUTE, made.end_of_routes(made.CIRCUIT))
-    bgpd.die()
-    assert switched == [True]
+    bgpd.reports(made.peer_up(made.CIRCUIT), made.own_route(), ROUTE)
+    assert controller.received == []
+    bgpd.reports(made.end_of_routes(made.CIRCUIT))
+    bgpd.ends()
+    assert gateway.switched == [True]
     assert controller.kinds == ["snapshot", "delta"]
-    (routes,) = controller.told[0]["routes"]
+    (routes,) = controller.received[0]["routes"]
     assert routes["prefixes"] == ["10.2.0.0/16"]
-    assert controller.told[1]["sessions"][made.CIRCUIT]["reason"] == "the BGP daemon is gone"
+    assert controller.received[1]["sessions"][made.CIRCUIT]["reason"] == "the BGP daemon is gone"
 
 
 def test_without_frr_it_reports_that_after_a_while(it: Service) -> None:
     controller = Controller()
-    it._configure(controller, CONFIG)  # type: ignore[arg-type]
-    it._stop_waiting()
+    controller.sends(it, CONFIG)
+    later(it, PATIENCE - 1)
+    assert controller.kinds == []
+    later(it, PATIENCE)
     assert controller.kinds == ["snapshot"]
 
 
-def test_every_feed_begins_with_a_snapshot_and_frr_is_switched_once(it: Service, switched: list[bool]) -> None:
+def test_every_feed_begins_with_a_snapshot_and_frr_is_switched_once(it: Service, gateway: Gateway) -> None:
     first, second = Controller(), Controller()
     bgpd = Frr(it)
-    bgpd.say(made.peer_up(made.CIRCUIT), made.own_route(), made.end_of_routes(made.CIRCUIT))
-    bgpd.die()
-    it._state.connected = True
+    bgpd.reports(made.peer_up(made.CIRCUIT), made.own_route(), made.end_of_routes(made.CIRCUIT))
     for controller in (first, first, second):
-        it._configure(controller, CONFIG)  # type: ignore[arg-type]
-    it._configure(second, replace(CONFIG, sessions=False))  # type: ignore[arg-type]
+        controller.sends(it, CONFIG)
+    second.sends(it, replace(CONFIG, sessions=False))
     assert first.kinds == second.kinds == ["snapshot"]
-    assert switched == [True, False]
+    assert gateway.switched == [True, False]
 
 
-def test_once_a_peer_with_routes_is_down_frr_reports_everything_again(it: Service, gateway: Gateway) -> None:
-    """Until it has cleared them, it queues what it will not report; what comes next would wait behind that."""
-    gateway.has_paths = iter([True, True, False])
+def test_a_lost_feed_gets_no_reports(it: Service) -> None:
     controller = Controller()
-    it._configure(controller, CONFIG)  # type: ignore[arg-type]
+    bgpd = Frr(it)
+    bgpd.reports(made.peer_up(made.CIRCUIT), made.own_route(), made.end_of_routes(made.CIRCUIT))
+    controller.sends(it, CONFIG)
+    it.handle(Lost(cast("Feed[ToGateway, FromGateway]", controller)))
+    bgpd.reports(made.peer_down(made.CIRCUIT, 2))
+    assert controller.kinds == ["snapshot"]
+
+
+def with_two_peers(it: Service) -> tuple[Controller, Frr]:
+    """A service with a circuit and a route server, whose session has just ended."""
+    controller = Controller()
+    controller.sends(it, CONFIG)
     path = PathAttributes(IPv4Address(made.SERVER), (65001,))
     exported = made.monitoring(
         made.SERVER, made.update_body(announced=["10.3.0.0/16"], attributes=made.attributes_bytes(path))
     )
     ups = (made.peer_up(made.CIRCUIT), made.peer_up(made.SERVER), made.own_route())
     bgpd = Frr(it)
-    bgpd.say(*ups, ROUTE, exported, made.end_of_routes(made.CIRCUIT), made.end_of_routes(made.SERVER))
-    eventually(lambda: controller.kinds, lambda kinds: kinds == ["snapshot"])
-    bgpd.say(made.peer_down(made.SERVER, 2))
+    bgpd.reports(*ups, ROUTE, exported, made.end_of_routes(made.CIRCUIT), made.end_of_routes(made.SERVER))
+    assert controller.kinds == ["snapshot"]
+    bgpd.reports(made.peer_down(made.SERVER, 2))
+    assert controller.kinds == ["snapshot", "delta"]
+    assert controller.received[1]["sessions"].keys() == {made.SERVER}
+    return controller, bgpd
+
+
+def test_once_a_lost_peers_routes_are_cleared_frr_reports_everything_again(it: Service, gateway: Gateway) -> None:
+    """Until it has cleared them, it queues what it will not report; what comes next would wait behind that."""
+    gateway.has_paths = iter([True, True, False])
+    controller, bgpd = with_two_peers(it)
+    for _ in range(2):
+        later(it, 1)
+        assert not bgpd.is_left()
+    later(it, 1)
     assert bgpd.is_left()
     assert gateway.asked == [frozenset({made.SERVER})] * 3
-    assert controller.kinds == ["snapshot", "delta"]
-    assert controller.told[1]["sessions"].keys() == {made.SERVER}
+    bgpd.ends()
+    assert controller.kinds == ["snapshot", "delta"], "its sessions have not ended"
 
     again = Frr(it)
     other = made.update_body(announced=["10.4.0.0/16"], attributes=made.attributes_bytes(PATH))
-    again.say(made.peer_up(made.CIRCUIT), made.peer_down(made.SERVER, 2), made.own_route(), ROUTE)
-    again.say(made.monitoring(made.CIRCUIT, other), made.end_of_routes(made.CIRCUIT))
-    again.die()
-    news, end = controller.told[2:]
-    assert news["sessions"] == {}, "nothing is said anew of sessions that are as they were"
+    again.reports(made.peer_up(made.CIRCUIT), made.peer_down(made.SERVER, 2), made.own_route(), ROUTE)
+    again.reports(made.monitoring(made.CIRCUIT, other), made.end_of_routes(made.CIRCUIT))
+    again.ends()
+    news, end = controller.received[2:]
+    assert news["sessions"] == {}, "sessions that are as they were are not reported again"
     assert [group["prefixes"] for group in news["announced"]] == [["10.4.0.0/16"]]
     assert news["withdrawn"] == []
     assert end["sessions"][made.CIRCUIT]["reason"] == "the BGP daemon is gone"
 
 
-def test_a_route_is_reported_once_the_kernel_has_it(it: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or machines would be sent to a gateway that has no way yet."""
-    controller = Controller()
-    it._configure(controller, CONFIG)  # type: ignore[arg-type]
-    kernels = [{"10.1.0.0/16"}, {"10.1.0.0/16"}, {"10.1.0.0/16", "10.2.0.0/16"}]
-    told: list[list[str]] = []
-
-    def prefixes() -> set[str]:
-        told.append(controller.kinds)
-        return kernels[min(len(told), len(kernels)) - 1]
-
-    monkeypatch.setattr(kernel, "prefixes", prefixes)
-    bgpd = Frr(it)
-    bgpd.say(made.peer_up(made.CIRCUIT), made.own_route(), ROUTE, made.end_of_routes(made.CIRCUIT))
-    bgpd.die()
-    assert told == [[], [], []]
+def test_frr_that_does_not_come_back_is_gone(it: Service) -> None:
+    controller, bgpd = with_two_peers(it)
+    later(it, 0)
+    bgpd.ends()
+    later(it, PATIENCE - 1)
     assert controller.kinds == ["snapshot", "delta"]
+    later(it, PATIENCE)
+    assert controller.received[-1]["sessions"][made.CIRCUIT]["reason"] == "the BGP daemon is gone"
 
 
-def test_a_route_that_frr_does_not_use_is_reported_after_a_while(it: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "PATIENCE", 0.05)
-    monkeypatch.setattr(kernel, "prefixes", set)
-    controller = Controller()
-    it._configure(controller, CONFIG)  # type: ignore[arg-type]
-    bgpd = Frr(it)
-    bgpd.say(made.peer_up(made.CIRCUIT), made.own_route(), ROUTE, made.end_of_routes(made.CIRCUIT))
-    bgpd.die()
-    assert controller.kinds == ["snapshot", "delta"]
+def test_routes_that_frr_never_clears_are_waited_for_a_while(it: Service, gateway: Gateway) -> None:
+    gateway.has_paths = repeat(True)
+    _, bgpd = with_two_peers(it)
+    later(it, 1)
+    assert not bgpd.is_left()
+    it._clears_by = 0.0
+    later(it, 1)
+    assert bgpd.is_left()
 
 
 @pytest.mark.parametrize(
@@ -237,16 +255,17 @@ def test_a_route_that_frr_does_not_use_is_reported_after_a_while(it: Service, mo
 )
 def test_why_frr_closed_a_session(it: Service, peer: str, sessions: bool, reason: str) -> None:
     controller = Controller()
-    it._configure(controller, replace(CONFIG, sessions=sessions))  # type: ignore[arg-type]
-    bgpd = Frr(it)
-    bgpd.say(made.peer_down(peer, 2, b"\0\0"), made.own_route())
-    bgpd.die()
-    assert controller.told[0]["sessions"][peer]["reason"] == reason
+    controller.sends(it, replace(CONFIG, sessions=sessions))
+    Frr(it).reports(made.peer_down(peer, 2, b"\0\0"), made.own_route())
+    assert controller.received[0]["sessions"][peer]["reason"] == reason
 
 
 def test_what_the_controller_asks_for(it: Service) -> None:
-    (neighbour,) = it._neighbours()
-    assert (neighbour.address, neighbour.state) == (IPv4Address(made.CIRCUIT), "Established")
-    (path,) = it._advertised(made.CIRCUIT)
-    assert (path.prefix, path.as_path) == (IPv4Network("10.1.0.0/16"), (65001, frozenset({1, 2})))
-    assert it._advertised(STRANGER) == ()
+    controller = Controller()
+    for query in (NeighboursQuery(), AdjRibOutQuery(made.CIRCUIT), AdjRibOutQuery(STRANGER)):
+        controller.sends(it, query)
+    neighbours, paths, nothing = controller.received
+    assert {message["query"] for message in controller.received} == {7}
+    assert [(each["address"], each["state"]) for each in neighbours["neighbours"]] == [(made.CIRCUIT, "Established")]
+    assert [(each["prefix"], each["as_path"]) for each in paths["paths"]] == [("10.1.0.0/16", [65001, [1, 2]])]
+    assert nothing["paths"] == []
