@@ -1,0 +1,97 @@
+"""The order in which `verify` looks at a lab that converges."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from ipaddress import IPv4Network
+from typing import Any
+
+import pytest
+
+from labkit.azure.rules.rows import LearnedRow
+from labkit.feed.codec import to_json
+from labkit.feed.state import PlatformState
+from labkit.feed.status import PlatformStatus
+from labkit.lab import proofs
+from labkit.lab.load import read
+from labkit.lab.model import Lab
+from labkit.operate.look.client import LabClient
+from labkit.operate.records.record import Record
+from labkit.operate.verify import run
+from labkit.resources import topologies
+from labkit.runtimes.select import SANDBOX
+
+PREFIX = IPv4Network("10.200.0.0/24")
+LEARNED = proofs.LearnedRouteClaim("rs1", PREFIX, "sdwan-nva")
+ROW: LearnedRow = {
+    "network": str(PREFIX),
+    "asPath": "65001",
+    "localAddress": "10.1.0.4",
+    "nextHop": "10.1.1.4",
+    "origin": "EBgp",
+    "weight": 32768,
+    "sourcePeer": "10.1.1.4",
+}
+
+
+class Converging(LabClient):
+    """A client of a lab that does not run: each look at the controller's state finds the next one of these."""
+
+    def __init__(self, states: Iterable[PlatformState]) -> None:
+        super().__init__(Record("overview", SANDBOX, "", "", 0.0))
+        self._states = list(states)
+        self.looks = 0
+
+    def get(self, *path: str) -> Any:
+        assert path == ("state",)
+        self.looks += 1
+        return json.loads(json.dumps(to_json(PlatformState, self._states[min(self.looks, len(self._states)) - 1])))
+
+
+def overview(*claims: proofs.Claim | proofs.Absent) -> Lab:
+    lab = read(topologies() / "overview" / "lab.yml").lab
+    return replace(lab, proofs=tuple(proofs.Proof(claim, line) for line, claim in enumerate(claims, 1)))
+
+
+def state(lab: Lab, *, learned: bool, programmed: bool) -> PlatformState:
+    rows = [ROW] if learned else []
+    table = {"rs1": {"sdwan-nva": {f"RouteServiceRole_IN_{i}": rows for i in (0, 1)}}}
+    status = PlatformStatus(lab.name, programmed=programmed)
+    return PlatformState(lab.azure, (), status, table, {}, {}, {}, {})
+
+
+@pytest.fixture(autouse=True)
+def _no_checks_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "oracle_checks", lambda _: ())
+
+
+def test_what_must_be_absent_is_not_looked_for_before_the_lab_has_converged() -> None:
+    lab = overview(proofs.Absent(LEARNED))
+    client = Converging(
+        [
+            state(lab, learned=False, programmed=False),
+            state(lab, learned=True, programmed=True),
+            state(lab, learned=False, programmed=True),
+        ]
+    )
+    assert [o.ok for o in run.verify(lab, client)] == [True]
+    assert client.looks == 3
+
+
+def test_a_lab_that_is_never_programmed_is_looked_at_in_the_end() -> None:
+    lab = overview(LEARNED, proofs.Absent(LEARNED))
+    client = Converging([state(lab, learned=True, programmed=False)])
+    assert [o.problem for o in run.verify(lab, client, within=0)] == [
+        "",
+        "rs1 learned 10.200.0.0/24 from sdwan-nva is present but must be absent.",
+    ]
+
+
+def test_what_depends_on_a_row_that_is_missing_is_not_tried() -> None:
+    lab = overview(LEARNED, proofs.Absent(LEARNED))
+    client = Converging([state(lab, learned=False, programmed=True)])
+    missing, absent = run.verify(lab, client, within=0)
+    assert "has no 10.200.0.0/24 from sdwan-nva" in missing.problem
+    assert absent.problem == run.NOT_TRIED
