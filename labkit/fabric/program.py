@@ -1,4 +1,4 @@
-"""The nftables program of a fabric: which chains, maps and counters make it forward so. Pure functions.
+"""The nftables program of a fabric: which chains, maps and counters forward by its tables. Pure functions.
 
 One `netdev` ingress chain per port sees every packet before the bridge does and rewrites the destination MAC by the
 effective routes of the port's NIC, whatever next hop the guest picked [two-stage-forwarding]; the bridge

@@ -1,4 +1,4 @@
-"""The process next to a gateway's FRR: its sessions and routes to the controller, its settings back to FRR.
+"""The process next to a gateway's BGP daemon: sessions and routes to the controller, settings back to the daemon.
 
 `bmp` decodes what the daemon reports (RFC 7854), `monitor` reads it and waits for the `kernel` to have the routes,
 `state` is what is reported to the controller, `service` the loop, which reaches the daemon by

@@ -55,12 +55,12 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class PeersListed:
-    """The state of every configured peer has been told; their routes follow."""
+    """The state of every configured peer has been reported; their routes follow."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndOfRoutes:
-    """What this side has kept from a peer so far has been told."""
+    """What the daemon has kept from a peer so far has been reported."""
 
     peer: str
 

@@ -1,4 +1,4 @@
-"""What a gateway's instance has from its neighbours, and what of it the controller was told."""
+"""What a gateway's instance has from its neighbours, and what of it was reported to the controller."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ IDLE = "Idle"
 
 
 class State:
-    """Sessions and kept routes by neighbour (its address). `connected` says whether FRR reports at all.
+    """Sessions and kept routes by neighbour (its address). `connected` is whether the daemon reports at all.
 
-    `whole` turns true once all that FRR has is known here: before that, a snapshot would take routes away.
+    `whole` turns true once all that the daemon has is known here: before that, a snapshot would take routes away.
     """
 
     def __init__(self) -> None:
@@ -53,14 +53,14 @@ class State:
                     self._reporter.route_changed(message.peer, prefix)
 
     def awaited(self, peers: Iterable[str]) -> None:
-        """Sessions with these neighbours are wanted from now on: why they ended before says nothing any more."""
+        """Sessions with these neighbours are wanted from now on: why they ended before no longer counts."""
         for peer in self._sessions.keys() & set(peers):
             session = self._sessions[peer]
             if not session.established:
                 self._sessions[peer] = replace(session, reason="being set up")
 
     def lost(self, now: float) -> None:
-        """FRR is gone, and every session with it."""
+        """The daemon is gone, and every session with it."""
         self.connected = False
         self.whole = True
         for peer in self._sessions:
@@ -72,7 +72,7 @@ class State:
         return peer in self._sessions and self._sessions[peer].established
 
     def become(self, renewed: State, now: float) -> None:
-        """Take over what FRR has told anew from the beginning; what it says of old sessions' beginnings is wrong."""
+        """Take over what the daemon reports again from the beginning; when old sessions began is wrong in that."""
         for peer, session in renewed._sessions.items():
             if peer not in self._sessions or self._sessions[peer].state != session.state:
                 self._sessions[peer] = replace(session, since=now)
