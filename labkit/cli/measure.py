@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, TypedDict
 
 import typer
 
@@ -125,7 +125,45 @@ def _summary(found: measure.Measurement) -> str:
     return " ".join(words)
 
 
-def _json(found: measure.Measurement, pace: Pace, event: measure.Event) -> dict[str, Any]:
+class DirectionRow(TypedDict):
+    """What a flow lost one way, in JSON; `began_s` is null if it lost nothing."""
+
+    lost: int
+    longest_ms: float
+    longest_packets: int
+    began_s: float | None
+
+
+class FlowRow(TypedDict):
+    """A flow in JSON."""
+
+    flow: int
+    source_port: int
+    sent: int
+    forward: DirectionRow
+    backward: DirectionRow
+    recovered: bool
+
+
+MeasurementJson = TypedDict(
+    "MeasurementJson",
+    {
+        "from": str,
+        "from_address": str,
+        "to": str,
+        "to_address": str,
+        "interval_ms": float,
+        "seconds": float,
+        "command": list[str],
+        "command_status": int | None,
+        "recovered": bool,
+        "flows": list[FlowRow],
+    },
+)
+"""A measurement in JSON; `command_status` is null without a command, and for one that was stopped."""
+
+
+def _json(found: measure.Measurement, pace: Pace, event: measure.Event) -> MeasurementJson:
     return {
         "from": found.way.source,
         "from_address": str(found.way.source_address),
@@ -150,7 +188,7 @@ def _json(found: measure.Measurement, pace: Pace, event: measure.Event) -> dict[
     }
 
 
-def _json_direction(direction: Direction) -> dict[str, Any]:
+def _json_direction(direction: Direction) -> DirectionRow:
     longest = direction.longest
     return {
         "lost": direction.lost,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TypedDict
 
 from labkit.cli.output import Colour, note, paint, put
 from labkit.operate.verify.captures import Comparison
@@ -62,7 +62,15 @@ def _put_comparison(comparison: Comparison) -> None:
         put(line(f"     {there}      {here}  ", row.cells) + ("" if row.ok else "  " + paint("✗", Colour.RED)))
 
 
-def comparison_json(comparison: Comparison) -> dict[str, Any]:
+class ComparisonTable(TypedDict):
+    """A published table compared with this lab's, in JSON; rows have Azure's columns, `inAzure`, `inLab`, `because`."""
+
+    table: str
+    source: str
+    rows: list[dict[str, str | bool]]
+
+
+def comparison_json(comparison: Comparison) -> ComparisonTable:
     """A published table compared with this lab's, complete, for programs."""
     columns = comparison.claim.table.kind.columns
     return {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 from labkit.cli.output import Format, FormatOption, LabFileArgument, VariantOption, note, put, put_json
 from labkit.lab.file.problems import FileProblem, LabFileError
 from labkit.lab.load import Loaded, read, read_all
@@ -42,9 +44,25 @@ def command(lab: LabFileArgument, variant: VariantOption = "", output: FormatOpt
             put(f"    {each.description}")
 
 
-def _variant(loaded: Loaded) -> dict[str, object]:
+class VariantRow(TypedDict):
+    """A variant in JSON."""
+
+    name: str
+    description: str
+
+
+class ProblemRow(TypedDict):
+    """A mistake or a warning in JSON; `line` is 0 for one of the whole file."""
+
+    line: int
+    severity: str
+    text: str
+    remedy: str
+
+
+def _variant(loaded: Loaded) -> VariantRow:
     return {"name": loaded.lab.variant, "description": loaded.description}
 
 
-def _row(problem: FileProblem) -> dict[str, object]:
+def _row(problem: FileProblem) -> ProblemRow:
     return {"line": problem.line, "severity": problem.severity, "text": problem.text, "remedy": problem.remedy}

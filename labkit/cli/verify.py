@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NotRequired, TypedDict
 
 import typer
 
 from labkit.cli import complete
 from labkit.cli.output import Format, FormatOption, LabOption, note, put, put_json, span
-from labkit.cli.results import comparison_json, listing
+from labkit.cli.results import ComparisonTable, comparison_json, listing
 from labkit.operate.labs import lifecycle
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import lab_of, running
@@ -54,8 +54,18 @@ def command(
         raise typer.Exit(1)
 
 
-def _json(outcome: Outcome) -> dict[str, object]:
-    row: dict[str, object] = {
+class OutcomeRow(TypedDict):
+    """A check in JSON; `published` is there for a comparison with a published table."""
+
+    proof: str
+    line: int
+    ok: bool
+    problem: str
+    published: NotRequired[ComparisonTable]
+
+
+def _json(outcome: Outcome) -> OutcomeRow:
+    row: OutcomeRow = {
         "proof": outcome.title,
         "line": outcome.line,
         "ok": outcome.ok,

@@ -6,13 +6,13 @@ import importlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Network
-from typing import Annotated, Any
+from typing import Annotated, TypedDict
 
 import typer
 
 from labkit.azure.model import EffectiveRoute, NextHopType, RouteState
 from labkit.azure.rules.effective import RESERVED_BLOCKS
-from labkit.azure.rules.rows import effective_json
+from labkit.azure.rules.rows import EffectiveRow, effective_json
 from labkit.cli import complete
 from labkit.cli.changing import Trial, only_changing
 from labkit.cli.output import Colour, Format, FormatOption, LabOption, note, paint, put, put_json, put_table
@@ -207,7 +207,58 @@ def _ways(ways: Iterable[Way]) -> str:
     return " or ".join(map(str, ways))
 
 
-def _json(found: Outlook) -> dict[str, Any]:
+class WayRow(TypedDict):
+    """A way of packets in JSON."""
+
+    disposition: str
+    through: list[str]
+    at: str
+    why: str
+
+
+class RouteRow(TypedDict):
+    """A prefix whose effective routes change, in JSON."""
+
+    prefix: str
+    before: list[EffectiveRow]
+    after: list[EffectiveRow]
+    why: str
+
+
+class NicRow(TypedDict):
+    """NICs whose effective routes change alike, in JSON."""
+
+    nics: list[str]
+    routes: list[RouteRow]
+
+
+PairRow = TypedDict("PairRow", {"from": str, "to": str, "before": list[WayRow], "after": list[WayRow]})
+"""Two nodes between which packets go other ways, in JSON."""
+
+
+class AdvertisementRow(TypedDict):
+    """A prefix that is advertised otherwise, in JSON: AS paths, null where it is not advertised."""
+
+    to: str
+    by: str
+    prefix: str
+    before: str | None
+    after: str | None
+
+
+class OutlookJson(TypedDict):
+    """A prediction in JSON."""
+
+    nics: list[NicRow]
+    reach: list[PairRow]
+    advertised: list[AdvertisementRow]
+    warnings: list[str]
+    assumed: list[str]
+    unsettled: list[str]
+    followed: bool
+
+
+def _json(found: Outlook) -> OutlookJson:
     return {
         "nics": [{"nics": list(c.nics), "routes": [_route_json(r) for r in c.routes]} for c in found.nics],
         "reach": [
@@ -227,7 +278,7 @@ def _json(found: Outlook) -> dict[str, Any]:
     }
 
 
-def _route_json(change: RouteChange) -> dict[str, Any]:
+def _route_json(change: RouteChange) -> RouteRow:
     return {
         "prefix": str(change.prefix),
         "before": effective_json(change.before)["value"],
@@ -236,10 +287,10 @@ def _route_json(change: RouteChange) -> dict[str, Any]:
     }
 
 
-def _way_json(way: Way) -> dict[str, Any]:
+def _way_json(way: Way) -> WayRow:
     return {"disposition": str(way.disposition), "through": list(way.through), "at": way.at, "why": way.why}
 
 
-def _advertised_json(change: AdvertisementChange) -> dict[str, str | None]:
+def _advertised_json(change: AdvertisementChange) -> AdvertisementRow:
     before, after = (None if text == GONE else text for text in (change.before, change.after))
     return {"to": change.to, "by": change.by, "prefix": str(change.prefix), "before": before, "after": after}

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any
+from typing import Any, TypedDict
 
 from labkit.azure.model import AsPath, Origin, PathAttributes
 from labkit.routeserver.reasons import reason_text
@@ -285,7 +285,12 @@ def _attributes(next_hop: str, shown: Mapping[str, Any], *, lenient: bool) -> Pa
     )
 
 
-def _as_path(shown: Mapping[str, Any]) -> AsPath:
+class _Segment(TypedDict):
+    element: str
+    value: list[int]
+
+
+def _as_path(shown: Mapping[str, _Segment]) -> AsPath:
     path: list[int | frozenset[int]] = []
     for position in sorted(shown, key=int):
         segment = shown[position]
@@ -337,7 +342,7 @@ def _transitive(shown: Mapping[str, Any], *, lenient: bool) -> Iterator[tuple[in
                 yield code, flags | _PARTIAL, bytes.fromhex(value.removeprefix("0x"))
 
 
-def _extended_community(shown: str | dict[str, Any]) -> bytes:
+def _extended_community(shown: str | dict[str, int | str]) -> bytes:
     if isinstance(shown, dict):
         return int(shown["value"]).to_bytes(8, "big")
     if shown.startswith("0x") and len(shown) == 18:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from functools import cache
 from ipaddress import IPv4Address, IPv4Network
@@ -165,8 +164,7 @@ class WholeTables(ObservedTables):
         return max(found, key=lambda route: IPv4Network(route.prefix).prefixlen, default=KernelRoute(NO_ROUTE))
 
     def _read(self, node: str) -> list[KernelRoute]:
-        text = self.live.output(node, "ip", "-4", "-j", "route", "show", "table", "main")
-        return [kernel_route(row) for row in json.loads(text)]
+        return [kernel_route(path) for path in self.live.kernel(node)]
 
 
 def astray(built: Lab, client: LabClient) -> list[str]:

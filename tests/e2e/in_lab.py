@@ -18,7 +18,8 @@ from labkit.lab.plan.model import Plan
 from labkit.lab.route_table import user_route
 from labkit.lab.running import applied
 from labkit.operate.look.client import LabClient
-from labkit.operate.look.live_state import KernelPath, LiveState
+from labkit.operate.look.kernel import KernelPath
+from labkit.operate.look.live_state import LiveState
 from labkit.operate.records import record as records
 from labkit.pytest import RunningLab
 from labkit.render.render import render

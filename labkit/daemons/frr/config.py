@@ -16,23 +16,26 @@ PATH = "/etc/frr/frr.conf"
 
 def files(speaker: Speaker) -> tuple[ConfigurationFile, ...]:
     """FRR's one file, for all of its daemons."""
+    context = {field.name: getattr(speaker, field.name) for field in fields(speaker)}
     match speaker:
         case CustomerSpeaker():
-            template, more = "frr.conf.j2", _customer(speaker)
+            template = "frr.conf.j2"
+            context |= _customer(speaker)
         case GatewaySpeaker():
-            template, more = "frr-gateway.conf.j2", _gateway()
+            template = "frr-gateway.conf.j2"
+            context |= _gateway()
         case EdgeSpeaker():
-            template, more = "frr-circuit.conf.j2", _edge(speaker)
-    context = {field.name: getattr(speaker, field.name) for field in fields(speaker)}
-    return (ConfigurationFile("frr.conf", PATH, template, {**context, **more}),)
+            template = "frr-circuit.conf.j2"
+            context |= _edge(speaker)
+    return (ConfigurationFile("frr.conf", PATH, template, context),)
 
 
-def _customer(speaker: CustomerSpeaker) -> dict[str, object]:
+def _customer(speaker: CustomerSpeaker) -> dict[str, list[str] | int]:
     communities = [f"{high}:{low}" for high, low in speaker.communities]
     return {"communities": communities, "route_server_asn": ROUTE_SERVER_ASN}
 
 
-def _gateway() -> dict[str, object]:
+def _gateway() -> dict[str, int | str]:
     return {
         "microsoft_asn": MICROSOFT_ASN,
         "relayed": ":".join(map(str, RELAYED)),
@@ -40,5 +43,5 @@ def _gateway() -> dict[str, object]:
     }
 
 
-def _edge(speaker: EdgeSpeaker) -> dict[str, object]:
+def _edge(speaker: EdgeSpeaker) -> dict[str, list[int]]:
     return {"private": [neighbour.asn for neighbour in speaker.customers if is_private(neighbour.asn)]}

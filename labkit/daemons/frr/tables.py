@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, TypeVar
 
@@ -90,50 +91,63 @@ def _neighbours(summary: Mapping[str, Any]) -> Iterator[BgpNeighbour]:
 
 def _received(document: Mapping[str, Any]) -> Iterator[BgpPath]:
     for prefix, entry in document.get("routes", {}).items():
-        for path in entry["paths"] if isinstance(entry, dict) else entry:
-            if _peer(path) != LOCAL and _hop(path) is not None:
-                yield _path(IPv4Network(prefix), path)
+        for path in map(_shown, entry["paths"] if isinstance(entry, dict) else entry):
+            if path.peer != LOCAL and path.next_hop is not None:
+                yield path.received(IPv4Network(prefix))
 
 
 def _paths_of(prefix: IPv4Network, output: str) -> tuple[BgpPath, ...]:
-    found = _document(output).get("paths", [])
-    found.sort(key=lambda path: (not _is_best(path), not path.get("multipath", False)))
-    return tuple(_path(prefix, path, why_rejected(path, found[0])) for path in found)
-
-
-def _path(prefix: IPv4Network, path: Mapping[str, Any], rejected: str = "") -> BgpPath:
-    peer = _peer(path)
-    attributes = PathAttributes(
-        _hop(path) or peer,
-        _as_path(path),
-        Origin(str(path["origin"]).lower()),
-        path.get("metric"),
-        tuple(sorted(_community(text) for text in path.get("community", {}).get("list", []))),
+    found = sorted(
+        map(_shown, _document(output).get("paths", [])), key=lambda path: (not path.best, not path.multipath)
     )
-    return BgpPath(prefix, peer, attributes, _is_best(path), rejected)
+    return tuple(path.received(prefix, path.why_rejected(found[0])) for path in found)
 
 
-def why_rejected(path: Mapping[str, Any], best: Mapping[str, Any]) -> str:
-    """Why FRR uses `best` and not this path, in the order of its decision; empty if it uses this one too."""
-    if _is_best(path) or path.get("multipath", False):
-        return ""
-    if not path.get("valid", False):
-        return "its next hop can't be reached"
-    if path.get("weight", 0) < best.get("weight", 0):
-        return "its weight is lower"
-    if path.get("locPrf", 100) < best.get("locPrf", 100):
-        return "its local preference is lower"
-    if path["aspath"].get("length", 0) > best["aspath"].get("length", 0):
-        return "its AS path is longer"
-    return f"FRR decides by {best.get('bestpath', {}).get('selectionReason', 'what it does not show')}"
+@dataclass(frozen=True, slots=True)
+class ShownPath:
+    """A path as FRR shows it; `as_path_length` and `selection` are its own words for what decides."""
+
+    peer: IPv4Address
+    next_hop: IPv4Address | None
+    as_path: AsPath
+    as_path_length: int
+    origin: Origin
+    med: int | None
+    communities: tuple[tuple[int, int], ...]
+    valid: bool
+    best: bool
+    multipath: bool
+    weight: int
+    local_preference: int
+    selection: str
+
+    def received(self, prefix: IPv4Network, rejected: str = "") -> BgpPath:
+        """The path as one for a prefix, and why it is not used, if it is not."""
+        next_hop = self.peer if self.next_hop is None else self.next_hop
+        attributes = PathAttributes(next_hop, self.as_path, self.origin, self.med, self.communities)
+        return BgpPath(prefix, self.peer, attributes, self.best, rejected)
+
+    def why_rejected(self, best: ShownPath) -> str:
+        """Why FRR uses `best` and not this path, in the order of its decision; empty if it uses this one too."""
+        if self.best or self.multipath:
+            return ""
+        if not self.valid:
+            return "its next hop can't be reached"
+        if self.weight < best.weight:
+            return "its weight is lower"
+        if self.local_preference < best.local_preference:
+            return "its local preference is lower"
+        if self.as_path_length > best.as_path_length:
+            return "its AS path is longer"
+        return f"FRR decides by {best.selection or 'what it does not show'}"
 
 
 def _advertised(document: Mapping[str, Any]) -> Iterator[AdvertisedPath]:
     for prefix, route in document.get("advertisedRoutes", {}).items():
-        path = next((path for path in route["paths"] if _is_best(path)), route["paths"][0])
-        hop = _hop(path)
-        next_hop = None if hop == LOCAL else hop
-        yield AdvertisedPath(IPv4Network(prefix), _as_path(path), next_hop, Origin(path["origin"].lower()))
+        found = [*map(_shown, route["paths"])]
+        path = next((path for path in found if path.best), found[0])
+        next_hop = None if path.next_hop == LOCAL else path.next_hop
+        yield AdvertisedPath(IPv4Network(prefix), path.as_path, next_hop, path.origin)
 
 
 def has_paths_of(output: str, peers: Iterable[str]) -> bool:
@@ -142,24 +156,26 @@ def has_paths_of(output: str, peers: Iterable[str]) -> bool:
     return any(path.get("peerId") in peers for found in routes for path in found)
 
 
-def _is_best(path: Mapping[str, Any]) -> bool:
-    return bool(path.get("bestpath", {}).get("overall"))
-
-
-def _peer(path: Mapping[str, Any]) -> IPv4Address:
-    peer = path.get("peer", {}).get("peerId", "")
-    return LOCAL if peer in _NO_PEER else IPv4Address(peer)
-
-
-def _hop(path: Mapping[str, Any]) -> IPv4Address | None:
-    return next((IPv4Address(hop["ip"]) for hop in path.get("nexthops", []) if hop.get("afi") == "ipv4"), None)
-
-
-def _as_path(path: Mapping[str, Any]) -> AsPath:
-    found: list[int | frozenset[int]] = []
+def _shown(path: Mapping[str, Any]) -> ShownPath:
+    peer, best = path.get("peer", {}).get("peerId", ""), path.get("bestpath", {})
+    as_path: list[int | frozenset[int]] = []
     for segment in path.get("aspath", {}).get("segments", []):
-        found += [frozenset(segment["list"])] if segment["type"] == "as-set" else segment["list"]
-    return tuple(found)
+        as_path += [frozenset(segment["list"])] if segment["type"] == "as-set" else segment["list"]
+    return ShownPath(
+        LOCAL if peer in _NO_PEER else IPv4Address(peer),
+        next((IPv4Address(hop["ip"]) for hop in path.get("nexthops", []) if hop.get("afi") == "ipv4"), None),
+        tuple(as_path),
+        path.get("aspath", {}).get("length", 0),
+        Origin(str(path["origin"]).lower()),
+        path.get("metric"),
+        tuple(sorted(_community(text) for text in path.get("community", {}).get("list", []))),
+        path.get("valid", False),
+        bool(best.get("overall")),
+        path.get("multipath", False),
+        path.get("weight", 0),
+        path.get("locPrf", 100),
+        best.get("selectionReason", ""),
+    )
 
 
 _WELL_KNOWN = {"noExport": NO_EXPORT, "noAdvertise": NO_ADVERTISE}

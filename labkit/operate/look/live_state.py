@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -20,22 +19,13 @@ from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import frontends, owners
 from labkit.lab.sessions import daemon_of
 from labkit.operate.look.client import LabClient
+from labkit.operate.look.kernel import KernelPath, read
 from labkit.predict.surroundings import surroundings
 from labkit.runtimes.protocol import NotListening
 
 T = TypeVar("T")
 
 _OFF = ("stopped", "exited")
-
-
-@dataclass(frozen=True, slots=True)
-class KernelPath:
-    """One route of a node's kernel; `gateways` is empty for on-link and blackhole routes."""
-
-    prefix: IPv4Network
-    type: str
-    gateways: tuple[IPv4Address, ...]
-    protocol: str
 
 
 class BgpIsGoneError(CheckFailed):
@@ -146,16 +136,8 @@ class LiveState:
             raise BgpIsGoneError(f"{node}: BGP is not running.") from error
 
     def _kernel(self, node: str) -> tuple[KernelPath, ...]:
-        rows = json.loads(self.output(node, "ip", "-j", "-4", "route", "show", "table", "main"))
-        return tuple(_kernel_path(row) for row in rows)
+        return read(self.output(node, "ip", "-j", "-4", "route", "show", "table", "main"))
 
     def _foreign_packets(self, node: str) -> int:
         found = json.loads(self.output(node, "nft", "-j", "list", "counter", "inet", "labkit", "foreign"))
         return sum(item["counter"]["packets"] for item in found["nftables"] if "counter" in item)
-
-
-def _kernel_path(row: dict[str, Any]) -> KernelPath:
-    prefix = IPv4Network("0.0.0.0/0" if row["dst"] == "default" else row["dst"])
-    hops = [row, *row.get("nexthops", [])]
-    gateways = tuple(sorted(IPv4Address(hop["gateway"]) for hop in hops if "gateway" in hop))
-    return KernelPath(prefix, row.get("type", "unicast"), gateways, str(row.get("protocol", "")))

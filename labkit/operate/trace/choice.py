@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from labkit.azure.model import EffectiveRoute, HubRoutingPreference, NextHopType, RouteSource, RouteState
 from labkit.azure.rules.decision import Decision
@@ -44,6 +44,30 @@ USER_FIRST = "at equal length user-defined routes come before BGP, and BGP befor
 RANGES_FIRST = "BGP inside a virtual network's own range is not programmed"
 
 
+CandidateRow = TypedDict("CandidateRow", {"from": str, "nextHop": str, "asPath": str, "because": str})
+"""A `Candidate` in JSON."""
+
+
+class BeatenRow(TypedDict):
+    """A `Beaten` in JSON."""
+
+    prefix: str
+    by: str
+    because: str
+
+
+class ChoiceRow(TypedDict):
+    """A `Choice` in JSON."""
+
+    table: str
+    prefix: str
+    by: str
+    paths: list[CandidateRow]
+    ecmp: bool
+    over: list[BeatenRow]
+    notes: list[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Which route of `table` won: `prefix`, from where (`by`), and over what.
@@ -78,7 +102,7 @@ class Choice:
             yield f"over {', '.join(routes)}: {because}"
         yield from self.notes
 
-    def json(self) -> dict[str, Any]:
+    def json(self) -> ChoiceRow:
         """The parts, for programs."""
         return {
             "table": self.table,

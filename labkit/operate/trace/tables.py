@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any
 
 from labkit.azure.forwarding import Disposition, Surroundings
 from labkit.azure.model import Azure, EffectiveRoute
@@ -16,6 +13,7 @@ from labkit.azure.rules.rows import as_path_text
 from labkit.daemons.tables import LOCAL, BgpPath
 from labkit.errors import CheckFailed
 from labkit.lab.sessions import daemon_of
+from labkit.operate.look.kernel import KernelPath, read
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.trace.choice import Candidate
 from labkit.predict.walk import Route
@@ -90,20 +88,18 @@ class ObservedTables:
     def _kernel(self, node: str, destination: IPv4Address) -> KernelRoute:
         """What a node's kernel does with packets to a destination."""
         holding = self._ip(node, "route", "show", "match", str(destination))
-        prefixes = sorted(dict.fromkeys(map(_prefix, holding)), key=lambda prefix: -prefix.prefixlen)
+        prefixes = sorted({path.prefix for path in holding}, key=lambda prefix: -prefix.prefixlen)
         shorter = tuple(map(str, prefixes[1:]))
         rows = self._ip(node, "route", "get", "fibmatch", str(destination))
         if not rows:
-            lost = next((row for row in holding if row.get("type") in _NOWHERE and _prefix(row) == prefixes[0]), None)
-            if lost is None:
-                return KernelRoute(NO_ROUTE)
-            return KernelRoute(lost["type"], str(prefixes[0]), protocol=str(lost.get("protocol", "")), shorter=shorter)
+            lost = next((path for path in holding if path.type in _NOWHERE and path.prefix == prefixes[0]), None)
+            return kernel_route(lost, shorter) if lost is not None else KernelRoute(NO_ROUTE)
         return kernel_route(rows[0], shorter)
 
     def _source(self, node: str, destination: IPv4Address) -> IPv4Address | None:
         """The address from which a node's kernel answers a destination; None if it has no way there."""
         rows = self._ip(node, "route", "get", str(destination))
-        return IPv4Address(rows[0]["prefsrc"]) if rows and "prefsrc" in rows[0] else None
+        return rows[0].source if rows else None
 
     def _bgp(self, node: str, prefix: str) -> tuple[Candidate, ...]:
         """The paths that a router has for a prefix, those in use first, and why it did not take the others."""
@@ -122,24 +118,11 @@ class ObservedTables:
         sender = self.live.owners.get(path.neighbour, str(path.neighbour)) if path.neighbour != LOCAL else "itself"
         return Candidate(sender, str(path.next_hop), as_path_text(path.attributes.as_path), path.rejected)
 
-    def _ip(self, node: str, *words: str) -> list[dict[str, Any]]:
+    def _ip(self, node: str, *words: str) -> tuple[KernelPath, ...]:
         done = self.live.client.run(node, "ip", "-4", "-j", *words)
-        rows: list[dict[str, Any]] = json.loads(done.stdout) if done.rc == 0 and done.stdout.strip() else []
-        return rows
+        return read(done.stdout) if done.rc == 0 else ()
 
 
-def kernel_route(row: Mapping[str, Any], shorter: tuple[str, ...] = ()) -> KernelRoute:
-    """A route as `ip -j route` prints it."""
-    hops = [row, *row.get("nexthops", [])]
-    return KernelRoute(
-        row.get("type", "unicast"),
-        str(_prefix(row)),
-        tuple(IPv4Address(hop["gateway"]) for hop in hops if "gateway" in hop),
-        next((hop["dev"] for hop in hops if "dev" in hop), ""),
-        str(row.get("protocol", "")),
-        shorter,
-    )
-
-
-def _prefix(row: Mapping[str, Any]) -> IPv4Network:
-    return IPv4Network("0.0.0.0/0" if row["dst"] == "default" else row["dst"])
+def kernel_route(path: KernelPath, shorter: tuple[str, ...] = ()) -> KernelRoute:
+    """A route of a kernel, with the shorter prefixes of its table that hold the same destination."""
+    return KernelRoute(path.type, str(path.prefix), path.gateways, path.device, path.protocol, shorter)

@@ -9,7 +9,8 @@ from ipaddress import IPv4Address, IPv4Network
 from labkit.azure.model import NextHopType
 from labkit.feed.tables import ForwardingTable
 from labkit.lab.model import Lab
-from labkit.operate.look.live_state import KernelPath, LiveState
+from labkit.operate.look.kernel import KernelPath
+from labkit.operate.look.live_state import LiveState
 from labkit.operate.verify.difference import NOTHING, Difference
 from labkit.operate.verify.fabric_check import fabric_difference
 

@@ -11,7 +11,7 @@ import pytest
 from labkit.azure.model import Origin, PathAttributes
 from labkit.azure.rules.communities import NO_EXPORT
 from labkit.daemons.frr import tables
-from labkit.daemons.frr.tables import has_paths_of, why_rejected
+from labkit.daemons.frr.tables import has_paths_of
 from labkit.daemons.tables import LOCAL, AdvertisedPath, BgpNeighbour, BgpPath
 from tests.unit.azure.builders import addr, net
 
@@ -114,7 +114,8 @@ def test_whether_a_peer_has_paths() -> None:
 
 
 def frr(length: int, **more: Any) -> dict[str, Any]:
-    return {"valid": True, "aspath": {"length": length}, **more}
+    hop = {"ip": "10.1.0.4", "afi": "ipv4"}
+    return {"valid": True, "aspath": {"length": length}, "origin": "IGP", "nexthops": [hop], **more}
 
 
 BEST = {"overall": True, "selectionReason": "Neighbor IP"}
@@ -123,7 +124,6 @@ BEST = {"overall": True, "selectionReason": "Neighbor IP"}
 @pytest.mark.parametrize(
     ("path", "because"),
     [
-        (frr(2, bestpath=BEST), ""),
         (frr(2, multipath=True), ""),
         (frr(1, valid=False), "its next hop can't be reached"),
         (frr(1), "its weight is lower"),
@@ -133,4 +133,7 @@ BEST = {"overall": True, "selectionReason": "Neighbor IP"}
     ],
 )
 def test_why_frr_does_not_use_a_path(path: dict[str, Any], because: str) -> None:
-    assert why_rejected(path, frr(2, bestpath=BEST, weight=9)) == because
+    best = frr(2, bestpath=BEST, weight=9)
+    first, other = tables.paths("10.2.0.0/16").read(json.dumps({"paths": [path, best]}))
+    assert (first.best, first.rejected) == (True, "")
+    assert (other.best, other.rejected) == (False, because)

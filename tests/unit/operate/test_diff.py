@@ -33,7 +33,8 @@ from labkit.operate.diff.bgp import (
 )
 from labkit.operate.diff.outside import router_kernel_differences, site_differences
 from labkit.operate.look.client import LabClient
-from labkit.operate.look.live_state import KernelPath, LiveState
+from labkit.operate.look.kernel import KernelPath
+from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.snapshot import Snapshot
 from labkit.operate.verify.difference import Difference
 from labkit.operate.verify.oracle import kernel_difference, kernel_differences
