@@ -14,9 +14,9 @@ from typing import TypeAlias
 
 from labkit.agent import uplink as nic
 from labkit.agent.feed_table import FeedTable, Prefix
-from labkit.agent.fib import Fib, Outcome
+from labkit.agent.fib import Fib, FibOutcome
 from labkit.agent.kernel_routes import Share, Uplink
-from labkit.agent.plan import Kind
+from labkit.agent.plan import StageKind
 from labkit.feed.channel import Applied
 from labkit.feed.client import Feed, Lost, Received, follow
 from labkit.feed.service import Inbox, Settings, watch
@@ -188,8 +188,8 @@ class Agent:
             self._settings.mark_ready()
 
     @staticmethod
-    def _record(cause: str, outcome: Outcome, total: int) -> None:
-        shown = (Kind.ADD, Kind.CHANGE, Kind.REMOVE, Kind.GROUP, Kind.STRAY)
+    def _record(cause: str, outcome: FibOutcome, total: int) -> None:
+        shown = (StageKind.ADD, StageKind.CHANGE, StageKind.REMOVE, StageKind.GROUP, StageKind.STRAY)
         counts = [f"{outcome.counts[kind]:,} {kind}" for kind in shown if outcome.counts[kind]]
         done = ", ".join(counts) or "nothing to change"
         _log.info("%s: %s; %s routes in all, %.1f ms", cause, done, f"{total:,}", outcome.seconds * 1000)

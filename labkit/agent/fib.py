@@ -13,7 +13,7 @@ from labkit.agent.dump import read_kernel
 from labkit.agent.feed_table import Address, FeedTable, Prefix, prefix_text
 from labkit.agent.kernel_routes import Ids, KernelState, Target, Uplink, adopt, extend, route_changes, wanted
 from labkit.agent.netlink import Refusal, RouteSocket
-from labkit.agent.plan import MAKING, Counts, Kind, Plan, Stage
+from labkit.agent.plan import MAKING, Counts, FibPlan, Stage, StageKind
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class Refused:
     hops: dict[Address, str] = field(default_factory=dict)
     groups: dict[int, str] = field(default_factory=dict)
     routes: dict[Prefix, str] = field(default_factory=dict)
-    removals: dict[tuple[Kind, Prefix | int], str] = field(default_factory=dict)
+    removals: dict[tuple[StageKind, Prefix | int], str] = field(default_factory=dict)
 
     def learn(self, stage: Stage, refusals: Mapping[int, Refusal], ids: Ids) -> None:
         """Take note of what became of a stage. While there is more to learn, another plan can do better."""
@@ -31,11 +31,11 @@ class Refused:
         groups = {number: group for group, number in ids.groups.items()}
         for position, refusal in refusals.items():
             subject = stage.subjects[position]
-            if stage.kind in {Kind.ADD, Kind.CHANGE} and isinstance(subject, bytes):
+            if stage.kind in {StageKind.ADD, StageKind.CHANGE} and isinstance(subject, bytes):
                 self.routes[subject] = refusal.text
-            elif stage.kind is Kind.HOP and isinstance(subject, int):
+            elif stage.kind is StageKind.HOP and isinstance(subject, int):
                 self.hops[addresses[subject]] = refusal.text
-            elif stage.kind is Kind.GROUP and isinstance(subject, int):
+            elif stage.kind is StageKind.GROUP and isinstance(subject, int):
                 self.groups[groups[subject]] = refusal.text
             else:
                 self.removals[stage.kind, subject] = refusal.text
@@ -45,7 +45,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class FibOutcome:
     """What an installation came to: what the kernel confirmed, what that means, and how long it took.
 
     `error` is None when the kernel holds the table, else what it lacks and why; then `lines` is empty.
@@ -78,7 +78,7 @@ class Fib:
         """Let go of the kernel; what is installed stays."""
         self._socket.close()
 
-    def reconcile(self, table: FeedTable, uplink: Uplink) -> Outcome:
+    def reconcile(self, table: FeedTable, uplink: Uplink) -> FibOutcome:
         """Read what the kernel holds, keep what is right, change the difference.
 
         What the kernel refuses is left out and reported, and the rest is installed.
@@ -96,7 +96,7 @@ class Fib:
             ids = adopt(table, kernel, uplink.share.first_id)
             want = wanted(table, ids, uplink, refused.hops, refused.groups)
             changes = route_changes(kernel.routes, table.routes, want.targets, {*uplink.connected, *refused.routes})
-            plan = Plan(kernel, want, changes, uplink)
+            plan = FibPlan(kernel, want, changes, uplink)
             if lines is None:
                 lines = report.changes(plan, table)
             failures = self._run(plan, counts)
@@ -111,9 +111,9 @@ class Fib:
         if not refused:
             self._settle(plan, ids)
         # The lines say what was meant to happen, which is not what happened if something was refused.
-        return Outcome(counts, [] if refused else lines, time.perf_counter() - began, _error(refused))
+        return FibOutcome(counts, [] if refused else lines, time.perf_counter() - began, _error(refused))
 
-    def update(self, table: FeedTable, before: Mapping[Prefix, int | None], uplink: Uplink) -> Outcome:
+    def update(self, table: FeedTable, before: Mapping[Prefix, int | None], uplink: Uplink) -> FibOutcome:
         """Follow a delta that was applied to `table`; `before` are the prefixes it named with their former groups.
 
         Costs as much as the delta is long. If anything is not as it was left, everything is reconciled.
@@ -134,15 +134,15 @@ class Fib:
             for prefix, group in before.items()
         }
         routes = {prefix: table.routes[prefix] for prefix in before if prefix in table.routes}
-        plan = Plan(settled.kernel, want, route_changes(current, routes, want.targets, uplink.connected), uplink)
+        plan = FibPlan(settled.kernel, want, route_changes(current, routes, want.targets, uplink.connected), uplink)
         lines = report.changes(plan, table)
         counts: Counts = Counter()
         if self._run(plan, counts):
             return self.reconcile(table, uplink)
         self._settle(plan, ids)
-        return Outcome(counts, lines, time.perf_counter() - began, None)
+        return FibOutcome(counts, lines, time.perf_counter() - began, None)
 
-    def _run(self, plan: Plan, counts: Counts) -> list[tuple[Stage, Mapping[int, Refusal]]]:
+    def _run(self, plan: FibPlan, counts: Counts) -> list[tuple[Stage, Mapping[int, Refusal]]]:
         """Carry out a plan and return the stages in which something was refused.
 
         What could not be made ends the run, because later stages build on it; what could not be removed does not.
@@ -157,7 +157,7 @@ class Fib:
                     break
         return failures
 
-    def _settle(self, plan: Plan, ids: Ids) -> None:
+    def _settle(self, plan: FibPlan, ids: Ids) -> None:
         kernel = KernelState(
             dict(plan.wanted.hops), dict(plan.wanted.groups), foreign_nexthops=plan.kernel.foreign_nexthops
         )

@@ -28,7 +28,7 @@ from labkit.agent.netlink import (
 )
 
 
-class Kind(StrEnum):
+class StageKind(StrEnum):
     """What a stage does."""
 
     STRAY = "stray routes removed"
@@ -41,20 +41,20 @@ class Kind(StrEnum):
     CLEAN = "nexthops removed"
 
 
-MAKING = frozenset({Kind.HOP, Kind.GROUP, Kind.ADD, Kind.CHANGE})
+MAKING = frozenset({StageKind.HOP, StageKind.GROUP, StageKind.ADD, StageKind.CHANGE})
 """The kinds that make or set something; the others remove."""
 
 
 class Stage(NamedTuple):
     """Messages, and what each is about: a prefix, a nexthop id, or (`STRAY`) a place in the list."""
 
-    kind: Kind
+    kind: StageKind
     subjects: Sequence[Prefix | int]
     messages: Sequence[bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class FibPlan:
     """What is there, what shall be, and the difference in routes."""
 
     kernel: KernelState
@@ -71,23 +71,23 @@ class Plan:
     def _all(self) -> Iterator[Stage]:
         kernel, wanted, changes = self.kernel, self.wanted, self.changes
         strays = kernel.stray_routes
-        yield Stage(Kind.STRAY, range(len(strays)), [pack_stray_route(body, n) for n, body in enumerate(strays)])
+        yield Stage(StageKind.STRAY, range(len(strays)), [pack_stray_route(body, n) for n, body in enumerate(strays)])
         hops = [number for number in wanted.hops if number not in kernel.hops]
         made = [pack_hop(number, wanted.hops[number], self.uplink.ifindex, n) for n, number in enumerate(hops)]
-        yield Stage(Kind.HOP, hops, made)
+        yield Stage(StageKind.HOP, hops, made)
         groups = [number for number, members in wanted.groups.items() if kernel.groups.get(number) != members]
-        yield Stage(Kind.GROUP, groups, [pack_group(g, wanted.groups[g], n) for n, g in enumerate(groups)])
+        yield Stage(StageKind.GROUP, groups, [pack_group(g, wanted.groups[g], n) for n, g in enumerate(groups)])
         table = self.uplink.share.table
-        yield _routes(Kind.ADD, table, RTM_NEWROUTE, NLM_F_CREATE, changes.added.items())
+        yield _routes(StageKind.ADD, table, RTM_NEWROUTE, NLM_F_CREATE, changes.added.items())
         changed = ((t[1], p) for t, p in changes.changed.items())
-        yield _routes(Kind.CHANGE, table, RTM_NEWROUTE, NLM_F_CREATE, changed)
-        yield _routes(Kind.REPLACED, table, RTM_DELROUTE, 0, ((t[0], p) for t, p in changes.changed.items()))
-        yield _routes(Kind.REMOVE, table, RTM_DELROUTE, 0, changes.removed.items())
+        yield _routes(StageKind.CHANGE, table, RTM_NEWROUTE, NLM_F_CREATE, changed)
+        yield _routes(StageKind.REPLACED, table, RTM_DELROUTE, 0, ((t[0], p) for t, p in changes.changed.items()))
+        yield _routes(StageKind.REMOVE, table, RTM_DELROUTE, 0, changes.removed.items())
         # Groups first: removing the last member of a group takes the group along.
         unused = [number for number in kernel.groups if number not in wanted.groups]
         unused += kernel.stray_nexthops
         unused += [number for number in kernel.hops if number not in wanted.hops]
-        yield Stage(Kind.CLEAN, unused, [pack_nexthop_removal(number, n) for n, number in enumerate(unused)])
+        yield Stage(StageKind.CLEAN, unused, [pack_nexthop_removal(number, n) for n, number in enumerate(unused)])
 
     def rewritten(self) -> list[int]:
         """The feed groups whose kernel group stays and gets other members."""
@@ -101,7 +101,7 @@ class Plan:
 
 
 def _routes(
-    kind: Kind, table: int, command: int, flags: int, by_target: Iterable[tuple[Target, list[Prefix]]]
+    kind: StageKind, table: int, command: int, flags: int, by_target: Iterable[tuple[Target, list[Prefix]]]
 ) -> Stage:
     subjects: list[Prefix | int] = []
     messages: list[bytes] = []
@@ -111,5 +111,5 @@ def _routes(
     return Stage(kind, subjects, messages)
 
 
-Counts = Counter[Kind]
+Counts = Counter[StageKind]
 """Messages that the kernel confirmed."""

@@ -8,7 +8,7 @@ from socket import inet_ntoa
 
 from labkit.agent.feed_table import FeedTable, prefix_text
 from labkit.agent.kernel_routes import RTN_BLACKHOLE, Members, Target
-from labkit.agent.plan import Plan
+from labkit.agent.plan import FibPlan
 
 SHOWN = 8
 """Lines of each report at most, before the rest is only counted."""
@@ -19,7 +19,7 @@ def more(total: int) -> str:
     return f" … and {total - SHOWN:,} more" if total > SHOWN else ""
 
 
-def changes(plan: Plan, table: FeedTable) -> list[str]:
+def changes(plan: FibPlan, table: FeedTable) -> list[str]:
     """What a plan does to routes: rewritten groups with the number of their prefixes, then single prefixes."""
     counted = [
         len(p) for part in (plan.changes.added, plan.changes.changed, plan.changes.removed) for p in part.values()
@@ -29,7 +29,7 @@ def changes(plan: Plan, table: FeedTable) -> list[str]:
     return [*lines, more(total).strip()] if total > SHOWN else lines
 
 
-def _lines(plan: Plan, table: FeedTable) -> Iterator[str]:
+def _lines(plan: FibPlan, table: FeedTable) -> Iterator[str]:
     for group in plan.rewritten():
         target = plan.wanted.targets[group]
         assert target is not None
@@ -49,7 +49,7 @@ def _lines(plan: Plan, table: FeedTable) -> Iterator[str]:
             yield f"{prefix_text(prefix)}: {_text(target, plan)} → gone"
 
 
-def _text(target: Target, plan: Plan) -> str:
+def _text(target: Target, plan: FibPlan) -> str:
     if target.type == RTN_BLACKHOLE:
         return "blackhole"
     if target.gateway:
@@ -60,7 +60,7 @@ def _text(target: Target, plan: Plan) -> str:
     return _via(members, plan)
 
 
-def _via(members: Members, plan: Plan) -> str:
+def _via(members: Members, plan: FibPlan) -> str:
     known = plan.kernel.hops | dict(plan.wanted.hops)
     names = [inet_ntoa(known[m.nexthop]) if m.nexthop in known else f"nexthop {m.nexthop}" for m in members]
     return "via " + ", ".join(names)

@@ -17,7 +17,7 @@ NAME_WIDTH = 9
 _SPENT = 0.05
 
 
-class Progress:
+class ProgressLines:
     """Shows phases on standard error; a `lifecycle.Reporter`. `total` is the seconds since it began."""
 
     def __init__(self, live: Live | None) -> None:
@@ -64,11 +64,11 @@ class Progress:
 
 
 @contextmanager
-def reporter() -> Iterator[Progress]:
-    """A `Progress` that fits where standard error goes."""
+def reporter() -> Iterator[ProgressLines]:
+    """A `ProgressLines` that fits where standard error goes."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield Progress(None)
+        yield ProgressLines(None)
         return
     with Live(console=console, transient=True, auto_refresh=False) as live:
-        yield Progress(live)
+        yield ProgressLines(live)

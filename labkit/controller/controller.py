@@ -29,11 +29,11 @@ from labkit.feed.bgp import (
     RibSnapshot,
     RouteGroup,
     Routes,
-    Session,
     SessionsClosed,
+    SessionState,
     Withdrawal,
 )
-from labkit.feed.connection import Answer, Connection, Query
+from labkit.feed.connection import Answer, FeedConnection, Query
 from labkit.feed.server import Feeds, Report
 from labkit.feed.switch import FabricDelta, Finding, ProbeReport
 from labkit.feed.tables import AgentDelta, AgentSnapshot
@@ -105,14 +105,14 @@ class Controller:
 
     # What nodes send.
 
-    def connected(self, connection: Connection) -> None:
+    def connected(self, connection: FeedConnection) -> None:
         """Greet a node with what it needs to know."""
         if connection.role in _SPEAKERS:
             self._configure(connection)
         elif not self._awaited:
             self._snapshot(connection)
 
-    def received(self, connection: Connection, report: Report) -> None:
+    def received(self, connection: FeedConnection, report: Report) -> None:
         """Take the report of an instance of a route server or a gateway, or what a fabric's probes found."""
         if isinstance(report, ProbeReport):
             self._probed(connection.node, report.found)
@@ -192,16 +192,16 @@ class Controller:
             causes.append(f"{instance.node} learned {_named(group.prefixes)}")
         self._changed(*filter(None, causes[1:] or causes))
 
-    def refused(self, connection: Connection, problem: str) -> None:
+    def refused(self, connection: FeedConnection, problem: str) -> None:
         """Record that a node sent what makes no sense."""
         self.events.add(connection.node, "error", f"its message is not valid: {problem}")
 
-    def acknowledged(self, connection: Connection) -> None:
+    def acknowledged(self, connection: FeedConnection) -> None:
         """Record a failure that a node reports."""
         if connection.error:
             self.events.add(connection.node, "error", connection.error, f"message {connection.applied}")
 
-    def disconnected(self, connection: Connection) -> None:
+    def disconnected(self, connection: FeedConnection) -> None:
         """Record a lost feed. What the node last said stays true until the kernel or a new report says otherwise."""
         self.events.add(connection.node, "feed", f"{connection.role}: its feed to the controller was lost")
 
@@ -288,7 +288,7 @@ class Controller:
                 self._delta(connection, deltas)
         self.concluded = time.time()
 
-    def _delta(self, connection: Connection, deltas: Mapping[TableKey, Delta]) -> None:
+    def _delta(self, connection: FeedConnection, deltas: Mapping[TableKey, Delta]) -> None:
         if connection.role == "agent":
             keys = {nic.interface: self.platform.table_key[nic.name] for nic in self._nics(connection)}
             tables = {interface: deltas[key].message() for interface, key in keys.items() if key in deltas}
@@ -299,7 +299,7 @@ class Controller:
             if news is not None:
                 connection.send(news)
 
-    def _snapshot(self, connection: Connection) -> None:
+    def _snapshot(self, connection: FeedConnection) -> None:
         if connection.role == "agent":
             keys = {nic.interface: self.platform.table_key[nic.name] for nic in self._nics(connection)}
             tables = {interface: self.platform.table(key).message() for interface, key in keys.items()}
@@ -307,11 +307,11 @@ class Controller:
         else:
             connection.send(self.switches.snapshot(connection.node, self.load_balancers.snapshot(connection.node)))
 
-    def _nics(self, connection: Connection) -> tuple[Nic, ...]:
+    def _nics(self, connection: FeedConnection) -> tuple[Nic, ...]:
         """The NICs of the machine whose agent this is; none for a fabric."""
         return self.platform.azure.nics_of(connection.node) if connection.role == "agent" else ()
 
-    def _configure(self, connection: Connection) -> None:
+    def _configure(self, connection: FeedConnection) -> None:
         if connection.role == "gateway":
             connection.send(gateway_config(self.platform, self._gateways[connection.node]))
         else:
@@ -358,7 +358,7 @@ class Controller:
         if self.platform.instances.get(instance) is joining and self.platform.joined(instance):
             self._changed(f"{instance.node} counts with what it has learned in {patience:.0f} s")
 
-    def _session(self, instance: InstanceId, peer: str, now: Session) -> str:
+    def _session(self, instance: InstanceId, peer: str, now: SessionState) -> str:
         """Record a session's state; the text is the cause of what follows, empty if nothing changed."""
         sessions = self.platform.instances[instance].sessions
         former = self.platform.instances[instance].former  # a snapshot replaces it; the session may go on
@@ -368,7 +368,7 @@ class Controller:
             self.platform.forget(instance, peer)
         return self._session_event(instance.node, peer, before, now)
 
-    def _session_event(self, node: str, peer: str, before: Session | None, now: Session) -> str:
+    def _session_event(self, node: str, peer: str, before: SessionState | None, now: SessionState) -> str:
         was_up, is_up = before is not None and before.established, now.established
         if was_up == is_up:
             return ""

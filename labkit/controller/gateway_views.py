@@ -13,7 +13,7 @@ from labkit.azure.rules.gateway_policy import PathSource
 from labkit.azure.rules.gateways import session_server
 from labkit.azure.rules.rows import ADVERTISED_WEIGHT, AdvertisedRow, LearnedTable, as_path_text, gateway_rows
 from labkit.controller.controller import Controller
-from labkit.controller.gateways import Neighbour
+from labkit.controller.gateways import GatewayNeighbour
 from labkit.controller.platform import Platform
 from labkit.controller.session import shown
 from labkit.daemons.tables import ESTABLISHED, AdvertisedPath, BgpNeighbour
@@ -130,7 +130,7 @@ def instances(platform: Platform, gateway: Gateway) -> list[InstanceId]:
     return [instance for instance in platform.gateways.ids if instance.name == gateway.name]
 
 
-def neighbours(platform: Platform, instance: InstanceId) -> Mapping[IPv4Address, Neighbour]:
+def neighbours(platform: Platform, instance: InstanceId) -> Mapping[IPv4Address, GatewayNeighbour]:
     """With whom an instance has sessions now, by address, on-premises first.
 
     With the route server it has none while branch-to-branch is off [b2b-sessions].

@@ -10,13 +10,13 @@ from labkit.azure.model import ROUTE_SERVER_ASN, Azure, GatewayRoutes, InstanceI
 from labkit.azure.rules.adjacency import server_in
 from labkit.azure.rules.asn import MICROSOFT_ASN
 from labkit.azure.rules.gateway_policy import GatewayPath, PathSource, learned_from_gateway, own_paths
-from labkit.feed.bgp import Session
+from labkit.feed.bgp import SessionState
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import INSTANCES
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbour:
+class GatewayNeighbour:
     """Whom an instance of a gateway speaks BGP with: the circuit or route server `sender`, by the node `name`."""
 
     name: str
@@ -29,7 +29,7 @@ class Neighbour:
 class GatewayInstance:
     """What is known of a running instance: sessions by neighbour (address), routes by prefix and neighbour."""
 
-    sessions: dict[IPv4Address, Session] = field(default_factory=dict)
+    sessions: dict[IPv4Address, SessionState] = field(default_factory=dict)
     routes: dict[IPv4Network, dict[IPv4Address, PathAttributes]] = field(default_factory=dict)
 
 
@@ -39,7 +39,7 @@ class Gateways:
     def __init__(self, lab: Lab) -> None:
         self.running: dict[InstanceId, GatewayInstance] = {}
         self.ids = tuple(i for g in lab.azure.gateways for i in g.instance_ids)
-        self.neighbours: Mapping[InstanceId, Mapping[IPv4Address, Neighbour]] = {
+        self.neighbours: Mapping[InstanceId, Mapping[IPv4Address, GatewayNeighbour]] = {
             i: _neighbours(lab, i) for i in self.ids
         }
 
@@ -96,18 +96,18 @@ class Gateways:
         return found
 
 
-def _neighbours(lab: Lab, instance: InstanceId) -> dict[IPv4Address, Neighbour]:
+def _neighbours(lab: Lab, instance: InstanceId) -> dict[IPv4Address, GatewayNeighbour]:
     server = server_in(lab.azure, lab.azure.gateway[instance.name].virtual_network)
     found = {}
     if server is not None:
         for i in INSTANCES:
             node = InstanceId(server.name, i).node
-            found[server.instances[i]] = Neighbour(node, server.name, PathSource.ROUTE_SERVER, ROUTE_SERVER_ASN)
+            found[server.instances[i]] = GatewayNeighbour(node, server.name, PathSource.ROUTE_SERVER, ROUTE_SERVER_ASN)
     for tunnel in lab.gateway[instance.name].tunnels:
         if tunnel.instance == instance.index and tunnel.bgp:
             asn = lab.site[tunnel.site].asn
-            found[tunnel.far] = Neighbour(tunnel.site, tunnel.site, PathSource.ON_PREMISES, asn)
+            found[tunnel.far] = GatewayNeighbour(tunnel.site, tunnel.site, PathSource.ON_PREMISES, asn)
     for line in lab.gateway[instance.name].lines:
         if line.instance == instance.index:
-            found[line.edge] = Neighbour(line.circuit, line.circuit, PathSource.ON_PREMISES, MICROSOFT_ASN)
+            found[line.edge] = GatewayNeighbour(line.circuit, line.circuit, PathSource.ON_PREMISES, MICROSOFT_ASN)
     return found

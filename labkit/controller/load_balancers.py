@@ -13,7 +13,7 @@ from labkit.lab.model import Lab
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class BackendHealth:
     """Whether a backend is up, and by which probes."""
 
     up: bool
@@ -29,7 +29,7 @@ class LoadBalancers:
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
-        self._health: dict[str, dict[str, Health]] = {b.name: {} for b in lab.azure.load_balancers}
+        self._health: dict[str, dict[str, BackendHealth]] = {b.name: {} for b in lab.azure.load_balancers}
 
     def report(self, virtual_network: str, found: Iterable[Finding]) -> list[tuple[str, str, str]]:
         """Take what the probes of a virtual network's fabric found.
@@ -43,7 +43,7 @@ class LoadBalancers:
             balancer = self._lab.azure.load_balancer[name]
             if balancer.virtual_network != virtual_network or backend not in balancer.backends:
                 continue
-            before, now = self._health[name].get(backend), Health(finding.up, finding.reason)
+            before, now = self._health[name].get(backend), BackendHealth(finding.up, finding.reason)
             self._health[name][backend] = now
             if before is None or before.up is not now.up:
                 news.append((name, f"{backend} is {'up' if now.up else 'down'}", now.reason))

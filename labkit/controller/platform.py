@@ -26,7 +26,7 @@ from labkit.azure.rules.effective import effective_routes, listened_instance
 from labkit.azure.rules.gateways import with_gateway_peers
 from labkit.controller.gateways import Gateways
 from labkit.controller.tables import Delta, Table, diff
-from labkit.feed.bgp import Session
+from labkit.feed.bgp import SessionState
 from labkit.feed.tables import desired
 from labkit.lab.model import Lab
 
@@ -40,7 +40,7 @@ class Instance:
     instance [instance-maintenance].
     """
 
-    sessions: dict[str, Session] = field(default_factory=dict)
+    sessions: dict[str, SessionState] = field(default_factory=dict)
     routes: dict[IPv4Network, dict[str, LearnedRoute]] = field(default_factory=dict)
     joining: bool = False
     former: Instance | None = None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from labkit.feed.bgp import Session
+from labkit.feed.bgp import SessionState
 
 
-def shown(session: Session | None, *, alive: bool) -> tuple[str, float | None, str]:
+def shown(session: SessionState | None, *, alive: bool) -> tuple[str, float | None, str]:
     """A session's state, since when (Unix seconds, None if that is not known) and why, for `GET /v1/status`.
 
     `alive`: whether the instance is up whose session it is.

@@ -125,7 +125,7 @@ class Control(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Ranges:
+class GatewayRanges:
     """Prefixes: what a gateway has `originated`, and the virtual networks that are `adjacent`."""
 
     originated: tuple[str, ...]
@@ -141,7 +141,7 @@ class GatewayControl(Protocol):
     def set_sessions(self, asn: int, route_servers: Collection[str], *, on: bool) -> None:
         """Start or shut down the sessions with the route server, with the filter that belongs to them."""
 
-    def set_ranges(self, asn: int, subnet_gateway: str, ranges: Ranges, *, vpn: bool) -> None:
+    def set_ranges(self, asn: int, subnet_gateway: str, ranges: GatewayRanges, *, vpn: bool) -> None:
         """Make these the ranges that it originates, and leaves to the virtual network."""
 
     def advertised(self, peer: str) -> tuple[AdvertisedPath, ...]:

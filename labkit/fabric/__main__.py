@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from labkit.fabric.service import Service
+from labkit.fabric.service import FabricService
 from labkit.feed.service import begin
 
 
 def main() -> None:
     """Run the fabric until it is killed. What is programmed stays."""
-    Service(begin("fabric")).run()
+    FabricService(begin("fabric")).run()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ PROBE_SOURCE = "168.63.129.16"
 
 
 @dataclass(slots=True)
-class Judge:
+class BackendJudge:
     """Concludes from one probe after the other. `up` is None as long as there is no conclusion.
 
     One success brings a backend up, as in Azure; `count` failures in a row take it down.
@@ -72,7 +72,7 @@ class Prober:
 
     def _probe(self, target: _Target, ended: threading.Event) -> None:
         name, backend, address, probe = target
-        judge = Judge(probe.count)
+        judge = BackendJudge(probe.count)
         due = time.monotonic()
         while True:
             failure = connect(address, probe.port, probe.interval)

@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 from labkit.azure.model import ON_LINK
 from labkit.fabric.prefixes import Range, parse_prefix
 from labkit.fabric.prober import PROBE_SOURCE
-from labkit.fabric.state import Fabric, Table
+from labkit.fabric.state import Fabric, FabricTable
 from labkit.feed.switch import Frontend, InternetPort, NicPort, PeeringPort, Port
 from labkit.feed.tables import VIA, NextHops
 
@@ -126,7 +126,7 @@ def unhooked(program: Program, gone: Set[int]) -> Program:
     return replace(program, chains=chains)
 
 
-def _routes(name: str, table: Table) -> Map:
+def _routes(name: str, table: FabricTable) -> Map:
     jumps = {number: f"jump g-{name}-{number}" for number in table.groups}
     return Map(_ROUTES, {addresses: jumps[number] for addresses, number in table.intervals.items()})
 

@@ -30,7 +30,7 @@ _Received: TypeAlias = Received[ToFabric, FromFabric]
 _Event: TypeAlias = _Received | Lost[ToFabric, FromFabric] | frozenset[int] | Finding
 
 
-class Service:
+class FabricService:
     """A fabric process. What it has made true stays when it ends; the next one adopts it."""
 
     def __init__(self, settings: Settings) -> None:

@@ -17,7 +17,7 @@ _IFNAMSIZ = 16
 
 
 @dataclass(frozen=True)
-class Table:
+class FabricTable:
     """A forwarding table: groups by id, and the id of every prefix's group."""
 
     groups: Mapping[int, NextHops] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Fabric:
     mac: str
     seed: int
     ports: Mapping[str, Port]
-    tables: Mapping[str, Table]
+    tables: Mapping[str, FabricTable]
     load_balancers: Mapping[str, Frontend] = field(default_factory=dict)
 
     def found(self, balancer: str, backend: str, *, up: bool) -> Fabric:
@@ -99,7 +99,7 @@ def _read(message: FabricSnapshot, former: Fabric | None) -> Fabric:
         _mac(message.mac),
         message.seed & 0xFFFFFFFF,
         {name: _port(name, port) for name, port in message.ports.items()},
-        {_name(name): _table_after(Table(), table) for name, table in message.tables.items()},
+        {_name(name): _table_after(FabricTable(), table) for name, table in message.tables.items()},
         {_name(name): _frontend(frontend, known.get(name)) for name, frontend in message.load_balancers.items()},
     )
 
@@ -119,7 +119,7 @@ def _changed(fabric: Fabric, message: FabricDelta) -> Fabric:
             tables[name] = _table_after(tables[name], delta)
         else:
             raise ValueError(f"there is no table {name!r} to change")
-    tables |= {_name(name): _table_after(Table(), table) for name, table in message.new_tables.items()}
+    tables |= {_name(name): _table_after(FabricTable(), table) for name, table in message.new_tables.items()}
     balancers = dict(fabric.load_balancers)
     for name, healthy in message.healthy.items():
         if name not in balancers:
@@ -128,7 +128,7 @@ def _changed(fabric: Fabric, message: FabricDelta) -> Fabric:
     return Fabric(fabric.mac, fabric.seed, ports, tables, balancers)
 
 
-def _table_after(table: Table, change: ForwardingTable | TableDelta) -> Table:
+def _table_after(table: FabricTable, change: ForwardingTable | TableDelta) -> FabricTable:
     # A whole table is the delta from the empty one.
     groups, routes = dict(table.groups) | dict(change.groups), dict(table.routes)
     for prefix, number in change.routes.items():
@@ -141,7 +141,7 @@ def _table_after(table: Table, change: ForwardingTable | TableDelta) -> Table:
     dangling = set(routes.values()) - groups.keys()
     if dangling:
         raise ValueError(f"routes point at groups that do not exist: {sorted(dangling)}")
-    changed = Table(groups, routes)
+    changed = FabricTable(groups, routes)
     if routes == table.routes:
         # Only groups changed: hand the flattened form on, so that a failover does not pay for it.
         changed.__dict__["intervals"] = table.intervals

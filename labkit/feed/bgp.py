@@ -85,7 +85,7 @@ class NeighboursQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class SessionState:
     """The state of a BGP session, since when (Unix seconds) and why."""
 
     state: str
@@ -128,7 +128,7 @@ class RibSnapshot:
     """Every session, and every route that passed import policy. `time` is when it was sent (Unix seconds)."""
 
     TYPE: ClassVar = "snapshot"
-    sessions: Mapping[str, Session]
+    sessions: Mapping[str, SessionState]
     routes: tuple[PeerRoutes, ...]
     time: float
 
@@ -138,7 +138,7 @@ class RibDelta:
     """What changed. A session that is not Established has lost its routes; they are not among the withdrawn ones."""
 
     TYPE: ClassVar = "delta"
-    sessions: Mapping[str, Session]
+    sessions: Mapping[str, SessionState]
     announced: tuple[PeerRoutes, ...]
     withdrawn: tuple[Withdrawal, ...]
     time: float

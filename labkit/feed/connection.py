@@ -34,7 +34,7 @@ Answer: TypeAlias = Routes | AdvertisedPaths | NeighbourStates
 
 
 @dataclass(slots=True)
-class Connection:
+class FeedConnection:
     """An open feed. `sent` and `applied` are the numbers of the last message sent and acknowledged.
 
     `applied_at` is when (Unix time) it was acknowledged.

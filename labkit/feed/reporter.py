@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from labkit.azure.model import PathAttributes
-from labkit.feed.bgp import PeerRoutes, RibDelta, RibSnapshot, Session, Withdrawal, grouped
+from labkit.feed.bgp import PeerRoutes, RibDelta, RibSnapshot, SessionState, Withdrawal, grouped
 
 
-class Reporter:
+class RibReporter:
     """Remembers what was reported, so that repeating it costs nothing."""
 
     def __init__(self) -> None:
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, SessionState] = {}
         self._routes: dict[str, dict[str, PathAttributes]] = {}
         self._changed: dict[str, set[str]] = {}
 
@@ -21,7 +21,7 @@ class Reporter:
         self._changed.setdefault(peer, set()).add(prefix)
 
     def snapshot(
-        self, sessions: Mapping[str, Session], routes: Mapping[str, Mapping[str, PathAttributes]], now: float
+        self, sessions: Mapping[str, SessionState], routes: Mapping[str, Mapping[str, PathAttributes]], now: float
     ) -> RibSnapshot:
         """Everything, given every peer's session and accepted routes, now (Unix seconds)."""
         self._sessions = dict(sessions)
@@ -30,7 +30,7 @@ class Reporter:
         return RibSnapshot(dict(sessions), _by_peer(self._routes), now)
 
     def delta(
-        self, sessions: Mapping[str, Session], kept: Callable[[str, str], PathAttributes | None], now: float
+        self, sessions: Mapping[str, SessionState], kept: Callable[[str, str], PathAttributes | None], now: float
     ) -> RibDelta | None:
         """What changed by now (Unix seconds); None if nothing did.
 

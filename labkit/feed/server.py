@@ -24,7 +24,7 @@ from labkit.feed.bgp import (
 )
 from labkit.feed.channel import HELLO, Applied, Channel, Hello
 from labkit.feed.codec import Undecodable
-from labkit.feed.connection import Answer, Connection
+from labkit.feed.connection import Answer, FeedConnection
 from labkit.feed.switch import FABRIC, ProbeReport
 from labkit.feed.tables import AGENT
 
@@ -35,34 +35,34 @@ CHANNELS: Mapping[str, Channel[Any, Any]] = {c.role: c for c in (AGENT, FABRIC, 
 Report: TypeAlias = ProbeReport | RibSnapshot | RibDelta | InstanceDown | SessionsClosed
 
 
-class Controller(Protocol):
+class FeedHandler(Protocol):
     """What the feeds need of whoever decides what nodes receive."""
 
-    def connected(self, connection: Connection) -> None:
+    def connected(self, connection: FeedConnection) -> None:
         """A node said hello."""
 
-    def received(self, connection: Connection, report: Report) -> None:
+    def received(self, connection: FeedConnection, report: Report) -> None:
         """A node sent a report."""
 
-    def acknowledged(self, connection: Connection) -> None:
+    def acknowledged(self, connection: FeedConnection) -> None:
         """A node applied a message, or failed to (`connection.error`)."""
 
-    def refused(self, connection: Connection, problem: str) -> None:
+    def refused(self, connection: FeedConnection, problem: str) -> None:
         """A node sent something that makes no sense; its feed is cut, and it comes back with a snapshot."""
 
-    def disconnected(self, connection: Connection) -> None:
+    def disconnected(self, connection: FeedConnection) -> None:
         """A feed broke."""
 
 
 class Feeds:
     """The server side of every feed. `connections` holds the open ones by node."""
 
-    def __init__(self, run: Path, roles: Mapping[str, str], controller: Controller) -> None:
+    def __init__(self, run: Path, roles: Mapping[str, str], controller: FeedHandler) -> None:
         """Serve the nodes of `roles` (node name to role) on sockets below `run`, one folder a node."""
         self._run = run
         self._roles = roles
         self._controller = controller
-        self.connections: dict[str, Connection] = {}
+        self.connections: dict[str, FeedConnection] = {}
         application = web.Application()
         application.router.add_get("/", self._serve)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
@@ -95,7 +95,7 @@ class Feeds:
         if not _is(hello.data, Hello(channel.role, node)):
             await socket.close(message=f"expected the hello of {node} as {channel.role}".encode())
             return socket
-        connection = Connection(node, channel, socket, transport)
+        connection = FeedConnection(node, channel, socket, transport)
         former = self.connections.pop(node, None)
         if former is not None:
             former.cut()
@@ -121,7 +121,7 @@ class Feeds:
                 self._controller.disconnected(connection)
         return socket
 
-    def _receive(self, connection: Connection, text: str) -> None:
+    def _receive(self, connection: FeedConnection, text: str) -> None:
         message = connection.channel.up.decode(text)
         match message:
             case Applied():
@@ -142,7 +142,7 @@ def _is(text: str, expected: Hello) -> bool:
         return False
 
 
-def _answer(connection: Connection, answer: Answer) -> None:
+def _answer(connection: FeedConnection, answer: Answer) -> None:
     query = connection.queries.get(answer.query)
     if query is not None and not query.done():
         query.set_result(answer)

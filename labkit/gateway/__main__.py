@@ -9,13 +9,13 @@ import os
 
 from labkit.daemons.registry import DAEMONS
 from labkit.feed.service import begin
-from labkit.gateway.service import Service
+from labkit.gateway.service import GatewayService
 
 
 def main() -> None:
     """Run the service until it is killed. The daemon stays as it is."""
     daemon = DAEMONS[os.environ["LABKIT_DAEMON"]]
-    Service(begin("gateway"), daemon.gateway, daemon.bmp, int(os.environ["LABKIT_BMP_PORT"])).run()
+    GatewayService(begin("gateway"), daemon.gateway, daemon.bmp, int(os.environ["LABKIT_BMP_PORT"])).run()
 
 
 if __name__ == "__main__":

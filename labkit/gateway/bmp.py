@@ -68,7 +68,7 @@ class EndOfRoutes:
 Message = PeerUp | PeerDown | Update | PeersListed | EndOfRoutes
 
 
-class Stream:
+class BmpStream:
     """A monitored router's bytes, in pieces of any size; what its daemon gets wrong by `habits` is corrected."""
 
     def __init__(self, habits: BmpHabits) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NoReturn, TypeAlias
 
 from labkit.daemons.protocol import BmpHabits
-from labkit.gateway.bmp import Message, Stream, Update
+from labkit.gateway.bmp import BmpStream, Message, Update
 from labkit.gateway.kernel import KernelRoutes
 
 
@@ -47,11 +47,11 @@ def listen(
         connection, _ = listener.accept()
         with connection:
             put(Connected(connection))
-            read(connection, Stream(habits), routes, put)
+            read(connection, BmpStream(habits), routes, put)
         put(Disconnected())
 
 
-def read(connection: socket.socket, stream: Stream, routes: KernelRoutes, put: Callable[[BmpEvent], None]) -> None:
+def read(connection: socket.socket, stream: BmpStream, routes: KernelRoutes, put: Callable[[BmpEvent], None]) -> None:
     """Report what comes over a connection, as long as it lasts, once the kernel has routes for it."""
     while data := _receive(connection):
         messages = tuple(stream.feed(data, time.time()))

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 from typing import TypeAlias
 
 from labkit.daemons.errors import NoAnswer
-from labkit.daemons.protocol import BmpHabits, GatewayControl, Ranges
+from labkit.daemons.protocol import BmpHabits, GatewayControl, GatewayRanges
 from labkit.daemons.tables import AdvertisedPath, BgpNeighbour
 from labkit.feed.bgp import (
     GATEWAY,
@@ -40,7 +40,7 @@ _log = logging.getLogger("gateway")
 _Event: TypeAlias = BmpEvent | Received[ToGateway, FromGateway] | Lost[ToGateway, FromGateway]
 
 
-class Service:
+class GatewayService:
     """A gateway's process: everything is done in the main thread, event by event; other threads only read."""
 
     def __init__(self, settings: Settings, daemon: GatewayControl, bmp: BmpHabits, bmp_port: int) -> None:
@@ -59,7 +59,7 @@ class Service:
         """Whether the controller has got its snapshot on this feed."""
         self._config: GatewayConfig | None = None
         self._sessions: bool | None = None
-        self._ranges: Ranges | None = None
+        self._ranges: GatewayRanges | None = None
         """Both are what the daemon is configured with; None if that is not known."""
         self._connection: socket.socket | None = None
         """The daemon's present connection."""
@@ -218,7 +218,7 @@ class Service:
                 self._state.awaited(route_servers)
             self._sessions = config.sessions
             _log.info("sessions with the route server %s", "on" if self._sessions else "off")
-        ranges = Ranges(tuple(map(str, config.originated)), tuple(map(str, config.adjacent)))
+        ranges = GatewayRanges(tuple(map(str, config.originated)), tuple(map(str, config.adjacent)))
         if again or ranges != self._ranges:
             self._daemon.set_ranges(config.asn, str(config.subnet_gateway), ranges, vpn=config.vpn)
             self._ranges = ranges

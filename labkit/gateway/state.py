@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from labkit.azure.model import PathAttributes
 from labkit.daemons.tables import ESTABLISHED
-from labkit.feed.bgp import RibDelta, RibSnapshot, Session
-from labkit.feed.reporter import Reporter
+from labkit.feed.bgp import RibDelta, RibSnapshot, SessionState
+from labkit.feed.reporter import RibReporter
 from labkit.gateway.bmp import EndOfRoutes, Message, PeerDown, PeersListed, PeerUp, Update
 
 IDLE = "Idle"
@@ -24,17 +24,17 @@ class State:
         self.connected = False
         self.whole = False
         self._to_come: set[str] = set()
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, SessionState] = {}
         self._kept: dict[str, dict[str, PathAttributes]] = {}
-        self._reporter = Reporter()
+        self._reporter = RibReporter()
 
     def take(self, message: Message) -> None:
         """Something happened to a session or its routes."""
         match message:
             case PeerUp():
-                self._sessions[message.peer] = Session(ESTABLISHED, message.time)
+                self._sessions[message.peer] = SessionState(ESTABLISHED, message.time)
             case PeerDown():
-                self._sessions[message.peer] = Session(IDLE, message.time, message.reason)
+                self._sessions[message.peer] = SessionState(IDLE, message.time, message.reason)
                 self._forget(message.peer)
                 self._came(message.peer)
             case PeersListed():
@@ -64,7 +64,7 @@ class State:
         self.connected = False
         self.whole = True
         for peer in self._sessions:
-            self._sessions[peer] = Session(IDLE, now, "the BGP daemon is gone")
+            self._sessions[peer] = SessionState(IDLE, now, "the BGP daemon is gone")
             self._forget(peer)
 
     def is_up(self, peer: str) -> bool:

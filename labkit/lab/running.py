@@ -11,7 +11,7 @@ from functools import partial
 
 from labkit.azure.changes import outcome
 from labkit.azure.changes.base import Change
-from labkit.azure.changes.outcome import Outcome
+from labkit.azure.changes.outcome import ChangeOutcome
 from labkit.azure.changes.virtual_networks import peering_side
 from labkit.azure.model import Azure
 from labkit.azure.rules.adjacency import connected_peerings
@@ -19,7 +19,7 @@ from labkit.errors import InvalidInput
 from labkit.lab.model import Lab
 
 
-def carry_out(lab: Lab, azure: Azure, changes: Iterable[Change]) -> Outcome:
+def carry_out(lab: Lab, azure: Azure, changes: Iterable[Change]) -> ChangeOutcome:
     """Make changes of a running lab whose Azure is `azure`, all of them or none.
 
     Raises:

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from labkit.azure.model import PathAttributes, PeerKind
 from labkit.azure.rules.limits import counted_prefixes, counted_routes, tears_down, tears_down_in_total
-from labkit.feed.bgp import RibDelta, RibSnapshot, RouteGroup, Session, grouped
-from labkit.feed.reporter import Reporter
+from labkit.feed.bgp import RibDelta, RibSnapshot, RouteGroup, SessionState, grouped
+from labkit.feed.reporter import RibReporter
 from labkit.routeserver.limit import RouteCounter
 from labkit.routeserver.policy import Policy, PolicyConfig
 from labkit.routeserver.recovery import Recovered
@@ -50,7 +50,7 @@ class Instance:
         self._counters: dict[str, RouteCounter] = {}
         self._condemned: dict[str, str] = {}
         self._leaving: set[str] = set()
-        self._reporter = Reporter()
+        self._reporter = RibReporter()
 
     @property
     def configured(self) -> bool:
@@ -150,7 +150,7 @@ class Instance:
         if event.state != OPEN_SENT:
             reason = self._condemned.pop(event.peer, reason)
         self._leaving.discard(event.peer)
-        self._sessions[event.peer] = Session(event.state, event.time, reason)
+        self._sessions[event.peer] = SessionState(event.state, event.time, reason)
         self._forget_session(event.peer)
         if event.state == ESTABLISHED:
             self.out.open(event.peer)
@@ -223,8 +223,8 @@ class Instance:
 
     # Within.
 
-    def _named_sessions(self) -> dict[str, Session]:
-        unknown = Session("Idle", self._started, UNKNOWN)
+    def _named_sessions(self) -> dict[str, SessionState]:
+        unknown = SessionState("Idle", self._started, UNKNOWN)
         return {name: self._sessions.get(address, unknown) for address, name in self._names.items()}
 
     def _keep(self, peer: str, prefix: str, attributes: PathAttributes) -> None:
@@ -283,6 +283,6 @@ class Instance:
         return True
 
 
-def _session(state: str, seconds: float, now: float) -> Session:
+def _session(state: str, seconds: float, now: float) -> SessionState:
     """A session that the speaker shows in a state, Established for so many seconds."""
-    return Session(state, now - seconds) if state == ESTABLISHED else Session(state, now, AWAITED)
+    return SessionState(state, now - seconds) if state == ESTABLISHED else SessionState(state, now, AWAITED)

@@ -30,7 +30,7 @@ _STEPS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class KernelProbe:
     """One thing that the sandbox needs. `why` is what is wrong, `remedy` what fixes it; both empty if `ok`."""
 
     name: str
@@ -39,21 +39,21 @@ class Probe:
     remedy: str = ""
 
 
-def probe_all() -> tuple[Probe, ...]:
+def probe_all() -> tuple[KernelProbe, ...]:
     """Try everything that the sandbox asks of the kernel, in namespaces that vanish at once."""
     results = _trial()
     probes = [_namespaces(results)]
     for step, (name, purpose, needs) in _STEPS.items():
         if step not in results:
-            probes.append(Probe(name, False, "not tried, since what it needs failed.", "Mend that first."))
+            probes.append(KernelProbe(name, False, "not tried, since what it needs failed.", "Mend that first."))
         elif failure := results[step]:
             probes.append(_refused(step, name, purpose, needs, failure[1]))
         else:
-            probes.append(Probe(name, True))
+            probes.append(KernelProbe(name, True))
     return tuple(probes)
 
 
-def user_namespaces() -> Probe:
+def user_namespaces() -> KernelProbe:
     """Whether this user may make the namespaces that a lab lives in (root needs no user namespace)."""
     return _namespaces(_trial())
 
@@ -73,30 +73,32 @@ def _trial() -> Mapping[str, tuple[int, str] | None]:
     return {step: (failure[0], failure[1]) if failure else None for step, failure in json.loads(done.stdout).items()}
 
 
-def _namespaces(results: Mapping[str, tuple[int, str] | None]) -> Probe:
+def _namespaces(results: Mapping[str, tuple[int, str] | None]) -> KernelProbe:
     name = "namespaces" if os.geteuid() == 0 else "user namespaces"
     # Ubuntu's AppArmor lets the namespace be made, then refuses the first mount in it; so does a chroot to root.
     failure = results.get("namespaces") or results.get("mount")
     if not failure:
-        return Probe(name, True)
+        return KernelProbe(name, True)
     if failure[0] == errno.ENOSPC and not _forbidden_kinds():
         why = "A limit on namespaces is reached: the sysctls user.max_*_namespaces, or 32 levels of them"
-        return Probe(name, False, f"{why} ({failure[1]})", "Take labs down, or raise the limits (`sysctl user`).")
+        return KernelProbe(name, False, f"{why} ({failure[1]})", "Take labs down, or raise the limits (`sysctl user`).")
     why, remedy = explain_refusal()
-    return Probe(name, False, f"{why} ({failure[1]})", remedy)
+    return KernelProbe(name, False, f"{why} ({failure[1]})", remedy)
 
 
-def _refused(step: str, name: str, purpose: str, needs: str, reason: str) -> Probe:
+def _refused(step: str, name: str, purpose: str, needs: str, reason: str) -> KernelProbe:
     why = f"the sandbox can't {purpose} ({reason})."
     if step == "pivot_root" or (step == "mount" and in_chroot()):
-        return Probe(name, False, f"{why} This is a chroot.", _CHROOT_REMEDY)
+        return KernelProbe(name, False, f"{why} This is a chroot.", _CHROOT_REMEDY)
     if step in ("mount", "sysfs"):
         if in_container():
-            return Probe(name, False, f"{why} This is a container, whose engine hides parts of it.", _CONTAINER_REMEDY)
-        return Probe(name, False, why, explain_refusal()[1])
+            return KernelProbe(
+                name, False, f"{why} This is a container, whose engine hides parts of it.", _CONTAINER_REMEDY
+            )
+        return KernelProbe(name, False, why, explain_refusal()[1])
     module, _, option = needs.partition(", ")
     load = f"Run `sudo modprobe {module}`; if there is no such module, use" if module != "nothing" else "Use"
-    return Probe(name, False, why, f"{load} a kernel with it ({option}).")
+    return KernelProbe(name, False, why, f"{load} a kernel with it ({option}).")
 
 
 _CHROOT_REMEDY = (

@@ -25,7 +25,7 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ChangeOutcome:
     """The model after changes, and what each of them did."""
 
     azure: Azure
@@ -34,7 +34,7 @@ class Outcome:
 
 def carry_out(
     azure: Azure, changes: Iterable[Change], built: Callable[[Azure], Azure] = lambda azure: azure
-) -> Outcome:
+) -> ChangeOutcome:
     """Make changes one after the other, all of them or none.
 
     Azure judges what they make together, so that the order of those that need each other does not matter. It never
@@ -54,7 +54,7 @@ def carry_out(
         if change.never_refused:
             allowed = azure
     refuse(allowed, azure)
-    return Outcome(azure, tuple(done))
+    return ChangeOutcome(azure, tuple(done))
 
 
 def servers_that_refresh(before: Azure, after: Azure) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from labkit.daemons.errors import NoAnswer
 from labkit.daemons.frr import tables
 from labkit.daemons.frr.vty import vty
 from labkit.daemons.notifications import notification_text
-from labkit.daemons.protocol import Ranges
+from labkit.daemons.protocol import GatewayRanges
 from labkit.daemons.tables import AdvertisedPath, BgpNeighbour, Query
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ def session_lines(asn: int, route_servers: Collection[str], *, on: bool) -> tupl
     )
 
 
-def set_ranges(asn: int, subnet_gateway: str, ranges: Ranges, *, vpn: bool) -> None:
+def set_ranges(asn: int, subnet_gateway: str, ranges: GatewayRanges, *, vpn: bool) -> None:
     """Make what FRR originates, and what it leaves to the virtual network, these ranges, if they are others.
 
     Each daemon is read and changed by itself: one that has just been started has the ranges of its file again.
@@ -55,7 +55,7 @@ def set_ranges(asn: int, subnet_gateway: str, ranges: Ranges, *, vpn: bool) -> N
             _run("configure terminal", *commands, daemon=daemon)
 
 
-def range_lines(configuration: str, asn: int, ranges: Ranges, *, vpn: bool) -> Iterator[str]:
+def range_lines(configuration: str, asn: int, ranges: GatewayRanges, *, vpn: bool) -> Iterator[str]:
     """The commands that make bgpd originate these ranges, given its configuration; none if it does.
 
     A prefix is on the lists before it is originated, and as long as it is: what the filters take for the gateway's own
@@ -83,7 +83,7 @@ def range_lines(configuration: str, asn: int, ranges: Ranges, *, vpn: bool) -> I
         yield "do clear bgp ipv4 unicast * soft"
 
 
-def route_lines(configuration: str, subnet_gateway: str, ranges: Ranges) -> Iterator[str]:
+def route_lines(configuration: str, subnet_gateway: str, ranges: GatewayRanges) -> Iterator[str]:
     """The commands that leave what is adjacent to the virtual network, given mgmtd's configuration."""
     words = [line.split() for line in configuration.splitlines()]
     via = [line[2] for line in words if line[:2] == ["ip", "route"] and line[3] == subnet_gateway]

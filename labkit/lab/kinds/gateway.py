@@ -46,7 +46,7 @@ from labkit.lab.plan.nodes import NIC, lines
 from labkit.lab.plan.router_node import router_node, speaker_files
 from labkit.lab.plan.speakers import BMP_PORT, gateway_speaker
 from labkit.lab.plan.tunnels import tunnel_commands
-from labkit.lab.plan.wires import End, Interfaces, Wire, Wiring
+from labkit.lab.plan.wires import Interfaces, Wire, WireEnd, Wiring
 
 SERVICE = "gateway"
 """What reports of the daemon of an instance."""
@@ -270,7 +270,7 @@ class GatewayKind(Kind):
         for gateway, line in lines(lab):
             node = InstanceId(gateway.name, line.instance).node
             inside = lab.azure.gateway[gateway.name].instances[line.instance]
-            one, other = End(node, interfaces.take(node)), End(line.circuit, interfaces.take(line.circuit))
+            one, other = WireEnd(node, interfaces.take(node)), WireEnd(line.circuit, interfaces.take(line.circuit))
             one_up = point_to_point(one.interface, inside, line.edge)
             yield Wire(one, other, one_up, point_to_point(other.interface, line.edge, inside))
 

@@ -29,7 +29,7 @@ from labkit.lab.plan.common import NET_ADMIN, Planned, environment, interface_up
 from labkit.lab.plan.macs import FABRIC_MAC
 from labkit.lab.plan.model import Node, Role
 from labkit.lab.plan.nic_tables import RULE_PROTOCOL
-from labkit.lab.plan.wires import End, Interfaces, Wire, Wiring
+from labkit.lab.plan.wires import Interfaces, Wire, WireEnd, Wiring
 
 NAME = "internet"
 HOST_OFFSET = 10
@@ -133,7 +133,7 @@ class InternetKind(Kind):
         internet = lab.internet
         for node, address in internet.public.items() if internet is not None else ():
             assert internet is not None
-            one, other = End(node, interfaces.take(node)), End(internet.name, interfaces.take(internet.name))
+            one, other = WireEnd(node, interfaces.take(node)), WireEnd(internet.name, interfaces.take(internet.name))
             one_up = (
                 *point_to_point(one.interface, address, internet.host),
                 f"ip route replace {internet.prefix} via {internet.host} dev {one.interface}",

@@ -21,7 +21,7 @@ from labkit.lab.kinds.kind import AzureRefusal, Checking, Kind
 from labkit.lab.kinds.nouns import VIRTUAL_NETWORK
 from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS
 from labkit.lab.model import Lab
-from labkit.lab.plan.wires import End, Interfaces, Wire
+from labkit.lab.plan.wires import Interfaces, Wire, WireEnd
 
 
 class Peering(Part):
@@ -110,7 +110,7 @@ class PeeringKind(Kind):
         for position, network in enumerate(networks):
             for peering in connected_peerings(lab.azure, network):
                 if networks.index(peering.remote) > position:
-                    yield Wire(End(network, peering.remote), End(peering.remote, network))
+                    yield Wire(WireEnd(network, peering.remote), WireEnd(peering.remote, network))
 
 
 def _direction(peering: Peering, local: str, remote: str) -> model.Peering:

@@ -27,7 +27,7 @@ from labkit.lab.plan.nodes import NIC
 from labkit.lab.plan.router_node import router_node, speaker_files
 from labkit.lab.plan.speakers import site_speaker
 from labkit.lab.plan.tunnels import sites_tunnels, tunnel_commands
-from labkit.lab.plan.wires import End, Interfaces, Wire, Wiring
+from labkit.lab.plan.wires import Interfaces, Wire, WireEnd, Wiring
 
 HOST_SUFFIX = "-host"
 HOST_OFFSET = 10
@@ -147,7 +147,7 @@ class SiteKind(Kind):
         """See `Kind`: its LAN, which its router brings up before every other."""
         for site in lab.sites:
             up = interface_up(NIC, site.host.address)
-            yield Wire(End(site.name, NIC), End(site.host.name, NIC), b_up=up)
+            yield Wire(WireEnd(site.name, NIC), WireEnd(site.host.name, NIC), b_up=up)
 
     def nodes(self, lab: Lab, wiring: Wiring) -> Iterator[Planned]:
         """See `Kind`."""

@@ -34,7 +34,7 @@ from labkit.lab.model import Lab
 from labkit.lab.plan.addressing import nic_interface
 from labkit.lab.plan.common import NET_ADMIN, Planned, environment, interface_up, platform_channel, ready, sysctls
 from labkit.lab.plan.model import Node, Role
-from labkit.lab.plan.wires import End, Interfaces, Wire, Wiring, nics
+from labkit.lab.plan.wires import Interfaces, Wire, WireEnd, Wiring, nics
 
 _DEDICATED = {name.casefold(): name for name in DEDICATED_SUBNETS}
 
@@ -137,10 +137,10 @@ class VirtualNetworkKind(Kind):
         for network in lab.azure.virtual_networks:
             for nic in nics(lab, network.name):
                 up = interface_up(nic.interface, nic_interface(lab.azure, nic))
-                yield Wire(End(network.name, nic.name), End(nic.machine, nic.interface), b_up=up)
+                yield Wire(WireEnd(network.name, nic.name), WireEnd(nic.machine, nic.interface), b_up=up)
             if lab.internet is not None:
                 internet = lab.internet.name
-                yield Wire(End(network.name, internet), End(internet, interfaces.take(internet)))
+                yield Wire(WireEnd(network.name, internet), WireEnd(internet, interfaces.take(internet)))
 
     def nodes(self, lab: Lab, wiring: Wiring) -> Iterator[Planned]:  # noqa: ARG002
         """See `Kind`."""

@@ -18,7 +18,7 @@ from labkit.lab.kinds.nva import NVAS
 from labkit.lab.kinds.site import SITES
 from labkit.lab.model import Lab
 from labkit.lab.plan.common import interface_up
-from labkit.lab.plan.wires import End, Interfaces, Wire
+from labkit.lab.plan.wires import Interfaces, Wire, WireEnd
 
 Ends = tuple[IPv4Interface, IPv4Interface]
 Links = Sequence[Mapping[str, LinkOptions | None]]
@@ -84,7 +84,7 @@ class WanLinkKind(Kind):
     def wires(self, lab: Lab, interfaces: Interfaces) -> Iterator[Wire]:
         """See `Kind`."""
         for link in lab.wan_links:
-            router, site = (End(node, interfaces.take(node)) for node in (link.router, link.site))
+            router, site = (WireEnd(node, interfaces.take(node)) for node in (link.router, link.site))
             router_up = interface_up(router.interface, link.router_address)
             yield Wire(router, site, router_up, interface_up(site.interface, link.site_address))
 

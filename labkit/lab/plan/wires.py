@@ -15,7 +15,7 @@ from labkit.lab.plan.model import Endpoint, Link
 from labkit.lab.plan.nodes import NIC
 
 
-class End(NamedTuple):
+class WireEnd(NamedTuple):
     """One end of a veth."""
 
     node: str
@@ -26,8 +26,8 @@ class End(NamedTuple):
 class Wire:
     """A veth between two nodes, and the commands with which each brings its end up; right as well when run again."""
 
-    a: End
-    b: End
+    a: WireEnd
+    b: WireEnd
     a_up: tuple[str, ...] = ()
     b_up: tuple[str, ...] = ()
 
@@ -76,10 +76,10 @@ class Wiring:
     @cached_property
     def links(self) -> tuple[Link, ...]:
         """Every veth. MACs are unique; those of NICs are the NICs' own, the others hashed from the names."""
-        own = {End(nic.machine, nic.interface): nic.mac for nic in (*self.lab.azure.nics, *instance_nics(self.lab))}
+        own = {WireEnd(nic.machine, nic.interface): nic.mac for nic in (*self.lab.azure.nics, *instance_nics(self.lab))}
         taken = {FABRIC_MAC, *own.values()}
 
-        def endpoint(end: End) -> Endpoint:
+        def endpoint(end: WireEnd) -> Endpoint:
             mac = own.get(end)
             if mac is None:
                 mac = derive_mac(*end, taken)

@@ -10,13 +10,13 @@ from labkit.runtimes.containerlab import docker_engine
 from labkit.runtimes.containerlab import tool as containerlab_tool
 from labkit.runtimes.image import debian as image_debian
 from labkit.runtimes.image import images
-from labkit.runtimes.kernel_probe import Probe, probe_all
+from labkit.runtimes.kernel_probe import KernelProbe, probe_all
 from labkit.runtimes.select import CONTAINERLAB, SANDBOX
 
 _IPV6 = Path("/proc/sys/net/ipv6")
 
 
-def examine() -> dict[str, tuple[Probe, ...]]:
+def examine() -> dict[str, tuple[KernelProbe, ...]]:
     """The requirements of each runtime, each one tried: by runtime, in the order in which labkit prefers them."""
     common = (_image(), _ipv6())
     return {
@@ -29,21 +29,21 @@ def examine() -> dict[str, tuple[Probe, ...]]:
     }
 
 
-def _image() -> Probe:
+def _image() -> KernelProbe:
     spec = images.node_image()
     if images.installed(spec.reference) is not None:
-        return Probe(f"image {spec.reference}", True)
+        return KernelProbe(f"image {spec.reference}", True)
     try:
         image_debian.check()
     except EnvironmentProblem as problem:
-        return Probe(f"image {spec.reference}", False, problem.message, problem.remedy)
-    return Probe(f"image {spec.reference}: not built yet, but can be", True)
+        return KernelProbe(f"image {spec.reference}", False, problem.message, problem.remedy)
+    return KernelProbe(f"image {spec.reference}: not built yet, but can be", True)
 
 
-def _ipv6() -> Probe:
+def _ipv6() -> KernelProbe:
     if _IPV6.is_dir():
-        return Probe("IPv6 in the kernel", True)
-    return Probe(
+        return KernelProbe("IPv6 in the kernel", True)
+    return KernelProbe(
         "IPv6 in the kernel",
         False,
         "nodes disable IPv6 addresses by sysctl, and this kernel has no such setting.",
@@ -51,8 +51,8 @@ def _ipv6() -> Probe:
     )
 
 
-def _tried(name: str, version: Callable[[], str]) -> Probe:
+def _tried(name: str, version: Callable[[], str]) -> KernelProbe:
     try:
-        return Probe(f"{name} {version()}", True)
+        return KernelProbe(f"{name} {version()}", True)
     except EnvironmentProblem as problem:
-        return Probe(name, False, problem.message, problem.remedy)
+        return KernelProbe(name, False, problem.message, problem.remedy)

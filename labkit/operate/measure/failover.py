@@ -15,7 +15,7 @@ from labkit.lab.plan.nodes import owners
 from labkit.operate.labs.host_command import HostCommand, executable
 from labkit.operate.labs.lifecycle import Reporter
 from labkit.operate.look.client import LabClient
-from labkit.operate.measure.flows import FlowLoss, Flows, Pace, Way
+from labkit.operate.measure.flows import FlowEnds, FlowLoss, Flows, Pace
 
 LONGEST = 3600.0
 """Seconds that a measurement may take."""
@@ -54,7 +54,7 @@ class Measurement:
     `status` is the command's exit status, None if it had to be stopped, 0 if there was none.
     """
 
-    way: Way
+    way: FlowEnds
     seconds: float
     flows: tuple[FlowLoss, ...]
     status: int | None
@@ -65,7 +65,7 @@ class Measurement:
         return all(flow.recovered for flow in self.flows)
 
 
-def way(lab: Lab, source: str, target: str) -> Way:
+def way(lab: Lab, source: str, target: str) -> FlowEnds:
     """The machines between which to measure. A site's name means its host.
 
     Raises:
@@ -85,10 +85,10 @@ def way(lab: Lab, source: str, target: str) -> Way:
         raise InvalidInput(f"{target} is not a machine of lab {lab.name}, nor the address of one.", f"{these}{also}.")
     if found[0] == machines[source][0]:
         raise InvalidInput(f"{source} and {target} are the same machine.", "Name two machines.")
-    return Way(*machines[source], *found)
+    return FlowEnds(*machines[source], *found)
 
 
-def failover(client: LabClient, between: Way, pace: Pace, event: Event, reporter: Reporter) -> Measurement:
+def failover(client: LabClient, between: FlowEnds, pace: Pace, event: Event, reporter: Reporter) -> Measurement:
     """Start flows; once all of them are steady, run the event and count what they lose.
 
     Raises:
@@ -145,7 +145,7 @@ def _wait(flows: Flows, pace: Pace, event: Event, reporter: Reporter) -> int | N
         return status
 
 
-def _no_answer(lab: str, between: Way, flows: Flows) -> CheckFailed:
+def _no_answer(lab: str, between: FlowEnds, flows: Flows) -> CheckFailed:
     """The error for flows that get no answers from the start."""
     there, steady = flows.arrived(), flows.steady()
     source, target = between.source, between.target

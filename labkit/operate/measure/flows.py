@@ -33,7 +33,7 @@ _LOOK = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class FlowEnds:
     """The two ends of a measurement: the nodes that send and answer, and their addresses."""
 
     source: str
@@ -85,7 +85,7 @@ class Flows:
     neither as lost nor as returned.
     """
 
-    def __init__(self, client: LabClient, way: Way, pace: Pace, seconds: float) -> None:
+    def __init__(self, client: LabClient, way: FlowEnds, pace: Pace, seconds: float) -> None:
         self.selector = selectors.DefaultSelector()
         self._way = way
         self._pace = pace

@@ -188,7 +188,7 @@ class _Talk:
             del self._raw[:end]
 
 
-class Stream:
+class DockerCommand:
     """A command with pipes, held by a `docker exec`: what `labkit.runtimes.protocol.Process` asks for."""
 
     def __init__(self, container: str, argv: Sequence[str]) -> None:

@@ -226,9 +226,9 @@ class ContainerlabRuntime:
         """Run a command in a node on this process's own standard streams; return its exit status."""
         return docker_exec.attach(self._running(lab, node), _command(argv))
 
-    def stream(self, lab: str, node: str, argv: Sequence[str]) -> docker_exec.Stream:
+    def stream(self, lab: str, node: str, argv: Sequence[str]) -> docker_exec.DockerCommand:
         """Start a command in a node with pipes for its standard streams."""
-        return docker_exec.Stream(self._running(lab, node), _command(argv))
+        return docker_exec.DockerCommand(self._running(lab, node), _command(argv))
 
     def connect(self, lab: str, node: str, path: str) -> socket.socket:
         """Connect to a Unix socket in a node. Raises `NotListening` if nothing listens there."""

@@ -27,9 +27,19 @@ from labkit.errors import EnvironmentProblem
 from labkit.runtimes.image import debian as image_debian
 from labkit.runtimes.image import python as image_python
 from labkit.runtimes.image.definition import Definition, node_definition
-from labkit.runtimes.image.run import Build, OnProgress, Progress, ToolFailed, disk_full, is_disk_full, need_space
+from labkit.runtimes.image.run import Build, BuildProgress, OnProgress, ToolFailed, disk_full, is_disk_full, need_space
 
-__all__ = ["Image", "ImageSpec", "OnProgress", "Progress", "ensure", "installed", "node_image", "prune", "tar_command"]
+__all__ = [
+    "BuildProgress",
+    "Image",
+    "ImageSpec",
+    "OnProgress",
+    "ensure",
+    "installed",
+    "node_image",
+    "prune",
+    "tar_command",
+]
 
 REPOSITORY = "labkit/node"
 # Measured: 250 MB for the base, 2 MB for labkit's own layer.
@@ -172,7 +182,7 @@ def _build_lock(home: Path, on_progress: OnProgress) -> Iterator[int]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            on_progress(Progress("waiting for another labkit that builds the image", 0.0))
+            on_progress(BuildProgress("waiting for another labkit that builds the image", 0.0))
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield descriptor
     finally:
@@ -208,7 +218,7 @@ def _build(definition: Definition, home: Path, lock: int, on_progress: OnProgres
         raise
     finally:
         _remove(work)
-    on_progress(Progress("done", 1.0))
+    on_progress(BuildProgress("done", 1.0))
 
 
 def _build_base(definition: Definition, work: Path, build: Build, scratch_record: Path) -> None:

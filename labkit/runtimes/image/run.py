@@ -21,7 +21,7 @@ _PAUSE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class BuildProgress:
     """How far a build is: the step's name, the whole's fraction (0 to 1) and the tool's latest line."""
 
     step: str
@@ -29,7 +29,7 @@ class Progress:
     line: str = ""
 
 
-OnProgress = Callable[[Progress], None]
+OnProgress = Callable[[BuildProgress], None]
 
 
 class ToolFailed(Exception):
@@ -69,11 +69,11 @@ class Build:
         """Begin a step that takes the whole from fraction `start` to `end`."""
         self._step, self._start, self._end = name, start, end
         self.log.write(f"--- {name}\n")
-        self.on_progress(Progress(name, start))
+        self.on_progress(BuildProgress(name, start))
 
     def advance(self, share: float, line: str = "") -> None:
         """Report that `share` (0 to 1) of the current step is done."""
-        self.on_progress(Progress(self._step, self._start + (self._end - self._start) * min(share, 1.0), line))
+        self.on_progress(BuildProgress(self._step, self._start + (self._end - self._start) * min(share, 1.0), line))
 
     def run(
         self,

@@ -26,7 +26,7 @@ _MOST_OUTPUT = 4000
 Done = Callable[[Error | None], None]
 
 
-class Boot:
+class NodesBoot:
     """Boots some nodes together; calls `done` once with None or the first error.
 
     `link` connects the nodes once all of them are built. `event` gets `started` and `healthy` with a node's name.

@@ -176,7 +176,7 @@ class Command:
         self.connection.close()
 
 
-class Stream:
+class SandboxCommand:
     """A command in a node with pipes for its streams: what `labkit.runtimes.protocol.Process` asks for."""
 
     def __init__(self, directory: Path, node: str, argv: Sequence[str]) -> None:

@@ -30,7 +30,7 @@ from labkit.runtimes.sandbox.sandbox import Sandbox
 _LONGEST_ANSWER = 10.0
 
 
-class Control:
+class ControlSocket:
     """Accepts connections on a listening socket."""
 
     def __init__(self, loop: Loop, sandbox: Sandbox, listener: socket.socket) -> None:

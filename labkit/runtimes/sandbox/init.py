@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from labkit import linux
 from labkit.runtimes.sandbox import state, wire
-from labkit.runtimes.sandbox.control import Control
+from labkit.runtimes.sandbox.control import ControlSocket
 from labkit.runtimes.sandbox.loop import Loop
 from labkit.runtimes.sandbox.node import Error
 from labkit.runtimes.sandbox.sandbox import Sandbox
@@ -78,7 +78,7 @@ class Init:
         loop = Loop()
         sandbox = Sandbox(loop, self._lab, self._directory, warm, own_user_namespace=self._own_user_namespace)
         loop.on_readable(self._connection.fileno(), lambda: self._deployer(loop))
-        Control(loop, sandbox, listener)
+        ControlSocket(loop, sandbox, listener)
         boot = sandbox.boot(
             lambda kind, node: self._tell({"event": kind, "node": node}),
             lambda error: (

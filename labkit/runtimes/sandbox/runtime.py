@@ -14,7 +14,7 @@ from labkit.runtimes import topology as clab
 from labkit.runtimes.image import images
 from labkit.runtimes.protocol import Completed, LabStatus, NodeStatus, OnProgress, ignore_progress
 from labkit.runtimes.sandbox import client, spec, state, sysctls
-from labkit.runtimes.sandbox.client import Stream
+from labkit.runtimes.sandbox.client import SandboxCommand
 from labkit.runtimes.sandbox.deploy import Launch
 from labkit.runtimes.sandbox.logs import read_lines
 from labkit.runtimes.sandbox.terminal import attach
@@ -162,10 +162,10 @@ class SandboxRuntime:
         except client.NotRunning:
             raise _not_running(lab) from None
 
-    def stream(self, lab: str, node: str, argv: Sequence[str]) -> Stream:
+    def stream(self, lab: str, node: str, argv: Sequence[str]) -> SandboxCommand:
         """Start a command in a node with pipes for its standard streams."""
         try:
-            return Stream(self._directory(lab), node, _command(argv))
+            return SandboxCommand(self._directory(lab), node, _command(argv))
         except client.NotRunning:
             raise _not_running(lab) from None
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from labkit.runtimes.sandbox import links, state
-from labkit.runtimes.sandbox.boot import Boot
+from labkit.runtimes.sandbox.boot import NodesBoot
 from labkit.runtimes.sandbox.loop import Loop
 from labkit.runtimes.sandbox.node import RUNNING, STARTING, STOPPED, Error, Node
 from labkit.runtimes.sandbox.spec import Lab, Link
@@ -34,9 +34,9 @@ class Sandbox:
         }
         self._busy: set[str] = set()
 
-    def boot(self, event: Callable[[str, str], None], done: Done) -> Boot:
+    def boot(self, event: Callable[[str, str], None], done: Done) -> NodesBoot:
         """Boot every node."""
-        return Boot(
+        return NodesBoot(
             self._loop, tuple(self.nodes.values()), lambda: links.create(self.lab.links, self.nodes), event, done
         )
 
@@ -97,7 +97,7 @@ class Sandbox:
 
             node.kill(dead)
 
-        Boot(self._loop, (node,), link, lambda *_: None, booted)
+        NodesBoot(self._loop, (node,), link, lambda *_: None, booted)
 
     def status(self) -> list[dict[str, object]]:
         """Every node's state, as `labkit.runtimes.protocol.NodeStatus` has it."""

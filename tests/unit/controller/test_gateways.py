@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from labkit.azure.model import InstanceId, PathAttributes
 from labkit.azure.rules.gateway_policy import PathSource
-from labkit.controller.gateways import Gateways, Neighbour
+from labkit.controller.gateways import GatewayNeighbour, Gateways
 from labkit.lab.load import load
 from labkit.resources import topologies
 
@@ -31,9 +31,9 @@ def made() -> Gateways:
 def test_who_has_sessions_with_whom() -> None:
     neighbours = Gateways(LAB).neighbours
     assert neighbours[FIRST] == {
-        SERVER: Neighbour("rs1-0", "rs1", PathSource.ROUTE_SERVER, 65515),
-        SERVER + 1: Neighbour("rs1-1", "rs1", PathSource.ROUTE_SERVER, 65515),
-        EDGES[0]: Neighbour("circuit1", "circuit1", PathSource.ON_PREMISES, 12076),
+        SERVER: GatewayNeighbour("rs1-0", "rs1", PathSource.ROUTE_SERVER, 65515),
+        SERVER + 1: GatewayNeighbour("rs1-1", "rs1", PathSource.ROUTE_SERVER, 65515),
+        EDGES[0]: GatewayNeighbour("circuit1", "circuit1", PathSource.ON_PREMISES, 12076),
     }
     assert EDGES[1] in neighbours[SECOND]
     assert EDGES[0] not in neighbours[SECOND]

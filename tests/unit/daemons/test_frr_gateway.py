@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from labkit.daemons.frr.gateway import range_lines, route_lines, session_lines, why_reset
-from labkit.daemons.protocol import Ranges
+from labkit.daemons.protocol import GatewayRanges
 
 
 @pytest.mark.parametrize(
@@ -46,11 +46,11 @@ ANEW = "do clear bgp ipv4 unicast * soft"
 
 
 def lines(*originated: str, vpn: bool = False, of: str = BGPD) -> list[str]:
-    return list(range_lines(of, 65515, Ranges(originated, ()), vpn=vpn))
+    return list(range_lines(of, 65515, GatewayRanges(originated, ()), vpn=vpn))
 
 
 def routes(*adjacent: str) -> list[str]:
-    return list(route_lines(STATICD, "10.1.255.1", Ranges((), adjacent)))
+    return list(route_lines(STATICD, "10.1.255.1", GatewayRanges((), adjacent)))
 
 
 def test_with_its_sessions_a_gateway_filters_what_circuits_bring() -> None:

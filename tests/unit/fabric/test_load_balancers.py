@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.fabric.prober import Judge
+from labkit.fabric.prober import BackendJudge
 from labkit.fabric.program import build
 from labkit.fabric.state import Fabric
 
@@ -125,7 +125,7 @@ def test_what_is_known_of_health_and_from_whom() -> None:
 
 @given(outcomes=st.lists(st.booleans()), count=st.integers(1, 4))
 def test_a_success_is_up_and_so_many_failures_in_a_row_are_down(outcomes: list[bool], count: int) -> None:
-    judge = Judge(count)
+    judge = BackendJudge(count)
     up: bool | None = None
     for i, answered in enumerate(outcomes, 1):
         before = up

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from labkit.azure.model import Azure, PathAttributes, RouteServer
 from labkit.azure.rules.decision import Decision
 from labkit.azure.rules.rows import EffectiveTable, LearnedTable
-from labkit.feed.bgp import GATEWAY, ROUTE_SERVER, RibSnapshot, Session
+from labkit.feed.bgp import GATEWAY, ROUTE_SERVER, RibSnapshot, SessionState
 from labkit.feed.channel import HELLO, Channel
 from labkit.feed.codec import Codec, Undecodable, from_json, to_json
 from labkit.feed.state import PlatformModel, PlatformState
@@ -204,7 +204,7 @@ def test_what_has_a_default_may_be_missing() -> None:
     assert FABRIC.down.decode('{"type": "delta"}') == FabricDelta()
     assert from_json(NicPort, PORT) == NicPort("m", "a", ip_forwarding=True, table="t")
     assert from_json(PeeringPort, {"type": "peering", "neighbours": [["a", "m"]]}) == PeeringPort((("a", "m"),))
-    assert from_json(Session, {"state": "Idle", "since": 1}) == Session("Idle", 1.0)
+    assert from_json(SessionState, {"state": "Idle", "since": 1}) == SessionState("Idle", 1.0)
     assert type(RibSnapshot({}, (), 1.0)).TYPE == "snapshot"
 
 

@@ -14,12 +14,12 @@ from labkit.daemons.frr.daemon import FRR
 from labkit.daemons.protocol import BmpHabits
 from labkit.gateway.bmp import (
     CLOSED_HERE,
+    BmpStream,
     EndOfRoutes,
     Message,
     PeerDown,
     PeersListed,
     PeerUp,
-    Stream,
     Update,
     update,
 )
@@ -31,7 +31,7 @@ HOP = IPv4Address("100.65.0.1")
 
 
 def received(*messages: bytes, pieces: int = 1 << 16, habits: BmpHabits = FRR.bmp) -> list[Message]:
-    stream, data = Stream(habits), b"".join(messages)
+    stream, data = BmpStream(habits), b"".join(messages)
     return [m for i in range(0, len(data), pieces) for m in stream.feed(data[i : i + pieces], NOW)]
 
 

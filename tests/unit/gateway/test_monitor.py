@@ -14,7 +14,7 @@ from labkit.azure.model import PathAttributes
 from labkit.daemons.frr.daemon import FRR
 from labkit.feed.service import Inbox
 from labkit.gateway import kernel
-from labkit.gateway.bmp import Stream
+from labkit.gateway.bmp import BmpStream
 from labkit.gateway.kernel import KernelRoutes
 from labkit.gateway.monitor import BmpEvent, Connected, Disconnected, Reported, listen, read
 from labkit.netlink import HEADER
@@ -76,7 +76,7 @@ def test_a_route_is_reported_once_the_kernel_has_it(routes: tuple[KernelRoutes, 
     known, kernel_side = routes
     inbox: Inbox[BmpEvent] = Inbox()
     frr, ours = socket.socketpair()
-    reading = threading.Thread(target=read, args=(ours, Stream(FRR.bmp), known, inbox.put))
+    reading = threading.Thread(target=read, args=(ours, BmpStream(FRR.bmp), known, inbox.put))
     reading.start()
     frr.sendall(made.peer_up(made.CIRCUIT) + made.own_route() + announced("10.2.0.0/16"))
     kernel_side.send(route(NEW, "10.1.0.0/16"))
@@ -97,7 +97,7 @@ def test_a_route_that_frr_does_not_use_is_reported_after_a_while(
     frr, ours = socket.socketpair()
     frr.sendall(made.peer_up(made.CIRCUIT) + made.own_route() + announced("10.2.0.0/16"))
     frr.close()
-    read(ours, Stream(FRR.bmp), routes[0], events.append)
+    read(ours, BmpStream(FRR.bmp), routes[0], events.append)
     assert [type(event) for event in events] == [Reported]
 
 

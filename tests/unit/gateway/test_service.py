@@ -15,14 +15,14 @@ import pytest
 
 from labkit.azure.model import Origin, PathAttributes
 from labkit.daemons.frr.daemon import FRR
-from labkit.daemons.protocol import Ranges
+from labkit.daemons.protocol import GatewayRanges
 from labkit.daemons.tables import AdvertisedPath, BgpNeighbour
 from labkit.feed.bgp import AdjRibOutQuery, FromGateway, GatewayConfig, NeighboursQuery, ToGateway
 from labkit.feed.client import Feed, Lost, Received
 from labkit.feed.service import Settings
-from labkit.gateway.bmp import CLOSED_HERE, Stream
+from labkit.gateway.bmp import CLOSED_HERE, BmpStream
 from labkit.gateway.monitor import Connected, Disconnected, Reported
-from labkit.gateway.service import PATIENCE, Service
+from labkit.gateway.service import PATIENCE, GatewayService
 from tests.unit.feed.wire import written
 
 from . import bmp_bytes as made
@@ -58,16 +58,16 @@ class Controller:
     def kinds(self) -> list[str]:
         return [message["type"] for message in self.received]
 
-    def sends(self, service: Service, message: ToGateway) -> None:
+    def sends(self, service: GatewayService, message: ToGateway) -> None:
         service.handle(Received(cast("Feed[ToGateway, FromGateway]", self), 7, message))
 
 
 class Frr:
     """FRR's end of its connection to the service."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: GatewayService) -> None:
         self._service = service
-        self._stream = Stream(FRR.bmp)
+        self._stream = BmpStream(FRR.bmp)
         self._here, there = socket.socketpair()
         service.handle(Connected(there))
 
@@ -100,7 +100,7 @@ class Gateway:
         assert (asn, *route_servers) == (65515, made.SERVER)
         self.switched.append(on)
 
-    def set_ranges(self, asn: int, subnet_gateway: str, ranges: Ranges, *, vpn: bool) -> None:
+    def set_ranges(self, asn: int, subnet_gateway: str, ranges: GatewayRanges, *, vpn: bool) -> None:
         assert (asn, subnet_gateway, ranges.originated, vpn) == (65515, "10.1.255.1", ("10.1.0.0/16",), False)
 
     def advertised(self, peer: str) -> tuple[AdvertisedPath, ...]:
@@ -124,16 +124,16 @@ def gateway() -> Gateway:
 
 
 @pytest.fixture
-def it(tmp_path: Path, gateway: Gateway) -> Service:
-    return Service(Settings("gateway", "ergw-0", ready=tmp_path), gateway, FRR.bmp, 11019)
+def it(tmp_path: Path, gateway: Gateway) -> GatewayService:
+    return GatewayService(Settings("gateway", "ergw-0", ready=tmp_path), gateway, FRR.bmp, 11019)
 
 
-def later(service: Service, seconds: float) -> None:
+def later(service: GatewayService, seconds: float) -> None:
     """So many seconds pass."""
     service.do_due(time.monotonic() + seconds)
 
 
-def test_nothing_is_reported_before_all_is_known(it: Service, gateway: Gateway) -> None:
+def test_nothing_is_reported_before_all_is_known(it: GatewayService, gateway: Gateway) -> None:
     """A service that was killed comes back to a controller that knows more than it does."""
     controller = Controller()
     controller.sends(it, CONFIG)
@@ -151,7 +151,7 @@ def test_nothing_is_reported_before_all_is_known(it: Service, gateway: Gateway) 
     assert controller.received[1]["sessions"][made.CIRCUIT]["reason"] == "the BGP daemon is gone"
 
 
-def test_without_frr_it_reports_that_after_a_while(it: Service) -> None:
+def test_without_frr_it_reports_that_after_a_while(it: GatewayService) -> None:
     controller = Controller()
     controller.sends(it, CONFIG)
     later(it, PATIENCE - 1)
@@ -160,7 +160,7 @@ def test_without_frr_it_reports_that_after_a_while(it: Service) -> None:
     assert controller.kinds == ["snapshot"]
 
 
-def test_every_feed_begins_with_a_snapshot_and_frr_is_switched_once(it: Service, gateway: Gateway) -> None:
+def test_every_feed_begins_with_a_snapshot_and_frr_is_switched_once(it: GatewayService, gateway: Gateway) -> None:
     first, second = Controller(), Controller()
     bgpd = Frr(it)
     bgpd.reports(made.peer_up(made.CIRCUIT), made.own_route(), made.end_of_routes(made.CIRCUIT))
@@ -171,7 +171,7 @@ def test_every_feed_begins_with_a_snapshot_and_frr_is_switched_once(it: Service,
     assert gateway.switched == [True, False]
 
 
-def test_a_lost_feed_gets_no_reports(it: Service) -> None:
+def test_a_lost_feed_gets_no_reports(it: GatewayService) -> None:
     controller = Controller()
     bgpd = Frr(it)
     bgpd.reports(made.peer_up(made.CIRCUIT), made.own_route(), made.end_of_routes(made.CIRCUIT))
@@ -181,7 +181,7 @@ def test_a_lost_feed_gets_no_reports(it: Service) -> None:
     assert controller.kinds == ["snapshot"]
 
 
-def with_two_peers(it: Service) -> tuple[Controller, Frr]:
+def with_two_peers(it: GatewayService) -> tuple[Controller, Frr]:
     """A service with a circuit and a route server, whose session has just ended."""
     controller = Controller()
     controller.sends(it, CONFIG)
@@ -199,7 +199,7 @@ def with_two_peers(it: Service) -> tuple[Controller, Frr]:
     return controller, bgpd
 
 
-def test_once_a_lost_peers_routes_are_cleared_frr_reports_everything_again(it: Service, gateway: Gateway) -> None:
+def test_once_a_lost_peers_routes_are_cleared_frr_reports_all_again(it: GatewayService, gateway: Gateway) -> None:
     """Until it has cleared them, it queues what it will not report; what comes next would wait behind that."""
     gateway.has_paths = iter([True, True, False])
     controller, bgpd = with_two_peers(it)
@@ -224,7 +224,7 @@ def test_once_a_lost_peers_routes_are_cleared_frr_reports_everything_again(it: S
     assert end["sessions"][made.CIRCUIT]["reason"] == "the BGP daemon is gone"
 
 
-def test_frr_that_does_not_come_back_is_gone(it: Service) -> None:
+def test_frr_that_does_not_come_back_is_gone(it: GatewayService) -> None:
     controller, bgpd = with_two_peers(it)
     later(it, 0)
     bgpd.ends()
@@ -234,7 +234,7 @@ def test_frr_that_does_not_come_back_is_gone(it: Service) -> None:
     assert controller.received[-1]["sessions"][made.CIRCUIT]["reason"] == "the BGP daemon is gone"
 
 
-def test_routes_that_frr_never_clears_are_waited_for_a_while(it: Service, gateway: Gateway) -> None:
+def test_routes_that_frr_never_clears_are_waited_for_a_while(it: GatewayService, gateway: Gateway) -> None:
     gateway.has_paths = repeat(True)
     _, bgpd = with_two_peers(it)
     later(it, 1)
@@ -253,14 +253,14 @@ def test_routes_that_frr_never_clears_are_waited_for_a_while(it: Service, gatewa
         (STRANGER, True, CLOSED_HERE),
     ],
 )
-def test_why_frr_closed_a_session(it: Service, peer: str, sessions: bool, reason: str) -> None:
+def test_why_frr_closed_a_session(it: GatewayService, peer: str, sessions: bool, reason: str) -> None:
     controller = Controller()
     controller.sends(it, replace(CONFIG, sessions=sessions))
     Frr(it).reports(made.peer_down(peer, 2, b"\0\0"), made.own_route())
     assert controller.received[0]["sessions"][peer]["reason"] == reason
 
 
-def test_what_the_controller_asks_for(it: Service) -> None:
+def test_what_the_controller_asks_for(it: GatewayService) -> None:
     controller = Controller()
     for query in (NeighboursQuery(), AdjRibOutQuery(made.CIRCUIT), AdjRibOutQuery(STRANGER)):
         controller.sends(it, query)

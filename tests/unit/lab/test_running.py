@@ -10,7 +10,7 @@ import pytest
 
 from labkit.azure.changes.base import Change
 from labkit.azure.changes.difference import difference
-from labkit.azure.changes.outcome import Outcome, servers_that_refresh
+from labkit.azure.changes.outcome import ChangeOutcome, servers_that_refresh
 from labkit.azure.changes.route_servers import (
     CreateRouteServer,
     DeletePeer,
@@ -68,7 +68,7 @@ DEFAULT = RS1.hub_routing_preference
 ASPATH = HubRoutingPreference.AS_PATH
 
 
-def made(*changes: Change, azure: Azure = AZURE, lab: Lab = LAB) -> Outcome:
+def made(*changes: Change, azure: Azure = AZURE, lab: Lab = LAB) -> ChangeOutcome:
     return carry_out(lab, azure, changes)
 
 
@@ -330,7 +330,7 @@ virtual_machines: {vm1: hub/app}
 GATEWAY = GATEWAY_LAB.azure
 
 
-def gateway(*changes: Change, azure: Azure = GATEWAY) -> Outcome:
+def gateway(*changes: Change, azure: Azure = GATEWAY) -> ChangeOutcome:
     return made(*changes, azure=azure, lab=GATEWAY_LAB)
 
 

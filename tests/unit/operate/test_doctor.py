@@ -11,9 +11,9 @@ from labkit.cli import doctor as verb
 from labkit.cli.app import run
 from labkit.operate.labs import doctor
 from labkit.runtimes.containerlab import tool as containerlab_tool
-from labkit.runtimes.kernel_probe import Probe
+from labkit.runtimes.kernel_probe import KernelProbe
 
-GOOD, BAD = Probe("a thing", True), Probe("another", False, "it is not there.", "Get it.")
+GOOD, BAD = KernelProbe("a thing", True), KernelProbe("another", False, "it is not there.", "Get it.")
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ GOOD, BAD = Probe("a thing", True), Probe("another", False, "it is not there.", 
 def test_one_runtime_is_enough(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    probes: tuple[Probe, Probe],
+    probes: tuple[KernelProbe, KernelProbe],
     status: int,
     says: str,
 ) -> None:
