@@ -44,7 +44,7 @@ class PeerDown:
 
 
 @dataclass(frozen=True, slots=True)
-class Update:
+class BmpUpdate:
     """What a peer announced and this side kept, or withdrew. Prefixes are texts."""
 
     peer: str
@@ -65,7 +65,7 @@ class EndOfRoutes:
     peer: str
 
 
-Message = PeerUp | PeerDown | Update | PeersListed | EndOfRoutes
+Message = PeerUp | PeerDown | BmpUpdate | PeersListed | EndOfRoutes
 
 
 class BmpStream:
@@ -135,7 +135,7 @@ def _why_down(data: bytes) -> str:
     return _DOWN.get(reason, f"reason {reason}")
 
 
-def update(peer: str, message: bytes) -> Update:
+def update(peer: str, message: bytes) -> BmpUpdate:
     """A BGP UPDATE with four-byte ASNs, its header included."""
     (withdrawn_length,) = struct.unpack_from("!H", message, _BGP_HEADER)
     start = _BGP_HEADER + 2
@@ -145,7 +145,7 @@ def update(peer: str, message: bytes) -> Update:
     start += 2
     attributes, announced = message[start : start + attributes_length], message[start + attributes_length :]
     prefixes = tuple(_prefixes(announced))
-    return Update(peer, tuple(_prefixes(withdrawn)), prefixes, _attributes(attributes) if prefixes else None)
+    return BmpUpdate(peer, tuple(_prefixes(withdrawn)), prefixes, _attributes(attributes) if prefixes else None)
 
 
 def _prefixes(data: bytes) -> Iterator[str]:

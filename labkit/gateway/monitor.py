@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NoReturn, TypeAlias
 
 from labkit.daemons.protocol import BmpHabits
-from labkit.gateway.bmp import BmpStream, Message, Update
+from labkit.gateway.bmp import BmpStream, BmpUpdate, Message
 from labkit.gateway.kernel import KernelRoutes
 
 
@@ -63,7 +63,7 @@ def _announced(messages: Iterable[Message]) -> set[str]:
     """The prefixes that are there after these messages."""
     found: set[str] = set()
     for message in messages:
-        if isinstance(message, Update):
+        if isinstance(message, BmpUpdate):
             found = found.difference(message.withdrawn).union(message.announced)
     return found
 

@@ -9,7 +9,7 @@ from labkit.azure.model import PathAttributes
 from labkit.daemons.tables import ESTABLISHED
 from labkit.feed.bgp import RibDelta, RibSnapshot, SessionState
 from labkit.feed.reporter import RibReporter
-from labkit.gateway.bmp import EndOfRoutes, Message, PeerDown, PeersListed, PeerUp, Update
+from labkit.gateway.bmp import BmpUpdate, EndOfRoutes, Message, PeerDown, PeersListed, PeerUp
 
 IDLE = "Idle"
 
@@ -42,7 +42,7 @@ class State:
                 self.whole |= not self._to_come
             case EndOfRoutes():
                 self._came(message.peer)
-            case Update():
+            case BmpUpdate():
                 kept = self._kept.setdefault(message.peer, {})
                 for prefix in message.withdrawn:
                     if kept.pop(prefix, None) is not None:

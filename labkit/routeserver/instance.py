@@ -13,14 +13,14 @@ from labkit.routeserver.limit import RouteCounter
 from labkit.routeserver.policy import Policy, PolicyConfig
 from labkit.routeserver.recovery import Recovered
 from labkit.routeserver.rib import AdjRibIn, AdjRibOut, RibChange
-from labkit.routeserver.wire import ESTABLISHED, OPEN_SENT, Neighbours, SessionChange, Update
+from labkit.routeserver.wire import ESTABLISHED, OPEN_SENT, SessionChange, ShownNeighbours, Update
 
 UNKNOWN = "the speaker does not know this peer"
 AWAITED = "the peer has not opened a session"
 """A route server waits: it is the peer who connects."""
 
 
-class Instance:
+class InstanceState:
     """The state of one instance. It starts from what ExaBGP has, and without a configuration.
 
     Until the first `configure` it only remembers: nothing is kept, advertised or reported, since policy is not known.
@@ -106,7 +106,7 @@ class Instance:
                 self.out.want(peer, prefix, attributes)
         return self._names != former_names
 
-    def speaks_with(self, shown: Neighbours, now: float) -> None:
+    def speaks_with(self, shown: ShownNeighbours, now: float) -> None:
         """The speaker has these neighbours now. Those that went are forgotten.
 
         New ones, and those of whom another ASN is expected now, get everything: the speaker has nothing for them.

@@ -18,8 +18,8 @@ from labkit.routeserver.wire import (
     ESTABLISHED,
     Answer,
     Event,
-    Neighbours,
     SessionChange,
+    ShownNeighbours,
     ShownRoute,
     SummaryHeader,
     Update,
@@ -81,7 +81,7 @@ class Recovery:
                 self._answers += 1
             case ShownRoute() if self._answers in {1, 2} and self._states is None:
                 self._shown[self._answers - 1].append(event)
-            case Neighbours() if self._answers == 3 and self._states is None:
+            case ShownNeighbours() if self._answers == 3 and self._states is None:
                 self._states, self._asns = dict(event.states), event.asns
                 self.refreshes = tuple(sorted({route.peer for route in self._inexact()}))
             case _:

@@ -50,7 +50,7 @@ ESTABLISHED = "Established"
 OPEN_SENT = "OpenSent"
 
 
-class Undecodable(Exception):
+class UndecodableLine(Exception):
     """An attribute that ExaBGP shows in a form from which its value can't be had."""
 
 
@@ -92,7 +92,7 @@ class SummaryHeader:
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbours:
+class ShownNeighbours:
     """What `show neighbor json` has by peer address: state and seconds in it, and the ASN that is expected.
 
     `refreshing` are those with a session that offered route refresh when it was opened.
@@ -113,7 +113,7 @@ class ShownRoute:
     exact: bool = True
 
 
-Event = Update | SessionChange | Answer | Ending | SummaryHeader | Neighbours | ShownRoute
+Event = Update | SessionChange | Answer | Ending | SummaryHeader | ShownNeighbours | ShownRoute
 
 
 @lru_cache(maxsize=1 << 17)
@@ -180,7 +180,7 @@ PING = b"# ping\n"
 """A command without effect that is answered at once."""
 
 SHOW_NEIGHBOURS = b"show neighbor json\n"
-"""The command that is answered with `Neighbours`."""
+"""The command that is answered with `ShownNeighbours`."""
 
 RELOAD = (b"reload\n", SHOW_NEIGHBOURS)
 """The commands that make ExaBGP read its file again, and show its peers."""
@@ -205,8 +205,8 @@ def _split(head: str, prefixes: Sequence[Prefix]) -> Iterator[bytes]:
         yield (" ".join(words) + "\n").encode()
 
 
-def _neighbours(content: list[Any]) -> Neighbours:
-    return Neighbours(
+def _neighbours(content: list[Any]) -> ShownNeighbours:
+    return ShownNeighbours(
         {n["peer"]["address"]: (_STATES.get(n["fsm"], "Idle"), float(n["duration"])) for n in content},
         {n["peer"]["address"]: n["peer"]["as"] for n in content},
         frozenset(n["peer"]["address"] for n in content if n["peer"]["capabilities"]["route-refresh"]),
@@ -247,7 +247,7 @@ def _received_attributes(next_hop: str, shown: Mapping[str, Any]) -> PathAttribu
     """The attributes of an announcement; None when a mandatory one is missing or can't be."""
     try:
         return _attributes(next_hop, shown, lenient=False)
-    except (Undecodable, KeyError, ValueError):
+    except (UndecodableLine, KeyError, ValueError):
         return None
 
 
@@ -258,7 +258,7 @@ def _shown_route(content: dict[str, Any]) -> ShownRoute | None:
     peer, prefix = content["peer"]["address"], canonical(nlri["prefix"])
     try:
         return ShownRoute(peer, prefix, _attributes(nlri["nexthop"] or "", shown, lenient=False))
-    except Undecodable:
+    except UndecodableLine:
         return ShownRoute(peer, prefix, _attributes(nlri["nexthop"] or "", shown, lenient=True), exact=False)
     except (KeyError, ValueError):
         return ShownRoute(peer, prefix, None)
@@ -329,7 +329,7 @@ def _transitive(shown: Mapping[str, Any], *, lenient: bool) -> Iterator[tuple[in
     if "extended-community" in shown:
         try:
             value = b"".join(_extended_community(c) for c in shown["extended-community"])
-        except Undecodable:
+        except UndecodableLine:
             if not lenient:
                 raise
         else:
@@ -347,7 +347,7 @@ def _extended_community(shown: str | dict[str, int | str]) -> bytes:
         return int(shown["value"]).to_bytes(8, "big")
     if shown.startswith("0x") and len(shown) == 18:
         return bytes.fromhex(shown[2:])
-    raise Undecodable(shown)
+    raise UndecodableLine(shown)
 
 
 def _attributes_text(attributes: PathAttributes) -> str:

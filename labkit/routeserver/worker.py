@@ -31,7 +31,7 @@ from labkit.feed.client import Lost, Received, follow
 from labkit.feed.service import Inbox, Settings
 from labkit.routeserver import wire
 from labkit.routeserver.feed import FeedWriter, InstanceFeed, Sent
-from labkit.routeserver.instance import Instance
+from labkit.routeserver.instance import InstanceState
 from labkit.routeserver.neighbours import FileRefused, Neighbours
 from labkit.routeserver.policy import PolicyConfig
 from labkit.routeserver.recovery import Recovered, Recovery, RecoveryFailed
@@ -104,7 +104,7 @@ class Worker:
         self._writer = FeedWriter(self._inbox.put)
         self._line = b""
         self._recovery: Recovery | None = Recovery()
-        self._instance: Instance | None = None
+        self._instance: InstanceState | None = None
         self._neighbours: Neighbours | None = None
         self._reload_due = True
         self._reported_alone = False
@@ -207,7 +207,7 @@ class Worker:
                 self._instance.session_changed(event)
                 if event.state != wire.OPEN_SENT:
                     _log.info("session with %s: %s%s", event.peer, event.state, event.reason and f", {event.reason}")
-            case wire.Neighbours() if self._neighbours is not None:
+            case wire.ShownNeighbours() if self._neighbours is not None:
                 self._neighbours.shown(event.asns)
                 self._instance.speaks_with(event, time.time())
                 self._refresh(event)
@@ -215,7 +215,7 @@ class Worker:
                 pass
 
     def _recovered(self, recovered: Recovered) -> None:
-        self._recovery, self._instance = None, Instance(recovered, time.time())
+        self._recovery, self._instance = None, InstanceState(recovered, time.time())
         self._neighbours = Neighbours(self._settings.configuration, recovered.asns)
         self._speaker.nudging = True
         if self._pending_config is not None:
@@ -260,7 +260,7 @@ class Worker:
             case AdjRibOutQuery():
                 self._answer(feed, Routes(received.seq, self._instance.advertised(message.peer)))
 
-    def _configure(self, feed: InstanceFeed, instance: Instance, config: RouteServerConfig) -> None:
+    def _configure(self, feed: InstanceFeed, instance: InstanceState, config: RouteServerConfig) -> None:
         assert self._neighbours is not None
         self._neighbours.want(config.neighbours)
         self._reload_due, self._reported_alone = True, False
@@ -323,7 +323,7 @@ class Worker:
         except (OSError, subprocess.SubprocessError) as error:
             _log.error("ExaBGP's neighbours are not changed yet: %s", error)  # the next tick tries again
 
-    def _refresh(self, shown: wire.Neighbours) -> None:
+    def _refresh(self, shown: wire.ShownNeighbours) -> None:
         """Have all NVAs advertise their routes again, if the controller has asked for it [refresh-at-peering]."""
         assert self._instance is not None
         if not self._refresh_due:

@@ -108,13 +108,13 @@ class Topology:
 def read(file: Path) -> Topology:
     """Read a topology file. Raises InvalidInput that names every mistake with its line."""
     problems = Problems(file)
-    found = _Reader(file, problems).topology(load(file, problems))
+    found = _TopologyReader(file, problems).topology(load(file, problems))
     problems.raise_any()
     assert found
     return found
 
 
-class _Reader:
+class _TopologyReader:
     def __init__(self, file: Path, problems: Problems) -> None:
         self._file = file
         self._problems = problems

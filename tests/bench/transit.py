@@ -27,7 +27,7 @@ from labkit.azure.model import BgpPeer, RouteServer
 from labkit.azure.rules.acceptance import Originated
 from labkit.feed.bgp import ROUTE_SERVER
 from labkit.routeserver import wire
-from labkit.routeserver.instance import Instance
+from labkit.routeserver.instance import InstanceState
 from labkit.routeserver.policy import PolicyConfig
 from labkit.routeserver.recovery import Recovered
 from labkit.routeserver.worker import MAX_COALESCED
@@ -114,7 +114,7 @@ def ours(count: int, alike: int) -> dict[str, float]:
             }
             head = {"exabgp": "5.0.0", "time": 1.0, "host": "rs1-0", "pid": 1, "ppid": 1, "counter": 1}
             lines.append(json.dumps({**head, "type": "update", "neighbor": neighbor}))
-    instance = Instance(Recovered(dict.fromkeys((A, B), ("Established", 1.0)), {}, {}, {}), now=1.0)
+    instance = InstanceState(Recovered(dict.fromkeys((A, B), ("Established", 1.0)), {}, {}, {}), now=1.0)
     instance.configure(PolicyConfig(0, SERVER, Originated((IPv4Network("10.1.0.0/16"),))))
     instance.snapshot(1.0)
     times = [time.perf_counter()]

@@ -17,7 +17,7 @@ from pathlib import Path
 from labkit.runtimes.sandbox import links, process
 from labkit.runtimes.sandbox.health import Watch
 from labkit.runtimes.sandbox.loop import Loop
-from labkit.runtimes.sandbox.node import Error, Node, environment_error
+from labkit.runtimes.sandbox.node import Error, RunningNode, environment_error
 
 _EXEC_DEADLINE = 120.0
 _DEATH_IS_KNOWN = 0.05
@@ -35,7 +35,7 @@ class NodesBoot:
     def __init__(
         self,
         loop: Loop,
-        nodes: Sequence[Node],
+        nodes: Sequence[RunningNode],
         link: Callable[[], Error | None],
         event: Callable[[str, str], None],
         done: Done,
@@ -71,7 +71,7 @@ class NodesBoot:
         self._waiting -= 1
         return self._waiting == 0 and self._done is not None
 
-    def _built(self, node: Node, error: Error | None) -> None:
+    def _built(self, node: RunningNode, error: Error | None) -> None:
         if not error:
             node.namespace = links.open_namespace(node)
         if self._step(error):
@@ -85,7 +85,7 @@ class NodesBoot:
             for each in self._nodes:
                 each.go(lambda error, node=each: self._started(node, error))  # type: ignore[misc]
 
-    def _started(self, node: Node, error: Error | None) -> None:
+    def _started(self, node: RunningNode, error: Error | None) -> None:
         if error:
             self._finish(error)
         elif self._done:
@@ -121,7 +121,7 @@ class NodesBoot:
             if not node.pid:
                 watch.node_ended()
 
-    def _healthy(self, node: Node, reason: str | None) -> None:
+    def _healthy(self, node: RunningNode, reason: str | None) -> None:
         error = None
         if reason is None:
             node.health = "healthy"
@@ -136,7 +136,7 @@ class NodesBoot:
             self._finish(None)
 
 
-def log_tail(node: Node) -> str:
+def log_tail(node: RunningNode) -> str:
     """The end of a node's log, introduced; empty if it is."""
     try:
         text = node.log.read_bytes()[-_MOST_OUTPUT // 2 :].decode(errors="replace").strip()
@@ -145,12 +145,12 @@ def log_tail(node: Node) -> str:
     return f"\nIts log ends:\n{text}" if text else ""
 
 
-def run(loop: Loop, node: Node, argv: list[str], seconds: float, ended: Callable[[int, str], None]) -> None:
+def run(loop: Loop, node: RunningNode, argv: list[str], seconds: float, ended: Callable[[int, str], None]) -> None:
     """Run a command in a node; call back with exit status and the end of its output. Kills it after `seconds`."""
     _spawn(loop, node, lambda streams: node.spawn(argv, streams, {}, terminal=False), seconds, ended)
 
 
-def run_lines(loop: Loop, node: Node, done: Done) -> None:
+def run_lines(loop: Loop, node: RunningNode, done: Done) -> None:
     """Run a node's exec lines in order until one fails; call back with the error if one did."""
     lines = node.spec.exec
     if not lines:
@@ -182,7 +182,7 @@ def run_lines(loop: Loop, node: Node, done: Done) -> None:
 
 def _spawn(
     loop: Loop,
-    node: Node,
+    node: RunningNode,
     start: Callable[[tuple[int, int, int]], int],
     seconds: float,
     ended: Callable[[int, str], None],

@@ -24,7 +24,7 @@ from typing import Any
 
 from labkit.runtimes.sandbox import process, wire
 from labkit.runtimes.sandbox.loop import Loop, Timer
-from labkit.runtimes.sandbox.node import Error, Node
+from labkit.runtimes.sandbox.node import Error, RunningNode
 from labkit.runtimes.sandbox.sandbox import Sandbox
 
 _LONGEST_ANSWER = 10.0
@@ -113,7 +113,7 @@ class _Request:
             for descriptor in descriptors:
                 os.close(descriptor)
 
-    def _exec(self, node: Node, message: wire.Message, descriptors: list[int]) -> None:
+    def _exec(self, node: RunningNode, message: wire.Message, descriptors: list[int]) -> None:
         master = slave = -1
         try:
             if message["terminal"]:
@@ -135,7 +135,7 @@ class _Request:
         if self._pid and message["timeout"] is not None:
             self._timer = self._loop.after(message["timeout"], self._expired)
 
-    def _connect(self, node: Node, path: str) -> None:
+    def _connect(self, node: RunningNode, path: str) -> None:
         try:
             self._pid = node.connect(path, self._report)
         except ProcessLookupError:
@@ -167,6 +167,6 @@ class _Request:
             self._finish(None, {"exit": status, "timeout": self._timed_out})
 
 
-def _is_off(node: Node) -> Error:
+def _is_off(node: RunningNode) -> Error:
     text = f"node {node.spec.name} is {node.state}, so nothing can run in it."
     return {"kind": "input", "message": text, "remedy": "Start the node first."}

@@ -7,11 +7,11 @@ import os
 from collections.abc import Mapping, Sequence
 
 from labkit.runtimes.sandbox import netlink
-from labkit.runtimes.sandbox.node import Error, Node, environment_error
+from labkit.runtimes.sandbox.node import Error, RunningNode, environment_error
 from labkit.runtimes.sandbox.spec import End, Link
 
 
-def create(links: Sequence[Link], nodes: Mapping[str, Node]) -> Error | None:
+def create(links: Sequence[Link], nodes: Mapping[str, RunningNode]) -> Error | None:
     """Create the links, up. The nodes' namespaces exist; their interfaces' indexes are noted."""
     if not links:
         return None
@@ -26,7 +26,7 @@ def create(links: Sequence[Link], nodes: Mapping[str, Node]) -> Error | None:
     return None
 
 
-def _end(end: End, nodes: Mapping[str, Node]) -> tuple[str, str, int]:
+def _end(end: End, nodes: Mapping[str, RunningNode]) -> tuple[str, str, int]:
     return end.interface, end.mac, nodes[end.node].namespace
 
 
@@ -42,13 +42,13 @@ def _error(link: Link, error: OSError) -> Error:
     return environment_error(f"link {ends}: {error.strerror}.", "`labkit doctor` shows what this machine lacks.")
 
 
-def _note_and_up(node: Node, names: Sequence[str]) -> None:
+def _note_and_up(node: RunningNode, names: Sequence[str]) -> None:
     with netlink.Netlink(node.namespace) as there:
         node.interfaces = {name: index for name, index in there.links().items() if name != "lo"}
         there.send([netlink.link_state(node.interfaces[name], up=True) for name in names])
 
 
-def down(node: Node, links: Sequence[Link]) -> None:
+def down(node: RunningNode, links: Sequence[Link]) -> None:
     """Set the node's ends of its links down, as when its power fails: nothing it sends any more arrives anywhere.
 
     The first link goes last. A gateway has the address of its NIC on others too, and its BGP daemon ends the sessions
@@ -60,7 +60,7 @@ def down(node: Node, links: Sequence[Link]) -> None:
         there.send([netlink.link_state(index, up=False) for index in reversed(mine) if index in living])
 
 
-def rewire(node: Node, parked: int, links: Sequence[Link], nodes: Mapping[str, Node]) -> Error | None:
+def rewire(node: RunningNode, parked: int, links: Sequence[Link], nodes: Mapping[str, RunningNode]) -> Error | None:
     """Move the node's links from its former network namespace into its new one and set them up.
 
     A link that the node had deleted is created again. `parked` is the former namespace's descriptor.
@@ -82,10 +82,10 @@ def rewire(node: Node, parked: int, links: Sequence[Link], nodes: Mapping[str, N
     return create(lost, nodes)
 
 
-def _names(node: Node, links: Sequence[Link]) -> list[str]:
+def _names(node: RunningNode, links: Sequence[Link]) -> list[str]:
     return [end.interface for link in links for end in (link.a, link.b) if end.node == node.spec.name]
 
 
-def open_namespace(node: Node) -> int:
+def open_namespace(node: RunningNode) -> int:
     """A descriptor of the node's network namespace."""
     return os.open(f"/proc/{node.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)

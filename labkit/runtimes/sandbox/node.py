@@ -14,7 +14,7 @@ from typing import NoReturn
 from labkit.runtimes.sandbox import process
 from labkit.runtimes.sandbox.loop import Loop
 from labkit.runtimes.sandbox.rootfs import BuildFailed, build
-from labkit.runtimes.sandbox.spec import Node as Spec
+from labkit.runtimes.sandbox.spec import Node
 
 Error = dict[str, str]
 """An error on its way to the user: `kind` (`input`, `environment`), `message`, `remedy`."""
@@ -27,10 +27,10 @@ def environment_error(message: str, remedy: str = "") -> Error:
     return {"kind": "environment", "message": message, "remedy": remedy}
 
 
-class Node:
+class RunningNode:
     """A node. Its network namespace is held here by descriptor, so that its links outlive its processes."""
 
-    def __init__(self, loop: Loop, spec: Spec, scratch: Path, log: Path, *, own_user_namespace: bool) -> None:
+    def __init__(self, loop: Loop, spec: Node, scratch: Path, log: Path, *, own_user_namespace: bool) -> None:
         self.spec = spec
         self.keep = frozenset(spec.capabilities)
         self.environ = process.environment(spec.name, spec.env)

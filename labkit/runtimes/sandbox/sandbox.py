@@ -9,7 +9,7 @@ from pathlib import Path
 from labkit.runtimes.sandbox import links, state
 from labkit.runtimes.sandbox.boot import NodesBoot
 from labkit.runtimes.sandbox.loop import Loop
-from labkit.runtimes.sandbox.node import RUNNING, STARTING, STOPPED, Error, Node
+from labkit.runtimes.sandbox.node import RUNNING, STARTING, STOPPED, Error, RunningNode
 from labkit.runtimes.sandbox.spec import Lab, Link
 from labkit.runtimes.sandbox.warm import WarmProcesses
 
@@ -23,7 +23,7 @@ class Sandbox:
         self.lab = lab
         self._loop = loop
         self.nodes = {
-            spec.name: Node(
+            spec.name: RunningNode(
                 loop,
                 spec,
                 directory / state.SCRATCH / spec.name,

@@ -15,12 +15,12 @@ from labkit.daemons.protocol import BmpHabits
 from labkit.gateway.bmp import (
     CLOSED_HERE,
     BmpStream,
+    BmpUpdate,
     EndOfRoutes,
     Message,
     PeerDown,
     PeersListed,
     PeerUp,
-    Update,
     update,
 )
 
@@ -58,7 +58,7 @@ def test_a_connection_begins_with_the_peers_and_goes_on_with_their_routes(pieces
         PeerUp(made.CIRCUIT, made.TIME),
         PeerDown(made.SERVER, NOW, "connection closed"),
         PeersListed(),
-        Update(made.CIRCUIT, (), ("10.2.0.0/16",), path),
+        BmpUpdate(made.CIRCUIT, (), ("10.2.0.0/16",), path),
         EndOfRoutes(made.CIRCUIT),
         PeerUp(made.SERVER, NOW),  # not when the machine came up, as FRR has it
     ]
@@ -96,7 +96,7 @@ def test_frr_puts_its_own_asn_in_front_of_what_it_has_from_others(
     encoded = made.attributes_bytes(PathAttributes(HOP, sent))
     route = made.monitoring(peer, made.update_body(announced=["10.2.0.0/16"], attributes=encoded))
     *_, found = received(made.message(3, made.header("0.0.0.0", kind=3)), route)
-    assert isinstance(found, Update)
+    assert isinstance(found, BmpUpdate)
     assert found.attributes == PathAttributes(HOP, kept)
 
 
@@ -107,7 +107,7 @@ def test_a_daemon_that_reports_what_happened_is_taken_at_its_word() -> None:
     found = received(own_table, route, made.peer_up(made.CIRCUIT), habits=BmpHabits())
     assert found == [
         PeersListed(),
-        Update(made.CIRCUIT, (), ("10.2.0.0/16",), path),
+        BmpUpdate(made.CIRCUIT, (), ("10.2.0.0/16",), path),
         PeerUp(made.CIRCUIT, made.TIME),
     ]
 
@@ -123,7 +123,7 @@ def test_every_attribute() -> None:
     )
     for extended in ((), (2, 8, 32)):
         *_, found = received(announced(path, "0.0.0.0/0", "10.0.0.0/8", "10.2.3.4/32", extended=extended))
-        assert found == Update(made.CIRCUIT, (), ("0.0.0.0/0", "10.0.0.0/8", "10.2.3.4/32"), path)
+        assert found == BmpUpdate(made.CIRCUIT, (), ("0.0.0.0/0", "10.0.0.0/8", "10.2.3.4/32"), path)
 
 
 def test_what_no_rule_reads_passes_if_it_is_transitive() -> None:
@@ -137,7 +137,7 @@ def test_what_no_rule_reads_passes_if_it_is_transitive() -> None:
 
 def test_withdrawals() -> None:
     *_, found = received(made.monitoring(made.CIRCUIT, made.update_body(["10.2.0.0/16", "10.3.0.0/23"])))
-    assert found == Update(made.CIRCUIT, ("10.2.0.0/16", "10.3.0.0/23"), (), None)
+    assert found == BmpUpdate(made.CIRCUIT, ("10.2.0.0/16", "10.3.0.0/23"), (), None)
 
 
 def test_what_was_received_but_not_kept_is_no_route() -> None:
@@ -176,4 +176,4 @@ def test_whatever_is_sent_is_received(
     said: list[tuple[PathAttributes, list[str]]], extended: set[int], pieces: int
 ) -> None:
     found = received(*(announced(path, *nets, extended=tuple(extended)) for path, nets in said), pieces=pieces)
-    assert found == [PeersListed(), *(Update(made.CIRCUIT, (), tuple(nets), path) for path, nets in said)]
+    assert found == [PeersListed(), *(BmpUpdate(made.CIRCUIT, (), tuple(nets), path) for path, nets in said)]

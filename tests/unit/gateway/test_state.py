@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address
 
 from labkit.azure.model import PathAttributes
-from labkit.gateway.bmp import EndOfRoutes, PeerDown, PeersListed, PeerUp, Update
+from labkit.gateway.bmp import BmpUpdate, EndOfRoutes, PeerDown, PeersListed, PeerUp
 from labkit.gateway.state import State
 from tests.unit.feed.wire import written
 
@@ -14,8 +14,8 @@ PATH = PathAttributes(IPv4Address(CIRCUIT), (12076, 65020))
 LONGER = PathAttributes(IPv4Address(CIRCUIT), (12076, 65020, 65020))
 
 
-def announced(attributes: PathAttributes, *prefixes: str) -> Update:
-    return Update(CIRCUIT, (), prefixes, attributes)
+def announced(attributes: PathAttributes, *prefixes: str) -> BmpUpdate:
+    return BmpUpdate(CIRCUIT, (), prefixes, attributes)
 
 
 def made() -> State:
@@ -52,7 +52,7 @@ def test_a_snapshot_and_what_changed_since() -> None:
     assert [(g["peer"], g["prefixes"]) for g in told["routes"]] == [(CIRCUIT, ["10.2.0.0/16", "10.3.0.0/16"])]
     assert state.delta(2.0) is None
     state.take(announced(LONGER, "10.2.0.0/16"))
-    state.take(Update(CIRCUIT, ("10.3.0.0/16", "10.9.0.0/16"), (), None))
+    state.take(BmpUpdate(CIRCUIT, ("10.3.0.0/16", "10.9.0.0/16"), (), None))
     delta = written(state.delta(3.0))
     assert delta["time"] == 3.0
     assert delta["sessions"] == {}

@@ -14,11 +14,11 @@ from labkit.azure.model import BgpPeer, LearnedRoute, PathAttributes, RouteServe
 from labkit.azure.rules.acceptance import Originated, rejection
 from labkit.azure.rules.advertisement import advertised_to_peer, originated_routes
 from labkit.feed.codec import from_json
-from labkit.routeserver.instance import AWAITED, Instance
+from labkit.routeserver.instance import AWAITED, InstanceState
 from labkit.routeserver.limit import PAUSE
 from labkit.routeserver.policy import PolicyConfig
 from labkit.routeserver.recovery import Recovered
-from labkit.routeserver.wire import Neighbours, SessionChange, Update
+from labkit.routeserver.wire import SessionChange, ShownNeighbours, Update
 from tests.unit.feed.wire import written
 
 A, B, C = "10.1.0.10", "10.1.0.20", "10.1.0.30"
@@ -35,15 +35,15 @@ def path(peer: str, *more: int) -> PathAttributes:
     return PathAttributes(IPv4Address(peer), (asn, *more))
 
 
-def instance(adj_rib_in: Mapping[str, Mapping[str, PathAttributes]] | None = None, **out: Any) -> Instance:
+def instance(adj_rib_in: Mapping[str, Mapping[str, PathAttributes]] | None = None, **out: Any) -> InstanceState:
     states = dict.fromkeys((A, B, C), ("Established", 5.0))
-    return Instance(Recovered(states, ASNS, adj_rib_in or {}, out), now=100.0)
+    return InstanceState(Recovered(states, ASNS, adj_rib_in or {}, out), now=100.0)
 
 
-def shown(*peers: str, **asns: int) -> Neighbours:
+def shown(*peers: str, **asns: int) -> ShownNeighbours:
     """ExaBGP's neighbours, none of them with a session; `a`, `b` and `c` with other ASNs."""
     expected = {str(peer.address): asns.get(peer.name, peer.asn) for peer in PEERS}
-    return Neighbours(dict.fromkeys(peers, ("Idle", 0.0)), {peer: expected[peer] for peer in peers})
+    return ShownNeighbours(dict.fromkeys(peers, ("Idle", 0.0)), {peer: expected[peer] for peer in peers})
 
 
 class Speaker:
@@ -52,7 +52,7 @@ class Speaker:
     def __init__(self) -> None:
         self.sent: dict[str, dict[str, PathAttributes]] = {A: {}, B: {}, C: {}}
 
-    def take(self, of: Instance) -> None:
+    def take(self, of: InstanceState) -> None:
         of.settle()
         for change in of.changes(10_000):
             for peer in change.peers:
@@ -167,7 +167,7 @@ def test_the_limit_holds_for_what_was_received_before_it_was_known() -> None:
 
 
 def test_nothing_is_advertised_to_peers_that_the_speaker_does_not_know() -> None:
-    one = Instance(Recovered({A: ("Established", 1.0)}, {A: 65001}, {}, {}), now=100.0)
+    one = InstanceState(Recovered({A: ("Established", 1.0)}, {A: 65001}, {}, {}), now=100.0)
     one.configure(CONFIG)
     one.update(Update(A, 1.0, ((path(A), ("10.9.0.0/16",)),)))
     one.settle()
@@ -272,7 +272,7 @@ def test_what_a_peer_has_advertised_is_known_whether_it_is_kept_or_not() -> None
 
 
 def test_everything_is_advertised_to_a_neighbour_that_the_speaker_learns_of() -> None:
-    one, speaker = Instance(Recovered({A: ("Established", 1.0)}, {A: 65001}, {}, {}), now=100.0), Speaker()
+    one, speaker = InstanceState(Recovered({A: ("Established", 1.0)}, {A: 65001}, {}, {}), now=100.0), Speaker()
     one.configure(CONFIG)
     one.update(Update(A, 1.0, ((path(A), ("10.9.0.0/16",)),)))
     speaker.take(one)
@@ -327,7 +327,7 @@ def test_only_nvas_with_a_session_are_asked_for_their_routes() -> None:
 
 
 def test_it_is_alone_once_the_last_session_is_closed() -> None:
-    one = Instance(Recovered({A: ("Established", 1.0), B: ("Idle", 1.0)}, {A: 65001, B: 65002}, {}, {}), now=100.0)
+    one = InstanceState(Recovered({A: ("Established", 1.0), B: ("Idle", 1.0)}, {A: 65001, B: 65002}, {}, {}), now=100.0)
     one.configure(replace(CONFIG, server=replace(SERVER, peers=())))
     assert not one.alone
     one.speaks_with(shown(), 101.0)

@@ -9,13 +9,13 @@ import pytest
 
 from labkit.azure.model import PathAttributes
 from labkit.routeserver.recovery import Recovered, Recovery, RecoveryFailed
-from labkit.routeserver.wire import Answer, Event, Neighbours, SessionChange, ShownRoute, SummaryHeader, Update
+from labkit.routeserver.wire import Answer, Event, SessionChange, ShownNeighbours, ShownRoute, SummaryHeader, Update
 
 A, B = "10.1.0.10", "10.1.0.20"
 P, Q, R = "10.2.0.0/16", "10.3.0.0/16", "10.4.0.0/16"
 ONE = PathAttributes(IPv4Address(A), (65001,))
 TWO = PathAttributes(IPv4Address(A), (65001, 65009))
-UP = Neighbours({A: ("Established", 3.0), B: ("Idle", 0.0)}, {A: 65001, B: 65002})
+UP = ShownNeighbours({A: ("Established", 3.0), B: ("Idle", 0.0)}, {A: 65001, B: 65002})
 DONE = Answer(True)
 
 

@@ -118,13 +118,13 @@ def test_decodes_states(content: str, state: str, reason: str) -> None:
                 '{"fsm": "ACTIVE", "duration": 3, "peer": '
                 '{"address": "10.1.0.11", "as": 65002, "capabilities": {"route-refresh": null}}}]'
             ),
-            wire.Neighbours(
+            wire.ShownNeighbours(
                 {"10.1.0.10": ("Established", 3.0), "10.1.0.11": ("Active", 3.0)},
                 {"10.1.0.10": 65001, "10.1.0.11": 65002},
                 frozenset({"10.1.0.10"}),
             ),
         ),
-        ("[]", wire.Neighbours({}, {})),
+        ("[]", wire.ShownNeighbours({}, {})),
         (
             f'{HEAD}"type": "update", {NEIGHBOR}"message": {{ "eor": {{ "afi" : "ipv4", "safi" : "unicast" }} }} }} }}',
             None,
