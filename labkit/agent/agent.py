@@ -8,8 +8,8 @@ find it is part of the laboratory, and an agent that mended it within a millisec
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from labkit.agent import uplink as nic
@@ -40,19 +40,28 @@ _Event: TypeAlias = Received[ToAgent, Applied] | Lost[ToAgent, Applied] | _Nic
 class _Port:
     """A NIC of the VM.
 
-    `state` is what was last seen of it: its uplink, or why there is none. `table` is what the controller wants there,
-    None before the first snapshot. `attempted`: its table has been installed, as far as the kernel would have it.
+    `state` is what was last seen of it: its uplink, or why there is none. `fibs` are the shares of the kernel that have
+    its routes. `table` is what the controller wants there, None before the first snapshot. `attempted`: that has been
+    installed, as far as the kernel would have it.
     """
 
-    share: Share
     state: Uplink | str
-    fib: Fib = field(default_factory=Fib)
+    fibs: Mapping[Share, Fib]
     table: FeedTable | None = None
     error: str | None = None
     attempted: bool = False
 
 
 _Before: TypeAlias = dict[Prefix, int | None]
+
+
+def _shares(number: int, count: int) -> Iterator[Share]:
+    """The shares of the kernel that have the routes of one of a VM's NICs: of several, each has one of its own."""
+    shares = 1 if count == 1 else 1 + count
+    if number == 0:
+        yield Share(0, shares)
+    if count > 1:
+        yield Share(1 + number, shares)
 
 
 class Agent:
@@ -66,7 +75,9 @@ class Agent:
         self._settings = settings
         self._inbox: Inbox[_Event] = Inbox()
         self._ports = {
-            name: _Port(Share(number, len(interfaces)), f"{name} has not been looked at yet")
+            name: _Port(
+                f"{name} has not been looked at yet", {share: Fib() for share in _shares(number, len(interfaces))}
+            )
             for number, name in enumerate(interfaces)
         }
         self._feed: Feed[ToAgent, Applied] | None = None
@@ -146,10 +157,10 @@ class Agent:
         port, former = self._ports[interface], self._error()
         if isinstance(state, str) and state != port.state:
             _log.info("%s", state)
-        before = self._uplink(self._primary)
+        connected = self._also_connected()
         port.state = state
         # The main table has the kernel's own routes to the subnets of all NICs.
-        shared = interface != self._primary and self._uplink(self._primary) != before
+        shared = interface != self._primary and self._also_connected() != connected
         for name in (interface, self._primary) if shared else (interface,):
             if self._ports[name].table is not None:
                 self._install(name, _NIC_CHANGED, None)
@@ -160,29 +171,28 @@ class Agent:
     def _primary(self) -> str:
         return next(iter(self._ports))
 
-    def _uplink(self, name: str) -> Uplink | str:
-        """A NIC as its table needs it, or why there is none."""
-        port = self._ports[name]
-        if isinstance(port.state, str):
-            return port.state
-        others = (other.state for other in self._ports.values() if other is not port)
-        also = tuple(subnet for state in others if isinstance(state, Uplink) for subnet in state.subnets)
-        return port.state._replace(share=port.share, also_connected=also)
+    def _also_connected(self) -> tuple[Prefix, ...]:
+        """The subnets of the NICs after the first."""
+        _, *others = (port.state for port in self._ports.values())
+        return tuple(subnet for state in others if isinstance(state, Uplink) for subnet in state.subnets)
 
     def _install(self, name: str, cause: str, before: _Before | None) -> None:
         """Bring the kernel to a NIC's table; `before` as for `Fib.update`, None to reconcile everything."""
-        port, uplink = self._ports[name], self._uplink(name)
+        port = self._ports[name]
         assert port.table is not None
-        if isinstance(uplink, str):
-            port.error = f"{uplink}: no route can be installed"
+        if isinstance(port.state, str):
+            port.error = f"{port.state}: no route can be installed"
             return
-        if before is None:
-            outcome = port.fib.reconcile(port.table, uplink)
-        else:
-            outcome = port.fib.update(port.table, before, uplink)
-        port.error = outcome.error
-        if outcome.counts or outcome.error or cause != _NIC_CHANGED:
-            self._record(f"{name}, {cause}" if len(self._ports) > 1 else cause, outcome, len(port.table.routes))
+        errors = []
+        for share, fib in port.fibs.items():
+            uplink = port.state._replace(share=share, also_connected=self._also_connected())
+            outcome = fib.reconcile(port.table, uplink) if before is None else fib.update(port.table, before, uplink)
+            if outcome.error is not None:
+                errors.append(outcome.error)
+            if outcome.counts or outcome.error or cause != _NIC_CHANGED:
+                where = f"{name}, table {share.table}, " if len(self._ports) > 1 else ""
+                self._record(f"{where}{cause}", outcome, len(port.table.routes))
+        port.error = "; ".join(errors) or None
         port.attempted = True
         if all(each.attempted for each in self._ports.values()):
             self._settings.mark_ready()

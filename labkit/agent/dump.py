@@ -36,7 +36,7 @@ from labkit.agent.netlink import (
 
 
 def read_kernel(netlink: RouteSocket, interface: int, share: Share) -> KernelState:
-    """What the kernel holds under the agent's protocol in a NIC's share, nexthops leading through its `interface`.
+    """What the kernel holds under the agent's protocol in a share, nexthops leading through `interface`.
 
     Raises:
         OSError: the kernel refused.
@@ -127,7 +127,7 @@ class RouteParser:
 class _Meaning(NamedTuple):
     """What a route is, its prefix apart.
 
-    `own`: of the agent's protocol, in the NIC's share. `effective`: in the NIC's table without TOS or metric, so that
+    `own`: of the agent's protocol, in the share. `effective`: in its table without TOS or metric, so that
     the first of its prefix is in effect. `target`: None if the route is nothing that the agent makes.
     """
 

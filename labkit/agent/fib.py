@@ -68,7 +68,7 @@ class _Settled:
 
 
 class Fib:
-    """A NIC's share of this network namespace's FIB: routes and nexthops of the agent's protocol, and nothing else."""
+    """A share of this network namespace's FIB: routes and nexthops of the agent's protocol, and nothing else."""
 
     def __init__(self) -> None:
         self._socket = RouteSocket()

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from labkit.agent.feed_table import Address, FeedTable, Hop, Prefix
 from labkit.azure.model import ON_LINK, NextHopType
-from labkit.lab.plan.nic_tables import nic_table
+from labkit.lab.plan.nic_tables import RT_TABLE_MAIN, nic_table
 
 RTN_UNICAST = 1
 RTN_BLACKHOLE = 6
@@ -25,14 +25,14 @@ RT_SCOPE_UNIVERSE = 0
 RT_SCOPE_LINK = 253
 
 _IDS = 1 << 24
-"""How many nexthop ids the range of a NIC has."""
+"""How many nexthop ids the range of a share has."""
 
 
 class Share(NamedTuple):
-    """A NIC's share of the kernel: the routing table and the range of nexthop ids that are its own.
+    """A share of the kernel: a routing table and a range of nexthop ids, for one NIC's routes.
 
-    `number` is the NIC's place among the `of` NICs of its machine, 0 for the primary one, whose share is the main table
-    and whatever of the agent's is in no other NIC's.
+    `number` is its place among the `of` shares of the machine. The first is the main table, and whatever of the agent's
+    is in no other share; of several NICs, each has a further one.
     """
 
     number: int = 0
@@ -41,7 +41,7 @@ class Share(NamedTuple):
     @property
     def table(self) -> int:
         """The number of the routing table."""
-        return nic_table(self.number)
+        return _table(self.number)
 
     @property
     def first_id(self) -> int:
@@ -49,14 +49,18 @@ class Share(NamedTuple):
         return self.number * _IDS + 1
 
     def has_table(self, table: int) -> bool:
-        """Whether what the agent has in a routing table is this NIC's."""
-        others = {nic_table(number) for number in range(1, self.of)}
+        """Whether what the agent has in a routing table is in this share."""
+        others = {_table(number) for number in range(1, self.of)}
         return table == self.table if self.number else table not in others
 
     def has_id(self, number: int) -> bool:
-        """Whether a nexthop of the agent's is this NIC's."""
+        """Whether a nexthop of the agent's is in this share."""
         place = number // _IDS
         return self.number == (place if place < self.of else 0)
+
+
+def _table(share: int) -> int:
+    return nic_table(share - 1) if share else RT_TABLE_MAIN
 
 
 class Uplink(NamedTuple):
@@ -73,7 +77,7 @@ class Uplink(NamedTuple):
 
     @property
     def connected(self) -> tuple[Prefix, ...]:
-        """The subnets to which the NIC's table has a route of the kernel's own: the main table to those of all NICs."""
+        """The subnets to which the table has a route of the kernel's own: the main one to those of all NICs."""
         return () if self.share.number else (*self.subnets, *self.also_connected)
 
     @property
@@ -109,7 +113,7 @@ class KernelState:
     `hops` are single nexthops through the uplink by id, `groups` nexthop groups. `routes` are the routes in its
     table without TOS or metric that are in effect. What else bears the agent's protocol, whoever made it, is a stray
     and goes: `stray_routes` are the kernel's own descriptions, `stray_nexthops` ids with groups first.
-    `foreign_nexthops` are ids of other protocols and of other NICs, which are not to be used.
+    `foreign_nexthops` are ids of other protocols and in other shares, which are not to be used.
     """
 
     hops: dict[int, Address] = field(default_factory=dict)

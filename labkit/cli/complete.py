@@ -49,8 +49,11 @@ def nodes(ctx: typer.Context) -> list[str]:
 
 
 def nics(ctx: typer.Context) -> list[str]:
-    """Everything with a NIC in a virtual network."""
-    found = [*_read(ctx, "lab_file", "nvas"), *_read(ctx, "lab_file", "virtual_machines")]
+    """Everything with a NIC in a virtual network, and the NICs of machines with several."""
+    found = [*_read(ctx, "lab_file", "nvas")]
+    machines = _read(ctx, "lab_file", "virtual_machines")
+    for machine in machines:
+        found += [f"{machine}/{nic}" for nic in _under(machines, machine, "nics")] or [machine]
     running = _read(ctx, "topology", "topology", "nodes")
     return [*found, *(n for name in gateways(ctx) for n in _instances(name) if n in running)]
 

@@ -18,7 +18,7 @@ def command(
     nic: Annotated[
         str,
         typer.Argument(
-            metavar="NIC", help="A virtual machine or an NVA; its NIC has its name.", autocompletion=complete.nics
+            metavar="NIC", help="A machine or NVA (its primary NIC), or machine/NIC.", autocompletion=complete.nics
         ),
     ],
     lab: LabOption = None,

@@ -18,7 +18,8 @@ from labkit.operate.trace.run import Trace, trace
 
 def command(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="The node that sends.", autocompletion=complete.nodes)
+        str,
+        typer.Argument(metavar="SOURCE", help="The node that sends, or machine/NIC.", autocompletion=complete.nodes),
     ],
     target: Annotated[
         str,

@@ -185,15 +185,16 @@ class Api:
         return web.json_response(to_json(Decision, found))
 
     def _nic(self, request: web.Request) -> str:
-        """The NIC that a path names.
+        """The NIC that a path names, by its own name or as the primary one of a machine.
 
         Raises:
             InvalidInput: there is none of this name.
         """
-        nic, nics = request.match_info["nic"], sorted(self._platform.azure.nic)
-        if nic not in nics:
-            raise InvalidInput(f"there is no NIC {nic}.", f"These are: {', '.join(nics)}.")
-        return nic
+        name, azure = request.match_info["nic"], self._platform.azure
+        try:
+            return azure.find_nic(name).name
+        except KeyError:
+            raise InvalidInput(f"there is no NIC {name}.", f"These are: {', '.join(sorted(azure.nic))}.") from None
 
     async def _route_tables(self, _request: web.Request) -> web.Response:
         """A list of RouteTable."""

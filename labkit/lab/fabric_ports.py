@@ -11,7 +11,7 @@ from labkit.azure.rules.adjacency import connected_peerings, takes_forwarded
 from labkit.lab.build import wiring
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import edges_behind
-from labkit.lab.plan.wires import nics
+from labkit.lab.plan.wires import nics, port
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,9 @@ def fabric_ports(
 ) -> Mapping[str, Port]:
     """The ports of a virtual network's switch by interface name, in the order of the lab file.
 
-    A NIC's port is named like the NIC, the Internet's like its node, a peering's like the other virtual network. The
-    NICs of route server instances (`labkit.lab.plan.wires.instance_nics`) are among them and among the neighbours.
+    NICs' ports have the names of `labkit.lab.plan.wires.port`, the Internet's that of its node, a peering's that of the
+    other virtual network. The NICs of route server instances (`labkit.lab.plan.wires.instance_nics`) are among them and
+    among the neighbours.
 
     `azure` is what operators have made of the lab's own since it was built: peerings that are no more have no ports,
     though their links are there. So it is with the NICs of nodes that are `gone`.
@@ -67,7 +68,7 @@ def fabric_ports(
     """
     azure = lab.azure if azure is None else azure
     network = azure.virtual_network[virtual_network].name
-    ports: dict[str, Port] = {nic.name: _nic_port(lab, nic) for nic in nics(lab, network) if nic.machine not in gone}
+    ports: dict[str, Port] = {port(nic): _nic_port(lab, nic) for nic in nics(lab, network) if nic.machine not in gone}
     if lab.internet is not None:
         for link in wiring(lab).links:
             if link.a.node == network and link.b.node == lab.internet.name:

@@ -7,8 +7,8 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from typing import TypeVar
 
-from labkit.azure.forwarding import Backend, Disposition, Surroundings
-from labkit.azure.model import Azure, EffectiveRoute, InstanceId
+from labkit.azure.forwarding import Backend, Disposition, Packet, Surroundings
+from labkit.azure.model import Azure, EffectiveRoute, InstanceId, Nic
 from labkit.azure.rules.addressing import ROUTE_SERVER_SUBNET
 from labkit.azure.rules.adjacency import local_and_adjacent_ranges
 from labkit.azure.rules.circuits import best_in_circuit
@@ -20,7 +20,7 @@ from labkit.lab.plan.tunnels import sites_tunnels
 from labkit.predict.azure_speakers import AzureSpeakers
 from labkit.predict.converge import RouterState
 from labkit.predict.surroundings import surroundings
-from labkit.predict.walk import Route
+from labkit.predict.walk import NO_ADDRESS, Route
 
 T = TypeVar("T")
 
@@ -54,16 +54,35 @@ class PredictedTables:
         }
         return surroundings(self._lab, self.azure, virtual_network, backends)
 
-    def route(self, node: str, destination: IPv4Address) -> Route:
-        """What a node's own table has for a destination: the longest prefix, of equal ones that without BGP."""
+    def route(self, node: str, packet: Packet) -> Route:
+        """What a node's own table has for a packet: the longest prefix, of equal ones that without BGP."""
         if node in self._machines:
-            return Route(nic=self.azure.primary_nic(node).name)
+            return Route(nic=self._nic(node, packet).name)
+        destination = packet.destination
         found = max(
             ((prefix, route) for table in self._tables(node) for prefix, route in table if destination in prefix),
             key=lambda each: each[0].prefixlen,
             default=None,
         )
         return _NO_ROUTE if found is None else found[1]
+
+    def _nic(self, machine: str, packet: Packet) -> Nic:
+        """The NIC by which a packet of a machine's own leaves it.
+
+        That whose address it has. What has none yet follows the primary one's effective routes, but the subnets of all
+        NICs are connected.
+        """
+        nics = self.azure.nics_of(machine)
+        leaves = next((nic for nic in nics if nic.address == packet.source), nics[0])
+        if packet.source != NO_ADDRESS:
+            return leaves
+        row = self.row(leaves.name, packet.destination)
+        longest = row.prefix.prefixlen if row is not None else 0
+        for nic in reversed(nics):
+            subnet = subnet_of(self.azure, nic)
+            if packet.destination in subnet and subnet.prefixlen >= longest:
+                longest, leaves = subnet.prefixlen, nic
+        return leaves
 
     def _tables(self, node: str) -> Iterator[Iterable[tuple[IPv4Network, Route]]]:
         """A node's tables, the one whose routes win at equal length first."""

@@ -19,6 +19,8 @@ from labkit.lab.plan.nodes import addresses, owners
 
 OVERLAY = "in the overlay"
 
+NO_ADDRESS = IPv4Address("0.0.0.0")  # noqa: S104 - the source of a packet whose address is yet to be chosen
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -52,8 +54,8 @@ class Tables(Protocol):
         """A NIC's effective route for a destination; None if it has none."""
         ...
 
-    def route(self, node: str, destination: IPv4Address) -> Route:
-        """What a node's own table has for a destination."""
+    def route(self, node: str, packet: Packet) -> Route:
+        """What a node's own table has for a packet."""
         ...
 
     def surroundings(self, virtual_network: str) -> Surroundings:
@@ -152,9 +154,10 @@ Step = RouterStep | FabricStep | EndStep
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """A packet's whole way. `hops` are the addresses that a traceroute shows."""
+    """A packet's whole way from node `source`, whose address `origin` it has. `hops` are what a traceroute shows."""
 
     source: str
+    origin: IPv4Address
     steps: tuple[Step, ...]
     hops: tuple[IPv4Address, ...]
 
@@ -175,6 +178,7 @@ class _Way:
     """What there is of a way so far: the packet is at `node`, to which it came over a link or out of a network."""
 
     source: str
+    origin: IPv4Address
     node: str
     address: IPv4Address
     packet: Packet
@@ -185,7 +189,7 @@ class _Way:
 
     def ends(self, step: Step, *, unseen: bool = False) -> Walk:
         """The whole way, with its last step; at an `unseen` one no TTL is seen to end."""
-        return Walk(self.source, (*self.steps, step), self.hops[:-1] if unseen else self.hops)
+        return Walk(self.source, self.origin, (*self.steps, step), self.hops[:-1] if unseen else self.hops)
 
     def ends_here(self, disposition: Disposition) -> Walk:
         """The whole way, if it ends at the node where the packet is."""
@@ -218,15 +222,24 @@ class Walker:
         self._surroundings = cache(tables.surroundings)
 
     def walks(self, node: str, destination: IPv4Address, source: IPv4Address | None = None) -> Iterator[Walk]:
-        """The ways of a packet from a node on; `source` is its address, if it is not the node's own.
+        """The ways of a packet from a node on; `source` is its address, if it is not what the node's kernel chooses.
 
         There are several where flows are shared among next hops.
         """
-        address = self._addresses[node]
-        way = _Way(node, node, address, Packet(source or address, destination))
+        address = source if source is not None and self._has(node, source) else self._chosen(node, destination)
+        origin = source or address
+        way = _Way(node, origin, node, address, Packet(origin, destination))
         if self._has(node, destination):
             way = replace(way, address=destination, hops=(destination,))  # a machine answers itself, as one hop
         yield from self._at(way)
+
+    def _chosen(self, node: str, destination: IPv4Address) -> IPv4Address:
+        """The address that a node gives its own packets: that of the NIC by which they leave."""
+        address, azure = self._addresses[node], self._tables.azure
+        if len(azure.nics_of(node)) < 2:
+            return address
+        nic = self._tables.route(node, Packet(NO_ADDRESS, destination)).nic
+        return address if nic is None else azure.nic[nic].address
 
     def _at(self, way: _Way) -> Iterator[Walk]:
         """What becomes of a packet at the node where it is."""
@@ -235,7 +248,7 @@ class Walker:
             yield way.ends_here(end)
             return
         node, packet = way.node, way.packet
-        route = self._tables.route(node, packet.destination)
+        route = self._tables.route(node, packet)
         if node in self._lab.nva and self._lab.nva[node].translates(packet.destination):
             packet = replace(packet, source=self._addresses[node])
         step = RouterStep(node, way.address, packet, route, route.drops or Disposition.FORWARDED)
@@ -264,7 +277,7 @@ class Walker:
                 carrying = self._carrying(node, hop.node)
                 on = replace(on, steps=(*on.steps, carrying))
                 if carrying.disposition.drops:
-                    yield Walk(on.source, on.steps, on.hops)
+                    yield Walk(on.source, on.origin, on.steps, on.hops)
                     continue
             yield from self._arrive(on, hop.node, hop.address)
 

@@ -212,12 +212,13 @@ class Vm:
         return done.stdout
 
     def plug_another(self) -> None:
-        """Give the VM a second NIC, eth1 (10.1.20.4/24), whose own packets follow routing table 101."""
+        """Give the VM a second NIC, eth1 (10.1.20.4/24). Packets with a NIC's address follow its routing table."""
         self.interfaces = "eth0 eth1"
         self.ip("link", "add", "eth1", "type", "veth", "peer", "name", "fabric1")
         self.ip("address", "add", "10.1.20.4/24", "dev", "eth1")
         self.ip("link", "set", "fabric1", "up")
         self.ip("link", "set", "eth1", "up")
+        self.ip("rule", "add", "from", "10.1.10.4", "lookup", "100")
         self.ip("rule", "add", "from", "10.1.20.4", "lookup", "101")
 
     def popen(self, *command: str, **options: Any) -> subprocess.Popen[str]:

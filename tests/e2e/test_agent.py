@@ -447,12 +447,14 @@ def test_each_nic_has_its_routes_in_a_table_of_its_own(two: Vm) -> None:
         "203.0.113.0/24": "via 10.1.20.1",
     }  # fmt: skip
     assert two.own() == main, "the subnets of both NICs are the kernel's own there"
+    assert two.routes("table", "100", "proto", PROTOCOL) == {**main, "10.1.20.0/24": f"via {A}"}
     assert two.routes("table", "101", "proto", PROTOCOL) == further
     assert "dev eth1" in two.ip("route", "get", "192.0.2.1", "from", "10.1.20.4")
     assert "dev eth0" in two.ip("route", "get", "192.0.2.1", "from", "10.1.10.4")
     eventually(two.ready.exists, "the agent says it is ready")
     assert two.controller.tell(both(delta({2: via(C)}), delta({2: via(A)}), "delta")) is None
     assert two.own() == {**main, BRANCH: f"via {C}"}
+    assert two.routes("table", "100")[BRANCH] == f"via {C}"
     after = {**further, "default": f"via {A}", "10.1.20.0/24": f"via {A}"}
     assert two.routes("table", "101", "proto", PROTOCOL) == after
     two.kill_agent()

@@ -60,6 +60,14 @@ class Azure:
         """
         return self._nics_by_machine[machine][0]
 
+    def find_nic(self, name: str) -> Nic:
+        """The NIC of this name, or the primary one of the machine of this name.
+
+        Raises:
+            KeyError: there is neither.
+        """
+        return self.nic.get(name) or self.primary_nic(name)
+
     @cached_property
     def _nics_by_machine(self) -> Mapping[str, tuple[Nic, ...]]:
         found: dict[str, tuple[Nic, ...]] = {}

@@ -102,9 +102,9 @@ class Assignment:
         wish = [prefix.network_address + offset] if offset < prefix.num_addresses - 1 else []
         return self.first(wish) or self.first(prefix.hosts())
 
-    def mac(self, node: str) -> str:
-        """A MAC of its own for the primary NIC of a node."""
-        made = derive_mac(node, NIC, self._macs)
+    def mac(self, node: str, interface: str = NIC) -> str:
+        """A MAC of its own for a NIC of a node."""
+        made = derive_mac(node, interface, self._macs)
         self._macs.add(made)
         return made
 

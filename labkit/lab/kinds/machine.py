@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from labkit.azure.model import Nic
@@ -18,7 +19,7 @@ from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS, find_subnet
 from labkit.lab.plan.nodes import NIC
 
 NICS: Slot[dict[str, IPv4Address]] = Slot(dict)
-"""The addresses of NICs by machine."""
+"""The addresses of NICs by name."""
 
 
 class Machine(Part):
@@ -86,34 +87,60 @@ def free_address(assignment: Assignment, place: Path, what: str, reference: str)
     return address
 
 
-def given_nics(draft: Draft, section: str, machines: Mapping[str, Machine]) -> Iterator[Given]:
-    """The addresses that the file gives to machines."""
+@dataclass(frozen=True, slots=True)
+class FileNic:
+    """A NIC as the file has it: its unique name, its machine, its interface there, and the place of its keys."""
+
+    name: str
+    machine: str
+    interface: str
+    place: Path
+    keys: Machine
+
+
+def single_nics(section: str, machines: Mapping[str, Machine]) -> Iterator[FileNic]:
+    """The NICs of machines that have one each, which is named like its machine."""
     for name, machine in machines.items():
-        place: Path = (section, name)
-        yield from given_address(draft, place, draft.subject(place)[0], machine.subnet, machine.address)
+        yield FileNic(name, name, NIC, (section, name), machine)
 
 
-def assign_nics(assignment: Assignment, section: str, machines: Mapping[str, Machine]) -> None:
-    """Completes the addresses and MACs of machines."""
+def given_nics(draft: Draft, found: Iterable[FileNic]) -> Iterator[Given]:
+    """The addresses that the file gives to NICs."""
+    for nic in found:
+        yield from given_address(draft, nic.place, draft.subject(nic.place)[0], nic.keys.subnet, nic.keys.address)
+
+
+def assign_nics(assignment: Assignment, found: Iterable[FileNic]) -> None:
+    """Completes the addresses and MACs of NICs. The name of a machine, as a next hop, means its first NIC."""
     addresses = assignment.addresses
-    for name, machine in machines.items():
-        addresses.macs[name] = machine.mac or assignment.mac(name)
-        address = machine.address or free_address(assignment, (section, name), name, machine.subnet)
+    for nic in found:
+        addresses.macs[nic.name] = nic.keys.mac or assignment.mac(nic.machine, nic.interface)
+        address = nic.keys.address or free_address(assignment, nic.place, nic.name, nic.keys.subnet)
         if address is not None:
-            addresses[NICS][name] = addresses.next_hops[name] = address
+            addresses[NICS][nic.name] = addresses.next_hops[nic.name] = address
+            addresses.next_hops.setdefault(nic.machine, address)
 
 
-def nics(draft: Draft, addresses: Addresses, machines: Mapping[str, Machine]) -> tuple[Nic, ...]:
-    """The NICs of machines."""
+def nics(draft: Draft, addresses: Addresses, found: Iterable[FileNic]) -> tuple[Nic, ...]:
+    """The NICs that are sound."""
     return tuple(
-        Nic(name, name, NIC, found[0], found[1], addresses[NICS][name], addresses.macs[name], machine.ip_forwarding)
-        for name, machine in machines.items()
-        if (found := find_subnet(draft, machine.subnet)) is not None and name in addresses[NICS]
+        Nic(
+            nic.name,
+            nic.machine,
+            nic.interface,
+            place[0],
+            place[1],
+            addresses[NICS][nic.name],
+            addresses.macs[nic.name],
+            nic.keys.ip_forwarding,
+        )
+        for nic in found
+        if (place := find_subnet(draft, nic.keys.subnet)) is not None and nic.name in addresses[NICS]
     )
 
 
-def given_macs(section: str, machines: Mapping[str, Machine]) -> Iterator[GivenMac]:
-    """The MAC addresses that the file gives to machines."""
-    for name, machine in machines.items():
-        if machine.mac is not None:
-            yield GivenMac(machine.mac, (section, name, "mac"))
+def given_macs(found: Iterable[FileNic]) -> Iterator[GivenMac]:
+    """The MAC addresses that the file gives to NICs."""
+    for nic in found:
+        if nic.keys.mac is not None:
+            yield GivenMac(nic.keys.mac, (*nic.place, "mac"))

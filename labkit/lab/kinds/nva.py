@@ -18,7 +18,7 @@ from labkit.lab.file.schema_types import Asn, Communities, LinkOptions, Named, N
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment
 from labkit.lab.kinds.kind import Checking, Given, GivenMac, Kind
-from labkit.lab.kinds.machine import Machine, assign_nics, check_place, given_macs, given_nics, nics
+from labkit.lab.kinds.machine import Machine, assign_nics, check_place, given_macs, given_nics, nics, single_nics
 from labkit.lab.kinds.names import Declared
 from labkit.lab.kinds.nouns import INTERNET, LOAD_BALANCER, NVA, ROUTE_SERVER, SITE
 from labkit.lab.kinds.route_table import address_of
@@ -103,19 +103,19 @@ class NvaKind(Kind):
 
     def given(self, draft: Draft) -> Iterator[Given]:
         """See `Kind`."""
-        return given_nics(draft, "nvas", draft.file[NVAS])
+        return given_nics(draft, single_nics("nvas", draft.file[NVAS]))
 
     def macs(self, draft: Draft) -> Iterator[GivenMac]:
         """See `Kind`."""
-        return given_macs("nvas", draft.file[NVAS])
+        return given_macs(single_nics("nvas", draft.file[NVAS]))
 
     def assign(self, assignment: Assignment) -> None:
         """See `Kind`."""
-        assign_nics(assignment, "nvas", assignment.draft.file[NVAS])
+        assign_nics(assignment, single_nics("nvas", assignment.draft.file[NVAS]))
 
     def azure(self, draft: Draft, addresses: Addresses, azure: Azure) -> Azure:
         """See `Kind`."""
-        return replace(azure, nics=(*azure.nics, *nics(draft, addresses, draft.file[NVAS])))
+        return replace(azure, nics=(*azure.nics, *nics(draft, addresses, single_nics("nvas", draft.file[NVAS]))))
 
     def check(self, checking: Checking) -> None:
         """See `Kind`."""

@@ -34,7 +34,7 @@ from labkit.lab.model import Lab
 from labkit.lab.plan.addressing import nic_interface
 from labkit.lab.plan.common import NET_ADMIN, Planned, environment, interface_up, platform_channel, ready, sysctls
 from labkit.lab.plan.model import Node, Role
-from labkit.lab.plan.wires import Interfaces, Wire, WireEnd, Wiring, nics
+from labkit.lab.plan.wires import Interfaces, Wire, WireEnd, Wiring, nics, port
 
 _DEDICATED = {name.casefold(): name for name in DEDICATED_SUBNETS}
 
@@ -137,7 +137,7 @@ class VirtualNetworkKind(Kind):
         for network in lab.azure.virtual_networks:
             for nic in nics(lab, network.name):
                 up = interface_up(nic.interface, nic_interface(lab.azure, nic))
-                yield Wire(WireEnd(network.name, nic.name), WireEnd(nic.machine, nic.interface), b_up=up)
+                yield Wire(WireEnd(network.name, port(nic)), WireEnd(nic.machine, nic.interface), b_up=up)
             if lab.internet is not None:
                 internet = lab.internet.name
                 yield Wire(WireEnd(network.name, internet), WireEnd(internet, interfaces.take(internet)))

@@ -51,12 +51,13 @@ def frontends(lab: Lab) -> dict[IPv4Address, str]:
 
 
 def address_of(lab: Lab, name: str) -> IPv4Address:
-    """The address that a name, or an address written out, means.
+    """The address that the name of a node or a NIC, or an address written out, means.
 
     Raises:
-        ValueError: it is neither a node's name nor an address.
+        ValueError: it is neither a name nor an address.
     """
-    known = addresses(lab).get(name)
+    nic = lab.azure.nic.get(name)
+    known = addresses(lab).get(name) or (nic.address if nic is not None else None)
     return known if known is not None else IPv4Address(name)
 
 

@@ -106,6 +106,11 @@ def instance_nics(lab: Lab) -> tuple[Nic, ...]:
     return tuple(nics)
 
 
+def port(nic: Nic) -> str:
+    """The name of a NIC's port, an interface of its fabric: that of its machine, numbered after the first NIC."""
+    return nic.machine if nic.interface == NIC else f"{nic.machine}.{nic.interface.removeprefix('eth')}"
+
+
 def nics(lab: Lab, virtual_network: str) -> tuple[Nic, ...]:
     """Every NIC in a virtual network: those of NVAs, virtual machines and gateways, then of route server instances."""
     return tuple(n for n in (*lab.azure.nics, *instance_nics(lab)) if n.virtual_network == virtual_network)

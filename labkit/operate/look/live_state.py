@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import cached_property
 from ipaddress import IPv4Address
@@ -12,10 +12,12 @@ from typing import Any, TypeVar
 
 from labkit.azure.forwarding import Backend, Surroundings
 from labkit.azure.model import Azure
+from labkit.azure.rules.rows import EffectiveTable
 from labkit.daemons.tables import BgpTable
 from labkit.errors import CheckFailed
 from labkit.feed.state import PlatformState
 from labkit.lab.model import Lab
+from labkit.lab.plan.nic_tables import RT_TABLE_MAIN
 from labkit.lab.plan.nodes import frontends, owners
 from labkit.lab.sessions import daemon_of
 from labkit.operate.look.client import LabClient
@@ -105,9 +107,18 @@ class LiveState:
             return False
         return True
 
-    def kernel(self, node: str) -> tuple[KernelPath, ...]:
-        """The main routing table of a node's kernel."""
-        return self._once(("kernel", node), lambda: self._kernel(node))
+    def kernel(self, node: str, table: int = RT_TABLE_MAIN) -> tuple[KernelPath, ...]:
+        """A routing table of a node's kernel, by default the main one."""
+        return self._once(("kernel", node, str(table)), lambda: self._kernel(node, table))
+
+    def table_from(self, node: str, source: IPv4Address) -> int | None:
+        """The routing table that packets with a source address follow by a node's first policy rule for it, if any."""
+        tables = self._once(("rules", node), lambda: self._rules(node))
+        return tables.get(source)
+
+    def effective(self, name: str) -> EffectiveTable:
+        """The effective routes of a NIC, by its own name or as the primary one of a machine."""
+        return self.state.effective[self.lab.azure.find_nic(name).name]
 
     def foreign_packets(self, instance: str) -> int:
         """How many packets came to a route server instance's node that were not addressed to it."""
@@ -135,8 +146,15 @@ class LiveState:
         except NotListening as error:
             raise BgpIsGoneError(f"{node}: BGP is not running.") from error
 
-    def _kernel(self, node: str) -> tuple[KernelPath, ...]:
-        return read(self.output(node, "ip", "-j", "-4", "route", "show", "table", "main"))
+    def _kernel(self, node: str, table: int) -> tuple[KernelPath, ...]:
+        return read(self.output(node, "ip", "-j", "-4", "route", "show", "table", str(table)))
+
+    def _rules(self, node: str) -> Mapping[IPv4Address, int]:
+        found: dict[IPv4Address, int] = {}
+        for rule in json.loads(self.output(node, "ip", "-j", "-4", "-N", "rule", "show")):
+            if rule["src"] != "all" and "srclen" not in rule:
+                found.setdefault(IPv4Address(rule["src"]), int(rule["table"]))
+        return found
 
     def _foreign_packets(self, node: str) -> int:
         found = json.loads(self.output(node, "nft", "-j", "list", "counter", "inet", "labkit", "foreign"))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
-from labkit.azure.forwarding import Disposition, Surroundings
+from labkit.azure.forwarding import Disposition, Packet, Surroundings
 from labkit.azure.model import ON_LINK, NextHopType
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import addresses, frontends, owners
@@ -81,9 +81,9 @@ class Explainer:
 
     def _at_router(self, step: RouterStep) -> Line:
         node, destination = step.node, step.packet.destination
-        route = self._tables.kernel(node, destination)
+        route = self._tables.kernel(node, destination, self._tables.own(node, step.packet.source))
         if step.route.drops is not None:
-            return replace(self._lost(node, destination, route), address=str(step.address))
+            return replace(self._lost(node, step.packet, route), address=str(step.address))
         leads = ", ".join(map(str, route.gateways)) or f"on-link {route.device}"
         decision, why = f"{route.prefix} → {leads}", f"kernel: {self._by(node, route)}"
         if node in self._lab.nva and self._lab.nva[node].translates(destination):
@@ -94,15 +94,18 @@ class Explainer:
         why += "; does not decrement the TTL" if step.restores_ttl else ""
         return Line(node, str(step.address), decision, why, self._kernel_choice(node, route))
 
-    def _lost(self, node: str, destination: IPv4Address, route: KernelRoute) -> Line:
+    def _lost(self, node: str, packet: Packet, route: KernelRoute) -> Line:
         """The line of a kernel by which packets do not leave."""
         if route.type == NO_ROUTE:
             return Line(node, "", "no route", "its kernel has no route")
         what = "a black hole" if route.type == BLACKHOLE else "a route that rejects it"
         why = f"{what} in its kernel, by {self._by(node, route)}"
         # An agent has it from its NIC's effective routes, where the reasons are.
-        of_nic = self._tables.decision(node, destination) if route.protocol == AGENT else None
-        choice = self._kernel_choice(node, route) if of_nic is None else nic_choice(node, of_nic)
+        if route.protocol == AGENT:
+            nic = self._tables.nic(node, packet.source)
+            choice = nic_choice(nic, self._tables.decision(nic, packet.destination))
+        else:
+            choice = self._kernel_choice(node, route)
         return Line(node, "", f"{route.prefix} → dropped", why, choice)
 
     def _by(self, node: str, route: KernelRoute) -> str:
@@ -167,7 +170,7 @@ class Explainer:
             case Disposition.NO_BACKEND:
                 return line(f"{names} → dropped", f"{why}; no backend is up")
             case Disposition.NOT_FORWARDED if nic is not None:
-                return line("dropped", f"{why}; IP forwarding is off on {nic.machine}'s NIC")
+                return line("dropped", f"{why}; IP forwarding is off on {nic.name}'s NIC")
             case Disposition.NOT_ACCEPTED if nic is not None:
                 networks = f"{nic.virtual_network} accepts nothing from {fabric}"
                 return line("dropped", f"{why}; {networks} that is only forwarded there")

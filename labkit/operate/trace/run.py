@@ -54,13 +54,15 @@ class Trace:
 
 
 def trace(lab: Lab, client: LabClient, source: str, target: str) -> Trace:
-    """Predict the way of a packet from node `source` to `target`, and run a real traceroute.
+    """Predict the way of a packet from node or NIC `source` to `target`, and run a real traceroute.
 
     Raises:
-        InvalidInput: `source` is no node that a packet may come from, or `target` neither a name nor an address.
+        InvalidInput: `source` is nothing that a packet may come from, or `target` neither a name nor an address.
         CheckFailed: a node or the controller does not answer.
     """
-    if source not in addresses(lab):
+    nic = lab.azure.nic.get(source)
+    node, own = (nic.machine, nic.address) if nic is not None and nic.machine != source else (source, None)
+    if node not in addresses(lab):
         raise InvalidInput(
             f"{source} is not a node with an address.", f"These are: {', '.join(sorted(addresses(lab)))}."
         )
@@ -73,14 +75,14 @@ def trace(lab: Lab, client: LabClient, source: str, target: str) -> Trace:
         destination = target_address(lab, target)
     except ValueError:
         raise InvalidInput(f"{target} is neither a node of lab {lab.name} nor an IPv4 address.") from None
-    real = traceroute(client, source, destination)
+    real = traceroute(client, node, destination, own)
     while real and real[-1] is None:
         real.pop()
     tables = ObservedTables(LiveState(lab, client))
-    walk = _walk(lab, tables, source, destination, real=real)
+    walk = _walk(lab, tables, node, destination, own, real=real)
     predicted, explainer = walk.hops, Explainer(lab, tables)
     missing = [hop for i, hop in enumerate(predicted) if i >= len(real) or real[i] is None]
-    seen_from = _sources(lab, source, destination, predicted)
+    seen_from = _sources(lab, walk, destination)
     reasons = {hop: _silent(lab, tables, explainer, hop, seen_from[hop]) for hop in dict.fromkeys(missing)}
     silent = tuple((hop, reason) for hop, reason in reasons.items() if reason)
     return Trace(tuple(explainer.lines(walk)), predicted, tuple(real), walk.disposition, silent)
@@ -134,13 +136,11 @@ def _walk(
     return next(Walker(lab, tables, Seen(lab, tables, real), MAX_HOPS).walks(node, destination, source))
 
 
-def _sources(
-    lab: Lab, source: str, destination: IPv4Address, hops: Sequence[IPv4Address]
-) -> dict[IPv4Address, tuple[IPv4Address, ...]]:
+def _sources(lab: Lab, walk: Walk, destination: IPv4Address) -> dict[IPv4Address, tuple[IPv4Address, ...]]:
     """Whom each hop answers: the source, or the NVA that translated it, which passes the answer on to whom it knows."""
     found: dict[IPv4Address, tuple[IPv4Address, ...]] = {}
-    known: tuple[IPv4Address, ...] = (addresses(lab)[source],)
-    for hop in hops:
+    known: tuple[IPv4Address, ...] = (walk.origin,)
+    for hop in walk.hops:
         found.setdefault(hop, known)
         node = owners(lab)[hop]
         if node in lab.nva and lab.nva[node].translates(destination):
@@ -152,7 +152,9 @@ def _silent(
     lab: Lab, tables: ObservedTables, explainer: Explainer, hop: IPv4Address, sources: Sequence[IPv4Address]
 ) -> str:
     """Why the answer of a hop does not come back from one of these to the next; empty if it should."""
-    node, answers_as = owners(lab)[hop], None
+    node = owners(lab)[hop]
+    # Of several NICs, the one that was asked answers.
+    answers_as = hop if len(lab.azure.nics_of(node)) > 1 else None
     for source in sources:
         # The Internet answers to a public address of the virtual network, which is the sender's there.
         if lab.internet is None or node != lab.internet.name:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from ipaddress import IPv4Address, IPv4Network
 
-from labkit.azure.forwarding import Disposition, Surroundings
+from labkit.azure.forwarding import Disposition, Packet, Surroundings
 from labkit.azure.model import Azure, EffectiveRoute
 from labkit.azure.rules.decision import Decision
 from labkit.azure.rules.rows import as_path_text
@@ -69,9 +69,9 @@ class ObservedTables:
         rows = self.decision(nic, destination).rows
         return rows[0] if rows else None
 
-    def route(self, node: str, destination: IPv4Address) -> Route:
-        """What a node's kernel has for a destination."""
-        found = self.kernel(node, destination)
+    def route(self, node: str, packet: Packet) -> Route:
+        """What a node's kernel has for a packet."""
+        found = self.kernel(node, packet.destination, self.own(node, packet.source))
         if found.type == NO_ROUTE:
             return Route(drops=Disposition.NO_ROUTE)
         prefix = IPv4Network(found.prefix)
@@ -85,16 +85,34 @@ class ObservedTables:
         """What the fabric of a virtual network knows apart from effective routes."""
         return self.live.surroundings(virtual_network)
 
-    def _kernel(self, node: str, destination: IPv4Address) -> KernelRoute:
-        """What a node's kernel does with packets to a destination."""
-        holding = self._ip(node, "route", "show", "match", str(destination))
+    def own(self, node: str, source: IPv4Address) -> IPv4Address | None:
+        """The source of a packet, if it is the address of one of several NICs of a node, each with its own table."""
+        nics = self.azure.nics_of(node)
+        return source if len(nics) > 1 and any(nic.address == source for nic in nics) else None
+
+    def nic(self, node: str, source: IPv4Address) -> str:
+        """The NIC whose effective routes a machine's kernel has for a packet."""
+        nics = self.azure.nics_of(node)
+        return next((nic.name for nic in nics if nic.address == source), nics[0].name)
+
+    def _kernel(self, node: str, destination: IPv4Address, source: IPv4Address | None) -> KernelRoute:
+        """What a node's kernel does with packets to a destination, if they have a source with a table of its own."""
+        holding = self._holding(node, destination, source)
+        from_ = () if source is None else ("from", str(source))
         prefixes = sorted({path.prefix for path in holding}, key=lambda prefix: -prefix.prefixlen)
         shorter = tuple(map(str, prefixes[1:]))
-        rows = self._ip(node, "route", "get", "fibmatch", str(destination))
+        rows = self._ip(node, "route", "get", "fibmatch", str(destination), *from_)
         if not rows:
             lost = next((path for path in holding if path.type in _NOWHERE and path.prefix == prefixes[0]), None)
             return kernel_route(lost, shorter) if lost is not None else KernelRoute(NO_ROUTE)
         return kernel_route(rows[0], shorter)
+
+    def _holding(self, node: str, destination: IPv4Address, source: IPv4Address | None) -> tuple[KernelPath, ...]:
+        """The routes that hold a destination, in the first table with any that packets with this source follow."""
+        table = None if source is None else self.live.table_from(node, source)
+        match = ("match", str(destination))
+        own = self._ip(node, "route", "show", "table", str(table), *match) if table is not None else ()
+        return own or self._ip(node, "route", "show", *match)
 
     def _source(self, node: str, destination: IPv4Address) -> IPv4Address | None:
         """The address from which a node's kernel answers a destination; None if it has no way there."""

@@ -92,7 +92,7 @@ def _rows(table: TableName, live: LiveState) -> Iterator[Mapping[str, object]]:
                 text = "-".join(map(str, path.as_path))
                 yield {"network": path.prefix, "nextHop": path.next_hop, "asPath": text}
         case _, (nic,):
-            for row in live.state.effective[nic]["value"]:
+            for row in live.effective(nic)["value"]:
                 if row["state"] == "Active" and row["nextHopType"] != NextHopType.NONE:
                     for hop in row["nextHopIpAddress"] or [""]:
                         yield {**row, "addressPrefix": row["addressPrefix"][0], "nextHopIpAddress": hop}

@@ -161,7 +161,7 @@ def _(claim: proofs.EffectiveRoutesClaim, live: LiveState) -> str | None:
     wanted = {prefix: " ".join(sorted(_known(live, hop) for hop in hops)) for prefix, hops in claim.rows.items()}
     there = {
         IPv4Network(prefix): " ".join(sorted(_known(live, h) for h in row["nextHopIpAddress"])) or row["nextHopType"]
-        for row in live.state.effective[claim.on]["value"]
+        for row in live.effective(claim.on)["value"]
         if row["state"] == "Active" and row["nextHopType"] != NextHopType.NONE
         for prefix in row["addressPrefix"]
     }
@@ -197,7 +197,7 @@ def _(claim: proofs.Capture, live: LiveState) -> str | None:
 
 @check.register
 def _(claim: proofs.EffectiveRouteClaim, live: LiveState) -> str | None:
-    rows = [r for r in live.state.effective[claim.on]["value"] if str(claim.prefix) in r["addressPrefix"]]
+    rows = [r for r in live.effective(claim.on)["value"] if str(claim.prefix) in r["addressPrefix"]]
     active = [r for r in rows if r["state"] == "Active"]
     hint = f"Look: labkit effective-routes {claim.on}"
     if not active:

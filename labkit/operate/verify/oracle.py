@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 
-from labkit.azure.model import NextHopType
+from labkit.azure.model import ON_LINK, NextHopType, Nic
 from labkit.feed.tables import ForwardingTable
 from labkit.lab.model import Lab
+from labkit.lab.plan.addressing import subnet_of
+from labkit.lab.plan.nic_tables import RT_TABLE_MAIN, nic_table
 from labkit.operate.look.kernel import KernelPath
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.verify.difference import NOTHING, Difference
 from labkit.operate.verify.fabric_check import fabric_difference
-
-ON_LINK = {NextHopType.VNET_LOCAL, NextHopType.VNET_PEERING, NextHopType.VNET_GLOBAL_PEERING}
 
 
 def oracle_checks(lab: Lab) -> Iterator[tuple[str, Callable[[LiveState], str | None]]]:
@@ -35,18 +35,35 @@ def kernel_difference(vm: str, live: LiveState) -> str | None:
     """The first difference between a VM's kernel FIB and its effective routes, None if there is none."""
     for found in kernel_differences(vm, live):
         there, right = ("nothing" if text == NOTHING else text for text in (found.there, found.model))
-        return f"{found.prefix} is {there} in the kernel of {vm}; expected: {right}. Look: {found.hint}"
+        what = found.prefix or "the policy rule of its NIC"
+        return f"{what} is {there} in the {found.where}; expected: {right}. Look: {found.hint}"
     return None
 
 
 def kernel_differences(vm: str, live: LiveState) -> Iterator[Difference]:
-    """Every difference between a VM's kernel FIB and its effective routes, by ascending prefix."""
-    nic = live.lab.azure.nic[vm]
-    vnet = live.lab.azure.virtual_network[nic.virtual_network]
-    subnet = next(s.prefix for s in vnet.subnets if s.name == nic.subnet)
-    wanted = {p: h for p, h in _wanted(live.state.forwarding[vm], subnet[1]).items() if p != subnet}
+    """Every difference between a VM's kernel FIB and its effective routes, by NIC and ascending prefix."""
+    nics = live.lab.azure.nics_of(vm)
+    # In the main table the routes to the subnets of all NICs are the kernel's own.
+    connected = frozenset(subnet_of(live.lab.azure, nic) for nic in nics)
+    yield from _table_differences(live, nics[0], RT_TABLE_MAIN, connected, f"kernel of {vm}", f"labkit routes {vm}")
+    for number, nic in enumerate(nics if len(nics) > 1 else ()):
+        table = nic_table(number)
+        where, hint = f"kernel of {vm}, table {table} of NIC {nic.name}", f"labkit exec {vm} -- ip"
+        yield from _table_differences(live, nic, table, frozenset(), where, f"{hint} route show table {table}")
+        followed = live.table_from(vm, nic.address)
+        if followed != table:
+            right = f"from {nic.address} lookup {table}"
+            there = NOTHING if followed is None else f"from {nic.address} lookup {followed}"
+            yield Difference(where, "", right, there, f"{hint} rule show")
+
+
+def _table_differences(  # noqa: PLR0917 - a table, and what a difference in it is reported with
+    live: LiveState, nic: Nic, table: int, connected: Container[IPv4Network], where: str, hint: str
+) -> Iterator[Difference]:
+    gateway = subnet_of(live.lab.azure, nic)[1]
+    wanted = {p: h for p, h in _wanted(live.state.forwarding[nic.name], gateway).items() if p not in connected}
     found: dict[IPv4Network, KernelPath] = {}
-    for path in live.kernel(vm):
+    for path in live.kernel(nic.machine, table):
         if path.protocol != "kernel":
             found.setdefault(path.prefix, path)  # the kernel lists, and uses, the best one first
     for prefix in sorted(wanted.keys() | found.keys()):
@@ -55,7 +72,7 @@ def kernel_differences(vm: str, live: LiveState) -> Iterator[Difference]:
         there = _text(row.type, row.gateways) if row is not None else NOTHING
         right = _text(*hop) if hop is not None else NOTHING
         if there != right:
-            yield Difference(f"kernel of {vm}", str(prefix), right, there, f"labkit routes {vm}")
+            yield Difference(where, str(prefix), right, there, hint)
 
 
 def _wanted(table: ForwardingTable, gateway: IPv4Address) -> dict[IPv4Network, tuple[str, tuple[IPv4Address, ...]]]:

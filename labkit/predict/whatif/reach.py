@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -37,17 +37,23 @@ def reach_changes(lab: Lab, before: Side, after: Side) -> tuple[PairChange, ...]
 
 
 def sources(lab: Lab) -> list[str]:
-    """Whose packets are followed: machines, appliances and sites' hosts."""
-    return [*(vm.name for vm in lab.virtual_machines), *lab.nva, *(site.host.name for site in lab.sites)]
+    """Whose packets are followed: machines, their NICs after the first, appliances and sites' hosts."""
+    return [*(name for name, _ in _machines(lab)), *lab.nva, *(site.host.name for site in lab.sites)]
 
 
 def targets(lab: Lab) -> dict[str, IPv4Address]:
     """Where they go: the same, and the Internet."""
-    found = {
-        name: lab.azure.primary_nic(name).address for name in (*(vm.name for vm in lab.virtual_machines), *lab.nva)
-    }
+    found = dict(_machines(lab)) | {name: lab.azure.primary_nic(name).address for name in lab.nva}
     found |= {site.host.name: site.host.address.ip for site in lab.sites}
     return found | ({lab.internet.name: lab.internet.host} if lab.internet is not None else {})
+
+
+def _machines(lab: Lab) -> Iterator[tuple[str, IPv4Address]]:
+    """Machines, which choose the NIC by which a packet leaves, and their further NICs, with their addresses."""
+    for vm in lab.virtual_machines:
+        primary, *further = lab.azure.nics_of(vm.name)
+        yield vm.name, primary.address
+        yield from ((nic.name, nic.address) for nic in further)
 
 
 class Reach:
@@ -55,14 +61,17 @@ class Reach:
 
     def __init__(self, lab: Lab, tables: Tables) -> None:
         self._walker = Walker(lab, tables)
+        self._nic = lab.azure.nic
         self._instances: Mapping[str, str] = {
             i.node: i.name for gateway in lab.azure.gateways for i in gateway.instance_ids
         }
         self._site_of = {site.host.name: site.name for site in lab.sites}
 
     def ways(self, source: str, target: IPv4Address) -> tuple[Way, ...]:
-        """How packets from a node to an address end; each way once, in a stable order."""
-        return tuple(sorted({self._way(walk) for walk in self._walker.walks(source, target)}))
+        """How packets from a node or a NIC to an address end; each way once, in a stable order."""
+        nic = self._nic.get(source)
+        node, own = (source, None) if nic is None or nic.machine == source else (nic.machine, nic.address)
+        return tuple(sorted({self._way(walk) for walk in self._walker.walks(node, target, own)}))
 
     def _way(self, walk: Walk) -> Way:
         last = walk.steps[-1]

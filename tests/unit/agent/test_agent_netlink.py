@@ -120,9 +120,9 @@ def test_nexthops_there_and_back() -> None:
     assert state.foreign_nexthops == {6}
 
 
-def test_each_nic_reads_its_own_table_and_its_own_range_of_nexthops() -> None:
+def test_each_share_has_its_own_table_and_its_own_range_of_nexthops() -> None:
     via = attribute(5, GATEWAY) + attribute(4, struct.pack("=I", 7))
-    further = Share(1, 2)
+    further = Share(2, 3)
     routes = [
         described("10.1.0.0/16", 65, via),
         described("10.1.0.0/16", 65, kind=6, table=101),
@@ -132,16 +132,16 @@ def test_each_nic_reads_its_own_table_and_its_own_range_of_nexthops() -> None:
     hops = [
         pack_hop(1, GATEWAY, 7, 0),
         pack_hop(further.first_id, GATEWAY, 8, 0),
-        pack_hop(Share(2, 3).first_id, GATEWAY, 9, 0),
+        pack_hop(Share(3, 4).first_id, GATEWAY, 9, 0),
     ]
     primary, other = KernelState(), KernelState()
-    for share, interface, state in ((Share(0, 2), 7, primary), (further, 8, other)):
+    for share, interface, state in ((Share(0, 3), 7, primary), (further, 8, other)):
         RouteParser(state, share).parse(b"".join(routes))
         parse_nexthops(b"".join(hops), interface, share, state)
     on_link = Target(RTN_UNICAST, gateway=GATEWAY, interface=7)
     assert primary.routes == {prefix_bytes("10.1.0.0/16"): on_link}
-    assert primary.stray_routes == [routes[2][16:]], "no NIC has this table"
-    assert (primary.hops, primary.stray_nexthops) == ({1: GATEWAY}, [Share(2, 3).first_id])
+    assert primary.stray_routes == [routes[2][16:]], "no share has this table"
+    assert (primary.hops, primary.stray_nexthops) == ({1: GATEWAY}, [Share(3, 4).first_id])
     assert other.routes == {prefix_bytes("10.1.0.0/16"): Target(RTN_BLACKHOLE)}
     assert other.stray_routes == [routes[3][16:]]
     assert (other.hops, other.stray_nexthops) == ({further.first_id: GATEWAY}, [])

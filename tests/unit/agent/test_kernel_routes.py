@@ -121,8 +121,8 @@ def test_route_changes_lead_to_what_is_wanted(
     assert state == {p: t for p, g in routes.items() if (t := targets[g]) is not None and p not in left_out}
 
 
-def test_a_further_nic_has_nexthops_of_its_own_range_and_no_connected_route_in_its_table() -> None:
-    share = Share(1, 2)
+def test_a_further_share_has_nexthops_of_its_own_range_and_no_connected_route_in_its_table() -> None:
+    share = Share(2, 3)
     table = FeedTable({1: via(A)}, {P[0]: 1})
     assert adopt(table, KernelState(), share.first_id) == Ids({A: share.first_id}, {1: share.first_id + 1})
     other = (prefix_bytes("10.1.20.0/24"),)

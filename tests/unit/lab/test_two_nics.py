@@ -85,8 +85,8 @@ def test_every_nic_has_a_wire_to_its_virtual_network_with_its_mac(lab: Lab) -> N
     links = wiring(lab).links
     found = {(w.a.node, w.a.interface, w.b.node, w.b.interface): w.b.mac for w in links}
     assert found["hub", "fw", "fw", "eth0"] == lab.azure.nic["fw"].mac
-    assert found["hub", "fw-inside", "fw", "eth1"] == "00:0d:3a:00:00:02"
-    assert found["spoke", "vm-other", "vm", "eth1"] == "00:0d:3a:00:00:03"
+    assert found["hub", "fw.1", "fw", "eth1"] == "00:0d:3a:00:00:02"
+    assert found["spoke", "vm.1", "vm", "eth1"] == "00:0d:3a:00:00:03"
     assert ("fw", "eth2", "branch", "eth1") in found
     assert len({(end.node, end.interface) for w in links for end in (w.a, w.b)}) == 2 * len(links)
 
@@ -94,7 +94,7 @@ def test_every_nic_has_a_wire_to_its_virtual_network_with_its_mac(lab: Lab) -> N
 def test_a_fabric_has_a_port_for_each_nic(lab: Lab) -> None:
     ports = fabric_ports(lab, "hub")
     nics = {name: port.nic.address for name, port in ports.items() if isinstance(port, NicPort)}
-    assert nics == {"fw": addr("10.1.1.4"), "fw-inside": addr("10.1.2.4")}
+    assert nics == {"fw": addr("10.1.1.4"), "fw.1": addr("10.1.2.4")}
     peering = fabric_ports(lab, "spoke")["hub"]
     assert isinstance(peering, PeeringPort)
     assert [address for address, _ in peering.neighbours] == [addr("10.1.1.4"), addr("10.1.2.4")]

@@ -22,6 +22,7 @@ from labkit.feed.codec import from_json
 from labkit.feed.state import PlatformModel, PlatformState
 from labkit.feed.status import BackendStatus, GatewaySession, PlatformStatus, RouteServerSession
 from labkit.feed.tables import desired
+from labkit.lab.plan.nic_tables import RT_TABLE_MAIN
 from labkit.lab.plan.nodes import owners
 from labkit.operate import whatif as whatifs
 from labkit.operate.diff import run as diffs
@@ -129,7 +130,8 @@ class Healthy:
     def has_bgp(self, node: str) -> bool:
         return node not in self.off
 
-    def kernel(self, node: str) -> tuple[KernelPath, ...]:
+    def kernel(self, node: str, table: int = RT_TABLE_MAIN) -> tuple[KernelPath, ...]:
+        assert table == RT_TABLE_MAIN
         return tuple(self.kernels[node])
 
     @property

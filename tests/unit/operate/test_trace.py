@@ -64,7 +64,7 @@ class Written(ObservedTables):
         self._ways = ways
         self._nics = nics
 
-    def _kernel(self, node: str, _destination: IPv4Address) -> KernelRoute:
+    def _kernel(self, node: str, _destination: IPv4Address, _source: IPv4Address | None) -> KernelRoute:
         return self._ways[node]
 
     def _source(self, _node: str, _destination: IPv4Address) -> IPv4Address | None:

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any
 
-from labkit.azure.model import EffectiveRoute, NextHopType
+from labkit.azure.model import EffectiveRoute, NextHopType, Nic
 from labkit.azure.rules.circuits import best_in_circuit
 from labkit.azure.rules.effective import active, lookup
 from labkit.azure.rules.gateway_policy import PathSource, best_at_gateway
@@ -33,6 +33,7 @@ from labkit.runtimes.select import SANDBOX
 
 ADDRESS = re.compile(r"ip address replace (\S+)(?: peer (\S+))? dev (\S+)")
 ROUTE = re.compile(r"ip route replace (\S+)(?: via (\S+))? dev (\S+)(?: onlink)?")
+RULE = re.compile(r"ip rule add priority \d+ from (\S+) lookup .*")
 STATIC = re.compile(r"^ip route (\S+) (\S+)$", re.MULTILINE)
 
 
@@ -70,7 +71,11 @@ class PlannedTables(ObservedTables):
     def row(self, nic: str, destination: IPv4Address) -> EffectiveRoute | None:
         return lookup(self._network.speakers.effective_routes[nic], destination)
 
-    def _kernel(self, node: str, destination: IPv4Address) -> KernelRoute:
+    def _kernel(self, node: str, destination: IPv4Address, source: IPv4Address | None) -> KernelRoute:
+        rules = (RULE.fullmatch(command) for command in self._nodes[node].exec)
+        if source is not None and any(rule is not None and rule[1] == str(source) for rule in rules):
+            nic = next(nic for nic in self.azure.nics_of(node) if nic.address == source)
+            return longest([*self._of_agent(nic)], destination)
         if node not in self._read:
             self._read[node] = [*self._without_bgp(node)]
             self._read[node] += [*self._learned(node)]
@@ -101,9 +106,7 @@ class PlannedTables(ObservedTables):
         """What an agent or FRR adds."""
         known, speakers, routers = self._read[node], self._network.speakers, self._network.routers
         if self._nodes[node].role is Role.VM:
-            for row in active(speakers.effective_routes[self.azure.primary_nic(node).name]):
-                none = row.next_hop_type is NextHopType.NONE
-                yield KernelRoute(BLACKHOLE if none else "unicast", str(row.prefix), (), "" if none else "eth0", AGENT)
+            yield from self._of_agent(self.azure.primary_nic(node))
         for gateway in self.azure.gateways:
             for instance in gateway.instance_ids:
                 for prefix, paths in speakers.at_gateway[instance].items() if instance.node == node else ():
@@ -117,6 +120,12 @@ class PlannedTables(ObservedTables):
             if chosen.sessions:
                 hops = [received[session][prefix].next_hop for session in chosen.sessions]
                 yield resolved(known, str(prefix), hops, "bgp")
+
+    def _of_agent(self, nic: Nic) -> Iterator[KernelRoute]:
+        for row in active(self._network.speakers.effective_routes[nic.name]):
+            none = row.next_hop_type is NextHopType.NONE
+            device = "" if none else nic.interface
+            yield KernelRoute(BLACKHOLE if none else "unicast", str(row.prefix), (), device, AGENT)
 
 
 def network(text: str) -> IPv4Network:

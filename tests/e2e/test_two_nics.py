@@ -1,0 +1,134 @@
+"""A machine with two NICs in two subnets: each NIC's routes in a table of its own, each packet by its NIC's way."""
+
+from __future__ import annotations
+
+import subprocess
+from ipaddress import IPv4Address
+
+import pytest
+
+from labkit.azure.forwarding import Disposition
+from labkit.azure.rules.effective import RESERVED_BLOCKS
+from labkit.lab.plan.nic_tables import nic_table
+from labkit.operate.diff.run import differences
+from labkit.operate.look.live_state import LiveState
+from labkit.operate.look.probes import ping, traceroute
+from labkit.operate.trace.run import trace
+from labkit.operate.verify.difference import NOTHING
+from labkit.pytest import Boot, RunningLab
+from tests.e2e.by_the_rules import astray
+from tests.e2e.in_lab import lab_file, problems, put_table, wait_until_programmed
+from tests.e2e.waiting import eventually
+
+OUTSIDE, INSIDE = IPv4Address("10.1.10.4"), IPv4Address("10.1.20.9")
+VM, NVA, BRANCH = IPv4Address("10.2.1.4"), IPv4Address("10.1.1.4"), IPv4Address("10.250.0.10")
+TABLE = nic_table(1)
+THROUGH = {"10.2.0.0/16": "nva", "10.250.0.0/16": "None"}
+
+
+@pytest.fixture(scope="module")
+def lab(labkit_lab: Boot) -> RunningLab:
+    return labkit_lab(lab_file("two-nics"))
+
+
+def table(lab: RunningLab, number: int) -> dict[str, tuple[str, ...]]:
+    """What the agent has in a routing table of the client: next hops, or the kind of route, by prefix."""
+    paths = LiveState(lab.lab, lab.client).kernel("client", number)
+    return {
+        str(path.prefix): tuple(map(str, path.gateways)) or (path.type,) for path in paths if path.protocol != "kernel"
+    }
+
+
+def test_each_nic_has_its_effective_routes_in_a_table_of_its_own(lab: RunningLab) -> None:
+    rows = {nic: lab.client.get("effective-routes", nic) for nic in ("client", "client/outside", "client/inside")}
+    assert rows["client"] == rows["client/outside"] != rows["client/inside"], "the machine's name means its first NIC"
+    reserved = set(map(str, RESERVED_BLOCKS))
+    main, further = table(lab, 254), table(lab, TABLE)
+    on_link, nowhere = ("unicast",), ("blackhole",)
+    assert {p: hops for p, hops in main.items() if p not in reserved} == {
+        "10.1.0.0/16": on_link, "10.2.0.0/16": on_link, "10.250.0.0/16": (str(NVA),), "0.0.0.0/0": ("10.1.10.1",),
+    }  # fmt: skip
+    assert {p: hops for p, hops in further.items() if p not in reserved} == {
+        "10.1.0.0/16": on_link, "10.2.0.0/16": (str(NVA),), "10.250.0.0/16": nowhere, "0.0.0.0/0": ("10.1.20.1",),
+    }  # fmt: skip
+    assert problems(lab, 10) == []
+    assert differences(lab.lab, lab.client) == []
+
+
+def test_packets_out_of_each_nic_take_its_way(lab: RunningLab) -> None:
+    client = lab.client
+    assert traceroute(client, "client", VM) == traceroute(client, "client", VM, OUTSIDE) == [VM]
+    assert traceroute(client, "client", VM, INSIDE) == [NVA, VM]
+    assert ping(client, "client", BRANCH, OUTSIDE)
+    assert not ping(client, "client", BRANCH, INSIDE)
+    assert ping(client, "client", IPv4Address("198.51.100.10"), INSIDE), "each NIC has a way into the Internet"
+    neighbour = lab.lab.azure.nic["neighbour"].address
+    assert ping(client, "client", neighbour), "the kernel chooses the NIC that is in the subnet, and its address"
+    assert ping(client, "client", neighbour, OUTSIDE), "a NIC's own packets leave by it, whatever is connected"
+
+
+def test_answers_leave_by_the_nic_to_which_the_question_came(lab: RunningLab) -> None:
+    assert ping(lab.client, "vm", OUTSIDE)
+    assert ping(lab.client, "vm", INSIDE)
+    assert traceroute(lab.client, "neighbour", OUTSIDE) == [OUTSIDE]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "way"),
+    [
+        ("client", "vm", Disposition.DELIVERED),
+        ("client/inside", "vm", Disposition.DELIVERED),
+        ("client", "branch", Disposition.DELIVERED),
+        ("client/inside", "branch", Disposition.NONE),
+        ("client", "neighbour", Disposition.DELIVERED),
+        ("client/inside", "neighbour", Disposition.DELIVERED),
+        ("client/outside", "neighbour", Disposition.DELIVERED),
+        ("vm", "client/inside", Disposition.DELIVERED),
+        ("branch", "client/inside", Disposition.DELIVERED),
+    ],
+)
+def test_a_trace_from_a_nic_is_what_packets_do(lab: RunningLab, source: str, target: str, way: Disposition) -> None:
+    found = trace(lab.lab, lab.client, source, target)
+    assert (found.disposition, found.agrees) == (way, True), found
+
+
+def test_the_prediction_and_the_tables_of_the_lab_lead_every_packet_the_same_way(lab: RunningLab) -> None:
+    assert astray(lab.lab, lab.client) == []
+
+
+def test_a_change_of_one_subnet_s_routes_is_a_change_of_one_nic(lab: RunningLab) -> None:
+    before = table(lab, 254)
+    put_table(lab, "through", {"10.2.0.0/16": "nva", "10.250.0.0/16": "nva"}, propagation=False)
+    eventually(lambda: table(lab, TABLE)["10.250.0.0/16"], lambda hops: hops == (str(NVA),))
+    wait_until_programmed(lab)
+    assert ping(lab.client, "client", BRANCH, INSIDE)
+    assert table(lab, 254) == before
+    assert differences(lab.lab, lab.client) == []
+    put_table(lab, "through", THROUGH, propagation=False)
+    eventually(lambda: table(lab, TABLE)["10.250.0.0/16"], lambda hops: hops == ("blackhole",))
+
+
+def test_a_lost_rule_or_route_is_found(lab: RunningLab) -> None:
+    rule = ("from", str(INSIDE), "lookup", str(TABLE))
+    lab.client.run("client", "ip", "rule", "del", *rule)
+    lab.client.run("client", "ip", "route", "del", "10.2.0.0/16", "table", str(TABLE))
+    assert not ping(lab.client, "vm", INSIDE), "Azure drops the answer, which leaves by the other NIC"
+    where = f"kernel of client, table {TABLE} of NIC client/inside"
+    assert {(d.where, d.prefix, d.model, d.there) for d in differences(lab.lab, lab.client)} == {
+        (where, "10.2.0.0/16", f"via {NVA}", NOTHING),
+        (where, "", " ".join(rule), NOTHING),
+    }
+    (problem,) = (problem for problem in problems(lab) if problem.startswith("kernel of client agrees"))
+    assert f"10.2.0.0/16 is nothing in the {where}; expected: via {NVA}." in problem
+
+
+def test_a_machine_that_was_off_has_both_tables_again(lab: RunningLab) -> None:
+    before = {number: table(lab, number) for number in (254, TABLE)}
+    for verb in ("stop", "start"):
+        subprocess.run(["labkit", verb, "client", "--lab", lab.client.record.lab], check=True, capture_output=True)
+    wait_until_programmed(lab)
+    assert table(lab, 254) == before[254]
+    assert table(lab, TABLE) == {**before[TABLE], "10.2.0.0/16": (str(NVA),)}
+    assert ping(lab.client, "vm", INSIDE)
+    assert problems(lab, 10) == []
+    assert differences(lab.lab, lab.client) == []
