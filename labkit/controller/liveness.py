@@ -1,8 +1,8 @@
 """Whether a node lives, as the kernel knows it.
 
 A node's init holds an exclusive lock on `alive` in its platform folder, and every process of the node inherits it.
-The lock is free exactly when none of them is left, however they died; a blocked `flock` tells at that moment. A feed
-that breaks says less: its process may be on its way back while the BGP sessions stay up.
+The lock is free exactly when none of them is left, however they died; a blocked `flock` returns at that moment. A feed
+that breaks shows less: its process may be on its way back while the BGP sessions stay up.
 """
 
 from __future__ import annotations

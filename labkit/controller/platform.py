@@ -69,7 +69,7 @@ class TableKey:
 class TableChange:
     """What changed for NICs that share a table, and shared one before: its rows before and after.
 
-    `delta` is what is new in the table `key`. NICs that have `moved` to it from another one must be told all of it.
+    `delta` is what is new in the table `key`. NICs that have `moved` to it from another one must receive all of it.
     """
 
     key: TableKey
@@ -164,7 +164,7 @@ class Platform:
         """An instance accepted these paths of a peer, in place of those it had from it for the same prefixes."""
         peers = {p.name: p for p in self.all_peers(instance.name)}
         routes = self.instances[instance].routes
-        for prefix in prefixes if peer in peers else ():  # a session that is being ended may still have its say
+        for prefix in prefixes if peer in peers else ():  # a session that is being ended may still bring routes
             routes.setdefault(prefix, {})[peer] = LearnedRoute(prefix, attributes, peers[peer])
 
     def withdraw(self, instance: InstanceId, peer: str, prefixes: Iterable[IPv4Network]) -> None:
@@ -194,7 +194,7 @@ class Platform:
         return self._tables.get(key, Table())
 
     def conclude(self) -> list[TableChange]:
-        """Work every table out anew, and say what changed for whom."""
+        """Work every table out again: what changed, and for whom."""
         self._join()
         learned, gateways = self.learned(), self.gateways.routes(self.azure)
         former, self.table_key = self.table_key, _table_keys(self.azure)

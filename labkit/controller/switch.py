@@ -50,7 +50,7 @@ class Switches:
     def delta(self, virtual_network: str, deltas: Mapping[TableKey, Delta]) -> feed.FabricDelta | None:
         """What is new for a fabric since its last message; None if nothing is.
 
-        `deltas` say what is new in the tables that it knows.
+        `deltas` are what is new in the tables that it knows.
         """
         former = self._sent[virtual_network]
         tables: dict[str, TableDelta | None] = {}

@@ -9,7 +9,7 @@ from ipaddress import IPv4Network
 from labkit.feed.tables import ForwardingTable, NextHops, TableDelta
 
 Desired = Mapping[IPv4Network, NextHops]
-"""What a table should say: the hop of every prefix."""
+"""What a table should be: the next hops of every prefix."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class RouteServerConfig:
 class GatewayConfig:
     """What an instance of a gateway is to do.
 
-    `route_servers` are the instances that the gateway was built with; `sessions` says whether it has sessions with
+    `route_servers` are the instances that the gateway was built with; `sessions`: whether it has sessions with
     them, and `no_sessions` why not. It originates `originated`, and leaves `adjacent` to the virtual network, by the
     address `subnet_gateway`.
     """

@@ -22,7 +22,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """Message number `seq` is true in the node's kernel, or `error` says why it is not."""
+    """Message number `seq` is true in the node's kernel, or `error` is the reason why it is not."""
 
     TYPE: ClassVar = "applied"
     seq: int

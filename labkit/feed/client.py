@@ -1,4 +1,4 @@
-"""The node's end of a feed: connect to the controller, say hello, take numbered messages, come back when it breaks.
+"""The node's end of a feed: connect to the controller, send a hello, take numbered messages, come back when it breaks.
 
 Whatever ends a feed, the next one begins with a snapshot: so a node gets whatever it missed while the controller was
 away, and what makes no sense is answered with a reason and mended.
@@ -45,7 +45,7 @@ class Feed(Generic[Down, Up]):
 
     @classmethod
     def connect(cls, channel: Channel[Down, Up], node: str, path: Path = FEED_SOCKET) -> Feed[Down, Up]:
-        """Connect once and say hello.
+        """Connect once and send a hello.
 
         Args:
             channel: that of the node's role.
@@ -105,7 +105,7 @@ class Feed(Generic[Down, Up]):
         return self._write(self._channel.up.encode(message))
 
     def applied(self, seq: int, error: str | None = None) -> bool:
-        """Acknowledge message number `seq`: it is true in the kernel, or `error` says why it is not."""
+        """Acknowledge message number `seq`: it is true in the kernel, or `error` is the reason why it is not."""
         return self._write(APPLIED.encode(Applied(seq, error)))
 
     def refuse(self, seq: int, problem: str) -> None:

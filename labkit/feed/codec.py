@@ -63,7 +63,7 @@ def from_json(kind: type[M], content: object) -> M:
 
 
 class Codec(Generic[M]):
-    """The messages that one side sends to the other: dataclasses, told apart by their `TYPE`."""
+    """The messages that one side sends to the other: dataclasses, distinguished by their `TYPE`."""
 
     def __init__(self, *kinds: type[M]) -> None:
         self.kinds = kinds

@@ -108,7 +108,7 @@ class FabricDelta:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A backend of a load balancer turned out to be up or down; `reason` says by what."""
+    """A backend of a load balancer turned out to be up or down; `reason`: by what."""
 
     load_balancer: str
     backend: str
