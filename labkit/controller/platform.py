@@ -45,11 +45,15 @@ class Instance:
     joining: bool = False
     former: Instance | None = None
 
+    @property
+    def established(self) -> frozenset[str]:
+        """The peers whose session is up."""
+        return frozenset(peer for peer, session in self.sessions.items() if session.established)
+
     def knows(self, other: Instance) -> bool:
         """Whether it has the sessions that another instance has, and from each peer the same prefixes."""
-        up = {peer for peer, session in other.sessions.items() if session.established}
-        mine = {peer for peer, session in self.sessions.items() if session.established}
-        return up <= mine and other.prefixes(up) <= self.prefixes(up)
+        up = other.established
+        return up <= self.established and other.prefixes(up) <= self.prefixes(up)
 
     def prefixes(self, peers: Set[str]) -> set[tuple[str, IPv4Network]]:
         """What came from these peers, as `(peer, prefix)`."""
@@ -141,7 +145,7 @@ class Platform:
         for instance, known in self.instances.items():
             other, former = self.instances.get(instance.other), known.former
             learned = other is None or other.joining or known.knows(other)
-            if known.joining and (learned or (former is not None and known.knows(former))):
+            if known.joining and (learned or (former is not None and former.established and known.knows(former))):
                 known.joining, known.former = False, None
 
     def learned(self) -> LearnedRoutes:

@@ -6,12 +6,14 @@ import re
 
 from labkit.daemons.notifications import notification_text
 
+SPEAKER_ENDED = "the BGP speaker ended"
+
 # ExaBGP's reasons without a NOTIFICATION.
 _ITS_OWN = {
     "": "connection closed",
     "closing connection": "connection closed",
     "stop, message [removed]": "peer deconfigured",
-    "stop, message [shutting down]": "the BGP speaker ended",
+    "stop, message [shutting down]": SPEAKER_ENDED,
 }
 
 _NOTIFICATION = re.compile(r"notification (received|sent) \((\d+),(\d+)\)")

@@ -34,6 +34,7 @@ from labkit.routeserver.feed import FeedWriter, InstanceFeed, Sent
 from labkit.routeserver.instance import InstanceState
 from labkit.routeserver.neighbours import FileRefused, Neighbours
 from labkit.routeserver.policy import PolicyConfig
+from labkit.routeserver.reasons import SPEAKER_ENDED
 from labkit.routeserver.recovery import Recovered, Recovery, RecoveryFailed
 from labkit.routeserver.rib import RibChange
 from labkit.routeserver.speaker import WINDOW, Speaker
@@ -116,6 +117,7 @@ class Worker:
         self._updated = 0.0
         self._held_since: float | None = None
         self._shutdown_ticks: int | None = None
+        self._ending = False
         self._pending_config: _Received | None = None
         self._feed: InstanceFeed | None = None
         self._sending = 0
@@ -204,6 +206,8 @@ class Worker:
                 self._updates += 1
                 self._instance.update(event)
             case wire.SessionChange():
+                if event.reason == SPEAKER_ENDED:
+                    self._end(SPEAKER_ENDED)
                 self._instance.session_changed(event)
                 if event.state != wire.OPEN_SENT:
                     _log.info("session with %s: %s%s", event.peer, event.state, event.reason and f", {event.reason}")
@@ -223,13 +227,23 @@ class Worker:
 
     def _speaker_ended(self) -> int:
         """Report the instance as down, unless it is the keeper who died: ExaBGP then closed our pipes, not its own."""
-        if os.getppid() == self._settings.keeper and self._feed is not None:
-            self._report_last(InstanceDown("the BGP speaker ended", time.time()))
+        if os.getppid() == self._settings.keeper:
+            self._end(SPEAKER_ENDED)
+            self._finish_sending()
         return EXIT_DONE
 
-    def _report_last(self, message: InstanceDown) -> None:
-        """Let the controller know before this process ends."""
-        self._send(message)
+    def _end(self, reason: str) -> None:
+        """Report the instance as down, and nothing after that.
+
+        First of all: an instance that ends loses one session after the other, but no NIC may be left with the routes of
+        those that are still to end.
+        """
+        if not self._ending and self._feed is not None:
+            self._send(InstanceDown(reason, time.time()))
+        self._ending = True
+
+    def _finish_sending(self) -> None:
+        """Let the controller have what was sent, before this process ends."""
         deadline = time.monotonic() + LAST_REPORT_PATIENCE
         while self._sending and (left := deadline - time.monotonic()) > 0:
             self._sending -= sum(isinstance(item, Sent) for item in self._inbox.collect(left))
@@ -250,6 +264,8 @@ class Worker:
                 self._pending_config = received
             return
         match message:
+            case RouteServerConfig() if self._ending:
+                pass
             case RouteServerConfig():
                 self._configure(feed, self._instance, message)
             case RefreshRoutes():
@@ -281,7 +297,7 @@ class Worker:
 
     def _report(self) -> None:
         """Report what changed, once the last report has left."""
-        if self._feed is None or self._sending or self._instance is None:
+        if self._feed is None or self._sending or self._instance is None or self._ending:
             return
         delta = self._instance.delta(time.time())
         if delta is not None:
@@ -301,7 +317,7 @@ class Worker:
             for change in instance.changes(MAX_COALESCED):
                 self._speaker.send(_commands(change))
         self._reload()
-        if self._feed is not None and instance.alone and not self._reported_alone:
+        if self._feed is not None and instance.alone and not self._reported_alone and not self._ending:
             self._reported_alone = True
             self._send(SessionsClosed(time.time()))
         if not self._ready and instance.configured and not instance.out and not self._speaker.outstanding:
@@ -373,6 +389,7 @@ class Worker:
         if self._shutdown_ticks is not None:
             return
         self._shutdown_ticks = 0
+        self._end("the instance is shut down")
         if self._instance is not None:
             peers = sorted(self._instance.speakers_peers)
             self._speaker.send(wire.teardown(peer, CEASE_ADMINISTRATIVE_SHUTDOWN) for peer in peers)

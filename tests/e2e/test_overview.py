@@ -92,6 +92,13 @@ def instance_up(lab: RunningLab, instance: str) -> bool:
     return known["up"] and not known["joining"]
 
 
+def established(lab: RunningLab, instance: str) -> int:
+    """How many sessions of the instance are up."""
+    sessions = lab.client.get("status")["sessions"]
+    mine = [s for s in sessions if f"{s['route_server']}-{s['instance']}" == instance]
+    return sum(session["state"] == "Established" for session in mine)
+
+
 SCAN = "/run/labkit-services"
 
 
@@ -229,6 +236,19 @@ def test_one_instance_down_its_listeners_take_the_others_routes(lab: RunningLab)
                 assert ping(lab.client, "vm1", BRANCH_HOST)
             eventually(partial(instance_up, lab, instance), lambda up: up, within=30)
         assert one == two == [], "both instances say the same: no route changes"
+
+
+@pytest.mark.parametrize("signal", ["-t", "-k"], ids=["ended", "killed"])
+def test_no_route_changes_while_an_instances_speaker_goes_and_returns(lab: RunningLab, signal: str) -> None:
+    service = "/run/labkit-services/exabgp"
+    with route_changes(lab, "vm1") as one, route_changes(lab, "vm2") as two:
+        for instance in ("rs1-0", "rs1-1") * 3:
+            run(lab, instance, "s6-svc", signal, "-d", service)
+            eventually(partial(instance_up, lab, instance), lambda up: not up)
+            run(lab, instance, "s6-svc", "-u", service)
+            eventually(partial(instance_up, lab, instance), lambda up: up, within=30)
+            eventually(partial(established, lab, instance), lambda peers: peers == 2, within=30)
+    assert one == two == [], "both instances say the same: no route changes"
 
 
 def test_both_instances_down_bgp_routes_go(lab: RunningLab) -> None:
