@@ -14,13 +14,16 @@ import shutil
 import signal
 import socket
 import sys
+import time
 import traceback
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 from exabgp.application import server
+from exabgp.bgp import timer
 from exabgp.environment import base
-from exabgp.reactor import loop
+from exabgp.reactor import delay, loop, peer
 from exabgp.reactor.api import processes
 from exabgp.reactor.listener import Listener
 
@@ -39,8 +42,20 @@ def main() -> None:
     base.ENVFILE = os.environ.get("EXABGP_ENVFILE", base.ENVFILE)  # it was read when the module was imported
     processes.preexec_helper = _become_keeper
     loop.Listener = _Listener
+    for module in (timer, delay, loop, peer):
+        module.time = _steady_time()
     sys.argv = ["exabgp", str(running)]
     server.main()
+
+
+def _steady_time() -> ModuleType:
+    """The module `time` for ExaBGP's timers: one whose clock no NTP and no waking laptop sets.
+
+    A step forward would end every session at once, a step back would hold up the keepalives for as long.
+    """
+    steady = ModuleType("time")
+    vars(steady).update(vars(time), time=time.monotonic)
+    return steady
 
 
 class _Listener(Listener):  # type: ignore[misc]

@@ -147,6 +147,15 @@ class FeedServer:
         self.messages.append((time.time(), message))
 
 
+_WITH_A_CLOCK = """
+import runpy, sys, time
+machines, clock = time.time, sys.argv[1]
+time.time = lambda: machines() + int(open(clock).read())
+runpy.run_module("labkit.routeserver.exabgp", run_name="__main__")
+"""
+"""The instance's program in an interpreter whose wall clock is the file that its argument names."""
+
+
 @dataclass
 class Bed:
     """The network: a bridge with the instance's address, and a namespace for every other speaker."""
@@ -248,8 +257,19 @@ class Bed:
             "LABKIT_EXABGP_CONF": str(file),
         }
         Path(settings["EXABGP_ENVFILE"]).write_text(templates.get_template("exabgp.env.j2").render(facts))
-        argv = [*(f"{k}={v}" for k, v in settings.items()), sys.executable, "-m", "labkit.routeserver.exabgp"]
+        self.set_clock(0)
+        argv = [*(f"{k}={v}" for k, v in settings.items()), sys.executable, "-c", _WITH_A_CLOCK, str(self._clock)]
         self.exabgp = self.spawn(["env", *argv], "exabgp")
+
+    @property
+    def _clock(self) -> Path:
+        return self.directory / "clock"
+
+    def set_clock(self, seconds: int) -> None:
+        """Set the wall clock of the instance, so many seconds from the machine's."""
+        new = self.directory / "clock.new"
+        new.write_text(str(seconds))
+        new.rename(self._clock)
 
     def speaker_pid(self) -> int | None:
         """ExaBGP's own process id."""

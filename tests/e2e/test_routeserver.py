@@ -464,6 +464,18 @@ def _is_zombie(pid: int) -> bool:
     return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
 
 
+@pytest.mark.parametrize("step", [3600, -3600])
+def test_a_step_of_the_wall_clock_ends_no_session(bed: Bed, step: int) -> None:
+    start_pair(bed)
+    before = bed.neighbor("a")
+    bed.set_clock(step)
+    several = before["messageStats"]["keepalivesRecv"] + 5  # more than the hold time of 9 s without one
+    until("keepalives", lambda: bed.neighbor("a")["messageStats"]["keepalivesRecv"] >= several, 40)
+    after = bed.neighbor("a")
+    assert after["bgpState"] == "Established"
+    assert after["connectionsDropped"] == before["connectionsDropped"]
+
+
 def test_an_instance_that_stops_sends_a_notification(bed: Bed) -> None:
     start_pair(bed)
     keeper = bed.keeper_pid()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from labkit.azure.model import InstanceId, PathAttributes
 from labkit.controller.platform import Platform
-from labkit.feed.bgp import Session
+from labkit.feed.bgp import SessionState
 from labkit.lab.load import read
 from labkit.resources import topologies
 
@@ -21,7 +21,7 @@ ROUTES = {
     "security-nva": [IPv4Network("0.0.0.0/0"), IPv4Network("198.18.0.0/15")],
 }
 HOPS = {nva.name: LAB.azure.nic[nva.name].address for nva in LAB.nvas}
-UP, DOWN = Session("Established", 1.0, ""), Session("Idle", 1.0, "")
+UP, DOWN = SessionState("Established", 1.0, ""), SessionState("Idle", 1.0, "")
 
 Step = tuple[str, str]
 """`down`, `snapshot`, or for a peer `session` and `route`, one more of its routes."""
