@@ -55,7 +55,7 @@ every fact that labkit was built on, how sure it is, what labkit does about it, 
 - **source**, how a fact is known: *documented* by Microsoft; *observed*, in output that somebody published;
   *support wiki*, a mirrored page of Microsoft's support; *inferred* by us; *uncertain*, when sources contradict each
   other or are too few.
-- **labkit**: *same*, it does what the line says. *switch*, a setting decides. *differs*, and how. *left out*, and why;
+- **labkit**: *same*, it behaves as the fact. *switch*, a setting decides. *differs*, and how. *left out*, and why;
   "not yet" is work to come.
 - **proof**: *example*, the rules give the tables of a published example, most of them Azure's own output. *unit*,
   tables of cases, properties and golden files. *e2e*, real kernels and real BGP speakers: without it, no lab has shown

@@ -131,7 +131,7 @@ class Agent:
         self._answer()
 
     def _take(self, message: ToAgent) -> dict[str, _Before | None]:
-        """Change the tables as the message says; of each NIC whose table it has, the result is as `_install` wants it.
+        """Change the tables by the message; of each NIC whose table it has, the result is as `_install` wants it.
 
         Raises:
             ValueError: the message does not fit the VM's NICs, or a table.

@@ -110,7 +110,7 @@ class Fib:
                 break
         if not refused:
             self._settle(plan, ids)
-        # The lines say what was meant to happen, which is not what happened if something was refused.
+        # The lines have what was meant to happen, which is not what happened if something was refused.
         return FibOutcome(counts, [] if refused else lines, time.perf_counter() - began, _error(refused))
 
     def update(self, table: FeedTable, before: Mapping[Prefix, int | None], uplink: Uplink) -> FibOutcome:

@@ -20,7 +20,7 @@ def watch(name: str, report: Callable[[Uplink | str], None]) -> None:
     """Report the NIC's state now and whenever something happened to it, for ever.
 
     Every event is reported, even if the state is as before: a NIC that went down and came up again looks the same,
-    but has lost its routes, about which the kernel says nothing.
+    but has lost its routes, which the kernel does not report.
 
     Args:
         name: the NIC, which need not exist yet.

@@ -17,7 +17,7 @@ from labkit.lab.plan.nodes import INSTANCES
 
 @dataclass(frozen=True, slots=True)
 class GatewayNeighbour:
-    """Whom an instance of a gateway speaks BGP with: the circuit or route server `sender`, by the node `name`."""
+    """A BGP neighbour of a gateway's instance: the circuit or route server `sender`, by the node `name`."""
 
     name: str
     sender: str

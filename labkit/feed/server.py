@@ -48,7 +48,7 @@ class FeedHandler(Protocol):
         """A node applied a message, or failed to (`connection.error`)."""
 
     def refused(self, connection: FeedConnection, problem: str) -> None:
-        """A node sent something that makes no sense; its feed is cut, and it comes back with a snapshot."""
+        """A node sent something that is not valid; its feed is cut, and it comes back with a snapshot."""
 
     def disconnected(self, connection: FeedConnection) -> None:
         """A feed broke."""

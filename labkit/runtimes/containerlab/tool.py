@@ -122,7 +122,7 @@ def run(
 def _own_network() -> Iterator[None]:
     """Within this context, this thread and what it starts are in a new network namespace.
 
-    containerlab goes on calling a link by its index after it has moved the link, which the kernel numbers anew if the
+    containerlab goes on calling a link by its index after it has moved the link, which the kernel numbers again if the
     container has a device of that index already: containerlab would then rename that one. So links begin to count here
     where no container's own devices do.
     """
