@@ -202,7 +202,7 @@ class Controller:
             self.events.add(connection.node, "error", connection.error, f"message {connection.applied}")
 
     def disconnected(self, connection: FeedConnection) -> None:
-        """Record a lost feed. What the node reported last stays true until the kernel or a new report contradicts it."""
+        """Record a lost feed. What the node reported stays true until the kernel or a new report contradicts it."""
         self.events.add(connection.node, "feed", f"{connection.role}: its feed to the controller was lost")
 
     # What operators want.
