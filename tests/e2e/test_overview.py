@@ -251,6 +251,24 @@ def test_no_route_changes_while_an_instances_speaker_goes_and_returns(lab: Runni
     assert one == two == [], "both instances say the same: no route changes"
 
 
+@pytest.mark.parametrize("interface", ["eth0", "eth1"])
+def test_a_link_that_flaps_leaves_an_appliance_with_its_routes(lab: RunningLab, interface: str) -> None:
+    before = fib(lab, "sdwan-nva")
+    assert {DEFAULT, BRANCH} < before.keys()
+    for _ in range(3):
+        run(lab, "sdwan-nva", "ip", "link", "set", interface, "down")
+        eventually(lambda: fib(lab, "sdwan-nva"), lambda now: now.keys() < before.keys())
+        run(lab, "sdwan-nva", "ip", "link", "set", interface, "up")
+        eventually(lambda: fib(lab, "sdwan-nva"), lambda now: now == before, within=30)
+
+
+def test_a_virtual_network_that_was_off_leaves_an_appliance_with_its_routes(lab: RunningLab) -> None:
+    before = fib(lab, "sdwan-nva")
+    with off(lab, "vnet1"):
+        eventually(lambda: fib(lab, "sdwan-nva"), lambda now: now.keys() < before.keys())
+    eventually(lambda: fib(lab, "sdwan-nva"), lambda now: now == before, within=30)
+
+
 def test_both_instances_down_bgp_routes_go(lab: RunningLab) -> None:
     with off(lab, "rs1-0", "rs1-1"):
         fibs_become(lab, BRANCH, None)

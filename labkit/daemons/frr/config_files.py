@@ -13,6 +13,13 @@ DAEMONS = ("mgmtd", "zebra", "staticd", "bgpd")
 """In the order in which they start."""
 
 _ERRORS = "log file {} errors"
+_ZEBRAS_LAST = "no zebra nexthop kernel enable"
+"""Routes go to the kernel with their next hops in them, not with the numbers of nexthop objects.
+
+When a link goes down, the kernel removes objects and groups of them. When it is up again, zebra makes the objects anew
+but not the groups (FRR 10.3): their routes were missing from the kernel until they changed.
+"""
+
 _EVERYBODYS = ("frr", "hostname", "log")
 _MGMTDS = ("interface", "vrf")
 _MGMTDS_OF_IP = ("nht", "protocol", "route")
@@ -30,6 +37,8 @@ def config_files(text: str, errors: Mapping[str, str]) -> dict[str, str]:
     for line, owners in zip(lines, _owners(lines), strict=True):
         for daemon, part in parts.items():
             part.append(line if daemon in owners else "!")
+    if "zebra" in parts:
+        parts["zebra"].append(_ZEBRAS_LAST)
     return {daemon: "\n".join(part) + "\n" for daemon, part in parts.items()}
 
 
@@ -49,6 +58,8 @@ def _owners_of(words: list[str], zebras_maps: set[str]) -> tuple[str, ...]:
         return ()  # for vtysh
     if first in _EVERYBODYS:
         return DAEMONS
+    if first == "zebra":
+        return ("zebra",)
     if first in _MGMTDS or (first in ("ip", "ipv6") and second in _MGMTDS_OF_IP):
         return ("mgmtd",)
     if first == "route-map" and second in zebras_maps:

@@ -39,7 +39,8 @@ def test_a_daemon_gets_its_own_lines_and_those_of_all() -> None:
     everybodys = ["log file /m.errors errors", "frr defaults traditional"]
     static, source = "ip route 10.0.0.0/8 10.1.1.1", ["route-map from-lan permit 10", " set src 10.250.0.1", "exit"]
     assert lines_of("mgmtd") == [*everybodys, static, *source, "ip protocol bgp route-map from-lan"]
-    assert lines_of("zebra") == ["log file /z.errors errors", "frr defaults traditional"]
+    zebras_last = "no zebra nexthop kernel enable"
+    assert lines_of("zebra") == ["log file /z.errors errors", "frr defaults traditional", zebras_last]
 
 
 def test_bgpd_gets_what_is_nobody_elses() -> None:
