@@ -152,7 +152,7 @@ def _print(titles: Iterable[str], found: Outlook) -> None:
         put(f"Effective routes of {', '.join(change.nics)}")
         _table(("Address Prefix", "Before", "After", "Why"), list(_changes(change.routes)))
     if found.pairs:
-        put("Reach, one way: answers have rows of their own")
+        put("Reachability, one way: the way back has a row of its own")
         _table(
             ("From", "To", "Before", "After"),
             [(p.source, p.target, _ways(p.before), _ways(p.after)) for p in found.pairs],

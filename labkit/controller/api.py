@@ -223,7 +223,7 @@ class Api:
         return web.json_response([peering_json(azure, peering) for peering in azure.peerings])
 
     async def _changes(self, _request: web.Request) -> web.Response:
-        """The changes that make the lab's Azure as it is of what its file has: a list of changes."""
+        """The changes that turn what the lab's file has into the lab as it is: a list of changes."""
         changes = difference(self._platform.declared.azure, self._platform.azure)
         return web.json_response(registry.to_json(changes))
 
@@ -247,7 +247,7 @@ class Api:
         return web.json_response(await views.bgp_peers(self._controller, self._gateway(request)))
 
     async def _put_power(self, request: web.Request) -> web.Response:
-        """Note that the operator switches a node `on` or off, for the event log."""
+        """Record in the event log that the operator switches a node `on` or off."""
         body, node = await request.json(), request.match_info["node"]
         if not isinstance(body, dict) or body.keys() != {"on"} or not isinstance(body["on"], bool):
             raise InvalidInput("this is not the state of a power switch.", 'Send {"on": true} or {"on": false}.')

@@ -84,7 +84,7 @@ class LabClient:
         return done
 
     def changes(self) -> tuple[Change, ...]:
-        """The changes that make the lab's Azure as it is of what its file has; raises as `get` does."""
+        """The changes that turn what the lab's file has into the lab as it is; raises as `get` does."""
         return from_json(self.get("changes"))
 
     def events(self, *, follow: bool) -> Iterator[LabEvent]:
