@@ -83,8 +83,8 @@ Each lab's controller serves HTTP on a Unix socket, `/run/labkit-api.sock` in th
 
 The API changes a lab in one way: `POST /v1/changes` takes a list of changes and carries out all of them, or none. Azure
 judges what they make together, so that the order of those that need each other does not matter. `GET /v1/changes` gives
-the changes that turn what the lab's file has into the lab as it is, in the same form: `labkit changes --format json` prints
-them, and `labkit apply` sends such a list. `labkit whatif` predicts what changes would do, and sends nothing.
+the changes that turn what the lab's file has into the lab as it is, in the same form: `labkit changes --format json`
+prints them, and `labkit apply` sends such a list. `labkit whatif` predicts what changes would do, and sends nothing.
 """
 
 
