@@ -25,6 +25,7 @@ _STEPS = {
     "veth": ("veth", "link nodes", "veth, CONFIG_VETH"),
     "bridge": ("bridge", "make virtual networks", "bridge, CONFIG_BRIDGE"),
     "nexthop": ("nexthop objects", "let routes share next hops", "nothing, Linux 5.3 or newer"),
+    "rule": ("policy routing", "give each NIC of a machine its own table", "nothing, CONFIG_IP_MULTIPLE_TABLES"),
     "nftables": ("nftables netdev", "let virtual networks decide", "nf_tables, CONFIG_NF_TABLES_NETDEV"),
 }
 

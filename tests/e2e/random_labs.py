@@ -65,6 +65,10 @@ def lab_files(draw: st.DrawFn) -> str:
         circuit["connects_to"] = [site]
         file["sites"][site] = {"asn": 65020, "prefixes": f"10.21{name[-1]}.0.0/16"}
     _second_ways(draw, file)
+    for hub in hubs:
+        if draw(st.integers(0, 2)) == 0:
+            first, second = draw(st.permutations((f"{hub}/workload", f"{hub}/appliances")))
+            file["virtual_machines"][f"vm-{hub}"] = {"nics": {"front": first, "back": second}}
     file["assumptions"] = {key: draw(values) for key, values in ASSUMPTIONS.items()}
     return yaml.safe_dump(file, sort_keys=False)
 

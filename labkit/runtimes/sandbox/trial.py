@@ -23,6 +23,7 @@ _NFT_MSG_NEWTABLE, _NFT_MSG_NEWCHAIN = 0, 3
 _NFNL_BATCH_BEGIN, _NFNL_BATCH_END = 0x10, 0x11
 _NFPROTO_NETDEV = 5
 _RTM_NEWNEXTHOP = 104
+_RTM_NEWRULE, _FR_ACT_TO_TBL = 32, 1
 _CREATE = 0x400
 
 Failure = tuple[int, str]
@@ -64,6 +65,7 @@ def _inside(results: dict[str, Failure | None]) -> None:
     _try(results, "veth", lambda: _link("veth"))
     _try(results, "bridge", lambda: _link("bridge"))
     _try(results, "nexthop", _nexthop)
+    _try(results, "rule", _rule)
     _try(results, "nftables", _nftables)
 
 
@@ -109,6 +111,13 @@ def _nexthop() -> None:
     netlink.loopback_up()
     with netlink.Netlink() as here:
         here.send([(_RTM_NEWNEXTHOP, _CREATE, body)])
+
+
+def _rule() -> None:
+    """Create a policy rule: a look into table 100 for every packet."""
+    body = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 100, 0, 0, _FR_ACT_TO_TBL, 0)
+    with netlink.Netlink() as here:
+        here.send([(_RTM_NEWRULE, _CREATE, body)])
 
 
 def _nftables() -> None:

@@ -1,4 +1,4 @@
-"""Machines with two NICs, in a model made by hand: the lab file has no words for them yet."""
+"""Machines with two NICs: in a lab file virtual machines, in a model made by hand NVAs too."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from labkit.lab.fabric_ports import NicPort, PeeringPort, fabric_ports
 from labkit.lab.load import load_text
 from labkit.lab.model import Lab
 from labkit.lab.plan.model import Node
-from labkit.lab.plan.nodes import addresses, owners
+from labkit.lab.plan.nodes import address_of, addresses, owners
 from tests.unit.azure.builders import addr, net
 
 TEXT = """
@@ -106,3 +106,30 @@ def test_a_machine_is_known_by_its_primary_address_and_owns_all(lab: Lab) -> Non
     owned = owners(lab)
     assert (owned[IPv4Address("10.1.1.4")], owned[IPv4Address("10.1.2.4")]) == ("fw", "fw")
     assert plan(lab).owners["10.1.2.4"] == "fw"
+
+
+def test_a_machine_with_several_nics_in_its_file() -> None:
+    text = TEXT.replace(
+        "  vm: spoke/work\n", "  vm: {nics: {front: spoke/work, back: {subnet: spoke/work, address: 10.2.1.9}}}\n"
+    )
+    lab = load_text(text, "two-armed")
+    front, back = lab.azure.nics_of("vm")
+    assert (front.name, front.interface, front.address) == ("vm/front", "eth0", addr("10.2.1.4"))
+    assert (back.name, back.interface, back.address) == ("vm/back", "eth1", addr("10.2.1.9"))
+    assert front.mac == load_text(TEXT, "two-armed").azure.nic["vm"].mac != back.mac
+    assert lab.azure.find_nic("vm") == lab.azure.find_nic("vm/front") == front
+    assert lab.azure.find_nic("vm/back") == back
+    with pytest.raises(KeyError):
+        lab.azure.find_nic("vm/other")
+    assert address_of(lab, "vm/back") == back.address
+    machine = node(lab, "vm")
+    assert machine.env["LABKIT_INTERFACE"] == "eth0 eth1"
+    assert [command for command in machine.exec if command.startswith("ip rule")] == [
+        "ip rule flush protocol 66",
+        "ip rule add priority 100 from 10.2.1.4 lookup 100 protocol 66",
+        "ip rule add priority 101 from 10.2.1.9 lookup 101 protocol 66",
+    ]
+    assert {"vm", "vm.1"} <= fabric_ports(lab, "spoke").keys()
+    alone = node(load_text(TEXT, "two-armed"), "vm")
+    assert alone.env["LABKIT_INTERFACE"] == "eth0"
+    assert not any("rule" in command for command in alone.exec)
