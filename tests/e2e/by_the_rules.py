@@ -113,8 +113,10 @@ def differences(wanted: Tables, state: Tables) -> list[str]:
 
 
 def differing(where: str, wanted: Iterable[Any], there: Iterable[Any]) -> list[str]:
-    """The rows of two tables that are in one of them alone; their order does not matter."""
-    one, other = {str(row) for row in wanted}, {str(row) for row in there}
+    """The rows of two tables that are in one of them alone; neither their order nor that of their columns matters."""
+    one, other = (
+        {str(dict(sorted(r.items())) if isinstance(r, dict) else r) for r in rows} for rows in (wanted, there)
+    )
     return [f"{where} lacks {row}" for row in one - other] + [f"{where} has {row}" for row in other - one]
 
 

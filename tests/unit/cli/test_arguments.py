@@ -239,13 +239,14 @@ def test_completion_of_verbs_and_labs_and_nodes() -> None:
         assert complete("labkit gateway advertised-routes ") == []
         record.topology.write_text("topology: {nodes: {vm1: {}, fw: {}, gw-0: {}, gw-1: {}, rs1-0: {}}}")
         (record.folder / "lab.yml").write_text(
-            "route_servers: {rs1: {virtual_network: hub}, rs2: {virtual_network: far}}\nvirtual_machines: {vm1: {}}\n"
+            "route_servers: {rs1: {virtual_network: hub}, rs2: {virtual_network: far}}\n"
+            "virtual_machines: {vm1: {nics: {front: hub/a, back: hub/b}}}\n"
             "gateways: {gw: {virtual_network: hub, connects_to: [{circuit1: {}}]}}"
         )
         assert complete("labkit gateway bgp") == ["bgp-peers"]
         assert complete("labkit gateway learned-routes ") == ["gw"]
         assert complete("labkit gateway advertised-routes gw ") == ["circuit1", "rs1-0", "rs1-1"]
-        assert complete("labkit effective-routes ") == ["vm1", "gw-0", "gw-1"]
+        assert complete("labkit effective-routes ") == ["vm1/front", "vm1/back", "gw-0", "gw-1"]
         assert complete("labkit learned-routes rs1 ") == ["gw-0", "gw-1"]
         assert complete("labkit learned-routes rs2 ") == []
         assert complete("labkit route-server show ") == ["rs1", "rs2"]
