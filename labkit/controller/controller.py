@@ -16,7 +16,7 @@ from labkit.controller import desired, liveness
 from labkit.controller.events import EventLog
 from labkit.controller.load_balancers import LoadBalancers
 from labkit.controller.narrate import route_changes
-from labkit.controller.platform import Instance, Platform, TableKey
+from labkit.controller.platform import Platform, RunningInstance, TableKey
 from labkit.controller.speakers import gateway_config, instance_config
 from labkit.controller.switch import Switches
 from labkit.controller.tables import Delta
@@ -353,7 +353,7 @@ class Controller:
         self._awaited.clear()
         self._changed("the controller stopped waiting")
 
-    def _stop_joining(self, instance: InstanceId, joining: Instance, patience: float) -> None:
+    def _stop_joining(self, instance: InstanceId, joining: RunningInstance, patience: float) -> None:
         # It may have gone and come back since: then it has only begun to learn.
         if self.platform.instances.get(instance) is joining and self.platform.joined(instance):
             self._changed(f"{instance.node} counts with what it has learned in {patience:.0f} s")

@@ -32,7 +32,7 @@ from labkit.lab.model import Lab
 
 
 @dataclass(slots=True)
-class Instance:
+class RunningInstance:
     """What is known of a running instance. `routes` holds accepted paths by prefix and peer name.
 
     One that is `joining` has just come up and still learns what the other one knows, or what it knew itself when it
@@ -43,14 +43,14 @@ class Instance:
     sessions: dict[str, SessionState] = field(default_factory=dict)
     routes: dict[IPv4Network, dict[str, LearnedRoute]] = field(default_factory=dict)
     joining: bool = False
-    former: Instance | None = None
+    former: RunningInstance | None = None
 
     @property
     def established(self) -> frozenset[str]:
         """The peers whose session is up."""
         return frozenset(peer for peer, session in self.sessions.items() if session.established)
 
-    def knows(self, other: Instance) -> bool:
+    def knows(self, other: RunningInstance) -> bool:
         """Whether it has the sessions that another instance has, and from each peer the same prefixes."""
         up = other.established
         return up <= self.established and other.prefixes(up) <= self.prefixes(up)
@@ -92,11 +92,11 @@ class Platform:
         self.declared = lab
         """What was built. Nodes and links stay as they are, whatever operators change."""
         self.azure: Azure = lab.azure if azure is None else azure
-        self.instances: dict[InstanceId, Instance] = {}
+        self.instances: dict[InstanceId, RunningInstance] = {}
         self.gateways = Gateways(lab)
         self.alone: set[InstanceId] = set()
         """The instances that have closed their last session, of route servers that are no more."""
-        self._former: dict[InstanceId, Instance] = {}
+        self._former: dict[InstanceId, RunningInstance] = {}
         """What instances that are down knew."""
         self.table_key: Mapping[str, TableKey] = _table_keys(self.azure)
         """The key of every NIC's table, as of the last `conclude`."""
@@ -123,7 +123,7 @@ class Platform:
         former = self.instances.get(instance) or self._former.pop(instance, None)
         if former is not None and former.joining:
             former = former.former
-        self.instances[instance] = Instance(joining=True, former=former)
+        self.instances[instance] = RunningInstance(joining=True, former=former)
 
     def went_down(self, instance: InstanceId) -> bool:
         """An instance is down; what it knew is kept for its return. False if it was down already."""

@@ -37,7 +37,7 @@ class Route:
     silent: bool = False
 
 
-class Tables(Protocol):
+class RoutingTables(Protocol):
     """The tables of a lab, at one point in time."""
 
     @property
@@ -204,7 +204,7 @@ class Walker:
         circles: how many hops of a loop are followed before it is called one; 0 for none.
     """
 
-    def __init__(self, lab: Lab, tables: Tables, follow: Follow | None = None, circles: int = 0) -> None:
+    def __init__(self, lab: Lab, tables: RoutingTables, follow: Follow | None = None, circles: int = 0) -> None:
         self._lab, self._tables = lab, tables
         self._follow: Follow = follow if follow is not None else Everything()
         self._circles = circles

@@ -24,7 +24,7 @@ _AT_NODE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TraceLine:
     """One decision at `place`: `decision` is what it chose, `why` because of what. A fabric has no `address`.
 
     `choice` is which route of which table won, and over what; None where no route decides.
@@ -47,10 +47,10 @@ class Explainer:
         self._frontends = frontends(lab)
         self._gateways = {i.node for gateway in lab.azure.gateways for i in gateway.instance_ids}
 
-    def lines(self, walk: Walk) -> Iterator[Line]:
+    def lines(self, walk: Walk) -> Iterator[TraceLine]:
         """The steps of a way; a loop is shown once."""
-        shown: set[Line] = set()
-        again: Line | None = None
+        shown: set[TraceLine] = set()
+        again: TraceLine | None = None
         for step in walk.steps:
             if isinstance(step, EndStep) and step.disposition is Disposition.LOOP:
                 continue
@@ -61,9 +61,9 @@ class Explainer:
             elif again is None:
                 again = line
         if again is not None:
-            yield Line(again.place, again.address, "loops", "from here on the path repeats until the TTL expires")
+            yield TraceLine(again.place, again.address, "loops", "from here on the path repeats until the TTL expires")
 
-    def line(self, step: Step) -> Line:
+    def line(self, step: Step) -> TraceLine:
         """A step in words."""
         match step:
             case RouterStep():
@@ -73,13 +73,13 @@ class Explainer:
             case FabricStep():
                 return self._in_fabric(step)
             case EndStep(disposition=Disposition.DELIVERED):
-                return Line(step.node, str(step.address), "delivered", "")
+                return TraceLine(step.node, str(step.address), "delivered", "")
             case EndStep():
-                return Line(step.node, str(step.address), "dropped", _AT_NODE[step.disposition])
+                return TraceLine(step.node, str(step.address), "dropped", _AT_NODE[step.disposition])
 
     # Nodes.
 
-    def _at_router(self, step: RouterStep) -> Line:
+    def _at_router(self, step: RouterStep) -> TraceLine:
         node, destination = step.node, step.packet.destination
         route = self._tables.kernel(node, destination, self._tables.own(node, step.packet.source))
         if step.route.drops is not None:
@@ -92,12 +92,12 @@ class Explainer:
             decision, why = f"{decision} → dropped", f"{why}; no node there has {step.next_hop.address}"
         why += f"; {step.between}" if step.between else ""
         why += "; does not decrement the TTL" if step.restores_ttl else ""
-        return Line(node, str(step.address), decision, why, self._kernel_choice(node, route))
+        return TraceLine(node, str(step.address), decision, why, self._kernel_choice(node, route))
 
-    def _lost(self, node: str, packet: Packet, route: KernelRoute) -> Line:
+    def _lost(self, node: str, packet: Packet, route: KernelRoute) -> TraceLine:
         """The line of a kernel by which packets do not leave."""
         if route.type == NO_ROUTE:
-            return Line(node, "", "no route", "its kernel has no route")
+            return TraceLine(node, "", "no route", "its kernel has no route")
         what = "a black hole" if route.type == BLACKHOLE else "a route that rejects it"
         why = f"{what} in its kernel, by {self._by(node, route)}"
         # An agent has it from its NIC's effective routes, where the reasons are.
@@ -106,7 +106,7 @@ class Explainer:
             choice = nic_choice(nic, self._tables.decision(nic, packet.destination))
         else:
             choice = self._kernel_choice(node, route)
-        return Line(node, "", f"{route.prefix} → dropped", why, choice)
+        return TraceLine(node, "", f"{route.prefix} → dropped", why, choice)
 
     def _by(self, node: str, route: KernelRoute) -> str:
         """Who wrote a kernel's route, in a word or two."""
@@ -125,27 +125,29 @@ class Explainer:
 
     # Virtual networks.
 
-    def _carried(self, step: FabricStep) -> Line:
+    def _carried(self, step: FabricStep) -> TraceLine:
         """What carries an overlay's packets."""
         choice = self._nic_choice(step)
         why = f"in the underlay: effective route of {step.nic.name}'s NIC"
         if step.disposition.drops or step.row is None or choice is None:
             lost = f"{why} to {step.packet.destination} does not lead there ({step.disposition})"
-            return Line(step.virtual_network, "", "dropped", lost, choice)
+            return TraceLine(step.virtual_network, "", "dropped", lost, choice)
         to = self._owners.get(step.packet.destination, str(step.packet.destination))
-        return Line(step.virtual_network, "", f"{choice.prefix} → {to}", f"{why}, source {step.row.source}", choice)
+        return TraceLine(
+            step.virtual_network, "", f"{choice.prefix} → {to}", f"{why}, source {step.row.source}", choice
+        )
 
-    def _in_fabric(self, step: FabricStep) -> Line:
+    def _in_fabric(self, step: FabricStep) -> TraceLine:
         fabric, name, row, destination = step.virtual_network, step.nic.name, step.row, step.packet.destination
         if step.disposition is Disposition.FOREIGN_SOURCE:
-            return Line(fabric, "", "dropped", f"IP forwarding is off on {name}'s NIC")
+            return TraceLine(fabric, "", "dropped", f"IP forwarding is off on {name}'s NIC")
         choice = self._nic_choice(step)
         if row is None or choice is None:
-            return Line(fabric, "", "dropped", f"no effective route of {name}'s NIC")
+            return TraceLine(fabric, "", "dropped", f"no effective route of {name}'s NIC")
         why = f"effective route of {name}'s NIC, source {row.source}"
 
-        def line(to: str, because: str) -> Line:
-            return Line(fabric, "", f"{row.prefix} → {to}", because, choice)
+        def line(to: str, because: str) -> TraceLine:
+            return TraceLine(fabric, "", f"{row.prefix} → {to}", because, choice)
 
         if row.next_hop_type is NextHopType.INTERNET:
             if self._lab.internet is None:

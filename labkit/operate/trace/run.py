@@ -13,7 +13,7 @@ from labkit.lab.plan.nodes import addresses, owners, target_address
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import MAX_HOPS, traceroute
-from labkit.operate.trace.explain import Explainer, Line
+from labkit.operate.trace.explain import Explainer, TraceLine
 from labkit.operate.trace.tables import ObservedTables
 from labkit.predict.walk import NextHop, Walk, Walker
 
@@ -26,7 +26,7 @@ class Trace:
     not come back, as `(address, reason)`.
     """
 
-    steps: tuple[Line, ...]
+    steps: tuple[TraceLine, ...]
     predicted: tuple[IPv4Address, ...]
     real: tuple[IPv4Address | None, ...]
     disposition: Disposition

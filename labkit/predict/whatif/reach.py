@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 
 from labkit.lab.model import Lab
 from labkit.predict.tables import PredictedTables
-from labkit.predict.walk import EndStep, Tables, Walk, Walker
+from labkit.predict.walk import EndStep, RoutingTables, Walk, Walker
 from labkit.predict.whatif.model import Side
 from labkit.predict.whatif.ways import Way, ended
 
@@ -59,7 +59,7 @@ def _machines(lab: Lab) -> Iterator[tuple[str, IPv4Address]]:
 class Reach:
     """How packets end by some tables, in a few words."""
 
-    def __init__(self, lab: Lab, tables: Tables) -> None:
+    def __init__(self, lab: Lab, tables: RoutingTables) -> None:
         self._walker = Walker(lab, tables)
         self._nic = lab.azure.nic
         self._instances: Mapping[str, str] = {

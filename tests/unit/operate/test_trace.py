@@ -30,7 +30,7 @@ from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import MAX_HOPS
 from labkit.operate.records.record import Record
 from labkit.operate.trace.choice import USER_FIRST, Beaten, Candidate, Choice, nic_choice
-from labkit.operate.trace.explain import Explainer, Line
+from labkit.operate.trace.explain import Explainer, TraceLine
 from labkit.operate.trace.run import Seen, Trace
 from labkit.operate.trace.tables import BLACKHOLE, NO_ROUTE, KernelRoute, ObservedTables
 from labkit.predict.walk import Walker
@@ -122,7 +122,7 @@ def walked(
     target: IPv4Address = BRANCH,
     real: Sequence[IPv4Address] = (),
     lab: Lab = LAB,
-) -> tuple[Trace, list[Line]]:
+) -> tuple[Trace, list[TraceLine]]:
     tables = Written(ways, nics, lab)
     (walk,) = Walker(lab, tables, Seen(lab, tables, real), MAX_HOPS).walks(source, target)
     lines = tuple(Explainer(lab, tables).lines(walk))
