@@ -89,7 +89,7 @@ def kill(lab: RunningLab, node: str, service: str) -> None:
 def test_a_program_that_is_not_as_probes_say_is_a_difference(lab: RunningLab) -> None:
     until_backends(lab, BOTH)
     run(lab, "spoke", "nft", "flush", "chain", "netdev", "labkit", "lb-lb1")
-    assert any("fabric spoke brings what vm2 sends" in problem for problem in problems(lab))
+    assert any("fabric spoke delivers what vm2 sends" in problem for problem in problems(lab))
     (found,) = {f for f in differences(lab.lab, lab.client) if f.prefix == str(BRANCH)}
     assert (found.model, found.there) == ("to nva1 or nva2", "to nobody")
     kill(lab, "spoke", "fabric")
