@@ -130,6 +130,27 @@ def test_the_tree_of_errors_is_complete() -> None:
     assert len(errors) == len([line for line in tree.splitlines() if "── " in line]) + 1
 
 
+TWINS = (
+    ("azure.model.", "lab.kinds.", "lab.file.", "lab.model", "lab.proofs"),
+    ("lab.plan.model", "runtimes.topology", "runtimes.sandbox.spec"),
+    ("lab.fabric_ports", "feed.switch"),
+)
+"""Where one object has a class for each of its forms: in Azure, file and lab; from plan to runtime; in messages."""
+
+
+def test_a_class_name_has_one_meaning() -> None:
+    places: dict[str, list[str]] = {}
+    for module, file in modules().items():
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(module.removeprefix("labkit."))
+    assert {
+        name: there
+        for name, there in places.items()
+        if len(there) > 1 and not any(all(module.startswith(forms) for module in there) for forms in TWINS)
+    } == {}
+
+
 def test_no_module_imports_itself_in_a_circle() -> None:
     known = modules()
     TopologicalSorter({module: set(imports(file, known)) - {module} for module, file in known.items()}).prepare()

@@ -16,7 +16,7 @@ from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
 from labkit.runtimes import kernel_probe
 from labkit.runtimes.protocol import OnProgress, Progress
 from labkit.runtimes.sandbox import client, state, wire
-from labkit.runtimes.sandbox.spec import Lab
+from labkit.runtimes.sandbox.spec import SandboxLab
 
 _VANISH_DEADLINE = 15.0
 _MAIN = (
@@ -90,7 +90,7 @@ class Launch:
             if not state.locked(self._directory):
                 state.remove(self._directory)
 
-    def boot(self, lab: Lab, directory: Path, on_progress: OnProgress) -> dict[str, Any]:
+    def boot(self, lab: SandboxLab, directory: Path, on_progress: OnProgress) -> dict[str, Any]:
         """Boot the lab with its state in `directory`; returns the init's last word (`timings`, `nodes`)."""
         self._directory = directory
         reached: dict[str, int] = {}

@@ -20,7 +20,7 @@ from labkit.runtimes.sandbox.control import ControlSocket
 from labkit.runtimes.sandbox.loop import Loop
 from labkit.runtimes.sandbox.node import Error
 from labkit.runtimes.sandbox.sandbox import Sandbox
-from labkit.runtimes.sandbox.spec import Lab, from_json
+from labkit.runtimes.sandbox.spec import SandboxLab, from_json
 from labkit.runtimes.sandbox.warm import Layers, WarmProcesses
 
 
@@ -60,7 +60,9 @@ def main(orders: socket.socket, connection: socket.socket, layers: Layers, *, ow
 class Init:
     """The sandbox's first process, once it knows the lab. `connection` leads to whoever deploys it."""
 
-    def __init__(self, lab: Lab, directory: Path, connection: socket.socket, *, own_user_namespace: bool) -> None:
+    def __init__(
+        self, lab: SandboxLab, directory: Path, connection: socket.socket, *, own_user_namespace: bool
+    ) -> None:
         self._lab = lab
         self._directory = directory
         self._connection = connection

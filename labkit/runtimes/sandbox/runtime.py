@@ -75,7 +75,7 @@ class SandboxRuntime:
         since = {phase: moment - begin for phase, moment in timings.items()}
         return LabStatus(lab.name, self.name, "running", _nodes(message["nodes"]), since)
 
-    def _resolve(self, found: clab.Topology) -> spec.Lab:
+    def _resolve(self, found: clab.Topology) -> spec.SandboxLab:
         images = {reference: tuple(str(layer) for layer in self._layers(reference))
                   for reference in dict.fromkeys(node.image for node in found.nodes)}  # fmt: skip
         missing = [(node, bind) for node in found.nodes for bind in node.binds if not bind.source.exists()]
@@ -85,7 +85,7 @@ class SandboxRuntime:
                           for node, bind in missing),
                 "Create it, or take the bind out of the topology.",
             )  # fmt: skip
-        return spec.Lab(
+        return spec.SandboxLab(
             found.name,
             tuple(_node(found, node, images[node.image]) for node in found.nodes),
             tuple(

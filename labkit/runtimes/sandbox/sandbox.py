@@ -10,7 +10,7 @@ from labkit.runtimes.sandbox import links, state
 from labkit.runtimes.sandbox.boot import NodesBoot
 from labkit.runtimes.sandbox.loop import Loop
 from labkit.runtimes.sandbox.node import RUNNING, STARTING, STOPPED, Error, RunningNode
-from labkit.runtimes.sandbox.spec import Lab, Link
+from labkit.runtimes.sandbox.spec import Link, SandboxLab
 from labkit.runtimes.sandbox.warm import WarmProcesses
 
 Done = Callable[[Error | None], None]
@@ -19,7 +19,9 @@ Done = Callable[[Error | None], None]
 class Sandbox:
     """The lab's nodes and links."""
 
-    def __init__(self, loop: Loop, lab: Lab, directory: Path, warm: WarmProcesses, *, own_user_namespace: bool) -> None:
+    def __init__(
+        self, loop: Loop, lab: SandboxLab, directory: Path, warm: WarmProcesses, *, own_user_namespace: bool
+    ) -> None:
         self.lab = lab
         self._loop = loop
         self.nodes = {

@@ -62,7 +62,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Lab:
+class SandboxLab:
     """All that a lab is made of."""
 
     name: str
@@ -74,9 +74,9 @@ class Lab:
         return asdict(self)
 
 
-def from_json(data: dict[str, Any]) -> Lab:
+def from_json(data: dict[str, Any]) -> SandboxLab:
     """The inverse of `Lab.to_json`."""
-    return Lab(
+    return SandboxLab(
         name=data["name"],
         nodes=tuple(
             Node(

@@ -14,7 +14,7 @@ import pytest
 from labkit.runtimes.sandbox import state, sysctls, wire
 from labkit.runtimes.sandbox.health import Watch, marker_files
 from labkit.runtimes.sandbox.loop import Loop
-from labkit.runtimes.sandbox.spec import Bind, End, Health, Lab, Link, Node, from_json
+from labkit.runtimes.sandbox.spec import Bind, End, Health, Link, Node, SandboxLab, from_json
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,9 @@ def test_a_lab_survives_the_wire() -> None:
         "a", "image", ("/x",), ("sh", "-c", "é"), {"A": "b"}, (Bind("/s", "/t", True),), {"x": "1"}, (1, 2), False,
         (("ip", "a"),), Health(("CMD", "true"), 1, 2, 3, 4),
     )  # fmt: skip
-    lab = Lab("x", (node,), (Link(End("a", "e0", "02:00:00:00:00:01"), End("a", "e1", "02:00:00:00:00:02"), 1500),))
+    lab = SandboxLab(
+        "x", (node,), (Link(End("a", "e0", "02:00:00:00:00:01"), End("a", "e1", "02:00:00:00:00:02"), 1500),)
+    )
     assert from_json(json.loads(json.dumps(lab.to_json()))) == lab
 
 
