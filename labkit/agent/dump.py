@@ -85,8 +85,8 @@ def parse_nexthops(answer: bytes, interface: int, share: Share, state: KernelSta
 class RouteParser:
     """Sorts the routes of a dump into a `KernelState`.
 
-    Messages that differ in nothing but the prefix are understood once: a lookup of what surrounds the prefix tells
-    what the rest of the message means.
+    Messages that differ in nothing but the prefix are understood once: a lookup of what surrounds the prefix gives
+    the meaning of the rest.
     """
 
     def __init__(self, state: KernelState, share: Share) -> None:
@@ -148,7 +148,7 @@ def _meaning(description: bytes, share: Share) -> _Meaning:
     effective = table == share.table and not tos and RTA_PRIORITY not in found
     group = found.get(RTA_NH_ID)
     if group is not None and found.keys() <= {RTA_NH_ID, RTA_GATEWAY, RTA_OIF, RTA_MULTIPATH}:
-        # Beside the object the kernel spells out the next hops; the object is what counts.
+        # Along with the object the kernel spells out the next hops; the object is what counts.
         target: Target | None = Target(kind, scope, group=U32.unpack(group)[0])
     elif found.keys() <= {RTA_GATEWAY, RTA_OIF}:
         interface = U32.unpack(found[RTA_OIF])[0] if RTA_OIF in found else 0

@@ -130,7 +130,7 @@ class KernelState:
 
 @dataclass(frozen=True, slots=True)
 class Ids:
-    """Which kernel nexthop stands for which next hop address, and which kernel group for which feed group."""
+    """The kernel nexthop of each next hop address, and the kernel group of each feed group."""
 
     hops: Mapping[Address, int] = field(default_factory=dict)
     groups: Mapping[int, int] = field(default_factory=dict)
