@@ -31,8 +31,8 @@ from labkit.agent.netlink import (
     U32,
     RouteSocket,
     aligned,
-    attributes,
 )
+from labkit.netlink import attributes
 
 
 def read_kernel(netlink: RouteSocket, interface: int, share: Share) -> KernelState:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from labkit.agent.feed_table import Address, Prefix
 from labkit.agent.kernel_routes import Members, Target
 from labkit.lab.plan.nic_tables import RT_TABLE_MAIN
+from labkit.netlink import HEADER, attributes
 
 RTPROTO = 65
 """The agent's route protocol number. Routes and nexthops that bear it are the agent's, and no others are."""
@@ -59,14 +60,12 @@ NHA_GROUP_TYPE = 3
 NHA_OIF = 5
 NHA_GATEWAY = 6
 
-HEADER = struct.Struct("=IHHII")
 U32 = struct.Struct("=I")
 ROUTE = struct.Struct("=BBBBBBBBI")
 NEXTHOP = struct.Struct("=BBBBI")
 _ATTRIBUTE = struct.Struct("=HH")
 GROUP_ENTRY = struct.Struct("=IBBH")
 DST_HEADER = _ATTRIBUTE.pack(8, RTA_DST)
-_ATTRIBUTE_TYPE = 0x3FFF
 
 _ANSWER_TIMEOUT = 60.0
 _RECEIVE = 1 << 17
@@ -167,17 +166,6 @@ def _message(command: int, flags: int, sequence: int, body: bytes) -> bytes:
 
 def _attribute(kind: int, payload: bytes) -> bytes:
     return _ATTRIBUTE.pack(4 + len(payload), kind) + payload + bytes(-len(payload) % 4)
-
-
-def attributes(data: bytes) -> dict[int, bytes]:
-    """The attributes' payloads by type; of one that occurs twice, the last."""
-    found: dict[int, bytes] = {}
-    offset = 0
-    while offset + 4 <= len(data):
-        length, kind = _ATTRIBUTE.unpack_from(data, offset)
-        found[kind & _ATTRIBUTE_TYPE] = data[offset + 4 : offset + length]
-        offset += max(aligned(length), 4)
-    return found
 
 
 def _reason(error: bytes, flags: int, code: int) -> str:

@@ -6,11 +6,9 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-from labkit.azure.changes.base import Change
-from labkit.azure.changes.registry import from_json, to_json
 from labkit.daemons.errors import NoAnswer
 from labkit.daemons.protocol import Tables
 from labkit.daemons.tables import Query
@@ -21,6 +19,9 @@ from labkit.operate.records.record import Record
 from labkit.paths import CONTROLLERS_API
 from labkit.runtimes import protocol
 from labkit.runtimes.select import runtime
+
+if TYPE_CHECKING:
+    from labkit.azure.changes.base import Change
 
 M = TypeVar("M")
 
@@ -80,11 +81,16 @@ class LabClient:
             InvalidInput: one of them is refused, and nothing was changed.
             CheckFailed: the controller does not answer.
         """
+        # Changes need pydantic, which takes long to load, and `labkit status` does without.
+        from labkit.azure.changes.registry import to_json  # noqa: PLC0415
+
         done: list[dict[str, str]] = self._request("POST", ("changes",), json.dumps(to_json(changes)))
         return done
 
     def changes(self) -> tuple[Change, ...]:
         """The changes that turn what the lab's file has into the lab as it is; raises as `get` does."""
+        from labkit.azure.changes.registry import from_json  # noqa: PLC0415 - as above
+
         return from_json(self.get("changes"))
 
     def events(self, *, follow: bool) -> Iterator[LabEvent]:

@@ -10,12 +10,12 @@ from labkit.agent.kernel_routes import RT_SCOPE_LINK, RTN_BLACKHOLE, RTN_UNICAST
 from labkit.agent.netlink import (
     RTM_NEWROUTE,
     RTNH_F_ONLINK,
-    attributes,
     pack_group,
     pack_hop,
     pack_routes,
     pack_stray_route,
 )
+from labkit.netlink import attributes
 
 GATEWAY = bytes([10, 1, 10, 1])
 

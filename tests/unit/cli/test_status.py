@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from ipaddress import IPv4Address
 from types import SimpleNamespace
 
@@ -28,3 +30,11 @@ def test_backends_have_rows_of_their_own(monkeypatch: pytest.MonkeyPatch, capsys
         ["lb1", "10.1.1.9", "nva1", "Down", "refused"],
         ["lb1", "10.1.1.9", "nva1", "Unknown", "-"],
     ]
+
+
+def test_it_loads_little() -> None:
+    """It is asked again and again by people who wait: pydantic alone takes longer to load than all the rest."""
+    code = "import sys, labkit.cli.status; print(sorted({name.partition('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "'labkit'" in done.stdout
+    assert {name for name in ("pydantic", "aiohttp", "docker", "pyroute2") if f"'{name}'" in done.stdout} == set()
