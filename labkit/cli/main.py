@@ -18,7 +18,7 @@ def main() -> None:
     """Run the command line and leave with its exit status."""
     try:
         interruptible()
-        status = _run()
+        status = _run_or_report()
     except Interrupted:
         with suppress(OSError):
             sys.stderr.write("interrupted.\n")
@@ -29,11 +29,22 @@ def main() -> None:
     os._exit(status)
 
 
+def _run_or_report() -> int:
+    # Not by sys.excepthook: typer sets that to its own.
+    try:
+        return _run()
+    except Exception as bug:  # noqa: BLE001 - whatever it is, nobody expected it
+        from labkit.cli.crash import STATUS, report  # noqa: PLC0415
+
+        report(bug)
+        return STATUS
+
+
 def _run() -> int:
     from labkit.cli.app import run  # noqa: PLC0415 - loading it takes long enough for a Ctrl-C
-    from labkit.cli.crash import report_bugs  # noqa: PLC0415
+    from labkit.cli.crash import report_bugs_of_threads  # noqa: PLC0415
 
-    report_bugs()
+    report_bugs_of_threads()
     # Where the caller has closed them, there are none.
     sys.stdout = sys.stdout or _nowhere()
     sys.stderr = sys.stderr or _nowhere()

@@ -176,17 +176,34 @@ def test_a_state_folder_that_refuses() -> None:
     assert "XDG_STATE_HOME" in done.stderr
 
 
-def test_a_bug_is_reported_in_a_sentence_and_kept_in_a_file(tmp_path: Path) -> None:
-    script = "from labkit.cli.crash import report_bugs\nreport_bugs()\nraise RuntimeError('oops')"
+VERB_WITH_A_BUG = """
+import labkit.cli.list as verb
+def command() -> None:
+    "Raise what nobody expects."
+    {body}
+verb.command = command
+from labkit.cli.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ("raise RuntimeError('oops')", 1),
+        ("import threading; thread = threading.Thread(target=[].pop); thread.start(); thread.join()", 0),
+    ],
+)
+def test_a_bug_is_reported_in_a_paragraph_and_kept_in_a_file(tmp_path: Path, body: str, status: int) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", script],
+        [sys.executable, "-c", VERB_WITH_A_BUG.format(body=body), "list"],
         capture_output=True,
         text=True,
         check=False,
         env=os.environ | {"TMPDIR": str(tmp_path)},
     )
-    assert done.returncode == 1
-    assert "this is a bug in labkit: RuntimeError: oops" in done.stderr
+    assert done.returncode == status
+    assert done.stderr.startswith("this is a bug in labkit: ")
     assert "Traceback" not in done.stderr
     (report,) = tmp_path.iterdir()
     assert "Traceback" in report.read_text()
