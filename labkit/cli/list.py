@@ -10,7 +10,7 @@ from labkit.errors import EnvironmentProblem
 from labkit.operate.labs import lifecycle
 from labkit.operate.look.running import inspect
 from labkit.operate.records.others import others
-from labkit.operate.records.record import everything
+from labkit.operate.records.record import everything, strangers
 
 
 def command(output: FormatOption = Format.TABLE) -> None:
@@ -35,6 +35,7 @@ def command(output: FormatOption = Format.TABLE) -> None:
                 "nodes": nodes,
                 "created": datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="seconds"),
                 "lab_file": record.lab_file,
+                "problem": record.problem,
             }
         )
     if output is Format.JSON:
@@ -51,14 +52,17 @@ def command(output: FormatOption = Format.TABLE) -> None:
             lab["state"],
             lab["nodes"],
             _age(str(lab["created"])),
-            lab["lab_file"] or "not yours",
+            lab["lab_file"] or ("?" if lab["problem"] else "not yours"),
         )
         for lab in labs
     ]
     put_table(("Lab", "Variant", "Runtime", "State", "Nodes", "Age", "Lab file"), rows, _colour)
     for lab in labs:
         if lab["state"] in ("dead", "damaged"):
-            note(f"{lab['lab']} is {lab['state']}. Remove it: labkit down {lab['lab']}")
+            why = f": {lab['problem']}" if lab["problem"] else ""
+            note(f"{lab['lab']} is {lab['state']}{why}. Remove it: labkit down {lab['lab']}")
+    for stranger in strangers():
+        note(f"{str(stranger)!a} is not a lab's folder. Remove it.")
 
 
 def _age(created: str) -> str:

@@ -93,6 +93,6 @@ def inspect(record: Record) -> LabStatus | None:
 def damaged(record: Record) -> CheckFailed:
     """The error for a lab whose record can't be read."""
     return CheckFailed(
-        f"the record of lab {record.lab} is damaged: {record.directory / records.FILE} can't be read.",
+        f"the record of lab {record.lab} is damaged: {record.problem}.",
         f"Remove the lab: labkit down {record.lab}",
     )

@@ -11,25 +11,32 @@ import json
 import os
 import re
 import shutil
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.errors import InvalidInput
 from labkit.paths import lab_dir, state_home
+from labkit.runtimes.select import RUNTIMES
+from labkit.small_files import read_small_file
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
 FILE = "lab.json"
+
+_KEYS = ("lab", "runtime", "lab_file", "image", "created", "variant")
+_LATEST = 1 << 33
+"""Unix seconds: a time that calendars still know."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """A lab on this machine. `lab_file` is its file's path, `image` what its nodes run, `created` in Unix seconds.
 
-    `variant` is a variant of the lab file, "" for the base.
-    The record of a directory whose `lab.json` is lost or unreadable has nothing but a name and a time.
+    `variant` is a variant of the lab file, "" for the base. A damaged record, whose `lab.json` is lost or unreadable,
+    has nothing but a name, a time, and the `problem`.
     """
 
     lab: str
@@ -38,6 +45,7 @@ class Record:
     image: str
     created: float
     variant: str = ""
+    problem: str = ""
 
     @property
     def title(self) -> str:
@@ -72,7 +80,7 @@ def create(lab: str, runtime: str, lab_file: Path, image: str, variant: str = ""
     fresh = _aside(lab, "new")
     fresh.mkdir(parents=True)
     try:
-        (fresh / FILE).write_text(json.dumps(asdict(record)))
+        (fresh / FILE).write_text(json.dumps({key: getattr(record, key) for key in _KEYS}))
         fresh.rename(record.directory)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -82,31 +90,62 @@ def create(lab: str, runtime: str, lab_file: Path, image: str, variant: str = ""
 
 def read(lab: str) -> Record | None:
     """The record of a lab, None if there is no such lab."""
-    if not NAME.fullmatch(lab) or not lab_dir(lab).is_dir():
+    if not NAME.fullmatch(lab):
         return None
     try:
-        found = json.loads((lab_dir(lab) / FILE).read_text())
-        runtime, lab_file, image, variant = (str(found[key]) for key in ("runtime", "lab_file", "image", "variant"))
-        return Record(lab, runtime, lab_file, image, float(found["created"]), variant)
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        pass
-    try:
-        return Record(lab, "", "", "", lab_dir(lab).stat().st_mtime)
-    except FileNotFoundError:
+        place = lab_dir(lab).lstat()
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    if stat.S_ISLNK(place.st_mode):
+        return Record(lab, "", "", "", place.st_mtime, problem=f"{lab_dir(lab)} is a symbolic link")
+    if not stat.S_ISDIR(place.st_mode):
+        return None
+    file = lab_dir(lab) / FILE
+    try:
+        return _checked(lab, json.loads(read_small_file(file)))
+    except OSError as error:
+        problem = f"{file}: {error.strerror}"
+    except (ValueError, RecursionError) as error:
+        problem = f"{file} can't be read: {error}"
+    return Record(lab, "", "", "", place.st_mtime, problem=problem)
+
+
+def _checked(lab: str, found: object) -> Record:
+    """A record from its JSON. Raises ValueError if that is not one which this labkit can have written."""
+    if not isinstance(found, dict):
+        raise ValueError("it is not a record")  # noqa: TRY004 - as for every other mistake in it
+    texts = [found.get(key) for key in ("runtime", "lab_file", "image", "variant")]
+    created = found.get("created")
+    if not all(isinstance(text, str) and text.isprintable() for text in texts):
+        raise ValueError("its texts are not those of a record")
+    if not isinstance(created, int | float) or not 0 <= created < _LATEST:
+        raise ValueError("its time is no time")
+    runtime, lab_file, image, variant = map(str, texts)
+    if runtime not in RUNTIMES:
+        raise ValueError(f"its runtime {runtime} is another labkit's, which alone can stop its nodes")
+    return Record(lab, runtime, lab_file, image, float(created), variant)
 
 
 def everything() -> list[Record]:
     """The records of all labs, by name."""
+    return [record for name in _names() if (record := read(name)) is not None]
+
+
+def strangers() -> list[Path]:
+    """What is where labs are, and can't be one: it has no lab's name."""
     folder = state_home() / "labs"
-    names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
-    return [record for name in names if (record := read(name)) is not None]
+    return [folder / name for name in _names() if not NAME.fullmatch(name) and not name.startswith(".")]
+
+
+def _names() -> list[str]:
+    folder = state_home() / "labs"
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
 def remove(lab: str) -> None:
     """Remove a lab's directory whole; harmless if there is none. Its runtime must have removed the lab before."""
     _sweep(lab)
-    if lab_dir(lab).exists():
+    if os.path.lexists(lab_dir(lab)):
         lab_dir(lab).rename(_aside(lab, "gone"))
     _sweep(lab)
 
@@ -117,8 +156,11 @@ def _aside(lab: str, suffix: str) -> Path:
 
 def _sweep(lab: str) -> None:
     for suffix in ("new", "gone"):
-        if _aside(lab, suffix).exists():
-            shutil.rmtree(_aside(lab, suffix))
+        aside = _aside(lab, suffix)
+        if aside.is_dir() and not aside.is_symlink():
+            shutil.rmtree(aside)
+        else:
+            aside.unlink(missing_ok=True)
 
 
 def choose(name: str | None, records: Sequence[Record]) -> Record:

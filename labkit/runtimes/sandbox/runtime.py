@@ -101,7 +101,8 @@ class SandboxRuntime:
     def destroy(self, lab: str) -> bool:
         """Take the lab away, whatever state it is in; False if there was none."""
         directory = self._directory(lab)
-        if not directory.exists():
+        # A link leads to what is not ours, or to another lab.
+        if directory.is_symlink() or directory.parent.is_symlink() or not directory.exists():
             return False
         identity = state.read(directory) or state.listener(directory)
         try:

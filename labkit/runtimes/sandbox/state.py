@@ -17,8 +17,10 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
+
+from labkit.small_files import read_small_file
 
 STATE, SOCKET, LOGS, SCRATCH, INIT_LOG = "state.json", "control.sock", "logs", "fs", "init.log"
 _KILL_DEADLINE = 15.0
@@ -60,10 +62,12 @@ def write(directory: Path, lab: str, identity: Identity) -> None:
 def read(directory: Path) -> Identity | None:
     """The init's identity as recorded; None where nothing readable is."""
     try:
-        found = json.loads((directory / STATE).read_text())
-        return Identity(**found["init"])
-    except (OSError, ValueError, TypeError, KeyError):
+        found = json.loads(read_small_file(directory / STATE))
+        identity = Identity(**found["init"])
+    except (OSError, ValueError, RecursionError, TypeError, KeyError):
         return None
+    kinds = tuple(type(value) for value in astuple(identity))
+    return identity if kinds == (int, int, str, int) else None
 
 
 def listener(directory: Path) -> Identity | None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from labkit.errors import InvalidInput
+from labkit.operate.labs import lifecycle
 from labkit.operate.records import record as records
 
 
@@ -68,6 +71,85 @@ def test_a_damaged_record_is_a_lab_all_the_same(home: Path, text: str | None) ->
         (home / "labs" / "one" / "lab.json").write_text(text)
     (found,) = records.everything()
     assert (found.lab, found.runtime) == ("one", "")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"runtime": "podman"}, "its runtime podman is another labkit's, which alone can stop its nodes"),
+        ({"created": float("inf")}, "its time is no time"),
+        ({"created": -1}, "its time is no time"),
+        ({"lab_file": "/a/\x1b[31mred"}, "its texts are not those of a record"),
+        ({"variant": None}, "its texts are not those of a record"),
+    ],
+)
+def test_a_record_that_this_labkit_cannot_have_written_is_damaged(change: dict[str, object], problem: str) -> None:
+    file = make("one").directory / "lab.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    make("two")
+    one, two = records.everything()
+    assert (one.runtime, two.problem) == ("", "")
+    assert one.problem == f"{file} can't be read: {problem}"
+
+
+def _brackets(lab: Path) -> None:
+    (lab / "lab.json").write_text("[" * 60_000)
+
+
+def _endless(lab: Path) -> None:
+    (lab / "lab.json").symlink_to("/dev/zero")
+
+
+def _fifo(lab: Path) -> None:
+    os.mkfifo(lab / "lab.json")
+
+
+def _fifo_in_the_sandbox(lab: Path) -> None:
+    (lab / "sandbox").mkdir()
+    os.mkfifo(lab / "sandbox" / "state.json")
+
+
+def _hostile_identity(lab: Path) -> None:
+    (lab / "sandbox").mkdir()
+    identity = {"pid": "1", "start_ticks": 1, "boot_id": "x", "pid_namespace": 1}
+    (lab / "sandbox" / "state.json").write_text(json.dumps({"init": identity}))
+
+
+def _sandbox_elsewhere(lab: Path) -> None:
+    (lab / "sandbox").symlink_to(lab.parents[2] / "outside")
+
+
+def _lab_elsewhere(lab: Path) -> None:
+    lab.rmdir()
+    lab.symlink_to(lab.parents[2] / "outside")
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [_brackets, _endless, _fifo, _fifo_in_the_sandbox, _hostile_identity, _sandbox_elsewhere, _lab_elsewhere],
+)
+def test_whatever_has_come_into_a_labs_place_it_is_listed_and_cleared_and_nothing_outside_is_touched(
+    home: Path, tmp_path: Path, break_it: Callable[[Path], None]
+) -> None:
+    outside = tmp_path / "outside" / "sandbox"
+    outside.mkdir(parents=True)
+    (outside / "state.json").write_text("precious")
+    lab = home / "labs" / "one"
+    lab.mkdir(parents=True)
+    break_it(lab)
+    make("two")
+    assert [record.lab for record in records.everything()] == ["one", "two"]
+    one, _ = records.everything()
+    lifecycle.down(one)
+    assert [record.lab for record in records.everything()] == ["two"]
+    assert (outside / "state.json").read_text() == "precious"
+
+
+def test_what_has_no_labs_name_is_no_lab(home: Path) -> None:
+    (home / "labs" / "a\x1b[31mb").mkdir(parents=True)
+    make("one")
+    assert [record.lab for record in records.everything()] == ["one"]
+    assert records.strangers() == [home / "labs" / "a\x1b[31mb"]
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../labs/one", "/", "one/", ".one.new", "one\0", "x" * 5000, "\udcff"])
