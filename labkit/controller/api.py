@@ -309,4 +309,5 @@ async def _refusals(request: web.Request, handler: Handler) -> web.StreamRespons
     except InvalidInput as refusal:
         return web.json_response({"error": refusal.message, "remedy": refusal.remedy}, status=422)
     except json.JSONDecodeError as error:
-        return web.json_response({"error": f"the body is not JSON: {error}.", "remedy": "docs/api.md"}, status=422)
+        answer = {"error": f"the body is not JSON: {error}.", "remedy": "docs/api.md has its form."}
+        return web.json_response(answer, status=422)

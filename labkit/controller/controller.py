@@ -193,7 +193,7 @@ class Controller:
         self._changed(*filter(None, causes[1:] or causes))
 
     def refused(self, connection: FeedConnection, problem: str) -> None:
-        """Record that a node sent what makes no sense."""
+        """Record that a node sent what is not valid."""
         self.events.add(connection.node, "error", f"its message is not valid: {problem}")
 
     def acknowledged(self, connection: FeedConnection) -> None:

@@ -1,7 +1,7 @@
 """The node's end of a feed: connect to the controller, send a hello, take numbered messages, come back when it breaks.
 
 Whatever ends a feed, the next one begins with a snapshot: so a node gets whatever it missed while the controller was
-away, and what makes no sense is answered with a reason and mended.
+away, and what is not valid is answered with a reason and mended.
 """
 
 from __future__ import annotations
@@ -109,10 +109,10 @@ class Feed(Generic[Down, Up]):
         return self._write(APPLIED.encode(Applied(seq, error)))
 
     def refuse(self, seq: int, problem: str) -> None:
-        """Answer that message number `seq` makes no sense, and end the feed: the next one begins with a snapshot."""
-        _log.error("message %s makes no sense: %s", seq, problem)
+        """Answer that message number `seq` is not valid, and end the feed: the next one begins with a snapshot."""
+        _log.error("message %s is not valid: %s", seq, problem)
         self.refused = True
-        self.applied(seq, f"message {seq} of the feed makes no sense: {problem}")
+        self.applied(seq, f"message {seq} of the feed is not valid: {problem}")
         self.close()
 
     def close(self) -> None:

@@ -72,7 +72,7 @@ def test_an_announcement_replaces_the_one_before_it() -> None:
     assert path.attributes == longer
 
 
-def test_one_that_comes_up_anew_has_nothing() -> None:
+def test_one_that_comes_up_again_has_nothing() -> None:
     gateways = made()
     gateways.came_up(FIRST)
     assert gateways.table(LAB.azure, FIRST).keys() == {VNET}

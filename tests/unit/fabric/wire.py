@@ -14,7 +14,7 @@ def follow(fabric: Fabric | None, message: dict[str, Any]) -> Fabric:
     """The fabric after a message.
 
     Raises:
-        ValueError: the message makes no sense.
+        ValueError: the message is not valid.
     """
     _, decoded = FABRIC.down.decode_numbered(json.dumps({"seq": 1, **message}))
     return state.follow(fabric, decoded())

@@ -179,6 +179,6 @@ def test_what_makes_no_sense_is_answered_and_ends_the_feed(path: Path, serve: Ca
     feed = next(stream)
     assert list(feed) == []
     assert feed.refused
-    problem = "message 1 of the feed makes no sense: tables.eth0.routes.10.1: expected an integer"
+    problem = "message 1 of the feed is not valid: tables.eth0.routes.10.1: expected an integer"
     assert answers == [{"type": "applied", "seq": 1, "error": problem}]
     assert next(iter(next(stream)))[0] == 1, "and the next one begins with a snapshot"

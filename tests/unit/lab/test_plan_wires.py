@@ -91,7 +91,7 @@ def test_a_nics_wire_carries_the_nics_mac(lab: Lab) -> None:
         assert macs[nic.name] == nic.mac
 
 
-def test_macs_that_collide_are_made_anew() -> None:
+def test_macs_that_collide_are_made_again() -> None:
     instance = instance_nics(OVERVIEW_LAB)[0].mac
     nics = tuple(replace(n, mac=instance) if n.name == "vm1" else n for n in OVERVIEW_LAB.azure.nics)
     lab = replace(OVERVIEW_LAB, azure=replace(OVERVIEW_LAB.azure, nics=nics))

@@ -115,7 +115,7 @@ def test_changes_lead_from_what_was_advertised_to_what_is_wanted(
     assert speaker == wanted
 
 
-def test_a_forgotten_peer_begins_anew() -> None:
+def test_a_forgotten_peer_begins_from_the_start() -> None:
     out = AdjRibOut()
     for peer in PEERS[:2]:
         out.open(peer)
