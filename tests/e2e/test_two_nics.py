@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from ipaddress import IPv4Address
 
 import pytest
@@ -125,7 +126,11 @@ def test_a_lost_rule_or_route_is_found(lab: RunningLab) -> None:
 def test_a_machine_that_was_off_has_both_tables_again(lab: RunningLab) -> None:
     before = {number: table(lab, number) for number in (254, TABLE)}
     for verb in ("stop", "start"):
-        subprocess.run(["labkit", verb, "client", "--lab", lab.client.record.lab], check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", "labkit.cli.main", verb, "client", "--lab", lab.client.record.lab],
+            check=True,
+            capture_output=True,
+        )
     wait_until_programmed(lab)
     assert table(lab, 254) == before[254]
     assert table(lab, TABLE) == {**before[TABLE], "10.2.0.0/16": (str(NVA),)}

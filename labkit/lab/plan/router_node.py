@@ -30,7 +30,8 @@ def router_node(  # noqa: PLR0917 - what every router has
         env=environment(lab.name, name),
         binds=tuple(binds),
         exec=tuple(commands),
-        sysctls=sysctls(forward=True),
+        # Of several next hops, one that does not answer ARP is left out: a tunnel has no other sign of life.
+        sysctls=sysctls(forward=True) | {"net.ipv4.fib_multipath_use_neigh": "1"},
         cap_add=services.capabilities,
         healthcheck=ready(services.names),
     )
