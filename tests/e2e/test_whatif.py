@@ -134,6 +134,20 @@ def delivered(ways: Iterable[Way]) -> bool:
     return all(way.delivered for way in ways)
 
 
+def advertised_otherwise(lab: RunningLab, outlook: Outlook) -> list[str]:
+    """What route servers do not advertise to their peers as it is predicted."""
+    found = []
+    for change in outlook.advertised:
+        if change.by not in lab.lab.azure.route_server:
+            continue
+        for instance, rows in lab.client.get("advertised-routes", change.by, change.to).items():
+            paths = {row["network"]: row["asPath"] for row in rows}
+            path = paths.get(str(change.prefix), "-")
+            if path != change.after:
+                found.append(f"{change.by} {instance} to {change.to}: {change.prefix} {path}, predicted {change.after}")
+    return found
+
+
 def tried(lab: RunningLab, words: str) -> Outlook:
     """What is predicted of command lines, as `labkit whatif` reads them."""
     trial = Trial(lab.lab.name)
@@ -396,6 +410,8 @@ def foretold(lab: RunningLab, words: str, change: Callable[[], object] | None = 
         do(lab, words)
     else:
         change()
+    # First what takes longest to come, and can't be so before the change: NICs may stay as they are.
+    eventually(lambda: advertised_otherwise(lab, outlook), lambda found: not found, 30)
     eventually(lambda: differing(lab, tables), lambda found: not found, 30)
     packets_fare_so(lab, outlook)
     eventually(lambda: differences(lab.lab, lab.client), lambda found: not found, 30)
