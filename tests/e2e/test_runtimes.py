@@ -268,7 +268,7 @@ def test_attached_to_a_terminal(two: Bed) -> None:
         assert b"no job control" not in read_until(master, b"# ")
         type_in(b"tty\n", b"/dev/pts/")
         # Docker gives the terminal its size a moment after the shell has started.
-        type_in(b"until stty size | grep '33 99'; do :; done\n", b"\r\n33 99")
+        type_in(b"until stty size | grep -q '33 99'; do :; done; echo si''zed\n", b"sized")
         type_in(b"sleep 8765\n", b"sleep 8765\r\n")
         eventually(foreground, lambda state: state == "S+")
         assert b"Stopped" in type_in(b"\x1a", b"sleep 8765\r\nbash-")  # Ctrl-Z, and the prompt that follows
