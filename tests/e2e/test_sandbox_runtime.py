@@ -91,6 +91,33 @@ def test_a_lab_goes_on_with_what_was_prepared(bed: SandboxBed) -> None:
     assert bed.pings()
 
 
+def test_a_lab_does_without_a_warm_process_that_has_ended(tmp_path: Path, layers: list[Path]) -> None:
+    warm = tmp_path / "layer/opt/labkit/bin/warm"
+    warm.parent.mkdir(parents=True)
+    warm.write_text("#!/bin/sh\n")
+    warm.chmod(0o755)
+    bed = SandboxBed(tmp_path, [tmp_path / "layer", *layers])
+    before = set(descendants(os.getpid()))
+    with bed.runtime.prepare("an image"):
+        eventually(lambda: zombies(before), lambda found: found == 1)
+        bed.deploy()
+    assert bed.pings()
+    bed.end()
+
+
+def zombies(known: set[int]) -> int:
+    """How many descendants that are not known have ended and are not reaped yet."""
+    states = (state_of(pid) for pid in descendants(os.getpid()) if pid not in known)
+    return sum(state == "Z" for state in states)
+
+
+def state_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def test_a_state_directory_with_a_very_long_and_strange_name(tmp_path: Path, layers: list[Path]) -> None:
     folder = tmp_path / ("long, with: colons" * 10) / ("x" * 200)
     folder.mkdir(parents=True)

@@ -75,10 +75,10 @@ class Init:
         try:
             self._make_folders()
             listener = self._listen()
+            loop = Loop()
+            sandbox = Sandbox(loop, self._lab, self._directory, warm, own_user_namespace=self._own_user_namespace)
         except OSError as error:
             self.refuse(error)
-        loop = Loop()
-        sandbox = Sandbox(loop, self._lab, self._directory, warm, own_user_namespace=self._own_user_namespace)
         loop.on_readable(self._connection.fileno(), lambda: self._deployer(loop))
         ControlSocket(loop, sandbox, listener)
         boot = sandbox.boot(

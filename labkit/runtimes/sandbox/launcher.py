@@ -15,7 +15,6 @@ from typing import NoReturn
 
 from labkit import linux
 from labkit.runtimes.sandbox import init, state, wire
-from labkit.runtimes.sandbox.warm import Layers
 
 # All but the mount namespace: the init makes that itself, or its /proc would become this process's too.
 _NAMESPACES = linux.CLONE_NEWPID | linux.CLONE_NEWNET | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC
@@ -29,10 +28,15 @@ def main(descriptor: int, *layers: str) -> None:
     connection.set_inheritable(False)
     orders, theirs = socket.socketpair()
     try:
-        init_pid = _start_init(theirs, orders, connection, layers)
+        make_namespaces()
+        init_pid = os.fork()
         problem = None
     except OSError as error:
+        init_pid = -1
         problem = error
+    if init_pid == 0:
+        orders.close()
+        init.main(theirs, connection, layers, own_user_namespace=not whole_machine())
     theirs.close()
     try:
         message, _ = wire.Reader(connection).read()
@@ -60,15 +64,6 @@ def main(descriptor: int, *layers: str) -> None:
             os.kill(init_pid, signal.SIGKILL)
         _refuse(connection, "directory", f"{error.filename or directory}: {error.strerror}", directory)
     os._exit(0)
-
-
-def _start_init(theirs: socket.socket, ours: socket.socket, connection: socket.socket, layers: Layers) -> int:
-    make_namespaces()
-    pid = os.fork()
-    if pid == 0:
-        ours.close()
-        init.main(theirs, connection, layers, own_user_namespace=not whole_machine())
-    return pid
 
 
 def _refuse(connection: socket.socket, reason: str, text: str, claimed: Path | None) -> NoReturn:

@@ -59,8 +59,9 @@ class SandboxRuntime:
         try:
             yield
         finally:
-            if self._prepared:
-                self._prepared.close()
+            launch, self._prepared = self._prepared, None
+            if launch:
+                launch.close()
 
     def deploy(self, topology: Path, on_progress: OnProgress = ignore_progress) -> LabStatus:
         """Boot the topology file and return once every healthcheck has succeeded."""

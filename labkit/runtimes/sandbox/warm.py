@@ -74,5 +74,8 @@ class WarmProcesses:
             listener.bind(f"/proc/self/fd/{where}/socket")
             os.close(where)
             listener.listen(64)
-            socket.send_fds(channel, [b"lab"], [listener.fileno(), _LOG])
+            try:
+                socket.send_fds(channel, [b"lab"], [listener.fileno(), _LOG])
+            except ConnectionError:  # it has ended; services start by themselves then
+                return ()
         return (Bind(str(place / "socket"), _IN_NODES, read_only=False),)

@@ -15,6 +15,7 @@ from labkit.runtimes.sandbox import state, sysctls, wire
 from labkit.runtimes.sandbox.health import Watch, marker_files
 from labkit.runtimes.sandbox.loop import Loop
 from labkit.runtimes.sandbox.spec import Bind, End, Health, Link, Node, SandboxLab, from_json
+from labkit.runtimes.sandbox.warm import WarmProcesses
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,15 @@ def test_a_lab_survives_the_wire() -> None:
         "x", (node,), (Link(End("a", "e0", "02:00:00:00:00:01"), End("a", "e1", "02:00:00:00:00:02"), 1500),)
     )
     assert from_json(json.loads(json.dumps(lab.to_json()))) == lab
+
+
+def test_nodes_do_without_a_warm_process_that_has_ended(tmp_path: Path) -> None:
+    node = Node("a", "image", ("/x",), (), {}, (), {}, (), False, (), None)
+    processes = WarmProcesses()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    theirs.close()
+    processes._channels[node.layers] = ours
+    assert processes.listen((node,), tmp_path) == (node,)
 
 
 def test_messages_and_descriptors_arrive_whole() -> None:
