@@ -61,14 +61,21 @@ class _Client:
     pid: int = 0
     pidfd: int = -1
 
+    def let_go(self) -> None:
+        """Close what is for the fork alone: many services would use up the descriptors; may be repeated."""
+        for descriptor in (self.caller, *self.descriptors.values()):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.caller = -1
+        self.descriptors = {}
+
     def close(self) -> None:
         """Close everything; may be repeated."""
         self.connection.close()
-        for descriptor in (self.caller, self.pidfd, *self.descriptors.values()):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self.caller = self.pidfd = -1
-        self.descriptors = {}
+        self.let_go()
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+        self.pidfd = -1
 
 
 def main() -> None:
@@ -159,7 +166,7 @@ class Server:
             if not data:
                 self._by_descriptor.pop(client.connection.fileno())
                 self._poll.unregister(client.connection)
-        elif not data:
+        elif not data or client.words:  # it has ended, or a signal is to end the service before it runs
             self._forget(client)
         else:
             _read_request(client, data, descriptors)
@@ -187,6 +194,7 @@ class Server:
         if pid == 0:
             return self._become(client)
         client.pid, client.pidfd = pid, os.pidfd_open(pid)
+        client.let_go()
         self._watch(client.pidfd, client)
         return None
 
