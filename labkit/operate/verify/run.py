@@ -82,11 +82,11 @@ def verify(
         while not all(outcome.ok for outcome in stage):
             live = LiveState(lab, client)
             elapsed = time.monotonic() - started
-            is_last = any(not o.ok and elapsed >= (o.within if within is None else within) for o in stage)
-            if stage is not settled or is_last or _programmed(live):
+            late = [o for o in stage if not o.ok and elapsed >= (o.within if within is None else within)]
+            if stage is not settled or late or _programmed(live):
                 _check(stage, live)
             on_attempt(live, sum(o.ok for o in outcomes), len(outcomes), all(o.ok for o in (*rows, *settled)))
-            if is_last and not all(outcome.ok for outcome in stage):
+            if not all(outcome.ok for outcome in late):
                 return outcomes
             time.sleep(PAUSE)
     return outcomes

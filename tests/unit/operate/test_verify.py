@@ -95,3 +95,14 @@ def test_what_depends_on_a_row_that_is_missing_is_not_tried() -> None:
     missing, absent = run.verify(lab, client, within=0)
     assert "has no 10.200.0.0/24 from sdwan-nva" in missing.problem
     assert absent.problem == run.NOT_TRIED
+
+
+def test_what_comes_true_in_its_last_attempt_leaves_the_others_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = overview(LEARNED, LEARNED)
+    short, long = lab.proofs
+    lab = replace(lab, proofs=(replace(short, within=0.0), replace(long, within=60.0)))
+    outcomes = iter([None, "not yet", None])
+    monkeypatch.setattr(run, "check", lambda _claim, _live: next(outcomes))
+    monkeypatch.setattr(run, "AT_ONCE", 1)
+    client = Converging([state(lab, learned=True, programmed=True)])
+    assert [o.ok for o in run.verify(lab, client)] == [True, True]
