@@ -17,11 +17,15 @@ def read_small_file(file: Path) -> str:
         OSError: it is not there, is not to be read, or is a link.
         ValueError: it is not a regular file, too long, or not UTF-8.
     """
-    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    # By its own opener, since `os.fdopen` of a folder fails and leaves the descriptor open.
+    with open(file, "rb", opener=_open) as opened:
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
             raise ValueError("it is not a regular file")
         data = opened.read(LONGEST + 1)
     if len(data) > LONGEST:
         raise ValueError(f"it is longer than {LONGEST} bytes")
     return data.decode()
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)

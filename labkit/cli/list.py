@@ -41,6 +41,8 @@ def command(output: FormatOption = Format.TABLE) -> None:
     if output is Format.JSON:
         put_json(labs)
         return
+    for stranger in strangers():
+        note(f"{str(stranger)!a} is not a lab's folder. Remove it.")
     if not labs:
         note(f"No lab runs here. Start one: labkit up LAB    (labkit comes with: {', '.join(lifecycle.bundled())})")
         return
@@ -61,8 +63,6 @@ def command(output: FormatOption = Format.TABLE) -> None:
         if lab["state"] in ("dead", "damaged"):
             why = f": {lab['problem']}" if lab["problem"] else ""
             note(f"{lab['lab']} is {lab['state']}{why}. Remove it: labkit down {lab['lab']}")
-    for stranger in strangers():
-        note(f"{str(stranger)!a} is not a lab's folder. Remove it.")
 
 
 def _age(created: str) -> str:

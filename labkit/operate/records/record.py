@@ -119,7 +119,7 @@ def _checked(lab: str, found: object) -> Record:
     if not all(isinstance(text, str) and text.isprintable() for text in texts):
         raise ValueError("its texts are not those of a record")
     if not isinstance(created, int | float) or not 0 <= created < _LATEST:
-        raise ValueError("its time is no time")
+        raise ValueError("its time is not valid")
     runtime, lab_file, image, variant = map(str, texts)
     if runtime not in RUNTIMES:
         raise ValueError(f"its runtime {runtime} is another labkit's, which alone can stop its nodes")

@@ -77,8 +77,8 @@ def test_a_damaged_record_is_a_lab_all_the_same(home: Path, text: str | None) ->
     ("change", "problem"),
     [
         ({"runtime": "podman"}, "its runtime podman is another labkit's, which alone can stop its nodes"),
-        ({"created": float("inf")}, "its time is no time"),
-        ({"created": -1}, "its time is no time"),
+        ({"created": float("inf")}, "its time is not valid"),
+        ({"created": -1}, "its time is not valid"),
         ({"lab_file": "/a/\x1b[31mred"}, "its texts are not those of a record"),
         ({"variant": None}, "its texts are not those of a record"),
     ],
