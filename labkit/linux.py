@@ -108,11 +108,6 @@ def pivot_root_here() -> None:
     _check(_libc.syscall(ctypes.c_long(number), b".", b"."), "pivot_root")
 
 
-def has_capability(number: int) -> bool:
-    """Whether the calling process's bounding set holds a capability (False too for one that the kernel has not)."""
-    return int(_libc.prctl(_PR_CAPBSET_READ, number, 0, 0, 0)) == 1
-
-
 def limit_capabilities(keep: frozenset[int]) -> None:
     """Reduce what the next `execve` as root may get to `keep`: bounding set; nothing inheritable or ambient."""
     for number in range(64):

@@ -13,7 +13,6 @@ from labkit.azure.model import (
     PathAttributes,
     PeerKind,
     RouteSource,
-    RouteState,
     RouteTable,
 )
 from labkit.azure.rules.adjacency import programming_hub, programming_server
@@ -200,11 +199,6 @@ def table_of(side: Side, nic: str) -> RouteTable | None:
 
 def _of(rows: Iterable[EffectiveRoute], source: RouteSource) -> tuple[EffectiveRoute, ...]:
     return tuple(row for row in rows if row.source is source)
-
-
-def active_row(rows: Iterable[EffectiveRoute]) -> EffectiveRoute | None:
-    """The one row of a prefix that packets follow."""
-    return next((row for row in rows if row.state is RouteState.ACTIVE), None)
 
 
 def _names(names: Iterable[str]) -> str:
