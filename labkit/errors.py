@@ -4,7 +4,7 @@
     ├── CheckFailed         exit 1  a check of a running lab failed, or the lab does not answer
     │   ├── CommandTimeout          a command in a node took too long (labkit.runtimes.protocol)
     │   ├── NotListening            nothing listens at a socket in a node (labkit.runtimes.protocol)
-    │   └── BgpIsGoneError          a node's BGP daemon does not answer (labkit.operate.look.live_state)
+    │   └── BgpIsGoneError          a router's BGP daemon does not run (labkit.operate.look.live_state)
     ├── InvalidInput        exit 2  wrong usage or an invalid file; nothing was changed
     │   └── LabFileError            all mistakes in a lab file (labkit.lab.file.problems)
     └── EnvironmentProblem  exit 3  this machine lacks or refuses something

@@ -24,7 +24,7 @@ FIRST_PAUSE = 0.02
 LAST_PAUSE = 0.25
 LAST_PAUSE_REFUSED = 15.0
 LASTING = 1.0
-"""Seconds; a feed that breaks sooner, as where one side finds the other's messages absurd, slows the attempts down."""
+"""Seconds; a feed that breaks sooner, as where messages are not valid, slows the attempts down."""
 HANDSHAKE_TIMEOUT = 10.0
 
 _log = logging.getLogger("labkit.feed")
@@ -41,7 +41,7 @@ class Feed(Generic[Down, Up]):
         self._connection = connection
         self._channel = channel
         self.refused = False
-        """Whether a message made no sense. What came after it does not count."""
+        """Whether a message was not valid. What came after it does not count."""
 
     @classmethod
     def connect(cls, channel: Channel[Down, Up], node: str, path: Path = FEED_SOCKET) -> Feed[Down, Up]:
@@ -147,7 +147,7 @@ def feeds(channel: Channel[Down, Up], node: str, path: Path = FEED_SOCKET) -> It
     """Connect to the controller again and again, for ever; arguments as for `Feed.connect`.
 
     The pause between attempts is a tenth of the time for which there has been no lasting feed, between 20 ms and
-    250 ms (15 s, where messages make no sense): a node that starts together with its controller is connected in an
+    250 ms (15 s, where messages are not valid): a node that starts together with its controller is connected in an
     instant, and one whose controller stays away costs nothing.
     """
     waiting_since = time.monotonic()

@@ -16,7 +16,7 @@ _ERRORS = "log file {} errors"
 _ZEBRAS_LAST = "no zebra nexthop kernel enable"
 """Routes go to the kernel with their next hops in them, not with the numbers of nexthop objects.
 
-When a link goes down, the kernel removes objects and groups of them. When it is up again, zebra makes the objects anew
+When a link goes down, the kernel removes objects and groups of them. When it is up again, zebra makes the objects again
 but not the groups (FRR 10.3): their routes were missing from the kernel until they changed.
 """
 

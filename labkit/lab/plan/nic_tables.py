@@ -2,8 +2,8 @@
 
 Each NIC's effective routes are in a table of its own. A packet with a NIC's address as its source follows that NIC's
 table, by a policy rule [several-nics]: answers leave by the NIC that was asked, and Azure drops what does not have the
-NIC's own address. What has no address yet follows the main table: the primary
-NIC's effective routes, and the kernel's own to the subnets of all NICs. With one NIC there is the main table only.
+NIC's own address. What has no address yet follows the main table: the primary NIC's effective routes, and the kernel's
+own to the subnets of all NICs. With one NIC there is the main table only.
 """
 
 from __future__ import annotations
