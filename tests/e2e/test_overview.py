@@ -262,6 +262,22 @@ def test_a_link_that_flaps_leaves_an_appliance_with_its_routes(lab: RunningLab, 
         eventually(lambda: fib(lab, "sdwan-nva"), lambda now: now == before, within=30)
 
 
+def test_verify_looks_at_the_kernels_of_routers(lab: RunningLab) -> None:
+    title, hint = "kernel of sdwan-nva agrees with its BGP table", "Look: labkit routes sdwan-nva"
+    (row,) = run(lab, "sdwan-nva", "ip", "route", "show", str(BRANCH)).splitlines()
+    run(lab, "sdwan-nva", "pkill", "-STOP", "zebra")  # or it would mend that at once
+    run(lab, "sdwan-nva", "ip", "route", "delete", str(BRANCH))
+    missing = f"{BRANCH} is used by BGP and missing from the kernel of sdwan-nva. {hint}"
+    assert f"{title}: {missing}" in problems(lab, 0)
+    run(lab, "sdwan-nva", "ip", "route", "add", *row.split())
+    run(lab, "sdwan-nva", "pkill", "-CONT", "zebra")
+    assert problems(lab, 30) == []
+    run(lab, "sdwan-nva", "ip", "route", "add", "192.0.2.0/24", "via", "10.1.1.1", "proto", "bgp")
+    stale = f"192.0.2.0/24 is BGP's no longer, and still in the kernel of sdwan-nva. {hint}"
+    assert f"{title}: {stale}" in problems(lab, 0)
+    run(lab, "sdwan-nva", "ip", "route", "delete", "192.0.2.0/24")
+
+
 def test_a_virtual_network_that_was_off_leaves_an_appliance_with_its_routes(lab: RunningLab) -> None:
     before = fib(lab, "sdwan-nva")
     with off(lab, "vnet1"):

@@ -1,4 +1,4 @@
-"""The running lab outside Azure against the rules: what sites receive, and what routers' kernels forward by."""
+"""The running lab outside Azure against the rules: what sites receive."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from labkit.daemons.speaker import Advertisements, Session
 from labkit.operate.diff.bgp import at_gateway, circuit_table, compare
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.snapshot import Snapshot
-from labkit.operate.verify.difference import NOTHING, Difference
+from labkit.operate.verify.difference import Difference
 from labkit.predict.customer_routers import routers
 
 
@@ -32,22 +32,6 @@ def site_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Difference
                 accepted = customers[site.name].import_policy(advertised)
                 there = live.bgp(site.name).adj_rib_in(address)
                 yield from compare(f"{site.name}, from {far}", accepted, there, f"labkit routes {site.name} --bgp")
-
-
-def router_kernel_differences(live: LiveState) -> Iterator[Difference]:
-    """The prefixes that a router's daemon uses and its kernel does not have, or the other way round."""
-    lab = live.lab
-    nodes = [*lab.nva, *lab.azure.circuit, *lab.site]
-    nodes += [i.node for gateway in lab.azure.gateways for i in gateway.instance_ids]
-    for node in nodes:
-        if not live.has_bgp(node):
-            continue
-        used = live.bgp(node).loc_rib
-        kernel = live.kernel(node)
-        for prefix in sorted(used - {route.prefix for route in kernel}):
-            yield Difference(f"kernel of {node}", str(prefix), "a route by BGP", NOTHING, f"labkit routes {node}")
-        for prefix in sorted({route.prefix for route in kernel if route.protocol == "bgp"} - used):
-            yield Difference(f"kernel of {node}", str(prefix), NOTHING, "a route by BGP", f"labkit routes {node}")
 
 
 def _advertised(snapshot: Snapshot, live: LiveState, session: Session) -> Advertisements | None:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from labkit.lab.model import Lab
+from labkit.lab.sessions import router_daemons
 from labkit.operate.diff.bgp import (
     effective_differences,
     gateway_differences,
     held_differences,
     server_differences,
 )
-from labkit.operate.diff.outside import router_kernel_differences, site_differences
+from labkit.operate.diff.outside import site_differences
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.snapshot import read
 from labkit.operate.verify.difference import Difference
 from labkit.operate.verify.fabric_check import fabric_differences
-from labkit.operate.verify.oracle import kernel_differences
+from labkit.operate.verify.oracle import kernel_differences, router_differences
 
 
 def differences(lab: Lab, client: LabClient) -> list[Difference]:
@@ -47,4 +48,5 @@ def _once(live: LiveState) -> Iterator[Difference]:
     for vm in live.lab.virtual_machines:
         if vm.name not in live.off:
             yield from kernel_differences(vm.name, live)
-    yield from router_kernel_differences(live)
+    for router in router_daemons(live.lab):
+        yield from router_differences(router, live)

@@ -1,4 +1,7 @@
-"""The running lab against the rules: every VM's kernel and every fabric's program must agree with the oracle."""
+"""The running lab against the rules: every VM's kernel and every fabric's program must agree with the oracle.
+
+A router's kernel must agree with its BGP.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,24 @@ from labkit.feed.tables import ForwardingTable
 from labkit.lab.model import Lab
 from labkit.lab.plan.addressing import subnet_of
 from labkit.lab.plan.nic_tables import RT_TABLE_MAIN, nic_table
+from labkit.lab.sessions import router_daemons
 from labkit.operate.look.kernel import KernelPath
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.verify.difference import NOTHING, Difference
 from labkit.operate.verify.fabric_check import fabric_difference
 
+BY_BGP = "a route by BGP"
+
 
 def oracle_checks(lab: Lab) -> Iterator[tuple[str, Callable[[LiveState], str | None]]]:
-    """A check for every VM's kernel and one for every fabric, each with its title."""
+    """A check for the kernel of every VM and router, and one for every fabric, each with its title."""
     for vm in lab.virtual_machines:
         yield (
             f"kernel of {vm.name} agrees with its effective routes",
             partial(kernel_difference, vm.name),
         )
+    for router in router_daemons(lab):
+        yield f"kernel of {router} agrees with its BGP table", partial(router_difference, router)
     for vnet in lab.azure.virtual_networks:
         yield (
             f"fabric {vnet.name} agrees with the effective routes",
@@ -55,6 +63,31 @@ def kernel_differences(vm: str, live: LiveState) -> Iterator[Difference]:
             right = f"from {nic.address} lookup {table}"
             there = NOTHING if followed is None else f"from {nic.address} lookup {followed}"
             yield Difference(where, "", right, there, f"{hint} rule show")
+
+
+def router_difference(router: str, live: LiveState) -> str | None:
+    """The first difference between a router's kernel and its Loc-RIB, None if there is none."""
+    for found in router_differences(router, live):
+        what = "is used by BGP and missing from" if found.there == NOTHING else "is BGP's no longer, and still in"
+        return f"{found.prefix} {what} the {found.where}. Look: {found.hint}"
+    return None
+
+
+def router_differences(router: str, live: LiveState) -> Iterator[Difference]:
+    """The prefixes that a router's daemon uses and its kernel does not have, or the other way round.
+
+    None for a router that is off, or whose daemon does not run.
+    """
+    if not live.has_bgp(router):
+        return
+    used, kernel = live.bgp(router).loc_rib, live.kernel(router)
+    where, hint = f"kernel of {router}", f"labkit routes {router}"
+    # Without multihop a daemon keeps routes whose next hop is not on its link, and never uses them.
+    if router not in live.lab.nva or live.lab.nva[router].ebgp_multihop:
+        for prefix in sorted(used - {route.prefix for route in kernel}):
+            yield Difference(where, str(prefix), BY_BGP, NOTHING, hint)
+    for prefix in sorted({route.prefix for route in kernel if route.protocol == "bgp"} - used):
+        yield Difference(where, str(prefix), NOTHING, BY_BGP, hint)
 
 
 def _table_differences(  # noqa: PLR0917 - a table, and what a difference in it is reported with

@@ -24,6 +24,7 @@ from labkit.feed.status import BackendStatus, GatewaySession, PlatformStatus, Ro
 from labkit.feed.tables import desired
 from labkit.lab.plan.nic_tables import RT_TABLE_MAIN
 from labkit.lab.plan.nodes import owners
+from labkit.lab.sessions import router_daemons
 from labkit.operate import whatif as whatifs
 from labkit.operate.diff import run as diffs
 from labkit.operate.diff.bgp import (
@@ -32,13 +33,13 @@ from labkit.operate.diff.bgp import (
     held_differences,
     server_differences,
 )
-from labkit.operate.diff.outside import router_kernel_differences, site_differences
+from labkit.operate.diff.outside import site_differences
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.kernel import KernelPath
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.snapshot import Snapshot
 from labkit.operate.verify.difference import Difference
-from labkit.operate.verify.oracle import kernel_difference, kernel_differences
+from labkit.operate.verify.oracle import kernel_difference, kernel_differences, router_differences
 from labkit.predict.azure_speakers import AzureSpeakers
 from labkit.predict.converge import CustomerRouters, converge
 from labkit.predict.whatif.model import Side
@@ -195,7 +196,7 @@ def differences(healthy: Healthy) -> set[tuple[str, str, str, str]]:
         *gateway_differences(snapshot, seen),
         *effective_differences(snapshot),
         *site_differences(snapshot, seen),
-        *router_kernel_differences(seen),
+        *(found for router in router_daemons(seen.lab) for found in router_differences(router, seen)),
         *kernel_differences("vm1", seen),
     ]
     assert len(found) == len(set(found))
