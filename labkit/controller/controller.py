@@ -356,7 +356,7 @@ class Controller:
     def _stop_joining(self, instance: InstanceId, joining: RunningInstance, patience: float) -> None:
         # It may have gone and come back since: then it has only begun to learn.
         if self.platform.instances.get(instance) is joining and self.platform.joined(instance):
-            self._changed(f"{instance.node} counts with what it has learned in {patience:.0f} s")
+            self._changed(f"{instance.node} is used with the routes that it has learned within {patience:.0f} s")
 
     def _session(self, instance: InstanceId, peer: str, now: SessionState) -> str:
         """Record a session's state; the text is the cause of what follows, empty if nothing changed."""

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 SOCKET = "/run/labkit-warm.sock"
 PASSED_ON = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT, _signal.SIGUSR1, _signal.SIGUSR2)
-_DESCRIPTORS = (0, 1, 2, 3, 9)
+LISTENER = 3
+_DESCRIPTORS = (0, 1, 2, LISTENER, 9)
 """The standard streams, a socket from `listening`, and the lock that says that the node lives."""
 
 
@@ -34,7 +35,12 @@ def main() -> NoReturn:
     for number in PASSED_ON:
         _signal.signal(number, lambda number, _: warm.send(bytes([number])))
     warm.sendmsg([head.encode(), b"\0\0", environment], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
-    status = warm.recv(4)
+    if LISTENER in open_ones:
+        os.close(LISTENER)  # or peers would still be accepted when the service is no more
+    try:
+        status = warm.recv(4)
+    except ConnectionError:
+        status = b""
     if not status:
         sys.exit("warm-client: the warm process has ended")
     code = os.waitstatus_to_exitcode(int.from_bytes(status, sys.byteorder))

@@ -62,7 +62,8 @@ def verify(
     Args:
         lab: the lab as its file has it.
         client: the running lab.
-        within: seconds that everything may take to hold, in place of the proofs' own; 0 for one attempt.
+        within: seconds that everything may take to hold once what it depends on does, in place of the proofs' own; 0
+            for one attempt.
         on_attempt: called after every attempt with the live state, how many checks hold, how many there are, and
             whether those that need no packets all hold.
 
@@ -77,8 +78,8 @@ def verify(
     for outcome, proof in zip(proofs, lab.proofs, strict=True):
         (packets if _sends_packets(proof) else settled if _is_of_a_settled_lab(proof) else rows).append(outcome)
     outcomes = [*proofs, *own]
-    started = time.monotonic()
     for stage in (rows, settled, packets):
+        started = time.monotonic()
         while not all(outcome.ok for outcome in stage):
             live = LiveState(lab, client)
             elapsed = time.monotonic() - started
