@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
@@ -33,11 +34,20 @@ def _run_or_report() -> int:
     # Not by sys.excepthook: typer sets that to its own.
     try:
         return _run()
-    except Exception as bug:  # noqa: BLE001 - whatever it is, nobody expected it
+    except Exception as bug:
+        if any(isinstance(cause, Interrupted) for cause in _causes(bug)):
+            raise Interrupted from bug
         from labkit.cli.crash import STATUS, report  # noqa: PLC0415
 
         report(bug)
         return STATUS
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """What an error was raised from: Python turns whatever interrupts the making of a class into a RuntimeError."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        yield cause
+        error = cause
 
 
 def _run() -> int:

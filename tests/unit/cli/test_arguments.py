@@ -210,6 +210,20 @@ def test_a_bug_is_reported_in_a_paragraph_and_kept_in_a_file(tmp_path: Path, bod
     assert str(report) in done.stderr
 
 
+def test_an_interruption_while_a_class_is_made_is_one_all_the_same() -> None:
+    body = """
+    from labkit.operate.labs.interrupt import Interrupted
+    class Named:
+        def __set_name__(self, *_):
+            raise Interrupted
+    class Owner:
+        attribute = Named()
+    """
+    command = [sys.executable, "-c", VERB_WITH_A_BUG.format(body=body), "list"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "interrupted.\n")
+
+
 def complete(line: str) -> list[str]:
     """What bash is offered for a command line whose last word is not complete yet."""
     with pytest.MonkeyPatch.context() as patch:
