@@ -89,12 +89,14 @@ def test_a_lab_that_is_never_programmed_is_looked_at_in_the_end() -> None:
     ]
 
 
-def test_what_depends_on_a_row_that_is_missing_is_not_tried() -> None:
-    lab = overview(LEARNED, proofs.Absent(LEARNED))
-    client = Converging([state(lab, learned=False, programmed=True)])
-    missing, absent = run.verify(lab, client, within=0)
-    assert "has no 10.200.0.0/24 from sdwan-nva" in missing.problem
-    assert absent.problem == run.NOT_TRIED
+def test_claims_of_a_settled_lab_are_tried_in_the_end_where_a_row_is_missing() -> None:
+    other = proofs.LearnedRouteClaim("rs1", IPv4Network("192.0.2.0/24"), "sdwan-nva")
+    lab = overview(other, proofs.Absent(LEARNED), proofs.PingClaim("vm1", "branch"))
+    client = Converging([state(lab, learned=True, programmed=True)])
+    missing, absent, ping = run.verify(lab, client, within=0)
+    assert "has no 192.0.2.0/24 from sdwan-nva" in missing.problem
+    assert absent.problem == "rs1 learned 10.200.0.0/24 from sdwan-nva is present but must be absent."
+    assert ping.problem == run.NOT_TRIED
 
 
 def test_what_comes_true_in_its_last_attempt_leaves_the_others_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
