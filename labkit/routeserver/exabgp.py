@@ -28,6 +28,7 @@ from exabgp.reactor.api import processes
 from exabgp.reactor.listener import Listener
 
 from labkit.routeserver import keeper
+from labkit.routeserver.mends import mend
 
 CONFIGURATION = Path("/etc/exabgp/exabgp.conf")
 RUNNING_CONFIGURATION = Path("/run/exabgp.conf")
@@ -42,6 +43,7 @@ def main() -> None:
     base.ENVFILE = os.environ.get("EXABGP_ENVFILE", base.ENVFILE)  # it was read when the module was imported
     processes.preexec_helper = _become_keeper
     loop.Listener = _Listener
+    mend()
     for module in (timer, delay, loop, peer):
         module.time = _steady_time()
     sys.argv = ["exabgp", str(running)]

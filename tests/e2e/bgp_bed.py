@@ -353,16 +353,18 @@ class Bed:
 
     # Raw speakers.
 
-    def raw_speaker(self, node: str, address: str, asn: int, *, refreshes: bool = True) -> RawSpeaker:
-        """A node with a speaker of bytes, with or without the route refresh capability."""
+    def raw_speaker(
+        self, node: str, address: str, asn: int, *, refreshes: bool = True, ipv6: bool = False
+    ) -> RawSpeaker:
+        """A node with a speaker of bytes, with or without the capabilities of route refresh and of IPv6 unicast."""
         self.add_node(node, address)
-        return RawSpeaker(self, node, address, asn, refreshes=refreshes)
+        return RawSpeaker(self, node, address, asn, refreshes=refreshes, ipv6=ipv6)
 
 
 class RawSpeaker:
     """A BGP speaker of bytes, in a namespace of its own. `received` grows by (Unix time, type, body)."""
 
-    def __init__(self, bed: Bed, node: str, address: str, asn: int, *, refreshes: bool) -> None:
+    def __init__(self, bed: Bed, node: str, address: str, asn: int, *, refreshes: bool, ipv6: bool) -> None:
         self.asn, self.address = asn, address
         self.received: list[tuple[float, int, bytes]] = []
         script = str(Path(__file__).with_name("raw_speaker.py"))
@@ -370,7 +372,8 @@ class RawSpeaker:
             [sys.executable, script, INSTANCE], f"raw-{node}", node, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         threading.Thread(target=self._read, daemon=True).start()
-        capabilities = bytes.fromhex("010400010001" + "0200" * refreshes) + b"\x41\x04" + asn.to_bytes(4, "big")
+        capabilities = bytes.fromhex("010400010001" + "010400020001" * ipv6 + "0200" * refreshes)
+        capabilities += b"\x41\x04" + asn.to_bytes(4, "big")
         body = b"\x04" + min(asn, 23456).to_bytes(2, "big") + (180).to_bytes(2, "big")
         body += bytes(int(part) for part in address.split("."))
         body += bytes([len(capabilities) + 2, 2, len(capabilities)]) + capabilities

@@ -99,6 +99,11 @@ def sayings(speaker: RawSpeaker) -> list[tuple[list[str], list[str]]]:
 def test_advertises_its_ranges_and_relays_nothing_without_branch_to_branch(bed: Bed) -> None:
     start_pair(bed)
     assert bed.learned("a") == bed.learned("b") == {OWN: "65515"}
+    capabilities = bed.neighbor("a")["neighborCapabilities"]
+    assert capabilities["routeRefresh"] == capabilities["4byteAs"] == "advertisedAndReceived"
+    assert capabilities["enhancedRouteRefresh"] == capabilities["gracefulRestart"] == "advertised"
+    families = capabilities["multiprotocolExtensions"]
+    assert families == {"ipv4Unicast": {"advertisedAndReceived": True}, "ipv6Unicast": {"received": True}}
     shown = bed.vtysh("a", f"show bgp ipv4 unicast {OWN} json")
     assert f'"ip":"{INSTANCE}"' in shown
     assert set(bed.feed.advertised("a")) == {OWN}
@@ -114,6 +119,28 @@ def test_branch_to_branch_is_switched_at_run_time(bed: Bed) -> None:
     bed.feed.configure(server())
     until("a to lose b's routes", lambda: bed.learned("a") == {OWN: "65515"})
     until("b to lose a's routes", lambda: bed.learned("b") == {OWN: "65515"})
+
+
+def test_its_open_is_azures(bed: Bed) -> None:
+    """[bgp-capabilities], byte by byte; a peer that offers IPv6 gets an End-of-RIB for it, and no route."""
+    start(bed, b2b=True)
+    a = bed.raw_speaker("a", A, 65001, ipv6=True)
+    b = bed.raw_speaker("b", B, 65002)
+    families, asn4, refresh = ("0206010400010001", "0206010400020001"), "020641040000ffeb", "02020200"
+    wanted = bytes.fromhex("04" + "ffeb" + "00b4" + "0a010004" + "1c" + "".join(families) + asn4 + refresh)
+    assert [body for _, kind, body in a.received if kind == 1] == [wanted]
+    end_of_ipv6 = bytes.fromhex("00000007" + "900f0003" + "000201")
+    until("a's ends of RIB", lambda: {bytes(4), end_of_ipv6} <= {body for _, body in a.updates()})
+    until("b's end of RIB", lambda: bytes(4) in {body for _, body in b.updates()})
+    reach = bytes.fromhex("0002" + "01" + "10" + "20010db8" + "00" * 11 + "01" + "00" + "2020010db8")
+    a.send(
+        update(attribute(1, b"\0") + attribute(2, path(65001)) + attribute(14, reach, 0x80)),
+        update(usual(a), ["10.64.0.0/16"]),
+    )
+    until("b to have the IPv4 route alone", lambda: raw_updates(b)[0] == {OWN, "10.64.0.0/16"})
+    assert end_of_ipv6 not in {body for _, body in b.updates()}
+    assert bed.feed.prefixes("a") == {"10.64.0.0/16"}
+    assert bed.feed.state("a") == "Established"
 
 
 def test_before_a_session_only_the_outcome_counts(bed: Bed) -> None:
