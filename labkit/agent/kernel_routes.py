@@ -4,7 +4,8 @@ Every feed group with next hops becomes one kernel nexthop *group*, even when it
 replace a group by a group in one message, however many routes point at it, but never a group by a single nexthop: so
 losing or gaining an ECMP leg stays one message. `ip route` shows a group of one as plain `via ADDRESS dev eth0`.
 
-The other types lead to one place for ever, and are plain routes: on-link, via the subnet's gateway, or blackhole.
+The other types lead to one place for ever, and are plain routes: on-link, or via the subnet's gateway. That is so for
+rows of type None too: the fabric drops their packets, and a machine in Azure gets no error [none-is-silent].
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from labkit.azure.model import ON_LINK, NextHopType
 from labkit.lab.plan.nic_tables import RT_TABLE_MAIN, nic_table
 
 RTN_UNICAST = 1
-RTN_BLACKHOLE = 6
 RT_SCOPE_UNIVERSE = 0
 RT_SCOPE_LINK = 253
 
@@ -87,7 +87,7 @@ class Uplink(NamedTuple):
 
 
 class Target(NamedTuple):
-    """Where a kernel route leads: a nexthop group, or (`group` 0) a gateway, the bare interface, or nowhere."""
+    """Where a kernel route leads: a nexthop group, or (`group` 0) a gateway or the bare interface."""
 
     type: int
     scope: int = RT_SCOPE_UNIVERSE
@@ -228,9 +228,7 @@ def wanted(
 
 
 def _fixed(hop: Hop, uplink: Uplink) -> Target:
-    if hop.type is NextHopType.NONE:
-        return Target(RTN_BLACKHOLE)
-    if hop.type is NextHopType.INTERNET:
+    if hop.type in {NextHopType.INTERNET, NextHopType.NONE}:
         return Target(RTN_UNICAST, gateway=uplink.gateway, interface=uplink.ifindex)
     assert hop.type in ON_LINK
     return Target(RTN_UNICAST, RT_SCOPE_LINK, interface=uplink.ifindex)

@@ -7,7 +7,7 @@ from itertools import islice
 from socket import inet_ntoa
 
 from labkit.agent.feed_table import FeedTable, prefix_text
-from labkit.agent.kernel_routes import RTN_BLACKHOLE, Members, Target
+from labkit.agent.kernel_routes import Members, Target
 from labkit.agent.plan import FibPlan
 
 SHOWN = 8
@@ -50,8 +50,6 @@ def _lines(plan: FibPlan, table: FeedTable) -> Iterator[str]:
 
 
 def _text(target: Target, plan: FibPlan) -> str:
-    if target.type == RTN_BLACKHOLE:
-        return "blackhole"
     if target.gateway:
         return f"via {inet_ntoa(target.gateway)}"
     if not target.group:

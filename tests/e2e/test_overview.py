@@ -47,8 +47,8 @@ def problems(lab: RunningLab, within: float) -> list[str]:
 
 
 def fib(lab: RunningLab, vm: str) -> Fib:
-    """The gateways of a VM's kernel routes, by prefix; blackholes left out."""
-    return {row.prefix: row.gateways for row in LiveState(lab.lab, lab.client).kernel(vm) if row.type == "unicast"}
+    """The gateways of a VM's kernel routes, by prefix."""
+    return {row.prefix: row.gateways for row in LiveState(lab.lab, lab.client).kernel(vm)}
 
 
 def fibs_become(lab: RunningLab, prefix: IPv4Network, gateway: IPv4Address | None, within: float = 15.0) -> None:

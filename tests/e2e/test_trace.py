@@ -118,16 +118,19 @@ def test_an_address_that_nobody_has(two_circuits: RunningLab) -> None:
     for source, target, where in (
         ("onprem1", "10.2.13.77", "onprem1"),
         ("vm02", "10.100.0.200", "vnet0"),
-        ("vm02", "10.9.9.9", "vm02"),
+        ("vm02", "10.9.9.9", "vnet0"),
     ):
         found = agreed(two_circuits, source, target)
         assert (found.verdict, found.steps[-1].place) == ("dropped", where), found
 
 
 def test_a_black_hole_is_called_one(two_circuits: RunningLab) -> None:
-    """The NIC's row of type None, which the machine's kernel has as a blackhole."""
+    """The NIC's row of type None, of which the machine itself knows nothing."""
     step = agreed(two_circuits, "vm02", "10.9.9.9").steps[-1]
-    assert (step.decision, step.why) == ("10.0.0.0/8 → dropped", "a black hole in its kernel, by agent")
+    assert (step.decision, step.why) == (
+        "10.0.0.0/8 → dropped",
+        "a black hole: effective route of vm02's NIC, source Default, next hop type None",
+    )
     assert step.choice is not None
     assert "next hop type None, a black hole" in [*step.choice.lines()]
 

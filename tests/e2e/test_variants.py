@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from labkit.azure.forwarding import Disposition
 from labkit.azure.rules.effective import listened_instance
 from labkit.lab.plan.model import Plan
 from labkit.operate.labs import lifecycle
@@ -48,6 +49,13 @@ SDWAN, SECURITY = IPv4Address("10.1.1.4"), IPv4Address("10.1.2.4")
 def agent_routes(lab: RunningLab, vm: str) -> set[IPv4Network]:
     """What a VM's kernel has from its agent."""
     return {prefix for prefix, row in kernel(lab, vm).items() if row.protocol == "65"}
+
+
+def drops(lab: RunningLab, nic: str, reason: str) -> int:
+    """How many packets of a NIC the fabric has dropped for a reason."""
+    counter = ("nft", "-j", "list", "counter", "netdev", "labkit", f"drop-{nic}-{reason}")
+    found = json.loads(run(lab, lab.lab.azure.nic[nic].virtual_network, *counter))["nftables"]
+    return sum(int(item["counter"]["packets"]) for item in found if "counter" in item)
 
 
 # The self-loop trap without source translation.
@@ -221,17 +229,30 @@ def test_propagation_off_no_route_by_bgp(tables: RunningLab) -> None:
 
 
 @pytest.mark.usefixtures("whole_again")
-def test_a_user_route_to_none_is_a_blackhole(tables: RunningLab) -> None:
-    nva1 = tables.lab.azure.nic["nva1"].address
-    assert kernel(tables, "walled-vm")[BRANCH].type == "blackhole"
+def test_a_user_route_to_none_is_silent_loss(tables: RunningLab) -> None:
+    """The machine's kernel sends, and gets no error; the fabric drops."""
+    nva1, gateway = tables.lab.azure.nic["nva1"].address, IPv4Address("10.1.12.1")
+    assert gateways(tables, "walled-vm", BRANCH) == (gateway,)
+    reserved = IPv4Address("10.9.9.9")
+    for target, prefix in ((BRANCH_HOST, str(BRANCH)), (reserved, "10.0.0.0/8")):
+        before = drops(tables, "walled-vm", "none")
+        done = tables.client.run("walled-vm", "ping", "-n", "-c", "2", "-i", "0.2", "-W", "1", str(target))
+        assert (done.rc, done.stderr) == (1, "")
+        assert "2 packets transmitted, 0 received, 100% packet loss" in done.stdout
+        assert drops(tables, "walled-vm", "none") == before + 2
+        found = trace(tables.lab, tables.client, "walled-vm", str(target))
+        assert (found.disposition, found.real, found.agrees) == (Disposition.NONE, (), True)
+        assert [(step.place, step.decision) for step in found.steps] == [
+            ("walled-vm", f"{prefix} → {gateway}"),
+            ("vnet1", f"{prefix} → dropped"),
+        ]
     learned = ("VirtualNetworkGateway", "VirtualNetworkGateway", [str(nva1)])
     assert sorted(effective(tables, "walled-vm", BRANCH)) == [
         ("User", "Active", "None", []),
         (learned[0], "Invalid", *learned[1:]),
     ]
     # Whatever the machine itself thinks, its fabric drops what goes there.
-    gateway = IPv4Address("10.1.12.1")
-    run(tables, "walled-vm", "ip", "route", "add", "10.250.0.0/17", "via", str(gateway), "proto", "static")
+    run(tables, "walled-vm", "ip", "route", "add", "10.250.0.0/17", "via", str(nva1), "dev", "eth0", "onlink")
     assert not ping(tables.client, "walled-vm", BRANCH_HOST)
     run(tables, "walled-vm", "ip", "route", "delete", "10.250.0.0/17")
 
@@ -239,8 +260,13 @@ def test_a_user_route_to_none_is_a_blackhole(tables: RunningLab) -> None:
     eventually(lambda: gateways(tables, "walled-vm", BRANCH), lambda hops: hops == (nva1,))
     wait_until_programmed(tables)
     assert ping(tables.client, "walled-vm", BRANCH_HOST)
+    put_table(tables, "wall", {"10.250.0.0/24": "None"})
+    eventually(lambda: gateways(tables, "walled-vm", IPv4Network("10.250.0.0/24")), lambda hops: hops == (gateway,))
+    wait_until_programmed(tables)
+    assert gateways(tables, "walled-vm", BRANCH) == (nva1,)
+    assert not ping(tables.client, "walled-vm", BRANCH_HOST), "a part of what leads elsewhere"
     put_table(tables, "wall", {str(BRANCH): "None"})
-    eventually(lambda: kernel(tables, "walled-vm")[BRANCH].type, lambda kind: kind == "blackhole")
+    eventually(lambda: gateways(tables, "walled-vm", BRANCH), lambda hops: hops == (gateway,))
     assert not ping(tables.client, "walled-vm", BRANCH_HOST)
 
 
@@ -250,17 +276,13 @@ def test_ip_forwarding_off_bgp_is_perfect_and_transit_dead(tables: RunningLab) -
     assert gateways(tables, "vm1", DC) == (shut,)
     assert run(tables, "shut-nva", "sysctl", "-n", "net.ipv4.ip_forward") == "1", "the guest itself would forward"
     assert not ping(tables.client, "vm1", DC_HOST)
-
-    def drops(reason: str) -> int:
-        counter = ("nft", "-j", "list", "counter", "netdev", "labkit", f"drop-shut-nva-{reason}")
-        found = json.loads(run(tables, "vnet1", *counter))["nftables"]
-        return sum(int(item["counter"]["packets"]) for item in found if "counter" in item)
-
     vm1 = tables.lab.azure.nic["vm1"].address
     for source, target, reason in (("vm1", DC_HOST, "foreign-destination"), ("dc-host", vm1, "foreign-source")):
-        before = drops(reason)
+        before = drops(tables, "shut-nva", reason)
         assert not ping(tables.client, source, target)
-        assert drops(reason) == before + 1, "the fabric drops what is not to or from the NIC's own address"
+        assert drops(tables, "shut-nva", reason) == before + 1, (
+            "the fabric drops what is not to or from the NIC's own address"
+        )
         found = trace(tables.lab, tables.client, source, str(target))
         assert (found.verdict, found.agrees) == ("dropped", True), found
         assert "IP forwarding" in found.steps[-1].why

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
-from labkit.azure.forwarding import Disposition, Packet, Surroundings
+from labkit.azure.forwarding import Disposition, Surroundings
 from labkit.azure.model import ON_LINK, NextHopType
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import addresses, frontends, owners
@@ -83,7 +83,7 @@ class Explainer:
         node, destination = step.node, step.packet.destination
         route = self._tables.kernel(node, destination, self._tables.own(node, step.packet.source))
         if step.route.drops is not None:
-            return replace(self._lost(node, step.packet, route), address=str(step.address))
+            return replace(self._lost(node, route), address=str(step.address))
         leads = ", ".join(map(str, route.gateways)) or f"on-link {route.device}"
         decision, why = f"{route.prefix} → {leads}", f"kernel: {self._by(node, route)}"
         if node in self._lab.nva and self._lab.nva[node].translates(destination):
@@ -94,19 +94,13 @@ class Explainer:
         why += "; does not decrement the TTL" if step.restores_ttl else ""
         return TraceLine(node, str(step.address), decision, why, self._kernel_choice(node, route))
 
-    def _lost(self, node: str, packet: Packet, route: KernelRoute) -> TraceLine:
+    def _lost(self, node: str, route: KernelRoute) -> TraceLine:
         """The line of a kernel by which packets do not leave."""
         if route.type == NO_ROUTE:
             return TraceLine(node, "", "no route", "its kernel has no route")
         what = "a black hole" if route.type == BLACKHOLE else "a route that rejects it"
         why = f"{what} in its kernel, by {self._by(node, route)}"
-        # An agent has it from its NIC's effective routes, where the reasons are.
-        if route.protocol == AGENT:
-            nic = self._tables.nic(node, packet.source)
-            choice = nic_choice(nic, self._tables.decision(nic, packet.destination))
-        else:
-            choice = self._kernel_choice(node, route)
-        return TraceLine(node, "", f"{route.prefix} → dropped", why, choice)
+        return TraceLine(node, "", f"{route.prefix} → dropped", why, self._kernel_choice(node, route))
 
     def _by(self, node: str, route: KernelRoute) -> str:
         """Who wrote a kernel's route, in a word or two."""

@@ -76,8 +76,7 @@ class ObservedTables:
             return Route(drops=Disposition.NO_ROUTE)
         prefix = IPv4Network(found.prefix)
         if not found.leads:
-            drops = Disposition.NONE if found.protocol == AGENT else Disposition.BLACK_HOLE
-            return Route(prefix, drops=drops, silent=found.type == BLACKHOLE)
+            return Route(prefix, drops=Disposition.BLACK_HOLE, silent=found.type == BLACKHOLE)
         by_nic = (nic.name for nic in self.azure.nics_of(node) if nic.interface == found.device)
         return Route(prefix, next(by_nic, None), found.gateways)
 
@@ -89,11 +88,6 @@ class ObservedTables:
         """The source of a packet, if it is the address of one of several NICs of a node, each with its own table."""
         nics = self.azure.nics_of(node)
         return source if len(nics) > 1 and any(nic.address == source for nic in nics) else None
-
-    def nic(self, node: str, source: IPv4Address) -> str:
-        """The NIC whose effective routes a machine's kernel has for a packet."""
-        nics = self.azure.nics_of(node)
-        return next((nic.name for nic in nics if nic.address == source), nics[0].name)
 
     def _kernel(self, node: str, destination: IPv4Address, source: IPv4Address | None) -> KernelRoute:
         """What a node's kernel does with packets to a destination, if they have a source with a table of its own."""

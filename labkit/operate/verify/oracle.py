@@ -111,9 +111,8 @@ def _table_differences(  # noqa: PLR0917 - a table, and what a difference in it 
 def _wanted(table: ForwardingTable, gateway: IPv4Address) -> dict[IPv4Network, tuple[str, tuple[IPv4Address, ...]]]:
     groups: dict[int, tuple[str, tuple[IPv4Address, ...]]] = {}
     for number, group in table.groups.items():
-        if group.type is NextHopType.NONE:
-            groups[number] = ("blackhole", ())
-        elif group.type is NextHopType.INTERNET:
+        # The fabric drops what leads to None, and the kernel sends it like anything else.
+        if group.type in {NextHopType.INTERNET, NextHopType.NONE}:
             groups[number] = ("unicast", (gateway,))
         else:
             groups[number] = ("unicast", () if group.type in ON_LINK else tuple(sorted(group.next_hops)))

@@ -6,7 +6,7 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from labkit.agent.dump import RouteParser, parse_nexthops
 from labkit.agent.feed_table import prefix_bytes
-from labkit.agent.kernel_routes import RT_SCOPE_LINK, RTN_BLACKHOLE, RTN_UNICAST, KernelState, Member, Share, Target
+from labkit.agent.kernel_routes import RT_SCOPE_LINK, RTN_UNICAST, KernelState, Member, Share, Target
 from labkit.agent.netlink import (
     RTM_NEWROUTE,
     RTNH_F_ONLINK,
@@ -18,6 +18,7 @@ from labkit.agent.netlink import (
 from labkit.netlink import attributes
 
 GATEWAY = bytes([10, 1, 10, 1])
+RTN_BLACKHOLE = 6  # which no route of the agent is
 
 
 def attribute(kind: int, payload: bytes) -> bytes:

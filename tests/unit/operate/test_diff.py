@@ -171,11 +171,10 @@ class Healthy:
     def _right(self, vm: str) -> Iterator[KernelPath]:
         for row in SIDE.rows[vm]:
             hops = tuple(sorted(row.next_hops))
-            if row.next_hop_type == "Internet":
+            if row.next_hop_type in {"Internet", "None"}:
                 hops = (IPv4Address("10.1.10.1"),)
-            kind = "blackhole" if row.next_hop_type == "None" else "unicast"
             if row.state == "Active":
-                yield KernelPath(row.prefix, kind, hops, "65")
+                yield KernelPath(row.prefix, "unicast", hops, "65")
 
 
 def shown(prefix: IPv4Network, neighbour: IPv4Address, attributes: PathAttributes, *, best: bool = False) -> BgpPath:

@@ -28,9 +28,9 @@ ROWS = {nic.name: list(active(effective_routes(LAB.azure, nic.name, {}))) for ni
 
 
 def path(row: EffectiveRoute, gateway: IPv4Address) -> KernelPath:
-    kind = "blackhole" if row.next_hop_type is NextHopType.NONE else "unicast"
-    hops = (gateway,) if row.next_hop_type is NextHopType.INTERNET else tuple(sorted(row.next_hops))
-    return KernelPath(row.prefix, kind, () if row.next_hop_type in ON_LINK else hops, "65")
+    by_gateway = row.next_hop_type in {NextHopType.INTERNET, NextHopType.NONE}
+    hops = (gateway,) if by_gateway else tuple(sorted(row.next_hops))
+    return KernelPath(row.prefix, "unicast", () if row.next_hop_type in ON_LINK else hops, "65")
 
 
 class Kernel:

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any
 
-from labkit.azure.model import EffectiveRoute, NextHopType, Nic
+from labkit.azure.model import EffectiveRoute, Nic
 from labkit.azure.rules.circuits import best_in_circuit
 from labkit.azure.rules.effective import active, lookup
 from labkit.azure.rules.gateway_policy import PathSource, best_at_gateway
@@ -26,7 +26,7 @@ from labkit.lab.plan.model import Role
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.records.record import Record
-from labkit.operate.trace.tables import AGENT, BLACKHOLE, NO_ROUTE, KernelRoute, ObservedTables
+from labkit.operate.trace.tables import AGENT, NO_ROUTE, KernelRoute, ObservedTables
 from labkit.predict.converge import ConvergedNetwork
 from labkit.render.render import render
 from labkit.runtimes.select import SANDBOX
@@ -123,9 +123,7 @@ class PlannedTables(ObservedTables):
 
     def _of_agent(self, nic: Nic) -> Iterator[KernelRoute]:
         for row in active(self._network.speakers.effective_routes[nic.name]):
-            none = row.next_hop_type is NextHopType.NONE
-            device = "" if none else nic.interface
-            yield KernelRoute(BLACKHOLE if none else "unicast", str(row.prefix), (), device, AGENT)
+            yield KernelRoute("unicast", str(row.prefix), (), nic.interface, AGENT)
 
 
 def network(text: str) -> IPv4Network:
