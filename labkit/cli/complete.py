@@ -27,15 +27,17 @@ def lab_files() -> list[str]:
 
 def variants(ctx: typer.Context) -> list[str]:
     """The variants of the lab file that the line names."""
-    from labkit.operate.labs.lifecycle import find_lab_file  # noqa: PLC0415 - it loads the runtimes
+    from labkit.lab.file.variants import variant_names  # noqa: PLC0415 - every verb loads this module, few complete
+    from labkit.lab.file.yaml_source import parse  # noqa: PLC0415
+    from labkit.lab.load import file_text  # noqa: PLC0415
+    from labkit.operate.labs.lifecycle import find_lab_file  # noqa: PLC0415
 
     # An option that still lacks its value keeps the parser from naming the arguments.
     lab = ctx.params.get("lab") or next(iter(ctx.args), "")
     try:
-        found: Any = yaml.safe_load(find_lab_file(str(lab)).read_text())
-    except (LabkitError, OSError, ValueError, yaml.YAMLError):
+        return variant_names(parse(file_text(find_lab_file(str(lab)))))
+    except LabkitError:
         return []
-    return list(_under(found, "variants"))
 
 
 def labs_and_files() -> list[str]:

@@ -52,9 +52,10 @@ class VariantRow(TypedDict):
 
 
 class ProblemRow(TypedDict):
-    """A mistake or a warning in JSON; `line` is 0 for one of the whole file."""
+    """A mistake or a warning in JSON; `line` is 0 for one of the whole file, `column` where only the line is known."""
 
     line: int
+    column: int
     severity: str
     text: str
     remedy: str
@@ -65,4 +66,10 @@ def _variant(loaded: Loaded) -> VariantRow:
 
 
 def _row(problem: FileProblem) -> ProblemRow:
-    return {"line": problem.line, "severity": problem.severity, "text": problem.text, "remedy": problem.remedy}
+    return {
+        "line": problem.line,
+        "column": problem.column,
+        "severity": problem.severity,
+        "text": problem.text,
+        "remedy": problem.remedy,
+    }

@@ -7,16 +7,16 @@ is one mistake. Every stage notes its mistakes and goes on with the sound rest.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
-from itertools import combinations
 
 from labkit.azure.model import Azure
 from labkit.azure.model.problem import Problem
 from labkit.azure.rules.addressing import SUBNET_LONGEST, is_usable, reserved_addresses
 from labkit.azure.rules.validation import problems, warnings
 from labkit.lab.file.draft import Draft, read
+from labkit.lab.file.problems import listed
 from labkit.lab.file.schema import shape
 from labkit.lab.file.schema_types import MAX_NODE_NAME, NODE_NAME
 from labkit.lab.file.variants import VARIANTS
@@ -183,23 +183,44 @@ def _check_variant_names(draft: Draft) -> None:
 
 
 def _check_ranges(draft: Draft, ranges: Iterable[Range]) -> None:
-    """Notes ranges that nobody may use, or that overlap."""
-    networks = [each for each in ranges if each.azure]
+    """Notes ranges that nobody may use, or that overlap: of those that must move, each once."""
     outside = sorted((each for each in ranges if not each.azure), key=lambda each: each.yields)
-    for item in outside:
-        bad = next((n for n in _NOT_HOSTS if n.overlaps(item.prefix)), None)
-        if bad is not None:
-            draft.error(item.path, f"{item.what}: hosts can't have addresses in {bad}.", "Use another range.")
-    for one, other in combinations(outside, 2):
+    wrong = {each.path for each in outside if _has_no_hosts(draft, each)}
+    for one, other in _overlaps([*outside, *(each for each in ranges if each.azure)]):
+        if {one.path, other.path} & wrong or one.azure:
+            continue
         # Two sites may have the same range, as anycast and dual-homed data centres do.
         both = one.shared and other.shared and one.path[:2] != other.path[:2]
-        if one.prefix.overlaps(other.prefix) and not both:
+        if other.azure:
+            _overlap_with_network(draft, one, other)
+        elif not both:
+            wrong.add(other.path)
             text = f"{other.what}: {other.prefix} overlaps {one.prefix} of {one.what}."
             draft.error(other.path, text, "Each needs a range of its own: move one of them.")
-    for ours in outside:
-        for theirs in networks:
-            if ours.prefix.overlaps(theirs.prefix):
-                _overlap_with_network(draft, ours, theirs)
+
+
+def _has_no_hosts(draft: Draft, item: Range) -> bool:
+    """Whether nobody can have all of a range; that is noted."""
+    bad = [n for n in _NOT_HOSTS if n.overlaps(item.prefix)]
+    if item.prefix.prefixlen == 0:
+        text = f"{item.what}: {item.prefix} is a default route, and no range of hosts."
+        draft.error(item.path, text, "Give it a range of its own. For a default route, have an NVA advertise it.")
+    elif bad:
+        text = f"{item.what}: hosts can't have addresses in {listed(map(str, bad))}."
+        draft.error(item.path, text, "Use another range.")
+    return bool(bad)
+
+
+def _overlaps(ranges: Sequence[Range]) -> Iterator[tuple[Range, Range]]:
+    """Pairs of ranges that overlap, each in the order of `ranges`. Of two prefixes that do, one contains the other."""
+    around: list[tuple[int, Range]] = []
+    found: list[tuple[int, int]] = []
+    for number, each in sorted(enumerate(ranges), key=lambda pair: (pair[1].prefix, pair[0])):
+        while around and each.prefix.network_address not in around[-1][1].prefix:
+            around.pop()
+        found += ((min(number, other), max(number, other)) for other, _ in around)
+        around.append((number, each))
+    return ((ranges[one], ranges[other]) for one, other in sorted(found))
 
 
 def _overlap_with_network(draft: Draft, ours: Range, theirs: Range) -> None:

@@ -10,8 +10,11 @@ from labkit.lab.compile import check
 from labkit.lab.file.problems import FileProblem, LabFileError, Severity, in_order, listed, suggestion
 from labkit.lab.file.schema import VARIANTS
 from labkit.lab.file.variants import as_text, patched, variant_names
-from labkit.lab.file.yaml_source import Source, parse
+from labkit.lab.file.yaml_source import MAX_VALUES, Source, parse
 from labkit.lab.model import Lab
+
+LONGEST = 1 << 20
+"""The bytes of a lab file, or of a list of changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ def read(path: Path | str, variant: str = "") -> Loaded:
     Raises:
         LabFileError: the file can't be read, its base or the variant has mistakes; it holds all of them.
     """
-    return read_text(_text(path), str(path), variant)
+    return read_text(file_text(path), str(path), variant)
 
 
 def read_text(text: str, name: str, variant: str = "") -> Loaded:
@@ -77,7 +80,7 @@ def read_all(path: Path | str) -> list[Loaded]:
     Raises:
         LabFileError: the file can't be read or has mistakes; it holds all of them.
     """
-    return read_all_text(_text(path), str(path))
+    return read_all_text(file_text(path), str(path))
 
 
 def read_all_text(text: str, name: str) -> list[Loaded]:
@@ -85,17 +88,20 @@ def read_all_text(text: str, name: str) -> list[Loaded]:
     return _read(text, name, None)
 
 
-def _text(path: Path | str) -> str:
+def file_text(path: Path | str) -> str:
+    """The text of a file that a user names.
+
+    Raises:
+        LabFileError: it can't be read, or is too long.
+    """
     name = str(path)
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        with Path(path).open("rb") as file:
+            return decoded(file.read(LONGEST + 1), name)
     except FileNotFoundError:
         raise LabFileError(name, [FileProblem(0, "there is no such file.", "Check the path.")]) from None
     except IsADirectoryError:
         raise LabFileError(name, [FileProblem(0, "this is a directory.", "Name the lab file in it.")]) from None
-    except UnicodeDecodeError as error:
-        text = f"this is not UTF-8 text (byte {error.start})."
-        raise LabFileError(name, [FileProblem(0, text, "Save the file as UTF-8 text.")]) from None
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise LabFileError(
@@ -103,11 +109,33 @@ def _text(path: Path | str) -> str:
         ) from None
 
 
+def decoded(data: bytes, name: str) -> str:
+    """The text of the first bytes of a file, of which at most `LONGEST` and one more were read.
+
+    Raises:
+        LabFileError: there is more, or it is not UTF-8.
+    """
+    if len(data) > LONGEST:
+        text = f"this is longer than {LONGEST:,} bytes."
+        raise LabFileError(name, [FileProblem(0, text, "A lab of 1,000 machines has a tenth of that: check the path.")])
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        text = f"this is not UTF-8 text (byte {error.start})."
+        raise LabFileError(name, [FileProblem(0, text, "Save the file as UTF-8 text.")]) from None
+
+
 def _read(text: str, name: str, wanted: Sequence[str] | None) -> list[Loaded]:
     """The base and the variants `wanted`, None for all of them."""
     base = parse(text)
     known = variant_names(base)
     wanted = known if wanted is None else wanted
+    if len(base.lines) * len(wanted) > MAX_VALUES:
+        text = f"{len(wanted)} variants of {len(base.lines):,} values are more than {MAX_VALUES:,} values."
+        problem = FileProblem(
+            base.line((VARIANTS.key,)), text, "Keep fewer variants in a file, or name one: --variant."
+        )
+        raise LabFileError(name, [problem])
     sources = [base, *(patched(base, variant) for variant in wanted if variant in known)]
     checked = [check(source) for source in sources]
     problems = _each_once({each.draft.source.variant: each.draft.problems for each in checked})

@@ -13,7 +13,7 @@ from labkit.azure.changes.difference import difference
 from labkit.azure.changes.registry import from_json
 from labkit.azure.changes.route_servers import PutPeer
 from labkit.errors import InvalidInput
-from labkit.lab.load import load_text
+from labkit.lab.load import LONGEST, decoded, file_text, load_text
 from labkit.lab.model import Lab
 from labkit.lab.running import carry_out, obstacles
 from labkit.operate.changes import Now
@@ -60,12 +60,9 @@ def undo(now: Now) -> tuple[Change, ...]:
 
 def _read(file: str) -> tuple[str, str]:
     if file == STANDARD_INPUT:
-        return "standard input", sys.stdin.read()
+        return (name := "standard input"), decoded(sys.stdin.buffer.read(LONGEST + 1), name)
     path = Path(file) if Path(file).is_file() else find_lab_file(file)
-    try:
-        return str(path), path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} can't be read: {error}.", "Name a lab file, or a list of changes.") from None
+    return str(path), file_text(path)
 
 
 def _changes(name: str, text: str) -> tuple[Change, ...]:
@@ -74,6 +71,10 @@ def _changes(name: str, text: str) -> tuple[Change, ...]:
     except json.JSONDecodeError as error:
         text = f"{name}, line {error.lineno}: {error.msg[:1].lower()}{error.msg[1:]}."
         raise InvalidInput(text, "`labkit changes --format json` prints such a list.") from None
+    except RecursionError:
+        raise InvalidInput(
+            f"{name}: too many brackets.", "`labkit changes --format json` prints such a list."
+        ) from None
     try:
         return from_json(document)
     except InvalidInput as wrong:

@@ -7,7 +7,7 @@ what was left out is remembered, so that nothing complains of its absence.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args, get_origin
 
@@ -18,6 +18,9 @@ from labkit.lab.file.problems import FileProblem, Severity, listed, nearest, sug
 from labkit.lab.file.schema import LabFile, Shape
 from labkit.lab.file.schema_types import Part
 from labkit.lab.file.yaml_source import Data, Path, Source
+
+MAX_MISTAKES = 1000
+"""The mistakes in the shape of a file that are described."""
 
 _HINTS = {
     "name": "Add a name of letters, digits and hyphens, such as name: my-lab.",
@@ -238,16 +241,24 @@ def read(source: Source, shape: Shape) -> Draft:
             errors = invalid.errors(include_url=False)
         else:
             return Draft(file, source, shape, tree, damaged, problems)
-        first = not damaged
-        misspelt = {
-            (*e["loc"][:-1], nearest(str(e["loc"][-1]), _known_keys(shape.model, e["loc"][:-1])))
-            for e in errors
-            if e["type"] == "extra_forbidden"
-        }
+        if not damaged:
+            problems += _mistakes(errors, source, shape)
         for error in errors:
-            # A key that is missing because it is misspelt is one mistake.
-            if first and (error["type"] != "missing" or error["loc"] not in misspelt):
-                problems.append(_problem(error, source, shape))
             location = error["loc"][:-1] if error["type"] == "missing" else error["loc"]
             place = _existing(tree, location)
             damaged.add(_origin(tree, place) if place else ("name",))
+
+
+def _mistakes(errors: Sequence[ErrorDetails], source: Source, shape: Shape) -> Iterator[FileProblem]:
+    """What is wrong with the shape of a file. A key that is missing because it is misspelt is one mistake."""
+    described = errors[:MAX_MISTAKES]
+    misspelt = {
+        (*e["loc"][:-1], nearest(str(e["loc"][-1]), _known_keys(shape.model, e["loc"][:-1])))
+        for e in described
+        if e["type"] == "extra_forbidden"
+    }
+    for error in described:
+        if error["type"] != "missing" or error["loc"] not in misspelt:
+            yield _problem(error, source, shape)
+    if len(errors) > MAX_MISTAKES:
+        yield FileProblem(0, f"{len(errors) - MAX_MISTAKES:,} more mistakes are not shown.", "Correct these first.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,6 +10,9 @@ from labkit.errors import InvalidInput
 
 MAX_TEXT = 400
 """The characters of a message or a remedy that are shown."""
+
+MAX_WORD = 80
+"""The characters of a word for which a known one is suggested."""
 
 
 class Severity(StrEnum):
@@ -22,16 +24,20 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FileProblem:
-    """One mistake: the line of it (0: the file as a whole), what is wrong and what to do about it."""
+    """One mistake: the line of it (0: the file as a whole), what is wrong and what to do about it.
+
+    `column` is counted from 1; 0 where a line is all there is to name.
+    """
 
     line: int
     text: str
     remedy: str
     severity: Severity = Severity.ERROR
+    column: int = 0
 
     def show(self, name: str) -> str:
         """The problem as two lines of text; `name` is the file's name."""
-        place = f"{name}:{self.line}" if self.line else name
+        place = ":".join(map(str, filter(None, (name, self.line, self.column))))
         word = "warning: " if self.severity is Severity.WARNING else ""
         return f"{place}: {word}{_printable(self.text)}\n    {_printable(self.remedy)}"
 
@@ -55,14 +61,33 @@ class LabFileError(InvalidInput):
 
 def in_order(problems: Iterable[FileProblem]) -> list[FileProblem]:
     """The problems by line, each once."""
-    return sorted(dict.fromkeys(problems), key=lambda p: p.line)
+    return sorted(dict.fromkeys(problems), key=lambda p: (p.line, p.column))
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that `word` was probably meant to be, whatever its case."""
-    by_fold = {k.casefold(): k for k in known}
-    found = difflib.get_close_matches(word.casefold(), by_fold, n=1, cutoff=0.6)
-    return by_fold[found[0]] if found else None
+    """The known word that `word` was probably meant to be, whatever its case: it differs in a third of its letters."""
+    folded = word.casefold()
+    by_distance = {k: _distance(folded, k.casefold()) for k in known if _may_be(folded, k)}
+    best = min(by_distance, key=by_distance.__getitem__, default=None)
+    return best if best is not None and by_distance[best] <= max(len(word), len(best)) // 3 else None
+
+
+def _may_be(word: str, known: str) -> bool:
+    longer = max(len(word), len(known))
+    return abs(len(word) - len(known)) <= longer // 3 and longer <= MAX_WORD
+
+
+def _distance(one: str, other: str) -> int:
+    """How many letters are missing, added, replaced or swapped with the next (optimal string alignment)."""
+    before, row = [0] * (len(other) + 1), list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        two_before, before = before, row
+        row = [i]
+        for j, its in enumerate(other, 1):
+            row.append(min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != its)))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == its:
+                row[j] = min(row[j], two_before[j - 2] + 1)
+    return row[-1]
 
 
 def listed(words: Iterable[str]) -> str:

@@ -7,7 +7,9 @@ is a key, `no` a name and 010 not eight.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import yaml
 
@@ -20,7 +22,8 @@ Data = str | None | list["Data"] | dict[str, "Data"]
 """A value of a file. A plain empty scalar, `null` and `~` are None."""
 
 MAX_DEPTH = 32
-MAX_VALUES = 200_000
+MAX_VALUES = 100_000
+"""Keys and values of a file, aliases and merges unfolded. A lab of 4,000 machines has up to 64,000."""
 
 # The loader of libyaml is ten times faster; a PyYAML built without it has only the other.
 _LOADER: type[yaml.SafeLoader] | type[yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -30,8 +33,15 @@ _STANDARD = "tag:yaml.org,2002:"
 _PLAIN_TAGS = {
     _STANDARD + t for t in ("str", "null", "bool", "int", "float", "timestamp", "merge", "value", "map", "seq")
 }
-_ENDLESS = "the file's aliases expand without end"
+_ENDLESS = "the file's aliases expand to too many values"
 _NULLS = {"", "~", "null", "Null", "NULL"}
+
+
+class _Mark(Protocol):
+    """A place in a text; libyaml's loader has a class of its own for it. Both numbers begin with 0."""
+
+    line: int
+    column: int
 
 
 @dataclass(frozen=True)
@@ -60,12 +70,11 @@ class Source:
 
 
 class _TooMuch(Exception):
-    """The file nests too deep or unfolds to too many values."""
+    """The file nests too deep, or has or unfolds to too many values."""
 
-    def __init__(self, line: int, text: str) -> None:
+    def __init__(self, mark: _Mark | None, text: str, remedy: str) -> None:
         super().__init__(text)
-        self.line = line
-        self.text = text
+        self.problem = _problem(mark, f"{text}.", remedy)
 
 
 @dataclass
@@ -76,15 +85,12 @@ class _Reader:
     merging: int = 0
 
     def read(self, node: yaml.Node, path: Path) -> Data:
-        line = node.start_mark.line + 1
-        self.values += 1
-        # Aliases are copied where they stand: one that holds itself never ends, nested ones explode.
-        if len(path) > MAX_DEPTH or self.values > MAX_VALUES:
-            raise _TooMuch(line, _ENDLESS)
-        self.lines.setdefault(path, line)
+        # Aliases are copied where they are used: one that contains itself never ends, nested ones explode.
+        self._count(node, 1, len(path))
+        self.lines.setdefault(path, node.start_mark.line + 1)
         if node.tag not in _PLAIN_TAGS:
             tag = node.tag.replace(_STANDARD, "!!")
-            self.problems.append(FileProblem(line, f"tag {tag} is not part of a lab file.", "Remove the tag."))
+            self._note(node, f"tag {tag} is not part of a lab file.", "Remove the tag.")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -96,10 +102,9 @@ class _Reader:
         result: dict[str, Data] = {}
         merged: list[yaml.Node] = []
         for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
                 text = "a key must be a word, not a list or a mapping."
-                self.problems.append(FileProblem(line, text, "Quote it if the brackets belong to it."))
+                self._note(key_node, text, "Quote it if the brackets belong to it.")
                 continue
             if key_node.tag == _MERGE:
                 merged.append(value_node)
@@ -108,9 +113,9 @@ class _Reader:
             here = (*path, key)
             if key in result:
                 text = f'"{key}" is given twice; the first is on line {self.lines[here]}.'
-                self.problems.append(FileProblem(line, text, "Keep one of them, or rename one."))
+                self._note(key_node, text, "Keep one of them, or rename one.")
                 continue
-            self.lines[here] = line
+            self.lines[here] = key_node.start_mark.line + 1
             result[key] = self.read(value_node, here)
         for value_node in merged:
             for source in value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]:
@@ -119,48 +124,81 @@ class _Reader:
 
     def _merge(self, source: yaml.Node, path: Path, result: dict[str, Data]) -> None:
         """Adds the keys of `source` that `result` does not have."""
-        line = source.start_mark.line + 1
         self.merging += 1
-        if self.merging > MAX_DEPTH:
-            raise _TooMuch(line, _ENDLESS)
         if isinstance(source, yaml.MappingNode):
-            own = [pair for pair in source.value if pair[0].value not in [*result]]
+            # What is there already costs time, too.
+            self._count(source, len(source.value), self.merging)
+            own = [(k, v) for k, v in source.value if not (isinstance(k, yaml.ScalarNode) and k.value in result)]
             result |= self._mapping(yaml.MappingNode(source.tag, own, source.start_mark), path)
         else:
-            self.problems.append(FileProblem(line, '"<<" merges mappings only.', "Refer to a mapping with it."))
+            self._note(source, '"<<" merges mappings only.', "Refer to a mapping with it.")
         self.merging -= 1
 
+    def _count(self, node: yaml.Node, values: int, depth: int) -> None:
+        self.values += values
+        if depth > MAX_DEPTH or self.values > MAX_VALUES:
+            raise _TooMuch(node.start_mark, _ENDLESS, "Write the values out without aliases.")
 
-def _check_depth(text: str) -> None:
-    # Before anything recurses over the file.
-    depth = 0
+    def _note(self, node: yaml.Node, text: str, remedy: str) -> None:
+        self.problems.append(_problem(node.start_mark, text, remedy))
+
+
+def _problem(mark: _Mark | None, text: str, remedy: str) -> FileProblem:
+    line, column = (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
+    return FileProblem(line, text, remedy, column=column)
+
+
+def _check_size(text: str) -> None:
+    """Checks depth and length before anything recurses over the file, or keeps it."""
+    depth = values = 0
     for event in yaml.parse(text, Loader=_LOADER):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > MAX_DEPTH:
-                line = event.start_mark.line + 1 if event.start_mark else 0
-                raise _TooMuch(line, f"the file nests deeper than {MAX_DEPTH} levels")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        values += isinstance(event, yaml.NodeEvent)
+        if depth > MAX_DEPTH:
+            what = f"the file nests deeper than {MAX_DEPTH} levels"
+            raise _TooMuch(event.start_mark, what, "No lab file needs that: check the brackets and the indentation.")
+        if values > MAX_VALUES:
+            what = f"the file has more than {MAX_VALUES:,} keys and values"
+            raise _TooMuch(event.start_mark, what, "No lab needs that many: split it.")
 
 
 def _syntax_problem(error: yaml.YAMLError, text: str) -> FileProblem:
-    if isinstance(error, yaml.MarkedYAMLError):
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark is not None else 0
-        what = " ".join(filter(None, [error.context, error.problem]))
-        if "another document" in what:
-            return FileProblem(line, "a second YAML document begins here.", 'Keep one lab in a file: remove the "---".')
-        if "\t" in _line_of(text, line):
-            return FileProblem(line, f"not valid YAML: {what}.", "The line has a tab; YAML is indented with spaces.")
-        remedy = 'Check the indentation, the colons (": ") and the brackets here and on the line above.'
-        return FileProblem(line, f"not valid YAML: {what}.", remedy)
     if isinstance(error, yaml.reader.ReaderError):
-        line = text.count("\n", 0, error.position) + 1
-        return FileProblem(
-            line, f"not valid YAML: {error.reason}.", "Remove the character; save the file as plain UTF-8 text."
-        )
-    return FileProblem(0, f"not valid YAML: {error}.", "Save the file as plain UTF-8 text.")
+        before = text[: found.start()] if (found := yaml.reader.Reader.NON_PRINTABLE.search(text)) else ""
+        place = before.count("\n") + 1, len(before) - before.rfind("\n")
+        remedy = "Remove the character; save the file as plain UTF-8 text."
+        return FileProblem(place[0], f"not valid YAML: {error.reason}.", remedy, column=place[1])
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return FileProblem(0, f"not valid YAML: {error}.", "Save the file as plain UTF-8 text.")
+    mark, begin = error.problem_mark or error.context_mark, error.context_mark
+    what = " ".join(filter(None, [error.context, error.problem]))
+    if "another document" in what:
+        return _problem(mark, "a second YAML document begins here.", 'Keep one lab in a file: remove the "---".')
+    if "quoted scalar" in what and "end of stream" in what:
+        remedy = "Close it, or remove it: few values need quotes."
+        return _problem(begin, "not valid YAML: the quote that begins here is not closed.", remedy)
+    quote = _long_quote(text, mark)
+    if quote is not None:
+        what = f"the quote that begins here is closed on line {quote.end_mark.line + 1} only"
+        return _problem(quote.start_mark, f"not valid YAML: {what}.", "Close it where the text ends.")
+    if mark is not None and "\t" in _line_of(text, mark.line + 1):
+        return _problem(mark, f"not valid YAML: {what}.", "The line has a tab; YAML is indented with spaces.")
+    if mark is not None and begin is not None and "flow" in what and begin.line < mark.line:
+        what += f" for the bracket on line {begin.line + 1}, column {begin.column + 1}"
+    remedy = 'Check the indentation, the colons (": ") and the brackets here and on the line above.'
+    return _problem(mark, f"not valid YAML: {what}.", remedy)
+
+
+def _long_quote(text: str, mark: _Mark | None) -> yaml.ScalarToken | None:
+    """A text in quotes of several lines that ends on the line of a mistake: its quote was closed by another's."""
+    found: yaml.ScalarToken | None = None
+    with suppress(yaml.YAMLError):
+        for token in yaml.scan(text, Loader=_LOADER):
+            if mark is None or token.start_mark.line > mark.line:
+                break
+            if isinstance(token, yaml.ScalarToken) and token.style in {"'", '"'} and token.end_mark.line == mark.line:
+                found = token if token.start_mark.line < mark.line else found
+    return found
 
 
 def _line_of(text: str, line: int) -> str:
@@ -171,7 +209,7 @@ def _line_of(text: str, line: int) -> str:
 def parse(text: str) -> Source:
     """Reads a YAML text. Never raises: a text that is not YAML gives a `Source` of None with its problem."""
     try:
-        _check_depth(text)
+        _check_size(text)
         node = yaml.compose(text, Loader=_LOADER)
         if node is None:
             return Source(None, {})
@@ -180,7 +218,7 @@ def parse(text: str) -> Source:
     except yaml.YAMLError as error:
         return Source(None, {}, (_syntax_problem(error, text),))
     except _TooMuch as error:
-        return Source(None, {}, (FileProblem(error.line, f"{error.text}.", "Write the values out without aliases."),))
+        return Source(None, {}, (error.problem,))
     except UnicodeError as error:
         return Source(None, {}, (FileProblem(0, f"not valid text: {error}.", "Save the file as plain UTF-8 text."),))
     return Source(data, reader.lines, tuple(reader.problems))

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Generic, TypeVar, cast
 
+from labkit.azure.rules.addressing import usable_addresses
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.plan.macs import derive_mac
@@ -84,6 +85,9 @@ class Assignment:
         self.addresses = Addresses()
         self._taken = set(given)
         self._macs = set(macs)
+        # What is taken stays so: nobody looks at an address twice.
+        self._usable: dict[IPv4Network, Iterator[IPv4Address]] = {}
+        self._hosts: dict[IPv4Network, Iterator[IPv4Address]] = {}
         nearby = [prefix for prefix in used if prefix.overlaps(WAN)]
         self.links: Iterator[IPv4Network] = (
             n for n in WAN.subnets(new_prefix=WAN_LENGTH) if not any(n.overlaps(u) for u in nearby)
@@ -97,10 +101,18 @@ class Assignment:
             self._taken.add(found)
         return found
 
+    def usable(self, subnet: IPv4Network) -> IPv4Address | None:
+        """The first free address of a subnet that a NIC may have, which is free no longer."""
+        return self.first(self._usable.setdefault(subnet, usable_addresses(subnet)))
+
+    def host(self, prefix: IPv4Network) -> IPv4Address | None:
+        """The first free address of a range outside Azure, which is free no longer."""
+        return self.first(self._hosts.setdefault(prefix, iter(prefix.hosts())))
+
     def near(self, prefix: IPv4Network, offset: int) -> IPv4Address | None:
         """The address `offset` into the prefix, or the first free one."""
         wish = [prefix.network_address + offset] if offset < prefix.num_addresses - 1 else []
-        return self.first(wish) or self.first(prefix.hosts())
+        return self.first(wish) or self.host(prefix)
 
     def mac(self, node: str, interface: str = NIC) -> str:
         """A MAC of its own for a NIC of a node."""

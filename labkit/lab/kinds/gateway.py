@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field
 from labkit.azure import model as azure_model
 from labkit.azure.model import ROUTE_SERVER_ASN, Azure, InstanceId, Nic, PeerKind
 from labkit.azure.model.problem import Code, Problem
-from labkit.azure.rules.addressing import GATEWAY_SUBNET, SUBNET_LONGEST, usable_addresses
+from labkit.azure.rules.addressing import GATEWAY_SUBNET, SUBNET_LONGEST
 from labkit.daemons.registry import DAEMONS
 from labkit.daemons.speaker import BgpTimers
 from labkit.lab import model
@@ -221,7 +221,7 @@ class GatewayKind(Kind):
             for circuit, options in gateway.connections:
                 if circuit in assignment.draft.file[CIRCUITS]:
                     addresses[_EDGES][name, circuit] = options.edges or tuple(
-                        edge for _ in instances if (edge := assignment.first(EDGES.hosts())) is not None
+                        edge for _ in instances if (edge := assignment.host(EDGES)) is not None
                     )
 
     def azure(self, draft: Draft, addresses: Addresses, azure: Azure) -> Azure:
@@ -287,8 +287,7 @@ def _free_instances(assignment: Assignment, name: str, gateway: Gateway) -> tupl
     if found is None or found[2].prefix.prefixlen > SUBNET_LONGEST:
         return ()
     prefix = found[2].prefix
-    usable = usable_addresses(prefix)
-    instances = tuple(a for _ in range(gateway.instance_count) if (a := assignment.first(usable)) is not None)
+    instances = tuple(a for _ in range(gateway.instance_count) if (a := assignment.usable(prefix)) is not None)
     if len(instances) < gateway.instance_count:
         path: Path = ("virtual_networks", network, "subnets", GATEWAY_SUBNET)
         remedy = f"Widen it: gateway {name} has {gateway.instance_count} in it."

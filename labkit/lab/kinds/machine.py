@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from labkit.azure.model import Nic
-from labkit.azure.rules.addressing import DEDICATED_SUBNETS, SUBNET_LONGEST, usable_addresses
+from labkit.azure.rules.addressing import DEDICATED_SUBNETS, SUBNET_LONGEST
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.problems import nearest, suggestion
 from labkit.lab.file.schema_types import Address, Mac, Part
@@ -80,7 +80,7 @@ def free_address(assignment: Assignment, place: Path, what: str, reference: str)
     if found is None or found[2].prefix.prefixlen > SUBNET_LONGEST:
         return None
     network, name, subnet = found
-    address = assignment.first(usable_addresses(subnet.prefix))
+    address = assignment.usable(subnet.prefix)
     if address is None:
         remedy = "Widen the subnet; Azure keeps its first four addresses and its last."
         assignment.full(place, f'{what}: subnet "{name}" of virtual network {network}', subnet.prefix, remedy)

@@ -13,7 +13,7 @@ from pydantic.json_schema import WithJsonSchema
 from labkit.azure import model
 from labkit.azure.model import HubRoutingPreference, InstanceId, OwnRangePolicy
 from labkit.azure.model.problem import Code, Problem
-from labkit.azure.rules.addressing import ROUTE_SERVER_SUBNET, SUBNET_LONGEST, gateway_address, usable_addresses
+from labkit.azure.rules.addressing import ROUTE_SERVER_SUBNET, SUBNET_LONGEST, gateway_address
 from labkit.azure.rules.asn import is_four_byte, reserved_asn
 from labkit.azure.rules.gateways import gateway_peers
 from labkit.azure.rules.limits import MAX_PEERS, too_many_peers
@@ -209,8 +209,7 @@ class RouteServerKind(Kind):
             if found is None or found[2].prefix.prefixlen > SUBNET_LONGEST:
                 continue
             network, _, subnet = found
-            usable = usable_addresses(subnet.prefix)
-            pair = assignment.first(usable), assignment.first(usable)
+            pair = assignment.usable(subnet.prefix), assignment.usable(subnet.prefix)
             if pair[0] is not None and pair[1] is not None:
                 assignment.addresses[_ADDRESSES][name] = pair[0], pair[1]
             else:

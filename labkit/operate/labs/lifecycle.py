@@ -11,7 +11,7 @@ from typing import Protocol
 from labkit.errors import CheckFailed, EnvironmentProblem, InvalidInput, LabkitError
 from labkit.feed.status import SessionStatus
 from labkit.lab.build import plan
-from labkit.lab.load import Loaded, read
+from labkit.lab.load import Loaded, file_text, read
 from labkit.lab.model import Lab
 from labkit.lab.plan.model import Plan
 from labkit.operate.labs.interrupt import held
@@ -296,7 +296,7 @@ def must_be_its_file(record: Record, lab_file: Path) -> None:
         InvalidInput: it was started from another.
     """
     if record.lab_file:
-        same = record.source.read_text(encoding="utf-8") == lab_file.read_text(encoding="utf-8-sig")
+        same = record.source.read_text(encoding="utf-8") == file_text(lab_file)
     else:
         same = controllers_text(record) == read(lab_file, record.variant).standalone()
     if same:

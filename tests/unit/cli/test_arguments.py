@@ -164,6 +164,61 @@ def test_streams_that_are_closed(closed: str) -> None:
         assert "Traceback" not in done.stderr
 
 
+def costs(*arguments: str) -> tuple[int, float, float, str]:
+    """Exit status, processor seconds, megabytes and messages of a labkit process."""
+    command = [sys.executable, "-m", "labkit.cli.main", *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as child:
+        assert child.stderr is not None
+        messages = child.stderr.read()
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    return child.returncode, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, messages
+
+
+MANY = "name: x\n" + "".join(f"k{i}: 1\n" for i in range(49_990))
+MERGES = "a0: &a0 {x: 1}\n" + "".join(f"a{i}: &a{i} {{<<: [{f'*a{i - 1}, ' * 10}]}}\n" for i in range(1, 11))
+MACHINES = (
+    "name: x\nvirtual_networks: {hub: {address_space: 10.0.0.0/8, subnets: {a: 10.0.0.0/16}}}\nvirtual_machines:\n"
+    + "".join(f"  vm{i}: {{subnet: hub/a}}\n" for i in range(4000))
+)
+SITES = "name: x\nvirtual_networks: {hub: {address_space: 10.0.0.0/8}}\nsites:\n" + "".join(
+    f"  s{i}: {{asn: 65010, prefixes: [11.{i // 256}.{i % 256}.0/24]}}\n" for i in range(4000)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("[" * (1 << 20), 2),
+        (MERGES, 2),
+        (MANY, 2),
+        (MACHINES, 0),
+        (SITES, 0),
+        (MACHINES + "variants:\n" + "".join(f"  v{i}: {{}}\n" for i in range(1000)), 2),
+        ("a: " + "x" * (1 << 20), 2),
+    ],
+    ids=["brackets", "merges", "unknown keys", "machines", "sites", "variants", "long"],
+)
+def test_what_a_lab_file_costs_has_a_bound(tmp_path: Path, text: str, status: int) -> None:
+    file = tmp_path / "x.lab.yml"
+    file.write_text(text)
+    found, seconds, megabytes, messages = costs("validate", str(file))
+    assert found == status, messages
+    assert seconds < 2
+    assert megabytes < 200
+
+
+@pytest.mark.parametrize("verb", ["validate", "up"])
+def test_a_gigabyte_is_refused_before_it_is_read(tmp_path: Path, verb: str) -> None:
+    file = tmp_path / "x.lab.yml"
+    file.write_text("[" * (2 << 20))
+    os.truncate(file, 1 << 30)
+    status, seconds, megabytes, messages = costs(verb, str(file))
+    assert (status, "longer than 1,048,576 bytes" in messages) == (2, True), messages
+    assert seconds < 2
+    assert megabytes < 200
+
+
 def test_a_terminal_that_knows_no_check_marks() -> None:
     done = labkit_process("validate", "overview", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert done.returncode == 0, done.stderr

@@ -70,7 +70,7 @@ def test_a_list_of_changes(file: Callable[[str], str], monkeypatch: pytest.Monke
         ("branch-to-branch off → on", f"change 1 of {path}"),
         ("peering nva1 deleted", f"change 2 of {path}"),
     ]
-    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
     assert next(step.reason for step in plan(now(), "-", None)) == "change 1 of standard input"
 
 
@@ -117,6 +117,8 @@ def test_the_variant_is_the_one_that_runs(file: Callable[[str], str]) -> None:
     ("text", "message", "remedy"),
     [
         ("[{]", "line 1: expecting property name", "`labkit changes --format json` prints such a list."),
+        ("[" * 100_000, "too many brackets.", "`labkit changes --format json` prints such a list."),
+        ("[" * (1 << 21), "longer than 1,048,576 bytes", ""),
         ('[{"change": "Explode"}]', "change 1: Explode does not exist.", "The changes: SetRouteServerSettings, "),
         (
             json.dumps(to_json([SetRouteServerSettings("rs1", True), DeletePeer("rs1", "nva2")])),
@@ -144,5 +146,5 @@ def test_what_is_refused(file: Callable[[str], str], text: str, message: str, re
 
 def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"\xff\xfe\xff")
-    with pytest.raises(InvalidInput, match="can't be read"):
+    with pytest.raises(InvalidInput, match="not UTF-8 text"):
         plan(now(), str(tmp_path / "file"), None)
