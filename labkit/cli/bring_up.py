@@ -20,7 +20,7 @@ from labkit.operate.labs.interrupt import settled
 from labkit.runtimes.protocol import Runtime
 
 
-def bring_up(lab: str, engine: Runtime, variant: str) -> None:
+def bring_up(lab: str, engine: Runtime, variant: str, *, force: bool) -> None:
     """Start the lab and run its proofs.
 
     Raises:
@@ -28,7 +28,7 @@ def bring_up(lab: str, engine: Runtime, variant: str) -> None:
         typer.Exit: with status 1: a proof does not hold.
     """
     with reporter() as progress:
-        result = lifecycle.up(lab, engine, progress, variant)
+        result = lifecycle.up(lab, engine, progress, variant, force=force)
     settled()  # the lab is there now: a late Ctrl-C must not look as if it were not
     name = result.record.title
     bad = failures(result.outcomes)

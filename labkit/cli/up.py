@@ -16,6 +16,9 @@ def command(
     lab: LabFileArgument,
     runtime: Annotated[str, typer.Option(metavar="NAME", help=f"The runtime: {', '.join(RUNTIMES)}.")] = SANDBOX,
     variant: VariantOption = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="Start it even if the machine seems to have too little memory for it.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; start nothing.")] = False,
 ) -> None:
     """Start a lab and run its proofs. For a lab that runs already, only the proofs are run."""
@@ -29,4 +32,4 @@ def command(
         # Loading this takes a third of a second, in which the runtime prepares itself.
         from labkit.cli.bring_up import bring_up  # noqa: PLC0415
 
-        bring_up(lab, engine, variant)
+        bring_up(lab, engine, variant, force=force)

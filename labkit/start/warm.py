@@ -13,6 +13,7 @@ import fcntl
 import gc
 import importlib
 import os
+import resource
 import select
 import signal
 import socket
@@ -54,6 +55,7 @@ class _Client:
     connection: socket.socket
     caller: int = -1
     capabilities: frozenset[int] = frozenset()
+    open_files: tuple[int, int] = (0, 0)
     descriptors: dict[int, int] = field(default_factory=dict)
     directory: str = "/"
     words: list[str] = field(default_factory=list)
@@ -186,6 +188,7 @@ class Server:
             )
             client.caller = os.pidfd_open(caller)
             client.capabilities = linux.permitted_capabilities(caller)
+            client.open_files = resource.prlimit(caller, resource.RLIMIT_NOFILE)
             pid = _fork_into(client.caller)
         except OSError as error:  # whoever asks has ended, or the kernel is at a limit: supervision tries again
             sys.stderr.write(f"warm: {client.words[0]} is not started: {error}\n")
@@ -213,6 +216,7 @@ class Server:
         for target, source in mine.items():
             os.dup2(source, target)
             os.close(source)
+        resource.setrlimit(resource.RLIMIT_NOFILE, client.open_files)
         linux.drop_capabilities(client.capabilities)
         linux.die_with_parent()
         os.environ.clear()

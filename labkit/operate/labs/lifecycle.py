@@ -14,6 +14,7 @@ from labkit.lab.build import plan
 from labkit.lab.load import Loaded, file_text, read
 from labkit.lab.model import Lab
 from labkit.lab.plan.model import Plan
+from labkit.operate.labs import room
 from labkit.operate.labs.interrupt import held
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
@@ -99,11 +100,12 @@ def bundled() -> list[str]:
     return sorted(path.parent.name for path in topologies().glob("*/lab.yml"))
 
 
-def up(name: str, engine: Runtime, reporter: Reporter, variant: str = "") -> Up:
+def up(name: str, engine: Runtime, reporter: Reporter, variant: str = "", *, force: bool = False) -> Up:
     """Start a lab in one of its variants ("": the base), and run its proofs.
 
     If a proof fails, the lab stays for inspection; if anything else fails, or the user interrupts, nothing stays. For a
-    lab that runs already, from the same file in the same variant, only the proofs are run.
+    lab that runs already, from the same file in the same variant, only the proofs are run. With `force`, the lab is
+    started even if it seems not to fit on the machine.
 
     Raises:
         LabkitError: the lab can't be started; with the remedy.
@@ -136,6 +138,9 @@ def up(name: str, engine: Runtime, reporter: Reporter, variant: str = "") -> Up:
                 f"Rename this lab, or take the other one down: labkit down {lab.name}",
             )
         _must_have_room()
+        if not force:
+            room.must_fit(lab.name, room.need(the_plan), room.left_for(engine.name))
+        killed = room.killed_for_memory()
         _prepare(spec, reporter)
         try:
             with held():
@@ -147,6 +152,8 @@ def up(name: str, engine: Runtime, reporter: Reporter, variant: str = "") -> Up:
         except BaseException as problem:
             with held():
                 _undo(lab.name, reporter, problem)
+            if isinstance(problem, LabkitError) and room.killed_for_memory() > killed:
+                raise room.out_of_memory(problem) from problem
             raise
     return Up(lab, record, outcomes, fresh=True)
 

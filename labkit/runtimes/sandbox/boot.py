@@ -17,7 +17,7 @@ from pathlib import Path
 from labkit.runtimes.sandbox import links, process
 from labkit.runtimes.sandbox.health import Watch
 from labkit.runtimes.sandbox.loop import Loop
-from labkit.runtimes.sandbox.node import Error, RunningNode, environment_error
+from labkit.runtimes.sandbox.node import Error, RunningNode, environment_error, refused_by_system
 
 _EXEC_DEADLINE = 120.0
 _DEATH_IS_KNOWN = 0.05
@@ -49,7 +49,7 @@ class NodesBoot:
         self._waiting = len(nodes)
         self.timings: dict[str, float] = {"prepared": time.monotonic()}
         for node in nodes:
-            node.fork(lambda error, node=node: self._built(node, error))  # type: ignore[misc]
+            node.fork(lambda error, node=node: self._take(lambda: self._built(node, error)))  # type: ignore[misc]
         self._mark("forked")
         if not nodes:
             self._loop.after(0, lambda: self._finish(None))
@@ -63,6 +63,12 @@ class NodesBoot:
             for watch in self._watches:
                 watch.cancel()
             done(error)
+
+    def _take(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except OSError as error:
+            self._finish(refused_by_system("booting nodes", error))
 
     def _step(self, error: Error | None) -> bool:
         """One node more is through a phase; True if it was the last and nothing has failed."""
@@ -83,7 +89,7 @@ class NodesBoot:
             self._mark("linked")
             self._waiting = len(self._nodes)
             for each in self._nodes:
-                each.go(lambda error, node=each: self._started(node, error))  # type: ignore[misc]
+                each.go(lambda error, node=each: self._take(lambda: self._started(node, error)))  # type: ignore[misc]
 
     def _started(self, node: RunningNode, error: Error | None) -> None:
         if error:
@@ -91,7 +97,7 @@ class NodesBoot:
         elif self._done:
             self._event("started", node.spec.name)
             self._mark("started")
-            run_lines(self._loop, node, self._configured)
+            run_lines(self._loop, node, lambda error: self._take(lambda: self._configured(error)))
 
     def _configured(self, error: Error | None) -> None:
         if self._step(error):
@@ -187,18 +193,23 @@ def _spawn(
     seconds: float,
     ended: Callable[[int, str], None],
 ) -> None:
-    output = os.memfd_create("output")
-    # Append, so that what several processes write through descriptors of their own does not overwrite each other.
-    fcntl.fcntl(output, fcntl.F_SETFL, os.O_APPEND)
-    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    descriptors = []
     try:
+        descriptors = [output := os.memfd_create("output")]
+        # Append, so that what several processes write through descriptors of their own does not overwrite each other.
+        fcntl.fcntl(output, fcntl.F_SETFL, os.O_APPEND)
+        descriptors.append(nothing := os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
         pid = start((nothing, output, output))
-    except ProcessLookupError:
-        os.close(output)
-        ended(255, f"the node is not running: its command ended with status {node.exit_code}{log_tail(node)}")
+    except OSError as error:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        if isinstance(error, ProcessLookupError):
+            why = f"the node is not running: its command ended with status {node.exit_code}{log_tail(node)}"
+        else:
+            why = f"it can't be started: {error.strerror}"
+        ended(255, why)
         return
-    finally:
-        os.close(nothing)
+    os.close(nothing)
     timer = loop.after(seconds, lambda: process.kill_session(pid))
 
     def done(status: int) -> None:

@@ -24,10 +24,12 @@ from typing import Any
 
 from labkit.runtimes.sandbox import process, wire
 from labkit.runtimes.sandbox.loop import Loop, Timer
-from labkit.runtimes.sandbox.node import Error, RunningNode
+from labkit.runtimes.sandbox.node import Error, RunningNode, refused_by_system
 from labkit.runtimes.sandbox.sandbox import Sandbox
 
 _LONGEST_ANSWER = 10.0
+_PAUSE = 0.1
+"""Seconds without new requests when there are no descriptors for them."""
 
 
 class ControlSocket:
@@ -37,12 +39,19 @@ class ControlSocket:
         self._loop = loop
         self._sandbox = sandbox
         self._listener = listener
-        loop.on_readable(listener.fileno(), self._accept)
+        self._listen()
+
+    def _listen(self) -> None:
+        self._loop.on_readable(self._listener.fileno(), self._accept)
 
     def _accept(self) -> None:
         try:
             connection, _ = self._listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError:  # a limit on open files is reached; the request waits in the socket
+            self._loop.forget(self._listener.fileno())
+            self._loop.after(_PAUSE, self._listen)
             return
         connection.settimeout(_LONGEST_ANSWER)  # nobody may block the init by not reading
         _Request(self._loop, self._sandbox, connection)
@@ -109,6 +118,8 @@ class _Request:
                 self._exec(node, message, descriptors)
             elif message["op"] == "connect":
                 self._connect(node, message["path"])
+        except OSError as error:
+            self._finish(refused_by_system(str(message["op"]), error))
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)

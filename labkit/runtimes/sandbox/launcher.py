@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from labkit import linux
-from labkit.runtimes.sandbox import init, state, wire
+from labkit.runtimes.sandbox import init, process, state, wire
 
 # All but the mount namespace: the init makes that itself, or its /proc would become this process's too.
 _NAMESPACES = linux.CLONE_NEWPID | linux.CLONE_NEWNET | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC
 _SYS_ADMIN = linux.CAPABILITIES.index("SYS_ADMIN")
 _WHOLE = 4294967295
+_OOM_SCORE = 300
+"""Of 1000: if the machine runs out of memory, the kernel ends a lab's processes before those of others."""
 
 
 def main(descriptor: int, *layers: str) -> None:
@@ -27,6 +29,8 @@ def main(descriptor: int, *layers: str) -> None:
     connection = socket.socket(fileno=descriptor)
     connection.set_inheritable(False)
     orders, theirs = socket.socketpair()
+    process.may_open_many_files()
+    _be_ended_first()
     try:
         make_namespaces()
         init_pid = os.fork()
@@ -64,6 +68,11 @@ def main(descriptor: int, *layers: str) -> None:
             os.kill(init_pid, signal.SIGKILL)
         _refuse(connection, "directory", f"{error.filename or directory}: {error.strerror}", directory)
     os._exit(0)
+
+
+def _be_ended_first() -> None:
+    file = Path("/proc/self/oom_score_adj")
+    file.write_text(str(max(int(file.read_text()), _OOM_SCORE)))
 
 
 def _refuse(connection: socket.socket, reason: str, text: str, claimed: Path | None) -> NoReturn:

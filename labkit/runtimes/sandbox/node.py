@@ -21,10 +21,23 @@ Error = dict[str, str]
 
 STARTING, RUNNING, EXITED, STOPPED = "starting", "running", "exited", "stopped"
 
+_LIMITS = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
 
 def environment_error(message: str, remedy: str = "") -> Error:
     """An error of this machine."""
     return {"kind": "environment", "message": message, "remedy": remedy}
+
+
+def refused_by_system(what: str, error: OSError) -> Error:
+    """The error for what the system refuses to a sandbox that runs: for the most part, a limit is reached."""
+    text = f"{what}: {f'{error.filename}: ' if error.filename else ''}{error.strerror}."
+    if error.errno in _LIMITS:
+        return environment_error(
+            f"{text} This is a limit on processes, open files or memory.",
+            "Take labs down, or raise the limit: `ulimit -a`, or pids.max and memory.max of the control group.",
+        )
+    return environment_error(text, "`labkit doctor` shows what this machine lacks and how to fix it.")
 
 
 class RunningNode:
@@ -53,15 +66,30 @@ class RunningNode:
 
     def fork(self, built: Callable[[Error | None], None]) -> None:
         """Make the node's namespaces and root in a new process, then call back. `go` starts its command."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._scratch.mkdir(exist_ok=True)
         self.state, self.health, self.exit_code = STARTING, "starting" if self.spec.health else "", None
+        try:
+            self._scratch.mkdir(exist_ok=True)
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:
+            self._not_forked(error, built)
+            return
+        try:
+            self.pid = process.fork(process.new_pid_namespace, lambda: self._first_process(ours, theirs))
+            self.pidfd = os.pidfd_open(self.pid)
+        except OSError as error:
+            ours.close()  # by which the process ends, if there is one
+            self._not_forked(error, built)
+            return
+        finally:
+            theirs.close()
         self._channel, self._built = ours, built
-        self.pid = process.fork(process.new_pid_namespace, lambda: self._first_process(ours, theirs))
-        theirs.close()
-        self.pidfd = os.pidfd_open(self.pid)
         self._loop.on_readable(ours.fileno(), self._listen)
         self._loop.on_exit(self.pid, self._ended)
+
+    def _not_forked(self, error: OSError, built: Callable[[Error | None], None]) -> None:
+        self.state, self.health, self.pid = STOPPED, "", 0
+        answer = _explain(self.spec.name, self.log, error)
+        self._loop.after(0, lambda: built(answer))
 
     def _first_process(self, ours: socket.socket, channel: socket.socket) -> NoReturn:
         ours.close()
@@ -169,6 +197,8 @@ def _explain(name: str, log: Path, error: OSError) -> Error:
                 "Take labs down, or raise the sysctls user.max_net_namespaces, user.max_mnt_namespaces and others.",
             )
         return environment_error(f"{doing} Nodes write to memory.", "Take labs down or give the machine more memory.")
+    if error.errno in _LIMITS:
+        return refused_by_system(f"node {name}", error)
     if error.filename == "pivot_root":
         return environment_error(
             f"{doing} This is a chroot, where a node can't have its own root directory.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import resource
 import signal
 import socket
 import termios
@@ -20,6 +21,13 @@ from labkit import linux
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _IN_NODE = linux.CLONE_NEWNS | linux.CLONE_NEWNET | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC
 _IDLE = ("sleep", "infinity")
+_OPEN_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)
+"""The limit before the sandbox's own processes raise it. Programs in nodes get it: some reserve memory for each."""
+
+
+def may_open_many_files() -> None:
+    """Raise the calling process's limit on open files as far as it may."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES[1], _OPEN_FILES[1]))
 
 
 def environment(node: str, extra: dict[str, str]) -> dict[str, str]:
@@ -71,6 +79,7 @@ def execute(argv: Sequence[str], environ: dict[str, str], streams: Sequence[int]
     for target, stream in enumerate(streams):
         os.dup2(stream, target)
     linux.limit_capabilities(keep)
+    resource.setrlimit(resource.RLIMIT_NOFILE, _OPEN_FILES)
     try:
         os.execvpe(argv[0], list(argv), environ)  # noqa: S606 - no shell is wanted
     except OSError as error:
@@ -129,6 +138,7 @@ def spawn_lines(
         for target, stream in enumerate(streams):
             os.dup2(stream, target)
         linux.limit_capabilities(keep)
+        resource.setrlimit(resource.RLIMIT_NOFILE, _OPEN_FILES)
         os.environ["PATH"] = environ["PATH"]  # where posix_spawnp looks
         for argv in lines:
             os.write(report, b".")

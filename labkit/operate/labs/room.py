@@ -1,0 +1,117 @@
+"""Whether a lab fits on this machine, by what was measured of its kinds of nodes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from labkit.errors import EnvironmentProblem, LabkitError
+from labkit.lab.plan.model import Plan
+from labkit.runtimes import capacity
+from labkit.runtimes.capacity import Capacity, Left
+from labkit.runtimes.select import SANDBOX
+
+_MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What a part of a lab takes: bytes of memory with the kernel's part, and tasks (processes and threads)."""
+
+    memory: int
+    tasks: int
+
+
+# Measured on the sandbox with a control group's `memory.usage_in_bytes` and /proc/PID/task, on the bundled labs and on
+# labs of up to 185 nodes: the sum is at most a tenth more than these take. On containerlab a lab takes more.
+_LAB = Footprint(80 * _MEGABYTE, 4)
+_NODE = Footprint(2 * _MEGABYTE, 1)
+_SERVICE = Footprint(12 * _MEGABYTE, 6)
+_SERVICES = {
+    "controller": Footprint(18 * _MEGABYTE, 5),
+    "exabgp": Footprint(24 * _MEGABYTE, 10),
+    "mgmtd": Footprint(11 * _MEGABYTE, 4),  # with the service that starts the daemons
+    "zebra": Footprint(10 * _MEGABYTE, 9),
+    "staticd": Footprint(4 * _MEGABYTE, 2),
+    "bgpd": Footprint(12 * _MEGABYTE, 5),
+}
+_DESCRIPTORS = 64
+_DESCRIPTORS_OF_A_NODE = 8
+"""Of the process that starts the nodes, and of the one that starts their services; all start together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a lab needs: bytes of memory, tasks, and open files of one process."""
+
+    nodes: int
+    memory: int
+    tasks: int
+    descriptors: int
+
+
+def need(plan: Plan) -> Need:
+    """What a planned lab needs, about."""
+    services = Counter(service for node in plan.nodes for service in node.services)
+    shares = [(_LAB, 1), (_NODE, len(plan.nodes)), *((_SERVICES.get(s, _SERVICE), n) for s, n in services.items())]
+    return Need(
+        len(plan.nodes),
+        sum(share.memory * number for share, number in shares),
+        sum(share.tasks * number for share, number in shares),
+        _DESCRIPTORS + _DESCRIPTORS_OF_A_NODE * len(plan.nodes),
+    )
+
+
+def left_for(runtime: str) -> Capacity:
+    """What is left for a lab on a runtime. Docker's engine starts nodes outside the limits of this process."""
+    return capacity.of_process() if runtime == SANDBOX else capacity.of_machine()
+
+
+def must_fit(lab: str, wanted: Need, left: Capacity) -> None:
+    """Check that a lab fits on this machine.
+
+    Raises:
+        EnvironmentProblem: it does not, with everything that is short.
+    """
+    short = list(_short(wanted, left))
+    if short:
+        raise EnvironmentProblem(
+            f"lab {lab} with its {wanted.nodes} nodes does not fit on this machine: it needs {'; '.join(short)}.",
+            "Take other labs down (`labkit list` shows them), raise the limit, or give the lab fewer nodes.\n"
+            "To start it anyway: labkit up LAB --force",
+        )
+
+
+def killed_for_memory() -> int:
+    """How many processes the kernel has ended for lack of memory since it started, in control groups too."""
+    return capacity.vmstat().get("oom_kill", 0)
+
+
+def out_of_memory(problem: LabkitError) -> EnvironmentProblem:
+    """The error for what failed while the kernel ended processes for lack of memory."""
+    return EnvironmentProblem(
+        f"{problem.message}\nMeanwhile the kernel ended processes of this machine for lack of memory.",
+        "Take other labs down (`labkit list` shows them), or give the lab fewer nodes or more memory.",
+    )
+
+
+def _short(wanted: Need, left: Capacity) -> Iterator[str]:
+    if wanted.memory > left.memory.amount:
+        yield f"about {_size(wanted.memory)} of memory, of which {_size(left.memory.amount)} is left {_by(left.memory)}"
+    if wanted.tasks > left.tasks.amount:
+        yield f"about {wanted.tasks} processes and threads, of which {left.tasks.amount} are left {_by(left.tasks)}"
+    if wanted.descriptors > left.descriptors.amount:
+        yield (
+            f"up to {wanted.descriptors} open files in one process, of which {left.descriptors.amount} are allowed "
+            f"{_by(left.descriptors)}"
+        )
+
+
+def _by(left: Left) -> str:
+    return f"by {left.bound}"
+
+
+def _size(amount: int) -> str:
+    megabytes = amount / _MEGABYTE
+    return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1000:.1f} GB"
