@@ -29,6 +29,7 @@ from labkit.feed.bgp import (
     RibSnapshot,
     RouteGroup,
     Routes,
+    SessionRefused,
     SessionsClosed,
     SessionState,
     Withdrawal,
@@ -116,6 +117,10 @@ class Controller:
         """Take the report of an instance of a route server or a gateway, or what a fabric's probes found."""
         if isinstance(report, ProbeReport):
             self._probed(connection.node, report.found)
+            return
+        if isinstance(report, SessionRefused):
+            who = f"{report.peer} ({report.address})" if report.peer else report.address
+            self.events.add(connection.node, "session", f"session {who} not established: {report.reason}")
             return
         self.reported, self.received_at = report.time, time.time()
         match report:

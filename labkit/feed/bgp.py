@@ -162,6 +162,19 @@ class SessionsClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionRefused:
+    """The instance has refused the session of an address, or the peer has: before it was established, and why.
+
+    `peer` is the peer with this address; empty if there is none.
+    """
+
+    TYPE: ClassVar = "refused"
+    address: str
+    peer: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Routes:
     """Routes in answer to message number `query`."""
 
@@ -197,11 +210,11 @@ def grouped(routes: Iterable[tuple[str, PathAttributes]]) -> tuple[RouteGroup, .
 
 
 ToRouteServer: TypeAlias = RouteServerConfig | RefreshRoutes | AdjRibInQuery | AdjRibOutQuery
-FromRouteServer: TypeAlias = Applied | RibSnapshot | RibDelta | InstanceDown | SessionsClosed | Routes
+FromRouteServer: TypeAlias = Applied | RibSnapshot | RibDelta | InstanceDown | SessionsClosed | SessionRefused | Routes
 ROUTE_SERVER: Channel[ToRouteServer, FromRouteServer] = Channel(
     "routeserver",
     Codec(RouteServerConfig, RefreshRoutes, AdjRibInQuery, AdjRibOutQuery),
-    Codec(Applied, RibSnapshot, RibDelta, InstanceDown, SessionsClosed, Routes),
+    Codec(Applied, RibSnapshot, RibDelta, InstanceDown, SessionsClosed, SessionRefused, Routes),
 )
 
 ToGateway: TypeAlias = GatewayConfig | AdjRibOutQuery | NeighboursQuery

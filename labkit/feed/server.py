@@ -20,6 +20,7 @@ from labkit.feed.bgp import (
     RibDelta,
     RibSnapshot,
     Routes,
+    SessionRefused,
     SessionsClosed,
 )
 from labkit.feed.channel import HELLO, Applied, Channel, Hello
@@ -32,7 +33,7 @@ SOCKET = "feed.sock"
 CHANNELS: Mapping[str, Channel[Any, Any]] = {c.role: c for c in (AGENT, FABRIC, ROUTE_SERVER, GATEWAY)}
 """The channels by role."""
 
-Report: TypeAlias = ProbeReport | RibSnapshot | RibDelta | InstanceDown | SessionsClosed
+Report: TypeAlias = ProbeReport | RibSnapshot | RibDelta | InstanceDown | SessionsClosed | SessionRefused
 
 
 class FeedHandler(Protocol):

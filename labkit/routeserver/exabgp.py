@@ -16,23 +16,30 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 from exabgp.application import server
 from exabgp.bgp import timer
+from exabgp.bgp.message import Notify
 from exabgp.environment import base
-from exabgp.reactor import delay, loop, peer
+from exabgp.reactor import delay, listener, loop, peer
 from exabgp.reactor.api import processes
-from exabgp.reactor.listener import Listener
+from exabgp.reactor.network.incoming import Incoming
 
-from labkit.routeserver import keeper
+from labkit.routeserver import keeper, wire
 from labkit.routeserver.mends import mend
 
 CONFIGURATION = Path("/etc/exabgp/exabgp.conf")
 RUNNING_CONFIGURATION = Path("/run/exabgp.conf")
 """A copy, because peers that come and go while the lab runs change it."""
+
+HELPER = "policy"
+"""The name of the keeper's process in the configuration."""
+
+BAD_PEER_AS = (2, 2)
 
 
 def main() -> None:
@@ -42,7 +49,7 @@ def main() -> None:
         shutil.copyfile(CONFIGURATION, running)
     base.ENVFILE = os.environ.get("EXABGP_ENVFILE", base.ENVFILE)  # it was read when the module was imported
     processes.preexec_helper = _become_keeper
-    loop.Listener = _Listener
+    loop.Listener, loop.Peer, listener.Incoming = _Listener, _Peer, _Incoming
     mend()
     for module in (timer, delay, loop, peer):
         module.time = _steady_time()
@@ -60,17 +67,40 @@ def _steady_time() -> ModuleType:
     return steady
 
 
-class _Listener(Listener):  # type: ignore[misc]
+class _Listener(listener.Listener):  # type: ignore[misc]
     """ExaBGP's listener, with the socket that `LABKIT_LISTENER` names among those that it has opened."""
 
-    def __init__(self, *arguments: object) -> None:
-        super().__init__(*arguments)
+    def __init__(self, reactor: loop.Reactor) -> None:
+        super().__init__(reactor)
+        _Incoming.reactor = reactor
         descriptor = os.environ.get("LABKIT_LISTENER")
         if descriptor:
             mine = socket.socket(fileno=int(descriptor))
             mine.setblocking(False)
             address, port = mine.getsockname()
             self._sockets[mine] = (address, port, "0.0.0.0", False)  # noqa: S104 - any peer, no MD5
+
+
+class _Incoming(Incoming):  # type: ignore[misc]
+    """A connection that a peer has opened. The worker is informed when it is refused, which ExaBGP does silently."""
+
+    reactor: ClassVar[loop.Reactor]
+
+    def notification(self, code: int, subcode: int, message: str) -> Iterator[bool]:
+        """Refuse the connection: a generator, to be run, that sends the NOTIFICATION. ExaBGP runs not every one."""
+        # What ExaBGP names `local` is the other end's address.
+        self.reactor.processes.write(HELPER, wire.refusal_line(self.local, code, subcode))
+        refusing: Iterator[bool] = super().notification(code, subcode, message)
+        return refusing
+
+
+class _Peer(peer.Peer):  # type: ignore[misc]
+    """ExaBGP's session with a peer, whose `down` event has both ASNs where they differ."""
+
+    def _close(self, message: str = "", error: object = "") -> None:
+        if self.proto and isinstance(error, Notify) and (error.code, error.subcode) == BAD_PEER_AS:
+            message += f" AS {int(self.proto.negotiated.peer_as)} for {int(self.neighbor['peer-as'])}"
+        super()._close(message, error)
 
 
 def _become_keeper() -> NoReturn:

@@ -67,6 +67,15 @@ class InstanceState:
         """Whether any session is established."""
         return any(session.established for session in self._sessions.values())
 
+    def name(self, address: str) -> str:
+        """The name of the peer with an address; empty if no peer has it."""
+        return self._names.get(address, "")
+
+    def session_is_up(self, address: str) -> bool:
+        """Whether the session of the peer with an address is established."""
+        session = self._sessions.get(address)
+        return session is not None and session.established
+
     # What comes in.
 
     def configure(self, config: PolicyConfig) -> bool:

@@ -1,4 +1,4 @@
-"""Why a session went down, in words: ExaBGP gives a NOTIFICATION's numbers, or the error of its socket."""
+"""Why a session ended or did not come up: ExaBGP gives a NOTIFICATION's numbers, or the error of its socket."""
 
 from __future__ import annotations
 
@@ -12,11 +12,17 @@ SPEAKER_ENDED = "the BGP speaker ended"
 _ITS_OWN = {
     "": "connection closed",
     "closing connection": "connection closed",
-    "stop, message [removed]": "peer deconfigured",
+    "closing outgoing connection as we have another incoming on with higher router-id": "connection closed for another",
+    "stop, message [removed]": notification_text(6, 3, received=False),
     "stop, message [shutting down]": SPEAKER_ENDED,
 }
 
-_NOTIFICATION = re.compile(r"notification (received|sent) \((\d+),(\d+)\)")
+_NOTIFICATION = re.compile(r"notification (received|sent) \((\d+),(\d+)\)(?: AS (\d+) for (\d+))?")
+
+
+def has_notification(reason: str) -> bool:
+    """Whether the reason of ExaBGP's `down` event is a NOTIFICATION."""
+    return _NOTIFICATION.search(reason) is not None
 
 
 def reason_text(reason: str) -> str:
@@ -24,4 +30,11 @@ def reason_text(reason: str) -> str:
     match = _NOTIFICATION.search(reason)
     if match is None:
         return _ITS_OWN.get(reason, reason)
-    return notification_text(int(match[2]), int(match[3]), received=match[1] == "received")
+    text = notification_text(int(match[2]), int(match[3]), received=match[1] == "received")
+    return f"{text} ({match[4]} in its OPEN, {match[5]} registered)" if match[4] else text
+
+
+def refusal_text(code: int, subcode: int) -> str:
+    """Why a connection is refused before any OPEN, with the NOTIFICATION's numbers."""
+    text = notification_text(code, subcode, received=False)
+    return f"no peer has this address ({text})" if (code, subcode) == (6, 3) else text

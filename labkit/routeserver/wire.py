@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any, TypedDict
 
 from labkit.azure.model import AsPath, Origin, PathAttributes
-from labkit.routeserver.reasons import reason_text
+from labkit.routeserver.reasons import has_notification, reason_text, refusal_text
 
 Prefix = str
 """An IPv4 prefix in its canonical text form: cheap to hash, and the form of both wires."""
@@ -50,6 +50,10 @@ ESTABLISHED = "Established"
 OPEN_SENT = "OpenSent"
 
 
+REFUSED = "refused"
+"""The type of the one line that is not ExaBGP's own: `labkit.routeserver.exabgp` writes it."""
+
+
 class UndecodableLine(Exception):
     """An attribute that ExaBGP shows in a form from which its value can't be had."""
 
@@ -66,12 +70,21 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class SessionChange:
-    """A peer's session went to `state`, a BGP state by its name in the RFC."""
+    """A peer's session went to `state`, a BGP state by its name in the RFC; `notified`: with a NOTIFICATION."""
 
     peer: str
     time: float
     state: str
     reason: str = ""
+    notified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedConnection:
+    """The connection of an address was refused before any OPEN: no peer has it, or its session is up already."""
+
+    address: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +126,7 @@ class ShownRoute:
     exact: bool = True
 
 
-Event = Update | SessionChange | Answer | Ending | SummaryHeader | ShownNeighbours | ShownRoute
+Event = Update | SessionChange | RefusedConnection | Answer | Ending | SummaryHeader | ShownNeighbours | ShownRoute
 
 
 @lru_cache(maxsize=1 << 17)
@@ -147,9 +160,16 @@ def decode(line: str) -> Event | None:
         return _update(content)
     if kind == "state":
         return _session_change(content)
+    if kind == REFUSED:
+        return RefusedConnection(content["address"], refusal_text(content["code"], content["subcode"]))
     if kind == "notification" and content.get("notification") == "shutdown":
         return Ending()
     return None
+
+
+def refusal_line(address: str, code: int, subcode: int) -> str:
+    """The line, without its end, by which ExaBGP's process reports a refused connection."""
+    return json.dumps({"type": REFUSED, "address": address, "code": code, "subcode": subcode})
 
 
 def announce(peers: Sequence[str], attributes: PathAttributes, prefixes: Sequence[Prefix]) -> Iterator[bytes]:
@@ -216,8 +236,9 @@ def _neighbours(content: list[Any]) -> ShownNeighbours:
 def _session_change(content: dict[str, Any]) -> SessionChange:
     neighbor = content["neighbor"]
     state = {"up": ESTABLISHED, "connected": OPEN_SENT}.get(neighbor["state"], "Idle")
-    reason = reason_text(neighbor.get("reason", "")) if state == "Idle" else ""
-    return SessionChange(neighbor["address"]["peer"], content["time"], state, reason)
+    why = neighbor.get("reason", "")
+    reason = reason_text(why) if state == "Idle" else ""
+    return SessionChange(neighbor["address"]["peer"], content["time"], state, reason, has_notification(why))
 
 
 def _update(content: dict[str, Any]) -> Update | None:

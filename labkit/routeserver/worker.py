@@ -24,6 +24,7 @@ from labkit.feed.bgp import (
     RefreshRoutes,
     Routes,
     RouteServerConfig,
+    SessionRefused,
     SessionsClosed,
     ToRouteServer,
 )
@@ -36,6 +37,7 @@ from labkit.routeserver.neighbours import FileRefused, Neighbours
 from labkit.routeserver.policy import PolicyConfig
 from labkit.routeserver.reasons import SPEAKER_ENDED
 from labkit.routeserver.recovery import Recovered, Recovery, RecoveryFailed
+from labkit.routeserver.refusals import Refusals
 from labkit.routeserver.rib import RibChange
 from labkit.routeserver.speaker import WINDOW, Speaker
 
@@ -110,6 +112,7 @@ class Worker:
         self._reload_due = True
         self._reported_alone = False
         self._refresh_due = False
+        self._refusals = Refusals()
         self._recovering_ticks = 0
         self._ticked = time.monotonic()
         self._silent_ticks = 0
@@ -208,15 +211,24 @@ class Worker:
             case wire.SessionChange():
                 if event.reason == SPEAKER_ENDED:
                     self._end(SPEAKER_ENDED)
+                if event.notified and not self._instance.session_is_up(event.peer):
+                    self._refused(self._instance, event.peer, event.reason)
                 self._instance.session_changed(event)
                 if event.state != wire.OPEN_SENT:
                     _log.info("session with %s: %s%s", event.peer, event.state, event.reason and f", {event.reason}")
+            case wire.RefusedConnection():
+                self._refused(self._instance, event.address, event.reason)
             case wire.ShownNeighbours() if self._neighbours is not None:
                 self._neighbours.shown(event.asns)
                 self._instance.speaks_with(event, time.time())
                 self._refresh(event)
             case _:
                 pass
+
+    def _refused(self, instance: InstanceState, address: str, reason: str) -> None:
+        """A session with an address was refused before it was established."""
+        if self._feed is not None and not self._ending and self._refusals.is_news(address, reason, time.monotonic()):
+            self._send(SessionRefused(address, instance.name(address), reason))
 
     def _recovered(self, recovered: Recovered) -> None:
         self._recovery, self._instance = None, InstanceState(recovered, time.time())

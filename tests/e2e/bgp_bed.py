@@ -64,6 +64,7 @@ class FeedServer:
         self.down = ""
         self.routes: dict[tuple[str, str], dict[str, Any]] = {}
         self.answers: dict[int, Any] = {}
+        self.refused: list[tuple[str, str, str]] = []
         self._path = path
         self._connection: ServerConnection | None = None
         self._seq = 0
@@ -129,6 +130,9 @@ class FeedServer:
     def _take(self, message: dict[str, Any]) -> None:
         if message["type"] == "routes":
             self.answers[message["query"]] = message["routes"]
+            return
+        if message["type"] == "refused":
+            self.refused.append((message["address"], message["peer"], message["reason"]))
             return
         if message["type"] in ("snapshot", "down"):
             self.sessions, self.routes = {}, {}
@@ -353,6 +357,13 @@ class Bed:
 
     # Raw speakers.
 
+    def answer(self, node: str, *messages: bytes) -> list[tuple[int, bytes]]:
+        """The messages, as (type, body), that the instance sends to one connection with these, until it closes it."""
+        script = str(Path(__file__).with_name("raw_speaker.py"))
+        lines = "".join(m.hex() + "\n" for m in messages)
+        answers = (line.split(" ") for line in self.run([sys.executable, script, INSTANCE], node, lines).splitlines())
+        return [(int(kind), bytes.fromhex(body)) for _, kind, body in answers]
+
     def raw_speaker(
         self, node: str, address: str, asn: int, *, refreshes: bool = True, ipv6: bool = False
     ) -> RawSpeaker:
@@ -372,12 +383,8 @@ class RawSpeaker:
             [sys.executable, script, INSTANCE], f"raw-{node}", node, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         threading.Thread(target=self._read, daemon=True).start()
-        capabilities = bytes.fromhex("010400010001" + "010400020001" * ipv6 + "0200" * refreshes)
-        capabilities += b"\x41\x04" + asn.to_bytes(4, "big")
-        body = b"\x04" + min(asn, 23456).to_bytes(2, "big") + (180).to_bytes(2, "big")
-        body += bytes(int(part) for part in address.split("."))
-        body += bytes([len(capabilities) + 2, 2, len(capabilities)]) + capabilities
-        self.send(message(1, body), message(4, b""))
+        offered = "010400010001" + "010400020001" * ipv6 + "0200" * refreshes
+        self.send(opening(asn, address, bytes.fromhex(offered)), message(4, b""))
         until(f"{node} to have the keep-alive", lambda: any(kind == 4 for _, kind, _ in list(self.received)))
 
     def send(self, *messages: bytes) -> None:
@@ -398,6 +405,14 @@ class RawSpeaker:
 def message(kind: int, body: bytes) -> bytes:
     """A BGP message."""
     return b"\xff" * 16 + (19 + len(body)).to_bytes(2, "big") + bytes([kind]) + body
+
+
+def opening(asn: int, address: str, capabilities: bytes = b"", *, hold_time: int = 180, version: int = 4) -> bytes:
+    """An OPEN with the capability of four-octet ASNs, after others."""
+    capabilities += b"\x41\x04" + asn.to_bytes(4, "big")
+    body = bytes([version]) + (asn if asn < 1 << 16 else 23456).to_bytes(2, "big") + hold_time.to_bytes(2, "big")
+    body += bytes(int(part) for part in address.split("."))
+    return message(1, body + bytes([len(capabilities) + 2, 2, len(capabilities)]) + capabilities)
 
 
 def nlri(prefix: str) -> bytes:

@@ -25,7 +25,7 @@ def main(server: str) -> None:
     threading.Thread(target=feed, args=(connection,), daemon=True).start()
     threading.Thread(target=keep_alive, args=(connection,), daemon=True).start()
     data = b""
-    while chunk := connection.recv(1 << 20):
+    while chunk := receive(connection):
         now = time.time()
         data += chunk
         start = 0
@@ -34,6 +34,14 @@ def main(server: str) -> None:
             start += size
         data = data[start:]
         sys.stdout.flush()
+
+
+def receive(connection: socket.socket) -> bytes:
+    """What comes next; b"" at the end, whichever it is."""
+    try:
+        return connection.recv(1 << 20)
+    except ConnectionResetError:
+        return b""
 
 
 def feed(connection: socket.socket) -> None:

@@ -211,6 +211,18 @@ def test_a_killed_bgp_daemon_resets_its_sessions_at_once(lab: RunningLab) -> Non
     assert not any("hold" in text.casefold() for text in reasons[-4:]), "a reset, not an expired hold time"
 
 
+def test_whom_a_route_server_refuses_is_in_the_log_with_the_reason(lab: RunningLab) -> None:
+    """A machine that is no peer, and a second connection of one whose session is up."""
+    connect = "import socket; socket.create_connection(('10.1.0.4', 179), 5).recv(100)"
+    for machine in ("vm1", "security-nva"):
+        run(lab, machine, "python3", "-c", connect)
+    wanted = {
+        "session 10.1.10.4 not established: no peer has this address (peer de-configured)",
+        "session security-nva (10.1.2.4) not established: connection collision resolution",
+    }
+    eventually(lambda: {e.text for e in lab.client.events(follow=False)}, lambda texts: wanted <= texts)
+
+
 @pytest.mark.both_runtimes
 def test_power_off_is_silent_until_the_hold_time_ends(lab: RunningLab) -> None:
     began = time.monotonic()

@@ -19,6 +19,7 @@ from tests.e2e.bgp_bed import (
     RawSpeaker,
     attribute,
     children,
+    opening,
     parse_update,
     path,
     until,
@@ -140,6 +141,40 @@ def test_its_open_is_azures(bed: Bed) -> None:
     until("b to have the IPv4 route alone", lambda: raw_updates(b)[0] == {OWN, "10.64.0.0/16"})
     assert end_of_ipv6 not in {body for _, body in b.updates()}
     assert bed.feed.prefixes("a") == {"10.64.0.0/16"}
+    assert bed.feed.state("a") == "Established"
+
+
+def test_who_is_refused_is_reported_with_the_reason(bed: Bed) -> None:
+    start(bed)
+    bed.add_node("stranger", "10.1.0.66")
+    bed.add_node("a", A)
+    bad_as = "OPEN message error: bad peer AS"
+    refused = [
+        ("stranger", b"", "0603", "no peer has this address (peer de-configured)"),
+        ("a", opening(64999, A), "0202", f"{bad_as} (64999 in its OPEN, 65001 registered)"),
+        ("a", opening(4200000001, A), "0202", f"{bad_as} (4200000001 in its OPEN, 65001 registered)"),
+        ("a", opening(65001, A, hold_time=2), "0206", "OPEN message error: unacceptable hold time"),
+        ("a", opening(65001, "0.0.0.0"), "0203", "OPEN message error: bad BGP identifier"),
+        ("a", opening(65001, A, version=3), "0201", "OPEN message error: unsupported version number"),
+    ]
+    for node, sent, notification, _ in refused:
+        kind, body = bed.answer(node, sent)[-1]
+        assert (kind, body[:2].hex()) == (3, notification)
+    peers = {"stranger": ("10.1.0.66", ""), "a": (A, "a")}
+    until("the reports", lambda: bed.feed.refused == [(*peers[node], reason) for node, _, _, reason in refused])
+    for _ in range(3):
+        bed.answer("stranger")
+    for asn in range(64000, 64020):
+        bed.answer("a", opening(asn, A))
+    assert len(bed.feed.refused) == 6, "what repeats, and what keeps changing, is not reported"
+
+
+def test_a_second_connection_of_a_peer_is_reported(bed: Bed) -> None:
+    start(bed)
+    bed.raw_speaker("a", A, 65001)
+    until("the session", lambda: bed.feed.state("a") == "Established")
+    bed.answer("a", opening(65001, A))
+    until("the report", lambda: bed.feed.refused == [(A, "a", "connection collision resolution")])
     assert bed.feed.state("a") == "Established"
 
 

@@ -351,3 +351,28 @@ def test_the_log_has_the_operators_hand_on_a_power_switch(tmp_path: Path) -> Non
             assert said == [("vm1", "power off, by the operator"), ("vm1", "power on, by the operator")]
 
     run(test, tmp_path)
+
+
+def test_a_refused_session_is_in_the_log_and_changes_nothing(tmp_path: Path) -> None:
+    async def test(world: ControllerRig) -> None:
+        async with world.controller() as controller:
+            first, _ = await instances(world)
+            vm = await world.feed("vm1", "agent")
+            await table_when(vm, has_both)
+            former = controller.received_at
+            reason = "OPEN message error: bad peer AS (64999 in its OPEN, 65001 registered)"
+            for address, peer in (("10.1.1.4", "sdwan-nva"), ("10.1.10.4", "")):
+                refusal = {"type": "refused", "address": address, "peer": peer, "reason": reason}
+                await first.socket.send_json(refusal)
+            await first.report("delta", sessions=established("sdwan-nva"))  # what follows has been taken after it
+            while controller.received_at == former:
+                await asyncio.sleep(0.01)
+            assert await vm.silent()
+            _, events = await world.call("GET", "events")
+            refused = [e for e in map(json.loads, events.splitlines()) if "not established" in e["text"]]
+            assert [(e["node"], e["kind"], e["text"]) for e in refused] == [
+                ("rs1-0", "session", f"session sdwan-nva (10.1.1.4) not established: {reason}"),
+                ("rs1-0", "session", f"session 10.1.10.4 not established: {reason}"),
+            ]
+
+    run(test, tmp_path)

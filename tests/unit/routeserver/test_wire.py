@@ -97,7 +97,7 @@ def test_treat_as_withdraw_is_a_withdrawal() -> None:
 )
 def test_decodes_states(content: str, state: str, reason: str) -> None:
     line = f'{HEAD}"type": "state", {NEIGHBOR}{content} }} }}'
-    assert wire.decode(line) == wire.SessionChange("10.1.0.10", 1795256015.05, state, reason)
+    assert wire.decode(line) == wire.SessionChange("10.1.0.10", 1795256015.05, state, reason, "notification" in content)
 
 
 @pytest.mark.parametrize(
@@ -197,13 +197,25 @@ def test_commands_fit_a_pipes_atomic_write_and_hold_every_prefix(prefixes: list[
     [
         ("notification received (6,4)", "administrative reset (received from the peer)"),
         ("notification sent (6,1)", "maximum number of prefixes reached"),
-        ("notification sent (3,9)", "UPDATE error"),
+        ("notification sent (3,9)", "UPDATE message error: optional attribute error"),
+        (
+            "notification sent (2,2) AS 64999 for 65001",
+            "OPEN message error: bad peer AS (64999 in its OPEN, 65001 registered)",
+        ),
         ("notification sent (9,9)", "notification 9/9"),
         ("", "connection closed"),
-        ("stop, message [removed]", "peer deconfigured"),
+        ("stop, message [removed]", "peer de-configured"),
         ("stop, message [shutting down]", "the BGP speaker ended"),
         ("graceful restarted negotiated", "graceful restarted negotiated"),
     ],
 )
 def test_reasons(reason: str, text: str) -> None:
     assert reason_text(reason) == text
+
+
+@pytest.mark.parametrize(
+    ("code", "subcode", "reason"),
+    [(6, 3, "no peer has this address (peer de-configured)"), (6, 7, "connection collision resolution")],
+)
+def test_a_refused_connection(code: int, subcode: int, reason: str) -> None:
+    assert wire.decode(wire.refusal_line("10.1.0.9", code, subcode)) == wire.RefusedConnection("10.1.0.9", reason)
