@@ -26,6 +26,7 @@ PANELS = {
         "route-server",
         "route-table",
         "vnet",
+        "nic",
         "gateway",
         "trace",
         "whatif",

@@ -50,14 +50,19 @@ def nodes(ctx: typer.Context) -> list[str]:
     return list(_read(ctx, "topology", "topology", "nodes"))
 
 
-def nics(ctx: typer.Context) -> list[str]:
-    """Everything with a NIC in a virtual network, and the NICs of machines with several."""
+def own_nics(ctx: typer.Context) -> list[str]:
+    """The NICs of NVAs and virtual machines."""
     found = [*_read(ctx, "lab_file", "nvas")]
     machines = _read(ctx, "lab_file", "virtual_machines")
     for machine in machines:
         found += [f"{machine}/{nic}" for nic in _under(machines, machine, "nics")] or [machine]
+    return found
+
+
+def nics(ctx: typer.Context) -> list[str]:
+    """Everything with a NIC in a virtual network, and the NICs of machines with several."""
     running = _read(ctx, "topology", "topology", "nodes")
-    return [*found, *(n for name in gateways(ctx) for n in _instances(name) if n in running)]
+    return [*own_nics(ctx), *(n for name in gateways(ctx) for n in _instances(name) if n in running)]
 
 
 def route_servers(ctx: typer.Context) -> list[str]:

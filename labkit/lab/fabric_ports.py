@@ -11,7 +11,7 @@ from labkit.azure.rules.adjacency import connected_peerings, takes_forwarded
 from labkit.lab.build import wiring
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import edges_behind
-from labkit.lab.plan.wires import nics, port
+from labkit.lab.plan.wires import instance_nics, port
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ def fabric_ports(
     other virtual network. The NICs of route server instances (`labkit.lab.plan.wires.instance_nics`) are among them and
     among the neighbours.
 
-    `azure` is what operators have made of the lab's own since it was built: peerings that are no more have no ports,
-    though their links are there. So it is with the NICs of nodes that are `gone`.
+    `azure` is what operators have made of the lab's own since it was built: its NICs have its settings, and peerings
+    that are no more have no ports, though their links are there. So it is with the NICs of nodes that are `gone`.
 
     Beyond the NIC of a gateway's instance are the far ends of its lines: Microsoft's edge is the next hop of what comes
     over a circuit [expressroute-next-hop], and the gateway is the way there.
@@ -68,13 +68,14 @@ def fabric_ports(
     """
     azure = lab.azure if azure is None else azure
     network = azure.virtual_network[virtual_network].name
-    ports: dict[str, Port] = {port(nic): _nic_port(lab, nic) for nic in nics(lab, network) if nic.machine not in gone}
+    nics = [nic for nic in (*azure.nics, *instance_nics(lab)) if nic.machine not in gone]
+    ports: dict[str, Port] = {port(nic): _nic_port(lab, nic) for nic in nics if nic.virtual_network == network}
     if lab.internet is not None:
         for link in wiring(lab).links:
             if link.a.node == network and link.b.node == lab.internet.name:
                 ports[link.a.interface] = InternetPort(link.b.mac)
     for peering in connected_peerings(azure, network):
-        beyond = (nic for nic in nics(lab, peering.remote) if nic.machine not in gone)
+        beyond = (nic for nic in nics if nic.virtual_network == peering.remote)
         there = tuple((a, n.mac) for n in beyond for a in _nic_port(lab, n).addresses)
         anywhere = takes_forwarded(azure, network, peering.remote)
         ports[peering.remote] = PeeringPort(

@@ -80,7 +80,7 @@ def obstacles(lab: Lab, edited: Lab) -> tuple[str, ...]:
     """What of an edited lab file no change of the running lab can make, each as a sentence without a full stop."""
     found = list(_obstacles(lab, edited))
     if not found:  # addresses are given out in order: they may move although nothing is new
-        found = list(_compared("NIC", lab.azure.nic, edited.azure.nic))
+        found = list(_compared("NIC", lab.azure.nic, edited.azure.nic, {"ip_forwarding"}))
     return tuple(found)
 
 

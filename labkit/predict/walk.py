@@ -245,7 +245,8 @@ class Walker:
         """What becomes of a packet at the node where it is."""
         end = self._end(way)
         if end is not None:
-            yield way.ends_here(end)
+            # A machine drops what is for others before it looks at the TTL, without an answer.
+            yield way.ends(EndStep(way.node, way.address, end), unseen=end is Disposition.NOT_A_ROUTER)
             return
         node, packet = way.node, way.packet
         route = self._tables.route(node, packet)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from labkit.azure.changes.nics import SetIpForwarding
 from labkit.azure.forwarding import Disposition
 from labkit.azure.rules.effective import listened_instance
 from labkit.lab.plan.model import Plan
@@ -19,6 +20,7 @@ from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import MAX_HOPS, ping, traceroute
 from labkit.operate.records import record as records
 from labkit.operate.trace.run import trace
+from labkit.operate.whatif import whatif
 from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies
 from tests.e2e.by_the_rules import astray
@@ -287,6 +289,48 @@ def test_ip_forwarding_off_bgp_is_perfect_and_transit_dead(tables: RunningLab) -
         assert (found.verdict, found.agrees) == ("dropped", True), found
         assert "IP forwarding" in found.steps[-1].why
     assert astray(tables.lab, tables.client) == [], "and whatif predicts the same"
+
+
+def fares(lab: RunningLab, target: IPv4Address, source: str = "vm1") -> Disposition:
+    """How packets end by `trace`, which has to agree with a real traceroute, and with a ping."""
+    found = trace(lab.lab, lab.client, source, str(target))
+    assert found.agrees, found
+    assert ping(lab.client, source, target) == (found.disposition is Disposition.DELIVERED)
+    return found.disposition
+
+
+@pytest.mark.usefixtures("whole_again")
+@pytest.mark.parametrize(("nic", "site", "target"), [("shut-nva", "dc", DC_HOST), ("nva1", "branch", BRANCH_HOST)])
+def test_ip_forwarding_is_switched_as_predicted(tables: RunningLab, nic: str, site: str, target: IPv4Address) -> None:
+    now = tables.lab.azure.nic[nic].ip_forwarding
+    off, on = f"dropped at {nic}: IP forwarding is off on its NIC", f"delivered through {nic}"
+    for switch in (not now, now):
+        changes = [SetIpForwarding(nic, switch)]
+        (pair,) = (
+            pair
+            for pair in whatif(tables.lab, tables.client, changes).pairs
+            if (pair.source, pair.target) == ("vm1", f"{site}-host")
+        )
+        assert (*map(str, pair.after),) == ((on if switch else off),)
+        tables.client.change(*changes)
+        wait_until_programmed(tables)
+        assert fares(tables, target) is (Disposition.DELIVERED if switch else Disposition.NOT_FORWARDED)
+        assert astray(tables.lab, tables.client) == []
+    assert tables.client.changes() == ()
+
+
+@pytest.mark.usefixtures("whole_again")
+def test_a_machine_forwards_nothing_whatever_its_nic_may(tables: RunningLab) -> None:
+    """It drops what is for others without an answer."""
+    put_table(tables, "wall", {str(BRANCH): "vm2"})
+    wait_until_programmed(tables)
+    assert fares(tables, BRANCH_HOST, "walled-vm") is Disposition.NOT_FORWARDED
+    tables.client.change(SetIpForwarding("vm2", True))
+    wait_until_programmed(tables)
+    assert fares(tables, BRANCH_HOST, "walled-vm") is Disposition.NOT_A_ROUTER
+    tables.client.change(SetIpForwarding("vm2", False))
+    put_table(tables, "wall", {str(BRANCH): "None"})
+    wait_until_programmed(tables)
 
 
 @pytest.mark.usefixtures("whole_again")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from labkit.azure.changes.base import Change
+from labkit.azure.changes.nics import SetIpForwarding
 from labkit.azure.changes.route_servers import (
     CreateRouteServer,
     DeletePeer,
@@ -35,7 +36,7 @@ def difference(before: Azure, after: Azure) -> tuple[Change, ...]:
 
     What changes can't make (networks, subnets, machines, gateways) is not compared. Nothing is deleted to be created
     again: a route server keeps its sessions, and a peering its traffic, while its settings change. Deletions come
-    first, since Azure never refuses them; route tables go last, when no subnet has them.
+    first, since Azure never refuses them; route tables are deleted when no subnet has them.
     """
     return (
         *_deletions(before, after),
@@ -43,6 +44,7 @@ def difference(before: Azure, after: Azure) -> tuple[Change, ...]:
         *_peerings(before, after),
         *_route_servers(before, after),
         *_route_tables(before, after),
+        *_nics(before, after),
     )
 
 
@@ -119,6 +121,13 @@ def _route_tables(before: Azure, after: Azure) -> Iterator[Change]:
     for table in before.route_tables:
         if table.name not in after.route_table:
             yield DeleteRouteTable(table.name)
+
+
+def _nics(before: Azure, after: Azure) -> Iterator[Change]:
+    for nic in after.nics:
+        had = before.nic.get(nic.name)
+        if had is not None and had.ip_forwarding != nic.ip_forwarding:
+            yield SetIpForwarding(nic.name, nic.ip_forwarding)
 
 
 def _associations(before: Azure, after: Azure) -> Iterator[Change]:

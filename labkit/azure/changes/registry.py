@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from labkit.azure.changes.base import Change, Json
+from labkit.azure.changes.nics import SetIpForwarding
 from labkit.azure.changes.route_servers import (
     CreateRouteServer,
     DeletePeer,
@@ -38,6 +39,7 @@ CHANGES: tuple[type[Change], ...] = (
     DeleteRoute,
     AssociateRouteTable,
     DissociateRouteTable,
+    SetIpForwarding,
 )
 """The closed set of changes. A new one is added here, and docs/api.md is made again: tools/api.py."""
 

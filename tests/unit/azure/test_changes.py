@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from labkit.azure.changes.base import UNCHANGED, Change
 from labkit.azure.changes.difference import difference
+from labkit.azure.changes.nics import SetIpForwarding
 from labkit.azure.changes.registry import CHANGES, from_json, to_json
 from labkit.azure.changes.route_servers import CreateRouteServer, PutPeer, SetRouteServerSettings
 from labkit.azure.changes.route_tables import PutRoute
@@ -28,7 +29,7 @@ from labkit.azure.model import (
     UserRoute,
 )
 from labkit.errors import InvalidInput
-from tests.unit.azure.builders import addr, azure, net, network
+from tests.unit.azure.builders import addr, azure, net, network, nic
 
 NAMES = st.sampled_from(("a", "b", "c"))
 PREFIXES = st.sampled_from(("10.9.0.0/16", "10.8.0.0/16", "0.0.0.0/0")).map(IPv4Network)
@@ -59,6 +60,7 @@ def test_azures_names() -> None:
             CreateRouteServer("rs1", "hub", instances),
             PutPeer("rs1", "nva", 65001, addr("10.1.1.4")),
             SetAddressSpace("hub", (net("10.1.0.0/16"),)),
+            SetIpForwarding("nva", True),
             PutRoute("t", net("0.0.0.0/0"), NextHopType.VIRTUAL_APPLIANCE, addr("10.1.1.4")),
         ]
     ) == [
@@ -76,6 +78,7 @@ def test_azures_names() -> None:
         },
         {"change": "PutPeer", "routeServer": "rs1", "name": "nva", "peerAsn": 65001, "peerIp": "10.1.1.4"},
         {"change": "SetAddressSpace", "virtualNetwork": "hub", "addressPrefixes": ["10.1.0.0/16"]},
+        {"change": "SetIpForwarding", "nic": "nva", "enableIPForwarding": True},
         {
             "change": "PutRoute",
             "routeTable": "t",
@@ -159,13 +162,15 @@ def models(draw: st.DrawFn) -> Azure:
     peerings = [Peering(*ends, draw(st.booleans()), draw(st.booleans()), draw(st.booleans())) for ends in sorted(sides)]
     ranges = ["10.2.0.0/16", *draw(st.sets(st.sampled_from(("10.20.0.0/16", "10.21.0.0/16"))))]
     networks = [network("hub", "10.1.0.0/16", table=table), network("spoke", *ranges)]
-    return replace(azure(networks, servers=servers, tables=tables), peerings=tuple(peerings))
+    nics = [replace(nic("x", "hub", "10.1.1.4"), ip_forwarding=draw(st.booleans()))]
+    return replace(azure(networks, servers=servers, tables=tables, nics=nics), peerings=tuple(peerings))
 
 
 def unordered(model: Azure) -> object:
     return (
         set(model.virtual_networks),
         set(model.peerings),
+        model.nics,
         {(t.name, frozenset(t.routes), t.disable_bgp_route_propagation) for t in model.route_tables},
         {
             (s.name, frozenset(s.peers), s.branch_to_branch, s.hub_routing_preference, s.instances)

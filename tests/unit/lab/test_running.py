@@ -10,6 +10,7 @@ import pytest
 
 from labkit.azure.changes.base import Change
 from labkit.azure.changes.difference import difference
+from labkit.azure.changes.nics import SetIpForwarding
 from labkit.azure.changes.outcome import ChangeOutcome, servers_that_refresh
 from labkit.azure.changes.route_servers import (
     CreateRouteServer,
@@ -479,6 +480,7 @@ class TestDifference:
             PutRouteTable("new", True),
             PutRoute("new", DEFAULT_ROUTE, NextHopType.NONE),
             AssociateRouteTable("spoke", "app", "new"),
+            SetIpForwarding("nva1", False),
         )
         after = made(*changes).azure
         assert difference(AZURE, after) == changes
@@ -493,6 +495,7 @@ class TestDifference:
             CreateRouteServer("rs2", "other", AZURE.route_server["rs2"].instances),
             DissociateRouteTable("spoke", "app"),
             DeleteRouteTable("new"),
+            SetIpForwarding("nva1", True),
         )
         assert unordered(made(*back, azure=after).azure) == unordered(AZURE)
 
@@ -507,6 +510,7 @@ def unordered(azure: Azure) -> object:
     return (
         set(azure.virtual_networks),
         set(azure.peerings),
+        set(azure.nics),
         {replace(table, routes=tuple(sorted(table.routes, key=str))) for table in azure.route_tables},
         {replace(server, peers=tuple(sorted(server.peers, key=str))) for server in azure.route_servers},
     )
@@ -523,6 +527,7 @@ class TestEditedFiles:
             ("  rs2: {virtual_network: other}\n", "", []),
             ("[10.1.0.0/16, 10.11.0.0/16]", "[10.1.0.0/16, 10.12.0.0/16]", []),
             ("  - {between: [spoke, other]}\n", "", []),
+            ("nva1: {subnet: hub/nva,", "nva1: {ip_forwarding: false, subnet: hub/nva,", []),
             ("name: requests", "name: others", ["the file is of lab others, and this is lab requests"]),
             (
                 "{vm1: spoke/app}",

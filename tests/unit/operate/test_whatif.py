@@ -224,6 +224,16 @@ def test_what_the_rules_drop_only_after_the_change_is_remembered() -> None:
             },
         ),
         (
+            "nic update sdwan --ip-forwarding off",
+            dict.fromkeys(
+                [
+                    *((source, "onprem1-host") for source in ("vm1", "fw")),
+                    *(("onprem1-host", target) for target in ("vm1", "vm3", "fw", "onprem2-host")),
+                ],
+                "dropped at sdwan: IP forwarding is off on its NIC",
+            ),
+        ),
+        (
             "vnet peering update spoke hub --allow-forwarded-traffic off",
             {
                 ("onprem1-host", "vm3"): "dropped at spoke: it accepts nothing from hub that is only forwarded there",
@@ -283,6 +293,8 @@ def test_appliances_that_lose_their_route_server_are_a_warning() -> None:
         ),
         ("vnet update spoke --address-prefixes x", "x is not an address prefix.", "Write one such as 10.1.0.0/16."),
         ("vnet update spok --address-prefixes 10.3.0.0/16", "there is no virtual network spok", "The lab's virtual "),
+        ("nic update vm9 --ip-forwarding on", "there is no NIC vm9.", "The lab's NICs: "),
+        ("nic update ergw-0 --ip-forwarding off", "there is no NIC ergw-0.", "The lab's NICs: "),
         (
             "vnet update spoke --address-prefixes 10.3.0.0/16 224.0.0.0/8",
             "224.0.0.0/8 overlaps 224.0.0.0/4, which Azure",

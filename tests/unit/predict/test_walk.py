@@ -7,6 +7,8 @@ import pytest
 from labkit.azure.forwarding import Disposition
 from labkit.lab.load import load_text
 from labkit.lab.model import Lab
+from labkit.predict.tables import PredictedTables
+from labkit.predict.walk import Walker
 from labkit.predict.whatif.model import Side
 from labkit.predict.whatif.reach import Reach, predicted, targets
 from tests.unit.azure.builders import addr
@@ -61,3 +63,6 @@ def test_an_appliance_without_ip_forwarding_forwards_neither_way(lab: Lab) -> No
 def test_a_machine_forwards_nothing_whatever_its_nic_may(lab: Lab) -> None:
     (way,) = reach(lab).ways("vm1", addr("10.99.0.1"))
     assert (way.disposition, way.at) == (Disposition.NOT_A_ROUTER, "vm2")
+    end = settled(lab)
+    (walk,) = Walker(lab, PredictedTables(lab, end.speakers, end.routers)).walks("vm1", addr("10.99.0.1"))
+    assert walk.hops == (), "it does not answer when a TTL ends there"
