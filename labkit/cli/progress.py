@@ -1,4 +1,7 @@
-"""The progress of a verb: a live line per phase on a terminal, a plain line per finished phase elsewhere."""
+"""The progress of a verb: a live line per phase on a terminal; elsewhere a plain line per finished phase.
+
+A phase that takes long has lines there, too, of how far it is.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ from labkit.cli.output import note, span
 
 NAME_WIDTH = 9
 _SPENT = 0.05
+QUIET = 5.0
+"""Seconds of a phase after which a line has how far it is, where there is no terminal."""
 
 
 class ProgressLines:
@@ -22,7 +27,7 @@ class ProgressLines:
 
     def __init__(self, live: Live | None) -> None:
         self._live = live
-        self._began = self._phase_began = time.monotonic()
+        self._began = self._phase_began = self._shown = time.monotonic()
         self._phase = ""
 
     @property
@@ -32,12 +37,16 @@ class ProgressLines:
 
     def begin(self, phase: str) -> None:
         """A phase begins."""
-        self._phase, self._phase_began = phase, time.monotonic()
+        self._phase = phase
+        self._phase_began = self._shown = time.monotonic()
         self.update("")
 
     def update(self, text: str, done: float | None = None) -> None:
-        """Show how far the phase is, on a terminal."""
+        """Show how far the phase is: always on a terminal, elsewhere from time to time."""
         if self._live is None:
+            if time.monotonic() >= self._shown + QUIET:
+                self._shown = time.monotonic()
+                note(f" {self._phase.ljust(NAME_WIDTH)} {text}")
             return
         line = Table.grid(padding=(0, 1))
         bar = ProgressBar(total=1.0, completed=done, width=24) if done is not None else ""

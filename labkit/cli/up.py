@@ -21,7 +21,10 @@ def command(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; start nothing.")] = False,
 ) -> None:
-    """Start a lab and run its proofs. For a lab that runs already, only the proofs are run."""
+    """Start a lab and run its proofs. For a lab that runs already, only the proofs are run.
+
+    Waits for the BGP sessions and routes that the model predicts. Exit status 1: some did not come, or a proof failed.
+    """
     if dry_run:
         from labkit.cli.bring_up import print_plan  # noqa: PLC0415
 

@@ -35,7 +35,8 @@ def command(
 ) -> None:
     """Check all proofs of a running lab.
 
-    Also compares every VM's kernel and every fabric program with Azure's rules. Exit status 1: a check failed.
+    Also compares BGP sessions, kernels and fabric programs with what Azure's rules and the lab file expect. Exit
+    status 1: a check failed.
     """
     began = time.monotonic()
     record, _ = running(lifecycle.lab_name(lab) if lab else also)

@@ -3,12 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from labkit.azure.model import InstanceId
 from labkit.daemons.protocol import Daemon
 from labkit.daemons.registry import DAEMONS
 from labkit.lab.model import Lab
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnd:
+    """One end of a BGP session: a node, its own address, and the seconds between its keepalives.
+
+    `daemon` is empty for an instance of a route server.
+    """
+
+    node: str
+    address: IPv4Address
+    daemon: str
+    keepalive: int
+
+
+@dataclass(frozen=True, slots=True)
+class BgpSession:
+    """A BGP session for which two nodes are configured, with the hold time that they agree on, in seconds."""
+
+    ends: tuple[SessionEnd, SessionEnd]
+    hold: int
+
+    def __str__(self) -> str:
+        return " - ".join(end.node for end in self.ends)
+
+    def far(self, end: SessionEnd) -> SessionEnd:
+        """The other end than `end`."""
+        return self.ends[1] if end == self.ends[0] else self.ends[0]
 
 
 def router_id(lab: Lab, node: str) -> IPv4Address:

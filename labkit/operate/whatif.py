@@ -8,7 +8,6 @@ from ipaddress import IPv4Address
 
 from labkit.azure.changes.base import Change
 from labkit.azure.model import PeerKind
-from labkit.azure.rules.circuits import CircuitPath, circuit_rejection
 from labkit.azure.rules.limits import GATEWAY_TO_CIRCUIT_ROUTES, circuit_drops_gateway
 from labkit.azure.rules.rows import effective_json
 from labkit.feed.status import PlatformStatus, SessionStatus
@@ -19,6 +18,7 @@ from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.snapshot import Snapshot, by_prefix, customer_adj_ribs_out, read
 from labkit.predict.converge import CustomerRouters
+from labkit.predict.sessions import accepted_from_gateway
 from labkit.predict.whatif.model import Prediction, predict
 from labkit.predict.whatif.outside import ASSUMED, Followers
 from labkit.predict.whatif.prepend import Prepend
@@ -111,11 +111,8 @@ def _down(status: PlatformStatus) -> Iterator[str]:
 def _limits(prediction: Prediction) -> Iterator[str]:
     """Sessions that a limit would end [gateway-to-circuit-limit]: what the edge router would keep counts."""
     speakers = prediction.after.speakers
-    for (instance, circuit), edge in speakers.adj_ribs_in.edges.items():
-        to_circuit = speakers.advertised_by_gateway(instance.name, instance.index, circuit).values()
-        count = sum(
-            circuit_rejection(CircuitPath(instance.name, edge, attributes)) is None for attributes in to_circuit
-        )
+    for instance, circuit in speakers.adj_ribs_in.edges:
+        count = accepted_from_gateway(speakers, instance, circuit)
         if circuit_drops_gateway(count):
             yield (
                 f"{instance.node} would advertise {count:,} prefixes to {circuit} that it accepts; more than "

@@ -11,7 +11,7 @@ from labkit.azure.rules.circuits import CircuitPath
 from labkit.azure.rules.gateway_policy import GatewayPath, PathSource
 from labkit.daemons.speaker import AdjRibIn, Advertisements, LocRib, Session, without_loops
 from labkit.lab.model import Lab
-from labkit.predict.azure_speakers import AdjRibsIn, AzureSpeakers, OscillationError
+from labkit.predict.azure_speakers import AdjRibsIn, AzureSpeakers, CircuitLine, OscillationError
 from labkit.predict.customer_routers import routers
 
 ROUNDS = 30
@@ -19,6 +19,20 @@ ROUNDS = 30
 
 AdjRibsOut = Mapping[Session, Advertisements]
 """What NVAs and sites advertise on each of their sessions that are up."""
+
+
+def everything_up(lab: Lab, azure: Azure) -> AdjRibsIn:
+    """All speakers of a lab whose Azure has become this, before they have received anything from outside."""
+    return AdjRibsIn(
+        {i: {} for server in azure.route_servers for i in server.instance_ids},
+        {i: {} for gateway in azure.gateways for i in gateway.instance_ids},
+        {},
+        {
+            CircuitLine(InstanceId(gateway.name, line.instance), line.circuit): line.edge
+            for gateway in lab.gateways
+            for line in gateway.lines
+        },
+    )
 
 
 class CustomerRouters:

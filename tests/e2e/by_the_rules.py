@@ -7,7 +7,7 @@ from functools import cache
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from labkit.azure.model import Azure, EffectiveRoute, InstanceId, NextHopType, RouteSource, RouteState
+from labkit.azure.model import Azure, EffectiveRoute, NextHopType, RouteSource, RouteState
 from labkit.azure.rules.effective import effective_routes, lookup
 from labkit.azure.rules.rows import (
     EffectiveRow,
@@ -25,8 +25,8 @@ from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.snapshot import customer_adj_ribs_out, read
 from labkit.operate.trace.tables import NO_ROUTE, KernelRoute, ObservedTables, kernel_route
-from labkit.predict.azure_speakers import AdjRibsIn, AzureSpeakers, CircuitLine, OscillationError
-from labkit.predict.converge import AdjRibsOut, ConvergedNetwork, CustomerRouters, converge
+from labkit.predict.azure_speakers import AzureSpeakers, OscillationError
+from labkit.predict.converge import AdjRibsOut, ConvergedNetwork, CustomerRouters, converge, everything_up
 from labkit.predict.whatif.model import Side
 from labkit.predict.whatif.reach import Reach, predicted, sources, targets
 from labkit.predict.whatif.ways import Way
@@ -52,18 +52,13 @@ def expected(built: Lab, azure: Azure, advertised: AdjRibsOut) -> ConvergedNetwo
     Raises:
         OscillationError: routing never converges.
     """
-    up = AdjRibsIn(
-        {i: {} for server in azure.route_servers for i in server.instance_ids},
-        {i: {} for g in azure.gateways for i in g.instance_ids},
-        {},
-        {
-            CircuitLine(InstanceId(g.name, line.instance), line.circuit): line.edge
-            for g in built.gateways
-            for line in g.lines
-        },
-    )
     customers = CustomerRouters(built)
-    return converge(customers, azure, up, {session: advertised.get(session, {}) for session in customers.sessions})
+    return converge(
+        customers,
+        azure,
+        everything_up(built, azure),
+        {session: advertised.get(session, {}) for session in customers.sessions},
+    )
 
 
 def unlike(built: Lab, azure: Azure, client: LabClient) -> list[str]:

@@ -27,10 +27,10 @@ def labkit(*arguments: str, status: int = 0) -> str:
 def test_a_lab_of_ones_own(tmp_path: Path) -> None:
     file = tmp_path / "own.lab.yml"
     file.write_text((topologies() / "overview" / "lab.yml").read_text().replace("name: overview", f"name: {OWN}", 1))
-    assert "39 proofs" in labkit("up", str(file), "--runtime", "containerlab")
+    assert "45 proofs" in labkit("up", str(file), "--runtime", "containerlab")
     labkit("stop", "vm1")
     labkit("start", "vm1")
-    assert "all 39 checks passed" in labkit("verify", str(file))
+    assert "all 44 checks passed" in labkit("verify", str(file))
     assert f"{OWN} is down" in labkit("down")
     assert [path for path in (state_home() / "labs").iterdir() if not path.name.startswith(".")] == []
 
@@ -40,7 +40,7 @@ def test_every_verb_on_a_lab_of_somebody_elses() -> None:
     assert [(lab["lab"], lab["runtime"], lab["state"]) for lab in listed] == [(LAB, "containerlab", "running")]
     assert "not yours" in labkit("list")
     assert f"{LAB} on containerlab: running" in labkit("status")
-    assert "all 39 checks passed" in labkit("verify", LAB)
+    assert "all 44 checks passed" in labkit("verify", LAB)
     assert "10.250.0.0/16" in labkit("effective-routes", "vm1")
     assert "10.250.0.0/16" in labkit("learned-routes", "rs1", "sdwan-nva")
     assert "10.1.0.0/16" in labkit("advertised-routes", "rs1", "sdwan-nva", "--lab", LAB)
@@ -57,7 +57,7 @@ def test_every_verb_on_a_lab_of_somebody_elses() -> None:
     labkit("stop", "vm1")
     assert "stopped" in labkit("status")
     labkit("start", "vm1")
-    assert "all 39 checks passed" in labkit("verify")
+    assert "all 44 checks passed" in labkit("verify")
     assert "no lab of yours runs here" in labkit("down")
     assert "no lab of yours runs here" in labkit("down", "--all")
     assert f"{LAB} is down" in labkit("down", LAB)

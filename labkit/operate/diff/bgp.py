@@ -26,6 +26,7 @@ from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.snapshot import Snapshot, by_prefix
 from labkit.operate.verify.difference import NOTHING, Difference
 from labkit.predict.azure_speakers import CircuitLine, CircuitTable, GatewayTable, advertised_by_server
+from labkit.predict.customer_routers import routers
 
 Row = Callable[[PathAttributes], str]
 
@@ -92,15 +93,19 @@ def server_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Differen
 def held_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Difference]:
     """What NVAs and gateways have from route server instances against what these report as advertised.
 
-    A router drops what has its own ASN in the path, and a gateway what its own rules drop.
+    A router drops what has its own ASN in the path, or everything without a policy; a gateway what its own rules drop.
     """
+    customers = routers(snapshot.lab)
     for instance in snapshot.servers:
         address = snapshot.azure.route_server[instance.name].instances[instance.index]
         for peer in snapshot.peers(instance.name):
             if not _is_up(live, instance, peer) or peer.name not in live.lab.azure.nic.keys() - live.off:
                 continue
             advertised = snapshot.of_peer(instance, "advertised", peer)
-            accepted = {prefix: a for prefix, a in advertised.items() if _accepts(snapshot, peer, a)}
+            if peer.kind is PeerKind.NVA:
+                accepted = customers[peer.name].import_policy(advertised)
+            else:
+                accepted = {prefix: a for prefix, a in advertised.items() if _gateway_accepts(snapshot, peer, a)}
             yield from compare(
                 f"{peer.name}, from {instance.node}",
                 accepted,
@@ -243,10 +248,7 @@ def _is_up(live: LiveState, instance: InstanceId, peer: BgpPeer) -> bool:
     return any((session.id, session.peer) == (instance, peer.name) and session.established for session in sessions)
 
 
-def _accepts(snapshot: Snapshot, peer: BgpPeer, attributes: PathAttributes) -> bool:
-    if peer.kind is PeerKind.NVA:
-        return peer.asn not in attributes.as_path
-    name = peer.name.rpartition("-")[0]
-    gateway = snapshot.azure.gateway[name]
+def _gateway_accepts(snapshot: Snapshot, peer: BgpPeer, attributes: PathAttributes) -> bool:
+    gateway = snapshot.azure.gateway[peer.name.rpartition("-")[0]]
     server = session_server(snapshot.azure, gateway)
     return gateway_rejection(gateway, server, PathSource.ROUTE_SERVER, attributes) is None

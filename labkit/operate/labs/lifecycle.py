@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from labkit.errors import CheckFailed, EnvironmentProblem, InvalidInput, LabkitError
-from labkit.feed.status import SessionStatus
 from labkit.lab.build import plan
 from labkit.lab.load import Loaded, file_text, read
 from labkit.lab.model import Lab
 from labkit.lab.plan.model import Plan
+from labkit.operate.diff.tables import table_checks
 from labkit.operate.labs import room
 from labkit.operate.labs.interrupt import held
 from labkit.operate.look.client import LabClient
-from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.running import controllers_text, damaged, inspect
 from labkit.operate.records import record as records
 from labkit.operate.records.others import others
 from labkit.operate.records.record import Record
-from labkit.operate.verify.run import Outcome, verify
+from labkit.operate.verify.run import Attempt, Check, Outcome, verify
 from labkit.paths import state_home
 from labkit.render.render import render
 from labkit.resources import topologies
@@ -32,6 +32,8 @@ from labkit.runtimes.select import RUNTIMES, SANDBOX, runtime
 
 _SETTLES_WITHIN = 30.0
 _PAUSE = 0.02
+_NAMED = 3
+"""How many of the checks that are waited for are named."""
 # A lab begins with 0.1 MB; its logs and events grow.
 _STATE_MEGABYTES = 20
 _ROOM = "Free some space there, or store labs elsewhere: XDG_STATE_HOME=/a/folder labkit up ..."
@@ -230,7 +232,7 @@ def _boot_and_prove(
     reporter.begin("boot")
     engine.deploy(record.topology, lambda p: reporter.update(f"{p.done}/{p.total} nodes {p.kind}", p.done / p.total))
     reporter.end(f"{len(the_plan.nodes)}/{len(the_plan.nodes)} nodes")
-    return _prove(lab, record, reporter)
+    return _prove(lab, record, reporter, table_checks())
 
 
 def contents(lab: Lab) -> str:
@@ -251,37 +253,46 @@ def contents(lab: Lab) -> str:
     )
 
 
-def _prove(lab: Lab, record: Record, reporter: Reporter) -> tuple[Outcome, ...]:
+def _prove(lab: Lab, record: Record, reporter: Reporter, tables: Iterable[Check] = ()) -> tuple[Outcome, ...]:
     reporter.begin("converge")
     converging = True
 
-    def on_attempt(look: LiveState, held: int, total: int, rows_hold: bool) -> None:
+    def on_attempt(attempt: Attempt) -> None:
         nonlocal converging
         if converging:
-            reporter.update(_convergence(look), held / total)
-        if converging and rows_hold:
+            text = _convergence(attempt) + (f" · waiting for: {_first(attempt.waiting)}" if attempt.waiting else "")
+            reporter.update(text, attempt.held / len(attempt.outcomes))
+        if converging and attempt.converged:
             converging = False
-            reporter.end(_convergence(look))
+            reporter.end(_convergence(attempt))
             reporter.begin("verify")
         if not converging:
-            reporter.update(f"{held}/{total} proofs", held / total)
+            total = len(attempt.outcomes)
+            reporter.update(f"{attempt.held}/{total} proofs", attempt.held / total)
 
-    outcomes = tuple(verify(lab, LabClient(record), on_attempt=on_attempt))
+    outcomes = tuple(verify(lab, LabClient(record), tables=tables, on_attempt=on_attempt))
     if all(o.ok for o in outcomes):
         reporter.end(f"{len(outcomes)} proofs ✓")
     return outcomes
 
 
-def _convergence(look: LiveState) -> str:
+def _first(checks: Sequence[Outcome]) -> str:
+    """The first checks of some, why the first of all does not hold, and how many more there are."""
+    titles = [check.title for check in checks]
+    titles[0] += f" ({checks[0].problem.partition('; ')[0].partition('. Look')[0]})"
+    more = f" and {len(titles) - _NAMED} more" if len(titles) > _NAMED else ""
+    return ", ".join(titles[:_NAMED]) + more
+
+
+def _convergence(attempt: Attempt) -> str:
+    """How many of the expected sessions are up, and machines programmed."""
+    sessions = f"{sum(session.ok for session in attempt.sessions)}/{len(attempt.sessions)} BGP sessions"
     try:
-        status = look.state.status
+        nodes = attempt.live.state.status.nodes.values()
     except CheckFailed:
-        return "the controller is starting"
-    sessions: tuple[SessionStatus, ...] = (*status.sessions, *status.gateways)
-    agents = [node for node in status.nodes.values() if node.role == "agent"]
-    up_ = sum(session.established for session in sessions)
-    done = sum(agent.up_to_date for agent in agents)
-    return f"{up_}/{len(sessions)} BGP sessions · {done}/{len(agents)} VMs programmed"
+        return f"{sessions} · the controller does not answer"
+    agents = [node for node in nodes if node.role == "agent"]
+    return f"{sessions} · {sum(agent.up_to_date for agent in agents)}/{len(agents)} VMs programmed"
 
 
 def _must_be_the_same(former: Record, runtime_name: str, lab_file: Path, variant: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from labkit.azure.forwarding import Backend, Surroundings
 from labkit.azure.model import Azure
 from labkit.azure.rules.rows import EffectiveTable
-from labkit.daemons.tables import BgpTable
+from labkit.daemons.tables import BgpNeighbour, BgpTable, Query
 from labkit.errors import CheckFailed
 from labkit.feed.state import PlatformState
 from labkit.lab.model import Lab
@@ -95,7 +95,14 @@ class LiveState:
             BgpIsGoneError: its daemon does not run.
             CheckFailed: it does not answer.
         """
-        return self._once(("bgp", node), lambda: self._bgp(node))
+        tables = daemon_of(self.lab, node).tables
+        return self._once(("bgp", node), lambda: self._ask(node, tables.table()))
+
+    def neighbours(self, node: str) -> Mapping[IPv4Address, BgpNeighbour]:
+        """The BGP neighbours of a router, by address; raises as `bgp` does."""
+        tables = daemon_of(self.lab, node).tables
+        found = self._once(("neighbours", node), lambda: self._ask(node, tables.neighbours()))
+        return {neighbour.address: neighbour for neighbour in found}
 
     def has_bgp(self, node: str) -> bool:
         """Whether a router is on and its BGP daemon runs: what is gone has neither sessions nor routes."""
@@ -139,10 +146,9 @@ class LiveState:
         status = self.client.runtime.inspect(self.client.record.lab)
         return frozenset(node.name for node in status.nodes if node.state in _OFF) if status else frozenset()
 
-    def _bgp(self, node: str) -> BgpTable:
-        tables = daemon_of(self.lab, node).tables
+    def _ask(self, node: str, query: Query[T]) -> T:
         try:
-            return self.client.ask(node, tables, tables.table())
+            return self.client.ask(node, daemon_of(self.lab, node).tables, query)
         except NotListening as error:
             raise BgpIsGoneError(f"{node}: BGP is not running.") from error
 

@@ -1,13 +1,14 @@
 """Whether a running lab is what its file claims, and whether its kernels and fabrics follow the rules.
 
-Sessions and routes come first; then, once all machines and fabrics have applied what they were sent, what must be
-absent, kernels and fabrics; then packets. While one of these does not hold, what depends on it is not tried.
+The sessions that the model expects and routes come first; then, once all machines and fabrics have applied what they
+were sent, what must be absent, kernels and fabrics; then packets. While one of these does not hold, what depends on it
+is not tried.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -19,15 +20,15 @@ from labkit.operate.look.live_state import LiveState
 from labkit.operate.verify.captures import Comparison, compare
 from labkit.operate.verify.checks import check, describe
 from labkit.operate.verify.oracle import oracle_checks
+from labkit.operate.verify.sessions import session_checks
 
 PAUSE = 0.03
 """Seconds between two looks while something does not hold yet."""
+OWN = 30.0
+"""Seconds that labkit's own checks may take to hold."""
 AT_ONCE = 8
 """Checks that run side by side: they wait for commands in nodes more than they compute."""
 NOT_TRIED = "not tried, because a check that it depends on failed."
-
-
-OnAttempt = Callable[[LiveState, int, int, bool], None]
 
 
 @dataclass(slots=True)
@@ -50,36 +51,61 @@ class Outcome:
         return not self.problem
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A look at a lab that converges: the checks as they are after it.
+
+    `converged` is whether those that need no packets all hold, and `waiting` are the ones that it waits for.
+    """
+
+    live: LiveState
+    outcomes: Sequence[Outcome]
+    sessions: Sequence[Outcome]
+    waiting: Sequence[Outcome]
+    converged: bool
+
+    @property
+    def held(self) -> int:
+        """How many checks hold."""
+        return sum(outcome.ok for outcome in self.outcomes)
+
+
+Check = tuple[str, Callable[[LiveState], str | None]]
+"""A check of labkit's own: its title, and what finds a problem, None if there is none."""
+
+
 def verify(
     lab: Lab,
     client: LabClient,
     *,
     within: float | None = None,
-    on_attempt: OnAttempt = lambda _live, _held, _of, _rows_hold: None,
+    tables: Iterable[Check] = (),
+    on_attempt: Callable[[Attempt], None] = lambda _: None,
 ) -> list[Outcome]:
-    """Check every proof of a lab, every VM's kernel and every fabric program, until all hold or time is up.
+    """Check all sessions and proofs of a lab, kernels and fabric programs, until all hold or time is up.
 
     Args:
         lab: the lab as its file has it.
         client: the running lab.
         within: seconds that everything may take to hold once what it depends on does, in place of the proofs' own; 0
             for one attempt.
-        on_attempt: called after every attempt with the live state, how many checks hold, how many there are, and
-            whether those that need no packets all hold.
+        tables: checks of all BGP tables, tried once sessions and routes hold.
+        on_attempt: called after every attempt.
 
     Returns:
         The outcomes: proofs in the order of the file, labkit's own last.
     """
     proofs = [_outcome(proof) for proof in lab.proofs]
-    own = [Outcome(title, 0, 30.0, run) for title, run in oracle_checks(lab)]
-    rows: list[Outcome] = []
+    sessions, converging, own = map(_own, (session_checks(lab, client), tables, oracle_checks(lab)))
+    rows: list[Outcome] = [*sessions]
     packets: list[Outcome] = []
     later: list[Outcome] = []
     for outcome, proof in zip(proofs, lab.proofs, strict=True):
         (packets if _sends_packets(proof) else later if _is_of_a_settled_lab(proof) else rows).append(outcome)
     settled = [*later, *own]
-    outcomes = [*proofs, *own]
-    for stage in (rows, settled, packets):
+    outcomes = [*proofs, *sessions, *converging, *own]
+    without_packets = [outcome for outcome in outcomes if outcome not in packets]
+    for stage in (rows, converging, settled, packets):
         started = time.monotonic()
         while not all(outcome.ok for outcome in stage):
             live = LiveState(lab, client)
@@ -87,13 +113,19 @@ def verify(
             late = [o for o in stage if not o.ok and elapsed >= (o.within if within is None else within)]
             if stage is not settled or late or _programmed(live):
                 _check(stage, live)
-            on_attempt(live, sum(o.ok for o in outcomes), len(outcomes), all(o.ok for o in (*rows, *settled)))
+            waiting = [outcome for outcome in stage if not outcome.ok]
+            on_attempt(Attempt(live, outcomes, sessions, waiting, all(o.ok for o in without_packets)))
             if not all(outcome.ok for outcome in late):
                 if stage is rows:  # it will not settle any more; what there is of the lab's own claims is shown
                     _check(later, live)
                 return outcomes
-            time.sleep(PAUSE)
+            if waiting:
+                time.sleep(PAUSE)
     return outcomes
+
+
+def _own(checks: Iterable[Check]) -> list[Outcome]:
+    return [Outcome(title, 0, OWN, run) for title, run in checks]
 
 
 def _programmed(live: LiveState) -> bool:

@@ -6,10 +6,12 @@ import io
 import os
 import pty
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from labkit.cli.output import Colour, note, paint, put, put_table, span
+from labkit.cli.progress import QUIET, ProgressLines
 
 
 @pytest.mark.parametrize(
@@ -69,3 +71,17 @@ def test_data_that_can_t_be_written_is_not_lost_silently(monkeypatch: pytest.Mon
             put("data", now=True)
         monkeypatch.undo()
         os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
+
+
+def test_a_phase_that_takes_long_shows_how_far_it_is_without_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("labkit.cli.progress.time", SimpleNamespace(monotonic=lambda: now))
+    shown = ProgressLines(None)
+    shown.begin("converge")
+    for text in ("0/5", "1/5", "2/5", "3/5"):
+        shown.update(text)
+        now += QUIET - 1
+    shown.end("5/5")
+    assert capsys.readouterr().err.splitlines() == [" converge  2/5", " converge  5/5   16 s"]

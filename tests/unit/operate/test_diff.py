@@ -27,6 +27,7 @@ from labkit.lab.plan.nodes import owners
 from labkit.lab.sessions import router_daemons
 from labkit.operate import whatif as whatifs
 from labkit.operate.diff import run as diffs
+from labkit.operate.diff import tables as diff_tables
 from labkit.operate.diff.bgp import (
     effective_differences,
     gateway_differences,
@@ -34,6 +35,7 @@ from labkit.operate.diff.bgp import (
     server_differences,
 )
 from labkit.operate.diff.outside import site_differences
+from labkit.operate.diff.tables import customer_differences, table_problem
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.kernel import KernelPath
 from labkit.operate.look.live_state import LiveState
@@ -367,3 +369,21 @@ def test_what_whatif_warns_of(monkeypatch: pytest.MonkeyPatch) -> None:
     found = whatifs.whatif(LAB, client, changes)
     assert found.unsettled == ("vm3 10.3.0.0/16",)
     assert any(w.startswith("ergw-0 would advertise ") and "end the session" in w for w in found.warnings)
+
+
+def test_what_a_customer_has_not_advertised_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`diff` takes what NVAs and sites advertise as it is; a lab that boots is to have what their files configure."""
+    healthy = Healthy()
+    monkeypatch.setattr(diff_tables, "read", lambda _: healthy.snapshot)
+    assert table_problem(live(healthy)) is None
+    (from_site,) = (s for s in CUSTOMERS.routers[SDWAN].sessions if s.neighbour.name == "onprem1")
+    forget(healthy, SDWAN, BRANCH, str(from_site.neighbour.address))
+    found = list(customer_differences(healthy.snapshot, live(healthy)))
+    assert {(d.where, d.prefix) for d in found if d.there == "-"} == {("sdwan, from onprem1", BRANCH)}
+    assert {(d.where, d.prefix) for d in found if d.model == "-"} == {(f"rs1-{i}, from sdwan", BRANCH) for i in (0, 1)}
+    assert table_problem(live(healthy)) == (
+        f"rs1-0, from sdwan: {BRANCH} is via 10.1.1.4 path 65001-65010 igp; expected: -; "
+        f"rs1-1, from sdwan: {BRANCH} is via 10.1.1.4 path 65001-65010 igp; expected: -; "
+        f"sdwan, from onprem1: {BRANCH} is -; expected: via {from_site.neighbour.address} path 65010 igp. "
+        "Look: labkit diff"
+    )

@@ -65,6 +65,7 @@ def state(lab: Lab, *, learned: bool, programmed: bool) -> PlatformState:
 @pytest.fixture(autouse=True)
 def _no_checks_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "oracle_checks", lambda _: ())
+    monkeypatch.setattr(run, "session_checks", lambda *_: ())
 
 
 def test_what_must_be_absent_is_not_looked_for_before_the_lab_has_converged() -> None:
@@ -108,3 +109,32 @@ def test_what_comes_true_in_its_last_attempt_leaves_the_others_their_time(monkey
     monkeypatch.setattr(run, "AT_ONCE", 1)
     client = Converging([state(lab, learned=True, programmed=True)])
     assert [o.ok for o in run.verify(lab, client)] == [True, True]
+
+
+def test_stages_come_one_after_the_other_and_name_what_they_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions and rows, then tables, then what must be absent; each look tries what does not hold yet."""
+    lab = overview(LEARNED, proofs.Absent(LEARNED))
+    session, tables = iter(["a is down", None]), iter(["a row is missing", None])
+    monkeypatch.setattr(run, "session_checks", lambda *_: [("BGP session a - b", lambda _: next(session))])
+    client = Converging([state(lab, learned=learned, programmed=True) for learned in (True, False)])
+    waiting: list[list[str]] = []
+    converged: list[bool] = []
+
+    def on_attempt(attempt: run.Attempt) -> None:
+        assert [each.title for each in attempt.sessions] == ["BGP session a - b"]
+        waiting.append([f"{each.title}: {each.problem}" for each in attempt.waiting])
+        converged.append(attempt.converged)
+
+    outcomes = run.verify(lab, client, tables=[("tables", lambda _: next(tables))], on_attempt=on_attempt)
+    assert [o.ok for o in outcomes] == [True] * 4
+    assert [o.title for o in outcomes[2:]] == ["BGP session a - b", "tables"]
+    assert waiting == [["BGP session a - b: a is down"], [], ["tables: a row is missing"], [], []]
+    assert converged == [False, False, False, False, True]
+
+
+def test_a_session_that_stays_down_fails_and_what_depends_on_it_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = overview()
+    monkeypatch.setattr(run, "session_checks", lambda *_: [("BGP session a - b", lambda _: "a: Idle.")])
+    client = Converging([state(lab, learned=True, programmed=True)])
+    outcomes = run.verify(lab, client, within=0, tables=[("tables", lambda _: None)])
+    assert [(o.title, o.problem) for o in outcomes] == [("BGP session a - b", "a: Idle."), ("tables", run.NOT_TRIED)]

@@ -13,8 +13,8 @@ from labkit.lab.load import load_text
 from labkit.lab.model import Lab
 from labkit.lab.running import carry_out
 from labkit.operate.whatif import _cut_off, _unknown
-from labkit.predict.azure_speakers import AdjRibsIn, CircuitLine
-from labkit.predict.converge import ConvergedNetwork, CustomerRouters, converge
+from labkit.predict.azure_speakers import AdjRibsIn
+from labkit.predict.converge import ConvergedNetwork, CustomerRouters, converge, everything_up
 from labkit.predict.whatif.model import Prediction, predict
 from labkit.predict.whatif.outside import Followers
 from labkit.predict.whatif.reach import reach_changes
@@ -64,18 +64,8 @@ LAB = load_text(HUB, "hub")
 def settled(lab: Lab, azure: Azure | None = None) -> ConvergedNetwork:
     """A lab where everything is up, and whose Azure is `azure` or its file's, once its routing has converged."""
     azure = lab.azure if azure is None else azure
-    up = AdjRibsIn(
-        {i: {} for server in azure.route_servers for i in server.instance_ids},
-        {i: {} for g in lab.azure.gateways for i in g.instance_ids},
-        {},
-        {
-            CircuitLine(InstanceId(g.name, line.instance), line.circuit): line.edge
-            for g in lab.gateways
-            for line in g.lines
-        },
-    )
     outside = CustomerRouters(lab)
-    return converge(outside, azure, up, {session: {} for session in outside.sessions})
+    return converge(outside, azure, everything_up(lab, azure), {session: {} for session in outside.sessions})
 
 
 def adj_ribs_in(lab: Lab, azure: Azure | None = None) -> AdjRibsIn:

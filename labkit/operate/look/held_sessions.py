@@ -1,0 +1,93 @@
+"""BGP sessions that one end still has, while the other is off or has forgotten them, and when they end.
+
+BGP refuses a new connection for a session that it has (RFC 4271 §6.8): until the old one ends, none comes up. That is
+when its hold time is over, or when the far end, powered on again, answers what it gets on it by a reset. The times are
+those of the holder's TCP connection.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from labkit.lab.sessions import BgpSession, SessionEnd
+from labkit.operate.look.client import LabClient
+
+AT_ONCE = 8
+"""Nodes that are asked side by side."""
+
+_SINCE = re.compile(r"\b(lastsnd|lastrcv):(\d+)")
+_RETRANSMISSION = re.compile(r"timer:\(on,(?:(\d+)min)?(?:(\d+(?:\.\d+)?)sec)?(?:(\d+)ms)?,")
+
+
+@dataclass(frozen=True, slots=True)
+class TcpConnection:
+    """A TCP connection: seconds since the last data were sent and received, and until they are sent again.
+
+    `again` is None if all that was sent has been acknowledged.
+    """
+
+    sent: float
+    received: float
+    again: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldSession:
+    """A session that `holder` still has with `far`. It ends at `until` (Unix seconds) at the latest."""
+
+    holder: str
+    far: str
+    until: float
+
+    def text(self, now: float) -> str:
+        """What is held, until when, as a sentence without a full stop."""
+        clock = time.strftime("%H:%M:%S", time.localtime(round(self.until)))
+        left = max(0, round(self.until - now))
+        return f"{self.holder} keeps its old session with {self.far} until {clock} at the latest ({left} s)"
+
+
+def held_session(client: LabClient, session: BgpSession, holder: SessionEnd, *, on: bool) -> HeldSession | None:
+    """The connection of a session that its far end does not have; None if the holder has none either.
+
+    `on` is whether the far end's node is on, or about to be.
+    """
+    far = session.far(holder)
+    argv = ("ss", "-Htnio", "state", "established", "src", str(holder.address), "dst", str(far.address))
+    connections = read(client.run(holder.node, *argv).stdout)
+    ends_in = min((_ends_in(each, session.hold, holder.keepalive, on=on) for each in connections), default=None)
+    return None if ends_in is None else HeldSession(holder.node, far.node, time.time() + ends_in)
+
+
+def held_with(client: LabClient, node: str, sessions: Iterable[BgpSession]) -> list[HeldSession]:
+    """The sessions that others have with a node that is off and about to be powered on, the first to end first."""
+    ends = [(s, s.far(end)) for s in sessions for end in s.ends if end.node == node]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = pool.map(lambda each: held_session(client, *each, on=True), ends)
+        return sorted((held for held in found if held is not None), key=lambda held: held.until)
+
+
+def read(text: str) -> Iterator[TcpConnection]:
+    """The connections that `ss -Htnio` prints, two lines each."""
+    lines = text.splitlines()
+    for first, second in zip(lines[::2], lines[1::2], strict=True):
+        since = {name: int(milliseconds) / 1000 for name, milliseconds in _SINCE.findall(second)}
+        timer = _RETRANSMISSION.search(first)
+        again = None
+        if timer is not None:
+            minutes, seconds, milliseconds = (float(part or 0) for part in timer.groups())
+            again = minutes * 60 + seconds + milliseconds / 1000
+        # What is zero is not printed.
+        yield TcpConnection(since.get("lastsnd", 0.0), since.get("lastrcv", 0.0), again)
+
+
+def _ends_in(connection: TcpConnection, hold: int, keepalive: int, *, on: bool) -> float:
+    """Seconds until a session ends at the latest: its hold time, or the next time that a node that is on is sent to."""
+    expires = hold - connection.received
+    if on:
+        following = keepalive - connection.sent if connection.again is None else connection.again
+        expires = min(expires, following)
+    return max(0.0, expires)

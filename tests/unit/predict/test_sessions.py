@@ -1,0 +1,107 @@
+"""Which BGP sessions are expected to be up, and which known traps leave down."""
+
+from __future__ import annotations
+
+import pytest
+
+from labkit.azure.changes.base import Change
+from labkit.azure.changes.route_servers import DeletePeer, PutPeer, SetRouteServerSettings
+from labkit.lab.load import load_text
+from labkit.lab.plan.bgp_sessions import bgp_sessions
+from labkit.lab.running import carry_out
+from labkit.predict.sessions import expected_sessions
+from tests.unit.predict.test_converge import CHASE
+
+HUB = """
+name: hub
+virtual_networks:
+  hub:
+    address_space: 10.1.0.0/16
+    subnets:
+      RouteServerSubnet: 10.1.0.0/26
+      GatewaySubnet: {prefix: 10.1.255.0/27, route_table: on-gateway}
+      nvas: {prefix: 10.1.1.0/24, route_table: on-nvas}
+      far: {prefix: 10.1.2.0/24, route_table: on-far}
+route_tables:
+  on-gateway: {routes: {}}
+  on-nvas: {routes: {}}
+  on-far: {routes: {}}
+route_servers:
+  rs1: {virtual_network: hub, branch_to_branch: true, peers: [nva1, nva2]}
+gateways:
+  ergw: {type: ExpressRoute, virtual_network: hub, connects_to: [circuit1]}
+circuits:
+  circuit1: {connects_to: [onprem]}
+nvas:
+  nva1: {subnet: hub/nvas, asn: 65001, connects_to: [branch], overlays: [nva2], advertises: [10.3.0.0/16, 10.4.0.0/16]}
+  nva2: {subnet: hub/far, asn: 65002, stateful: false}
+sites:
+  branch: {asn: 65010, prefixes: 10.250.0.0/16}
+  onprem: {asn: 65020, prefixes: 10.2.0.0/16}
+"""
+GATEWAYS = {f"rs1-{i} - ergw-{j}" for i in (0, 1) for j in (0, 1)}
+
+
+def down(text: str, *changes: Change) -> set[str]:
+    """The sessions that are not expected, of a lab as operators have changed it."""
+    lab = load_text(text, "lab.yml")
+    azure = carry_out(lab, lab.azure, changes).azure
+    expected = {str(session) for session in expected_sessions(lab, azure)}
+    return {str(session) for session in bgp_sessions(lab)} - expected
+
+
+def both(nva: str) -> set[str]:
+    return {f"rs1-0 - {nva}", f"rs1-1 - {nva}"}
+
+
+def test_all_are_expected_where_nothing_is_in_their_way() -> None:
+    assert down(HUB) == set()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sessions"),
+    [
+        ("peers: [nva1, nva2]", "peers: [nva1: {asn: 65009}, nva2]", both("nva1")),
+        ("peers: [nva1, nva2]", "peers: [nva1: {address: 10.1.1.99}, nva2]", both("nva1")),
+        ("branch_to_branch: true", "branch_to_branch: false", GATEWAYS),
+        ("on-nvas: {routes: {}}", "on-nvas: {routes: {10.1.0.0/26: None}}", both("nva1")),
+        ("on-gateway: {routes: {}}", "on-gateway: {routes: {10.1.0.0/26: None}}", GATEWAYS),
+        ("on-far: {routes: {}}", "on-far: {routes: {10.1.1.0/24: None}}", {"nva1 - nva2"}),
+        ("on-nvas: {routes: {}}", "on-nvas: {routes: {10.1.0.0/26: nva2}}", set()),
+        ("peers: [nva1, nva2]", "peers: [nva1, nva2], total_prefixes: 1", both("nva1") | both("nva2") | GATEWAYS),
+    ],
+)
+def test_a_trap_of_the_lab_file_leaves_sessions_down(before: str, after: str, sessions: set[str]) -> None:
+    assert before in HUB
+    assert down(HUB.replace(before, after)) == sessions
+
+
+def test_a_stateful_appliance_on_the_way_sees_one_direction_alone() -> None:
+    through = HUB.replace("on-nvas: {routes: {}}", "on-nvas: {routes: {10.1.0.0/26: nva2}}")
+    assert down(through.replace("stateful: false", "stateful: true")) == both("nva1")
+
+
+def test_a_peer_that_advertises_more_than_its_limit_is_torn_down() -> None:
+    limited = HUB.replace("overlays: [nva2], ", "").replace("[nva1, nva2]", "[nva1, nva2], routes_per_peer: 3")
+    assert down(limited) == set(), "two prefixes of its own, and the branch's"
+    assert down(limited.replace("routes_per_peer: 3", "routes_per_peer: 2")) == both("nva1")
+
+
+def test_a_circuit_has_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labkit.azure.rules.limits.GATEWAY_TO_CIRCUIT_ROUTES", 2)
+    assert down(HUB) == {"ergw-0 - circuit1", "ergw-1 - circuit1"}
+    monkeypatch.undo()
+    monkeypatch.setattr("labkit.predict.sessions.CUSTOMER_TO_CIRCUIT_ROUTES", 0)
+    assert down(HUB) == {"circuit1 - onprem"}
+
+
+def test_what_operators_change_counts() -> None:
+    peer = load_text(HUB, "lab.yml").azure.route_server["rs1"].peers[0]
+    assert down(HUB, DeletePeer("rs1", "nva1")) == both("nva1")
+    assert down(HUB, DeletePeer("rs1", "nva1"), PutPeer("rs1", "again", peer.asn, peer.address)) == set()
+    assert down(HUB, SetRouteServerSettings("rs1", False)) == GATEWAYS
+
+
+def test_where_routing_never_converges_all_that_are_configured_are_expected() -> None:
+    assert down(CHASE) == set()
+    assert down(CHASE.replace("peers: [nva]", "peers: [nva: {asn: 65009}]")) == both("nva")
