@@ -26,6 +26,7 @@ from labkit.controller import gateway_views, objects
 from labkit.controller.api import Api
 from labkit.controller.controller import Controller
 from labkit.feed import bgp, state, status, tables
+from labkit.lab.sessions import BgpSession, SessionEnd
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "api.md"
@@ -55,6 +56,8 @@ OWN_SHAPES: tuple[type, ...] = (
     status.InstanceStatus,
     status.RouteServerSession,
     status.GatewaySession,
+    BgpSession,
+    SessionEnd,
     status.BackendStatus,
     status.LabEvent,
     state.PlatformState,

@@ -7,12 +7,20 @@ import time
 from labkit.cli.output import LabOption, NodeArgument, note, span
 from labkit.operate.faults.node_off import NodeOff
 from labkit.operate.look.client import LabClient
+from labkit.operate.look.held_sessions import held_with
 from labkit.operate.look.running import running
 
 
 def command(node: NodeArgument, lab: LabOption = None) -> None:
-    """Power a node on again."""
+    """Power a node on again.
+
+    Neighbours that have not noticed that it was off keep their BGP sessions; new ones come up once these have ended.
+    """
     began = time.monotonic()
     record, status = running(lab)
-    NodeOff(node).end(LabClient(record), status)
+    client = LabClient(record)
+    held = held_with(client, status, node)
+    NodeOff(node).end(client, status)
     note(f" {node} is on.   {span(time.monotonic() - began)}")
+    for session in held:
+        note(f" {session.text(time.time())}. A new one comes up then.")

@@ -9,6 +9,7 @@ from labkit.errors import CheckFailed, LabkitError
 from labkit.feed.codec import to_json
 from labkit.feed.status import NodeFeed, PlatformStatus
 from labkit.operate.look.client import LabClient
+from labkit.operate.look.router_sessions import RouterSession, router_sessions
 from labkit.operate.look.running import running
 
 NOT_PROGRAMMED = ("routeserver", "gateway")
@@ -22,12 +23,13 @@ WRONG = ("exited", "unhealthy", "no feed", "Idle", "Down")
 def command(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
     """Show nodes, BGP sessions and whether routes are programmed."""
     record, status = running(lab)
-    platform = PlatformStatus(record.lab)
+    platform, client = PlatformStatus(record.lab), LabClient(record)
     silent: LabkitError | None = None
     try:
-        platform = LabClient(record).fetch(PlatformStatus, "status")
+        platform = client.fetch(PlatformStatus, "status")
     except LabkitError as error:
         silent = error  # the nodes can still be shown
+    routers = router_sessions(client, platform, {node.name for node in status.nodes if node.off})
     if output is Format.JSON:
         nodes = [
             {"name": n.name, "state": n.state, "health": n.health, "image": n.image, "exit_code": n.exit_code}
@@ -41,6 +43,7 @@ def command(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
                 "state": status.state,
                 "nodes": nodes,
                 "platform": to_json(PlatformStatus, platform),
+                "routers": [to_json(RouterSession, session) for session in routers],
             }
         )
     else:
@@ -62,6 +65,13 @@ def command(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
         if lines:
             put("")
             put_table(("Gateway", "Instance", "Neighbour", "State", "For", "Reason"), lines, _colour)
+        if routers:
+            put("")
+            between = [
+                (r.router, r.neighbour, r.state, span(r.seconds) if r.seconds else "-", r.reason or "-")
+                for r in routers
+            ]
+            put_table(("Router", "Neighbour", "State", "For", "Reason"), between, _colour)
         backends = [(b.load_balancer, b.frontend, b.backend, b.state, b.reason or "-") for b in platform.backends]
         if backends:
             put("")

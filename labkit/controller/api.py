@@ -91,6 +91,7 @@ class Api:
             controller.reported,
             controller.received_at,
             controller.concluded,
+            platform.built_sessions,
         )
 
     def _feed(self, node: str, role: str) -> NodeFeed:

@@ -29,6 +29,8 @@ from labkit.controller.tables import Delta, Table, diff
 from labkit.feed.bgp import SessionState
 from labkit.feed.tables import desired
 from labkit.lab.model import Lab
+from labkit.lab.plan.bgp_sessions import bgp_sessions
+from labkit.lab.sessions import BgpSession
 
 
 @dataclass(slots=True)
@@ -112,6 +114,11 @@ class Platform:
     def built_instances(self) -> tuple[InstanceId, ...]:
         """The instances that have nodes: those of deleted route servers, too."""
         return tuple(i for s in self.declared.azure.route_servers for i in s.instance_ids)
+
+    @cached_property
+    def built_sessions(self) -> tuple[BgpSession, ...]:
+        """The BGP sessions for which nodes are configured."""
+        return bgp_sessions(self.declared)
 
     @property
     def table_keys(self) -> list[TableKey]:

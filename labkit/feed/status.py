@@ -12,6 +12,7 @@ from ipaddress import IPv4Address
 
 from labkit.azure.model import InstanceId
 from labkit.daemons.tables import ESTABLISHED
+from labkit.lab.sessions import BgpSession
 
 UP = "Up"
 """The state of a backend that answers its probes."""
@@ -114,6 +115,7 @@ class BackendStatus:
 class PlatformStatus:
     """A running lab: feeds and instances by node, sessions, backends, and whether every table is programmed.
 
+    `configured` are all BGP sessions for which nodes are configured, those among NVAs, sites and circuits included.
     `reported`, `received` and `concluded` are when an instance last sent a report, when the controller received it, and
     when all followed from it; 0 before the first.
     """
@@ -128,6 +130,7 @@ class PlatformStatus:
     reported: float = 0.0
     received: float = 0.0
     concluded: float = 0.0
+    configured: tuple[BgpSession, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,11 @@ class NodeStatus:
     image: str
     exit_code: int | None = None
 
+    @property
+    def off(self) -> bool:
+        """Whether nothing runs in it."""
+        return self.state in {"stopped", "exited"}
+
 
 @dataclass(frozen=True, slots=True)
 class LabStatus:

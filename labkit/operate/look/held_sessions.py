@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from labkit.errors import CheckFailed
+from labkit.feed.status import PlatformStatus
 from labkit.lab.sessions import BgpSession, SessionEnd
 from labkit.operate.look.client import LabClient
+from labkit.runtimes.protocol import LabStatus
 
 AT_ONCE = 8
 """Nodes that are asked side by side."""
@@ -62,11 +65,21 @@ def held_session(client: LabClient, session: BgpSession, holder: SessionEnd, *, 
     return None if ends_in is None else HeldSession(holder.node, far.node, time.time() + ends_in)
 
 
-def held_with(client: LabClient, node: str, sessions: Iterable[BgpSession]) -> list[HeldSession]:
-    """The sessions that others have with a node that is off and about to be powered on, the first to end first."""
-    ends = [(s, s.far(end)) for s in sessions for end in s.ends if end.node == node]
+def held_with(client: LabClient, status: LabStatus, node: str) -> list[HeldSession]:
+    """The sessions that others keep with a node that is off and about to be powered on, the first to end first.
+
+    None if the controller does not answer, which knows what sessions there are.
+    """
+    off = {each.name for each in status.nodes if each.off}
+    if node not in off:
+        return []
+    try:
+        sessions = client.fetch(PlatformStatus, "status").configured
+    except CheckFailed:
+        return []
+    holders = [(s, s.far(end)) for s in sessions for end in s.ends if end.node == node and s.far(end).node not in off]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = pool.map(lambda each: held_session(client, *each, on=True), ends)
+        found = pool.map(lambda each: held_session(client, *each, on=True), holders)
         return sorted((held for held in found if held is not None), key=lambda held: held.until)
 
 

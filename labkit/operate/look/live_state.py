@@ -27,8 +27,6 @@ from labkit.runtimes.protocol import NotListening
 
 T = TypeVar("T")
 
-_OFF = ("stopped", "exited")
-
 
 class BgpIsGoneError(CheckFailed):
     """A router whose BGP daemon does not run."""
@@ -144,7 +142,7 @@ class LiveState:
 
     def _off(self) -> frozenset[str]:
         status = self.client.runtime.inspect(self.client.record.lab)
-        return frozenset(node.name for node in status.nodes if node.state in _OFF) if status else frozenset()
+        return frozenset(node.name for node in status.nodes if node.off) if status else frozenset()
 
     def _ask(self, node: str, query: Query[T]) -> T:
         try:

@@ -26,7 +26,7 @@ from labkit.operate.look.held_sessions import HeldSession, TcpConnection, held_w
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.records.record import Record
 from labkit.operate.verify.sessions import session_checks, session_problem
-from labkit.runtimes.protocol import Completed, NodeStatus, NotListening
+from labkit.runtimes.protocol import Completed, LabStatus, NodeStatus, NotListening
 from labkit.runtimes.select import SANDBOX
 from tests.unit.lab.samples import OVERVIEW
 
@@ -69,9 +69,9 @@ class Answers(LabClient):
     refused: bool = False
 
     def __post_init__(self) -> None:
-        nodes = [NodeStatus(name, "stopped", "", "") for name in self.off]
+        self.nodes = tuple(NodeStatus(name, "stopped", "", "") for name in self.off)
         self.record = Record(LAB.name, SANDBOX, "", "", 0.0)
-        self.runtime = SimpleNamespace(inspect=lambda _lab: SimpleNamespace(nodes=nodes))
+        self.runtime = SimpleNamespace(inspect=lambda _lab: SimpleNamespace(nodes=self.nodes))
 
     def run(self, node: str, *argv: str, timeout: float = 30.0) -> Completed:  # noqa: ARG002 - as in LabClient
         assert argv[:2] == ("ss", "-Htnio")
@@ -83,10 +83,12 @@ class Answers(LabClient):
         return tuple(BgpNeighbour(IPv4Address(a), 0, s, 0.0, 0, 0, 0) for a, s in self.states[node].items())
 
     def get(self, *path: str) -> Any:
+        if self.refused:
+            raise CheckFailed("the controller does not answer")
         if path == ("changes",):
-            if self.refused:
-                raise CheckFailed("the controller does not answer")
             return []
+        if path == ("status",):
+            return to_json(PlatformStatus, PlatformStatus(LAB.name, configured=tuple(SESSIONS.values())))
         assert path == ("state",)
         sessions = tuple(
             RouteServerSession("rs1", i, peer.name, self.states[f"rs1-{i}"][peer.name], None, self.reason)
@@ -155,13 +157,17 @@ def test_a_session_that_one_end_keeps_is_named_with_its_end(
     assert problem(SERVERS, answers) == f"sdwan-nva: {state}; {held}.{HINT}"
 
 
-def test_who_keeps_a_session_with_a_node_that_is_off() -> None:
-    answers = Answers(connections={"rs1-0": IDLE, "rs1-1": IDLE + UNACKNOWLEDGED})
+def test_who_keeps_a_session_with_a_node_that_is_powered_on() -> None:
+    connections = {"rs1-0": IDLE, "rs1-1": IDLE + UNACKNOWLEDGED, "branch": ""}
+    answers = Answers(connections=connections, off=frozenset({"sdwan-nva"}))
     now = time.time()
-    found = held_with(answers, "sdwan-nva", SESSIONS.values())
+    status = LabStatus(LAB.name, SANDBOX, "running", answers.nodes)
+    found = held_with(answers, status, "sdwan-nva")
     assert [(held.holder, held.far) for held in found] == [("rs1-1", "sdwan-nva"), ("rs1-0", "sdwan-nva")]
     assert [round(held.until - now) for held in found] == [1, 45]
-    assert held_with(answers, "security-nva", [SITES]) == []
+    assert held_with(answers, status, "security-nva") == [], "it is on"
+    answers.refused = True
+    assert held_with(answers, status, "sdwan-nva") == [], "the controller does not answer"
 
 
 def test_what_is_over_is_over() -> None:
