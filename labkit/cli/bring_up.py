@@ -81,9 +81,11 @@ def next_steps(result: lifecycle.Up) -> str:
             other, then = ("off", "no longer") if server.branch_to_branch else ("on", "then")
             step = f"labkit route-server update {server.name} --branch-to-branch {other}"
             steps.append((step, f"branches {then} receive each other's routes"))
-    if lab.nvas:
-        nva, hold = lab.nvas[-1].name, lab.nvas[-1].timers.hold
-        steps.append((f"labkit shell {lab.nvas[0].name} --bgp", "the shell of an appliance's BGP daemon"))
+    linked = {link.router for link in lab.wan_links}.union(*(overlay.nvas for overlay in lab.overlays))
+    peers = [nva for nva in lab.nvas if nva.peers_with or nva.name in linked]
+    if peers:
+        nva, hold = peers[-1].name, peers[-1].timers.hold
+        steps.append((f"labkit shell {peers[0].name} --bgp", "the shell of an appliance's BGP daemon"))
         steps.append((f"labkit stop {nva}", f"no NOTIFICATION: its routes stay for the hold time, {hold} s"))
         steps.append((f"labkit start {nva}", "power it on again"))
     steps.append(("labkit events", "what happened, and why; -f keeps printing"))

@@ -7,7 +7,7 @@ is one mistake. Every stage notes its mistakes and goes on with the sound rest.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
@@ -16,7 +16,7 @@ from labkit.azure.model.problem import Problem
 from labkit.azure.rules.addressing import SUBNET_LONGEST, is_usable, reserved_addresses
 from labkit.azure.rules.validation import problems, warnings
 from labkit.lab.file.draft import Draft, read
-from labkit.lab.file.problems import listed
+from labkit.lab.file.problems import listed, nearest
 from labkit.lab.file.schema import shape
 from labkit.lab.file.schema_types import MAX_NODE_NAME, NODE_NAME
 from labkit.lab.file.variants import VARIANTS
@@ -46,11 +46,16 @@ _REFUSALS = {code: refusal for kind in KINDS for code, refusal in kind.refusals.
 
 @dataclass(frozen=True)
 class Checked:
-    """A lab file whose mistakes have all been noted in its `draft`."""
+    """A lab file whose mistakes have all been noted in its `draft`.
+
+    `left_out` are the places that do not have the shape of a lab file, `unknown` names that nothing sound in it has.
+    """
 
     draft: Draft
     addresses: Addresses
     azure: Azure
+    left_out: frozenset[Path]
+    unknown: frozenset[str]
 
     def lab(self) -> Lab:
         """The lab; its draft must be without errors."""
@@ -60,10 +65,15 @@ class Checked:
         return lab
 
 
-def check(source: Source) -> Checked:
-    """The values of a lab file against their shape, and against what Azure and labkit can do."""
-    draft = read(source, SHAPE)
-    checking = Checking(draft, _names(draft))
+def check(source: Source, base: Checked | None = None) -> Checked:
+    """The values of a lab file against their shape, and against what Azure and labkit can do.
+
+    Of a variant, `base` is its file: what follows from a mistake there is not noted again.
+    """
+    reported = base.unknown if base is not None else frozenset()
+    draft = read(source, SHAPE, reported, base.left_out if base is not None else ())
+    left_out = frozenset(draft.damaged)
+    checking = Checking(draft, _names(draft, reported))
     for kind in KINDS:
         kind.references(checking)
     checking.joined = tuple(each for kind in KINDS for each in kind.joins(draft))
@@ -81,13 +91,13 @@ def check(source: Source) -> Checked:
     for kind in KINDS:
         kind.check(checking)
     checking.names.report_unknown(draft)
-    return Checked(draft, addresses, azure)
+    return Checked(draft, addresses, azure, left_out, frozenset((*checking.names.unknown, *checking.names.adrift)))
 
 
 def _assign(draft: Draft, given: Iterable[Given], macs: Iterable[GivenMac], ranges: Sequence[Range]) -> Addresses:
     links = [r.prefix for r in ranges if r.link and r.prefix.prefixlen >= WAN_LENGTH]
     taken = [*(g.address for g in given), *(end for link in links for end in ends(link))]
-    assignment = Assignment(draft, taken, [each.mac for each in macs], [r.prefix for r in ranges])
+    assignment = Assignment(draft, taken, [each.mac for each in macs], [r.prefix for r in ranges if not _hostless(r)])
     for kind in KINDS:
         kind.assign(assignment)
     return assignment.addresses
@@ -96,10 +106,10 @@ def _assign(draft: Draft, given: Iterable[Given], macs: Iterable[GivenMac], rang
 # Names.
 
 
-def _names(draft: Draft) -> Names:
+def _names(draft: Draft, reported: Collection[str]) -> Names:
     """The names of a file; notes what names may not be, and names that two things have."""
     _check_lab_name(draft)
-    names = Names()
+    names = Names(reported)
     data = draft.source.data
     declared = [each for kind in KINDS for each in kind.names(draft)]
     for kind in KINDS:
@@ -109,7 +119,7 @@ def _names(draft: Draft) -> Names:
                 names.blind.add(kind.noun)
     for key in draft.names():
         if key != "name" and key not in SHAPE.sections:
-            names.adrift |= set(draft.names(key))
+            names.adrift |= {*draft.names(key), *filter(None, [nearest(key, SHAPE.sections)])}
     taken: dict[str, tuple[str, int]] = {CONTROLLER: ("labkit's controller", 0), INTERNET_NAME: ("the Internet", 0)}
     for each in sorted(declared, key=lambda d: draft.line(d.path)):
         if each.made_of is None:
@@ -201,7 +211,7 @@ def _check_ranges(draft: Draft, ranges: Iterable[Range]) -> None:
 
 def _has_no_hosts(draft: Draft, item: Range) -> bool:
     """Whether nobody can have all of a range; that is noted."""
-    bad = [n for n in _NOT_HOSTS if n.overlaps(item.prefix)]
+    bad = _hostless(item)
     if item.prefix.prefixlen == 0:
         text = f"{item.what}: {item.prefix} is a default route, and no range of hosts."
         draft.error(item.path, text, "Give it a range of its own. For a default route, have an NVA advertise it.")
@@ -209,6 +219,10 @@ def _has_no_hosts(draft: Draft, item: Range) -> bool:
         text = f"{item.what}: hosts can't have addresses in {listed(map(str, bad))}."
         draft.error(item.path, text, "Use another range.")
     return bool(bad)
+
+
+def _hostless(item: Range) -> list[IPv4Network]:
+    return [] if item.azure else [n for n in _NOT_HOSTS if n.overlaps(item.prefix)]
 
 
 def _overlaps(ranges: Sequence[Range]) -> Iterator[tuple[Range, Range]]:

@@ -136,8 +136,8 @@ def _read(text: str, name: str, wanted: Sequence[str] | None) -> list[Loaded]:
             base.line((VARIANTS.key,)), text, "Keep fewer variants in a file, or name one: --variant."
         )
         raise LabFileError(name, [problem])
-    sources = [base, *(patched(base, variant) for variant in wanted if variant in known)]
-    checked = [check(source) for source in sources]
+    checked = [check(base)]
+    checked += (check(patched(base, variant), checked[0]) for variant in wanted if variant in known)
     problems = _each_once({each.draft.source.variant: each.draft.problems for each in checked})
     problems += [
         FileProblem(0, f'there is no variant "{variant}".', suggestion(variant, known, "variants"))

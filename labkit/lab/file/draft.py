@@ -7,7 +7,7 @@ what was left out is remembered, so that nothing complains of its absence.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args, get_origin
 
@@ -142,7 +142,7 @@ def _model_in(annotation: Any) -> tuple[type[Part] | None, int]:
     return None, 0
 
 
-def _known_keys(root: type[Part], location: Sequence[str | int]) -> list[str]:
+def known_keys(root: type[Part], location: Sequence[str | int]) -> list[str]:
     """The keys that a model knows at a pydantic location in it."""
     model: type[Part] | None = root
     skip = 0
@@ -168,7 +168,7 @@ def _describe(error: ErrorDetails, shape: Shape) -> tuple[str, str]:
         case "missing":
             return f"{location[-1]} is missing", hints.get(str(location[-1]), f'Add "{location[-1]}: ...".')
         case "extra_forbidden":
-            keys = _known_keys(shape.model, location[:-1])
+            keys = known_keys(shape.model, location[:-1])
             return f'unknown key "{location[-1]}"', suggestion(str(location[-1]), keys, "keys here")
         case "enum":
             choices = re.findall(r"'([^']+)'", context["expected"])
@@ -223,16 +223,22 @@ def _as_written(path: Path, source: Source) -> Path:
             return path
 
 
-def read(source: Source, shape: Shape) -> Draft:
-    """The sound part of a file. Never raises; a file that is not a mapping at all gives an empty draft."""
+def read(source: Source, shape: Shape, unknown: Collection[str] = (), left_out: Iterable[Path] = ()) -> Draft:
+    """The sound part of a file. Never raises; a file that is not a mapping at all gives an empty draft.
+
+    Of a variant, `left_out` are the places that its file has mistakes at. What is called by a name that is `unknown`
+    there is left out too: it is a patch of what has another name now.
+    """
     problems = list(source.problems)
-    damaged: set[Path] = set()
     if not isinstance(source.data, dict):
         if not source.problems:
             text = "the file is empty." if source.data is None else "the file is not a mapping of keys to values."
             remedy = "Start with name: and virtual_networks:, or copy topologies/overview/lab.yml."
             problems.append(FileProblem(0, text, remedy))
         return Draft(shape.model(name="lab"), Source({}, {}), shape, problems=problems, damaged={()})
+    damaged: set[Path] = {path for path in left_out if all(isinstance(step, str) for step in path)}
+    damaged |= {path for path in _named(source.data) if path[-1] in unknown or "/".join(path[1::2]) in unknown}
+    first = True
     while True:
         tree = _without(source.data, damaged)
         try:
@@ -241,24 +247,42 @@ def read(source: Source, shape: Shape) -> Draft:
             errors = invalid.errors(include_url=False)
         else:
             return Draft(file, source, shape, tree, damaged, problems)
-        if not damaged:
-            problems += _mistakes(errors, source, shape)
+        if first:
+            reported = [e for e in errors if e["type"] != "missing" or tuple(e["loc"]) not in damaged]
+            problems += _mistakes(reported, source, shape)
+            damaged |= _meant(errors, source.data, shape)
+            first = False
         for error in errors:
             location = error["loc"][:-1] if error["type"] == "missing" else error["loc"]
             place = _existing(tree, location)
             damaged.add(_origin(tree, place) if place else ("name",))
 
 
+def _named(data: dict[str, Data]) -> Iterator[tuple[str, ...]]:
+    """The places of what has a name: entries of sections, and entries of entries, such as subnets."""
+    for section, entries in data.items():
+        for name, entry in entries.items() if isinstance(entries, dict) else ():
+            yield section, name
+            for part, parts in entry.items() if isinstance(entry, dict) else ():
+                yield from ((section, name, part, each) for each in parts) if isinstance(parts, dict) else ()
+
+
 def _mistakes(errors: Sequence[ErrorDetails], source: Source, shape: Shape) -> Iterator[FileProblem]:
     """What is wrong with the shape of a file. A key that is missing because it is misspelt is one mistake."""
-    described = errors[:MAX_MISTAKES]
-    misspelt = {
-        (*e["loc"][:-1], nearest(str(e["loc"][-1]), _known_keys(shape.model, e["loc"][:-1])))
-        for e in described
-        if e["type"] == "extra_forbidden"
-    }
-    for error in described:
+    misspelt = _meant(errors, source.data, shape)
+    for error in errors[:MAX_MISTAKES]:
         if error["type"] != "missing" or error["loc"] not in misspelt:
             yield _problem(error, source, shape)
     if len(errors) > MAX_MISTAKES:
         yield FileProblem(0, f"{len(errors) - MAX_MISTAKES:,} more mistakes are not shown.", "Correct these first.")
+
+
+def _meant(errors: Sequence[ErrorDetails], data: Data, shape: Shape) -> set[Path]:
+    """The places of missing keys that unknown ones were probably meant to be: nothing may complain of their absence."""
+    found: set[Path] = set()
+    for error in errors[:MAX_MISTAKES]:
+        *around, key = error["loc"]
+        near = nearest(str(key), known_keys(shape.model, around)) if error["type"] == "extra_forbidden" else None
+        if near is not None and _existing(data, (*around, near)) != (*around, near):
+            found.add((*around, near))
+    return found

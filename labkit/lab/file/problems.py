@@ -69,12 +69,16 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     folded = word.casefold()
     by_distance = {k: _distance(folded, k.casefold()) for k in known if _may_be(folded, k)}
     best = min(by_distance, key=by_distance.__getitem__, default=None)
-    return best if best is not None and by_distance[best] <= max(len(word), len(best)) // 3 else None
+    return best if best is not None and by_distance[best] <= _tolerance(word, best) else None
 
 
 def _may_be(word: str, known: str) -> bool:
-    longer = max(len(word), len(known))
-    return abs(len(word) - len(known)) <= longer // 3 and longer <= MAX_WORD
+    return abs(len(word) - len(known)) <= _tolerance(word, known) and max(len(word), len(known)) <= MAX_WORD
+
+
+def _tolerance(one: str, other: str) -> int:
+    """How many letters of two words may differ; two letters may be swapped, however short the words are."""
+    return max(max(len(one), len(other)) // 3, sorted(one.casefold()) == sorted(other.casefold()))
 
 
 def _distance(one: str, other: str) -> int:

@@ -51,8 +51,11 @@ def _sites(circuit: Circuit) -> tuple[str, ...]:
     return tuple(site for connection in circuit.connects_to for site in connection)
 
 
-def _remote(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: ARG001
-    return ("circuits", problem.subjects[0]), f"circuit {problem.subjects[0]}: "
+def _remote(draft: Draft, problem: Problem) -> tuple[Path, str]:
+    """The site whose ASN is wrong: that of a circuit, or one behind a VPN gateway."""
+    (name,) = problem.subjects
+    sites = _sites(draft.file[CIRCUITS][name]) if name in draft.file[CIRCUITS] else (name,)
+    return ("sites", sites[0], "asn"), f"site {sites[0]}: "
 
 
 class CircuitKind(Kind):

@@ -147,6 +147,15 @@ def _connection(draft: Draft, problem: Problem) -> tuple[Path, str]:
     return ("gateways", name, "connects_to", last), f"gateway {name}: "
 
 
+def _transit_remedy(draft: Draft, problem: Problem) -> str:
+    gateway = draft.file[GATEWAYS][problem.subjects[0]]
+    lacks = [
+        *(["set active_active: true"] if gateway.instance_count == 1 else []),
+        *(["remove its asn"] if gateway.asn != ROUTE_SERVER_ASN else []),
+    ]
+    return f"To have transit, {' and '.join(lacks)}."
+
+
 class GatewayKind(Kind):
     """Gateways; each instance is a node, with a line to each circuit and a tunnel to each site."""
 
@@ -169,9 +178,7 @@ class GatewayKind(Kind):
             "Azure refuses it. Omit asn, or give a VPN gateway another private ASN, such as 65501.", _asn
         ),
         Code.CONNECTION_DUPLICATE: AzureRefusal("Azure refuses the second. Remove it.", _connection),
-        Code.GATEWAY_NO_TRANSIT: AzureRefusal(
-            "Make it active_active: true without an asn of its own, or accept it without transit.", _itself
-        ),
+        Code.GATEWAY_NO_TRANSIT: AzureRefusal(_transit_remedy, _itself),
         Code.GATEWAY_CUT_OFF: AzureRefusal(
             "Give the route table a route for the RouteServerSubnet to VnetLocal.", _itself
         ),
@@ -345,7 +352,7 @@ def _check(draft: Draft, name: str, gateway: Gateway) -> None:
                 continue
             path: Path = (*place, "connects_to", i, remote)
             _check_options(draft, gateway, path, options)
-            if options.edges and len(options.edges) != instances:
+            if options.edges and len(options.edges) != instances and not draft.broken((*place, "instances")):
                 given = "one edge" if len(options.edges) == 1 else f"{len(options.edges)} edges"
                 has = f"{instances} instance{'s' * (instances > 1)}"
                 text = f"{draft.subject(path)[0]}: {given}, but the gateway has {has}."
@@ -361,7 +368,7 @@ def _check_options(draft: Draft, gateway: Gateway, path: Path, options: GatewayC
         draft.error((*path, "edges"), f"{about}: edges are for connections to circuits only.", "Remove edges.")
     if not vpn and not options.bgp:
         draft.error((*path, "bgp"), f"{about}: ExpressRoute always uses BGP.", "Remove bgp.")
-    if options.remote_prefixes and (options.bgp or not vpn):
+    if options.remote_prefixes and (options.bgp or not vpn) and not draft.broken((*path, "bgp")):
         text = f"{about}: remote_prefixes are for a site without BGP."
         draft.error((*path, "remote_prefixes"), text, "Add bgp: false, or remove remote_prefixes.")
 

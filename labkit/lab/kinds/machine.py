@@ -56,8 +56,9 @@ def check_place(checking: Checking, place: Path, reference: str) -> None:
         draft.spoil(path)
         sound = network in draft.file[VIRTUAL_NETWORKS]
         if sound and not draft.broken(("virtual_networks", network, "subnets")):
-            text = f'{about}: virtual network {network} has no subnet "{name}".'
-            draft.error(path, text, suggestion(name, [k for k in known if k not in DEDICATED_SUBNETS], "subnets there"))
+            text = f'{about}: virtual network {network} has no subnet "{name}"'
+            remedy = suggestion(name, [k for k in known if k not in DEDICATED_SUBNETS], "subnets there")
+            checking.names.note_unknown(draft, path, reference, text, remedy)
     elif name in DEDICATED_SUBNETS:
         draft.spoil(path)
         text = f"{about}: {name} is reserved for an Azure service."

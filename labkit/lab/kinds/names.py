@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from labkit.azure.model import InstanceId
@@ -49,9 +49,11 @@ class Names:
     """Every name of a lab and its noun, those of entries with mistakes included.
 
     `adrift` are names under keys that no lab file has: what they are nobody knows, but they are there. `blind` are
-    nouns whose section could not be read at all. `unknown` are references to nothing, by name.
+    nouns whose section could not be read at all. `unknown` are references to nothing, by name. `reported` are names
+    that are known to be unknown already, in the file that this one is a variant of.
     """
 
+    reported: Collection[str] = ()
     nouns: dict[str, Noun] = field(default_factory=dict)
     unknown: dict[str, list[FileProblem]] = field(default_factory=dict)
     adrift: set[str] = field(default_factory=set)
@@ -80,7 +82,11 @@ class Names:
         if noun is not None and fits(noun):
             return True
         draft.spoil(path)
-        if name in self.adrift or any(fits(each) for each in self.blind):
+        owner = _owner(name)
+        if {name, owner} & self.adrift or any(fits(each) for each in self.blind):
+            return False
+        nics: Path = ("virtual_machines", owner, "nics")
+        if owner != name and draft.broken(nics) and not draft.names(*map(str, nics)):
             return False
         called = called or str(wanted[0])
         known = [each for each, its in self.nouns.items() if fits(its)]
@@ -93,17 +99,35 @@ class Names:
             draft.error(path, f"{about}: the lab has no Internet.", remedy)
         else:
             remedy = f'Did you mean "{near}"?' if near is not None else choices
-            problem = FileProblem(draft.line(path), f'{about}: there is no {called} "{name}"', remedy)
-            self.unknown.setdefault(name, []).append(problem)
+            self.note_unknown(draft, path, name, f'{about}: there is no {called} "{name}"', remedy)
         return False
 
+    def note_unknown(self, draft: Draft, path: Path, name: str, text: str, remedy: str) -> None:
+        """Notes that the name at `path` is not that of anything; `text` is without its full stop."""
+        draft.spoil(path)
+        self.unknown.setdefault(name, []).append(FileProblem(draft.line(path), text, remedy))
+
     def report_unknown(self, draft: Draft) -> None:
-        """Notes every reference to nothing: a name that is wrong in many places is one mistake."""
-        for problems in self.unknown.values():
+        """Notes every reference to nothing: a name that is wrong in many places is one mistake.
+
+        So is one whose own nodes or NICs are referred to, too.
+        """
+        by_owner: dict[str, list[FileProblem]] = {}
+        for name, problems in self.unknown.items():
+            owner = _owner(name)
+            by_owner.setdefault(name if owner in self.nouns else owner, []).extend(problems)
+        for name, problems in by_owner.items():
+            if name in self.reported:
+                continue
             first, *others = in_order(problems)
             lines = [str(line) for line in dict.fromkeys(p.line for p in others) if line != first.line]
             also = f" (also on line{'s' if len(lines) > 1 else ''} {listed(lines)})" if lines else ""
             draft.problems.append(replace(first, text=f"{first.text}{also}."))
+
+
+def _owner(name: str) -> str:
+    """What has a node or a NIC of this name, by the form of the name; other names have themselves."""
+    return re.sub(r"(?<=.)(-[01]|-host|/.*)$", "", name)
 
 
 def _a(word: str) -> str:

@@ -140,7 +140,8 @@ def _check(checking: Checking, path: Path, peering: Peering) -> None:
     for option in ("use_remote_gateways", "allow_gateway_transit", "allow_forwarded_traffic"):
         sides: tuple[str, ...] | bool = getattr(peering, option)
         for side in sides if isinstance(sides, tuple) else ():
-            if side not in peering.between:
+            # One that is renamed here, and not yet there, is that mistake.
+            if side not in peering.between and all(found):
                 near = nearest(side, peering.between)
                 remedy = f'Did you mean "{near}"?' if near else f"Name the side that it is set on: {one} or {two}."
                 text = f"{about}: {option}: {side} is neither {one} nor {two}."

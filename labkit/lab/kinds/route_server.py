@@ -111,9 +111,8 @@ def _peer(draft: Draft, problem: Problem) -> tuple[Path, str]:
 
 
 def _unreachable_by_damage(draft: Draft, problem: Problem) -> bool:
-    server, peer = problem.subjects
-    network = draft.file[ROUTE_SERVERS][server].virtual_network
-    places: list[Path] = [("peerings",), ("virtual_networks", network, "address_space"), ("nvas", peer, "address")]
+    _, peer = problem.subjects
+    places: list[Path] = [("peerings",), ("virtual_networks",), ("nvas", peer)]
     return any(draft.broken(place) for place in places)
 
 

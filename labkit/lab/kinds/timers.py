@@ -17,7 +17,7 @@ def check_timers(draft: Draft, place: Path, timers: Timers) -> None:
     if hold < MIN_HOLD:
         text = f"{about}: a hold time of {hold} s is too short."
         draft.error((*path, "hold"), text, f"BGP allows {MIN_HOLD} s and more; three times the keepalive is usual.")
-    elif keepalive > hold:
+    elif keepalive > hold and not draft.broken(path):
         text = f"{about}: keepalives every {keepalive} s come too late for a hold time of {hold} s."
         remedy = f"Use a third of the hold time: timers: {{keepalive: {hold // 3}, hold: {hold}}}."
         draft.error((*path, "keepalive"), text, remedy)

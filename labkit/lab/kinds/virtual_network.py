@@ -30,6 +30,7 @@ from labkit.lab.kinds.assumptions import ASSUMPTIONS
 from labkit.lab.kinds.kind import AzureRefusal, Checking, Kind, Range
 from labkit.lab.kinds.names import Declared, check_azure_names
 from labkit.lab.kinds.nouns import VIRTUAL_NETWORK
+from labkit.lab.kinds.route_table import ROUTE_TABLES
 from labkit.lab.model import Lab
 from labkit.lab.plan.addressing import nic_interface
 from labkit.lab.plan.common import NET_ADMIN, Planned, environment, interface_up, platform_channel, ready, sysctls
@@ -97,7 +98,7 @@ class VirtualNetworkKind(Kind):
             for name, subnet in described.subnets.items():
                 if subnet.route_table is not None:
                     path: Path = ("virtual_networks", network, "subnets", name, "route_table")
-                    _check_route_table(draft, path, subnet.route_table)
+                    _check_route_table(checking, path, subnet.route_table)
 
     def ranges(self, draft: Draft) -> Iterator[Range]:
         """See `Kind`."""
@@ -111,11 +112,15 @@ class VirtualNetworkKind(Kind):
 
     def azure(self, draft: Draft, addresses: Addresses, azure: model.Azure) -> model.Azure:  # noqa: ARG002
         """See `Kind`."""
+        tables = draft.file[ROUTE_TABLES]
         networks = tuple(
             model.VirtualNetwork(
                 name,
                 network.address_space,
-                tuple(model.Subnet(s, subnet.prefix, subnet.route_table) for s, subnet in network.subnets.items()),
+                tuple(
+                    model.Subnet(s, subnet.prefix, subnet.route_table if subnet.route_table in tables else None)
+                    for s, subnet in network.subnets.items()
+                ),
             )
             for name, network in draft.file[VIRTUAL_NETWORKS].items()
         )
@@ -147,15 +152,16 @@ class VirtualNetworkKind(Kind):
         yield from (_switch(lab, network) for network in lab.azure.virtual_networks)
 
 
-def _check_route_table(draft: Draft, path: Path, name: str) -> None:
+def _check_route_table(checking: Checking, path: Path, name: str) -> None:
+    draft = checking.draft
     known = draft.names("route_tables")
     if name in known:
         return
     draft.spoil(path)
-    data = draft.source.data
-    if isinstance(data, dict) and (data.get("route_tables") is None or known):
-        text = f'{draft.subject(path)[0]}: there is no route table "{name}".'
-        draft.error(path, text, suggestion(name, known, "route tables"))
+    elsewhere = name in checking.names.adrift or name in checking.names.reported
+    if not elsewhere and (known or not draft.broken(("route_tables",))):
+        text = f'{draft.subject(path)[0]}: there is no route table "{name}"'
+        checking.names.note_unknown(draft, path, f"route table {name}", text, suggestion(name, known, "route tables"))
 
 
 def _check_space(draft: Draft, space: Range) -> None:

@@ -20,7 +20,7 @@ from labkit.azure.model import HubRoutingPreference
 from labkit.cli import bring_up, changing, gateway, route_server, status
 from labkit.cli.app import run
 from labkit.feed.codec import from_json
-from labkit.lab.load import load
+from labkit.lab.load import load, load_text
 from labkit.lab.model import Lab
 from labkit.lab.running import carry_out
 from labkit.operate import changes
@@ -236,6 +236,18 @@ def test_status_shows_gateways_and_programs_none_of_them(api: Api, monkeypatch: 
 def hints(lab: Lab) -> str:
     record = Record(lab.name, "sandbox", "/nowhere/lab.yml", "image", 0.0)
     return bring_up.next_steps(lifecycle.Up(lab, record, (), fresh=True))
+
+
+def test_to_try_are_appliances_with_a_session() -> None:
+    text = """
+    name: x
+    virtual_networks: {v: {address_space: 10.1.0.0/16, subnets: {RouteServerSubnet: 10.1.0.0/26, a: 10.1.1.0/24}}}
+    route_servers: {rs1: {virtual_network: v, peers: [PEERS]}}
+    nvas: {fw: {subnet: v/a, asn: 65001}, idle: {subnet: v/a, asn: 65002}}
+    """
+    assert "labkit stop fw " in hints(load_text(text.replace("PEERS", "fw"), "x.yml"))
+    assert "labkit shell fw --bgp" in hints(load_text(text.replace("PEERS", "fw"), "x.yml"))
+    assert "labkit st" not in hints(load_text(text.replace("PEERS", ""), "x.yml"))
 
 
 def test_what_to_try_and_what_there_is() -> None:
