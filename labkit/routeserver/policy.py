@@ -18,6 +18,12 @@ from labkit.azure.rules.selection import best_path
 
 CACHED = 1 << 17
 
+MOST_ASNS, EXTENDED = 255, 256
+"""ASNs in one segment of a path, at most; the length from which that of an attribute takes two bytes."""
+
+ROOM = 4096 - 23 - 5
+"""Bytes of attributes in a message of BGP (RFC 4271 §4.1) that has room for one prefix of any length."""
+
 
 @dataclass(frozen=True)
 class PolicyConfig:
@@ -86,6 +92,29 @@ class Policy:
         exported = {}
         for address, peer in self.peers.items():
             sent = export_policy(self._server, self._config.instance, peer, self.peers[source], attributes)
-            if sent is not None:
+            if sent is not None and encoded_size(sent) <= ROOM:
                 exported[address] = sent
         return exported
+
+
+def encoded_size(attributes: PathAttributes) -> int:
+    """Bytes of the attributes in an UPDATE. Those for which a message has no room must not go out (RFC 4271 §9.2).
+
+    ExaBGP would leave such a route out silently, and the peer would keep the one that it had.
+    """
+    segments: list[int] = []
+    """How many ASNs each has; a sequence ends at a set, and at 255."""
+    open_sequence = False
+    for hop in attributes.as_path:
+        if isinstance(hop, frozenset):
+            segments.append(len(hop))
+        elif open_sequence and segments[-1] < MOST_ASNS:
+            segments[-1] += 1
+        else:
+            segments.append(1)
+        open_sequence = not isinstance(hop, frozenset)
+    values = [1, 4, sum(2 + 4 * asns for asns in segments), *(len(value) for _, _, value in attributes.unknown)]
+    values += [4] * (attributes.med is not None)
+    values += [4 * len(attributes.communities)] * bool(attributes.communities)
+    values += [12 * len(attributes.large_communities)] * bool(attributes.large_communities)
+    return sum(value + (3 if value < EXTENDED else 4) for value in values)

@@ -28,6 +28,8 @@ FAMILY = "ipv4 unicast"
 # Optional transitive attributes that ExaBGP names rather than shows as bytes.
 _ATOMIC_AGGREGATE, _AGGREGATOR, _EXTENDED_COMMUNITIES = 6, 7, 16
 _TRANSITIVE, _OPTIONAL, _PARTIAL = 0x40, 0x80, 0x20
+_FLAGS = _TRANSITIVE | _OPTIONAL | _PARTIAL
+"""The flags that say something of an attribute, and not of how it is encoded."""
 
 _WELL_KNOWN = {
     "no-export": (65535, 65281),
@@ -315,6 +317,8 @@ def _as_path(shown: Mapping[str, _Segment]) -> AsPath:
     path: list[int | frozenset[int]] = []
     for position in sorted(shown, key=int):
         segment = shown[position]
+        if not segment["value"]:
+            raise ValueError("an empty segment")  # RFC 7606 §7.2
         if segment["element"] == "as-sequence":
             path += segment["value"]
         elif segment["element"] == "as-set":
@@ -360,7 +364,7 @@ def _transitive(shown: Mapping[str, Any], *, lenient: bool) -> Iterator[tuple[in
             code, flags = (int(part, 16) for part in name.removeprefix("attribute-").split("-"))
             if flags & _TRANSITIVE:
                 # RFC 4271 §5: whoever passes on an optional attribute that it doesn't know sets Partial.
-                yield code, flags | _PARTIAL, bytes.fromhex(value.removeprefix("0x"))
+                yield code, flags & _FLAGS | _PARTIAL, bytes.fromhex(value.removeprefix("0x"))
 
 
 def _extended_community(shown: str | dict[str, int | str]) -> bytes:

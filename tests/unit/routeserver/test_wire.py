@@ -23,7 +23,7 @@ ATTRIBUTES = (
     '"1": {"element": "as-set", "value": [3, 2]}}, "med": 5, "atomic-aggregate": true, '
     '"aggregator": "65001:9.9.9.9", "community": [ [ 65535, 65282 ], [ 65001, 2 ] ], '
     '"extended-community": [ { "value": 842127122628685, "string": "target:65001:77" } ], '
-    '"large-community": [ [ 65001, 1 , 2 ] ], "attribute-0x63-0xC0": "0x01", "attribute-0x64-0x80": "0x02"'
+    '"large-community": [ [ 65001, 1 , 2 ] ], "attribute-0x63-0xCF": "0x01", "attribute-0x64-0x80": "0x02"'
 )
 EXPECTED = PathAttributes(
     next_hop=IPv4Address("10.1.0.9"),
@@ -71,6 +71,8 @@ def test_decodes_withdrawals_in_both_forms() -> None:
         ('"as-path": {"0": {"element": "as-sequence", "value": [65001]}}', "10.1.0.9"),
         (ATTRIBUTES, "no-nexthop"),
         ('"origin": "igp", "as-path": {"0": {"element": "as-confed-sequence", "value": [65001]}}', "10.1.0.9"),
+        ('"origin": "igp", "as-path": {"0": {"element": "as-sequence", "value": []}}', "10.1.0.9"),
+        ('"origin": "igp", "as-path": {"0": {"element": "as-set", "value": []}}', "10.1.0.9"),
     ],
 )
 def test_an_update_without_a_mandatory_attribute_withdraws(attributes: str, next_hop: str) -> None:
