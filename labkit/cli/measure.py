@@ -14,10 +14,12 @@ from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import lab_of, running
 from labkit.operate.measure import failover as measure
 from labkit.operate.measure.flow_loss import Direction
-from labkit.operate.measure.flows import FlowLoss, Pace
+from labkit.operate.measure.flows import Pace
+from labkit.operate.measure.packets import FlowLoss
 
 app = typer.Typer(help="Measure traffic while something breaks.", no_args_is_help=True)
 
+_RECOVERED = {True: "yes", False: "NO", None: "not known"}
 _COLUMNS = ("Flow", "Port", "Sent", "Lost Forward", "Longest", "At", "Lost Backward", "Longest", "At", "Recovered")
 
 
@@ -68,7 +70,7 @@ def failover(
 
     The measurement ends when the command has ended and all flows have recovered. Without a command it only measures.
 
-    Exit status 1: a flow did not recover, or the command failed.
+    Exit status 1: a flow did not recover, or it is not known whether it did, or the command failed.
     """
     if seconds is not None and command:
         raise InvalidInput("--seconds is for a measurement without a command.", "With a command, use --within.")
@@ -92,7 +94,7 @@ def failover(
 
 def _row(number: int, flow: FlowLoss) -> tuple[object, ...]:
     ways = (*_cells(flow.forward), *_cells(flow.backward))
-    return (number, flow.source_port, flow.sent, *ways, "yes" if flow.recovered else "NO")
+    return (number, flow.source_port, flow.sent, *ways, _RECOVERED[flow.recovered])
 
 
 def _cells(direction: Direction) -> tuple[object, ...]:
@@ -103,7 +105,7 @@ def _cells(direction: Direction) -> tuple[object, ...]:
 
 
 def _colour(cell: str) -> Colour | None:
-    return Colour.RED if cell == "NO" else None
+    return {"NO": Colour.RED, "not known": Colour.YELLOW}.get(cell)
 
 
 def _summary(found: measure.Measurement) -> str:
@@ -116,8 +118,17 @@ def _summary(found: measure.Measurement) -> str:
         )
     ]
     lost = f"{' and '.join(ways)} of {sum(f.sent for f in found.flows)} packets lost in {span(found.seconds)}"
-    bad = sum(not flow.recovered for flow in found.flows)
-    words = [f"{lost}; " + (f"{bad} of {len(found.flows)} flows did not recover." if bad else "all flows recovered.")]
+    bad, open_ = (sum(flow.recovered is value for flow in found.flows) for value in (False, None))
+    flows = f"of {len(found.flows)} flows"
+    end = [f"{bad} {flows} did not recover"] if bad else []
+    end += [f"whether {open_} {flows} recovered is not known"] if open_ else []
+    words = [f"{lost}; {', and '.join(end) or 'all flows recovered'}."]
+    unknown = sum(flow.unknown for flow in found.flows)
+    if unknown:
+        words.append(
+            f"Whether {unknown} more packets were lost is not known: a program that measures was held up. "
+            "This machine may be too busy: try fewer flows."
+        )
     if found.status is None:
         words.append("The command did not end in time and was stopped. Allow more time: --within.")
     elif found.status:
@@ -135,14 +146,15 @@ class DirectionRow(TypedDict):
 
 
 class FlowRow(TypedDict):
-    """A flow in JSON."""
+    """A flow in JSON; `unknown` packets may have been lost or not, and so `recovered` is null if that is not known."""
 
     flow: int
     source_port: int
     sent: int
     forward: DirectionRow
     backward: DirectionRow
-    recovered: bool
+    unknown: int
+    recovered: bool | None
 
 
 MeasurementJson = TypedDict(
@@ -156,7 +168,7 @@ MeasurementJson = TypedDict(
         "seconds": float,
         "command": list[str],
         "command_status": int | None,
-        "recovered": bool,
+        "recovered": bool | None,
         "flows": list[FlowRow],
     },
 )
@@ -181,6 +193,7 @@ def _json(found: measure.Measurement, pace: Pace, event: measure.Event) -> Measu
                 "sent": flow.sent,
                 "forward": _json_direction(flow.forward),
                 "backward": _json_direction(flow.backward),
+                "unknown": flow.unknown,
                 "recovered": flow.recovered,
             }
             for number, flow in enumerate(found.flows, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import time
 from collections.abc import Callable
@@ -15,11 +16,14 @@ from labkit.lab.plan.nodes import owners
 from labkit.operate.labs.host_command import HostCommand, executable
 from labkit.operate.labs.lifecycle import Reporter
 from labkit.operate.look.client import LabClient
-from labkit.operate.measure.flows import FlowEnds, FlowLoss, Flows, Pace
+from labkit.operate.measure.flows import FlowEnds, Flows, Pace, unresponsive
+from labkit.operate.measure.packets import FlowLoss
 
 LONGEST = 3600.0
 """Seconds that a measurement may take."""
-_STEADY_WITHIN = 5.0
+_STEADY_WITHIN = 3.0
+"""Seconds of packets whose fate is known, after which flows that are not steady never will be."""
+_KNOWN_WITHIN = 30.0
 _BEFORE_AND_AFTER = 120.0
 """Seconds after the end of the measurement after which programs in nodes end by themselves, even if labkit is gone."""
 
@@ -60,9 +64,10 @@ class Measurement:
     status: int | None
 
     @property
-    def recovered(self) -> bool:
-        """Whether all flows have."""
-        return all(flow.recovered for flow in self.flows)
+    def recovered(self) -> bool | None:
+        """Whether all flows have; None if that is not known, and none is known not to have."""
+        each = {flow.recovered for flow in self.flows}
+        return False if False in each else None if None in each else True
 
 
 def way(lab: Lab, source: str, target: str) -> FlowEnds:
@@ -98,27 +103,30 @@ def failover(client: LabClient, between: FlowEnds, pace: Pace, event: Event, rep
     with closing(Flows(client, between, pace, event.within + _BEFORE_AND_AFTER)) as flows:
         reporter.begin("flows")
         flows.start()
-        if not flows.until(lambda: all(flows.steady()), _STEADY_WITHIN):
+        packets = flows.packets
+        if not flows.until(lambda: all(packets.steady()) or packets.known_for > _STEADY_WITHIN, _KNOWN_WITHIN):
+            raise unresponsive(between.target)
+        if not all(packets.steady()):
             raise _no_answer(client.record.lab, between, flows)
         reporter.end(
             f"{pace.flows} from {between.source} to {between.target} ({between.target_address}), "
             f"a packet every {pace.interval * 1000:g} ms"
         )
         began = time.monotonic()
-        status = _wait(flows, pace, event, reporter)
+        ended, status = _wait(flows, pace, event, reporter)
         flows.finish()
-        measured = flows.results(began, event.settle)
-        return Measurement(between, flows.end - began, measured, status)
+        measured = flows.results(began, ended, event.settle)
+        return Measurement(between, packets.end - began, measured, status)
 
 
-def _wait(flows: Flows, pace: Pace, event: Event, reporter: Reporter) -> int | None:
-    """Run the event and wait until it is over; returns the exit status of its command."""
-    began = time.monotonic()
+def _wait(flows: Flows, pace: Pace, event: Event, reporter: Reporter) -> tuple[float, int | None]:
+    """Run the event and wait until it is over; returns when its command ended, and the command's exit status."""
+    began, packets = time.monotonic(), flows.packets
 
     def wait(done: Callable[[], bool]) -> bool:
         def shown() -> bool:
-            whole = f"{flows.well(began, 0.2)}/{pace.flows} flows without loss"
-            reporter.update(f"{flows.lost(began)} packets lost, now {whole}   {time.monotonic() - began:.0f} s")
+            whole = f"{packets.well(began, 0.2)}/{pace.flows} flows without loss"
+            reporter.update(f"{packets.lost(began)} packets lost, now {whole}   {time.monotonic() - began:.0f} s")
             return done()
 
         return flows.until(shown, began + event.within - time.monotonic())
@@ -127,7 +135,7 @@ def _wait(flows: Flows, pace: Pace, event: Event, reporter: Reporter) -> int | N
         reporter.begin("measure")
         wait(lambda: False)
         reporter.end(f"{event.within:g} s without a command")
-        return 0
+        return began, 0
     words = shlex.join(event.command)
     with closing(HostCommand(event.command, flows.selector, reporter.note)) as command:
         reporter.begin("command")
@@ -135,19 +143,20 @@ def _wait(flows: Flows, pace: Pace, event: Event, reporter: Reporter) -> int | N
         ended, status = command.ended, command.status
         if ended is None:
             reporter.end(f"{words}: still running after {event.within:g} s, stopped")
-            return None
+            return math.inf, None
         reporter.end(f"{words}: exit status {status}")
         reporter.begin("recover")
-        if wait(lambda: flows.well(ended, event.settle) == pace.flows):
+        if wait(lambda: packets.well(ended, event.settle) == pace.flows):
             reporter.end(f"{event.settle:g} s without loss")
         else:
-            reporter.end(f"{flows.well(ended, event.settle)} of {pace.flows} flows recovered within {event.within:g} s")
-        return status
+            well = packets.well(ended, event.settle)
+            reporter.end(f"{well} of {pace.flows} flows recovered within {event.within:g} s")
+        return ended, status
 
 
 def _no_answer(lab: str, between: FlowEnds, flows: Flows) -> CheckFailed:
     """The error for flows that get no answers from the start."""
-    there, steady = flows.arrived(), flows.steady()
+    there, steady = flows.packets.arrived(), flows.packets.steady()
     source, target = between.source, between.target
     if any(steady):
         what = f"only {sum(steady)} of {len(steady)} flows from {source} to {target} get answers."

@@ -10,8 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-UNSEEN, SEEN, RETURNED = 0, 1, 2
-"""Fates: the responder never saw it (lost forward); saw it, but no echo came (lost backward); it was echoed."""
+UNSEEN, SEEN, RETURNED, OPEN = 0, 1, 2, 3
+"""Fates: the responder never saw it (lost forward); saw it, but no echo came (lost backward); it was echoed.
+
+`OPEN` is not known: it has not come back, and may be where a program that is held up has not read it yet.
+"""
+_NOT_FINAL = bytes.maketrans(bytes([UNSEEN, SEEN]), bytes([OPEN, OPEN]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,33 @@ def losses(times: Sequence[float], fates: Sequence[int], kind: int, origin: floa
     return Direction(lost, longest)
 
 
-def without_loss(times: Sequence[float], fates: Sequence[int], since: float, until: float) -> bool:
-    """Whether packets were sent from `since` on and before `until`, and all of them came back."""
-    first, last = bisect_left(times, since), bisect_left(times, until)
-    return first < last and all(fate == RETURNED for fate in fates[first:last])
+def judged(fates: bytes, final: int) -> bytes:
+    """The fates as far as they are known: those of the first `final` packets are final, and whatever came back is."""
+    return fates[:final] + fates[final:].translate(_NOT_FINAL)
+
+
+def recovered(
+    times: Sequence[float], fates: bytes | bytearray, final: int, window: tuple[float, float], end: float
+) -> bool | None:
+    """Whether a flow lost nothing in the last seconds of which something is known.
+
+    Args:
+        times: when its packets were sent.
+        fates: what became of them.
+        final: how many of the fates are final; of the others, those that came back are.
+        window: how many seconds it must have lost nothing, and when these may begin at the earliest.
+        end: when the next packet would be sent.
+
+    Returns:
+        None if it is not known: there are not so many seconds, or a packet in them has no final fate.
+    """
+    seconds, earliest = window
+    count = min(max(final, fates.rfind(RETURNED) + 1), len(times))
+    until = times[count] if count < len(times) else end
+    first = bisect_left(times, until - seconds)
+    if until - seconds < earliest or first >= count:
+        return None
+    known, others = fates[first:final], fates[max(first, final) : count]
+    if known.count(RETURNED) < len(known):
+        return False
+    return True if others.count(RETURNED) == len(others) else None

@@ -7,8 +7,17 @@ Its text is sent to the nodes' own Python, so it imports nothing of labkit.
 
 Either has one socket a flow, bound to ADDRESS; the sender's flows go to the PORTs of TARGET. Packet `number` of flow
 `number % flows` carries the token and the number, and nothing without the token is echoed. It prints one JSON
-object per line: first `ports`, then what is new of `sent` (when, by CLOCK_MONOTONIC, one packet of every flow went
-out), `back` and `seen` (numbers). The program ends when its standard input does, or after SECONDS.
+object per line, with times by CLOCK_MONOTONIC: first `ports`, then every `REPORT` seconds
+
+    sent       when one packet of every flow had gone out, new ones
+    back       the numbers that the sender has received, new ones
+    seen       the numbers that the responder has received, new ones
+    looked     everything that had come until then has been read, and is in this line or an earlier one. What the
+               responder had read at one `looked`, it had echoed at the next
+    stopped    whether the sender has stopped sending
+
+The sender stops sending at the first byte of standard input. Either program ends when its standard input does, or
+after SECONDS.
 """
 
 from __future__ import annotations
@@ -24,10 +33,9 @@ from time import monotonic
 
 REPORT = 0.1
 """Seconds between two lines."""
-PATIENCE = 1.0
-"""Seconds that the last packets have to come back."""
-_BUFFER = 1 << 20
+_BUFFER = 1 << 22
 _STDIN = 0
+_SO_RCVBUFFORCE = 33
 
 
 def main(role: str, token: str, seconds: str, address: str, *rest: str) -> None:
@@ -43,17 +51,18 @@ def main(role: str, token: str, seconds: str, address: str, *rest: str) -> None:
 
 def _respond(token: bytes, sockets: Sequence[socket.socket], end: float) -> None:
     seen: list[int] = []
-    due, over = 0.0, False
+    due, over = monotonic(), False
     while not over:
-        readable, over = _wait(sockets, due if seen else end)
+        looked = monotonic()
+        readable, given = _wait(sockets, min(due, end))
         for each in readable:
             for packet, sender in _packets(each, token):
                 seen.append(_number(packet))
                 with suppress(OSError):  # there is no way back now: it is lost on it
                     each.sendto(packet, sender)
-        over = over or monotonic() >= end
-        if seen and (over or monotonic() >= due):
-            _tell(seen=seen)
+        over = given == b"" or looked >= end
+        if over or monotonic() >= due:
+            _report(seen=seen, looked=looked)
             seen, due = [], monotonic() + REPORT
 
 
@@ -62,47 +71,52 @@ def _send(
 ) -> None:
     sent: list[float] = []
     back: list[int] = []
-    number, over = 0, False
+    number, stopped, over = 0, False, False
     due = report = monotonic()
-    while (now := monotonic()) < end:
-        if not over and now >= due:
-            sent.append(now)
+    while not over:
+        now = monotonic()
+        if not stopped and now >= due:
             for each, target in zip(sockets, targets, strict=True):
                 with suppress(OSError):  # the node has no way there now: it is lost
                     each.sendto(token + number.to_bytes(8, "big"), target)
                 number += 1
+            # Not before all of them have gone out: whoever is held up here sends later.
+            sent.append(monotonic())
             # Who was held up does not catch up: a burst would measure something else.
             due = due + interval if due + interval > now else now + interval
-        if now >= report:
-            _tell(sent=sent, back=back)
-            sent, back, report = [], [], now + REPORT
-        readable, finish = _wait(sockets, min(report, end if over else due), stdin=not over)
+        looked = monotonic()
+        readable, given = _wait(sockets, min(report, end) if stopped else min(report, end, due))
         for each in readable:
             back += [_number(packet) for packet, _ in _packets(each, token)]
-        if finish:
-            over, end = True, min(end, monotonic() + PATIENCE)
-    _tell(sent=sent, back=back)
+        stopped = stopped or given is not None
+        over = given == b"" or looked >= end
+        if over or monotonic() >= report:
+            _report(sent=sent, back=back, looked=looked, stopped=stopped)
+            sent, back, report = [], [], monotonic() + REPORT
 
 
 def _bound(address: str, flows: int) -> list[socket.socket]:
-    """A socket a flow. Each has a buffer of its own: who is held up for a second must not lose what came meanwhile."""
+    """A socket a flow. Each has a buffer of its own: who is held up for a while must not lose what came meanwhile."""
     sockets = []
     for _ in range(flows):
         each = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         each.setblocking(False)
-        each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        try:
+            each.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+        except PermissionError:  # an ordinary user gets what the machine allows
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
         each.bind((address, 0))
         sockets.append(each)
-    _tell(ports=[each.getsockname()[1] for each in sockets])
+    _report(ports=[each.getsockname()[1] for each in sockets])
     return sockets
 
 
-def _wait(sockets: Sequence[socket.socket], until: float, *, stdin: bool = True) -> tuple[list[socket.socket], bool]:
-    """The sockets with packets, and whether standard input has ended."""
-    watched: list[socket.socket | int] = [*sockets, *([_STDIN] if stdin else [])]
+def _wait(sockets: Sequence[socket.socket], until: float) -> tuple[list[socket.socket], bytes | None]:
+    """The sockets with packets, and what standard input has: empty at its end, None for nothing."""
+    watched: list[socket.socket | int] = [*sockets, _STDIN]
     readable = select.select(watched, [], [], max(0.0, until - monotonic()))[0]
-    over = _STDIN in readable and not os.read(_STDIN, 1)
-    return [each for each in readable if isinstance(each, socket.socket)], over
+    given = os.read(_STDIN, 1) if _STDIN in readable else None
+    return [each for each in readable if isinstance(each, socket.socket)], given
 
 
 def _packets(one: socket.socket, token: bytes) -> Iterator[tuple[bytes, tuple[str, int]]]:
@@ -118,7 +132,7 @@ def _number(packet: bytes) -> int:
     return int.from_bytes(packet[-8:], "big")
 
 
-def _tell(**facts: object) -> None:
+def _report(**facts: object) -> None:
     sys.stdout.write(json.dumps(facts) + "\n")
     sys.stdout.flush()
 

@@ -8,8 +8,6 @@ import os
 import secrets
 import selectors
 import time
-from array import array
-from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -19,15 +17,13 @@ from typing import IO, Any
 from labkit.errors import CheckFailed, InvalidInput
 from labkit.operate.look.client import LabClient
 from labkit.operate.measure import flow_probe
-from labkit.operate.measure.flow_loss import RETURNED, SEEN, UNSEEN, Direction, losses, without_loss
-from labkit.operate.measure.flow_probe import PATIENCE
+from labkit.operate.measure.packets import FlowLoss, Packets
 
 MOST_FLOWS = 64
 MOST_PACKETS = 5000
 """Packets a second and direction: what the programs in the nodes can handle while the lab runs."""
-_STEADY = bytes([RETURNED]) * 10
-"""A flow is steady once so many of its packets came back in a row."""
 _STARTS_WITHIN = 20.0
+_KNOWN_WITHIN = 20.0
 _ENDS_WITHIN = 10.0
 _LOOK = 0.1
 
@@ -67,30 +63,14 @@ class Pace:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class FlowLoss:
-    """What a flow lost, and whether it lost nothing at its end."""
-
-    source_port: int
-    sent: int
-    forward: Direction
-    backward: Direction
-    recovered: bool
-
-
 class Flows:
-    """Running flows. Reports of their programs are read while `until` waits.
-
-    Times are this machine's monotonic clock, which the nodes share. A packet that could still be on its way counts
-    neither as lost nor as returned.
-    """
+    """Running flows. Reports of their programs are read into `packets` while `until` waits."""
 
     def __init__(self, client: LabClient, way: FlowEnds, pace: Pace, seconds: float) -> None:
         self.selector = selectors.DefaultSelector()
         self._way = way
         self._pace = pace
-        self._times = array("d")
-        self._fates = [bytearray() for _ in range(pace.flows)]
+        self.packets = Packets(pace.flows, pace.interval)
         self._client = client
         self._token = secrets.token_hex(8)
         self._seconds = f"{seconds:.1f}"
@@ -112,12 +92,21 @@ class Flows:
         self._started(self._sender)
 
     def finish(self) -> None:
-        """Stop sending, wait for what is on its way, and read the last reports of both ends."""
+        """Stop sending, wait until every packet's fate is known, and read the last reports of both ends.
+
+        If a program is held up for long, what is not known by then stays so.
+
+        Raises:
+            CheckFailed: a program does not end.
+        """
+        assert self._sender is not None
+        assert self._responder is not None
+        self._sender.stop()
+        self.until(self.packets.complete, _KNOWN_WITHIN)
         for program in (self._sender, self._responder):
-            assert program is not None
             program.finish()
             if not self.until(program.ended, _ENDS_WITHIN):
-                raise _unresponsive(program.node)
+                raise unresponsive(program.node)
 
     def close(self) -> None:
         """End the programs in the nodes."""
@@ -141,75 +130,25 @@ class Flows:
                 key.data()
         return True
 
-    def steady(self) -> list[bool]:
-        """Of each flow, whether packets came back in a row."""
-        return [_STEADY in fates for fates in self._fates]
-
-    def arrived(self) -> bool:
-        """Whether any packet reached the target."""
-        return any(SEEN in fates or RETURNED in fates for fates in self._fates)
-
-    def lost(self, since: float) -> int:
-        """How many of the judged packets since a time did not come back."""
-        first, last = bisect_left(self._times, since), bisect_left(self._times, time.monotonic() - PATIENCE)
-        return sum(last - first - fates[first:last].count(RETURNED) for fates in self._fates) if first < last else 0
-
-    def well(self, since: float, seconds: float) -> int:
-        """How many flows lost none of the packets judged last, those of so many seconds, all sent since a time."""
-        until = time.monotonic() - PATIENCE
-        if until - seconds < since:
-            return 0
-        return sum(without_loss(self._times, fates, until - seconds, until) for fates in self._fates)
-
-    @property
-    def end(self) -> float:
-        """When the next packet of each flow would have gone out; 0 before the first."""
-        return self._times[-1] + self._pace.interval if self._times else 0.0
-
-    def results(self, since: float, settle: float) -> tuple[FlowLoss, ...]:
-        """What the flows, which have ended, lost since a time. One without loss for the last `settle` has recovered.
+    def results(self, since: float, settled: float, settle: float) -> tuple[FlowLoss, ...]:
+        """What the flows, which have ended, lost: see `Packets.results`.
 
         Raises:
             CheckFailed: nothing was sent since then.
         """
-        first = bisect_left(self._times, since)
-        times = self._times[first:]
-        if not times:
-            raise _unresponsive(self._way.source)
-        end = self.end
         assert self._sender is not None
-        return tuple(
-            FlowLoss(
-                port,
-                len(times),
-                losses(times, fates[first:], UNSEEN, since, end),
-                losses(times, fates[first:], SEEN, since, end),
-                without_loss(times, fates[first:], end - settle, end),
-            )
-            for port, fates in zip(self._sender.ports, self._fates, strict=True)
-        )
+        found = self.packets.results(self._sender.ports, since, settled, settle)
+        if not found:
+            raise unresponsive(self._way.source)
+        return found
 
     def _program(self, node: str, role: str, *arguments: object) -> _Program:
         words = (role, self._token, self._seconds, *map(str, arguments))
-        return _Program(self._client, self.selector, node, self._take, words)
+        return _Program(self._client, self.selector, node, self.packets.take, words)
 
     def _started(self, program: _Program) -> None:
         if not self.until(lambda: bool(program.ports), _STARTS_WITHIN):
-            raise _unresponsive(program.node)
-
-    def _take(self, facts: dict[str, list[Any]]) -> None:
-        self._times.extend(facts.get("sent", ()))
-        for word, fate in (("seen", SEEN), ("back", RETURNED)):
-            for number in facts.get(word, ()):
-                packet, flow = divmod(number, self._pace.flows)
-                self._lengthen(packet + 1)  # the responder's report may come first
-                self._fates[flow][packet] = max(fate, self._fates[flow][packet])
-        self._lengthen(len(self._times))
-
-    def _lengthen(self, length: int) -> None:
-        for fates in self._fates:
-            if len(fates) < length:
-                fates.extend(bytes([UNSEEN]) * (length - len(fates)))
+            raise unresponsive(program.node)
 
 
 class _Program:
@@ -220,7 +159,7 @@ class _Program:
         client: LabClient,
         selector: selectors.BaseSelector,
         node: str,
-        on_facts: Callable[[dict[str, list[Any]]], None],
+        on_facts: Callable[[dict[str, Any]], None],
         words: tuple[str, ...],
     ) -> None:
         text = Path(flow_probe.__file__).read_text(encoding="utf-8")
@@ -238,6 +177,17 @@ class _Program:
     def ended(self) -> bool:
         """Whether it has reported everything."""
         return self._ended
+
+    def stop(self) -> None:
+        """Ask it to send nothing more.
+
+        Raises:
+            CheckFailed: it has ended.
+        """
+        try:
+            os.write(_stream(self._process.stdin).fileno(), b".")
+        except BrokenPipeError:
+            raise self._gone() from None
 
     def finish(self) -> None:
         """Ask it to end."""
@@ -278,7 +228,8 @@ def _stream(stream: IO[bytes] | None) -> IO[bytes]:
     return stream
 
 
-def _unresponsive(node: str) -> CheckFailed:
+def unresponsive(node: str) -> CheckFailed:
+    """The error for a program that is held up for too long."""
     return CheckFailed(
         f"the program that measures on {node} does not answer.", "This machine may be too busy: try with fewer flows."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import selectors
 import socket
 import subprocess
@@ -24,7 +25,17 @@ from labkit.lab.load import load
 from labkit.operate.labs.host_command import HostCommand, executable
 from labkit.operate.measure import failover as measure
 from labkit.operate.measure import flow_probe
-from labkit.operate.measure.flow_loss import RETURNED, SEEN, UNSEEN, Direction, Outage, losses, without_loss
+from labkit.operate.measure.flow_loss import (
+    OPEN,
+    RETURNED,
+    SEEN,
+    UNSEEN,
+    Direction,
+    Outage,
+    judged,
+    losses,
+    recovered,
+)
 from labkit.operate.measure.flows import Pace
 from labkit.resources import topologies
 from tests.e2e.waiting import eventually
@@ -69,19 +80,24 @@ def test_an_outage_lasts_as_long_as_it_took_and_not_as_many_packets_as_it_had() 
 
 
 @pytest.mark.parametrize(
-    ("drawn", "since", "until", "well"),
+    ("drawn", "final", "seconds", "earliest", "well"),
     [
-        ("====", 0, 4, True),
-        ("-===", 1, 4, True),
-        ("-===", 0, 4, False),
-        ("===>", 0, 4, False),
-        ("===>", 0, 3, True),
-        ("====", 4, 9, False),  # nothing was sent
-        ("", 0, 9, False),
+        ("====", 4, 4, 0, True),
+        ("====", 0, 4, 0, True),  # what came back is known to have come back
+        ("-===", 4, 3, 0, True),
+        ("-===", 4, 4, 0, False),
+        ("===>", 4, 3, 0, False),
+        ("===>", 3, 3, 0, True),  # the last may still come back: those before it count
+        ("===>", 3, 3, 1, None),  # unless they are too early
+        ("===>", 3, 4, 0, None),  # or too few
+        ("==>=", 2, 2, 0, None),  # nor is it known of one between others
+        ("=->=", 2, 4, 0, False),
+        ("", 0, 9, -9, None),  # nothing was sent
     ],
 )
-def test_without_loss(drawn: str, since: float, until: float, well: bool) -> None:
-    assert without_loss([float(i) for i in range(len(drawn))], fates(drawn), since, until) is well
+def test_recovered(drawn: str, final: int, seconds: float, earliest: float, well: bool | None) -> None:
+    times = [float(i) for i in range(len(drawn))]
+    assert recovered(times, fates(drawn), final, (seconds, earliest), float(len(drawn))) is well
 
 
 DRAWN = st.text("->=", max_size=60)
@@ -101,7 +117,10 @@ def test_every_packet_is_counted_once(drawn: str, data: st.DataObject) -> None:
             assert 1 <= direction.longest.packets <= direction.lost
             assert direction.longest.began in times
             assert 0 < direction.longest.seconds <= end - direction.longest.began
-    assert without_loss(times, found, 0.0, end) == (bool(drawn) and there == back == NONE)
+    well = recovered(times, found, len(found), (end + 1, -math.inf), end)
+    assert well is (there == back == NONE if drawn else None)
+    assert judged(found, len(found)) == found
+    assert {*judged(found, 0)} <= {OPEN, RETURNED}
 
 
 @given(DRAWN, st.integers(1, 100), st.sampled_from("->"))
@@ -219,14 +238,18 @@ def hear(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def rest(process: subprocess.Popen[str], *before: dict[str, Any]) -> dict[str, list[Any]]:
-    """What it printed before and prints until its end, once its standard input has ended."""
+    """The lists that it printed before and prints until its end, once its standard input has ended."""
     out, err = process.communicate(timeout=10)
     assert (process.returncode, err) == (0, "")
     found: dict[str, list[Any]] = {}
     for facts in (*before, *map(json.loads, out.splitlines())):
-        for word, values in facts.items():
-            found.setdefault(word, []).extend(values)
+        for word in facts.keys() - {"looked", "stopped"}:
+            found.setdefault(word, []).extend(facts[word])
     return found
+
+
+def count(lines: list[dict[str, Any]], word: str) -> int:
+    return sum(len(line.get(word, ())) for line in lines)
 
 
 def test_packets_go_and_come_back() -> None:
@@ -238,10 +261,17 @@ def test_packets_go_and_come_back() -> None:
             assert len(set(before[0]["ports"])) == 3
             while not before[-1].get("back"):
                 before.append(hear(sender))
+            assert sender.stdin
+            os.write(sender.stdin.fileno(), b".")
+            while not before[-1]["stopped"]:
+                before.append(hear(sender))
+            while count(before, "back") < 3 * count(before, "sent"):
+                before.append(hear(sender))
+            assert hear(sender)["sent"] == [], "it has stopped"
             sent = rest(sender, *before)
         seen = rest(responder)["seen"]
     packets = list(range(3 * len(sent["sent"])))
-    assert packets == sorted(seen) == sorted(sent["back"]), "the last ones are waited for"
+    assert packets == sorted(seen) == sorted(sent["back"]), "nothing is lost on the loopback"
     assert sent["sent"] == sorted(sent["sent"])
     assert time.monotonic() - 10 < sent["sent"][0] < time.monotonic(), "the clock is the machine's monotonic one"
 
