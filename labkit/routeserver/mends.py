@@ -90,8 +90,8 @@ def _parse_one(attributes: Attributes, data: bytes, direction: Direction, negoti
     """Take one attribute off a received UPDATE's; what is left.
 
     Passed over are attributes that a peer must not send, right or wrong: LOCAL_PREF, ORIGINATOR_ID and CLUSTER_LIST
-    from another AS (RFC 7606 §7.5, §7.9, §7.10), AS4_PATH and AS4_AGGREGATOR from a speaker of four-octet ASNs
-    (RFC 6793 §4.1); and an AGGREGATOR of no length (RFC 7606 §7.7). An ORIGIN that is none withdraws (§7.1).
+    from another AS (RFC 7606 §7), AS4_PATH and AS4_AGGREGATOR from a speaker of four-octet ASNs (RFC 6793 §4.1); and
+    an AGGREGATOR of no length (RFC 7606 §7.7). An ORIGIN that is none withdraws (RFC 7606 §7.1).
 
     Raises:
         Notify: a well-known attribute is not recognized (RFC 4271 §6.3). Passed on as one, it would end other peers'

@@ -186,7 +186,7 @@ class Generator:
         return replace(case, too_long=asns > LONGEST_PATH)
 
     def malformed(self) -> Case:
-        """Treat-as-withdraw: RFC 7606 §3 c to e, §4 and §7."""
+        """Treat-as-withdraw: RFC 7606 §3 (c to e), RFC 7606 §4 and RFC 7606 §7."""
         chance, pick, asn = self._chance, self._chance.choice, self._asn
         path = as_path([asn])
         attributes = self._usual()
@@ -234,7 +234,7 @@ class Generator:
         return Case(f"withdraw: {name}", announcement, withdrawn=prefixes, serial=self._serial)
 
     def discarded(self) -> Case:
-        """Attribute discard (RFC 7606 §3 f and g, §7; RFC 6793 §4.1), and attributes that nobody knows."""
+        """Attribute discard (RFC 7606 §3 (f, g), RFC 7606 §7; RFC 6793 §4.1), and attributes that nobody knows."""
         chance, pick, asn = self._chance, self._chance.choice, self._asn
         byte = bytes([chance.randrange(256)])
         code, flags, value, name = pick([
@@ -281,7 +281,7 @@ class Generator:
     # Cases that end the session.
 
     def last(self) -> Case:
-        """A case that ends the session (RFC 4271 §6, RFC 7606 §3 and §5)."""
+        """A case that ends the session (RFC 4271 §6, RFC 7606 §3 and RFC 7606 §5)."""
         chance, here = self._chance, nlri("10.128.0.0/16")
         usual = encoded(self._usual(extra=False))
         unknown = attribute(chance.randrange(200, 255), b"\0", WELL_KNOWN)

@@ -18,6 +18,7 @@ from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import ping, traceroute
 from labkit.operate.trace.run import trace
 from labkit.pytest import Boot, RunningLab
+from tests.e2e import bgp_fuzzer
 from tests.e2e.in_lab import put_table
 from tests.e2e.waiting import eventually
 
@@ -221,6 +222,38 @@ def test_whom_a_route_server_refuses_is_in_the_log_with_the_reason(lab: RunningL
         "session security-nva (10.1.2.4) not established: connection collision resolution",
     }
     eventually(lambda: {e.text for e in lab.client.events(follow=False)}, lambda texts: wanted <= texts)
+
+
+def test_a_hostile_appliance_harms_nobody_else(lab: RunningLab) -> None:
+    """BGP by the cases of RFC 7606 from the firewall's own address; what others receive is in test_bgp_fuzz.py."""
+    platform = (("rs1-0", "exabgp"), ("rs1-1", "exabgp"), ("controller", "controller"), ("vm1", "agent"))
+    processes = [service_pid(lab, *which) for which in platform]
+    script = Path(bgp_fuzzer.__file__).read_text(encoding="utf-8")
+    arguments = ("10.1.0.4", str(SECURITY), "65002", "10.1.0.0/16", "7606", "800")
+    drops = dropped_sessions(lab, "sdwan-nva")
+    run(lab, "security-nva", "s6-svc", "-d", "-wD", f"{SCAN}/bgpd")
+    try:
+        hostile = lab.client.runtime.stream(
+            lab.client.record.lab, "security-nva", ("python3", "-c", script, *arguments)
+        )
+        assert hostile.stdin is not None
+        assert hostile.stdout is not None
+        hostile.stdin.close()  # it waits for nobody
+        *_, summary = (json.loads(line) for line in hostile.stdout)
+        assert summary["complaints"] == []
+        assert summary["resets"] > 10
+    finally:
+        run(lab, "security-nva", "s6-svc", "-u", f"{SCAN}/bgpd")
+    fibs_become(lab, DEFAULT, SECURITY, within=30)
+    assert [fib(lab, vm)[BRANCH] for vm in VMS] == [(SDWAN,)] * len(VMS)
+    assert [service_pid(lab, *which) for which in platform] == processes
+    assert dropped_sessions(lab, "sdwan-nva") == drops
+
+
+def dropped_sessions(lab: RunningLab, node: str) -> list[int]:
+    """How often each session of an appliance has ended."""
+    shown = json.loads(vtysh(lab, node, "show bgp neighbors json"))
+    return [neighbor["connectionsDropped"] for neighbor in shown.values()]
 
 
 @pytest.mark.both_runtimes
