@@ -9,6 +9,7 @@ from pathlib import Path
 from labkit.azure.changes.difference import difference
 from labkit.azure.changes.registry import from_json, to_json
 from labkit.azure.model import Azure
+from labkit.errors import InvalidInput
 from labkit.lab.model import Lab
 from labkit.lab.running import applied
 
@@ -23,10 +24,21 @@ def load(path: Path, lab: Lab) -> Azure:
 
 
 def save(path: Path, lab: Lab, azure: Azure) -> None:
-    """Write what was changed so that a crash leaves either the old file or the new one."""
+    """Write what was changed so that a crash leaves either the old file or the new one.
+
+    Raises:
+        InvalidInput: the disk is full; the old file is there.
+    """
     fresh = path.with_name(path.name + ".new")
-    with fresh.open("w", encoding="utf-8") as file:
-        json.dump(to_json(difference(lab.azure, azure)), file)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    try:
+        with fresh.open("w", encoding="utf-8") as file:
+            json.dump(to_json(difference(lab.azure, azure)), file)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise InvalidInput(
+            f"the controller can't keep the change: {path}: {error.strerror}.",
+            "Free some space where labs are stored (XDG_STATE_HOME), then repeat the command.",
+        ) from error

@@ -493,8 +493,8 @@ def test_down_needs_no_lab_file_and_no_sound_record(empty: Labkit, lab_file: Pat
     ("size", "says"),
     [
         ("size=1m", r"not enough disk space for a lab's state: \S+ has 1 MB free, 20 MB are needed\."),
-        ("nr_inodes=8", r"\S+: No space left on device\."),
-        ("nr_inodes=30", r"\S+: No space left on device\."),
+        ("nr_inodes=8", r"not enough room for a lab's state: \S+ has \d inodes free, 96 are needed\."),
+        ("nr_inodes=3", r"\S+: No space left on device\."),
     ],
 )
 def test_a_full_disk_for_the_labs_state(empty: Labkit, lab_file: Path, size: str, says: str) -> None:

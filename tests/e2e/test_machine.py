@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 
 from labkit.resources import topologies
 from labkit.runtimes.image import images
-from tests.e2e.command_line import Labkit
+from labkit.runtimes.sandbox import logs
+from tests.e2e.command_line import Labkit, in_private_mounts
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -27,6 +29,17 @@ def lab_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("lab") / "machine.lab.yml"
     file.write_text(text.replace("name: overview", "name: machine"))
     return file
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory, lab_file: Path) -> Iterator[Labkit]:
+    """A running lab called `machine`."""
+    labkit = Labkit(tmp_path_factory.mktemp("state"))
+    try:
+        labkit.ok("up", str(lab_file))
+        yield labkit
+    finally:
+        labkit("down", "--all")
 
 
 @pytest.fixture
@@ -107,3 +120,78 @@ def test_a_limit_of_a_control_group(
     assert short in text.splitlines()[0]
     assert f"{file} of the control group {group}" in text.splitlines()[0]
     assert not (empty.home / "labkit" / "labs").exists()
+
+
+# --- Full
+
+
+def test_the_disk_of_the_state_fills_while_a_lab_boots(empty: Labkit, lab_file: Path) -> None:
+    """Whatever it is that finds no room: the disk is named, and nothing stays."""
+    state = empty.home
+    mounts = (
+        f"mount -t tmpfs -o size=30m,nr_inodes=400 tmpfs {state} || exit 99\n"
+        f"(until [ -d {state}/labkit/labs/machine/topology ]; do :; done\n"
+        f" i=0; while : >{state}/filler.$i; do i=$((i+1)); done) 2>/dev/null &\ntrue"
+    )
+    done = in_private_mounts(empty, mounts, "up", str(lab_file))
+    assert done.returncode == 3, done.stderr
+    reason, *_, remedy = [line for line in done.stderr.splitlines() if not line.startswith(" ") or "XDG" in line]
+    assert reason == f"the disk is full: {state / 'labkit'} has no inode left."
+    assert "XDG_STATE_HOME" in remedy
+    assert not [file for file in done.stdout.splitlines() if "/filler." not in file]
+
+
+def test_a_lab_goes_down_without_an_inode(empty: Labkit, lab_file: Path) -> None:
+    state = empty.home
+    command = " ".join(map(shlex.quote, empty.argv()))
+    script = f"""
+        {command} up {lab_file} 2>&1 | tail -1
+        i=0; while touch {state}/filler.$i; do i=$((i+1)); done 2>/dev/null
+        set -e
+        {command} verify machine | tail -1
+        {command} stop vm1
+        {command} start vm1
+        {command} list
+        ! {command} route-server update rs1 --branch-to-branch on || exit 98
+        {command} down machine
+    """
+    done = in_private_mounts(
+        empty, f"mount -t tmpfs -o size=30m,nr_inodes=400 tmpfs {state} && (set -e; {script}) 2>&1", "list"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "all 39 checks passed" in done.stdout
+    assert "the controller can't keep the change: " in done.stdout
+    assert "machine is down" in done.stdout
+    assert not [file for file in done.stdout.splitlines() if file.startswith("/") and "/filler." not in file]
+
+
+def test_a_node_that_fills_its_disk_stops_nobody(lab: Labkit) -> None:
+    def in_node(node: str, script: str) -> str:
+        return lab("exec", node, "--", "sh", "-c", script).stdout
+
+    folders = ("/", "/tmp", "/run", "/dev/shm")
+    for folder in folders:
+        left = in_node("vm1", f"dd if=/dev/zero of={folder}/full bs=1M 2>/dev/null; df -k {folder} | tail -1")
+        assert left.split()[3] == "0"
+        assert in_node("vm2", f"dd if=/dev/zero of={folder}/more bs=1M count=40 2>&1; rm {folder}/more").endswith("s\n")
+    left = in_node("vm1", "touch $(seq -f /full.%g 70000) 2>/dev/null; df -i / | tail -1")
+    assert left.split()[3] == "0"
+    lab.ok("verify", "machine")
+    # It can be powered off and on, and then emptied.
+    lab.ok("stop", "vm1")
+    lab.ok("start", "vm1")
+    lab.ok("verify", "machine")
+    in_node("vm1", "rm -f /full*")
+    assert int(in_node("vm1", "df -k / | tail -1").split()[3]) > 250_000
+
+
+def test_a_log_has_a_bound(lab: Labkit) -> None:
+    folder = lab.home / "labkit" / "labs" / "machine" / "sandbox" / "logs"
+    too_much = f"yes 0123456789 | head -n {logs.MOST * 3 // 11} >/proc/1/fd/1; echo end >/proc/1/fd/1"
+    lab.ok("exec", "vm2", "--", "sh", "-c", too_much)
+    sizes = [file.stat().st_size for file in folder.glob("vm2.log*")]
+    assert len(sizes) == 2
+    assert max(sizes) <= logs.MOST
+    lines = lab.ok("logs", "vm2").splitlines()
+    assert lines[-1] == "end"
+    assert logs.MOST / 11 <= len(lines) <= 2 * logs.MOST / 11

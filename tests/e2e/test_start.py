@@ -89,8 +89,14 @@ def test_a_fork_holds_the_node_s_lock_and_nothing_of_another_node(lab: RunningLa
     agent = service(lab, VM, "labkit.agent")
     opened = {int(file.name): str(file.readlink()) for file in Path(f"/proc/{agent}/fd").iterdir()}
     assert opened[9] == "/run/labkit/alive"
-    assert opened[1].endswith(f"/{VM}.log")
-    assert not [path for path in opened.values() if path.endswith(".log") and not path.endswith(f"/{VM}.log")]
+    logs = {
+        hostname(pid): str(Path(f"/proc/{pid}/fd/1").readlink())
+        for pid, command in sandbox_processes(lab).items()
+        if command[0] == "s6-svscan"
+    }
+    assert opened[1] == logs.pop(VM)
+    assert len(logs) == len(set(logs.values())) == 10
+    assert not set(logs.values()) & set(opened.values())
 
 
 def test_a_killed_service_is_reported_and_comes_back(lab: RunningLab) -> None:

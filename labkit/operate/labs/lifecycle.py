@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -34,9 +33,6 @@ _SETTLES_WITHIN = 30.0
 _PAUSE = 0.02
 _NAMED = 3
 """How many of the checks that are waited for are named."""
-# A lab begins with 0.1 MB; its logs and events grow.
-_STATE_MEGABYTES = 20
-_ROOM = "Free some space there, or store labs elsewhere: XDG_STATE_HOME=/a/folder labkit up ..."
 
 
 class Reporter(Protocol):
@@ -139,7 +135,7 @@ def up(name: str, engine: Runtime, reporter: Reporter, variant: str = "", *, for
                 f"a lab called {lab.name} runs on {engine.name} already, started by another user or program.",
                 f"Rename this lab, or take the other one down: labkit down {lab.name}",
             )
-        _must_have_room()
+        room.must_fit_on_disk(state_home(), len(the_plan.nodes))
         if not force:
             room.must_fit(lab.name, room.need(the_plan), room.left_for(engine.name))
         killed = room.killed_for_memory()
@@ -152,10 +148,13 @@ def up(name: str, engine: Runtime, reporter: Reporter, variant: str = "", *, for
             reporter.end(f"{contents(lab)} → {len(the_plan.nodes)} nodes, {len(the_plan.links)} links")
             outcomes = _boot_and_prove(lab, the_plan, record, engine, reporter)
         except BaseException as problem:
+            reason = room.reason(state_home(), killed)  # before what is undone makes room
             with held():
                 _undo(lab.name, reporter, problem)
-            if isinstance(problem, LabkitError) and room.killed_for_memory() > killed:
-                raise room.out_of_memory(problem) from problem
+            if isinstance(problem, LabkitError) and reason:
+                # The rest is what a node's log has, which the reason explains.
+                what = problem.message.partition("\n")[0]
+                raise EnvironmentProblem(f"{reason.message}\n{what}", reason.remedy) from problem
             raise
     return Up(lab, record, outcomes, fresh=True)
 
@@ -199,16 +198,6 @@ def _undo(lab: str, reporter: Reporter, problem: BaseException) -> None:
     reporter.end(f"everything of {lab} is removed")
 
 
-def _must_have_room() -> None:
-    home = state_home()
-    free = shutil.disk_usage(home).free // 1_000_000
-    if free < _STATE_MEGABYTES:
-        raise EnvironmentProblem(
-            f"not enough disk space for a lab's state: {home} has {free} MB free, {_STATE_MEGABYTES} MB are needed.",
-            _ROOM,
-        )
-
-
 def _prepare(spec: images.ImageSpec, reporter: Reporter) -> None:
     reporter.begin("prepare")
     known = images.installed(spec.reference) is not None
@@ -221,9 +210,11 @@ def _write(the_plan: Plan, record: Record, loaded: Loaded) -> None:
         record.source.write_text(loaded.text, encoding="utf-8")
         render(the_plan, record.folder, image=record.image, lab_file=loaded.standalone().encode())
     except EnvironmentProblem as problem:
-        raise EnvironmentProblem(problem.message, _ROOM) from problem
+        raise EnvironmentProblem(problem.message, room.ON_DISK) from problem
     except OSError as error:
-        raise EnvironmentProblem(f"{error.filename or record.source}: {error.strerror or error}.", _ROOM) from error
+        raise EnvironmentProblem(
+            f"{error.filename or record.source}: {error.strerror or error}.", room.ON_DISK
+        ) from error
 
 
 def _boot_and_prove(

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from labkit.errors import EnvironmentProblem, LabkitError
+from labkit.errors import EnvironmentProblem
 from labkit.lab.plan.model import Plan
 from labkit.runtimes import capacity
 from labkit.runtimes.capacity import Capacity, Left
 from labkit.runtimes.select import SANDBOX
 
+ON_DISK = "Free some space there, or store labs elsewhere: XDG_STATE_HOME=/a/folder labkit up ..."
+
 _MEGABYTE = 1_000_000
+# A lab begins with 0.1 MB; its logs and events grow.
+_STATE_MEGABYTES = 20
+_FILES = 30
+_FILES_OF_A_NODE = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +91,50 @@ def must_fit(lab: str, wanted: Need, left: Capacity) -> None:
         )
 
 
+def must_fit_on_disk(folder: Path, nodes: int) -> None:
+    """Check that a lab of so many nodes has room for its state.
+
+    Raises:
+        EnvironmentProblem: it has not.
+    """
+    megabytes, files = _free(folder)
+    if megabytes < _STATE_MEGABYTES:
+        raise EnvironmentProblem(
+            f"not enough disk space for a lab's state: {folder} has {megabytes} MB free, "
+            f"{_STATE_MEGABYTES} MB are needed.",
+            ON_DISK,
+        )
+    needed = _FILES + _FILES_OF_A_NODE * nodes
+    if files < needed:
+        raise EnvironmentProblem(
+            f"not enough room for a lab's state: {folder} has {files} inodes free, {needed} are needed.", ON_DISK
+        )
+
+
+def _free(folder: Path) -> tuple[int, int]:
+    """Megabytes and inodes that this user may still use."""
+    found = os.statvfs(folder)
+    # Some file systems make inodes as they need them, and report none.
+    return found.f_bavail * found.f_frsize // _MEGABYTE, found.f_favail if found.f_files else capacity.UNLIMITED
+
+
 def killed_for_memory() -> int:
     """How many processes the kernel has ended for lack of memory since it started, in control groups too."""
     return capacity.vmstat().get("oom_kill", 0)
 
 
-def out_of_memory(problem: LabkitError) -> EnvironmentProblem:
-    """The error for what failed while the kernel ended processes for lack of memory."""
-    return EnvironmentProblem(
-        f"{problem.message}\nMeanwhile the kernel ended processes of this machine for lack of memory.",
-        "Take other labs down (`labkit list` shows them), or give the lab fewer nodes or more memory.",
-    )
+def reason(folder: Path, killed_before: int) -> EnvironmentProblem | None:
+    """Why a lab with its state in `folder` may have failed, as far as the machine shows it."""
+    megabytes, files = _free(folder)
+    if not megabytes or not files:
+        left = "nothing" if not megabytes else "no inode"
+        return EnvironmentProblem(f"the disk is full: {folder} has {left} left.", ON_DISK)
+    if killed_for_memory() > killed_before:
+        return EnvironmentProblem(
+            "meanwhile the kernel ended processes of this machine for lack of memory.",
+            "Take other labs down (`labkit list` shows them), or give the lab fewer nodes or more memory.",
+        )
+    return None
 
 
 def _short(wanted: Need, left: Capacity) -> Iterator[str]:

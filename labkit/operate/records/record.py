@@ -6,6 +6,7 @@ directory whose name begins with a dot; it is not taken for a lab, and the next 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -189,19 +190,21 @@ def lock(lab: str) -> Iterator[None]:
     Raises:
         InvalidInput: another labkit has locked it.
     """
-    folder = state_home() / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{lab}.lock"
-    descriptor = _locked(file)
-    if descriptor is None:
+    file = state_home() / "locks" / f"{lab}.lock"
+    try:
+        descriptors = _lock(lab, file)
+    except BlockingIOError as error:
         raise InvalidInput(
             f"another labkit is starting lab {lab} or taking it down.", "Wait until it ends, or interrupt it."
-        )
+        ) from error
     try:
         yield
     finally:
-        file.unlink(missing_ok=True)
-        os.close(descriptor)
+        if len(descriptors) > 1:
+            file.unlink(missing_ok=True)
+        for descriptor in descriptors:
+            if descriptor >= 0:
+                os.close(descriptor)
 
 
 def clear_lock(lab: str) -> None:
@@ -211,8 +214,29 @@ def clear_lock(lab: str) -> None:
             pass
 
 
-def _locked(file: Path) -> int | None:
-    """The descriptor of the locked file, None if another process has locked it."""
+def _lock(lab: str, file: Path) -> tuple[int, ...]:
+    """Lock a lab's folder, if it has one, and its lock file; a full disk has no room for a new file, and needs none.
+
+    Returns their descriptors, -1 for a folder that is not there. Raises BlockingIOError if another process has one.
+    """
+    folder = -1
+    with suppress(FileNotFoundError, NotADirectoryError):
+        folder = os.open(lab_dir(lab), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if folder >= 0:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return folder, _locked(file)
+    except OSError as error:
+        if folder >= 0 and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return (folder,)
+        if folder >= 0:
+            os.close(folder)
+        raise
+
+
+def _locked(file: Path) -> int:
+    """The descriptor of the locked file. Raises BlockingIOError if another process has locked it."""
     while True:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -221,7 +245,7 @@ def _locked(file: Path) -> int | None:
                 return descriptor
         except BlockingIOError:
             os.close(descriptor)
-            return None
+            raise
         except FileNotFoundError:
             pass
         os.close(descriptor)  # its former owner has removed the file: this lock is on a file that no one else opens

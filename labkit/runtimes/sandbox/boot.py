@@ -131,6 +131,7 @@ class NodesBoot:
         error = None
         if reason is None:
             node.health = "healthy"
+            node.drain_log()
             self._event("healthy", node.spec.name)
         else:
             error = environment_error(
@@ -144,6 +145,7 @@ class NodesBoot:
 
 def log_tail(node: RunningNode) -> str:
     """The end of a node's log, introduced; empty if it is."""
+    node.drain_log()
     try:
         text = node.log.read_bytes()[-_MOST_OUTPUT // 2 :].decode(errors="replace").strip()
     except FileNotFoundError:

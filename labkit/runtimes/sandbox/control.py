@@ -134,7 +134,7 @@ class _Request:
                 first, second, third = descriptors
                 streams = (first, second, third)
             self._pid = node.spawn(message["argv"], streams, message["env"], terminal=message["terminal"])
-            self._loop.on_exit(self._pid, self._ended)
+            self._loop.on_exit(self._pid, lambda status: self._ended(node, status))
             self._answer({"started": True}, (master,) if message["terminal"] else ())
         except ProcessLookupError:
             self._finish(_is_off(node))
@@ -170,7 +170,8 @@ class _Request:
         if self._pid:
             process.kill_session(self._pid)
 
-    def _ended(self, status: int) -> None:
+    def _ended(self, node: RunningNode, status: int) -> None:
+        node.drain_log()  # what the command wrote there
         self._pid = 0
         if self._timer:
             self._timer.cancel()

@@ -103,7 +103,7 @@ class Init:
         scratch = self._directory / state.SCRATCH
         scratch.mkdir()
         (self._directory / state.LOGS).mkdir()
-        linux.mount("labkit", str(scratch), "tmpfs", linux.MS_NODEV, "mode=755")
+        linux.mount("labkit", str(scratch), "tmpfs", linux.MS_NODEV, "mode=755,size=16m")
 
     def _listen(self) -> socket.socket:
         listener = socket.socket(socket.AF_UNIX)

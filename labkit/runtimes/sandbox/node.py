@@ -5,13 +5,17 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
+from labkit import linux
 from labkit.runtimes.sandbox import process
+from labkit.runtimes.sandbox.logs import LogWriter
 from labkit.runtimes.sandbox.loop import Loop
 from labkit.runtimes.sandbox.rootfs import BuildFailed, build
 from labkit.runtimes.sandbox.spec import Node
@@ -20,6 +24,10 @@ Error = dict[str, str]
 """An error on its way to the user: `kind` (`input`, `environment`), `message`, `remedy`."""
 
 STARTING, RUNNING, EXITED, STOPPED = "starting", "running", "exited", "stopped"
+
+_DISK = "size=256m,nr_inodes=64k"
+"""Of what a node writes below its root."""
+_RESERVE = "reserve"
 
 _LIMITS = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
@@ -48,6 +56,7 @@ class RunningNode:
         self.keep = frozenset(spec.capabilities)
         self.environ = process.environment(spec.name, spec.env)
         self.log = log
+        self._writer: LogWriter | None = None
         self.state = STOPPED
         self.health = ""
         self.exit_code: int | None = None
@@ -68,13 +77,15 @@ class RunningNode:
         """Make the node's namespaces and root in a new process, then call back. `go` starts its command."""
         self.state, self.health, self.exit_code = STARTING, "starting" if self.spec.health else "", None
         try:
-            self._scratch.mkdir(exist_ok=True)
+            self._make_scratch()
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._writer = LogWriter(self._loop, self.log)
+            output = self._writer.write_end
         except OSError as error:
             self._not_forked(error, built)
             return
         try:
-            self.pid = process.fork(process.new_pid_namespace, lambda: self._first_process(ours, theirs))
+            self.pid = process.fork(process.new_pid_namespace, lambda: self._first_process(ours, theirs, output))
             self.pidfd = os.pidfd_open(self.pid)
         except OSError as error:
             ours.close()  # by which the process ends, if there is one
@@ -82,21 +93,42 @@ class RunningNode:
             return
         finally:
             theirs.close()
+            os.close(output)
         self._channel, self._built = ours, built
         self._loop.on_readable(ours.fileno(), self._listen)
         self._loop.on_exit(self.pid, self._ended)
+
+    def _make_scratch(self) -> None:
+        """Give the node's files a file system of their own: a node that fills its disk takes no other's room."""
+        try:
+            self._scratch.mkdir()
+        except FileExistsError:  # the node was on before, and may have filled it
+            shutil.rmtree(self._scratch / _RESERVE, ignore_errors=True)
+            return
+        linux.mount("labkit", str(self._scratch), "tmpfs", linux.MS_NODEV, f"mode=755,{_DISK}")
+
+    def _reserve(self) -> None:
+        """Keep some room for the next power-on, which makes files of its own."""
+        with suppress(OSError):
+            (self._scratch / _RESERVE).mkdir()
+            for number in range(16):
+                (self._scratch / _RESERVE / str(number)).write_bytes(bytes(16384))
 
     def _not_forked(self, error: OSError, built: Callable[[Error | None], None]) -> None:
         self.state, self.health, self.pid = STOPPED, "", 0
         answer = _explain(self.spec.name, self.log, error)
         self._loop.after(0, lambda: built(answer))
 
-    def _first_process(self, ours: socket.socket, channel: socket.socket) -> NoReturn:
+    def drain_log(self) -> None:
+        """See to it that what the node's command has written so far is in its log."""
+        if self._writer:
+            self._writer.drain()
+
+    def _first_process(self, ours: socket.socket, channel: socket.socket, output: int) -> NoReturn:
         ours.close()
         os.setsid()
         answer: Error = {}
         try:
-            output = os.open(str(self.log), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             build(self.spec, str(self._scratch), own_user_namespace=self._own_user_namespace)
             nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         except BuildFailed as error:
@@ -122,6 +154,7 @@ class RunningNode:
         data = self._channel.recv(1 << 16)
         if data and self._built:
             callback, self._built = self._built, None
+            self._reserve()
             callback(json.loads(data) or None)
             return
         # End of file: the command runs (the channel closes on execve), or the process died before.
@@ -196,7 +229,10 @@ def _explain(name: str, log: Path, error: OSError) -> Error:
                 f"{doing} A limit on namespaces is reached.",
                 "Take labs down, or raise the sysctls user.max_net_namespaces, user.max_mnt_namespaces and others.",
             )
-        return environment_error(f"{doing} Nodes write to memory.", "Take labs down or give the machine more memory.")
+        return environment_error(
+            f"{doing} The node's own disk is full; it has 256 MB.",
+            "Start the lab again: labkit down, then labkit up.",
+        )
     if error.errno in _LIMITS:
         return refused_by_system(f"node {name}", error)
     if error.filename == "pivot_root":

@@ -57,8 +57,8 @@ def build(node: Node, scratch: str, *, own_user_namespace: bool) -> None:
     _directory("/sys")
     linux.mount("sysfs", "/sys", "sysfs", _PLAIN | linux.MS_RDONLY)
     _dev(devices, own_user_namespace=own_user_namespace)
-    _tmpfs("/run", "mode=755")
-    _tmpfs("/tmp", "mode=1777")  # noqa: S108 - the node's own
+    _tmpfs("/run", "mode=755,size=64m,nr_inodes=16k")
+    _tmpfs("/tmp", "mode=1777,size=128m,nr_inodes=16k")  # noqa: S108 - the node's own
     _names(node.name)
     for bind, source in zip(node.binds, sources, strict=True):
         _bind(source, bind.target, read_only=bind.read_only)
@@ -109,7 +109,7 @@ def _opened(folders: tuple[str, ...]) -> str:
 
 def _dev(devices: dict[str, int], *, own_user_namespace: bool) -> None:
     _directory("/dev")
-    linux.mount("tmpfs", "/dev", "tmpfs", linux.MS_NOSUID, "mode=755,size=64k")
+    linux.mount("tmpfs", "/dev", "tmpfs", linux.MS_NOSUID, "mode=755,size=64k,nr_inodes=1k")
     for name, descriptor in devices.items():
         _bind(descriptor, f"/dev/{name}", read_only=False)
     Path("/dev/pts").mkdir()
@@ -119,7 +119,7 @@ def _dev(devices: dict[str, int], *, own_user_namespace: bool) -> None:
         "devpts", "/dev/pts", "devpts", linux.MS_NOSUID | linux.MS_NOEXEC, f"newinstance,ptmxmode=0666,mode=0620{group}"
     )
     Path("/dev/shm").mkdir()  # noqa: S108
-    linux.mount("shm", "/dev/shm", "tmpfs", _PLAIN, "mode=1777,size=64m")  # noqa: S108
+    linux.mount("shm", "/dev/shm", "tmpfs", _PLAIN, "mode=1777,size=64m,nr_inodes=16k")  # noqa: S108
     for name, target in _DEVICE_LINKS.items():
         Path("/dev", name).symlink_to(target)
 
@@ -139,8 +139,11 @@ def _names(name: str) -> None:
     _directory("/etc")
     for file, content in contents.items():
         path = Path("/etc", file)
-        path.unlink(missing_ok=True)  # an image may have a symbolic link there
-        path.write_text(content)
+        if path.is_symlink():  # as an image may have
+            path.unlink()
+        # A node that was on before has them already, and perhaps no room for them again.
+        if not path.exists() or path.read_text() != content:
+            path.write_text(content)
 
 
 def _directory(path: str) -> None:

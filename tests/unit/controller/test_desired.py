@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from labkit.azure.changes.route_servers import SetRouteServerSettings
 from labkit.controller import desired
+from labkit.errors import InvalidInput
 from labkit.lab.load import load
 from labkit.lab.running import carry_out
 from labkit.resources import topologies
@@ -21,3 +24,11 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     desired.save(file, lab, after)
     assert desired.load(file, lab) == after
     assert json.loads(file.read_text()) == [change.to_json()]
+
+
+def test_a_change_that_can_not_be_kept_is_refused(tmp_path: Path) -> None:
+    lab = load(topologies() / "expressroute" / "lab.yml")
+    (tmp_path / "desired.json").mkdir()  # nothing can be renamed to it
+    with pytest.raises(InvalidInput, match=r"the controller can't keep the change: .*: Is a directory"):
+        desired.save(tmp_path / "desired.json", lab, lab.azure)
+    assert [path.name for path in tmp_path.iterdir()] == ["desired.json"]
