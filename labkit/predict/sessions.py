@@ -22,7 +22,7 @@ from labkit.lab.model import Lab
 from labkit.lab.plan.bgp_sessions import bgp_sessions
 from labkit.lab.sessions import BgpSession, SessionEnd
 from labkit.predict.azure_speakers import AzureSpeakers, OscillationError
-from labkit.predict.converge import CustomerRouters, converge, everything_up
+from labkit.predict.converge import ConvergedNetwork, CustomerRouters, converge, everything_up
 from labkit.predict.tables import PredictedTables
 from labkit.predict.walk import Walker
 
@@ -50,7 +50,7 @@ def expected_sessions(lab: Lab, azure: Azure) -> tuple[BgpSession, ...]:
 
     found = tuple(session for session in bgp_sessions(lab) if configured(session))
     try:
-        network = converge(customers, azure, base, {session: {} for session in peered})
+        network = _converged(lab, azure)
     except OscillationError:
         return found
     walker = Walker(lab, PredictedTables(lab, network.speakers, network.routers))
@@ -71,6 +71,22 @@ def expected_sessions(lab: Lab, azure: Azure) -> tuple[BgpSession, ...]:
         return reached(first, second) and reached(second, first)
 
     return tuple(session for session in found if stays(session))
+
+
+def comes_to_rest(lab: Lab, azure: Azure) -> bool:
+    """Whether tables stay as they are in the end: routing converges, and no limit ends sessions again and again."""
+    try:
+        network = _converged(lab, azure)
+    except OscillationError:
+        return False
+    return not any(_torn_down(network.speakers))
+
+
+def _converged(lab: Lab, azure: Azure) -> ConvergedNetwork:
+    """The converged network with every session for which both ends are configured; raises OscillationError."""
+    customers, base = CustomerRouters(lab), everything_up(lab, azure)
+    peered = customers.established(azure, base, customers.sessions)
+    return converge(customers, azure, base, {session: {} for session in peered})
 
 
 def _torn_down(speakers: AzureSpeakers) -> Iterator[tuple[str, IPv4Address]]:

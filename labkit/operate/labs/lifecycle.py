@@ -223,7 +223,7 @@ def _boot_and_prove(
     reporter.begin("boot")
     engine.deploy(record.topology, lambda p: reporter.update(f"{p.done}/{p.total} nodes {p.kind}", p.done / p.total))
     reporter.end(f"{len(the_plan.nodes)}/{len(the_plan.nodes)} nodes")
-    return _prove(lab, record, reporter, table_checks())
+    return _prove(lab, record, reporter, table_checks(lab))
 
 
 def contents(lab: Lab) -> str:

@@ -9,7 +9,7 @@ from labkit.azure.changes.route_servers import DeletePeer, PutPeer, SetRouteServ
 from labkit.lab.load import load_text
 from labkit.lab.plan.bgp_sessions import bgp_sessions
 from labkit.lab.running import carry_out
-from labkit.predict.sessions import expected_sessions
+from labkit.predict.sessions import comes_to_rest, expected_sessions
 from tests.unit.predict.test_converge import CHASE
 
 HUB = """
@@ -54,6 +54,11 @@ def both(nva: str) -> set[str]:
     return {f"rs1-0 - {nva}", f"rs1-1 - {nva}"}
 
 
+def at_rest(text: str) -> bool:
+    lab = load_text(text, "lab.yml")
+    return comes_to_rest(lab, lab.azure)
+
+
 def test_all_are_expected_where_nothing_is_in_their_way() -> None:
     assert down(HUB) == set()
 
@@ -84,7 +89,10 @@ def test_a_stateful_appliance_on_the_way_sees_one_direction_alone() -> None:
 def test_a_peer_that_advertises_more_than_its_limit_is_torn_down() -> None:
     limited = HUB.replace("overlays: [nva2], ", "").replace("[nva1, nva2]", "[nva1, nva2], routes_per_peer: 3")
     assert down(limited) == set(), "two prefixes of its own, and the branch's"
-    assert down(limited.replace("routes_per_peer: 3", "routes_per_peer: 2")) == both("nva1")
+    beyond = limited.replace("routes_per_peer: 3", "routes_per_peer: 2")
+    assert down(beyond) == both("nva1")
+    assert at_rest(limited)
+    assert not at_rest(beyond), "it comes back, and is torn down again"
 
 
 def test_a_circuit_has_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,4 +112,5 @@ def test_what_operators_change_counts() -> None:
 
 def test_where_routing_never_converges_all_that_are_configured_are_expected() -> None:
     assert down(CHASE) == set()
+    assert not at_rest(CHASE)
     assert down(CHASE.replace("peers: [nva]", "peers: [nva: {asn: 65009}]")) == both("nva")
