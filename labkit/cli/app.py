@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from labkit.cli.output import Colour, ReaderGone, note, paint
+from labkit.cli.verb import misplaced, strict
 from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
 from labkit.lab.file.problems import nearest
 
@@ -74,7 +75,7 @@ def application(verbs: Sequence[str]) -> typer.Typer:
         settings |= getattr(module, "SETTINGS", {})
         summary = module.command.__doc__.partition(".")[0] + "."
         app.command(verb, context_settings=settings, short_help=summary, rich_help_panel=PANEL[verb])(module.command)
-    return app
+    return strict(app)
 
 
 def _version(asked: bool) -> None:
@@ -102,7 +103,7 @@ def run(arguments: Sequence[str]) -> int:
         try:
             status = application(_verbs(arguments))(list(arguments), prog_name="labkit", standalone_mode=False) or 0
         except typer.TyperException as wrong:
-            error = _usage(wrong)
+            error = _usage(wrong, arguments)
         except LabkitError as found:
             error = found
         sys.stdout.flush()
@@ -133,16 +134,23 @@ def _verbs(arguments: Sequence[str]) -> Sequence[str]:
 
 def _explain(error: LabkitError) -> int:
     """Print an error with its remedy; returns its exit status."""
-    note(paint(error.message, Colour.RED, sys.stderr))
+    note(paint(_printable(error.message), Colour.RED, sys.stderr))
     if error.remedy:
-        note("    " + error.remedy.replace("\n", "\n    "))
+        note("    " + _printable(error.remedy).replace("\n", "\n    "))
     return error.exit_code
 
 
-def _usage(error: typer.TyperException) -> InvalidInput:
+def _printable(text: str) -> str:
+    """A message in which what was typed, or comes from a file, can't do anything to the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def _usage(error: typer.TyperException, arguments: Sequence[str]) -> InvalidInput:
     """A wrong command line in labkit's words: what is wrong, and the usage."""
     context = getattr(error, "ctx", None)
     text = error.format_message()
+    if context is not None and context.parent is None and (rest := misplaced(arguments, list(PANEL))) is not None:
+        return InvalidInput(f"labkit: {arguments[0]} belongs after the verb.", f"Write: labkit {rest}")
     for theirs, ours in _REWORDED:
         text = re.sub(theirs, ours, text, count=1)
     if context is None:

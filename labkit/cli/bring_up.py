@@ -17,6 +17,7 @@ from labkit.lab.build import plan
 from labkit.lab.load import read
 from labkit.operate.labs import lifecycle
 from labkit.operate.labs.interrupt import settled
+from labkit.operate.records.lab_files import find_lab_file
 from labkit.runtimes.protocol import Runtime
 
 
@@ -42,7 +43,7 @@ def bring_up(lab: str, engine: Runtime, variant: str, *, force: bool) -> None:
 
 def print_plan(lab: str, variant: str) -> None:
     """Print what an `up` would start: nodes with their roles and services, and links."""
-    loaded = read(lifecycle.find_lab_file(lab), variant)
+    loaded = read(find_lab_file(lab), variant)
     for warning in loaded.warnings:
         note(warning.show(loaded.name))
     the_plan = plan(loaded.lab)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from labkit.azure.changes.registry import to_json
-from labkit.cli.output import Format, FormatOption, LabOption, note, put, put_json, put_table
+from labkit.cli.output import Format, FormatOption, LabArgument, LabOption, note, one_lab, put, put_json, put_table
 from labkit.lab.running import carry_out
 from labkit.operate.changes import Now
 from labkit.operate.look.running import running
 
 
-def command(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
+def command(lab: LabArgument = None, named: LabOption = None, output: FormatOption = Format.TABLE) -> None:
     """Show changes made to Azure's objects since the lab started.
 
     `labkit reset` undoes them. Commands run inside nodes (`exec`, `shell`) and nodes powered off are not listed. The
     JSON is a list for `labkit apply`: it makes the same changes to a lab that has just started.
     """
-    record, _ = running(lab)
+    record, _ = running(one_lab(lab, named))
     now = Now(record)
     found = now.client.changes()
     if output is Format.JSON:

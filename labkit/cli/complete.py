@@ -30,7 +30,7 @@ def variants(ctx: typer.Context) -> list[str]:
     from labkit.lab.file.variants import variant_names  # noqa: PLC0415 - every verb loads this module, few complete
     from labkit.lab.file.yaml_source import parse  # noqa: PLC0415
     from labkit.lab.load import file_text  # noqa: PLC0415
-    from labkit.operate.labs.lifecycle import find_lab_file  # noqa: PLC0415
+    from labkit.operate.records.lab_files import find_lab_file  # noqa: PLC0415
 
     # An option that still lacks its value keeps the parser from naming the arguments.
     lab = ctx.params.get("lab") or next(iter(ctx.args), "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from labkit.cli.output import Format, FormatOption, LabOption, note, put, put_json, put_table
+from labkit.cli.output import Format, FormatOption, LabArgument, LabOption, note, one_lab, put, put_json, put_table
 from labkit.operate.diff.run import differences
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
@@ -13,13 +13,13 @@ from labkit.operate.look.running import lab_of, running
 COLUMNS = ("Where", "Prefix", "Expected", "Found")
 
 
-def command(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
+def command(lab: LabArgument = None, named: LabOption = None, output: FormatOption = Format.TABLE) -> None:
     """Show where the running lab differs from the model, row by row.
 
     Compares the Adj-RIB-In and Adj-RIB-Out of route servers, gateways and circuits with what their neighbours have,
     effective routes, fabric programs and the kernels of machines. Exit status 1: something differs.
     """
-    record, _ = running(lab)
+    record, _ = running(one_lab(lab, named))
     here, client = lab_of(record), LabClient(record)
     found = differences(here, client)
     off = sorted(LiveState(here, client).off)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from labkit.cli.output import Format, LabOption, put
+from labkit.cli.output import Format, LabArgument, LabOption, one_lab, put
 from labkit.feed.codec import to_json
 from labkit.feed.status import LabEvent
 from labkit.operate.look.client import LabClient
@@ -16,14 +16,16 @@ from labkit.operate.look.running import running
 
 
 def command(
+    lab: LabArgument = None,
+    *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new events.")] = False,
     output: Annotated[
         Format, typer.Option("--format", "-o", help="table for people, json (one object per line) for programs.")
     ] = Format.TABLE,
-    lab: LabOption = None,
+    named: LabOption = None,
 ) -> None:
     """Print what happened in the lab, and why."""
-    record, _ = running(lab)
+    record, _ = running(one_lab(lab, named))
     for event in LabClient(record).events(follow=follow):
         if output is Format.JSON:
             put(json.dumps(to_json(LabEvent, event)), now=follow)

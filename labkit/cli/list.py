@@ -7,8 +7,8 @@ from datetime import datetime
 
 from labkit.cli.output import Colour, Format, FormatOption, note, put_json, put_table, span
 from labkit.errors import EnvironmentProblem
-from labkit.operate.labs import lifecycle
 from labkit.operate.look.running import inspect
+from labkit.operate.records.lab_files import bundled
 from labkit.operate.records.others import others
 from labkit.operate.records.record import everything, strangers
 
@@ -44,7 +44,7 @@ def command(output: FormatOption = Format.TABLE) -> None:
     for stranger in strangers():
         note(f"{str(stranger)!a} is not a lab's folder. Remove it.")
     if not labs:
-        note(f"No lab runs here. Start one: labkit up LAB    (labkit comes with: {', '.join(lifecycle.bundled())})")
+        note(f"No lab runs here. Start one: labkit up LAB    (labkit comes with: {', '.join(bundled())})")
         return
     rows = [
         (

@@ -7,8 +7,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
-from typing import TextIO
 
 from labkit.operate.labs.interrupt import Interrupted, interruptible, settled
 
@@ -17,6 +15,7 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line and leave with its exit status."""
+    _open_standard_streams()
     try:
         interruptible()
         status = _run_or_report()
@@ -55,9 +54,6 @@ def _run() -> int:
     from labkit.cli.crash import report_bugs_of_threads  # noqa: PLC0415
 
     report_bugs_of_threads()
-    # Where the caller has closed them, there are none.
-    sys.stdout = sys.stdout or _nowhere()
-    sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(
@@ -66,8 +62,16 @@ def _run() -> int:
     return run(sys.argv[1:])
 
 
-def _nowhere() -> TextIO:
-    return Path(os.devnull).open("w")
+def _open_standard_streams() -> None:
+    """Where the caller has closed standard input, output or error, nothing is in its place.
+
+    Else the first files that labkit opens would be, and what nodes' commands read and write would be theirs.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one's
+            os.set_inheritable(nowhere, True)
+            setattr(sys, name, os.fdopen(nowhere, "r" if number == 0 else "w"))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import IO, Annotated
 import typer
 
 from labkit.cli import complete
+from labkit.errors import InvalidInput
 
 
 class Format(StrEnum):
@@ -55,6 +56,17 @@ LabOption = Annotated[
         autocompletion=complete.labs,
     ),
 ]
+LabArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="LAB",
+        help="The lab's name or lab file, as with --lab. Default: the only lab that runs.",
+        autocompletion=complete.labs_and_files,
+        show_default=False,
+    ),
+]
+"""For verbs about a lab as a whole, which have `LabOption` too; `one_lab` takes both."""
+
 NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="The node.", autocompletion=complete.nodes)]
 LabFileArgument = Annotated[
     str,
@@ -74,6 +86,17 @@ VariantOption = Annotated[
         show_default=False,
     ),
 ]
+
+
+def one_lab(argument: str | None, option: str | None) -> str | None:
+    """The lab that is meant by a verb's argument or by its `--lab`.
+
+    Raises:
+        InvalidInput: they are different labs.
+    """
+    if argument is None or option in (None, argument, os.environ.get("LABKIT_LAB")):
+        return option if argument is None else argument
+    raise InvalidInput(f"two labs: {argument} and {option}.", "Name one: LAB and --lab LAB mean the same.")
 
 
 def note(text: str) -> None:

@@ -10,7 +10,7 @@ import typer
 from labkit.cli.output import LabFileArgument, VariantOption, note, put
 from labkit.lab.build import plan
 from labkit.lab.load import read
-from labkit.operate.labs.lifecycle import find_lab_file
+from labkit.operate.records.lab_files import find_lab_file
 from labkit.render.render import render
 from labkit.runtimes.image.images import node_image
 

@@ -8,13 +8,13 @@ import typer
 
 from labkit.azure.changes.base import Change
 from labkit.cli.changing import change, changing
-from labkit.cli.output import LabOption, note
+from labkit.cli.output import LabArgument, LabOption, note, one_lab
 from labkit.operate.apply import undo
 from labkit.operate.changes import Now
 
 
 @changing
-def command(ctx: typer.Context, lab: LabOption = None) -> None:
+def command(ctx: typer.Context, lab: LabArgument = None, named: LabOption = None) -> None:
     """Undo all changes that `labkit changes` lists. The lab keeps running."""
 
     def make(now: Now) -> Sequence[Change]:
@@ -23,4 +23,4 @@ def command(ctx: typer.Context, lab: LabOption = None) -> None:
             note(f"{now.record.title}: no changes.")
         return changes
 
-    change(ctx, lab, make)
+    change(ctx, one_lab(lab, named), make)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import AddressValueError, IPv4Address
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -39,6 +39,12 @@ ServerName = Annotated[
 ]
 
 
+@app.command("list")
+def list_servers(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
+    """List the route servers. The JSON has the names of `az network routeserver list`."""
+    _print(LabClient(running(lab)[0]).get("route-servers"), output)
+
+
 @app.command()
 def show(name: ServerName = None, lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
     """Show the settings of route servers.
@@ -47,13 +53,21 @@ def show(name: ServerName = None, lab: LabOption = None, output: FormatOption = 
     """
     client = LabClient(running(lab)[0])
     found = client.get("route-servers") if name is None else [client.get("route-servers", name)]
+    if output is Format.JSON and name is not None:
+        put_json(found[0])
+    else:
+        _print(found, output)
+
+
+def _print(servers: list[dict[str, Any]], output: Format) -> None:
     if output is Format.JSON:
-        put_json(found if name is None else found[0])
+        put_json(servers)
         return
     rows = [
-        (each["name"], switch_text(each["allowBranchToBranchTraffic"]), each["hubRoutingPreference"]) for each in found
+        (s["name"], switch_text(s["allowBranchToBranchTraffic"]), s["hubRoutingPreference"], s["provisioningState"])
+        for s in servers
     ]
-    put_table(("Route server", "Branch-to-branch", "Hub routing preference"), rows)
+    put_table(("Route server", "Branch-to-branch", "Hub routing preference", "ProvisioningState"), rows)
 
 
 @app.command()
@@ -127,7 +141,8 @@ def list_peers(route_server: Server, lab: LabOption = None, output: FormatOption
     if output is Format.JSON:
         put_json(found)
         return
-    put_table(("Name", "PeerAsn", "PeerIp"), [(p["name"], p["peerAsn"], p["peerIp"]) for p in found])
+    columns = {"name": "Name", "peerAsn": "PeerAsn", "peerIp": "PeerIp", "provisioningState": "ProvisioningState"}
+    put_table(tuple(columns.values()), [[peer[key] for key in columns] for peer in found])
 
 
 @peering.command("create")

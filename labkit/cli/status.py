@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import time
 
-from labkit.cli.output import Colour, Format, FormatOption, LabOption, put, put_json, put_table, span
+from labkit.cli.output import (
+    Colour,
+    Format,
+    FormatOption,
+    LabArgument,
+    LabOption,
+    one_lab,
+    put,
+    put_json,
+    put_table,
+    span,
+)
 from labkit.errors import CheckFailed, LabkitError
 from labkit.feed.codec import to_json
 from labkit.feed.status import NodeFeed, PlatformStatus
@@ -20,9 +31,9 @@ UNDER_WAY = ("starting", "under way", "stopped")
 WRONG = ("exited", "unhealthy", "no feed", "Idle", "Down")
 
 
-def command(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
+def command(lab: LabArgument = None, named: LabOption = None, output: FormatOption = Format.TABLE) -> None:
     """Show nodes, BGP sessions and whether routes are programmed."""
-    record, status = running(lab)
+    record, status = running(one_lab(lab, named))
     platform, client = PlatformStatus(record.lab), LabClient(record)
     silent: LabkitError | None = None
     try:

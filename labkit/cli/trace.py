@@ -57,6 +57,7 @@ def command(
                 "predicted": predicted,
                 "real": real,
                 "silent": [{"address": str(address), "why": why} for address, why in found.silent],
+                "nobodys": found.nobodys is not None,
                 "agrees": found.agrees,
             }
         )
@@ -79,6 +80,8 @@ def _print(found: Trace) -> None:
     put(f"\npredicted:        {predicted}  ({found.verdict})")
     for address, why in found.silent:
         put(f"no answer from:   {address}, its reply is lost at {why}")
+    if found.nobodys is not None:
+        put(f"no answer from:   {found.nobodys}, which is nobody's address in this lab")
     put(
         f"real traceroute:  {real}  "
         + (

@@ -7,7 +7,8 @@ from typing import TypedDict
 from labkit.cli.output import Format, FormatOption, LabFileArgument, VariantOption, note, put, put_json
 from labkit.lab.file.problems import FileProblem, LabFileError
 from labkit.lab.load import Loaded, read, read_all
-from labkit.operate.labs.lifecycle import contents, find_lab_file
+from labkit.operate.labs.lifecycle import contents
+from labkit.operate.records.lab_files import find_lab_file
 
 
 def command(lab: LabFileArgument, variant: VariantOption = "", output: FormatOption = Format.TABLE) -> None:

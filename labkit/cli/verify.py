@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Annotated, NotRequired, TypedDict
 
 import typer
 
-from labkit.cli import complete
-from labkit.cli.output import Format, FormatOption, LabOption, note, put, put_json, span
+from labkit.cli.output import Format, FormatOption, LabArgument, LabOption, note, one_lab, put, put_json, span
 from labkit.cli.results import ComparisonTable, comparison_json, listing
-from labkit.operate.labs import lifecycle
+from labkit.operate.labs.lifecycle import must_be_its_file
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import lab_of, running
+from labkit.operate.records.lab_files import find_lab_file
 from labkit.operate.verify.run import Outcome, verify
 
 
 def command(
-    lab: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="LAB",
-            help="The lab's name or lab file. Default: the only lab that runs.",
-            autocompletion=complete.labs,
-        ),
-    ] = None,
+    lab: LabArgument = None,
+    *,
     within: Annotated[
         float | None,
         typer.Option(min=0, help="Seconds for all checks, instead of each proof's own time; 0: once."),
     ] = None,
     output: FormatOption = Format.TABLE,
-    also: LabOption = None,
+    named: LabOption = None,
 ) -> None:
     """Check all proofs of a running lab.
 
@@ -39,9 +32,10 @@ def command(
     status 1: a check failed.
     """
     began = time.monotonic()
-    record, _ = running(lifecycle.lab_name(lab) if lab else also)
-    if lab and lab != record.lab:
-        lifecycle.must_be_its_file(record, Path(lifecycle.find_lab_file(lab)))
+    meant = one_lab(lab, named)
+    record, _ = running(meant)
+    if meant not in (None, record.lab):
+        must_be_its_file(record, find_lab_file(str(meant)))
     outcomes = verify(lab_of(record), LabClient(record), within=within)
     if output is Format.JSON:
         put_json([_json(outcome) for outcome in outcomes])

@@ -16,6 +16,7 @@ from labkit.azure.rules.rows import EffectiveRow, effective_json
 from labkit.cli import complete
 from labkit.cli.changing import Trial, only_changing
 from labkit.cli.output import Colour, Format, FormatOption, LabOption, note, paint, put, put_json, put_table
+from labkit.cli.verb import strict
 from labkit.errors import InvalidInput
 from labkit.lab.file.problems import nearest
 from labkit.operate.whatif import Outlook, whatif
@@ -119,7 +120,7 @@ def _application() -> typer.Typer:
     nva.callback()(_nva)
     nva.command("prepend", context_settings={"ignore_unknown_options": True})(_prepend)
     app.add_typer(nva, name="nva")
-    return app
+    return strict(app)
 
 
 def _nva() -> None:

@@ -8,6 +8,9 @@ from labkit.azure.changes.route_tables import subnets_with
 from labkit.azure.changes.virtual_networks import peering_state
 from labkit.azure.model import Azure, BgpPeer, Peering, RouteServer, RouteTable, VirtualNetwork
 
+PROVISIONED = "Succeeded"
+"""Azure's `provisioningState` of what has been created: a lab does so at once. It is not the state of a BGP session."""
+
 
 class RouteServerJson(TypedDict):
     """A route server, as `az network routeserver show` prints it."""
@@ -16,6 +19,7 @@ class RouteServerJson(TypedDict):
     allowBranchToBranchTraffic: bool
     hubRoutingPreference: str
     virtualRouterIps: list[str]
+    provisioningState: str
 
 
 class PeerJson(TypedDict):
@@ -24,6 +28,7 @@ class PeerJson(TypedDict):
     name: str
     peerAsn: int
     peerIp: str
+    provisioningState: str
 
 
 class SubnetJson(TypedDict):
@@ -77,12 +82,18 @@ def route_server_json(server: RouteServer) -> RouteServerJson:
         "allowBranchToBranchTraffic": server.branch_to_branch,
         "hubRoutingPreference": str(server.hub_routing_preference),
         "virtualRouterIps": [str(address) for address in server.instances],
+        "provisioningState": PROVISIONED,
     }
 
 
 def peer_json(peer: BgpPeer) -> PeerJson:
     """A peer of a route server."""
-    return {"name": peer.name, "peerAsn": peer.asn, "peerIp": str(peer.address)}
+    return {
+        "name": peer.name,
+        "peerAsn": peer.asn,
+        "peerIp": str(peer.address),
+        "provisioningState": PROVISIONED,
+    }
 
 
 def virtual_network_json(network: VirtualNetwork) -> VirtualNetworkJson:

@@ -118,8 +118,8 @@ def _names(draft: Draft, reported: Collection[str]) -> Names:
             if entries is not None and not isinstance(entries, dict):
                 names.blind.add(kind.noun)
     for key in draft.names():
-        if key != "name" and key not in SHAPE.sections:
-            names.adrift |= {*draft.names(key), *filter(None, [nearest(key, SHAPE.sections)])}
+        if key != "name" and key not in SHAPE.sections and (beneath := draft.names(key)):
+            names.adrift |= {*beneath, *filter(None, [nearest(key, SHAPE.sections)])}
     taken: dict[str, tuple[str, int]] = {CONTROLLER: ("labkit's controller", 0), INTERNET_NAME: ("the Internet", 0)}
     for each in sorted(declared, key=lambda d: draft.line(d.path)):
         if each.made_of is None:

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from labkit.azure.changes.base import Change
 from labkit.azure.changes.difference import difference
@@ -17,7 +16,7 @@ from labkit.lab.load import LONGEST, decoded, file_text, load_text
 from labkit.lab.model import Lab
 from labkit.lab.running import carry_out, obstacles
 from labkit.operate.changes import Now
-from labkit.operate.labs.lifecycle import find_lab_file
+from labkit.operate.records.lab_files import find_lab_file
 
 STANDARD_INPUT = "-"
 
@@ -61,7 +60,7 @@ def undo(now: Now) -> tuple[Change, ...]:
 def _read(file: str) -> tuple[str, str]:
     if file == STANDARD_INPUT:
         return (name := "standard input"), decoded(sys.stdin.buffer.read(LONGEST + 1), name)
-    path = Path(file) if Path(file).is_file() else find_lab_file(file)
+    path = find_lab_file(file)
     return str(path), file_text(path)
 
 

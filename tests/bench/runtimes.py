@@ -21,8 +21,8 @@ from rich.table import Table
 
 from labkit.errors import EnvironmentProblem
 from labkit.lab.load import load
-from labkit.operate.labs import lifecycle
 from labkit.operate.look.client import LabClient
+from labkit.operate.records.lab_files import bundled, find_lab_file
 from labkit.operate.records.record import read
 from labkit.runtimes.containerlab import docker_engine, docker_images
 from labkit.runtimes.containerlab import tool as containerlab_tool
@@ -47,7 +47,7 @@ def measure(file: Path, runtime: str) -> tuple[float, float, float]:
 
 def renamed(lab: str, folder: Path) -> Path:
     """A copy of the lab's file under a name that no other lab of this machine has, to find its processes."""
-    file = lifecycle.find_lab_file(lab)
+    file = find_lab_file(lab)
     text = file.read_text(encoding="utf-8")
     copy = folder / f"{lab.replace('/', '-')}.lab.yml"
     copy.write_text(re.sub(r"^name: .*$", f"name: bench-{os.getpid()}", text, count=1, flags=re.MULTILINE))
@@ -106,7 +106,7 @@ def main() -> None:
     table = Table(title=f"command to every proof holding; medians of {options.runs} runs in turn")
     for column in ("lab", "runtime", "up s", "best", "worst", "down s", "MB/node", "up, ratio"):
         table.add_column(column, justify="right")
-    for lab in options.lab or lifecycle.bundled():
+    for lab in options.lab or bundled():
         runs: dict[str, list[tuple[float, float, float]]] = {runtime: [] for runtime in RUNTIMES}
         for _ in range(options.runs):
             for runtime, found in runs.items():

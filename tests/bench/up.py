@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from labkit import paths
-from labkit.operate.labs import lifecycle
+from labkit.operate.records.lab_files import bundled
 from tests.bench.accounts import Account, account
 
 PHASES = ("prepare", "plan", "boot", "converge", "verify")
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--lab", action="append", default=[])
     options = parser.parse_args()
     labkit("image", "build")
-    runs: dict[str, list[dict[str, float]]] = {lab: [] for lab in options.lab or lifecycle.bundled()}
+    runs: dict[str, list[dict[str, float]]] = {lab: [] for lab in options.lab or bundled()}
     accounts: dict[str, list[Account]] = {lab: [] for lab in runs}
     for _ in range(options.runs):
         for lab, found in runs.items():

@@ -14,7 +14,7 @@ import pytest
 from labkit.lab.build import plan
 from labkit.lab.load import read_all
 from labkit.lab.model import Lab
-from labkit.operate.labs.lifecycle import bundled, find_lab_file
+from labkit.operate.records.lab_files import bundled, find_lab_file
 from labkit.pytest import Boot, RunningLab, labs_on
 from labkit.runtimes.select import CONTAINERLAB, SANDBOX
 from tests.e2e.by_the_rules import astray, unlike

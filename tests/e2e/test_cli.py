@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pty
@@ -20,12 +21,14 @@ from typing import Any
 
 import pytest
 
+from labkit.cli.app import PANEL
 from labkit.resources import topologies
 from labkit.runtimes.image import images
 from labkit.runtimes.sandbox import state
 from tests.e2e.command_line import WITHIN, Labkit, in_private_mounts
 from tests.e2e.terminal import drained, read_until
 from tests.e2e.waiting import eventually
+from tests.verbs import EXEC, VerbShape, in_process, verbs
 
 Row = dict[str, Any]
 
@@ -122,6 +125,96 @@ def test_routes_of_kernel_and_frr(lab: Labkit) -> None:
     assert "10.250.0.0/16" in lab.json("routes", "sdwan-nva", "--bgp")["routes"]
     done = lab("routes", "vm1", "--bgp")
     assert (done.returncode, done.stderr.splitlines()[0]) == (2, "vm1 does not run a BGP daemon.")
+
+
+WRONG = ("", ".", "..", "no/where", "nobody", "\n", "\x1b[31m", "\udcff", "☃", "x" * 9000)
+"""Names that nothing in a lab has."""
+
+RIGHT = {
+    "NODE": "vm1", "NIC": "vm1", "SERVER": "rs1", "PEER": "sdwan-nva", "ROUTE-SERVER": "rs1", "[NAME]": "rs1",
+    "TABLE": "direct-internet", "PREFIX": "10.99.0.0/16", "NEXT-HOP": "None", "VNET/SUBNET": "vnet1/workload",
+    "GATEWAY": "gw", "FROM": "vm1", "TO": "vm2", "SOURCE": "vm1", "TARGET": "vm2", "VNET": "vnet1", "REMOTE": "vnet1",
+    "LAB": "cli", "FILE": "overview", "COMMAND": "reset", "TIMES": "1", "NVA": "sdwan-nva",
+}  # fmt: skip
+
+
+def words_of(verb: VerbShape, position: int, wrong: str) -> list[str]:
+    """A command line with a wrong word in the place of one argument."""
+    words = [wrong if i == position else RIGHT.get(each, "true") for i, each in enumerate(verb.arguments)]
+    options = ["--out", "/nonexistent/folder"] if "--out" in verb.options else []
+    options += ["--ip-forwarding", "on"] if "--ip-forwarding" in verb.options else []
+    options += ["--address-prefixes", "10.1.0.0/16"] if "--address-prefixes" in verb.options else []
+    return [*verb.words, *options, *([] if verb.words == ("exec",) else ["--"]), *words]
+
+
+def test_a_wrong_argument_is_answered_by_what_is_wrong_with_it(lab: Labkit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every argument of every verb, with nonsense in its place: exit status 2, and nothing is changed."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(lab.home))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{lab.home}/no.sock")
+    found = []
+    for verb in verbs(set(PANEL) - {"up", "image"}):
+        for position, wrong in itertools.product(range(len(verb.arguments)), WRONG):
+            argument = [*verb.arguments][position]
+            if (verb.words[-1], argument) in {("exec", EXEC), ("create", "TABLE")} and wrong:
+                continue  # a command that a node has not is the node's answer; a new table may have any name
+            status, _, err = in_process(words_of(verb, position, wrong))
+            if status != 2 or "does not answer" in err or "\x1b" in err:
+                found.append((verb.words, argument, wrong[:20], status, err[:200]))
+    assert found == []
+    assert lab.json("changes") == []
+
+
+def test_trace_to_nobody(lab: Labkit) -> None:
+    for target in ("10.1.10.99", "10.250.255.255"):
+        found = lab("trace", "vm1", target)
+        assert f"no answer from:   {target}, which is nobody's address in this lab" in found.stdout
+        assert found.returncode == 0, found.stdout
+    assert lab.json("trace", "vm1", "10.1.10.99")["nobodys"]
+    assert not lab.json("trace", "vm1", "vm2")["nobodys"]
+    for target in ("127.0.0.1", "224.0.0.5", "0.0.0.0", "255.255.255.255"):
+        done = lab("trace", "vm1", target)
+        assert (done.returncode, done.stderr.startswith(f"{target} is ")) == (2, True), done.stderr
+
+
+def test_the_lab_is_named_alike_everywhere(lab: Labkit, lab_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That every verb reads its command line so is tested without a lab."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(lab.home))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{lab.home}/no.sock")
+    for names in (["cli"], [str(lab_file)], ["--lab", "cli"], ["-l", str(lab_file)], ["cli", "--lab", "cli"], []):
+        assert in_process(["changes", *names])[0] == 0, names
+    for names in (["misspelt"], ["--lab", "misspelt"], ["cli", "--lab", "misspelt"], ["overview"]):
+        for verb in ("status", "verify", "diff", "changes", "events", "reset", "down"):
+            status, _, err = in_process([verb, *names])
+            assert status == (0 if (verb, names) == ("down", ["overview"]) else 2), (verb, names, err)
+    for words in (["status", "cli"], ["diff", "cli"], ["effective-routes", "vm1", "--lab", str(lab_file)]):
+        assert in_process(words)[0] == 0, words
+    done = lab("down", "misspelt")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "no lab called misspelt runs here, and there is no such lab file.\n    Running: cli.\n",
+    )
+    assert "Did you mean `labkit down cli`?" in lab("down", "clii").stderr
+
+
+def test_route_servers_are_listed(lab: Labkit) -> None:
+    (server,) = lab.json("route-server", "list")
+    assert (server["name"], server["provisioningState"]) == ("rs1", "Succeeded")
+    assert lab.json("route-server", "show") == [server]
+    assert lab.json("route-server", "show", "rs1") == server
+    peers = lab.json("route-server", "peering", "list", "rs1")
+    assert {peer["provisioningState"] for peer in peers} == {"Succeeded"}
+    assert "ProvisioningState" in lab.ok("route-server", "peering", "list", "rs1")
+
+
+def test_a_closed_standard_input_is_no_error(lab: Labkit) -> None:
+    for words in ("exec vm1 true", "shell vm1 --bgp", "routes vm1", "trace vm1 vm2", "verify", "status"):
+        done = lab.run(["sh", "-c", f"{' '.join(lab.argv(*words.split()))} <&-"])
+        wrong = words.startswith("shell")  # vm1 has no BGP daemon
+        assert done.returncode == (2 if wrong else 0), (words, done.stderr)
+    done = lab.run(["sh", "-c", f"{' '.join(lab.argv('exec', 'vm1', 'cat'))} <&- | wc -c"])
+    assert (done.stdout.strip(), done.stderr) == ("0", "")
+    done = lab.run(["sh", "-c", f"{' '.join(lab.argv('apply', '-'))} <&-"])
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "standard input: the file is empty.")
 
 
 def test_trace_and_verify(lab: Labkit, lab_file: Path) -> None:
@@ -444,7 +537,7 @@ def test_a_killed_up_is_cleared_away(empty: Labkit, lab_file: Path, duration: fl
         assert states == ["running"] or found["survivors"] == [], where
         if turn % 2:
             assert empty("up", str(lab_file)).returncode == 0, where
-        assert empty("down", "cli").returncode == 0, where
+        assert empty("down", str(lab_file)).returncode == 0, where
         assert empty.left() == [], where
 
 
@@ -467,8 +560,9 @@ def test_a_lab_whose_processes_were_killed(empty: Labkit, lab_file: Path) -> Non
     assert "cli was dead and has been removed." in again.stderr
     lab_file_gone = Path(empty.json("list")[0]["lab_file"])
     assert lab_file_gone == lab_file
-    for _ in range(2):
-        assert empty("down", "cli").returncode == 0
+    assert empty("down", "cli").returncode == 0
+    assert empty("down", str(lab_file)).returncode == 0  # nothing to do
+    assert empty("down", "cli").returncode == 2
 
 
 def test_down_needs_no_lab_file_and_no_sound_record(empty: Labkit, lab_file: Path, tmp_path: Path) -> None:

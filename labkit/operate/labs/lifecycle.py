@@ -19,12 +19,11 @@ from labkit.operate.labs.interrupt import held
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import controllers_text, damaged, inspect
 from labkit.operate.records import record as records
-from labkit.operate.records.others import others
+from labkit.operate.records.lab_files import find_lab_file
 from labkit.operate.records.record import Record
 from labkit.operate.verify.run import Attempt, Check, Outcome, verify
 from labkit.paths import state_home
 from labkit.render.render import render
-from labkit.resources import topologies
 from labkit.runtimes.image import images
 from labkit.runtimes.protocol import Runtime
 from labkit.runtimes.select import RUNTIMES, SANDBOX, runtime
@@ -75,27 +74,6 @@ class Up:
     record: Record
     outcomes: tuple[Outcome, ...]
     fresh: bool
-
-
-def find_lab_file(lab: str) -> Path:
-    """The lab file that `lab` names: a file, a folder with a `lab.yml`, or a lab that comes with labkit.
-
-    Raises:
-        InvalidInput: there is none.
-    """
-    path = Path(lab)
-    for candidate in (path, path / "lab.yml", topologies() / lab / "lab.yml"):
-        try:
-            if candidate.is_file():
-                return candidate
-        except (OSError, ValueError):  # too long for a path, or with a null character in it
-            break
-    raise InvalidInput(f"there is no lab file {lab}.", f"Give a file, or a bundled lab: {', '.join(bundled())}.")
-
-
-def bundled() -> list[str]:
-    """The names of the labs that come with labkit."""
-    return sorted(path.parent.name for path in topologies().glob("*/lab.yml"))
 
 
 def up(name: str, engine: Runtime, reporter: Reporter, variant: str = "", *, force: bool = False) -> Up:
@@ -315,20 +293,3 @@ def must_be_its_file(record: Record, lab_file: Path) -> None:
     else:
         what = f"another lab called {record.lab} runs already, from {record.lab_file or 'another user'}."
     raise InvalidInput(what, f"Take it down first: labkit down {record.lab}")
-
-
-def lab_name(lab: str) -> str:
-    """The name of the lab that `lab` refers to: a running lab's own name, or the name in a lab file.
-
-    Raises:
-        LabkitError: it is neither.
-    """
-    if records.read(lab) is not None:
-        return lab
-    try:
-        file = find_lab_file(lab)
-    except InvalidInput:
-        if any(other.lab == lab for other in others([])):
-            return lab
-        raise
-    return read(file).lab.name

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 M = TypeVar("M")
 
 CONTROLLER = "controller"
+_LONGEST = 4000
+"""The longest path of the API: a server reads lines of 8 KiB."""
+
 _SECONDS = 30.0
 """How long an answer may take, in seconds."""
 
@@ -107,7 +110,11 @@ class LabClient:
             raise self._silent()
 
     def _request(self, method: str, path: tuple[str, ...], body: str = "") -> Any:
-        url = "/v1/" + "/".join(quote(part, safe="") for part in path)
+        # A name may have been typed in any encoding.
+        url = "/v1/" + "/".join(quote(part, safe="", errors="surrogateescape") for part in path)
+        if len(url) > _LONGEST or "" in path:
+            names = ", ".join(f'"{part[:40]}..."' if len(part) > 40 else f'"{part}"' for part in path[1:])
+            raise InvalidInput(f"the lab has nothing of this name: {names}.", "`labkit status` shows its nodes.")
         with self._response(method, url, body, timeout=_SECONDS) as response:
             text = response.read()
         try:
@@ -116,7 +123,12 @@ class LabClient:
                 return answer
             refusal = InvalidInput(answer["error"], answer["remedy"])
         except (ValueError, KeyError, TypeError):
-            raise self._silent() from None
+            if response.status < 400:
+                raise self._silent() from None
+            raise CheckFailed(
+                f"the controller of lab {self.record.lab} failed: HTTP status {response.status}.",
+                f"See why: labkit logs {CONTROLLER} --lab {self.record.lab}",
+            ) from None
         raise refusal
 
     @contextmanager

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from labkit.errors import CheckFailed
 from labkit.operate.look.client import CONTROLLER, LabClient
 from labkit.operate.records import record as records
+from labkit.operate.records.lab_files import name_in_file
 from labkit.operate.records.others import others
 from labkit.operate.records.record import Record
 from labkit.paths import CONTROLLERS_LAB_FILE
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def the_lab(name: str | None) -> Record:
-    """The lab called `name`, or the only one there is; one's own before others. It may be dead.
+    """The lab called `name`, or in the file `name`, or the only one there is; one's own before others. It may be dead.
 
     Raises:
         InvalidInput: there is no such lab, or none, or several to choose from.
@@ -26,7 +27,10 @@ def the_lab(name: str | None) -> Record:
     own = records.everything()
     if (name is None and own) or any(record.lab == name for record in own):
         return records.choose(name, own)
-    return records.choose(name, [*own, *others(own)])
+    there = [*own, *others(own)]
+    if name is not None and all(record.lab != name for record in there):
+        name = name_in_file(name) or name
+    return records.choose(name, there)
 
 
 def lab_of(record: Record) -> Lab:

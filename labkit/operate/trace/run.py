@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 from labkit.azure.forwarding import Disposition
 from labkit.errors import InvalidInput
 from labkit.lab.model import Lab
-from labkit.lab.plan.nodes import addresses, owners, target_address
+from labkit.lab.plan.nodes import addresses, frontends, owners, target_address
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import MAX_HOPS, traceroute
@@ -17,13 +17,20 @@ from labkit.operate.trace.explain import Explainer, TraceLine
 from labkit.operate.trace.tables import ObservedTables
 from labkit.predict.walk import NextHop, Walk, Walker
 
+_SPECIAL = {
+    IPv4Network("0.0.0.0/8"): "not an address that packets go to",
+    IPv4Network("127.0.0.0/8"): "every node's own loopback",
+    IPv4Network("224.0.0.0/4"): "a multicast address",
+    IPv4Network("255.255.255.255/32"): "the broadcast address",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Trace:
     """A predicted way and the real one; `predicted` and `real` are the addresses that a traceroute shows.
 
     `disposition` is how the predicted one ends. `silent` has the hops that the real one lacks because their answers do
-    not come back, as `(address, reason)`.
+    not come back, as `(address, reason)`. `nobodys` is the target if nothing in the lab has that address.
     """
 
     steps: tuple[TraceLine, ...]
@@ -31,6 +38,7 @@ class Trace:
     real: tuple[IPv4Address | None, ...]
     disposition: Disposition
     silent: tuple[tuple[IPv4Address, str], ...] = ()
+    nobodys: IPv4Address | None = None
 
     @property
     def verdict(self) -> str:
@@ -48,6 +56,9 @@ class Trace:
         """Whether the packets did what the kernels' and NICs' tables predict."""
         silent = {address for address, _ in self.silent}
         answers = [None if hop in silent else hop for hop in self.predicted]
+        if self.nobodys is not None:
+            # Which node of the last ones answers that there is nobody is up to their kernels.
+            answers = answers[: len(self.real)]
         while answers and answers[-1] is None:
             answers.pop()
         return answers == list(self.real)
@@ -74,7 +85,13 @@ def trace(lab: Lab, client: LabClient, source: str, target: str) -> Trace:
     try:
         destination = target_address(lab, target)
     except ValueError:
-        raise InvalidInput(f"{target} is neither a node of lab {lab.name} nor an IPv4 address.") from None
+        raise InvalidInput(
+            f"{target} is neither a node of lab {lab.name} nor an IPv4 address.",
+            f"These are: {', '.join(sorted(addresses(lab)))}.",
+        ) from None
+    special = next((what for prefix, what in _SPECIAL.items() if destination in prefix), None)
+    if special is not None:
+        raise InvalidInput(f"{destination} is {special}: no packet has a path to it.", "Give the address of a host.")
     real = traceroute(client, node, destination, own)
     while real and real[-1] is None:
         real.pop()
@@ -85,7 +102,9 @@ def trace(lab: Lab, client: LabClient, source: str, target: str) -> Trace:
     seen_from = _sources(lab, walk, destination)
     reasons = {hop: _silent(lab, tables, explainer, hop, seen_from[hop]) for hop in dict.fromkeys(missing)}
     silent = tuple((hop, reason) for hop, reason in reasons.items() if reason)
-    return Trace(tuple(explainer.lines(walk)), predicted, tuple(real), walk.disposition, silent)
+    known = destination in owners(lab) or destination in frontends(lab)
+    nobodys = None if known else destination
+    return Trace(tuple(explainer.lines(walk)), predicted, tuple(real), walk.disposition, silent, nobodys)
 
 
 class Seen:

@@ -91,9 +91,9 @@ def read_lines(directory: Path, node: str, *, follow: bool) -> Iterator[str]:
     """The log's lines without their ends. `follow` waits for more until the lab is gone."""
     logs = directory / state.LOGS
     path = logs / f"{node}.log"
-    if not path.is_file() or path.parent != logs:
-        nodes = ", ".join(sorted(each.stem for each in logs.glob("*.log")))
-        raise InvalidInput(f"There is no log of a node {node!r}.", f"Nodes with logs: {nodes or 'none'}.")
+    nodes = sorted(each.stem for each in logs.glob("*.log"))
+    if node not in nodes:
+        raise InvalidInput(f"there is no log of a node {node!r}.", f"Nodes with logs: {', '.join(nodes) or 'none'}.")
     return _lines(directory, path, follow=follow)
 
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from labkit.cli.app import PANEL, PANELS, run
 from labkit.operate.records import record as records
+from tests.verbs import in_process, verbs
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent.parent
 # These build, delete or probe: what they do is tested where it lies.
@@ -44,10 +45,7 @@ def _nowhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def labkit(*arguments: str) -> tuple[int, str, str]:
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = run(arguments)
-    return status, out.getvalue(), err.getvalue()
+    return in_process(arguments)
 
 
 @given(
@@ -82,13 +80,56 @@ def test_every_module_that_is_a_verb_is_in_the_help() -> None:
     assert sum(len(verbs) for verbs in PANELS.values()) == len(PANEL)
 
 
+NO_LAB = {"up", "list", "validate", "render", "schema", "doctor", "image", "version"}
+"""What is not about a running lab."""
+
+
+def test_the_lab_is_named_in_one_way() -> None:
+    """Every verb about a running lab has --lab; one about the lab as a whole takes it as its argument as well."""
+    for verb in verbs(PANEL):
+        about_a_lab = verb.words[0] not in NO_LAB
+        assert {"--lab", "-l"} & {*verb.options} == ({"--lab", "-l"} if about_a_lab else set()), verb
+        if about_a_lab and len(verb.words) == 1:
+            assert ("LAB" in verb.arguments) is (len(verb.arguments) == ("LAB" in verb.arguments)), verb
+
+
+def test_no_argument_may_be_empty() -> None:
+    for verb in verbs(PANEL):
+        for position, argument in enumerate(verb.arguments):
+            words = ["" if i == position else "x" for i in range(len(verb.arguments))]
+            status, out, err = labkit(*verb.words, *words)
+            assert (status, out) == (2, ""), (verb, err)
+            if all(verb.arguments.values()) and "--" not in argument:
+                assert "must not be empty." in err or "Missing option" in err, (verb, err)
+    assert "'--lab' / '-l' (env var: 'LABKIT_LAB'): must not be empty." in labkit("status", "--lab", "")[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "right"),
+    [
+        (["--lab", "x", "status"], "labkit status --lab x"),
+        (["-l", "x", "verify"], "labkit verify -l x"),
+        (["--lab=x", "exec", "vm1", "true"], "labkit exec --lab=x"),
+        (["-o", "json", "route-server", "show"], "labkit route-server COMMAND -o json"),
+    ],
+)
+def test_an_option_before_the_verb_is_shown_its_place(words: list[str], right: str) -> None:
+    status, _, err = labkit(*words)
+    assert (status, err) == (2, f"labkit: {words[0]} belongs after the verb.\n    Write: {right}\n")
+
+
+def test_what_was_typed_does_nothing_to_the_terminal() -> None:
+    status, _, err = labkit("down", "\x1b[31mred\n")
+    assert (status, "\x1b" in err, "\\x1b[31mred" in err) == (2, False, True)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ("up",), ("up", "overview", "extra"), ("exec", "vm1"), ("status", "--format", "xml"),
         ("verify", "--within", "x"),
         ("gateway", "bgp-peers"), ("route-server", "update"),
-        ("route-table", "bogus"), ("no-such-verb",), ("-x",), ("down", "one", "--all"),
+        ("route-table", "bogus"), ("down", "misspelt"), ("no-such-verb",), ("-x",), ("down", "one", "--all"),
         ("up", "overview", "--runtime", "x"),
         ("validate", "no-such-lab"), ("render", "overview"), ("status", "--lab", "x"), ("exec", "vm1", "--", "true"),
     ],
@@ -204,7 +245,8 @@ def test_what_a_lab_file_costs_has_a_bound(tmp_path: Path, text: str, status: in
     file.write_text(text)
     found, seconds, megabytes, messages = costs("validate", str(file))
     assert found == status, messages
-    assert seconds < 2
+    # A second, where the machine has nothing else to do; else a few times what a small lab takes on it.
+    assert seconds < 2 or seconds < 4 * costs("validate", "overview")[1]
     assert megabytes < 200
 
 
@@ -215,7 +257,7 @@ def test_a_gigabyte_is_refused_before_it_is_read(tmp_path: Path, verb: str) -> N
     os.truncate(file, 1 << 30)
     status, seconds, megabytes, messages = costs(verb, str(file))
     assert (status, "longer than 1,048,576 bytes" in messages) == (2, True), messages
-    assert seconds < 2
+    assert seconds < 2 or seconds < 4 * costs("validate", "overview")[1]
     assert megabytes < 200
 
 

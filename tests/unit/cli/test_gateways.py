@@ -16,9 +16,10 @@ from labkit.azure.changes.base import Change
 from labkit.azure.changes.route_servers import DeleteRouteServer, PutPeer, SetRouteServerSettings
 from labkit.azure.changes.route_tables import PutRouteTable
 from labkit.azure.changes.virtual_networks import SetAddressSpace
-from labkit.azure.model import HubRoutingPreference
+from labkit.azure.model import HubRoutingPreference, RouteServer
 from labkit.cli import bring_up, changing, gateway, route_server, status
 from labkit.cli.app import run
+from labkit.controller.objects import route_server_json
 from labkit.feed.codec import from_json
 from labkit.lab.load import load, load_text
 from labkit.lab.model import Lab
@@ -132,10 +133,13 @@ def test_peers_have_azures_columns(api: Api) -> None:
 
 
 def test_settings_are_shown(api: Api) -> None:
-    settings = {"name": "rs1", "allowBranchToBranchTraffic": False, "hubRoutingPreference": "ExpressRoute"}
+    server = RouteServer("rs1", "hub", (IPv4Address("10.1.0.4"), IPv4Address("10.1.0.5")))
+    settings = route_server_json(server)
     api.answers = {("route-servers",): [settings], ("route-servers", "rs1"): settings}
-    for arguments in ((), ("rs1",)):
-        assert labkit("route-server", "show", *arguments)[1].splitlines()[-1].split() == ["rs1", "off", "ExpressRoute"]
+    for arguments in (("show",), ("show", "rs1"), ("list",)):
+        last = labkit("route-server", *arguments)[1].splitlines()[-1]
+        assert last.split() == ["rs1", "off", "ExpressRoute", "Succeeded"]
+    assert json.loads(labkit("route-server", "list", "-o", "json")[1]) == [settings]
     assert json.loads(labkit("route-server", "show", "rs1", "-o", "json")[1]) == settings
     assert json.loads(labkit("route-server", "show", "-o", "json")[1]) == [settings]
 
@@ -219,7 +223,7 @@ def test_status_shows_gateways_and_programs_none_of_them(api: Api, monkeypatch: 
         "backends": [],
         "programmed": False,
     }
-    nodes = [SimpleNamespace(name=name, state="running", health="healthy") for name in ("ergw-0", "vm1")]
+    nodes = [SimpleNamespace(name=name, state="running", health="healthy", off=False) for name in ("ergw-0", "vm1")]
     record = SimpleNamespace(lab="lab", title="lab", runtime="sandbox", created=0.0)
     monkeypatch.setattr(status, "running", lambda _name: (record, SimpleNamespace(state="running", nodes=nodes)))
     code, out, _ = labkit("status")

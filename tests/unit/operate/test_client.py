@@ -92,7 +92,6 @@ def test_a_refusal_has_the_apis_words() -> None:
         Controller(b"SSH-2.0-OpenSSH\r\n"),
         Controller(OK + b"Content-Length: 10\r\n\r\n{"),
         Controller(whole("200 OK", "{")[:-1]),
-        Controller(whole("500 Internal Server Error", "Server got itself in trouble")),
         Nobody(NotListening("nothing listens.", "")),
         Nobody(InvalidInput("node controller is stopped.", "")),
     ],
@@ -100,6 +99,26 @@ def test_a_refusal_has_the_apis_words() -> None:
 def test_a_controller_that_does_not_answer(runtime: object) -> None:
     with pytest.raises(CheckFailed, match="the controller of lab lab1 does not answer"):
         client(runtime).get("status")
+
+
+def test_a_controller_that_fails() -> None:
+    with pytest.raises(CheckFailed, match="the controller of lab lab1 failed: HTTP status 500") as failed:
+        client(Controller(whole("500 Internal Server Error", "Server got itself in trouble"))).get("status")
+    assert failed.value.remedy == "See why: labkit logs controller --lab lab1"
+
+
+@pytest.mark.parametrize("name", ["", "x" * 5000])
+def test_a_name_that_no_path_can_have(name: str) -> None:
+    controller = Controller(OK)
+    with pytest.raises(InvalidInput, match="the lab has nothing of this name: "):
+        client(controller).get("effective-routes", name)
+    assert controller.requests == []
+
+
+def test_a_name_in_another_encoding_is_asked_for() -> None:
+    controller = Controller(whole("200 OK", {}))
+    client(controller).get("effective-routes", "\udcff")
+    assert controller.requests[0].startswith(b"GET /v1/effective-routes/%FF HTTP/1.1")
 
 
 def test_an_answer_of_another_version() -> None:

@@ -275,7 +275,7 @@ def test_appliances_that_lose_their_route_server_are_a_warning() -> None:
             "The lab's peerings: spoke to hub, hub to spoke.",
         ),
         ("route-server delete rs9", "there is no route server rs9", "The lab's route servers: rs1."),
-        ("vnet update spoke --address-prefixes ''", "labkit vnet update: no prefix given.", "Give all prefixes: "),
+        ("vnet update spoke --address-prefixes ' '", "labkit vnet update: no prefix given.", "Give all prefixes: "),
         (
             "vnet update spoke --address-prefixes 10.3.0.1/16",
             "10.3.0.1/16 is not an address prefix.",
