@@ -26,7 +26,12 @@ _AT_ENGINE = re.compile(
 )
 _BESIDE = " on containerlab"
 SAME_LAB = (
-    ("tests/e2e/test_overview.py", "tests/e2e/test_measure.py", "tests/e2e/test_measure_usage.py"),
+    (
+        "tests/e2e/test_overview.py",
+        "tests/e2e/test_hostile_node.py",
+        "tests/e2e/test_measure.py",
+        "tests/e2e/test_measure_usage.py",
+    ),
     ("tests/e2e/test_expressroute.py", "tests/e2e/test_diff.py"),
     ("tests/acceptance/test_captures.py", "tests/e2e/test_trace.py", "tests/e2e/test_dual_homed_expressroute.py"),
 )

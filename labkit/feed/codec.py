@@ -102,7 +102,7 @@ class Codec(Generic[M]):
 def _object(text: str | bytes) -> dict[str, Any]:
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Undecodable(f"not JSON: {error}") from error
     if type(content) is not dict:
         raise Undecodable("expected an object")

@@ -164,15 +164,18 @@ class Server:
         except ConnectionResetError:
             data, descriptors = b"", []
         if client.pid:
-            signal.pidfd_send_signal(client.pidfd, data[0] if data else signal.SIGKILL)
+            with contextlib.suppress(OSError):  # not the number of a signal
+                signal.pidfd_send_signal(client.pidfd, data[0] if data else signal.SIGKILL)
             if not data:
                 self._by_descriptor.pop(client.connection.fileno())
                 self._poll.unregister(client.connection)
         elif not data or client.words:  # it has ended, or a signal is to end the service before it runs
             self._forget(client)
-        else:
-            _read_request(client, data, descriptors)
+        elif _read_request(client, data, descriptors):
             self._waiting.append(client)
+        else:
+            sys.stderr.write("warm: a request is not valid\n")
+            self._forget(client)
 
     def _ended(self, client: _Client) -> None:
         _, status = os.waitpid(client.pid, 0)
@@ -252,10 +255,18 @@ def _main_of(name: str) -> Start:
     return main
 
 
-def _read_request(client: _Client, data: bytes, descriptors: list[int]) -> None:
+def _read_request(client: _Client, data: bytes, descriptors: list[int]) -> bool:
+    """Take a request; whether it is one. A node may send anything, and the others' services must not end by it."""
     head, _, environment = data.partition(b"\0\0")
-    numbers, directory, *words = head.decode().split("\0")
-    client.descriptors = dict(zip(map(int, numbers.split()), descriptors, strict=True))
-    client.directory, client.words = directory, words
+    client.descriptors = {-1 - index: descriptor for index, descriptor in enumerate(descriptors)}  # to be closed
+    try:
+        numbers, directory, *words = head.decode().split("\0")
+        targets = dict(zip(map(int, numbers.split()), descriptors, strict=True))
+    except ValueError:
+        return False
+    if len(targets) < len(descriptors):
+        return False
+    client.descriptors, client.directory, client.words = targets, directory, words
     pairs = (pair.partition("=") for pair in os.fsdecode(environment).split("\0"))
     client.environment = {name: value for name, _, value in pairs if name}
+    return bool(words)

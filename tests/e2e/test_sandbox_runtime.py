@@ -9,6 +9,7 @@ import json
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -275,6 +276,77 @@ def test_capabilities_are_those_of_a_docker_container(two: SandboxBed, bed: Sand
     bed.deploy(node_a="cap-add: [SYS_ADMIN]")
     assert bed.runtime.exec("two", "a", ["mount", "-t", "tmpfs", "x", "/mnt"]).rc == 0
     assert "x /mnt tmpfs" not in Path("/proc/self/mounts").read_text()
+
+
+_AS_ROOT = """
+import ctypes, errno, os, stat, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+
+def refused(what, attempt):
+    try:
+        result = attempt()
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EACCES, errno.EROFS, errno.ENOENT, errno.ESRCH, errno.ENOSYS):
+            sys.exit(f"{what}: {error}")
+    else:
+        sys.exit(f"{what}: {result}")
+
+def call(function, *arguments):
+    if function(*arguments) < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return "done"
+
+def device(folder, kind, number):
+    path = f"{folder}/device"
+    os.mknod(path, kind | 0o600, number)
+    try:
+        return os.open(path, os.O_RDONLY)
+    finally:
+        os.unlink(path)
+
+disk = os.makedev(*map(int, sys.argv[1].split(":")))
+for folder in ("/", "/dev", "/dev/shm", "/dev/pts", "/etc", "/run", "/tmp"):
+    refused(f"a disk in {folder}", lambda: device(folder, stat.S_IFBLK, disk))
+    refused(f"the machine's memory in {folder}", lambda: device(folder, stat.S_IFCHR, os.makedev(1, 1)))
+    refused(f"the kernel's log in {folder}", lambda: device(folder, stat.S_IFCHR, os.makedev(1, 11)))
+finit_module = {"x86_64": 313, "aarch64": 273}[os.uname().machine]
+refused("a kernel module", lambda: call(libc.syscall, finit_module, os.memfd_create("module"), b"", 0))
+refused("the clock", lambda: time.clock_settime(time.CLOCK_REALTIME, time.time()))
+refused("a reboot", lambda: call(libc.reboot, 0))
+refused("a mount", lambda: call(libc.mount, b"x", b"/mnt", b"tmpfs", 0, None))
+refused("the machine's devices", lambda: call(libc.mount, b"x", b"/mnt", b"devtmpfs", 0, None))
+for file in ("/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/sys/kernel/uevent_helper"):
+    refused(file, lambda: os.open(file, os.O_WRONLY))
+refused("a process of the machine", lambda: os.kill(int(sys.argv[2]), 0))
+print("all refused")
+"""
+
+
+def test_root_in_a_node_is_not_root_of_the_machine(two: SandboxBed) -> None:
+    """No device, module, clock, mount, setting or process of the machine is within its reach, and no interface."""
+    disk = next(Path("/sys/dev/block").iterdir()).name
+    mine = subprocess.Popen(["sleep", "inf"])
+    while (two.runtime.exec("two", "a", ["test", "-e", f"/proc/{mine.pid}"])).rc == 0:  # a number that a has, too
+        mine.kill()
+        mine.wait()
+        mine = subprocess.Popen(["sleep", "inf"])
+    try:
+        done = two.runtime.exec("two", "a", ["python3", "-c", _AS_ROOT, disk, str(mine.pid)])
+    finally:
+        mine.kill()
+        mine.wait()
+    assert (done.rc, done.stdout) == (0, "all refused\n"), done.stderr
+    links = ["ip", "-j", "link"]
+    ours = {link["address"] for link in json.loads(subprocess.check_output(links)) if link["link_type"] != "loopback"}
+    assert not ours & {link["address"] for link in json.loads(two.runtime.exec("two", "a", links).stdout)}
+
+
+def test_nobody_else_may_command_a_lab(two: SandboxBed) -> None:
+    """Who may open its control socket may do anything in its nodes."""
+    (control,) = two.folder.parent.rglob("control.sock")
+    assert stat.S_IMODE(control.stat().st_mode) == 0o600
+    assert stat.S_IMODE(control.parent.stat().st_mode) == 0o700
+    assert control.stat().st_uid == os.geteuid()
 
 
 def test_a_topology_that_does_not_ask_for_privileges(tmp_path: Path, layers: list[Path]) -> None:

@@ -141,7 +141,7 @@ def check_azure_names(draft: Draft, place: Path, title: str, dedicated: Mapping[
     """
     seen: dict[str, str] = {}
     for name in draft.names(*map(str, place)):
-        about, path = title.format(name), (*place, name)
+        about, path = title.replace("{}", name), (*place, name)
         if not re.fullmatch(AZURE_NAME, name) or len(name) > 80:
             text = f"{about}: the name is not valid in Azure."
             draft.error(path, text, "Use up to 80 letters, digits, hyphens, underscores and full stops.")

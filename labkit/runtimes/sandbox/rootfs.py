@@ -109,7 +109,8 @@ def _opened(folders: tuple[str, ...]) -> str:
 
 def _dev(devices: dict[str, int], *, own_user_namespace: bool) -> None:
     _directory("/dev")
-    linux.mount("tmpfs", "/dev", "tmpfs", linux.MS_NOSUID, "mode=755,size=64k,nr_inodes=1k")
+    # The devices are mounts of their own: one that the node makes itself, such as a disk of the machine, does not open.
+    linux.mount("tmpfs", "/dev", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755,size=64k,nr_inodes=1k")
     for name, descriptor in devices.items():
         _bind(descriptor, f"/dev/{name}", read_only=False)
     Path("/dev/pts").mkdir()

@@ -166,6 +166,7 @@ PORT = {"type": "nic", "mac": "m", "address": "a", "ip_forwarding": True, "table
     ("text", "problem"),
     [
         ("{", "not JSON: "),
+        ("[" * 100_000, "not JSON: "),
         ("[]", "expected an object"),
         ("{}", "type: expected one of snapshot, delta, not None"),
         ('{"type": []}', r"type: expected one of snapshot, delta, not \[\]"),
