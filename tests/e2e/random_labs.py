@@ -14,6 +14,7 @@ import yaml
 from hypothesis import strategies as st
 
 from labkit.azure.changes.base import Change
+from labkit.azure.changes.nics import SetIpForwarding, customer_nics
 from labkit.azure.changes.route_servers import (
     CreateRouteServer,
     DeletePeer,
@@ -215,3 +216,4 @@ def _candidates(built: Lab, azure: Azure) -> Iterator[Change]:
         first = built.azure.virtual_network[network.name].address_space[0]
         yield SetAddressSpace(network.name, (first,))
         yield SetAddressSpace(network.name, (first, IPv4Network(f"10.{number}.0.0/16")))
+    yield from (SetIpForwarding(nic.name, not nic.ip_forwarding) for nic in customer_nics(azure))

@@ -360,6 +360,14 @@ def test_the_commands(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> No
     assert "Initiated until" in said("vnet", "peering", "update", "spoke", "hub", "--use-remote-gateways", "on")
     assert "created" in said(*create)
 
+    assert said("nic", "update", "nva2", "--ip-forwarding", "off") == " nva2: IP forwarding on → off\n"
+    assert said("nic", "update", "nva2", "--ip-forwarding", "off") == " nva2: no change\n"
+    nics = [line.split() for line in said("nic", "list").splitlines()]
+    assert ["nva2", "hub/appliances", "10.0.1.5", "off"] in nics
+    (shown_nic,) = (nic for nic in json.loads(said("nic", "list", "-o", "json")) if nic["name"] == "nva2")
+    assert (shown_nic["privateIPAddress"], shown_nic["enableIPForwarding"]) == ("10.0.1.5", False)
+    said("nic", "update", "nva2", "--ip-forwarding", "on")
+
     assert said("route-table", "create", "detour") == " detour: created\n"
     assert "already exists" in said("route-table", "create", "detour", status=2)
     assert "is not a subnet" in said("route-table", "associate", "detour", "spoke", status=2)
