@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from labkit.agent import uplink as nic
-from labkit.agent.feed_table import FeedTable, Prefix
+from labkit.agent.feed_table import Address, FeedTable, Prefix
 from labkit.agent.fib import Fib, FibOutcome
 from labkit.agent.kernel_routes import Share, Uplink
 from labkit.agent.plan import StageKind
@@ -157,22 +157,22 @@ class Agent:
         port, former = self._ports[interface], self._error()
         if isinstance(state, str) and state != port.state:
             _log.info("%s", state)
-        connected = self._also_connected()
+        others = self._also_connected(), self._own()
         port.state = state
-        # The main table has the kernel's own routes to the subnets of all NICs.
-        shared = interface != self._primary and self._also_connected() != connected
-        for name in (interface, self._primary) if shared else (interface,):
+        changed = (self._also_connected(), self._own()) != others
+        for name in self._ports if changed else (interface,):
             if self._ports[name].table is not None:
                 self._install(name, _NIC_CHANGED, None)
         if self._error() != former:
             self._answer()
 
-    @property
-    def _primary(self) -> str:
-        return next(iter(self._ports))
+    def _own(self) -> tuple[Address, ...]:
+        """The addresses of all NICs."""
+        states = [port.state for port in self._ports.values()]
+        return tuple(address for state in states if isinstance(state, Uplink) for address in state.own)
 
     def _also_connected(self) -> tuple[Prefix, ...]:
-        """The subnets of the NICs after the first."""
+        """The subnets of the NICs after the first, to which the main table has the kernel's own routes."""
         _, *others = (port.state for port in self._ports.values())
         return tuple(subnet for state in others if isinstance(state, Uplink) for subnet in state.subnets)
 
@@ -185,7 +185,7 @@ class Agent:
             return
         errors = []
         for share, fib in port.fibs.items():
-            uplink = port.state._replace(share=share, also_connected=self._also_connected())
+            uplink = port.state._replace(share=share, also_connected=self._also_connected(), own=self._own())
             outcome = fib.reconcile(port.table, uplink) if before is None else fib.update(port.table, before, uplink)
             if outcome.error is not None:
                 errors.append(outcome.error)

@@ -11,7 +11,7 @@ from socket import inet_ntoa
 from labkit.agent import report
 from labkit.agent.dump import read_kernel
 from labkit.agent.feed_table import Address, FeedTable, Prefix, prefix_text
-from labkit.agent.kernel_routes import Ids, KernelState, Target, Uplink, adopt, extend, route_changes, wanted
+from labkit.agent.kernel_routes import Ids, KernelState, Target, Uplink, adopt, extend, route_changes, sendable, wanted
 from labkit.agent.netlink import Refusal, RouteSocket
 from labkit.agent.plan import MAKING, Counts, FibPlan, Stage, StageKind
 
@@ -86,7 +86,7 @@ class Fib:
         Raises:
             OSError: the netlink socket failed, or the kernel refused to be read.
         """
-        began = time.perf_counter()
+        began, table = time.perf_counter(), sendable(table, uplink)
         self._settled = None
         refused = Refused()
         counts: Counts = Counter()
@@ -121,7 +121,7 @@ class Fib:
         Raises:
             OSError: as for `reconcile`.
         """
-        began = time.perf_counter()
+        began, table = time.perf_counter(), sendable(table, uplink)
         settled = self._settled
         if settled is None or settled.uplink != uplink:
             return self.reconcile(table, uplink)

@@ -66,7 +66,7 @@ def _table(share: int) -> int:
 class Uplink(NamedTuple):
     """A VM's NIC, up and with an address. `subnets` are the connected ones, the primary address's first.
 
-    `also_connected` are those of the machine's other NICs.
+    `also_connected` are those of the machine's other NICs. `own` are the addresses of the machine.
     """
 
     name: str
@@ -74,6 +74,7 @@ class Uplink(NamedTuple):
     subnets: tuple[Prefix, ...]
     share: Share = Share()
     also_connected: tuple[Prefix, ...] = ()
+    own: tuple[Address, ...] = ()
 
     @property
     def connected(self) -> tuple[Prefix, ...]:
@@ -84,6 +85,20 @@ class Uplink(NamedTuple):
     def gateway(self) -> Address:
         """The first host address of the subnet, which is Azure's default gateway."""
         return (int.from_bytes(self.subnets[0][:4], "big") + 1).to_bytes(4, "big")
+
+
+def sendable(table: FeedTable, uplink: Uplink) -> FeedTable:
+    """The table as a kernel can have it: no kernel sends to itself as a next hop, so that goes via the gateway.
+
+    A user-defined route may lead a machine's packets to one of its own NICs: the fabric decides what becomes of them
+    [two-stage-forwarding].
+    """
+
+    def hop(wanted: Hop) -> Hop:
+        hops = (uplink.gateway if address in uplink.own else address for address in wanted.next_hops)
+        return wanted._replace(next_hops=tuple(dict.fromkeys(hops)))
+
+    return FeedTable({group: hop(wanted) for group, wanted in table.groups.items()}, table.routes)
 
 
 class Target(NamedTuple):

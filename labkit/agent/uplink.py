@@ -53,8 +53,11 @@ def _read(questions: IPRoute, name: str, index: int) -> Uplink | str:
         return f"{name} is down"
     if not link["flags"] & _IFF_LOWER_UP:
         return f"{name} has no carrier"
+    if not addresses:
+        return f"{name} has no IPv4 address"
     subnets = [_subnet(address.get_attr("IFA_ADDRESS"), address["prefixlen"]) for address in addresses]
-    return Uplink(name, index, tuple(dict.fromkeys(subnets))) if subnets else f"{name} has no IPv4 address"
+    own = [inet_aton(address.get_attr("IFA_LOCAL")) for address in addresses]
+    return Uplink(name, index, tuple(dict.fromkeys(subnets)), own=tuple(own))
 
 
 def _subnet(address: str, length: int) -> bytes:

@@ -313,18 +313,18 @@ def test_the_address_may_change(running: Vm) -> None:
 
 def test_what_the_kernel_refuses_is_reported_and_nothing_else_suffers(running: Vm) -> None:
     tell = running.controller
-    itself, host_bits = "10.1.10.4", "10.9.0.1/16"
+    nobody, host_bits = "10.1.10.255", "10.9.0.1/16"
     error = tell.snapshot(
-        {1: via(A), 2: via(itself), 3: via(itself, B)},
+        {1: via(A), 2: via(nobody), 3: via(nobody, B)},
         {BRANCH: 1, "10.251.0.0/16": 2, "10.252.0.0/16": 3, host_bits: 1},
     )
     assert error is not None
-    assert f"next hop {itself}: Nexthop has invalid gateway" in error
+    assert f"next hop {nobody}: Nexthop has invalid gateway" in error
     assert "10.9.0.1/16: Invalid prefix for given prefix length" in error
     assert running.own() == {BRANCH: f"via {A}", "10.252.0.0/16": f"via {B}"}
     assert "not installed" in running.log.read_text()
     # A route that was right and cannot become what is wanted now is no route.
-    assert tell.delta({1: via(itself)}, removed_routes=[host_bits]) is not None
+    assert tell.delta({1: via(nobody)}, removed_routes=[host_bits]) is not None
     assert running.own() == {"10.252.0.0/16": f"via {B}"}
     assert tell.delta({1: via(C), 2: via(C), 3: via(B)}) is None
     assert running.own() == {BRANCH: f"via {C}", "10.251.0.0/16": f"via {C}", "10.252.0.0/16": f"via {B}"}
@@ -465,6 +465,12 @@ def test_each_nic_has_its_routes_in_a_table_of_its_own(two: Vm) -> None:
     assert two.routes("table", "101", "proto", PROTOCOL) == {"default": f"via {A}"}
     assert all(line.startswith("Deleted") for line in monitor.lines()), "what was right has been kept"
     monitor.close()
+    # A table may lead to the machine's other NIC, which is no next hop for a kernel.
+    itself = both(wire({1: via("10.1.20.4")}, {BRANCH: 1}), wire({1: via("10.1.10.4", A)}, {"0.0.0.0/0": 1}))
+    assert two.controller.tell(itself) is None
+    assert two.own() == {BRANCH: "via 10.1.10.1"}
+    assert two.routes("table", "101", "proto", PROTOCOL) == {"default": f"via {A}, 10.1.20.1"}
+    assert two.controller.tell(both(wire({7: via(C)}, {BRANCH: 7}), wire({7: via(A)}, {"0.0.0.0/0": 7}))) is None
     two.ip("link", "set", "eth1", "down")
     two.ip("link", "set", "eth1", "up")
     eventually(lambda: two.routes("table", "101") == {"default": f"via {A}"}, "the routes of eth1 are back")

@@ -8,6 +8,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
+from labkit.azure.changes.nics import SetIpForwarding
 from labkit.azure.forwarding import Disposition
 from labkit.azure.rules.effective import RESERVED_BLOCKS
 from labkit.lab.plan.nic_tables import nic_table
@@ -107,6 +108,24 @@ def test_a_change_of_one_subnet_s_routes_is_a_change_of_one_nic(lab: RunningLab)
     assert differences(lab.lab, lab.client) == []
     put_table(lab, "through", THROUGH, propagation=False)
     eventually(lambda: table(lab, TABLE)["10.250.0.0/16"], lambda hops: hops == ("10.1.20.1",))
+
+
+def test_a_route_to_the_other_nic_of_the_machine(lab: RunningLab) -> None:
+    """The fabric brings the packet back to the machine, if that NIC takes it, and its kernel drops it."""
+    other = lab.lab.azure.nic["client/outside"].address
+    put_table(lab, "through", {"10.2.0.0/16": str(other), "10.250.0.0/16": "None"}, propagation=False)
+    eventually(lambda: table(lab, TABLE)["10.2.0.0/16"], lambda hops: hops == ("10.1.20.1",))
+    wait_until_programmed(lab)
+    for forwarding, ends in ((False, Disposition.NOT_FORWARDED), (True, Disposition.OWN_SOURCE)):
+        lab.client.change(SetIpForwarding("client/outside", forwarding))
+        wait_until_programmed(lab)
+        assert differences(lab.lab, lab.client) == []
+        assert astray(lab.lab, lab.client) == []
+        found = trace(lab.lab, lab.client, "client/inside", "vm")
+        assert (found.disposition, found.real, found.agrees) == (ends, (), True), found
+    lab.client.change(SetIpForwarding("client/outside", False))
+    put_table(lab, "through", THROUGH, propagation=False)
+    eventually(lambda: table(lab, TABLE)["10.2.0.0/16"], lambda hops: hops == (str(NVA),))
 
 
 def test_a_lost_rule_or_route_is_found(lab: RunningLab) -> None:

@@ -94,7 +94,8 @@ def _table_differences(  # noqa: PLR0917 - a table, and what a difference in it 
     live: LiveState, nic: Nic, table: int, connected: Container[IPv4Network], where: str, hint: str
 ) -> Iterator[Difference]:
     gateway = subnet_of(live.lab.azure, nic)[1]
-    wanted = {p: h for p, h in _wanted(live.state.forwarding[nic.name], gateway).items() if p not in connected}
+    own = frozenset(other.address for other in live.lab.azure.nics_of(nic.machine))
+    wanted = {p: h for p, h in _wanted(live.state.forwarding[nic.name], gateway, own).items() if p not in connected}
     found: dict[IPv4Network, KernelPath] = {}
     for path in live.kernel(nic.machine, table):
         if path.protocol != "kernel":
@@ -108,14 +109,20 @@ def _table_differences(  # noqa: PLR0917 - a table, and what a difference in it 
             yield Difference(where, str(prefix), right, there, hint)
 
 
-def _wanted(table: ForwardingTable, gateway: IPv4Address) -> dict[IPv4Network, tuple[str, tuple[IPv4Address, ...]]]:
+def _wanted(
+    table: ForwardingTable, gateway: IPv4Address, own: Container[IPv4Address]
+) -> dict[IPv4Network, tuple[str, tuple[IPv4Address, ...]]]:
     groups: dict[int, tuple[str, tuple[IPv4Address, ...]]] = {}
     for number, group in table.groups.items():
-        # The fabric drops what leads to None, and the kernel sends it like anything else.
+        # The fabric alone drops what leads to None: the kernel sends it.
         if group.type in {NextHopType.INTERNET, NextHopType.NONE}:
             groups[number] = ("unicast", (gateway,))
+        elif group.type in ON_LINK:
+            groups[number] = ("unicast", ())
         else:
-            groups[number] = ("unicast", () if group.type in ON_LINK else tuple(sorted(group.next_hops)))
+            # Nor does a kernel send to itself as a next hop.
+            hops = {gateway if hop in own else hop for hop in group.next_hops}
+            groups[number] = ("unicast", tuple(sorted(hops)))
     return {IPv4Network(prefix): groups[group] for prefix, group in table.routes.items()}
 
 

@@ -14,6 +14,7 @@ from labkit.agent.kernel_routes import (
     adopt,
     extend,
     route_changes,
+    sendable,
     wanted,
 )
 from labkit.azure.model import ON_LINK, NextHopType
@@ -42,6 +43,15 @@ def test_mapping_of_every_type() -> None:
     assert want.targets[9] == Target(RTN_UNICAST, group=5)
     assert want.groups == {5: group(1, 2)}
     assert want.hops == {1: A, 2: B}
+
+
+def test_a_next_hop_that_is_the_machine_itself_is_sent_via_the_gateway() -> None:
+    table = FeedTable({1: via(A), 2: via(A, B), 3: via(B, C), 4: Hop(NextHopType.NONE)}, {P[0]: 1})
+    found = sendable(table, UPLINK._replace(own=(A, C)))
+    gateway = GATEWAY.gateway
+    assert found.groups == {1: via(gateway), 2: via(gateway, B), 3: via(B, gateway), 4: Hop(NextHopType.NONE)}
+    assert found.routes is table.routes
+    assert sendable(table, UPLINK) == table
 
 
 def test_refused_next_hops_leave_their_groups_and_empty_groups_their_prefixes() -> None:
