@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from labkit.errors import CheckFailed
+from labkit.errors import CheckFailed, LabkitError
 from labkit.feed.status import PlatformStatus
 from labkit.lab.sessions import BgpSession, SessionEnd
 from labkit.operate.look.client import LabClient
 from labkit.runtimes.protocol import LabStatus
 
+PATIENCE = 5.0
+"""Seconds that a node may take to show its connections."""
 AT_ONCE = 8
 """Nodes that are asked side by side."""
 
@@ -54,13 +56,16 @@ class HeldSession:
 
 
 def held_session(client: LabClient, session: BgpSession, holder: SessionEnd, *, on: bool) -> HeldSession | None:
-    """The connection of a session that its far end does not have; None if the holder has none either.
+    """A session that its far end does not have, by the holder's connection.
 
-    `on` is whether the far end's node is on, or about to be.
+    None if the holder has none either, or does not answer. `on` is whether the far end's node is on, or about to be.
     """
     far = session.far(holder)
     argv = ("ss", "-Htnio", "state", "established", "src", str(holder.address), "dst", str(far.address))
-    connections = read(client.run(holder.node, *argv).stdout)
+    try:
+        connections = read(client.run(holder.node, *argv, timeout=PATIENCE).stdout)
+    except LabkitError:  # it has been powered off meanwhile, or is frozen
+        return None
     ends_in = min((_ends_in(each, session.hold, holder.keepalive, on=on) for each in connections), default=None)
     return None if ends_in is None else HeldSession(holder.node, far.node, time.time() + ends_in)
 

@@ -26,7 +26,7 @@ from labkit.operate.look.held_sessions import HeldSession, TcpConnection, held_w
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.records.record import Record
 from labkit.operate.verify.sessions import session_checks, session_problem
-from labkit.runtimes.protocol import Completed, LabStatus, NodeStatus, NotListening
+from labkit.runtimes.protocol import CommandTimeout, Completed, LabStatus, NodeStatus, NotListening
 from labkit.runtimes.select import SANDBOX
 from tests.unit.lab.samples import OVERVIEW
 
@@ -75,7 +75,9 @@ class Answers(LabClient):
 
     def run(self, node: str, *argv: str, timeout: float = 30.0) -> Completed:  # noqa: ARG002 - as in LabClient
         assert argv[:2] == ("ss", "-Htnio")
-        return Completed(0, self.connections.get(node, ""), "")
+        if node not in self.connections:
+            raise CommandTimeout(f"{node}: ss did not end in time")
+        return Completed(0, self.connections[node], "")
 
     def ask(self, node: str, tables: Tables, query: Query[Any]) -> Any:  # noqa: ARG002 - as above
         if node not in self.states:
@@ -155,6 +157,11 @@ def test_a_session_that_one_end_keeps_is_named_with_its_end(
     state = "off" if off else "Active"
     held = f"rs1-0 keeps its old session with sdwan-nva until {clock} at the latest ({left} s)"
     assert problem(SERVERS, answers) == f"sdwan-nva: {state}; {held}.{HINT}"
+
+
+def test_a_holder_that_does_not_answer_is_not_waited_for() -> None:
+    answers = Answers({"rs1-0": {"sdwan-nva": UP}, "sdwan-nva": {"10.1.0.4": "Active"}})
+    assert problem(SERVERS, answers) == f"sdwan-nva: Active.{HINT}"
 
 
 def test_who_keeps_a_session_with_a_node_that_is_powered_on() -> None:
