@@ -14,10 +14,14 @@ from hypothesis import strategies as st
 
 from labkit.lab.load import load_text
 from labkit.lab.model import Lab
+from labkit.lab.plan.bgp_sessions import bgp_sessions
 from labkit.operate.labs import lifecycle
 from labkit.operate.look.client import LabClient
+from labkit.operate.look.live_state import LiveState
 from labkit.operate.trace.run import trace
 from labkit.operate.verify.run import verify
+from labkit.operate.verify.sessions import session_problem
+from labkit.predict.sessions import expected_sessions
 from labkit.runtimes.select import SANDBOX, runtime
 from tests.e2e.by_the_rules import astray, settles, unlike
 from tests.e2e.random_labs import lab_files, wishes
@@ -46,6 +50,7 @@ def test_a_random_lab_agrees_with_the_rules(tmp_path_factory: Any, text: str, da
     event(f"{len(lab.azure.route_servers)} route servers, {len(lab.azure.gateways)} gateways")
     up = lifecycle.up(str(file), runtime(SANDBOX), lifecycle.Silent(), "")
     try:
+        assert [f"{o.title}: {o.problem}" for o in up.outcomes if not o.ok] == [], text
         client = LabClient(up.record)
         said = [text]
         comes_to_rest(lab, lab, client, text)
@@ -66,6 +71,9 @@ def comes_to_rest(built: Lab, now: Lab, client: LabClient, text: str) -> None:
     eventually(lambda: unlike(built, now.azure, client), lambda found: found == [], SETTLES_WITHIN, text)
     broken = [f"{o.title}: {o.problem}" for o in verify(built, client, within=10.0) if not o.ok]
     assert broken == [], text
+    live = LiveState(built, client)
+    there = [session for session in bgp_sessions(built) if session_problem(session, live) is None]
+    assert there == [*expected_sessions(built, now.azure)], text
     assert astray(built, client) == [], text
     for source, target in journeys(built):
         # A kernel answers that it has no route five times at first, then once a second to each that asks: no setting
