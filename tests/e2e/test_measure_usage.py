@@ -55,6 +55,17 @@ def test_each_flow_is_counted_by_itself() -> None:
 
 
 @pytest.mark.usefixtures("whole_again")
+def test_a_program_that_is_held_up_loses_nothing() -> None:
+    """As on a busy machine, for longer than a packet may take there and back."""
+    script = "pkill -STOP -f '[C]LOCK_MONOTONIC'; sleep 2.5; pkill -CONT -f '[C]LOCK_MONOTONIC'"  # how long it is held
+    held = shlex.split(labkit("exec", "vm2", "--", "sh", "-c", script))
+    found = measured("vm1", "vm2", "--settle", "0.5", "--", *held)
+    assert found["recovered"]
+    for flow in found["flows"]:
+        assert (flow["forward"]["lost"], flow["backward"]["lost"], flow["unknown"]) == (0, 0, 0)
+
+
+@pytest.mark.usefixtures("whole_again")
 @pytest.mark.parametrize(
     ("node", "to", "says"),
     [
