@@ -27,6 +27,7 @@ _CODE, _FLAG = Attribute.CODE, Attribute.Flag
 
 _OF_ONE_AS = {int(_CODE.LOCAL_PREF), int(_CODE.ORIGINATOR_ID), int(_CODE.CLUSTER_LIST)}
 _OF_TWO_OCTETS = {int(_CODE.AS4_PATH), int(_CODE.AS4_AGGREGATOR)}
+_NEVER_EMPTY = {int(_CODE.AGGREGATOR), *_OF_TWO_OCTETS}
 _UNUSED = {_CODE.PMSI_TUNNEL, _CODE.IPV6_EXTENDED_COMMUNITY, _CODE.AIGP, _CODE.BGP_LS, _CODE.BGP_PREFIX_SID}
 """Attributes that ExaBGP decodes and a route server has no use for."""
 
@@ -41,6 +42,7 @@ def mend() -> None:
     Negotiated._negotiate = _negotiate
     IncomingRIB.update_cache = _keep_ipv4
     _forget_unused_attributes()
+    Attributes.DISCARD = (*Attributes.DISCARD, _CODE.AS4_PATH, _CODE.AS4_AGGREGATOR)
     Attributes._parse_one = _parse_one
     Attributes.add = _add
     Update.unpack_message = classmethod(_unpack_update)
@@ -91,7 +93,8 @@ def _parse_one(attributes: Attributes, data: bytes, direction: Direction, negoti
 
     Passed over are attributes that a peer must not send, right or wrong: LOCAL_PREF, ORIGINATOR_ID and CLUSTER_LIST
     from another AS (RFC 7606 §7), AS4_PATH and AS4_AGGREGATOR from a speaker of four-octet ASNs (RFC 6793 §4.1); and
-    an AGGREGATOR of no length (RFC 7606 §7.7). An ORIGIN that is none withdraws (RFC 7606 §7.1).
+    those that are malformed by being empty (RFC 6793 §6, RFC 7606 §7.7). The first ORIGIN, if it is none, withdraws
+    (RFC 7606 §7.1).
 
     Raises:
         Notify: a well-known attribute is not recognized (RFC 4271 §6.3). Passed on as one, it would end other peers'
@@ -102,9 +105,9 @@ def _parse_one(attributes: Attributes, data: bytes, direction: Direction, negoti
     if direction == Direction.IN and head <= len(data) and end <= len(data):
         code, external = data[1], negotiated.local_as != negotiated.peer_as
         passed_over = (external and code in _OF_ONE_AS) or (negotiated.asn4 and code in _OF_TWO_OCTETS)
-        if passed_over or (code == _CODE.AGGREGATOR and end == head):
+        if passed_over or (code in _NEVER_EMPTY and end == head):
             return data[end:]
-        if code == _CODE.ORIGIN and data[head:end] not in _ORIGINS:
+        if code == _CODE.ORIGIN and code not in attributes and data[head:end] not in _ORIGINS:
             attributes.add(TreatAsWithdraw())
             return data[end:]
         if not data[0] & _FLAG.OPTIONAL and code not in Attribute.attributes_known:

@@ -49,7 +49,7 @@ PREFIXES = [f"10.{128 + n}.0.0/16" for n in range(48)] + [f"192.168.{n}.0/24" fo
 SERIALS = 4_200_000_000
 """The last ASN of the path of message number n is this plus n, so that what others receive shows where it is from."""
 
-PATIENCE = 5.0
+PATIENCE = 20.0
 """Seconds in which an answer must come; the hold time is longer."""
 
 
@@ -253,7 +253,7 @@ class Generator:
             (PREFIX_SID, TRANSITIVE, byte * pick([0, 1, 2, 9, 40]), "Prefix-SID"),
             (chance.randrange(200, 255), OPTIONAL, byte * pick([0, 1, 300]), "unknown, not transitive"),
             (chance.randrange(200, 255), pick([0xC0, 0xE0, 0xCF]), byte * 5, "unknown, transitive"),
-            (ORIGIN, WELL_KNOWN, b"\1", "second ORIGIN"),
+            (ORIGIN, WELL_KNOWN, pick([b"\1", b"\7", b"\0\0"]), "second ORIGIN"),
             (AS_PATH, WELL_KNOWN, as_path([asn, 1]), "second AS_PATH"),
             (NEXT_HOP, WELL_KNOWN, b"\x0a\1\0\x63", "second NEXT_HOP"),
         ])  # fmt: skip

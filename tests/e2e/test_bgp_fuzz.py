@@ -1,8 +1,14 @@
-"""A hostile peer of a route server: BGP by the cases of RFC 7606, against the real speaker and labkit's worker."""
+"""A hostile peer of a route server: BGP by the cases of RFC 7606, against the real speaker and labkit's worker.
+
+The short suite has the same messages in every run, the long one looks for new ones, and prints the seed that repeats
+them: LABKIT_FUZZ_SEED=… make soak.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,7 +27,7 @@ from tests.e2e.waiting import eventually
 from tests.extent import LONG
 
 MESSAGES = 100_000 if LONG else 4_000
-SEED = 7606
+SEED = int(os.environ.get("LABKIT_FUZZ_SEED") or (random.randrange(1 << 32) if LONG else 7606))
 HOSTILE, JUDGE = 65001, "10.1.0.30"
 FROM_JUDGE = "172.16.0.0/16"
 
@@ -112,6 +118,7 @@ def test_a_hostile_peer_harms_nobody_else(bed: Bed) -> None:
     witness = Witness(bed.raw_speaker("b", B, 65002))
     bed.start_frr("c", JUDGE, 65003, [FROM_JUDGE])
     until("the judge's route", lambda: bed.feed.prefixes("c") == {FROM_JUDGE})
+    print(f"LABKIT_FUZZ_SEED={SEED}")
     processes = bed.speaker_pid(), bed.keeper_pid(), bed.worker_pid()
 
     script = str(Path(__file__).with_name("bgp_fuzzer.py"))

@@ -144,6 +144,16 @@ def test_attribute_discard(neighbor: Any, extra: tuple[int, int, bytes]) -> None
     assert {int(code) for code in received(neighbor, *USUAL, extra).attributes} == {ORIGIN, AS_PATH, NEXT_HOP}
 
 
+@pytest.mark.parametrize("code", [AS4_PATH, AS4_AGGREGATOR])
+@pytest.mark.parametrize("value", [b"", b"\1", b"\2\5\0\0\0\1"])
+def test_attribute_discard_with_a_peer_of_two_octet_asns(neighbor: Any, code: int, value: bytes) -> None:
+    session = negotiated(neighbor, MP_IPV4)
+    assert not session.asn4
+    attributes = [USUAL[0], (AS_PATH, WELL_KNOWN, b"\2\1\xfd\xe9"), USUAL[2], (code, TRANSITIVE, value)]
+    found = Update.unpack_message(update(encoded(attributes), nlri("10.64.0.0/16"))[19:], Direction.IN, session)
+    assert {int(each) for each in found.attributes} == {ORIGIN, AS_PATH, NEXT_HOP}
+
+
 def test_local_preference_of_the_same_as_is_kept(neighbor: Any) -> None:
     update = received(neighbor, *USUAL, (LOCAL_PREF, WELL_KNOWN, b"\0\0\0\1"), asn=65515)
     assert LOCAL_PREF in update.attributes
