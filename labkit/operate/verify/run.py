@@ -2,7 +2,7 @@
 
 The sessions that the model expects and routes come first; then, once all machines and fabrics have applied what they
 were sent, what must be absent, kernels and fabrics; then packets. While one of these does not hold, what depends on it
-is not tried.
+is not tried: kernels and fabrics, which follow the effective routes whatever these are, are looked at in the end.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def verify(
         (packets if _sends_packets(proof) else later if _is_of_a_settled_lab(proof) else rows).append(outcome)
     settled = [*later, *own]
     outcomes = [*proofs, *sessions, *converging, *own]
-    without_packets = [outcome for outcome in outcomes if outcome not in packets]
+    without_packets = [*rows, *converging, *settled]
     for stage in (rows, converging, settled, packets):
         started = time.monotonic()
         while not all(outcome.ok for outcome in stage):
@@ -116,8 +116,8 @@ def verify(
             waiting = [outcome for outcome in stage if not outcome.ok]
             on_attempt(Attempt(live, outcomes, sessions, waiting, all(o.ok for o in without_packets)))
             if not all(outcome.ok for outcome in late):
-                if stage is rows:  # it will not settle any more; what there is of the lab's own claims is shown
-                    _check(later, live)
+                if stage is rows or stage is converging:  # it will not settle any more; what there is of it is shown
+                    _check(settled if _programmed(live) else later, live)
                 return outcomes
             if waiting:
                 time.sleep(PAUSE)

@@ -132,9 +132,19 @@ def test_stages_come_one_after_the_other_and_name_what_they_wait_for(monkeypatch
     assert converged == [False, False, False, False, True]
 
 
-def test_a_session_that_stays_down_fails_and_what_depends_on_it_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    lab = overview()
+@pytest.mark.parametrize("programmed", [True, False])
+def test_a_session_that_stays_down_fails_and_kernels_are_looked_at_in_the_end(
+    monkeypatch: pytest.MonkeyPatch, programmed: bool
+) -> None:
+    """Unless machines are still being programmed. What depends on the session is not tried."""
+    lab = overview(LEARNED, proofs.PingClaim("vm1", "branch"))
     monkeypatch.setattr(run, "session_checks", lambda *_: [("BGP session a - b", lambda _: "a: Idle.")])
-    client = Converging([state(lab, learned=True, programmed=True)])
+    monkeypatch.setattr(run, "oracle_checks", lambda _: [("kernel of vm1", lambda _: None)])
+    client = Converging([state(lab, learned=True, programmed=programmed)])
     outcomes = run.verify(lab, client, within=0, tables=[("tables", lambda _: None)])
-    assert [(o.title, o.problem) for o in outcomes] == [("BGP session a - b", "a: Idle."), ("tables", run.NOT_TRIED)]
+    assert {o.title: o.problem for o in outcomes[1:]} == {
+        "ping vm1 → branch": run.NOT_TRIED,
+        "BGP session a - b": "a: Idle.",
+        "tables": run.NOT_TRIED,
+        "kernel of vm1": "" if programmed else run.NOT_TRIED,
+    }
