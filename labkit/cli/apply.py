@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from labkit.azure.changes.base import Change
-from labkit.cli.changing import Trial, change, changing
+from labkit.cli.changing import Trial, change, changing, warn
 from labkit.cli.output import LabOption, note, put, put_table
 from labkit.operate.apply import Step, plan
 from labkit.operate.changes import Now
@@ -50,7 +50,10 @@ def command(
     steps = plan(now, file, variant)
     _show(steps)
     if steps and not dry_run:
-        now.client.change(*(step.change for step in steps))
+        changes = [step.change for step in steps]
+        cautions = now.cautions(changes)
+        now.client.change(*changes)
+        warn(cautions)
         note(f"{len(steps)} {'change' if len(steps) == 1 else 'changes'} made. Undo all: labkit reset")
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import typer
 
 from labkit.azure.changes.base import Change
-from labkit.cli.output import note_done
+from labkit.cli.output import note, note_done
 from labkit.errors import InvalidInput
 from labkit.operate.changes import Now
 from labkit.operate.look.running import running
@@ -86,8 +86,17 @@ def change(ctx: typer.Context, lab: str | None, make: Make) -> None:
         return
     now = Now(running(lab)[0])
     changes = make(now)
-    for done in now.client.change(*changes) if changes else ():
-        note_done(done)
+    if changes:
+        cautions = now.cautions(changes)
+        for done in now.client.change(*changes):
+            note_done(done)
+        warn(cautions)
+
+
+def warn(cautions: Iterable[tuple[str, str]]) -> None:
+    """Print what Azure takes although it does not work, each with its remedy."""
+    for text, remedy in cautions:
+        note(f" warning: {text}\n    {remedy}".rstrip())
 
 
 def only_changing(app: typer.Typer) -> typer.Typer:

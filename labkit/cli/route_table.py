@@ -112,13 +112,15 @@ def add(
     next_hop: Annotated[
         str, typer.Argument(metavar="NEXT-HOP", help="Internet, VnetLocal, None, or an appliance's name or address.")
     ],
+    *,
+    replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of the one for its prefix.")] = False,
     lab: LabOption = None,
 ) -> None:
-    """Add a user-defined route, or replace the one for its prefix."""
+    """Add a user-defined route. As in Azure, a second one for a prefix is a RouteConflict: `--replace` replaces it."""
 
     def make(now: Now) -> list[Change]:
         route = user_route(prefix, next_hop, now.lab.azure)
-        return [PutRoute(table, route.prefix, route.next_hop_type, route.next_hop)]
+        return [PutRoute(table, route.prefix, route.next_hop_type, route.next_hop, replace or None)]
 
     change(ctx, lab, make)
 

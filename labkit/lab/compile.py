@@ -310,8 +310,9 @@ def _check_azure(draft: Draft, azure: Azure) -> None:
                 draft.error(path, f"{about}{problem.text}.", _remedy(refusal, draft, problem))
     for problem in warnings(azure):
         refusal = _REFUSALS[problem.code]
-        path, about = refusal.place(draft, problem)
-        draft.warn(path, f"{about}{problem.text}.", _remedy(refusal, draft, problem))
+        if not refusal.follows(draft, problem):
+            path, about = refusal.place(draft, problem)
+            draft.warn(path, f"{about}{problem.text}.", _remedy(refusal, draft, problem))
 
 
 def _remedy(refusal: AzureRefusal, draft: Draft, problem: Problem) -> str:

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from functools import partial
 
-from labkit.azure.changes import outcome
+from labkit.azure.changes import outcome, refusal
 from labkit.azure.changes.base import Change
 from labkit.azure.changes.outcome import ChangeOutcome
 from labkit.azure.changes.virtual_networks import peering_side
-from labkit.azure.model import Azure
+from labkit.azure.model import Azure, BgpPeer
 from labkit.azure.rules.adjacency import connected_peerings
 from labkit.errors import InvalidInput
 from labkit.lab.model import Lab
@@ -38,6 +38,26 @@ def applied(lab: Lab, azure: Azure, changes: Iterable[Change]) -> Azure:
     for change in changes:
         azure = as_built(lab, change.apply(azure))
     return azure
+
+
+def cautions(lab: Lab, before: Azure, after: Azure) -> Iterator[tuple[str, str]]:
+    """What changes of a running lab bring that Azure takes although it does not work: each as text and remedy."""
+    for problem in refusal.cautions(before, after):
+        yield f"{problem.text}.", refusal.remedy(problem)
+    known = set(_other_asns(lab, before))
+    for server, peer in _other_asns(lab, after):
+        if (server, peer) not in known:
+            own = lab.nva[peer.name].asn
+            text = f"peer {peer.name} of {server} is expected to have ASN {peer.asn}, and the NVA has {own}."
+            yield text, "Its sessions stay down: an OPEN with another ASN is refused."
+
+
+def _other_asns(lab: Lab, azure: Azure) -> Iterator[tuple[str, BgpPeer]]:
+    """Peers of the name of an NVA that are expected to have another ASN than it."""
+    for server in azure.route_servers:
+        yield from (
+            (server.name, peer) for peer in server.peers if peer.name in lab.nva and lab.nva[peer.name].asn != peer.asn
+        )
 
 
 def as_built(lab: Lab, azure: Azure) -> Azure:

@@ -8,7 +8,7 @@ from functools import cached_property
 from labkit.azure.changes.base import Change
 from labkit.azure.model import Azure
 from labkit.lab.model import Lab
-from labkit.lab.running import applied
+from labkit.lab.running import applied, cautions
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import lab_of
 from labkit.operate.records.record import Record
@@ -38,6 +38,10 @@ class Now:
             CheckFailed: the controller does not answer.
         """
         return applied(self.lab, self.lab.azure, self.client.changes())
+
+    def cautions(self, changes: Iterable[Change]) -> tuple[tuple[str, str], ...]:
+        """What changes of the lab as it is bring that Azure takes although it does not work: texts and remedies."""
+        return tuple(cautions(self.lab, self.azure, applied(self.lab, self.azure, changes)))
 
     def after(self, changes: Iterable[Change]) -> None:
         """Take changes for made, though they are only tried: those that follow see them."""

@@ -107,12 +107,11 @@ def put_table(lab: RunningLab, name: str, routes: Mapping[str, str] | None = Non
     azure = azure_now(lab)
     wanted = tuple(user_route(prefix, hop, azure) for prefix, hop in (routes or {}).items())
     before = azure.route_table.get(name)
-    had = before.routes if before is not None else ()
-    prefixes = {route.prefix for route in wanted}
+    had = {route.prefix for route in before.routes} if before is not None else set()
     lab.client.change(
         PutRouteTable(name, not propagation),
-        *(DeleteRoute(name, route.prefix) for route in had if route.prefix not in prefixes),
-        *(PutRoute(name, route.prefix, route.next_hop_type, route.next_hop) for route in wanted),
+        *(DeleteRoute(name, prefix) for prefix in had - {route.prefix for route in wanted}),
+        *(PutRoute(name, r.prefix, r.next_hop_type, r.next_hop, replace=r.prefix in had or None) for r in wanted),
     )
 
 

@@ -217,6 +217,32 @@ def test_a_closed_standard_input_is_no_error(lab: Labkit) -> None:
     assert (done.returncode, done.stderr.splitlines()[0]) == (2, "standard input: the file is empty.")
 
 
+def test_traps_are_warned_of_while_the_lab_runs(lab: Labkit) -> None:
+    prefix = "192.0.2.0/24"
+    try:
+        done = lab("route-table", "add", "direct-internet", prefix, "10.1.10.99")
+        assert done.returncode == 0
+        assert (
+            f" warning: the next hop 10.1.10.99 of route {prefix} of route table direct-internet forwards nothing: "
+            "no NIC has it.\n    Packets by it are lost: give the name or the address of an appliance.\n"
+        ) in done.stderr
+        done = lab("route-table", "add", "direct-internet", prefix, "None")
+        assert (done.returncode, "(RouteConflict)" in done.stderr) == (2, True)
+        done = lab(*f"route-table add direct-internet {prefix} None --replace".split())
+        assert (done.returncode, done.stderr) == (0, f" direct-internet: route {prefix} 10.1.10.99 → None\n")
+        assert [change["nextHopType"] for change in lab.json("changes")] == ["None"]
+    finally:
+        lab.ok("route-table", "remove", "direct-internet", prefix)
+    for words, text in (
+        ("nic update sdwan-nva --ip-forwarding off", "IP forwarding is off on sdwan-nva's NIC, and route server rs1"),
+        (f"route-table add direct-internet {prefix} vm2", "IP forwarding is off on vm2's NIC"),
+        ("route-server peering create rs1 sdwan-nva --peer-asn 65009", "configures no router with AS 65009"),
+    ):
+        assert text in lab.ok("whatif", *words.split())
+    done = lab("route-server", "peering", "create", "rs1", "x", "--peer-asn", "65009", "--peer-ip", "10.1.0.5")
+    assert (done.returncode, "it is an instance of route server rs1" in done.stderr) == (2, True), done.stderr
+
+
 def test_trace_and_verify(lab: Labkit, lab_file: Path) -> None:
     assert lab.json("trace", "vm1", "branch")["agrees"]
     assert "✓ agrees" in lab.ok("trace", "vm1", "branch")

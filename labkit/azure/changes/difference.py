@@ -111,12 +111,14 @@ def _route_tables(before: Azure, after: Azure) -> Iterator[Change]:
         elif had.disable_bgp_route_propagation != disable:
             yield PutRouteTable(table.name, disable)
         prefixes = {route.prefix for route in table.routes}
+        there = {route.prefix for route in had.routes}
         for route in had.routes:
             if route.prefix not in prefixes:
                 yield DeleteRoute(table.name, route.prefix)
         for route in table.routes:
             if route not in had.routes:
-                yield PutRoute(table.name, route.prefix, route.next_hop_type, route.next_hop)
+                again = route.prefix in there or None
+                yield PutRoute(table.name, route.prefix, route.next_hop_type, route.next_hop, again)
     yield from _associations(before, after)
     for table in before.route_tables:
         if table.name not in after.route_table:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from labkit.azure.model import Azure
 from labkit.azure.model.problem import Code, Problem
 from labkit.azure.model.ranges import Ranges
-from labkit.azure.rules.validation import problems
+from labkit.azure.rules.validation import problems, warnings
 from labkit.errors import InvalidInput
 
 _TRANSIENT = frozenset({Code.PEERING_ONE_SIDED})
@@ -33,11 +33,16 @@ _REMEDIES = {
     ),
     Code.SERVER_SUBNET: "A route server needs its RouteServerSubnet, and that one without a route table.",
     Code.PEER_ASN: "Use another private ASN, such as 65001.",
+    Code.PEER_AZURES_OWN: "Give the address of an appliance.",
+    Code.PEER_NOBODYS: "Its sessions stay down: give the address of an appliance's NIC.",
+    Code.NEXT_HOP_NOBODYS: "Packets by it are lost: give the name or the address of an appliance.",
+    Code.NIC_NOT_FORWARDING: "Switch it on: labkit nic update {0} --ip-forwarding on",
     Code.PEERS_TOO_MANY: "Delete another one first.",
     Code.PEER_NO_REMOTE_GATEWAYS: "Let its virtual network use remote gateways first.",
     Code.PEER_DUPLICATE: "Give it a name and an address of its own.",
     Code.PEER_UNREACHABLE: "Peer the two virtual networks first.",
     Code.GATEWAY_PROPAGATION: "Keep propagation on there, or give GatewaySubnet a route table of its own.",
+    Code.GATEWAY_CUT_OFF: "Give the route table a route for the RouteServerSubnet to VnetLocal.",
     Code.GATEWAY_DEFAULT_ROUTE: "Give GatewaySubnet a route table of its own, without a route for 0.0.0.0/0.",
 }
 
@@ -59,10 +64,17 @@ def refuse(before: Azure, after: Azure) -> None:
     found = refusals(before, after)
     if found:
         reasons = "; ".join(dict.fromkeys(problem.text for problem in found))
-        raise InvalidInput(f"Azure would refuse that: {reasons}.", _remedy(found[0]))
+        raise InvalidInput(f"Azure would refuse that: {reasons}.", remedy(found[0]))
 
 
-def _remedy(problem: Problem) -> str:
+def cautions(before: Azure, after: Azure) -> tuple[Problem, ...]:
+    """What Azure lets an operator make of `before` although it does not work: the warnings that it does not have."""
+    known = set(warnings(before))
+    return tuple(problem for problem in warnings(after) if problem not in known)
+
+
+def remedy(problem: Problem) -> str:
+    """What an operator can do about a problem; empty if there is nothing to add."""
     return _REMEDIES.get(problem.code, "").format(*problem.subjects)
 
 

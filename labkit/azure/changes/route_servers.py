@@ -11,7 +11,6 @@ from pydantic import Field
 
 from labkit.azure.changes.base import UNCHANGED, Change, named, step, switch
 from labkit.azure.model import Azure, BgpPeer, HubRoutingPreference, RouteServer
-from labkit.azure.rules.validation import azures_own
 from labkit.errors import InvalidInput
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?")
@@ -150,8 +149,6 @@ class PutPeer(_OfPeer):
         """See `Change`."""
         server = route_server_of(azure, self.route_server)
         must_be_a_name(self.name, "a peering")
-        if (taken := azures_own(azure, self.peer_ip)) is not None:
-            raise InvalidInput(f"{self.peer_ip} can't be a peer: {taken}.", "Give the address of an appliance.")
         if any(self.name == instance.node for gateway in azure.gateways for instance in gateway.instance_ids):
             raise InvalidInput(f"{self.name} is an instance of a gateway.", "Give the peering another name.")
         peer = BgpPeer(self.name, self.peer_asn, self.peer_ip)

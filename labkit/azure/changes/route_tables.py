@@ -98,15 +98,17 @@ class DeleteRouteTable(_OfRouteTable):
 
 @dataclass(frozen=True, slots=True)
 class PutRoute(_OfRoute):
-    """Create a user-defined route, or replace the one for its prefix (`az network route-table route create`).
+    """Create a user-defined route (`az network route-table route create`), with `replace` in the place of another one.
 
-    `next_hop_ip_address` is given exactly for `VirtualAppliance`.
+    Azure refuses a second one for a prefix (`RouteConflict`) [route-conflict]. `next_hop_ip_address` is given exactly
+    for `VirtualAppliance`.
     """
 
     route_table: str
     address_prefix: IPv4Network
     next_hop_type: NextHopType
     next_hop_ip_address: IPv4Address | None = None
+    replace: bool | None = None
 
     def apply(self, azure: Azure) -> Azure:
         """See `Change`."""
@@ -121,6 +123,14 @@ class PutRoute(_OfRoute):
                 f"route {self.address_prefix} of route table {table.name}: nextHopIpAddress goes with "
                 f"{NextHopType.VIRTUAL_APPLIANCE}, and only with it.",
                 "Give both or neither.",
+            )
+        before = _route(azure, table.name, self.address_prefix)
+        if not self.replace and before not in (None, self._route):
+            raise InvalidInput(
+                f"Azure would refuse that (RouteConflict): route table {table.name} has a route for "
+                f"{self.address_prefix} already, {hop(before)}.",
+                f"Put it in that one's place: labkit route-table add {table.name} {self.address_prefix} "
+                f"{hop(self._route)} --replace",
             )
         routes = {route.prefix: route for route in table.routes} | {self.address_prefix: self._route}
         return _with_route_table(azure, replace(table, routes=tuple(routes.values())))

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 from itertools import combinations
 
 from labkit.azure.model import Azure, BgpPeer, Peering, PeerKind, RouteServer, RouteTable
 from labkit.azure.model.problem import Code, Problem
 from labkit.azure.model.ranges import Ranges
-from labkit.azure.rules.addressing import ROUTE_SERVER_SUBNET, reserved_addresses
+from labkit.azure.rules.addressing import ROUTE_SERVER_SUBNET
 from labkit.azure.rules.adjacency import connected_peerings, gateway_hub, server_in
 from labkit.azure.rules.asn import reserved_asn
 from labkit.azure.rules.gateway_validation import gateway_problems, gateway_warnings
 from labkit.azure.rules.gateways import gateways_in
 from labkit.azure.rules.limits import MAX_PEERS, too_many_peers
 from labkit.azure.rules.load_balancers import load_balancer_problems, load_balancer_warnings
+from labkit.azure.rules.next_hops import azures_own, next_hop_warnings
 
 __all__ = ["Code", "Problem", "problems", "warnings"]
 
@@ -35,7 +36,7 @@ def problems(azure: Azure) -> tuple[Problem, ...]:
 
 def warnings(azure: Azure) -> tuple[Problem, ...]:
     """What Azure accepts although it does not work, in the order of the lab file."""
-    return (*gateway_warnings(azure), *load_balancer_warnings(azure))
+    return (*gateway_warnings(azure), *load_balancer_warnings(azure), *next_hop_warnings(azure))
 
 
 def address_space_problems(azure: Azure) -> tuple[Problem, ...]:
@@ -104,7 +105,7 @@ def peering_problems(azure: Azure) -> tuple[Problem, ...]:
 def server_problems(azure: Azure, server: RouteServer) -> tuple[Problem, ...]:
     """What Azure refuses of a route server and its peers.
 
-    Facts: [route-server-subnet-name, one-route-server, no-route-table, max-peers, external-bgp].
+    Facts: [route-server-subnet-name, one-route-server, no-route-table, max-peers, external-bgp, reserved-addresses].
     """
     found: list[Problem] = []
     first = next(s for s in azure.route_servers if s.virtual_network == server.virtual_network)
@@ -123,6 +124,10 @@ def server_problems(azure: Azure, server: RouteServer) -> tuple[Problem, ...]:
         why = reserved_asn(peer.asn) if peer.kind is PeerKind.NVA else None
         if why is not None:
             found.append(Problem(Code.PEER_ASN, why, (server.name, peer.name)))
+        taken = azures_own(azure, peer.address) if peer.kind is PeerKind.NVA else None
+        if taken is not None:
+            text = f"peer {peer.name} of {server.name} can't have {peer.address}: {taken}"
+            found.append(Problem(Code.PEER_AZURES_OWN, text, (server.name, peer.name)))
         unreachable = peer_reachable(azure, server, peer)
         if unreachable is not None:
             found.append(unreachable)
@@ -149,21 +154,6 @@ def peer_reachable(azure: Azure, server: RouteServer, peer: BgpPeer) -> Problem 
         f"{server.name}, nor in one directly peered with it"
     )
     return Problem(Code.PEER_UNREACHABLE, text, (server.name, peer.name))
-
-
-def azures_own(azure: Azure, address: IPv4Address) -> str | None:
-    """Why no appliance can have an address: whose it is, in a clause; None if one can [reserved-addresses]."""
-    for server in azure.route_servers:
-        if address in server.instances:
-            return f"it is an instance of route server {server.name}"
-    for gateway in azure.gateways:
-        if address in gateway.instances:
-            return f"it is an instance of gateway {gateway.name}"
-    for network in azure.virtual_networks:
-        for subnet in network.subnets:
-            if address in reserved_addresses(subnet.prefix):
-                return f"Azure keeps it for itself in subnet {subnet.name} of {network.name}"
-    return None
 
 
 def route_conflicts(table: RouteTable) -> tuple[Problem, ...]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from labkit.azure.model import Azure
+from labkit.azure.model.problem import Code, Problem
 from labkit.daemons.speaker import BgpTimers
 from labkit.lab import model
 from labkit.lab.file.draft import Draft
@@ -17,7 +18,7 @@ from labkit.lab.file.schema import Section
 from labkit.lab.file.schema_types import Asn, Communities, LinkOptions, Named, NodeName, Prefixes, Timers
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment
-from labkit.lab.kinds.kind import Checking, Given, GivenMac, Kind
+from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, GivenMac, Kind
 from labkit.lab.kinds.machine import Machine, assign_nics, check_place, given_macs, given_nics, nics, single_nics
 from labkit.lab.kinds.names import Declared
 from labkit.lab.kinds.nouns import INTERNET, LOAD_BALANCER, NVA, ROUTE_SERVER, SITE
@@ -79,11 +80,24 @@ NVAS: Section[dict[str, Nva]] = Section(
 )
 
 
+def _nic(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: ARG001
+    machine, _, nic = problem.subjects[0].partition("/")
+    return ("virtual_machines", machine, *(("nics", nic) if nic else ())), ""
+
+
+def _is_an_nvas(draft: Draft, problem: Problem) -> bool:
+    # That is noted for every NVA, whoever leads packets there.
+    return problem.subjects[0] in draft.file[NVAS]
+
+
 class NvaKind(Kind):
     """NVAs; each is a node with a BGP daemon. Links and overlays have kinds of their own."""
 
     section = NVAS
     noun = NVA
+    refusals: ClassVar[Mapping[Code, AzureRefusal]] = {
+        Code.NIC_NOT_FORWARDING: AzureRefusal("Add ip_forwarding: true to it.", _nic, _is_an_nvas),
+    }
 
     def names(self, draft: Draft) -> Iterator[Declared]:
         """See `Kind`."""
@@ -173,6 +187,9 @@ def _check(checking: Checking, name: str, nva: Nva) -> None:
                 text = f"NVA {name}: {key} has no effect: no route server has it as a peer."
                 remedy = f"Add it to the peers of a route server, peers: [{name}], or remove {key}."
                 draft.warn(("nvas", name, key), text, remedy)
+    if not nva.ip_forwarding:
+        text = f"NVA {name}: IP forwarding is off on its NIC, which drops whatever the NVA forwards."
+        draft.warn(("nvas", name, "ip_forwarding"), text, "Remove ip_forwarding: false.")
     if nva.as_override and nva.strip_route_server_asn:
         text = f"NVA {name}: as_override replaces the ASN that strip_route_server_asn removes."
         draft.error(("nvas", name, "strip_route_server_asn"), text, "Remove one of them.")

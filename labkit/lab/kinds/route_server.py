@@ -110,6 +110,10 @@ def _peer(draft: Draft, problem: Problem) -> tuple[Path, str]:
     return ("route_servers", server, "peers", last, peer), ""
 
 
+def _peers_address(draft: Draft, problem: Problem) -> tuple[Path, str]:
+    return (*_peer(draft, problem)[0], "address"), ""
+
+
 def _unreachable_by_damage(draft: Draft, problem: Problem) -> bool:
     _, peer = problem.subjects
     places: list[Path] = [("peerings",), ("virtual_networks",), ("nvas", peer)]
@@ -155,6 +159,10 @@ class RouteServerKind(Kind):
         Code.SERVER_SUBNET: AzureRefusal(_subnet_remedy, _subnet, _subnet_by_damage),
         Code.PEER_DUPLICATE: AzureRefusal(
             "Azure refuses the second. Remove it, or give it an address of its own.", _peer, _twice_in_the_list
+        ),
+        Code.PEER_AZURES_OWN: AzureRefusal("Azure refuses it. Omit it for the NVA's own address.", _peers_address),
+        Code.PEER_NOBODYS: AzureRefusal(
+            "Its sessions stay down. Give the address of a NIC, or omit it for the NVA's own.", _peers_address
         ),
         Code.PEER_UNREACHABLE: AzureRefusal(
             "Azure refuses it. Peer the two virtual networks, or move the NVA.", _peer, _unreachable_by_damage
@@ -272,6 +280,10 @@ def _check(checking: Checking, name: str, server: RouteServer) -> None:
                 draft.error((*path, i, peer), f"{about} is listed twice.", "Remove one.")
             if options is not None and options.asn is not None:
                 _check_peer_asn(checking, about, options.asn, (*path, i, peer, "asn"))
+                if peer in draft.file[NVAS] and draft.file[NVAS][peer].asn != options.asn:
+                    text = f"{about}: ASN {options.asn} is not the NVA's own, {draft.file[NVAS][peer].asn}."
+                    remedy = "Its sessions stay down: an OPEN with another ASN is refused. Omit asn for the NVA's own."
+                    draft.warn((*path, i, peer, "asn"), text, remedy)
             elif peer in draft.file[NVAS]:
                 _check_peer_asn(checking, about, draft.file[NVAS][peer].asn, ("nvas", peer, "asn"))
 

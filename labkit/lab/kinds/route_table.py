@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from typing import ClassVar
 
 from pydantic import Field
 
 from labkit.azure import model
 from labkit.azure.model import NextHopType
+from labkit.azure.model.problem import Code, Problem
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.schema import Section
 from labkit.lab.file.schema_types import AzureName, Part, Prefix
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses
-from labkit.lab.kinds.kind import Checking, Kind
+from labkit.lab.kinds.kind import AzureRefusal, Checking, Kind
 from labkit.lab.kinds.names import check_azure_names
 from labkit.lab.kinds.nouns import INSTANCE, ROUTE_SERVER, Trait
 
@@ -70,10 +72,20 @@ def address_of(text: str) -> IPv4Address | None:
         return None
 
 
+def _route(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: ARG001
+    table, prefix = problem.subjects
+    return ("route_tables", table, "routes", prefix), ""
+
+
 class RouteTableKind(Kind):
     """Route tables; nothing in a lab's nodes but what the rules make of them."""
 
     section = ROUTE_TABLES
+    refusals: ClassVar[Mapping[Code, AzureRefusal]] = {
+        Code.NEXT_HOP_NOBODYS: AzureRefusal(
+            "Packets by it are lost: write the name or the address of an appliance, or None.", _route
+        ),
+    }
 
     def references(self, checking: Checking) -> None:
         """See `Kind`: route tables have Azure's names, and no nodes."""

@@ -14,6 +14,7 @@ from labkit.azure.model import (
     UserRoute,
     VirtualNetwork,
 )
+from labkit.azure.rules.gateway_validation import gateway_warnings
 from labkit.azure.rules.validation import Code, problems, warnings
 
 from .builders import addr, azure, connected, er_gateway, net, network, peered, site, vpn_gateway
@@ -209,8 +210,8 @@ class TestWarnings:
     )
     def test_a_route_that_takes_the_route_server(self, routes: list[UserRoute], cut_off: bool) -> None:
         # [spare-route-server-subnet]
-        found = warnings(lab(*routes))
+        found = gateway_warnings(lab(*routes))
         assert [p.code for p in found] == [Code.GATEWAY_CUT_OFF] * 2 * cut_off
         if cut_off:
             assert found[0].text.startswith("route table t diverts traffic of er to 10.1.0.")
-        assert warnings(replace(lab(*routes), route_servers=(replace(SERVER, branch_to_branch=False),))) == ()
+        assert gateway_warnings(replace(lab(*routes), route_servers=(replace(SERVER, branch_to_branch=False),))) == ()

@@ -41,7 +41,7 @@ from labkit.azure.rules.adjacency import connected_peerings
 from labkit.errors import InvalidInput
 from labkit.lab.load import load_text
 from labkit.lab.model import Lab
-from labkit.lab.running import as_built, carry_out, obstacles
+from labkit.lab.running import as_built, carry_out, cautions, obstacles
 
 TEXT = """
 name: requests
@@ -432,7 +432,7 @@ class TestRouteTables:
         first = gateway(PutRoute("app", one, NextHopType.NONE))
         assert first.done[0].what == "route 10.8.0.0/16 created: None"
         hop = UserRoute(one, NextHopType.VIRTUAL_APPLIANCE, ip("10.1.1.9"))
-        put = PutRoute("app", one, hop.next_hop_type, hop.next_hop)
+        put = PutRoute("app", one, hop.next_hop_type, hop.next_hop, replace=True)
         second = gateway(put, PutRouteTable("app", True), azure=first.azure)
         assert [done.what for done in second.done] == ["route 10.8.0.0/16 None → 10.1.1.9", "BGP propagation on → off"]
         assert second.azure.route_table["app"] == RouteTable("app", (hop,), disable_bgp_route_propagation=True)
@@ -443,6 +443,47 @@ class TestRouteTables:
             "route 10.8.0.0/16 created: 10.1.1.9",
             "no change",
         ]
+
+    def test_a_second_route_for_a_prefix_is_a_conflict(self) -> None:
+        first = gateway(PutRoute("app", DEFAULT_ROUTE, NextHopType.NONE)).azure
+        other = PutRoute("app", DEFAULT_ROUTE, NextHopType.INTERNET)
+        with refused(r"refuse that \(RouteConflict\): route table app has a route for 0.0.0.0/0 already, None\."):
+            gateway(other, azure=first)
+        assert gateway(PutRoute("app", DEFAULT_ROUTE, NextHopType.NONE), azure=first).done[0].what == "no change"
+        done = gateway(replace(other, replace=True), azure=first)
+        assert [each.what for each in done.done] == ["route 0.0.0.0/0 None → Internet"]
+        # What undoes it, and what makes it again, says so itself.
+        for before, after in ((first, done.azure), (done.azure, first)):
+            assert gateway(*difference(before, after), azure=before).azure == after
+
+
+class TestCautions:
+    """What Azure takes without a question, and what is lost by it: a warning, and the change is made."""
+
+    @pytest.mark.parametrize(
+        ("change", "text"),
+        [
+            (PutRoute("app", DEFAULT_ROUTE, NextHopType.VIRTUAL_APPLIANCE, ip("10.1.1.77")), "no NIC has it"),
+            (
+                PutRoute("app", DEFAULT_ROUTE, NextHopType.VIRTUAL_APPLIANCE, ip("10.1.0.4")),
+                "it is an instance of route server rs1",
+            ),
+            (PutPeer("rs1", "ghost", 65009, ip("10.1.1.77")), "no NIC has the address of peer ghost of rs1, 10.1.1.77"),
+            (
+                PutPeer("rs1", "nva1", 65099, ip("10.1.1.4")),
+                "peer nva1 of rs1 is expected to have ASN 65099, and the NVA has 65001.",
+            ),
+            (SetIpForwarding("nva1", False), "IP forwarding is off on nva1's NIC, and route server rs1"),
+        ],
+    )
+    def test_a_trap_stays_buildable(self, change: Change, text: str) -> None:
+        before = made(PutRouteTable("app")).azure
+        after = made(change, azure=before).azure
+        ((found, remedy),) = cautions(LAB, before, after)
+        assert text in found
+        assert remedy
+        assert list(cautions(LAB, after, after)) == []
+        assert list(cautions(LAB, after, before)) == []
 
 
 class TestTogether:

@@ -1,0 +1,67 @@
+"""What Azure takes without a question although packets are lost by it: next hops and peers that don't forward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+
+from labkit.azure.model import Azure, PeerKind
+from labkit.azure.model.problem import Code, Problem
+from labkit.azure.rules.addressing import reserved_addresses
+
+
+def next_hop_warnings(azure: Azure) -> Iterator[Problem]:
+    """Next hops of user-defined routes, and peers, that are no NIC's address [none-next-hop], or don't forward.
+
+    A NIC without IP forwarding drops what is not to or from its own address [ip-forwarding].
+    """
+    owners = {nic.address: nic for nic in azure.nics}
+    known = owners.keys() | {balancer.address for balancer in azure.load_balancers}
+    for table in azure.route_tables:
+        for route in table.routes:
+            if route.next_hop is not None and route.next_hop not in known:
+                whose = azures_own(azure, route.next_hop) or "no NIC has it"
+                text = f"the next hop {route.next_hop} of route {route.prefix} of route table {table.name} forwards "
+                text += f"nothing: {whose}"
+                yield Problem(Code.NEXT_HOP_NOBODYS, text, (table.name, str(route.prefix)))
+    for server in azure.route_servers:
+        for peer in server.peers:
+            if peer.kind is PeerKind.NVA and peer.address not in known and azures_own(azure, peer.address) is None:
+                text = f"no NIC has the address of peer {peer.name} of {server.name}, {peer.address}"
+                yield Problem(Code.PEER_NOBODYS, text, (server.name, peer.name))
+    for address, what in _leading(azure):
+        nic = owners.get(address)
+        if nic is not None and not nic.ip_forwarding:
+            text = f"IP forwarding is off on {nic.name}'s NIC, and {what} leads packets there that it drops"
+            yield Problem(Code.NIC_NOT_FORWARDING, text, (nic.name,))
+
+
+def azures_own(azure: Azure, address: IPv4Address) -> str | None:
+    """Why no appliance can have an address: whose it is, in a clause; None if one can [reserved-addresses]."""
+    for server in azure.route_servers:
+        if address in server.instances:
+            return f"it is an instance of route server {server.name}"
+    for gateway in azure.gateways:
+        if address in gateway.instances:
+            return f"it is an instance of gateway {gateway.name}"
+    for network in azure.virtual_networks:
+        for subnet in network.subnets:
+            if address in reserved_addresses(subnet.prefix):
+                return f"Azure keeps it for itself in subnet {subnet.name} of {network.name}"
+    return None
+
+
+def _leading(azure: Azure) -> Iterator[tuple[IPv4Address, str]]:
+    """Where routes, route servers and load balancers lead packets, each address once, with the first that does."""
+    found: dict[IPv4Address, str] = {}
+    for table in azure.route_tables:
+        for route in table.routes:
+            if route.next_hop is not None:
+                found.setdefault(route.next_hop, f"route {route.prefix} of route table {table.name}")
+    for server in azure.route_servers:
+        for peer in server.peers:
+            found.setdefault(peer.address, f"route server {server.name}, whose peer it is,")
+    for balancer in azure.load_balancers:
+        for backend in balancer.backends:
+            found.setdefault(azure.nic[backend].address, f"load balancer {balancer.name}")
+    yield from found.items()
