@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -10,12 +10,14 @@ from labkit.azure.changes.base import Change
 from labkit.azure.model import PeerKind
 from labkit.azure.rules.limits import GATEWAY_TO_CIRCUIT_ROUTES, circuit_drops_gateway
 from labkit.azure.rules.rows import effective_json
-from labkit.feed.status import PlatformStatus, SessionStatus
+from labkit.daemons.tables import ESTABLISHED
+from labkit.feed.status import PlatformStatus
 from labkit.lab.file.problems import listed
 from labkit.lab.model import Lab
 from labkit.lab.running import carry_out
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
+from labkit.operate.look.router_sessions import RouterSession, router_sessions
 from labkit.operate.look.snapshot import Snapshot, by_prefix, customer_adj_ribs_out, read
 from labkit.predict.converge import CustomerRouters
 from labkit.predict.sessions import accepted_from_gateway
@@ -58,7 +60,8 @@ def whatif(lab: Lab, client: LabClient, changes: Sequence[Change], prepends: Seq
     """
     live, customers = LiveState(lab, client), CustomerRouters(lab)
     running = read(live)
-    down = tuple(_down(client.fetch(PlatformStatus, "status")))
+    status = client.fetch(PlatformStatus, "status")
+    down = tuple(_down(status, router_sessions(client, status, live.off)))
     changed = carry_out(lab, running.azure, changes).azure
     received = running.adj_ribs_in
     advertised = customer_adj_ribs_out(customers, live, received)
@@ -93,16 +96,14 @@ def unsettled(running: Snapshot, prediction: Prediction) -> Iterator[str]:
                 yield f"{nic} {prefix}"
 
 
-def _down(status: PlatformStatus) -> Iterator[str]:
+def _down(status: PlatformStatus, routers: Iterable[RouterSession]) -> Iterator[str]:
     """Sessions that are down, of which nobody knows what they would bring, and backends of load balancers."""
-    sessions: list[tuple[SessionStatus, str]] = [(session, session.peer) for session in status.sessions]
-    sessions += [(session, session.neighbour) for session in status.gateways]
-    for session, far in sessions:
-        if not session.established:
-            yield (
-                f"the session of {session.id.node} with {far} is down ({session.state}): routes that it would bring "
-                "are not predicted."
-            )
+    sessions = [(session.id.node, session.peer, session.state) for session in status.sessions]
+    sessions += [(session.id.node, session.neighbour, session.state) for session in status.gateways]
+    sessions += [(session.router, session.neighbour, session.state) for session in routers]
+    for node, far, state in sessions:
+        if state != ESTABLISHED:
+            yield (f"the session of {node} with {far} is down ({state}): routes that it would bring are not predicted.")
     for backend in status.backends:
         if not backend.up:
             yield f"{backend.load_balancer} has not found {backend.backend} up; it is predicted as up."

@@ -39,6 +39,7 @@ from labkit.operate.diff.tables import customer_differences, table_problem
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.kernel import KernelPath
 from labkit.operate.look.live_state import LiveState
+from labkit.operate.look.router_sessions import RouterSession
 from labkit.operate.look.snapshot import Snapshot
 from labkit.operate.verify.difference import Difference
 from labkit.operate.verify.oracle import kernel_difference, kernel_differences, router_differences
@@ -355,12 +356,15 @@ def test_what_whatif_warns_of(monkeypatch: pytest.MonkeyPatch) -> None:
     client = cast(LabClient, SimpleNamespace(fetch=lambda *_: status))
     monkeypatch.setattr(whatifs, "LiveState", lambda *_: live(healthy))
     monkeypatch.setattr(whatifs, "read", lambda _look: healthy.snapshot)
+    between = [RouterSession(SDWAN, far, state, None, "") for far, state in (("a", "Connect"), ("b", "Established"))]
+    monkeypatch.setattr(whatifs, "router_sessions", lambda *_: between)
     changes = (SetRouteServerSettings("rs1", False),)
     found = whatifs.whatif(LAB, client, changes)
     assert found.unsettled == ()
-    assert [warning.partition(":")[0] for warning in found.warnings[:3]] == [
+    assert [warning.partition(":")[0] for warning in found.warnings[:4]] == [
         "the session of rs1-0 with fw is down (Idle)",
         "the session of ergw-1 with circuit1 is down (Active)",
+        "the session of sdwan with a is down (Connect)",
         "lb has not found sdwan up; it is predicted as up.",
     ]
     assert not any("end the session" in warning for warning in found.warnings)
