@@ -93,8 +93,8 @@ def _parse_one(attributes: Attributes, data: bytes, direction: Direction, negoti
 
     Passed over are attributes that a peer must not send, right or wrong: LOCAL_PREF, ORIGINATOR_ID and CLUSTER_LIST
     from another AS (RFC 7606 §7), AS4_PATH and AS4_AGGREGATOR from a speaker of four-octet ASNs (RFC 6793 §4.1); and
-    those that are malformed by being empty (RFC 6793 §6, RFC 7606 §7.7). The first ORIGIN, if it is none, withdraws
-    (RFC 7606 §7.1).
+    those that are malformed by being empty (RFC 6793 §6, RFC 7606 §7.7). An invalid ORIGIN, if it is the first one,
+    withdraws (RFC 7606 §7.1).
 
     Raises:
         Notify: a well-known attribute is not recognized (RFC 4271 §6.3). Passed on as one, it would end other peers'

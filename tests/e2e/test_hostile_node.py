@@ -29,7 +29,7 @@ def python(lab: RunningLab, node: str, program: str) -> str:
     return run(lab, node, "python3", "-c", program)
 
 
-def test_what_is_no_request_ends_no_service(lab: RunningLab) -> None:
+def test_an_invalid_request_ends_no_service(lab: RunningLab) -> None:
     """All services of a sandbox's nodes are forks of one process, which every node can ask."""
     python(
         lab,
@@ -56,7 +56,7 @@ def test_a_feed_is_for_its_own_node(lab: RunningLab, text: str) -> None:
     python(lab, "vm1", f"{_FEED}\nfeed.send({text!r})\ntry:\n    feed.recv()\nexcept ConnectionClosed:\n    pass")
 
 
-def test_what_is_no_message_ends_a_feed_and_nothing_else(lab: RunningLab) -> None:
+def test_an_invalid_message_ends_a_feed_and_nothing_else(lab: RunningLab) -> None:
     hello = '{"type": "hello", "node": "vm1", "role": "agent"}'
     for number, text in enumerate(('{"type": "applied", "seq": "x"}', "[" * 100_000, '{"type": "delta"}')):
         answered = f"feed.send({hello!r})\nfeed.send({text!r})\ntry:\n    while True:\n        feed.recv()\n"

@@ -213,7 +213,7 @@ def test_a_killed_bgp_daemon_resets_its_sessions_at_once(lab: RunningLab) -> Non
 
 
 def test_whom_a_route_server_refuses_is_in_the_log_with_the_reason(lab: RunningLab) -> None:
-    """A machine that is no peer, and a second connection of one whose session is up."""
+    """A machine that is not registered as a peer, and a second connection of one whose session is up."""
     connect = "import socket; socket.create_connection(('10.1.0.4', 179), 5).recv(100)"
     for machine in ("vm1", "security-nva"):
         run(lab, machine, "python3", "-c", connect)

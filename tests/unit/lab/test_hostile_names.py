@@ -51,7 +51,7 @@ def pairs() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("name", "hostile"), [*pairs(), ("vnet1", "{% raw %}")])
-def test_what_is_no_name_is_refused(tmp_path: Path, name: str, hostile: str) -> None:
+def test_an_invalid_name_is_refused(tmp_path: Path, name: str, hostile: str) -> None:
     content = yaml.safe_load(FILE.read_text(encoding="utf-8"))
     del content["proofs"]
     file = tmp_path / "lab.yml"
