@@ -21,8 +21,12 @@ CACHED = 1 << 17
 MOST_ASNS, EXTENDED = 255, 256
 """ASNs in one segment of a path, at most; the length from which that of an attribute takes two bytes."""
 
-ROOM = 4096 - 23 - 5
-"""Bytes of attributes in a message of BGP (RFC 4271 §4.1) that has room for one prefix of any length."""
+PASSED_ON = 256
+"""Bytes of attributes that peers may add when they pass a route on. FRR 10.3 ends if a route then no longer fits: one
+peer could end the daemons of all others by a path of a thousand ASNs."""
+
+ROOM = 4096 - 23 - 5 - PASSED_ON
+"""Bytes of attributes in a message of BGP (RFC 4271 §4.1) that has room for one prefix of any length, and for these."""
 
 
 @dataclass(frozen=True)

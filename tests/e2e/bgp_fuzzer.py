@@ -29,8 +29,8 @@ OPEN, UPDATE, NOTIFICATION, KEEPALIVE, ROUTE_REFRESH = 1, 2, 3, 4, 5
 MARKER = b"\xff" * 16
 SERVER_ASN, AS_TRANS = 65515, 23456
 LARGEST = 4096
-LONGEST_PATH = 1008
-"""ASNs of the longest path that still fits a message with another ASN, a community, and one prefix."""
+LONGEST_PATH = 944
+"""ASNs of the longest path that is advertised: with another ASN, a community, one prefix, and what peers may add."""
 
 WELL_KNOWN, TRANSITIVE, OPTIONAL = 0x40, 0xC0, 0x80
 ORIGIN, AS_PATH, NEXT_HOP, MED, LOCAL_PREF, ATOMIC, AGGREGATOR, COMMUNITY = range(1, 9)
@@ -179,7 +179,7 @@ class Generator:
         """Paths as long as a message has room for; the longest leave none for what the route server adds to them."""
         prefixes = self._prefixes(3)
         attributes = self._usual(extra=False)
-        asns = self._chance.choice([255, 256, 300, 600, 900, LONGEST_PATH, LONGEST_PATH + 1])
+        asns = self._chance.choice([255, 256, 300, 600, 900, LONGEST_PATH, LONGEST_PATH + 1, 1009])
         path = [self._asn, *(64600 + n % 300 for n in range(asns - 2)), SERIALS + self._serial]
         attributes[1] = (AS_PATH, WELL_KNOWN, as_path(path))
         case = self._update(f"path of {asns} ASNs", attributes, prefixes)

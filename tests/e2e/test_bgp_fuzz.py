@@ -149,7 +149,8 @@ def test_a_hostile_peer_harms_nobody_else(bed: Bed) -> None:
     assert not summary.complaints, "\n".join(summary.complaints)
     assert (bed.speaker_pid(), bed.keeper_pid(), bed.worker_pid()) == processes, "no process had to be replaced"
     assert not [kind for _, kind, _ in witness.speaker.received if kind == 3], "the witness got a NOTIFICATION"
-    assert bed.neighbor("c")["connectionsEstablished"] == 1
+    judgement = until("the judge to answer", lambda: bed.neighbor("c"))
+    assert judgement["connectionsEstablished"] == 1, judgement
     assert bed.feed.state("b") == bed.feed.state("c") == "Established"
     until("the judge to have its own range alone", lambda: set(bed.learned("c")) == {OWN, *witness.routes})
     assert "ExaBGP refused a command" not in (bed.directory / "exabgp.log").read_text()
