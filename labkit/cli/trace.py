@@ -57,6 +57,7 @@ def command(
                 "predicted": predicted,
                 "real": real,
                 "silent": [{"address": str(address), "why": why} for address, why in found.silent],
+                "lost": [{"hops": hops, "why": why} for hops, why in found.lost],
                 "nobodys": found.nobodys is not None,
                 "agrees": found.agrees,
             }
@@ -80,6 +81,8 @@ def _print(found: Trace) -> None:
     put(f"\npredicted:        {predicted}  ({found.verdict})")
     for address, why in found.silent:
         put(f"no answer from:   {address}, its reply is lost at {why}")
+    for _, why in found.lost:
+        put(f"other flows:      lost at {why}")
     if found.nobodys is not None:
         put(f"no answer from:   {found.nobodys}, which is nobody's address in this lab")
     put(

@@ -196,6 +196,14 @@ def test_equal_paths_are_shared_by_flow(labkit_lab: Boot) -> None:
     assert problems(lab, 30) == []
     assert flows_sent(lab, "nva1", "nva2") == flows, "nor does a fabric that restarts move one"
 
+    for switch in (False, True):
+        lab.client.change(SetIpForwarding("nva1", switch))
+        wait_until_programmed(lab)
+        found = trace(lab.lab, lab.client, "vm1", "branch")
+        assert found.agrees, "each packet of a traceroute is a flow, and goes by one of the appliances"
+        assert all("IP forwarding is off on nva1's NIC" in why for _, why in found.lost)
+        assert not switch or (found.lost, found.real) == ((), found.predicted)
+
 
 # What route tables and NICs do.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
@@ -31,6 +31,9 @@ class Trace:
 
     `disposition` is how the predicted one ends. `silent` has the hops that the real one lacks because their answers do
     not come back, as `(address, reason)`. `nobodys` is the target if nothing in the lab has that address.
+
+    Every packet of a traceroute is a flow of its own. `lost` is where those are dropped that take another one of equal
+    next hops, as `(hops, where and why)`: so many hops answer at most.
     """
 
     steps: tuple[TraceLine, ...]
@@ -39,6 +42,7 @@ class Trace:
     disposition: Disposition
     silent: tuple[tuple[IPv4Address, str], ...] = ()
     nobodys: IPv4Address | None = None
+    lost: tuple[tuple[int, str], ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -61,7 +65,17 @@ class Trace:
             answers = answers[: len(self.real)]
         while answers and answers[-1] is None:
             answers.pop()
-        return answers == list(self.real)
+        if not self.lost or not answers:
+            return answers == list(self.real)
+        # Of several packets that get to the end, the first one that is not lost is seen.
+        last = answers[-1:] if self.disposition is Disposition.DELIVERED else []
+        answers += last * (len(self.real) - len(answers))
+        answered = [*self.real, *[None] * (len(answers) - len(self.real))]
+        may_be_lost = min(hops for hops, _ in self.lost)
+        return len(answers) == len(answered) and all(
+            seen == answer or (seen is None and i >= may_be_lost)
+            for i, (answer, seen) in enumerate(zip(answers, answered, strict=True))
+        )
 
 
 def trace(lab: Lab, client: LabClient, source: str, target: str) -> Trace:
@@ -98,13 +112,19 @@ def trace(lab: Lab, client: LabClient, source: str, target: str) -> Trace:
     tables = ObservedTables(LiveState(lab, client))
     walk = _walk(lab, tables, node, destination, own, real=real)
     predicted, explainer = walk.hops, Explainer(lab, tables)
-    missing = [hop for i, hop in enumerate(predicted) if i >= len(real) or real[i] is None]
+    missing = {hop: i for i, hop in reversed([*enumerate(predicted)]) if i >= len(real) or real[i] is None}
     seen_from = _sources(lab, walk, destination)
-    reasons = {hop: _silent(lab, tables, explainer, hop, seen_from[hop]) for hop in dict.fromkeys(missing)}
-    silent = tuple((hop, reason) for hop, reason in reasons.items() if reason)
+    silent, lost = [], [*_lost(walk, Walker(lab, tables).walks(node, destination, own), explainer)] if missing else []
+    for hop, position in missing.items():
+        always, why = _answers_lost(lab, tables, explainer, hop, seen_from[hop])
+        if always:
+            silent.append((hop, why))
+        elif why:
+            lost.append((position, why))
     known = destination in owners(lab) or destination in frontends(lab)
     nobodys = None if known else destination
-    return Trace(tuple(explainer.lines(walk)), predicted, tuple(real), walk.disposition, silent, nobodys)
+    lines = tuple(explainer.lines(walk))
+    return Trace(lines, predicted, tuple(real), walk.disposition, tuple(silent), nobodys, tuple(lost))
 
 
 class Seen:
@@ -121,12 +141,19 @@ class Seen:
         self._real = real
 
     def among(self, position: int, hops: Sequence[NextHop]) -> Sequence[NextHop]:
-        """The one whose node answered there; it may answer from another address than the one that it is reached by."""
+        """The one whose node answered there; it may answer from another address than the one that it is reached by.
+
+        If none did there, the one whose node answered later: the packet was lost on another way.
+        """
         seen = self._seen(position)
-        owner = self._owners.get(seen) if seen is not None else None
-        same = (hop for hop in hops if hop.address == seen)
-        took = (hop for hop in hops if owner is not None and hop.node == owner)
-        return (next(same, None) or next(took, hops[0]),)
+        for address in (seen,) if seen is not None else self._real[position:]:
+            owner = self._owners.get(address) if address is not None else None
+            same = (hop for hop in hops if hop.address == address)
+            took = (hop for hop in hops if owner is not None and hop.node == owner)
+            found = next(same, None) or next(took, None)
+            if found is not None:
+                return (found,)
+        return hops[:1]
 
     def answers_from(self, position: int, node: str, source: IPv4Address, arrived_at: IPv4Address) -> IPv4Address:
         """The address that the node's kernel chooses.
@@ -155,6 +182,16 @@ def _walk(
     return next(Walker(lab, tables, Seen(lab, tables, real), MAX_HOPS).walks(node, destination, source))
 
 
+def _lost(walk: Walk, ways: Iterable[Walk], explainer: Explainer) -> Iterator[tuple[int, str]]:
+    """Where packets are dropped that take other ways than `walk`, and how many hops they have passed by then."""
+    *_, end = explainer.lines(walk)
+    for way in ways:
+        *_, last = explainer.lines(way)
+        same = (last.place, last.decision, last.why) == (end.place, end.decision, end.why)
+        if way.disposition.drops and way.disposition is not Disposition.LOOP and not same:
+            yield len(way.hops), f"{last.place}: {last.decision} ({last.why})"
+
+
 def _sources(lab: Lab, walk: Walk, destination: IPv4Address) -> dict[IPv4Address, tuple[IPv4Address, ...]]:
     """Whom each hop answers: the source, or the NVA that translated it, which passes the answer on to whom it knows."""
     found: dict[IPv4Address, tuple[IPv4Address, ...]] = {}
@@ -167,19 +204,23 @@ def _sources(lab: Lab, walk: Walk, destination: IPv4Address) -> dict[IPv4Address
     return found
 
 
-def _silent(
+def _answers_lost(
     lab: Lab, tables: ObservedTables, explainer: Explainer, hop: IPv4Address, sources: Sequence[IPv4Address]
-) -> str:
-    """Why the answer of a hop does not come back from one of these to the next; empty if it should."""
+) -> tuple[bool, str]:
+    """Whether no answer of a hop comes back from one of these to the next, and why some do not; empty if all do."""
     node = owners(lab)[hop]
     # Of several NICs, the one that was asked answers.
     answers_as = hop if len(lab.azure.nics_of(node)) > 1 else None
+    some = ""
     for source in sources:
         # The Internet answers to a public address of the virtual network, which is the sender's there.
         if lab.internet is None or node != lab.internet.name:
-            back = _walk(lab, tables, node, source, answers_as)
-            if back.disposition is not Disposition.DELIVERED:
-                *_, last = explainer.lines(back)
-                return f"{last.place}: {last.decision} ({last.why})"
+            ways = [*Walker(lab, tables).walks(node, source, answers_as)]
+            gone = [way for way in ways if way.disposition is not Disposition.DELIVERED]
+            for way in gone[:1]:
+                *_, last = explainer.lines(way)
+                some = f"{last.place}: {last.decision} ({last.why})"
+            if len(gone) == len(ways):
+                return True, some
         node, answers_as = owners(lab)[source], hop
-    return ""
+    return False, some

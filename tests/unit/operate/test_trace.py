@@ -268,6 +268,35 @@ def test_an_overlay_is_carried_by_what_the_nic_has_for_its_far_end(kind: str, ve
     assert steps[1].why.startswith("in the underlay: effective route of csr1's NIC")
 
 
+# Flows that are lost on other ways.
+
+
+@pytest.mark.parametrize(
+    ("ends", "predicted", "real", "from_hop", "agrees"),
+    [
+        (Disposition.DELIVERED, "ab", "ab", 0, True),
+        (Disposition.DELIVERED, "ab", "-b", 0, True),
+        (Disposition.DELIVERED, "ab", "-b", 1, False),
+        (Disposition.DELIVERED, "ab", "-b", None, False),
+        (Disposition.DELIVERED, "ab", "a--b", 1, True),  # the first packet that gets there is a later one
+        (Disposition.DELIVERED, "ab", "a", 1, True),
+        (Disposition.DELIVERED, "ab", "cb", 0, False),
+        (Disposition.LOOP, "aaaa", "-a-", 0, True),
+        (Disposition.LOOP, "aaaa", "-a-", 2, False),
+        (Disposition.NOT_FORWARDED, "a", "ab", 0, False),
+        (Disposition.NOT_FORWARDED, "", "a", 0, False),
+    ],
+)
+def test_each_packet_is_a_flow_of_its_own(
+    ends: Disposition, predicted: str, real: str, from_hop: int | None, agrees: bool
+) -> None:
+    address = {each: IPv4Address(f"10.1.1.{ord(each)}") for each in "abc"}
+    lost = () if from_hop is None else ((from_hop, "hub: dropped"),)
+    seen = tuple(address.get(each) for each in real)
+    found = Trace((), tuple(address[each] for each in predicted), seen, ends, lost=lost)
+    assert found.agrees is agrees
+
+
 # Why a route won.
 
 
