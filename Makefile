@@ -3,6 +3,7 @@
 LAB ?= overview
 RUNTIME ?= sandbox
 LABS ?= 200
+RUNS ?= 60
 PARTS ?=
 PYTHON ?= python3
 WITH ?=
@@ -20,7 +21,7 @@ export PYTHON
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help lab-up lab-down lab-status test test-quick lint image containerlab containerlab-stop bench soak fresh clean prepare prepare-dev
+.PHONY: help lab-up lab-down lab-status test test-quick lint image containerlab containerlab-stop bench soak chaos fresh clean prepare prepare-dev
 
 help: ## this list
 	@echo 'make TARGET [LAB=$(LAB)] [RUNTIME=$(RUNTIME)]'
@@ -66,6 +67,9 @@ bench: prepare-dev image ## the figures, as ratios measured in one run; PARTS="u
 
 soak: prepare-dev image ## the long suite: every lab on both runtimes, a thousand examples a property, LABS random labs (200)
 	@LABKIT_SOAK=$(LABS) $(PYTEST) --numprocesses=3 --durations=40
+
+chaos: prepare-dev image ## random faults, repairs and changes of RUNS labs (60, about an hour); a failure leaves a script
+	@LABKIT_CHAOS=$(RUNS) $(PYTEST) --labkit-runtime=sandbox tests/e2e/chaos
 
 fresh: prepare-dev ## the README's two commands in a bare Debian, as an ordinary user (needs root)
 	@$(BIN)/python -m tests.acceptance.fresh

@@ -13,6 +13,8 @@ VARIABLE = "LABKIT_SOAK"
 """The environment variable that asks for the long suite: the number of random labs to boot."""
 
 LONG = VARIABLE in os.environ
+CHAOS = int(os.environ.get("LABKIT_CHAOS", "0"))
+"""How many labs of all kinds random steps befall, for `make chaos`; 0: the short suite's few."""
 RANDOM_LABS = int(os.environ.get(VARIABLE, "3"))
 
 # A busy machine is no reason for a property to fail.

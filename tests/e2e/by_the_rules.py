@@ -70,15 +70,20 @@ def unlike(built: Lab, azure: Azure, client: LabClient) -> list[str]:
 
 
 def tables(speakers: AzureSpeakers) -> Tables:
-    """Everything that the controller shows, as the rules have it."""
+    """Everything that the controller shows, as the rules have it; of an instance that is off, nothing."""
     azure = speakers.azure
     learned: Tables = {}
     advertised: Tables = {}
     for server in speakers.servers.values():
         for peer in server.peers:
-            rows = [learned_rows(server, i.index, peer, speakers.at_server[i]) for i in server.instance_ids]
+            rows = [learned_rows(server, i.index, peer, speakers.at_server.get(i, {})) for i in server.instance_ids]
             learned.setdefault(server.name, {})[peer.name] = by_instance(*rows)
-            sent = [advertised_rows(server, i, speakers.advertised_by_server(server.name, i, peer)) for i in (0, 1)]
+            sent = [
+                advertised_rows(server, i.index, speakers.advertised_by_server(server.name, i.index, peer))
+                if i in speakers.at_server
+                else []
+                for i in server.instance_ids
+            ]
             advertised.setdefault(server.name, {})[peer.name] = by_instance(*sent)
     gateways = {
         g.name: [row for i in g.instance_ids for row in gateway_rows(g, i.index, speakers.at_gateway[i])]

@@ -1,0 +1,120 @@
+"""What must come of a lab while some of its nodes are off, by the rules, and where a running lab is otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+from labkit.azure.model import ON_LINK, Azure, NextHopType
+from labkit.azure.rules.effective import lookup
+from labkit.feed.codec import to_json
+from labkit.feed.state import PlatformState
+from labkit.lab.model import Lab
+from labkit.lab.plan.addressing import subnet_of
+from labkit.operate.look.client import LabClient
+from labkit.operate.look.live_state import LiveState
+from labkit.operate.look.snapshot import customer_adj_ribs_out, read
+from labkit.operate.verify.fabric_check import fabric_difference
+from labkit.operate.verify.oracle import kernel_difference, router_difference
+from labkit.predict.converge import AdjRibsOut, ConvergedNetwork, CustomerRouters, converge, everything_up
+from labkit.predict.sessions import expected_sessions
+from tests.e2e.by_the_rules import differing, outside, tables
+from tests.e2e.chaos.fib import LINK, NOTHING, Hop
+
+
+def expected(lab: Lab, azure: Azure, off: Collection[str], advertised: AdjRibsOut) -> ConvergedNetwork:
+    """The converged network while these nodes are off, from what NVAs and sites have advertised on.
+
+    Raises:
+        OscillationError: routing never converges.
+    """
+    customers, base = CustomerRouters(lab), everything_up(lab, azure)
+    up = replace(
+        base,
+        servers={i: table for i, table in base.servers.items() if i.node not in off},
+        gateways={i: table for i, table in base.gateways.items() if i.node not in off},
+        edges={line: at for line, at in base.edges.items() if not {line.instance.node, line.circuit} & set(off)},
+    )
+    ends = session_ends(lab, azure, off)
+    start = {
+        session: advertised.get(session, {})
+        for session in customers.sessions
+        if (session.router, session.neighbour.own, session.neighbour.address) in ends
+    }
+    return converge(customers, azure, up, start)
+
+
+def session_ends(lab: Lab, azure: Azure, off: Collection[str]) -> frozenset[tuple[str, IPv4Address, IPv4Address]]:
+    """Both ends of every session that is up while these nodes are off: the node, its address, the neighbour's."""
+    return frozenset(
+        (end.node, end.address, session.far(end).address)
+        for session in expected_sessions(lab, azure)
+        if not {end.node for end in session.ends} & set(off)
+        for end in session.ends
+    )
+
+
+def must_become(lab: Lab, azure: Azure, off: Collection[str], client: LabClient) -> ConvergedNetwork:
+    """What must come of the running lab, given what its NVAs and sites advertise."""
+    live = LiveState(lab, client)
+    return expected(lab, azure, off, customer_adj_ribs_out(CustomerRouters(lab), live, read(live).adj_ribs_in))
+
+
+def wrong(lab: Lab, azure: Azure, off: Collection[str], client: LabClient) -> list[str]:
+    """Where a running lab is not what the rules make of it: every speaker's RIBs, rows, kernels and fabrics."""
+    live = LiveState(lab, client)
+    end = expected(lab, azure, off, customer_adj_ribs_out(CustomerRouters(lab), live, read(live).adj_ribs_in))
+    return [*_rows(end, session_ends(lab, azure, off), live), *outside(_on(end, off), live), *_kernels(off, live)]
+
+
+def _rows(
+    end: ConvergedNetwork, up: Collection[tuple[str, IPv4Address, IPv4Address]], live: LiveState
+) -> Iterator[str]:
+    wanted, there = tables(end.speakers), to_json(PlatformState, live.state)
+    for which in ("learned", "advertised"):
+        for server, peers in wanted[which].items():
+            addresses = end.speakers.azure.route_server[server].instances
+            own = {peer.name: peer.address for peer in end.speakers.servers[server].peers}
+            for peer, document in peers.items():
+                for address, (role, rows) in zip(addresses, document.items(), strict=True):
+                    if (peer, own[peer], address) in up:
+                        yield from differing(f"{server} {role} {which} {peer}", rows, there[which][server][peer][role])
+    for gateway, rows in wanted["gateways"].items():
+        yield from differing(gateway, rows, there["gateways"][gateway]["value"])
+    for nic, document in wanted["effective"].items():
+        yield from differing(nic, document["value"], there["effective"][nic]["value"])
+
+
+def _on(end: ConvergedNetwork, off: Collection[str]) -> ConvergedNetwork:
+    routers = {name: rib for name, rib in end.routers.adj_rib_in.items() if name not in off}
+    return replace(end, routers=replace(end.routers, adj_rib_in=routers))
+
+
+def _kernels(off: Collection[str], live: LiveState) -> Iterator[str]:
+    vms, routers = [vm.name for vm in live.lab.virtual_machines], [*live.lab.nva, *live.lab.site]
+    fabrics = [vnet.name for vnet in live.azure.virtual_networks]
+    check: Callable[[str, LiveState], str | None]
+    for nodes, check in (
+        (vms, kernel_difference),
+        (routers, router_difference),
+        (fabrics, fabric_difference),
+    ):
+        for node in nodes:
+            if node not in off and (found := check(node, live)):
+                yield f"kernel of {node}: {found}"
+
+
+def allowed(lab: Lab, network: ConvergedNetwork, machine: str, address: IPv4Address) -> frozenset[Hop]:
+    """The next hops that packets of a machine to an address may have, as its kernel has them."""
+    nic = lab.azure.primary_nic(machine)
+    if address in subnet_of(lab.azure, nic):
+        return frozenset({LINK})
+    row = lookup(network.speakers.effective_routes[nic.name], address)
+    if row is None:
+        return frozenset({NOTHING})
+    if row.next_hop_type in ON_LINK:
+        return frozenset({LINK})
+    if row.next_hop_type in {NextHopType.INTERNET, NextHopType.NONE}:
+        return frozenset({str(subnet_of(lab.azure, nic)[1])})
+    return frozenset(map(str, row.next_hops))

@@ -1,0 +1,129 @@
+"""What is done to a running lab: commands that a user could type, and the nodes whose sessions may end by them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from labkit.azure.changes.base import Change
+from labkit.lab.model import Lab
+from labkit.lab.plan.bgp_sessions import bgp_sessions
+
+SERVICES = "/run/labkit-services"
+
+SHORT_HOLD = 5
+"""Seconds."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One or more lines for a shell. While they take effect, everything by BGP that leads to `disturbs` may go.
+
+    `node` is where they are run, if in a node. `turns` are the nodes that are off after it and were not, or the other
+    way round; `change` is what they change of Azure. If they undo all changes (`resets`), there are several states in
+    between, and what is so meanwhile is not looked at.
+    """
+
+    lines: str
+    node: str = ""
+    disturbs: frozenset[str] = frozenset()
+    turns: frozenset[str] = frozenset()
+    change: Change | None = None
+    resets: bool = False
+
+    def __str__(self) -> str:
+        return self.lines
+
+    def run(self, lab: str) -> None:
+        """Do it, as a user does; it must succeed."""
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        environment = {**os.environ, "PATH": path, "LABKIT_LAB": lab}
+        shell = ("sh", "-ec", self.lines)
+        done = subprocess.run(shell, capture_output=True, text=True, env=environment, timeout=120, check=False)
+        assert done.returncode == 0, f"{self.lines}\n{done.stdout}{done.stderr}"
+
+
+RESET = Step("labkit reset", resets=True)
+"""Everything that operators have changed is as in the lab's file again."""
+
+
+def kill(node: str, service: str, disturbs: frozenset[str]) -> Step:
+    """A process dies at once, and its supervisor starts another; the step ends when it has."""
+    return Step(f"labkit exec {node} -- s6-svc -wr -T 20000 -k {SERVICES}/{service}", node, disturbs)
+
+
+def freeze(node: str, service: str) -> Step:
+    """A process stands still for a second, as on a machine that is far too busy."""
+    word = f"labkit exec {node} -- s6-svc"
+    return Step(f"{word} -p {SERVICES}/{service}; sleep 1; {word} -c {SERVICES}/{service}", node)
+
+
+def flap(node: str, interface: str) -> Step:
+    """A link goes down and comes up again."""
+    words = f"labkit exec {node} -- ip link set {interface}"
+    return Step(f"{words} down; {words} up", node, frozenset({node}))
+
+
+def power_off(node: str) -> Step:
+    """A node loses its power."""
+    return Step(f"labkit stop {node}", node, frozenset({node}), frozenset({node}))
+
+
+def power_on(node: str) -> Step:
+    """And has it again."""
+    return Step(f"labkit start {node}", node, frozenset({node}), frozenset({node}))
+
+
+def clear(router: str) -> Step:
+    """A router ends all its sessions."""
+    return Step(f"labkit exec {router} -- vtysh -c 'clear bgp *'", router, frozenset({router}))
+
+
+def changed(change: Change) -> Step:
+    """A change that an operator makes."""
+    return Step(f"labkit apply - <<'END'\n{json.dumps([change.to_json()])}\nEND", change=change)
+
+
+def may_be_off(lab: Lab) -> frozenset[str]:
+    """The nodes whose power cut is noticed within `SHORT_HOLD`, or at once: no session of theirs is held for longer."""
+    azure = lab.azure
+    nodes = {vm.name for vm in lab.virtual_machines} | lab.nva.keys() | lab.site.keys()
+    nodes |= {i.node for server in azure.route_servers for i in server.instance_ids}
+    held = {
+        end.node
+        for session in bgp_sessions(lab)
+        if session.hold > SHORT_HOLD and not {end.node for end in session.ends} <= lab.nva.keys() | lab.site.keys()
+        for end in session.ends
+    }
+    return frozenset(nodes - held)
+
+
+def faults(lab: Lab) -> Iterator[Step]:
+    """Everything that breaks and mends itself: processes that die or stand still, links, sessions."""
+    azure = lab.azure
+    servers = [i.node for server in azure.route_servers for i in server.instance_ids]
+    gateways = [i.node for gateway in azure.gateways for i in gateway.instance_ids]
+    circuits = [circuit.name for circuit in azure.circuits]
+    platform = [
+        ("controller", "controller"),
+        *((vm.name, "agent") for vm in lab.virtual_machines),
+        *((vnet.name, "fabric") for vnet in azure.virtual_networks),
+        *((gateway, "gateway") for gateway in gateways),
+    ]
+    for node, service in platform:
+        yield kill(node, service, frozenset())
+        yield freeze(node, service)
+    for node in servers:
+        yield kill(node, "exabgp", frozenset({node}))
+        yield freeze(node, "exabgp")
+    for node in (*lab.nva, *lab.site, *gateways, *circuits):
+        yield kill(node, "bgpd", frozenset({node}))
+        yield clear(node)
+    for node in lab.nva:
+        yield kill(node, "zebra", frozenset({node}))
+        yield flap(node, "eth0")

@@ -1,0 +1,125 @@
+"""A lab that steps befall. After each, and at every moment of it, the lab is compared with the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from labkit.azure.model import Azure
+from labkit.errors import CheckFailed
+from labkit.feed.status import PlatformStatus
+from labkit.lab.load import load_text
+from labkit.lab.model import Lab
+from labkit.lab.running import carry_out
+from labkit.operate.labs import lifecycle
+from labkit.operate.look.client import LabClient
+from labkit.predict.converge import ConvergedNetwork
+from labkit.predict.whatif.reach import targets
+from labkit.pytest import RunningLab
+from labkit.runtimes.select import SANDBOX, runtime
+from tests.e2e.by_the_rules import astray
+from tests.e2e.chaos.rules import allowed, must_become, wrong
+from tests.e2e.chaos.steps import Step
+from tests.e2e.chaos.watch import Watch, watching
+from tests.e2e.in_lab import problems
+from tests.e2e.waiting import eventually
+
+SETTLES_WITHIN = 40.0
+"""Seconds. A session that its far end holds since before a power cut comes back a while after its hold time."""
+
+
+class Trial:
+    """A running lab: `built` as in its file, `azure` as changes have made it, and the nodes that are `off`.
+
+    It has `failed` from the moment that a step begins until everything was as it must be.
+    """
+
+    def __init__(self, text: str, folder: Path) -> None:
+        self._stack = ExitStack()
+        file = folder / "chaos.lab.yml"
+        file.write_text(text)
+        self._folder = folder
+        self.done: list[Step] = []
+        self.failed = False
+        self.built = load_text(text, str(file))
+        self.azure: Azure = self.built.azure
+        self.off: frozenset[str] = frozenset()
+        record = lifecycle.up(str(file), runtime(SANDBOX), lifecycle.Silent(), "").record
+        self._stack.callback(lifecycle.down, record)
+        self.lab = RunningLab(self.built, LabClient(record))
+        self._watches = {vm.name: self._watch(vm.name) for vm in self.built.virtual_machines}
+        self._network = self._now(self.off)
+
+    @property
+    def now(self) -> Lab:
+        """The lab with its Azure as it is now."""
+        return replace(self.built, azure=self.azure)
+
+    def close(self) -> None:
+        """Take the lab down."""
+        self._stack.close()
+
+    def do(self, step: Step) -> None:
+        """Take a step, wait for what must come of it, and look at what was so meanwhile."""
+        self.done.append(step)
+        self.failed = True
+        (self._folder / "replay.sh").write_text(self.script())
+        between = self._now(self.off | step.disturbs)
+        step.run(self.built.name)
+        self.off ^= step.turns
+        if step.change is not None:
+            self.azure = carry_out(self.built, self.azure, [step.change]).azure
+        if step.resets:
+            self.azure = self.built.azure
+        for machine in step.turns & self._watches.keys():
+            del self._watches[machine]  # its kernel is gone
+        eventually(self._wrong, lambda found: found == [], SETTLES_WITHIN, self.script())
+        before, self._network = self._network, self._now(self.off)
+        found = [] if step.resets else list(self._astray((before, between, self._network)))
+        assert found == [], "\n".join(("while the last step took effect:", *found, self.script()))
+        for machine in (step.turns - self.off) & {vm.name for vm in self.built.virtual_machines}:
+            self._watches[machine] = self._watch(machine)
+        self.failed = False
+
+    def finish(self) -> None:
+        """With every node on, everything holds: proofs, kernels, fabrics, and where packets go."""
+        assert not self.off
+        assert problems(self.lab, SETTLES_WITHIN) == [], self.script()
+        assert astray(self.built, self.lab.client) == [], self.script()
+
+    def script(self) -> str:
+        """What a shell does the same with; the lab's file lies beside it."""
+        lines = (f"labkit up chaos.lab.yml\nexport LABKIT_LAB={self.built.name}", *map(str, self.done), "labkit verify")
+        return "\n".join(("#!/bin/sh", "set -e", 'cd "$(dirname "$0")"', *lines, ""))
+
+    def _watch(self, machine: str) -> Watch:
+        return self._stack.enter_context(watching(self.lab, machine))
+
+    def _now(self, off: frozenset[str]) -> ConvergedNetwork:
+        return must_become(self.built, self.azure, off, self.lab.client)
+
+    def _wrong(self) -> list[str]:
+        try:
+            feeds = self.lab.client.fetch(PlatformStatus, "status").nodes
+            programmed = [*self.built.azure.virtual_network, *(vm.name for vm in self.built.virtual_machines)]
+            behind = [node for node in programmed if node not in self.off and not feeds[node].up_to_date]
+            return [f"{node} is not programmed" for node in behind] or wrong(
+                self.built, self.azure, self.off, self.lab.client
+            )
+        except CheckFailed as error:  # what was killed does not answer yet
+            return [error.message]
+
+    def _astray(self, networks: tuple[ConvergedNetwork, ...]) -> Iterator[str]:
+        """Next hops that a machine's kernel had at some moment, and that none of these networks gives it."""
+        for machine, watch in self._watches.items():
+            nic = self.built.azure.primary_nic(machine).name
+            rows = {row.prefix for network in networks for row in network.speakers.effective_routes[nic]}
+            addresses = {*targets(self.built).values(), *(prefix[0] for prefix in rows)}
+            for address, hops in watch.since(addresses).items():
+                right = frozenset[str]().union(*(allowed(self.built, each, machine, address) for each in networks))
+                if not hops <= right:
+                    yield f"{machine} to {address} by {', '.join(sorted(hops - right))}, not {', '.join(sorted(right))}"
+                    yield from (f"  {machine}'s kernel: {message}" for message in watch.messages)
+            yield from watch.missed()
