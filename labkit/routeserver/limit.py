@@ -1,6 +1,6 @@
 """What Azure compares with its limits, counted over announcements that arrive as many UPDATEs.
 
-A rule compares the routes held plus the routes announced, "however many BGP messages carry it" (`azure.limits`).
+A rule compares the routes held plus the routes announced, "however many BGP messages carry it" (`azure.rules.limits`).
 A stream of UPDATEs does not show what one announcement is; we take those without a pause between them.
 """
 

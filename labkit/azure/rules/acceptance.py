@@ -70,7 +70,7 @@ class RejectionReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A dropped route's reason, and the same as a sentence for an event log."""
+    """A dropped route's reason, and the same as a sentence."""
 
     reason: RejectionReason
     text: str

@@ -15,7 +15,7 @@ class Fault(ABC):
     __slots__ = ()
 
     kind: ClassVar[str]
-    """The kind's name, as users type it."""
+    """The kind's name, which no other kind has."""
 
     @abstractmethod
     def begin(self, client: LabClient, status: LabStatus) -> None:
