@@ -14,6 +14,7 @@ from labkit.azure.changes.base import Change
 from labkit.azure.changes.outcome import ChangeOutcome
 from labkit.azure.changes.virtual_networks import peering_side
 from labkit.azure.model import Azure, BgpPeer
+from labkit.azure.model.problem import Code
 from labkit.azure.rules.adjacency import connected_peerings
 from labkit.errors import InvalidInput
 from labkit.lab.model import Lab
@@ -43,7 +44,12 @@ def applied(lab: Lab, azure: Azure, changes: Iterable[Change]) -> Azure:
 def cautions(lab: Lab, before: Azure, after: Azure) -> Iterator[tuple[str, str]]:
     """What changes of a running lab bring that Azure takes although it does not work: each as text and remedy."""
     for problem in refusal.cautions(before, after):
-        yield f"{problem.text}.", refusal.remedy(problem)
+        if problem.code is not Code.NIC_NOT_FORWARDING or problem.subjects[0] not in lab.nva:
+            yield f"{problem.text}.", refusal.remedy(problem)
+    for nva in lab.nva:
+        if before.primary_nic(nva).ip_forwarding and not after.primary_nic(nva).ip_forwarding:
+            remedy = f"Switch it on: labkit nic update {nva} --ip-forwarding on"
+            yield f"IP forwarding is off on {nva}'s NIC, which drops whatever the NVA forwards.", remedy
     known = set(_other_asns(lab, before))
     for server, peer in _other_asns(lab, after):
         if (server, peer) not in known:

@@ -473,7 +473,9 @@ class TestCautions:
                 PutPeer("rs1", "nva1", 65099, ip("10.1.1.4")),
                 "peer nva1 of rs1 is expected to have ASN 65099, and the NVA has 65001.",
             ),
-            (SetIpForwarding("nva1", False), "IP forwarding is off on nva1's NIC, and route server rs1"),
+            (SetIpForwarding("nva1", False), "IP forwarding is off on nva1's NIC, which drops whatever"),
+            (SetIpForwarding("nva2", False), "IP forwarding is off on nva2's NIC, which drops whatever"),
+            (PutRoute("app", DEFAULT_ROUTE, NextHopType.VIRTUAL_APPLIANCE, ip("10.2.1.4")), "is off on vm1's NIC"),
         ],
     )
     def test_a_trap_stays_buildable(self, change: Change, text: str) -> None:
