@@ -18,6 +18,7 @@ from labkit.lab.load import read
 from labkit.operate.labs import lifecycle
 from labkit.operate.labs.interrupt import settled
 from labkit.operate.records.lab_files import find_lab_file
+from labkit.predict.sessions import expected_sessions
 from labkit.runtimes.protocol import Runtime
 
 
@@ -82,8 +83,8 @@ def next_steps(result: lifecycle.Up) -> str:
             other, then = ("off", "no longer") if server.branch_to_branch else ("on", "then")
             step = f"labkit route-server update {server.name} --branch-to-branch {other}"
             steps.append((step, f"branches {then} receive each other's routes"))
-    linked = {link.router for link in lab.wan_links}.union(*(overlay.nvas for overlay in lab.overlays))
-    peers = [nva for nva in lab.nvas if nva.peers_with or nva.name in linked]
+    with_session = {end.node for session in expected_sessions(lab, lab.azure) for end in session.ends}
+    peers = [nva for nva in lab.nvas if nva.name in with_session]
     if peers:
         nva, hold = peers[-1].name, peers[-1].timers.hold
         steps.append((f"labkit shell {peers[0].name} --bgp", "the shell of an appliance's BGP daemon"))

@@ -21,7 +21,7 @@ def command(
     every: Annotated[bool, typer.Option("--all", help="Every lab that you started.")] = False,
     named: LabOption = None,
 ) -> None:
-    """Stop a lab and remove everything of it. It is no error if the lab of a lab file does not run."""
+    """Stop a lab and remove everything of it. A lab file whose lab does not run is not an error."""
     meant = one_lab(lab, named)
     if every and lab is not None:
         raise InvalidInput("labkit down: LAB and --all can't be combined.", "Give one of them.")

@@ -251,7 +251,9 @@ def test_to_try_are_appliances_with_a_session() -> None:
     """
     assert "labkit stop fw " in hints(load_text(text.replace("PEERS", "fw"), "x.yml"))
     assert "labkit shell fw --bgp" in hints(load_text(text.replace("PEERS", "fw"), "x.yml"))
-    assert "labkit st" not in hints(load_text(text.replace("PEERS", ""), "x.yml"))
+    # Without a peering, and with one that expects another ASN: its session stays down.
+    for peers in ("", "{fw: {asn: 65009}}"):
+        assert "labkit st" not in hints(load_text(text.replace("PEERS", peers), "x.yml"))
 
 
 def test_what_to_try_and_what_there_is() -> None:
