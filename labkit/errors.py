@@ -4,10 +4,12 @@
     ├── CheckFailed         exit 1  a check of a running lab failed, or the lab does not answer
     │   ├── CommandTimeout          a command in a node took too long (labkit.runtimes.protocol)
     │   ├── NotListening            nothing listens at a socket in a node (labkit.runtimes.protocol)
+    │   ├── NotReady                a node is on, but not healthy in time (labkit.runtimes.protocol)
     │   └── BgpIsGoneError          a router's BGP daemon does not run (labkit.operate.look.live_state)
     ├── InvalidInput        exit 2  wrong usage or an invalid file; nothing was changed
     │   └── LabFileError            all mistakes in a lab file (labkit.lab.file.problems)
     └── EnvironmentProblem  exit 3  this machine lacks or refuses something
+        └── EngineIsSilent          a Docker engine does not answer (labkit.runtimes.containerlab.docker_engine)
 
 Each has a message (what is wrong, and where: file and line, or the object) and a remedy (what to do, often a
 command). Raise one where the facts are known; `labkit.cli.app` alone catches them all, prints both on standard error

@@ -18,6 +18,7 @@ from labkit.lab.load import read
 from labkit.operate.labs import lifecycle
 from labkit.operate.labs.interrupt import settled
 from labkit.operate.records.lab_files import find_lab_file
+from labkit.patience import show_waits
 from labkit.predict.sessions import expected_sessions
 from labkit.runtimes.protocol import Runtime
 
@@ -30,6 +31,7 @@ def bring_up(lab: str, engine: Runtime, variant: str, *, force: bool) -> None:
         typer.Exit: with status 1: a proof does not hold.
     """
     with reporter() as progress:
+        show_waits(lambda text: progress.note(f" {text}"))
         result = lifecycle.up(lab, engine, progress, variant, force=force)
     settled()  # the lab is there now: a late Ctrl-C must not look as if it were not
     name = result.record.title

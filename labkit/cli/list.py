@@ -17,7 +17,7 @@ def command(output: FormatOption = Format.TABLE) -> None:
     """List the labs on this machine, including other users' labs on Docker."""
     labs = []
     own = everything()
-    for record in [*own, *others(own)]:
+    for record in [*own, *others(own, _silent)]:
         state, nodes = "dead" if record.runtime else "damaged", 0
         try:
             status = inspect(record)
@@ -63,6 +63,10 @@ def command(output: FormatOption = Format.TABLE) -> None:
         if lab["state"] in ("dead", "damaged"):
             why = f": {lab['problem']}" if lab["problem"] else ""
             note(f"{lab['lab']} is {lab['state']}{why}. Remove it: labkit down {lab['lab']}")
+
+
+def _silent(problem: EnvironmentProblem) -> None:
+    note(f"labs on Docker are not listed: {problem.message}\n    {problem.remedy}")
 
 
 def _age(created: str) -> str:

@@ -52,8 +52,11 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def _run() -> int:
     from labkit.cli.app import run  # noqa: PLC0415 - loading it takes long enough for a Ctrl-C
     from labkit.cli.crash import report_bugs_of_threads  # noqa: PLC0415
+    from labkit.cli.output import note  # noqa: PLC0415
+    from labkit.patience import show_waits  # noqa: PLC0415
 
     report_bugs_of_threads()
+    show_waits(lambda text: note(f" {text}"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(

@@ -15,6 +15,9 @@ from typing import IO, Protocol
 
 from labkit.errors import CheckFailed
 
+HEALTHY_WITHIN = 60.0
+"""Seconds that the healthchecks of labkit's labs allow a node."""
+
 
 class CommandTimeout(CheckFailed):
     """A command in a node did not end in time; it was killed (exit code 1)."""
@@ -22,6 +25,10 @@ class CommandTimeout(CheckFailed):
 
 class NotListening(CheckFailed):
     """Nothing listens at the socket in a node (exit code 1)."""
+
+
+class NotReady(CheckFailed):
+    """A node is on, but its healthcheck did not succeed in time (exit code 1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +182,12 @@ class Runtime(Protocol):
         """Power the node off: its links go down first, so that no session is ended properly, then its processes."""
         ...
 
-    def start(self, lab: str, node: str) -> None:
-        """Power the node on again as after a reboot: same files, same links, `cmd` and `exec` lines run again."""
+    def start(self, lab: str, node: str, within: float | None = None) -> None:
+        """Power the node on again as after a reboot: same files, same links, `cmd` and `exec` lines run again.
+
+        Returns when it is healthy. Raises `NotReady` if it is not within `within` seconds (None: as long as its
+        healthcheck allows); the node stays on then. It may be stopped meanwhile.
+        """
         ...
 
     def logs(self, lab: str, node: str, follow: bool = False) -> Iterator[str]:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
-from collections.abc import Iterator
-from contextlib import suppress
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from labkit.resources import topologies
 from labkit.runtimes.image import images
-from labkit.runtimes.sandbox import logs
+from labkit.runtimes.sandbox import logs, state
+from tests.bench.accounts import descendants
 from tests.e2e.command_line import Labkit, in_private_mounts
+from tests.e2e.waiting import eventually
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -195,3 +202,96 @@ def test_a_log_has_a_bound(lab: Labkit) -> None:
     lines = lab.ok("logs", "vm2").splitlines()
     assert lines[-1] == "end"
     assert logs.MOST / 11 <= len(lines) <= 2 * logs.MOST / 11
+
+
+# --- Waiting
+
+
+def in_time(labkit: Labkit, seconds: float, *arguments: str) -> subprocess.CompletedProcess[str]:
+    began = time.monotonic()
+    done = labkit(*arguments)
+    assert time.monotonic() - began < seconds, done.stderr
+    return done
+
+
+@contextmanager
+def frozen(processes: Iterable[int]) -> Iterator[None]:
+    stopped = list(processes)
+    assert stopped
+    for process in stopped:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in stopped:
+            os.kill(process, signal.SIGCONT)
+
+
+def init_of(lab: Labkit) -> int:
+    identity = state.read(lab.home / "labkit" / "labs" / "machine" / "sandbox")
+    assert identity
+    return identity.pid
+
+
+def nodes(lab: Labkit) -> dict[str, tuple[str, str]]:
+    """The state and the health of every node, whether the controller answers or not."""
+    found = json.loads(lab("status", "--format", "json").stdout)["nodes"]
+    return {node["name"]: (node["state"], node["health"]) for node in found}
+
+
+def test_a_node_starts_while_the_controller_is_off(lab: Labkit) -> None:
+    for node in ("controller", "vm1", "vm2"):
+        lab.ok("stop", node)
+    done = in_time(lab, 20, "start", "vm1")
+    assert done.returncode == 1
+    assert "waiting for the services of node vm1 to be ready, at most 3 s" in done.stderr
+    assert "vm1 is on, but its services are not ready: the controller is off" in done.stderr
+    assert "labkit start controller" in done.stderr
+    assert nodes(lab)["vm1"] == ("running", "unhealthy")
+    assert nodes(lab)["vm2"] == ("stopped", "")
+    # Whoever starts a node holds nobody off who stops it.
+    start = lab.start("start", "vm2")
+    eventually(lambda: nodes(lab)["vm2"], lambda found: found != ("stopped", ""))
+    assert in_time(lab, 10, "stop", "vm2").returncode == 0
+    _, text = start.communicate(timeout=20)
+    assert start.returncode != 0
+    assert "vm2" in text
+    lab.ok("start", "controller")
+    lab.ok("start", "vm2")
+    eventually(lambda: {node["health"] for node in lab.json("status")["nodes"]}, lambda found: found == {"healthy", ""})
+    lab.ok("verify", "machine")
+
+
+def test_a_frozen_sandbox(lab: Labkit) -> None:
+    with frozen([init_of(lab)]):
+        done = in_time(lab, 20, "status")
+        assert done.returncode == 3
+        assert "waiting for the sandbox of lab machine, at most 10 s" in done.stderr
+        assert f"its first process ({init_of(lab)}) is stopped" in done.stderr
+        assert "labkit down machine" in done.stderr
+    lab.ok("status")
+
+
+def test_a_frozen_controller(lab: Labkit) -> None:
+    commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in descendants(init_of(lab))}
+    with frozen(pid for pid, command in commands.items() if b"labkit.controller" in command):
+        done = in_time(lab, 30, "status")
+        assert "waiting for the controller of lab machine, at most 15 s" in done.stderr
+        assert "the controller of lab machine does not answer" in done.stderr
+        assert "vm1" in done.stdout, "the nodes are shown"
+        done = in_time(lab, 20, "stop", "vm1")
+        assert done.returncode == 0, done.stderr
+    lab.ok("start", "vm1")
+    lab.ok("verify", "machine")
+
+
+def test_a_docker_engine_that_never_answers(lab: Labkit, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "docker.sock"))
+        listener.listen()
+        silent = Labkit(lab.home, {"DOCKER_HOST": f"unix://{tmp_path}/docker.sock"})
+        done = in_time(silent, 15, "list")
+        assert done.returncode == 0
+        assert "waiting for the Docker engine at " in done.stderr
+        assert "labs on Docker are not listed: The Docker engine does not answer within 5 s" in done.stderr
+        assert "machine" in done.stdout

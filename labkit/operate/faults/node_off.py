@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar
 
 from labkit.errors import CheckFailed
 from labkit.operate.faults.fault import Fault
-from labkit.operate.look.client import LabClient
-from labkit.runtimes.protocol import LabStatus
+from labkit.operate.look.client import CONTROLLER, LabClient
+from labkit.runtimes.protocol import LabStatus, NotReady
+
+_LOGGED_WITHIN = 5.0
+_WITHOUT_CONTROLLER = 3.0
+"""Seconds in which what needs no controller is ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +28,37 @@ class NodeOff(Fault):
         client.runtime.stop(client.record.lab, self.node)
 
     def end(self, client: LabClient, status: LabStatus) -> None:
-        """Power the node on; raises as `Runtime.start` does."""
-        self._log(client, status, on=True)
-        client.runtime.start(client.record.lab, self.node)
+        """Power the node on; raises as `Runtime.start` does.
+
+        Raises:
+            CheckFailed: it is on, but not ready, as what needs the controller can't be while that is off.
+        """
+        answers = self._log(client, status, on=True)
+        waits = self.node == CONTROLLER or (answers and not any(n.name == CONTROLLER and n.off for n in status.nodes))
+        lab = client.record.lab
+        try:
+            client.runtime.start(lab, self.node, None if waits else _WITHOUT_CONTROLLER)
+        except NotReady as problem:
+            if waits:
+                raise
+            raise CheckFailed(
+                f"{self.node} is on, but its services are not ready: the controller is off or does not answer.",
+                f"They are once it does: labkit start {CONTROLLER} --lab {lab}",
+            ) from problem
 
     def describe(self) -> str:
         """That it is off."""
         return f"{self.node} is off"
 
-    def _log(self, client: LabClient, status: LabStatus, *, on: bool) -> None:
-        """Log it before it is done, so that its consequences come after it in the event log."""
+    def _log(self, client: LabClient, status: LabStatus, *, on: bool) -> bool:
+        """Log it before it is done, so that its consequences come after it in the event log.
+
+        Returns whether the controller answers, as far as this shows it.
+        """
         changes = any(n.name == self.node and (n.state == "stopped") is on for n in status.nodes)
         if changes:
-            with suppress(CheckFailed):  # the controller may be off or dead
-                client.put("nodes", self.node, "power", body={"on": on})
+            try:
+                client.put("nodes", self.node, "power", body={"on": on}, within=_LOGGED_WITHIN)
+            except CheckFailed:  # the controller may be off or dead
+                return False
+        return True

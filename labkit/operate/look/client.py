@@ -17,6 +17,7 @@ from labkit.feed import codec
 from labkit.feed.status import LabEvent
 from labkit.operate.records.record import Record
 from labkit.paths import CONTROLLERS_API
+from labkit.patience import waiting
 from labkit.runtimes import protocol
 from labkit.runtimes.select import runtime
 
@@ -29,7 +30,7 @@ CONTROLLER = "controller"
 _LONGEST = 4000
 """The longest path of the API: a server reads lines of 8 KiB."""
 
-_SECONDS = 30.0
+_SECONDS = 15.0
 """How long an answer may take, in seconds."""
 
 
@@ -73,9 +74,9 @@ class LabClient:
         except codec.Undecodable as problem:
             raise self._unknown_form(problem) from problem
 
-    def put(self, *path: str, body: object) -> Any:
-        """PUT JSON to `/v1/<path>`; raises as `get` does."""
-        return self._request("PUT", path, json.dumps(body))
+    def put(self, *path: str, body: object, within: float = _SECONDS) -> Any:
+        """PUT JSON to `/v1/<path>`, which may take `within` seconds; raises as `get` does."""
+        return self._request("PUT", path, json.dumps(body), within)
 
     def change(self, *changes: Change) -> list[dict[str, str]]:
         """Have the controller carry out changes, all of them or none: what each did, as `subject` and `what`.
@@ -102,20 +103,20 @@ class LabClient:
         Raises:
             CheckFailed: the controller does not answer, or no longer does.
         """
-        with self._response("GET", f"/v1/events?follow={int(follow)}", timeout=None) as response:
+        with self._response("GET", f"/v1/events?follow={int(follow)}", follow=follow) as response:
             for line in response:
                 if line.endswith(b"\n"):  # else the controller died in the middle of it
                     yield self._event(line)
         if follow:
             raise self._silent()
 
-    def _request(self, method: str, path: tuple[str, ...], body: str = "") -> Any:
+    def _request(self, method: str, path: tuple[str, ...], body: str = "", within: float = _SECONDS) -> Any:
         # A name may have been typed in any encoding.
         url = "/v1/" + "/".join(quote(part, safe="", errors="surrogateescape") for part in path)
         if len(url) > _LONGEST or "" in path:
             names = ", ".join(f'"{part[:40]}..."' if len(part) > 40 else f'"{part}"' for part in path[1:])
             raise InvalidInput(f"the lab has nothing of this name: {names}.", "`labkit status` shows its nodes.")
-        with self._response(method, url, body, timeout=_SECONDS) as response:
+        with self._response(method, url, body, within=within) as response:
             text = response.read()
         try:
             answer = json.loads(text)
@@ -132,8 +133,10 @@ class LabClient:
         raise refusal
 
     @contextmanager
-    def _response(self, method: str, url: str, body: str = "", *, timeout: float | None) -> Iterator[HTTPResponse]:
-        """Send a request and give its response.
+    def _response(
+        self, method: str, url: str, body: str = "", *, within: float = _SECONDS, follow: bool = False
+    ) -> Iterator[HTTPResponse]:
+        """Send a request and give its response, which begins within `within` seconds; its parts do, unless `follow`.
 
         Raises:
             CheckFailed: the controller does not answer, or stops in the middle of it.
@@ -141,9 +144,15 @@ class LabClient:
         connection = HTTPConnection(CONTROLLER)
         try:
             connection.sock = self.runtime.connect(self.record.lab, CONTROLLER, CONTROLLERS_API)
-            connection.sock.settimeout(timeout)
-            connection.request(method, url, body.encode())
-            yield connection.getresponse()
+            connection.sock.settimeout(within)
+            with waiting(f"the controller of lab {self.record.lab}", within):
+                connection.request(method, url, body.encode())
+                response = connection.getresponse()
+            if follow:
+                connection.sock.settimeout(None)
+            yield response
+        except TimeoutError:
+            raise self._silent(f"it has not answered for {within:g} s; it is stopped (SIGSTOP) or too busy.") from None
         except InvalidInput as error:  # it is powered off, or all of the lab is
             raise self._silent(error.message) from error
         except (protocol.NotListening, HTTPException, OSError):

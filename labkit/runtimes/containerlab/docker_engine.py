@@ -15,6 +15,7 @@ from docker.utils import version_lt
 from requests.exceptions import RequestException
 
 from labkit.errors import EnvironmentProblem
+from labkit.patience import waiting
 
 SOCKET = "/var/run/docker.sock"
 SET_UP = (
@@ -22,8 +23,14 @@ SET_UP = (
     "by hand: https://containerlab.dev/install)"
 )
 _SECONDS = 60
+_ANSWERS_WITHIN = 5.0
+"""Seconds in which an engine that works answers a ping."""
 _CONNECTIONS = 32
 """Requests that may run side by side: `verify` runs several commands at once."""
+
+
+class EngineIsSilent(EnvironmentProblem):
+    """There is an engine, and it does not answer (exit code 3)."""
 
 
 def engine() -> docker.APIClient:
@@ -48,7 +55,8 @@ def engine_is_older_than(version: str) -> bool:
 
 @lru_cache(maxsize=4)
 def _client(path: str) -> docker.APIClient:
-    _knock(path)
+    if silence := _silence(path):
+        raise silence
     with translated():
         # The default pool closes what exceeds its size, one connection after the other.
         return docker.APIClient(base_url=f"unix://{path}", version="auto", timeout=_SECONDS, max_pool_size=_CONNECTIONS)
@@ -65,18 +73,36 @@ def socket_path() -> str:
     return host.removeprefix("unix://") or SOCKET
 
 
+@lru_cache(maxsize=4)
+def _silence(path: str) -> EngineIsSilent | None:
+    """The error for an engine that does not answer; a process waits for that once."""
+    try:
+        _knock(path)
+    except EngineIsSilent as silence:
+        return silence
+    return None
+
+
 def _knock(path: str) -> None:
-    """Connect to the engine's socket, because the SDK's own words hide why it could not."""
+    """Ping the engine, because the SDK's own words hide why it does not answer, and come late."""
     try:
         with socket.socket(socket.AF_UNIX) as probe:
-            probe.settimeout(_SECONDS)
-            probe.connect(path)
+            probe.settimeout(_ANSWERS_WITHIN)
+            with waiting(f"the Docker engine at {path}", _ANSWERS_WITHIN):
+                probe.connect(path)
+                probe.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
+                probe.recv(1)
     except FileNotFoundError as error:
         raise EnvironmentProblem(f"No Docker engine runs on this machine ({path} does not exist).", SET_UP) from error
     except PermissionError as error:
         raise EnvironmentProblem(
             f"You may not use the Docker engine ({path}: permission denied).",
             "Join its group (sudo usermod --append --groups docker $USER, then log in again), or use sudo.",
+        ) from error
+    except TimeoutError as error:
+        raise EngineIsSilent(
+            f"The Docker engine does not answer within {_ANSWERS_WITHIN:g} s ({path}).",
+            "Its log has the reason (sudo journalctl --unit docker). Start it again: sudo systemctl restart docker",
         ) from error
     except OSError as error:
         raise EnvironmentProblem(

@@ -21,6 +21,7 @@ from typing import IO
 from docker.errors import NotFound
 
 from labkit.errors import EnvironmentProblem
+from labkit.patience import waiting
 from labkit.runtimes.containerlab.docker_engine import engine, socket_path, translated
 from labkit.runtimes.protocol import CommandTimeout, Completed
 
@@ -31,6 +32,8 @@ _LOOK = 0.25
 """Seconds of silence after which to ask whether the command has ended: who inherits its output keeps that open."""
 _LAST_WORDS = 1.0
 """Seconds for which an ended command's output may still be on its way, when the engine does not close the stream."""
+_STARTED_WITHIN = 60.0
+"""Seconds in which the engine starts a command."""
 _PATIENCE = 0.1
 """Seconds between two tries to kill a command that is just being started."""
 _CANNOT_START = {
@@ -100,12 +103,16 @@ def start(made: str, version: str) -> tuple[socket.socket, bytes]:
     )
     connection = socket.socket(socket.AF_UNIX)
     try:
-        connection.connect(socket_path())
-        connection.sendall(head.encode() + body)
-        return connection, _after_head(connection)
+        connection.settimeout(_STARTED_WITHIN)
+        with waiting(f"the Docker engine at {socket_path()} to start a command", _STARTED_WITHIN):
+            connection.connect(socket_path())
+            connection.sendall(head.encode() + body)
+            begun = _after_head(connection)
     except BaseException:
         connection.close()
         raise
+    connection.settimeout(None)
+    return connection, begun
 
 
 def _after_head(connection: socket.socket) -> bytes:

@@ -22,6 +22,7 @@ import yaml
 from docker.errors import NotFound
 
 from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
+from labkit.patience import waiting
 from labkit.runtimes import topology as clab
 from labkit.runtimes.containerlab import docker_connect, docker_exec, docker_files, docker_images, leftovers, tool
 from labkit.runtimes.containerlab.docker_engine import containers, engine, engine_is_older_than, refusal, translated
@@ -38,9 +39,11 @@ from labkit.runtimes.containerlab.nodes import (
     state_of,
 )
 from labkit.runtimes.protocol import (
+    HEALTHY_WITHIN,
     Completed,
     LabStatus,
     NodeStatus,
+    NotReady,
     OnProgress,
     Progress,
     ignore_progress,
@@ -132,10 +135,13 @@ class ContainerlabRuntime:
                 "Correct what it names; `labkit doctor` shows what this machine lacks.",
             )
 
-    def _healthy(self, lab: str, nodes: set[str], on_progress: OnProgress) -> tuple[NodeStatus, ...]:
+    def _healthy(
+        self, lab: str, nodes: set[str], on_progress: OnProgress, within: float | None = None
+    ) -> tuple[NodeStatus, ...]:
         """Wait until every one of the nodes runs and is healthy if it has a healthcheck.
 
-        The engine looks too seldom for a boot, so the checks are also run from here.
+        The engine looks too seldom for a boot, so the checks are also run from here. Raises `NotReady` after `within`
+        seconds.
         """
         waiting = {each["Labels"][NODE]: each["Id"] for each in self.labs_containers(lab)}
         waiting = {node: container for node, container in waiting.items() if node in nodes}
@@ -150,6 +156,8 @@ class ContainerlabRuntime:
                     on_progress(Progress("healthy", node, total - len(waiting), total))
             if not waiting:
                 return nodes_of(self.labs_containers(lab), healthy=nodes)
+            if within is not None and time.monotonic() - began > within:
+                raise NotReady(f"node {', '.join(waiting)} did not become healthy within {within:g} s.")
             time.sleep(_PAUSE)
 
     def destroy(self, lab: str) -> bool:
@@ -256,7 +264,7 @@ class ContainerlabRuntime:
             docker_exec.run(container["Id"], f"node {node}", ["sh", "-c", _MEND], None, _CUT_SECONDS)
             raise EnvironmentProblem(f"Node {node} of lab {lab} could not be stopped: {why}", "Try again.")
 
-    def start(self, lab: str, node: str) -> None:
+    def start(self, lab: str, node: str, within: float | None = None) -> None:
         """Power the node on again; returns when its exec lines have run and it is healthy."""
         container = self._container(lab, node)
         if container["State"] == "running":
@@ -275,14 +283,16 @@ class ContainerlabRuntime:
                 f"containerlab could not start node {node} of lab {lab}: {_paragraph(finished.errors)}", "Try again."
             )
         try:
-            self._after_start(lab, node, container["Id"], lines, finished)
+            self._after_start(node, container["Id"], lines, finished)
+            with waiting(f"the services of node {node} to be ready", within or HEALTHY_WITHIN):
+                self._healthy(lab, {node}, ignore_progress, within)
+        except NotReady:
+            raise
         except BaseException:
             self.stop(lab, node)  # so that a start can be tried again
             raise
 
-    def _after_start(
-        self, lab: str, node: str, container: str, lines: Sequence[Sequence[str]], finished: tool.Finished
-    ) -> None:
+    def _after_start(self, node: str, container: str, lines: Sequence[Sequence[str]], finished: tool.Finished) -> None:
         what = f"node {node}"
         if docker_exec.run(container, what, ["sh", "-c", _MEND], None, _CUT_SECONDS).rc == 0:
             # containerlab has run the lines while the first interface had not its name yet.
@@ -295,7 +305,6 @@ class ContainerlabRuntime:
                     raise EnvironmentProblem(words + (f": {output}" if output else "."), remedy)
         elif _EXEC_FAILED in finished.errors:
             raise EnvironmentProblem(f"{what}: {_paragraph(finished.errors)}", "Correct the node's exec lines.")
-        self._healthy(lab, {node}, ignore_progress)
 
     def logs(self, lab: str, node: str, follow: bool = False) -> Iterator[str]:
         """The lines that the node's `cmd` wrote; with `follow`, waits for more as long as the lab lives."""

@@ -8,6 +8,7 @@ whose interfaces are on their way.
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import shlex
 import time
@@ -30,6 +31,7 @@ class NodesBoot:
     """Boots some nodes together; calls `done` once with None or the first error.
 
     `link` connects the nodes once all of them are built. `event` gets `started` and `healthy` with a node's name.
+    `unhealthy` are the nodes that run but were not healthy within `within` seconds.
     """
 
     def __init__(
@@ -39,7 +41,11 @@ class NodesBoot:
         link: Callable[[], Error | None],
         event: Callable[[str, str], None],
         done: Done,
+        *,
+        within: float | None = None,
     ) -> None:
+        self._within = within
+        self.unhealthy: list[str] = []
         self._loop = loop
         self._nodes = nodes
         self._link = link
@@ -63,6 +69,10 @@ class NodesBoot:
             for watch in self._watches:
                 watch.cancel()
             done(error)
+
+    def abort(self, error: Error) -> None:
+        """End it with an error; harmless if it has ended."""
+        self._finish(error)
 
     def _take(self, step: Callable[[], None]) -> None:
         try:
@@ -113,19 +123,8 @@ class NodesBoot:
         if not watched:
             self._finish(None)
         for node in watched:
-            assert node.spec.health
-            watch = Watch(
-                self._loop,
-                node.spec.health,
-                Path(f"/proc/{node.pid}/root"),
-                lambda argv, seconds, ended, node=node: run(self._loop, node, argv, seconds, ended),  # type: ignore[misc]
-                lambda reason, node=node: self._healthy(node, reason),  # type: ignore[misc]
-                alive=lambda node=node: node.pid != 0,  # type: ignore[misc]
-            )
-            self._watches.append(watch)
-            node.when_ended = watch.node_ended
-            if not node.pid:
-                watch.node_ended()
+            report = functools.partial(self._healthy, node)
+            self._watches.append(watch(self._loop, node, report, within=self._within))
 
     def _healthy(self, node: RunningNode, reason: str | None) -> None:
         error = None
@@ -134,6 +133,8 @@ class NodesBoot:
             node.drain_log()
             self._event("healthy", node.spec.name)
         else:
+            if node.pid:
+                self.unhealthy.append(node.spec.name)
             error = environment_error(
                 f"node {node.spec.name} did not become healthy. {reason}{log_tail(node)}",
                 "Correct what its log shows.",
@@ -141,6 +142,24 @@ class NodesBoot:
         if self._step(error):
             self._mark("healthy")
             self._finish(None)
+
+
+def watch(loop: Loop, node: RunningNode, done: Callable[[str | None], None], *, within: float | None = None) -> Watch:
+    """Watch a node's healthcheck, for as long as `Watch` has it, or until the node's first process ends."""
+    assert node.spec.health
+    found = Watch(
+        loop,
+        node.spec.health,
+        Path(f"/proc/{node.pid}/root"),
+        lambda argv, seconds, ended: run(loop, node, argv, seconds, ended),
+        done,
+        alive=lambda: node.pid != 0,
+        within=within,
+    )
+    node.when_ended = found.node_ended
+    if not node.pid:
+        found.node_ended()
+    return found
 
 
 def log_tail(node: RunningNode) -> str:

@@ -13,15 +13,20 @@ from pathlib import Path
 from typing import IO, Any
 
 from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
-from labkit.runtimes.protocol import CommandTimeout, Completed, NotListening
+from labkit.patience import waiting
+from labkit.runtimes.protocol import CommandTimeout, Completed, NotListening, NotReady
 from labkit.runtimes.sandbox import state, wire
 
-_ANSWER_DEADLINE = 60.0
+_ANSWER_DEADLINE = 10.0
+"""Seconds. It answers within a few milliseconds, and later on a machine that is busy."""
 _GRACE = 5.0
 
 
 class NotRunning(Exception):
     """No init listens in the lab's directory."""
+
+
+_KINDS = {"input": InvalidInput, "environment": EnvironmentProblem, "not-ready": NotReady}
 
 
 def connect(directory: Path) -> socket.socket:
@@ -31,12 +36,16 @@ def connect(directory: Path) -> socket.socket:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotRunning from error
     connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(_ANSWER_DEADLINE)
     try:
         # A socket's address has room for 107 bytes, a state directory may be longer.
         connection.connect(f"/proc/self/fd/{where}/{state.SOCKET}")
     except (FileNotFoundError, ConnectionRefusedError) as error:
         connection.close()
         raise NotRunning from error
+    except TimeoutError as error:
+        connection.close()
+        raise _frozen(directory, "at all", _ANSWER_DEADLINE) from error
     except PermissionError as error:
         connection.close()
         raise EnvironmentProblem(
@@ -52,8 +61,7 @@ def error_of(message: wire.Message) -> LabkitError | None:
     found = message.get("error")
     if not found:
         return None
-    kind = InvalidInput if found["kind"] == "input" else EnvironmentProblem
-    return kind(found["message"], found["remedy"])
+    return _KINDS[found["kind"]](found["message"], found["remedy"])
 
 
 def raise_error_of(message: wire.Message) -> None:
@@ -63,20 +71,45 @@ def raise_error_of(message: wire.Message) -> None:
         raise error
 
 
-def request(directory: Path, message: dict[str, Any], timeout: float | None = _ANSWER_DEADLINE) -> wire.Message:
-    """Send a request and return its one answer. Raises the error that it carries, `NotRunning`."""
-    with connect(directory) as connection:
-        connection.settimeout(timeout)
+def request(directory: Path, message: dict[str, Any], timeout: float = _ANSWER_DEADLINE) -> wire.Message:
+    """Send a request and return its one answer, which may take `timeout` seconds.
+
+    Raises the error that it carries, `NotRunning`, EnvironmentProblem.
+    """
+    with waiting(f"the sandbox of lab {directory.parent.name}", timeout):
+        return _ask(directory, message, timeout)[0]
+
+
+def switch(directory: Path, message: dict[str, Any], timeout: float) -> None:
+    """Send a request to power a node on or off, whose caller names what is waited for; raises as `request` does."""
+    _ask(directory, message, timeout)
+
+
+def _ask(directory: Path, message: dict[str, Any], timeout: float) -> tuple[wire.Message, list[int]]:
+    """An answer, and the descriptors that come with it; raises as `request` does."""
+    what = f"`{' '.join(str(message[key]) for key in ('op', 'node') if key in message)}`"
+    with connect(directory) as there:
+        there.settimeout(timeout)
         try:
-            wire.send(connection, message)
-            answer, _ = wire.Reader(connection).read()
+            wire.send(there, message)
+            answer, descriptors = wire.Reader(there).read()
         except wire.Closed as error:
             raise NotRunning from error
         except TimeoutError as error:
-            text = f"The sandbox did not answer `{message['op']}` within {timeout} s."
-            raise EnvironmentProblem(text, "Look at the processes of the lab; `labkit down` ends it.") from error
+            raise _frozen(directory, what, timeout) from error
     raise_error_of(answer)
-    return answer
+    return answer, descriptors
+
+
+def _frozen(directory: Path, what: str, timeout: float) -> EnvironmentProblem:
+    lab = directory.parent.name
+    identity = state.read(directory)
+    process = f"process ({identity.pid}) " if identity else "process "
+    return EnvironmentProblem(
+        f"the sandbox of lab {lab} did not answer {what} within {timeout:g} s: its first {process}is stopped "
+        "(SIGSTOP), or the machine is too busy.",
+        f"Let it go on (kill -CONT), or take the lab down: labkit down {lab}",
+    )
 
 
 def connect_in(directory: Path, node: str, path: str) -> socket.socket:
@@ -84,17 +117,8 @@ def connect_in(directory: Path, node: str, path: str) -> socket.socket:
 
     Raises `NotListening`, `NotRunning`, and what the init answers.
     """
-    with connect(directory) as connection:
-        connection.settimeout(_ANSWER_DEADLINE)
-        try:
-            wire.send(connection, {"op": "connect", "node": node, "path": path})
-            answer, descriptors = wire.Reader(connection).read()
-        except wire.Closed as closed:
-            raise NotRunning from closed
-        except TimeoutError as error:
-            text = f"The sandbox did not answer `connect` within {_ANSWER_DEADLINE} s."
-            raise EnvironmentProblem(text, "Look at the processes of the lab; `labkit down` ends it.") from error
-    raise_error_of(answer)
+    with waiting(f"the sandbox of lab {directory.parent.name}", _ANSWER_DEADLINE):
+        answer, descriptors = _ask(directory, {"op": "connect", "node": node, "path": path}, _ANSWER_DEADLINE)
     if "refused" in answer:
         raise NotListening(f"nothing listens at {path} on {node}: {answer['refused']}.", "Start what should listen.")
     return socket.socket(fileno=descriptors[0])
@@ -122,14 +146,18 @@ class Command:
         message = {"op": "exec", "node": node, "argv": list(argv), "env": env or {}, "timeout": timeout}
         try:
             self.connection.settimeout(_ANSWER_DEADLINE)
-            wire.send(self.connection, message | {"terminal": not streams}, streams)
-            answer, descriptors = self._reader.read()
+            with waiting(f"the sandbox to start a command on {node}", _ANSWER_DEADLINE):
+                wire.send(self.connection, message | {"terminal": not streams}, streams)
+                answer, descriptors = self._reader.read()
             raise_error_of(answer)
             if not streams:
                 (self.master,) = descriptors
         except wire.Closed as closed:
             self.connection.close()
             raise NotRunning from closed
+        except TimeoutError as error:
+            self.connection.close()
+            raise _frozen(directory, f"`exec {node}`", _ANSWER_DEADLINE) from error
         except BaseException:
             self.connection.close()
             raise
@@ -239,7 +267,12 @@ def run(directory: Path, node: str, argv: Sequence[str], given: str | None, time
         finally:
             for descriptor in inside:
                 os.close(descriptor)
-        outputs = _converse(command, (given or "").encode(), stdin, out.fileno(), err.fileno())
+        # The init ends a command that takes too long, and has some time for that.
+        end = None if timeout is None else time.monotonic() + timeout + _ANSWER_DEADLINE
+        try:
+            outputs = _converse(command, end, (given or "").encode(), stdin, (out.fileno(), err.fileno()))
+        except TimeoutError as error:
+            raise _frozen(directory, f"`exec {node}`", _ANSWER_DEADLINE) from error
     if command.timed_out:
         raise CommandTimeout(
             f"`{' '.join(argv)}` on {node} did not end within {timeout} s and was killed.",
@@ -251,8 +284,10 @@ def run(directory: Path, node: str, argv: Sequence[str], given: str | None, time
 
 
 def _converse(
-    command: Command, given: bytes, stdin: IO[bytes], stdout: int, stderr: int
+    command: Command, end: float | None, given: bytes, stdin: IO[bytes], outputs: tuple[int, int]
 ) -> tuple[list[bytes], list[bytes]]:
+    """Carry its streams; returns what it wrote to both. Raises TimeoutError at `end`, by the monotonic clock."""
+    stdout, stderr = outputs
     collected: dict[int, list[bytes]] = {stdout: [], stderr: []}
     try:
         with selectors.DefaultSelector() as selector:
@@ -266,7 +301,10 @@ def _converse(
             else:
                 stdin.close()
             while True:
-                for key, _ in selector.select():
+                left = None if end is None else end - time.monotonic()
+                if left is not None and left <= 0:
+                    raise TimeoutError
+                for key, _ in selector.select(left):
                     if key.fd in collected:
                         if not _read(key.fd, collected[key.fd]):
                             selector.unregister(key.fd)

@@ -3,7 +3,7 @@
 Requests are JSON objects with `op`:
 
 - `status` → `{"nodes": [...]}`
-- `stop`, `start` (`node`) → `{}` when done
+- `stop` (`node`), `start` (`node`, `within` in seconds or null) → `{}` when done
 - `exec` (`node`, `argv`, `env`, `timeout` in seconds or null, `terminal`), with three descriptors beside it unless
   `terminal` → `{"started": true}` (with a pseudo-terminal's master beside it if `terminal`), then `{"exit": status,
   "timeout": bool}`. Meanwhile `{"signal": N}` may be sent; closing the connection kills the command.
@@ -113,7 +113,7 @@ class _Request:
             elif message["op"] == "stop":
                 self._sandbox.stop(node.spec.name, self._finish)
             elif message["op"] == "start":
-                self._sandbox.start(node.spec.name, self._finish)
+                self._sandbox.start(node.spec.name, message.get("within"), self._finish)
             elif message["op"] == "exec":
                 self._exec(node, message, descriptors)
             elif message["op"] == "connect":

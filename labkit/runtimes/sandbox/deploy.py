@@ -19,6 +19,8 @@ from labkit.runtimes.sandbox import client, state, wire
 from labkit.runtimes.sandbox.spec import SandboxLab
 
 _VANISH_DEADLINE = 15.0
+_SILENCE = 300.0
+"""Seconds between two events of a boot. The init's own ends, for exec lines and healthchecks, are sooner."""
 _MAIN = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
     "from labkit.runtimes.sandbox.launcher import main; main({}, *sys.argv[2:])"
@@ -95,6 +97,7 @@ class Launch:
         self._directory = directory
         reached: dict[str, int] = {}
         try:
+            self._connection.settimeout(_SILENCE)
             wire.send(self._connection, {"lab": lab.to_json(), "directory": str(directory)})
             while True:
                 message, _ = self._reader.read()
@@ -110,6 +113,11 @@ class Launch:
                 on_progress(Progress(event, message["node"], reached[event], len(lab.nodes)))
         except wire.Closed:
             raise self._unexpected_end(lab.name) from None
+        except TimeoutError as error:
+            raise EnvironmentProblem(
+                f"the sandbox of lab {lab.name} has done nothing for {_SILENCE:g} s while it was booting.",
+                "Something has stopped its processes (SIGSTOP), or the machine is too busy. Try again.",
+            ) from error
 
     def _commit(self) -> None:
         self._process.wait()  # it has written the state file

@@ -7,6 +7,7 @@ other one is tried far more often than at `interval`, since nobody likes to wait
 
 from __future__ import annotations
 
+import math
 import shlex
 import time
 from collections.abc import Callable
@@ -74,8 +75,12 @@ class Watch:
         done: Callable[[str | None], None],
         *,
         alive: Callable[[], bool],
+        within: float | None = None,
     ) -> None:
-        """Begin. `root` is the node's root seen from outside; `alive` is whether its first process runs."""
+        """Begin. `root` is the node's root seen from outside; `alive` is whether its first process runs.
+
+        `within` are the seconds that it may take, if not as many as the healthcheck allows.
+        """
         self._alive = alive
         self._loop = loop
         self._health = health
@@ -83,7 +88,8 @@ class Watch:
         self._done: Callable[[str | None], None] | None = done
         self._pause = _FIRST_PAUSE
         self._last = "it was not tried"
-        self._deadline = time.monotonic() + health.start_period + health.interval * max(1, health.retries)
+        allowed = health.start_period + health.interval * max(1, health.retries)
+        self._deadline = time.monotonic() + (allowed if within is None else within)
         self._timer: Timer | None = None
         self._inotify: Inotify | None = None
         self._files = [root / path.lstrip("/") for path in marker_files(health.test) or []]
@@ -92,7 +98,8 @@ class Watch:
         if self._files:
             self._inotify = Inotify()
             loop.on_readable(self._inotify.descriptor, self._changed)
-            self._timer = loop.after(self._deadline - time.monotonic(), self._fail)
+            if self._deadline < math.inf:
+                self._timer = loop.after(self._deadline - time.monotonic(), self._fail)
             self._look()
         else:
             self._try()

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from labkit import linux, paths
 from labkit.errors import EnvironmentProblem, InvalidInput
+from labkit.patience import waiting
 from labkit.runtimes import topology as clab
 from labkit.runtimes.image import images
-from labkit.runtimes.protocol import Completed, LabStatus, NodeStatus, OnProgress, ignore_progress
+from labkit.runtimes.protocol import HEALTHY_WITHIN, Completed, LabStatus, NodeStatus, OnProgress, ignore_progress
 from labkit.runtimes.sandbox import client, spec, state, sysctls
 from labkit.runtimes.sandbox.client import SandboxCommand
 from labkit.runtimes.sandbox.deploy import Launch
@@ -20,6 +21,8 @@ from labkit.runtimes.sandbox.logs import read_lines
 from labkit.runtimes.sandbox.terminal import attach
 
 _DIRECTORY = "sandbox"
+_SWITCHED_WITHIN = 300.0
+"""Seconds. The init has ends of its own for what it waits for when a node starts, which are sooner."""
 _DOCKER_CAPABILITIES = (
     "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP", "NET_BIND_SERVICE", "NET_RAW",
     "SYS_CHROOT", "MKNOD", "AUDIT_WRITE", "SETFCAP",
@@ -180,15 +183,17 @@ class SandboxRuntime:
 
     def stop(self, lab: str, node: str) -> None:
         """Power the node off: its links go down first, then all its processes die at once."""
-        self._switch(lab, node, "stop")
+        with waiting(f"node {node} of lab {lab} to end", _SWITCHED_WITHIN):
+            self._switch(lab, {"op": "stop", "node": node})
 
-    def start(self, lab: str, node: str) -> None:
+    def start(self, lab: str, node: str, within: float | None = None) -> None:
         """Power the node on again; returns when its exec lines have run and it is healthy."""
-        self._switch(lab, node, "start")
+        with waiting(f"the services of node {node} to be ready", within or HEALTHY_WITHIN):
+            self._switch(lab, {"op": "start", "node": node, "within": within})
 
-    def _switch(self, lab: str, node: str, op: str) -> None:
+    def _switch(self, lab: str, message: dict[str, object]) -> None:
         try:
-            client.request(self._directory(lab), {"op": op, "node": node}, None)
+            client.switch(self._directory(lab), message, _SWITCHED_WITHIN)
         except client.NotRunning:
             raise _not_running(lab) from None
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from labkit.runtimes.sandbox import links, state
-from labkit.runtimes.sandbox.boot import NodesBoot
+from labkit.runtimes.sandbox.boot import NodesBoot, watch
 from labkit.runtimes.sandbox.loop import Loop
 from labkit.runtimes.sandbox.node import RUNNING, STARTING, STOPPED, Error, RunningNode
 from labkit.runtimes.sandbox.spec import Link, SandboxLab
@@ -35,6 +36,7 @@ class Sandbox:
             for spec in warm.listen(lab.nodes, directory / state.SCRATCH)
         }
         self._busy: set[str] = set()
+        self._starting: dict[str, NodesBoot] = {}
 
     def boot(self, event: Callable[[str, str], None], done: Done) -> NodesBoot:
         """Boot every node."""
@@ -46,8 +48,12 @@ class Sandbox:
         return tuple(link for link in self.lab.links if name in (link.a.node, link.b.node))
 
     def stop(self, name: str, done: Done) -> None:
-        """Power a node off. Harmless if it is off."""
+        """Power a node off, also while it starts. Harmless if it is off."""
         node = self.nodes[name]
+        if boot := self._starting.get(name):
+            boot.abort(_powered_off(name))
+            node.kill(lambda: done(None))
+            return
         if name in self._busy:
             done(_busy(name))
             return
@@ -61,8 +67,11 @@ class Sandbox:
 
         node.kill(dead)
 
-    def start(self, name: str, done: Done) -> None:
-        """Power a node on. Harmless if it is on; a node whose command has ended is power-cycled."""
+    def start(self, name: str, within: float | None, done: Done) -> None:
+        """Power a node on. Harmless if it is on; a node whose command has ended is power-cycled.
+
+        If it is not healthy within `within` seconds (None: as long as its healthcheck allows), it stays on.
+        """
         node = self.nodes[name]
         if name in self._busy:
             done(_busy(name))
@@ -83,9 +92,15 @@ class Sandbox:
             return error
 
         def booted(error: Error | None) -> None:
+            del self._starting[name]
             if not error:
                 self._busy.discard(name)
                 done(None)
+                return
+            if boot.unhealthy:
+                self._busy.discard(name)
+                self._wait_on(node)
+                done(error | {"kind": "not-ready", "message": f"node {name} is on, but {error['message']}"})
                 return
             if linked:
                 links.down(node, mine)
@@ -99,7 +114,17 @@ class Sandbox:
 
             node.kill(dead)
 
-        NodesBoot(self._loop, (node,), link, lambda *_: None, booted)
+        self._starting[name] = boot = NodesBoot(self._loop, (node,), link, lambda *_: None, booted, within=within)
+
+    def _wait_on(self, node: RunningNode) -> None:
+        """Notice when a node that was not healthy in time becomes so."""
+        node.health = "unhealthy"
+
+        def over(reason: str | None) -> None:
+            if reason is None:
+                node.health = "healthy"
+
+        watch(self._loop, node, over, within=math.inf)
 
     def status(self) -> list[dict[str, object]]:
         """Every node's state, as `labkit.runtimes.protocol.NodeStatus` has it."""
@@ -113,6 +138,10 @@ class Sandbox:
             }
             for node in self.nodes.values()
         ]
+
+
+def _powered_off(name: str) -> Error:
+    return {"kind": "input", "message": f"node {name} was powered off while it started.", "remedy": ""}
 
 
 def _busy(name: str) -> Error:

@@ -75,9 +75,10 @@ def listener(directory: Path) -> Identity | None:
     where = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with socket.socket(socket.AF_UNIX) as connection:
+            connection.setblocking(False)  # it waits only where many wait already
             connection.connect(f"/proc/self/fd/{where}/{SOCKET}")
             credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    except (FileNotFoundError, ConnectionRefusedError):
+    except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
         return None
     finally:
         os.close(where)

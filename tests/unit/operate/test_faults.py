@@ -15,7 +15,7 @@ from labkit.operate.faults.node_off import NodeOff
 from labkit.operate.faults.registry import FAULTS
 from labkit.operate.look.client import LabClient
 from labkit.operate.records.record import Record
-from labkit.runtimes.protocol import LabStatus, NodeStatus
+from labkit.runtimes.protocol import LabStatus, NodeStatus, NotReady
 from labkit.runtimes.select import SANDBOX
 
 Call = tuple[object, ...]
@@ -28,9 +28,10 @@ class Bed(LabClient):
         super().__init__(Record("lab1", SANDBOX, "", "", 0.0))
         self.calls: list[Call] = []
         self.controller = controller
+        self.not_ready = False
         self.runtime: Any = self
 
-    def put(self, *path: str, body: object) -> None:
+    def put(self, *path: str, body: object, within: float = 0.0) -> None:  # noqa: ARG002 - as its base
         if not self.controller:
             raise CheckFailed("the controller of lab lab1 does not answer.", "")
         self.calls.append((*path, body))
@@ -38,8 +39,10 @@ class Bed(LabClient):
     def stop(self, lab: str, node: str) -> None:
         self.calls.append(("stop", lab, node))
 
-    def start(self, lab: str, node: str) -> None:
+    def start(self, lab: str, node: str, within: float | None) -> None:
         self.calls.append(("start", lab, node))
+        if self.not_ready:
+            raise NotReady(f"node {node} is on, but not healthy within {within} s.")
 
 
 def status(state: str) -> LabStatus:
@@ -87,3 +90,22 @@ def test_a_fault_describes_its_target(kind: type[Fault]) -> None:
     text = fault.describe()
     assert "the-" in text
     assert not text.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("answers", "controller", "reason"),
+    [
+        (True, "running", "not healthy within None s"),
+        (True, "stopped", "the controller is off or does not answer"),
+        (False, "running", "the controller is off or does not answer"),
+    ],
+)
+def test_a_node_that_needs_the_controller_is_not_waited_for_without_it(
+    answers: bool, controller: str, reason: str
+) -> None:
+    bed = Bed(controller=answers)
+    bed.not_ready = True
+    nodes = (NodeStatus("vm1", "stopped", "", ""), NodeStatus("controller", controller, "", ""))
+    with pytest.raises(CheckFailed, match=reason):
+        NodeOff("vm1").end(bed, LabStatus("lab1", SANDBOX, "running", nodes))
+    assert bed.calls[-1] == ("start", "lab1", "vm1")
