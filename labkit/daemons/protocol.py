@@ -68,6 +68,9 @@ class Tables(Protocol):
     SOCKET: str
     """Where it answers queries, a Unix socket in its node. Nothing listens there if BGP does not run."""
 
+    PATIENCE: float
+    """Seconds that it may take to answer."""
+
     def ask(self, connection: socket.socket, query: Query[T]) -> T:
         """What it answers to a query over a connection to its socket. Raises NoAnswer if it doesn't."""
 

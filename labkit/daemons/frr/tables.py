@@ -11,15 +11,18 @@ from typing import Any, TypeVar
 
 from labkit.azure.model import AsPath, Origin, PathAttributes
 from labkit.azure.rules.communities import NO_ADVERTISE, NO_EXPORT
+from labkit.daemons.frr import vty
 from labkit.daemons.frr.control import vtysh
-from labkit.daemons.frr.vty import Vty, socket_of
 from labkit.daemons.protocol import Command
 from labkit.daemons.tables import LOCAL, AdvertisedPath, BgpNeighbour, BgpPath, BgpTable, Query
 
 T = TypeVar("T")
 
-SOCKET = socket_of("bgpd")
+SOCKET = vty.socket_of("bgpd")
 """Where bgpd answers, in its node."""
+
+PATIENCE = vty.PATIENCE
+"""Seconds that it may take to answer."""
 
 _UNICAST = "show bgp ipv4 unicast"
 _SUMMARY = f"{_UNICAST} summary json"
@@ -60,7 +63,7 @@ def sessions_shown() -> Command:
 
 def ask(connection: socket.socket, query: Query[T]) -> T:
     """What bgpd answers to a query over a connection to `SOCKET`; raises NoAnswer if it doesn't."""
-    return query.read(Vty("bgpd", connection).run(query.lines))
+    return query.read(vty.Vty("bgpd", connection).run(query.lines))
 
 
 def _document(output: str) -> dict[str, Any]:

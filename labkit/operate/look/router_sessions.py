@@ -18,6 +18,7 @@ from labkit.feed.status import PlatformStatus
 from labkit.lab.sessions import BgpSession, SessionEnd
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.held_sessions import held_session
+from labkit.patience import waiting
 from labkit.runtimes.protocol import NotListening
 
 IDLE = "Idle"
@@ -53,7 +54,8 @@ def _neighbours(client: LabClient, end: SessionEnd) -> Neighbours | str:
     """The neighbours of a router, or why there are none."""
     tables = DAEMONS[end.daemon].tables
     try:
-        return {each.address: each for each in client.ask(end.node, tables, tables.neighbours())}
+        with waiting(f"the BGP daemon of node {end.node}", tables.PATIENCE):
+            return {each.address: each for each in client.ask(end.node, tables, tables.neighbours())}
     except NotListening:
         return f"{end.node}: BGP is not running"
     except LabkitError as error:
@@ -67,7 +69,7 @@ def _shown(client: LabClient, session: BgpSession, known: Mapping[str, Neighbour
     if not down:
         return RouterSession(first.node, second.node, ESTABLISHED, at[first].seconds, "")
     reasons = [at[end].reason for end in down if at[end].reason]
-    if len(down) == 1:
+    if len(down) == 1 and not isinstance(known.get(down[0].node), str):  # of one that is frozen nobody knows
         held = held_session(client, session, session.far(down[0]), on=down[0].node in known)
         reasons += [held.text(time.time())] if held is not None else []
     worst = at[down[0]]

@@ -58,7 +58,7 @@ def test_sessions_of_routers_are_listed_with_what_is_known_of_both_ends() -> Non
         session("ergw-0", "site", 61),
     )
     states = {
-        "nva": {2: "Established", 12: "Established", 22: "Active", 32: "Active", 42: "Connect"},
+        "nva": {2: "Established", 12: "Established", 22: "Active", 32: "Established", 42: "Connect"},
         "site": {1: "Established"},
         "other": {},
     }
@@ -86,7 +86,7 @@ def test_sessions_of_routers_are_listed_with_what_is_known_of_both_ends() -> Non
         ("site", "Established", 12.0),
         ("gone", "Idle", None),
         ("killed", "Active", 12.0),
-        ("frozen", "Active", 12.0),
+        ("frozen", "Idle", None),
         ("other", "Connect", 12.0),
     ]
     reasons = {s.neighbour: s.reason for s in found}
