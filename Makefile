@@ -69,7 +69,7 @@ soak: prepare-dev image ## the long suite: every lab on both runtimes, a thousan
 	@LABKIT_SOAK=$(LABS) $(PYTEST) --numprocesses=3 --durations=40
 
 chaos: prepare-dev image ## random faults, repairs and changes of RUNS labs (60, about an hour); a failure leaves a script
-	@LABKIT_CHAOS=$(RUNS) $(PYTEST) --labkit-runtime=sandbox tests/e2e/chaos
+	@LABKIT_CHAOS=$(RUNS) $(PYTEST) --labkit-runtime=sandbox -s tests/e2e/chaos
 
 fresh: prepare-dev ## the README's two commands in a bare Debian, as an ordinary user (needs root)
 	@$(BIN)/python -m tests.acceptance.fresh

@@ -12,6 +12,7 @@ from labkit.feed.codec import to_json
 from labkit.feed.state import PlatformState
 from labkit.lab.model import Lab
 from labkit.lab.plan.addressing import subnet_of
+from labkit.lab.plan.bgp_sessions import bgp_sessions
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.snapshot import customer_adj_ribs_out, read
@@ -103,6 +104,26 @@ def _kernels(off: Collection[str], live: LiveState) -> Iterator[str]:
         for node in nodes:
             if node not in off and (found := check(node, live)):
                 yield f"kernel of {node}: {found}"
+
+
+def explores_paths(lab: Lab) -> bool:
+    """Whether a route can come to a speaker on several ways, the instances of an object taken as one.
+
+    Then BGP tries longer and longer paths before a route is gone, and machines follow it. An appliance that hides a
+    route server's ASN gives it back its own routes.
+    """
+    if any(nva.as_override or nva.strip_route_server_asn for nva in lab.nvas):
+        return True
+    instances = {i.node: i.name for server in lab.azure.route_servers for i in server.instance_ids}
+    instances |= {i.node: i.name for gateway in lab.azure.gateways for i in gateway.instance_ids}
+    edges = {frozenset(instances.get(end.node, end.node) for end in session.ends) for session in bgp_sessions(lab)}
+    groups: list[frozenset[str]] = []
+    for edge in edges:
+        joined = [group for group in groups if group & edge]
+        if any(edge <= group for group in joined):
+            return True
+        groups = [group for group in groups if group not in joined] + [edge.union(*joined)]
+    return False
 
 
 def allowed(lab: Lab, network: ConvergedNetwork, machine: str, address: IPv4Address) -> frozenset[Hop]:

@@ -25,8 +25,7 @@ class Step:
     """One or more lines for a shell. While they take effect, everything by BGP that leads to `disturbs` may go.
 
     `node` is where they are run, if in a node. `turns` are the nodes that are off after it and were not, or the other
-    way round; `change` is what they change of Azure. If they undo all changes (`resets`), there are several states in
-    between, and what is so meanwhile is not looked at.
+    way round; `change` is what they change of Azure, and `resets` whether they undo all changes.
     """
 
     lines: str

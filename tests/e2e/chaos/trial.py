@@ -20,11 +20,16 @@ from labkit.predict.whatif.reach import targets
 from labkit.pytest import RunningLab
 from labkit.runtimes.select import SANDBOX, runtime
 from tests.e2e.by_the_rules import astray
-from tests.e2e.chaos.rules import allowed, must_become, wrong
+from tests.e2e.chaos import steps
+from tests.e2e.chaos.rules import allowed, explores_paths, must_become, wrong
 from tests.e2e.chaos.steps import Step
 from tests.e2e.chaos.watch import Watch, watching
 from tests.e2e.in_lab import problems
+from tests.e2e.random_labs import wishes
 from tests.e2e.waiting import eventually
+
+MOST_OFF = 2
+"""Nodes that are off at a time."""
 
 SETTLES_WITHIN = 40.0
 """Seconds. A session that its far end holds since before a power cut comes back a while after its hold time."""
@@ -51,6 +56,7 @@ class Trial:
         self.lab = RunningLab(self.built, LabClient(record))
         self._watches = {vm.name: self._watch(vm.name) for vm in self.built.virtual_machines}
         self._network = self._now(self.off)
+        self._explores_paths = explores_paths(self.built)
 
     @property
     def now(self) -> Lab:
@@ -77,15 +83,30 @@ class Trial:
             del self._watches[machine]  # its kernel is gone
         eventually(self._wrong, lambda found: found == [], SETTLES_WITHIN, self.script())
         before, self._network = self._network, self._now(self.off)
-        found = [] if step.resets else list(self._astray((before, between, self._network)))
+        found = list(self._astray((before, between, self._network)))
+        if step.resets or (self._explores_paths and (step.disturbs or step.change)):
+            found = []  # there are more states in between than these
         assert found == [], "\n".join(("while the last step took effect:", *found, self.script()))
         for machine in (step.turns - self.off) & {vm.name for vm in self.built.virtual_machines}:
             self._watches[machine] = self._watch(machine)
         self.failed = False
 
+    def choices(self) -> dict[str, list[Step]]:
+        """What may befall it next, by kind; a fault not twice: what dies again and again waits longer each time."""
+        off = sorted(steps.may_be_off(self.built) - self.off) if len(self.off) < MOST_OFF else []
+        found = {
+            "fault": [s for s in steps.faults(self.built) if s.node not in self.off and s not in self.done],
+            "change": [steps.changed(wish.change) for wish in wishes(self.built, self.now)],
+            "power off": list(map(steps.power_off, off)),
+            "power on": list(map(steps.power_on, sorted(self.off))),
+        }
+        return {kind: each for kind, each in found.items() if each}
+
     def finish(self) -> None:
-        """With every node on, everything holds: proofs, kernels, fabrics, and where packets go."""
-        assert not self.off
+        """Power everything on and undo all changes: all holds then, proofs, kernels, fabrics, and where packets go."""
+        for node in sorted(self.off):
+            self.do(steps.power_on(node))
+        self.do(steps.RESET)
         assert problems(self.lab, SETTLES_WITHIN) == [], self.script()
         assert astray(self.built, self.lab.client) == [], self.script()
 
