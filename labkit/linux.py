@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import struct
@@ -25,6 +26,9 @@ MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_SLAVE = 0x80000
 MNT_DETACH = 0x2
+
+CHROOT = "chroot"
+"""What the error of `must_have_whole_root` names."""
 
 _PR_SET_PDEATHSIG = 1
 _PR_CAPBSET_READ = 23
@@ -106,6 +110,35 @@ def pivot_root_here() -> None:
     if number is None:
         raise OSError(38, f"pivot_root is not known for {os.uname().machine}", "pivot_root")
     _check(_libc.syscall(ctypes.c_long(number), b".", b"."), "pivot_root")
+
+
+def must_have_whole_root() -> None:
+    """Check that the root directory is that of the mount namespace, which is what whoever joins a node gets as its own.
+
+    In a chroot it is not: commands in nodes would see the machine's files. To a user namespace the kernel refuses it.
+
+    Raises:
+        OSError: this is a chroot.
+    """
+    pid = os.fork()  # who joins its own mount namespace has its root directory from then on
+    if pid == 0:
+        status = 1
+        try:
+            proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
+            mine = _mount_of_root(proc)
+            setns(os.open("/proc/self/ns/mnt", os.O_RDONLY), CLONE_NEWNS)
+            status = 0 if _mount_of_root(proc) == mine else 1
+        finally:
+            os._exit(status)
+    if os.waitpid(pid, 0)[1]:
+        raise OSError(errno.EPERM, "the root directory is not that of the mount namespace", CHROOT)
+
+
+def _mount_of_root(proc: int) -> str:
+    """The number of the mount that the root directory is in; `proc` is a descriptor of /proc."""
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY)
+    with open(f"self/fdinfo/{root}", opener=lambda path, flags: os.open(path, flags, dir_fd=proc)) as lines:
+        return next(line for line in lines if line.startswith("mnt_id:"))
 
 
 def limit_capabilities(keep: frozenset[int]) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
+
+from labkit.errors import EnvironmentProblem
 
 CONTROLLERS_LAB_FILE = "/etc/labkit/lab.yml"
 """The lab file, in the lab's controller."""
@@ -11,7 +14,28 @@ CONTROLLERS_LAB_FILE = "/etc/labkit/lab.yml"
 
 def _xdg(variable: str, default: str) -> Path:
     value = os.environ.get(variable, "")
-    return (Path(value) if value.startswith("/") else Path.home() / default) / "labkit"
+    return (Path(value) if value.startswith("/") else _home(variable) / default) / "labkit"
+
+
+def _home(variable: str) -> Path:
+    """The user's home folder. What depends on the working directory is none, as with XDG's own variables.
+
+    Raises:
+        EnvironmentProblem: it is not known.
+    """
+    home = os.environ.get("HOME", "")
+    if not home.startswith("/"):
+        try:
+            home = pwd.getpwuid(os.getuid()).pw_dir
+        except KeyError:
+            home = ""
+    if not home.startswith("/"):
+        raise EnvironmentProblem(
+            f"it is not known where to store labkit's files: HOME is not an absolute path, and user {os.getuid()} has "
+            "no home folder.",
+            f"Set HOME or {variable} to the absolute path of a folder.",
+        )
+    return Path(home)
 
 
 def state_home() -> Path:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import labkit
+from labkit.linux import CHROOT
 
 _DEADLINE = 30.0
 _MAIN = "import sys; sys.path.insert(0, sys.argv[1]); from labkit.runtimes.sandbox.trial import main; main()"
@@ -22,6 +23,7 @@ _STEPS = {
     "sysfs": ("sysfs", "mount sysfs", ""),
     "overlay": ("overlayfs", "give every node its own files", "overlay, CONFIG_OVERLAY_FS, Linux 5.11 or newer"),
     "pivot_root": ("pivot_root", "give every node its own root", ""),
+    "devices": ("devices", "give every node its devices", ""),
     "veth": ("veth", "link nodes", "veth, CONFIG_VETH"),
     "bridge": ("bridge", "make virtual networks", "bridge, CONFIG_BRIDGE"),
     "nexthop": ("nexthop objects", "let routes share next hops", "nothing, Linux 5.3 or newer"),
@@ -83,6 +85,9 @@ def _namespaces(results: Mapping[str, tuple[int, str] | None]) -> KernelProbe:
     if failure[0] == errno.ENOSPC and not _forbidden_kinds():
         why = "A limit on namespaces is reached: the sysctls user.max_*_namespaces, or 32 levels of them"
         return KernelProbe(name, False, f"{why} ({failure[1]})", "Take labs down, or raise the limits (`sysctl user`).")
+    if failure[1].startswith(f"{CHROOT}:"):
+        why = "This is a chroot, where commands in nodes would see the files of the machine."
+        return KernelProbe(name, False, why, _CHROOT_REMEDY)
     why, remedy = explain_refusal()
     return KernelProbe(name, False, f"{why} ({failure[1]})", remedy)
 
@@ -97,6 +102,8 @@ def _refused(step: str, name: str, purpose: str, needs: str, reason: str) -> Ker
                 name, False, f"{why} This is a container, whose engine hides parts of it.", _CONTAINER_REMEDY
             )
         return KernelProbe(name, False, why, explain_refusal()[1])
+    if step == "devices":
+        return KernelProbe(name, False, why, "Mount /dev here (mount -t devtmpfs dev /dev).")
     module, _, option = needs.partition(", ")
     load = f"Run `sudo modprobe {module}`; if there is no such module, use" if module != "nothing" else "Use"
     return KernelProbe(name, False, why, f"{load} a kernel with it ({option}).")
@@ -113,6 +120,8 @@ _CONTAINER_REMEDY = (
 
 def explain_refusal() -> tuple[str, str]:
     """Why this machine refuses namespaces, and the remedy: the known settings, most particular first."""
+    if not Path("/proc/self").exists():
+        return "/proc is not mounted here.", "Mount it (mount -t proc proc /proc), or run labkit outside the chroot."
     if not Path("/proc/self/ns/user").exists():
         return "The kernel has no user namespaces.", "Use a kernel with CONFIG_USER_NS, or run labkit as root."
     if in_chroot():

@@ -295,3 +295,31 @@ def test_a_docker_engine_that_never_answers(lab: Labkit, tmp_path: Path) -> None
         assert "waiting for the Docker engine at " in done.stderr
         assert "labs on Docker are not listed: The Docker engine does not answer within 5 s" in done.stderr
         assert "machine" in done.stdout
+
+
+# --- Odd
+
+
+def test_a_working_directory_that_is_gone(empty: Labkit, lab_file: Path, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    script = f'mkdir {gone} && cd {gone} && rmdir {gone} && exec "$@"'
+    for arguments in (["list"], ["validate", str(lab_file)], ["up", "--dry-run", str(lab_file)], ["up", str(lab_file)]):
+        done = empty.run(["sh", "-c", script, "sh", *empty.argv(*arguments)])
+        assert done.returncode == 0, done.stderr
+    done = empty.run(["sh", "-c", script, "sh", *empty.argv("validate", "here.lab.yml")])
+    assert done.returncode == 2
+    assert "there is no lab file here.lab.yml" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may chroot")
+def test_root_in_a_chroot(empty: Labkit, lab_file: Path, tmp_path: Path) -> None:
+    """A node's commands would see the machine's files there: doctor shows it, and no lab is started."""
+    root = tmp_path / "root"
+    root.mkdir()
+    script = f'mount --make-rprivate / && mount --rbind / {root} && exec chroot {root} "$@"'
+    for arguments in (["doctor"], ["up", str(lab_file)]):
+        done = empty.run(["unshare", "--mount", "sh", "-c", script, "sh", *empty.argv(*arguments)])
+        assert done.returncode == 3, done.stdout + done.stderr
+        text = done.stdout + done.stderr
+        assert "This is a chroot, where commands in nodes would see the files of the machine." in text
+        assert "Run labkit outside the chroot" in text

@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 ROOMS = (
-    ("errors", "inotify", "linux", "netlink", "paths", "patience", "resources", "small_files"),
+    ("errors",),
+    ("inotify", "linux", "netlink", "paths", "patience", "resources", "small_files"),
     ("azure.model",),
     ("azure.rules",),
     ("azure.flows",),

@@ -49,9 +49,10 @@ class Launch:
             )
         except OSError as error:
             self._connection.close()
+            missing = isinstance(error, FileNotFoundError)
             raise EnvironmentProblem(
-                f"No process for the sandbox can be started: {sys.executable}: {error.strerror}.",
-                "Look at the limits on processes and memory (`ulimit -a`).",
+                f"No process for the sandbox can be started: {error.filename or sys.executable}: {error.strerror}.",
+                "Run `labkit doctor`." if missing else "Look at the limits on processes and memory (`ulimit -a`).",
             ) from error
         finally:
             theirs.close()

@@ -101,6 +101,7 @@ def whole_machine() -> bool:
 def make_namespaces() -> None:
     """Move this process to where a lab lives, its children into a PID namespace of their own."""
     if _may_administrate():
+        linux.must_have_whole_root()
         linux.unshare(_NAMESPACES)
         return
     user, group = os.geteuid(), os.getegid()

@@ -16,7 +16,7 @@ from labkit.runtimes.sandbox import netlink, sysctls
 from labkit.runtimes.sandbox.spec import Node
 
 _PLAIN = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
-_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _DEVICE_LINKS = {"ptmx": "pts/ptmx", "fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
 
 # What Docker hides from containers or makes read-only: parts of /proc and /sys that belong to the whole machine.
@@ -46,7 +46,7 @@ def build(node: Node, scratch: str, *, own_user_namespace: bool) -> None:
     socket.sethostname(node.name)
     netlink.loopback_up()
     sources = [_open_source(node, bind.source) for bind in node.binds]
-    devices = {name: os.open(f"/dev/{name}", os.O_PATH | os.O_CLOEXEC) for name in _DEVICES}
+    devices = {name: os.open(f"/dev/{name}", os.O_PATH | os.O_CLOEXEC) for name in DEVICES}
     _overlay(node.layers, scratch, own_user_namespace=own_user_namespace)
     os.chdir(f"{scratch}/root")
     linux.pivot_root_here()

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from labkit import linux
-from labkit.runtimes.sandbox import launcher, netlink
+from labkit.runtimes.sandbox import launcher, netlink, rootfs
 
 _NETLINK_NETFILTER = 12
 _NFNL_SUBSYS_NFTABLES = 10
@@ -62,6 +62,7 @@ def _inside(results: dict[str, Failure | None]) -> None:
         _try(results, "sysfs", lambda: linux.mount("sysfs", "/tmp/sys", "sysfs", linux.MS_RDONLY))  # noqa: S108
         if _try(results, "overlay", _overlay):
             _try(results, "pivot_root", _pivot)
+    _try(results, "devices", _devices)
     _try(results, "veth", lambda: _link("veth"))
     _try(results, "bridge", lambda: _link("bridge"))
     _try(results, "nexthop", _nexthop)
@@ -97,6 +98,11 @@ def _pivot() -> None:
     number = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if number:
         raise OSError(number, os.strerror(number), "pivot_root")
+
+
+def _devices() -> None:
+    for name in rootfs.DEVICES:
+        os.close(os.open(f"/dev/{name}", os.O_PATH))
 
 
 def _link(kind: str) -> None:

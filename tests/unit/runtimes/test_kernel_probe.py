@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from labkit import linux
+from labkit.linux import CHROOT, must_have_whole_root
 from labkit.runtimes import kernel_probe
 from labkit.runtimes.sandbox import launcher
 
@@ -105,3 +106,24 @@ def test_a_chroot_is_recognised() -> None:
             traceback.print_exc()
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_a_chroot_is_named_by_what_was_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_probe, "_trial", lambda: {"namespaces": (errno.EPERM, f"{CHROOT}: it is another's")})
+    probe = kernel_probe.user_namespaces()
+    assert not probe.ok
+    assert probe.why == "This is a chroot, where commands in nodes would see the files of the machine."
+    assert "outside the chroot" in probe.remedy
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="to join a mount namespace takes root")
+def test_the_root_directory_of_the_tests_is_whole() -> None:
+    must_have_whole_root()
+
+
+def test_missing_devices_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"namespaces": None, "mount": None, "devices": (errno.ENOENT, "/dev/tty: No such file or directory")}
+    monkeypatch.setattr(kernel_probe, "_trial", lambda: found)
+    (devices,) = (probe for probe in kernel_probe.probe_all() if probe.name == "devices")
+    assert (devices.ok, "/dev/tty" in devices.why) == (False, True)
+    assert "mount -t devtmpfs" in devices.remedy
