@@ -199,11 +199,9 @@ def _check_ranges(draft: Draft, ranges: Iterable[Range]) -> None:
     for one, other in _overlaps([*outside, *(each for each in ranges if each.azure)]):
         if {one.path, other.path} & wrong or one.azure:
             continue
-        # Two sites may have the same range, as anycast and dual-homed data centres do.
-        both = one.shared and other.shared and one.path[:2] != other.path[:2]
         if other.azure:
             _overlap_with_network(draft, one, other)
-        elif not both:
+        else:
             wrong.add(other.path)
             text = f"{other.what}: {other.prefix} overlaps {one.prefix} of {one.what}."
             draft.error(other.path, text, "Each needs a range of its own: move one of them.")
@@ -226,14 +224,24 @@ def _hostless(item: Range) -> list[IPv4Network]:
 
 
 def _overlaps(ranges: Sequence[Range]) -> Iterator[tuple[Range, Range]]:
-    """Pairs of ranges that overlap, each in the order of `ranges`. Of two prefixes that do, one contains the other."""
-    around: list[tuple[int, Range]] = []
+    """Pairs of ranges that overlap and should not, each in the order of `ranges`.
+
+    Two sites may have the same range, as anycast and dual-homed data centres do: there may be thousands of such pairs.
+    """
+    # Of two prefixes that overlap, one contains the other. Those around the one in hand, by the site that shares them,
+    # and under () what is nobody's to share.
+    around: dict[Path, list[tuple[int, Range]]] = {}
     found: list[tuple[int, int]] = []
     for number, each in sorted(enumerate(ranges), key=lambda pair: (pair[1].prefix, pair[0])):
-        while around and each.prefix.network_address not in around[-1][1].prefix:
-            around.pop()
-        found += ((min(number, other), max(number, other)) for other, _ in around)
-        around.append((number, each))
+        sharer = each.path[:2] if each.shared else ()
+        for site in [*around] if not sharer else [(), sharer]:
+            others = around.get(site, [])
+            while others and each.prefix.network_address not in others[-1][1].prefix:
+                others.pop()
+            if not others:
+                around.pop(site, None)
+            found += ((min(number, other), max(number, other)) for other, _ in others)
+        around.setdefault(sharer, []).append((number, each))
     return ((ranges[one], ranges[other]) for one, other in sorted(found))
 
 

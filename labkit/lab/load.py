@@ -110,7 +110,7 @@ def file_text(path: Path | str) -> str:
 
 
 def decoded(data: bytes, name: str) -> str:
-    """The text of the first bytes of a file, of which at most `LONGEST` and one more were read.
+    """The text of the first bytes of a file, of which at most `LONGEST` and one more were read; its lines end in LF.
 
     Raises:
         LabFileError: there is more, or it is not UTF-8.
@@ -119,7 +119,7 @@ def decoded(data: bytes, name: str) -> str:
         text = f"this is longer than {LONGEST:,} bytes."
         raise LabFileError(name, [FileProblem(0, text, "A lab of 1,000 machines has a tenth of that: check the path.")])
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         text = f"this is not UTF-8 text (byte {error.start})."
         raise LabFileError(name, [FileProblem(0, text, "Save the file as UTF-8 text.")]) from None

@@ -14,10 +14,13 @@ from typing import Any, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from labkit.lab.file.problems import FileProblem, Severity, listed, nearest, suggestion
+from labkit.lab.file.problems import FileProblem, Severity, listed, meant, nearest, suggestion
 from labkit.lab.file.schema import LabFile, Shape
 from labkit.lab.file.schema_types import Part
 from labkit.lab.file.yaml_source import Data, Path, Source
+
+MAX_SUGGESTIONS, MAX_KNOWN = 20, 500
+"""For so many unknown words of a file the nearest known one is sought, among so many: that grows with both."""
 
 MAX_MISTAKES = 1000
 """The mistakes in the shape of a file that are described."""
@@ -56,6 +59,16 @@ class Draft:
     tree: Any = None
     damaged: set[Path] = field(default_factory=set)
     problems: list[FileProblem] = field(default_factory=list)
+    _sought: int = 0
+
+    def nearest(self, word: str, known: Collection[str]) -> str | None:
+        """The known word that was probably meant; None, too, where that would take long."""
+        self._sought += 1
+        return nearest(word, known) if self._sought <= MAX_SUGGESTIONS and len(known) <= MAX_KNOWN else None
+
+    def suggestion(self, word: str, known: Collection[str], what: str) -> str:
+        """A remedy for an unknown word: the nearest known one, or all of them."""
+        return meant(self.nearest(word, known), known, what)
 
     def error(self, path: Path, text: str, remedy: str) -> None:
         """Notes a mistake at `path`."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 
 from labkit.errors import InvalidInput
 
 MAX_TEXT = 400
 """The characters of a message or a remedy that are shown."""
+
+MOST_SHOWN = 30
+"""The words of a list that are shown of a great many."""
 
 MAX_WORD = 80
 """The characters of a word for which a known one is suggested."""
@@ -51,7 +55,7 @@ def _printable(text: str) -> str:
 class LabFileError(InvalidInput):
     """A lab file with mistakes. `problems` holds them all, in the order of their lines."""
 
-    def __init__(self, name: str, problems: Sequence[FileProblem]) -> None:
+    def __init__(self, name: str, problems: Collection[FileProblem]) -> None:
         self.name = name
         self.problems = tuple(problems)
         count = len(self.problems)
@@ -100,11 +104,21 @@ def listed(words: Iterable[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def suggestion(word: str, known: Sequence[str], what: str) -> str:
+def some(words: Collection[str]) -> str:
+    """`a, b, c`; of very many, the first."""
+    shown = ", ".join(islice(words, MOST_SHOWN))
+    return f"{shown} and {len(words) - MOST_SHOWN:,} more" if len(words) > MOST_SHOWN else shown
+
+
+def suggestion(word: str, known: Collection[str], what: str) -> str:
     """A remedy for an unknown word: the nearest known one, or all of them."""
-    near = nearest(word, known)
+    return meant(nearest(word, known), known, what)
+
+
+def meant(near: str | None, known: Collection[str], what: str) -> str:
+    """A remedy for an unknown word: the known one that was meant, or all of them."""
     if near is not None:
         return f'Did you mean "{near}"?'
     if not known:
         return f"The file has no {what}."
-    return f"Known {what}: {', '.join(known)}."
+    return f"Known {what}: {some(known)}."

@@ -9,7 +9,6 @@ from ipaddress import IPv4Address
 from labkit.azure.model import Nic
 from labkit.azure.rules.addressing import DEDICATED_SUBNETS, SUBNET_LONGEST
 from labkit.lab.file.draft import Draft
-from labkit.lab.file.problems import nearest, suggestion
 from labkit.lab.file.schema_types import Address, Mac, Part
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
@@ -44,7 +43,7 @@ def check_place(checking: Checking, place: Path, reference: str) -> None:
         known = [
             f"{v}/{s}" for v in draft.names("virtual_networks") for s in draft.names("virtual_networks", v, "subnets")
         ]
-        near = next((k for k in known if k.partition("/")[2] == reference), nearest(reference, known))
+        near = next((k for k in known if k.partition("/")[2] == reference), draft.nearest(reference, known))
         draft.spoil(path)
         text = f'{about}: subnet "{reference}" must have the form virtual-network/subnet.'
         draft.error(path, text, f"Write it as virtual-network/subnet{f', such as {near}' if near else ''}.")
@@ -57,7 +56,7 @@ def check_place(checking: Checking, place: Path, reference: str) -> None:
         sound = network in draft.file[VIRTUAL_NETWORKS]
         if sound and not draft.broken(("virtual_networks", network, "subnets")):
             text = f'{about}: virtual network {network} has no subnet "{name}"'
-            remedy = suggestion(name, [k for k in known if k not in DEDICATED_SUBNETS], "subnets there")
+            remedy = draft.suggestion(name, [k for k in known if k not in DEDICATED_SUBNETS], "subnets there")
             checking.names.note_unknown(draft, path, reference, text, remedy)
     elif name in DEDICATED_SUBNETS:
         draft.spoil(path)

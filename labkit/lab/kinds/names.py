@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from labkit.azure.model import InstanceId
 from labkit.lab.file.draft import Draft
-from labkit.lab.file.problems import FileProblem, in_order, listed, nearest
+from labkit.lab.file.problems import FileProblem, in_order, listed, some
 from labkit.lab.file.schema_types import AZURE_NAME
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.nouns import INTERNET, Noun, Trait
@@ -58,6 +58,7 @@ class Names:
     unknown: dict[str, list[FileProblem]] = field(default_factory=dict)
     adrift: set[str] = field(default_factory=set)
     blind: set[Noun] = field(default_factory=set)
+    _known: dict[tuple[tuple[Noun | Trait, ...], int], list[str]] = field(default_factory=dict)
 
     def refer(
         self,
@@ -89,9 +90,11 @@ class Names:
         if owner != name and draft.broken(nics) and not draft.names(*map(str, nics)):
             return False
         called = called or str(wanted[0])
-        known = [each for each, its in self.nouns.items() if fits(its)]
-        near = nearest(name, [*known, *also])
-        choices = f"The file has: {', '.join(known)}." if known else f"The file has none: add {_a(called)}."
+        known = self._known.setdefault((wanted, len(self.nouns)), [])
+        if not known:
+            known += (each for each, its in self.nouns.items() if fits(its))
+        near = draft.nearest(name, [*known, *also])
+        choices = f"The file has: {some(known)}." if known else f"The file has none: add {_a(called)}."
         if noun is not None:
             draft.error(path, f"{about}: {name} is {noun.a}; expected {_a(called)}.", choices)
         elif name == "internet" and fits(INTERNET):

@@ -9,7 +9,7 @@ from labkit.azure.model import InstanceId, NextHopType
 from labkit.lab import proofs
 from labkit.lab.file import schema_proofs as schema
 from labkit.lab.file.draft import Draft
-from labkit.lab.file.problems import listed, suggestion
+from labkit.lab.file.problems import listed
 from labkit.lab.file.schema_captures import CaptureProof
 from labkit.lab.file.schema_proofs import PROOFS
 from labkit.lab.file.variants import VARIANTS, variant_names
@@ -86,7 +86,7 @@ def _check_not_in(draft: Draft, path: Path, about: str, proof: schema.Proof) -> 
     known = variant_names(draft.source)
     for name in proof.not_in:
         if name not in known and (known or not draft.broken((VARIANTS,))):
-            remedy = suggestion(name, known, "variants")
+            remedy = draft.suggestion(name, known, "variants")
             draft.error((*path, "not_in"), f'{about}: not_in: there is no variant "{name}".', remedy)
 
 

@@ -21,7 +21,6 @@ from labkit.azure.rules.addressing import (
     wrong_size,
 )
 from labkit.lab.file.draft import Draft
-from labkit.lab.file.problems import suggestion
 from labkit.lab.file.schema import Section
 from labkit.lab.file.schema_types import AzureName, NodeName, Part, Prefix, Prefixes, ShortPart
 from labkit.lab.file.yaml_source import Path
@@ -161,7 +160,9 @@ def _check_route_table(checking: Checking, path: Path, name: str) -> None:
     elsewhere = name in checking.names.adrift or name in checking.names.reported
     if not elsewhere and (known or not draft.broken(("route_tables",))):
         text = f'{draft.subject(path)[0]}: there is no route table "{name}"'
-        checking.names.note_unknown(draft, path, f"route table {name}", text, suggestion(name, known, "route tables"))
+        checking.names.note_unknown(
+            draft, path, f"route table {name}", text, draft.suggestion(name, known, "route tables")
+        )
 
 
 def _check_space(draft: Draft, space: Range) -> None:
