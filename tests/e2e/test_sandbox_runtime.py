@@ -420,6 +420,18 @@ def test_a_reboot_empties_run(bed: SandboxBed) -> None:
     assert bed.run("b", "sh", "-c", "test -e /etc/kept && ! test -e /run/lost").rc == 0
 
 
+@pytest.mark.parametrize(
+    "made", ["rm /etc/hosts; mkfifo /etc/hosts", "printf '\\377' >/etc/hosts", "ln -sf /etc/passwd /etc/hosts"]
+)
+def test_a_node_starts_whatever_it_made_of_its_own_files(bed: SandboxBed, made: str) -> None:
+    bed.deploy()
+    before = bed.run("b", "cat", "/etc/hosts").stdout
+    assert bed.run("b", "sh", "-c", made).rc == 0
+    bed.runtime.stop("two", "b")
+    bed.runtime.start("two", "b")
+    assert bed.run("b", "cat", "/etc/hosts").stdout == before
+
+
 def test_a_link_that_the_node_deleted_is_back_after_a_reboot(bed: SandboxBed) -> None:
     bed.deploy()
     bed.runtime.exec("two", "b", ["ip", "link", "del", "eth1"])

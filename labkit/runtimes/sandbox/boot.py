@@ -88,7 +88,7 @@ class NodesBoot:
         return self._waiting == 0 and self._done is not None
 
     def _built(self, node: RunningNode, error: Error | None) -> None:
-        if not error:
+        if not error and self._done:  # a node that is powered off meanwhile has its former one back
             node.namespace = links.open_namespace(node)
         if self._step(error):
             self._mark("built")

@@ -91,7 +91,7 @@ def read_lines(directory: Path, node: str, *, follow: bool) -> Iterator[str]:
     """The log's lines without their ends. `follow` waits for more until the lab is gone."""
     logs = directory / state.LOGS
     path = logs / f"{node}.log"
-    nodes = sorted(each.stem for each in logs.glob("*.log"))
+    nodes = sorted({each.name.partition(".log")[0] for each in logs.glob("*.log*")})
     if node not in nodes:
         raise InvalidInput(f"there is no log of a node {node!r}.", f"Nodes with logs: {', '.join(nodes) or 'none'}.")
     return _lines(directory, path, follow=follow)
@@ -113,7 +113,16 @@ def _pieces(directory: Path, path: Path, *, follow: bool) -> Iterator[str]:
     with suppress(FileNotFoundError), _opened(former(path)) as file:
         yield from file
     while True:
-        with _opened(path) as file:
+        try:
+            file = _opened(path)
+        except (
+            FileNotFoundError
+        ):  # the former one has just been put aside, and perhaps the disk has no room for another
+            if not (follow and state.locked(directory)):
+                return
+            time.sleep(_PAUSE)
+            continue
+        with file:
             while True:
                 living = follow and state.locked(directory)  # asked before reading, so that the last words are read
                 replaced = _is_another(path, file)  # likewise

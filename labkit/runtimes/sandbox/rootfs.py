@@ -40,7 +40,7 @@ class BuildFailed(Exception):
 def build(node: Node, scratch: str, *, own_user_namespace: bool) -> None:
     """Give the calling process the node's namespaces, root and settings. Its PID namespace it must have already.
 
-    `scratch` is a directory on the sandbox's tmpfs that holds what the node writes; it outlives a power-off.
+    `scratch` is a directory on the node's own tmpfs that holds what the node writes; it outlives a power-off.
     """
     linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWNET | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC)
     socket.sethostname(node.name)
@@ -140,11 +140,19 @@ def _names(name: str) -> None:
     _directory("/etc")
     for file, content in contents.items():
         path = Path("/etc", file)
-        if path.is_symlink():  # as an image may have
-            path.unlink()
         # A node that was on before has them already, and perhaps no room for them again.
-        if not path.exists() or path.read_text() != content:
+        if not _holds(path, content.encode()):
+            path.unlink(missing_ok=True)  # an image may have a link there, and who was in the node anything at all
             path.write_text(content)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Whether a path is a file with this content. What is no file, or far longer, is not opened."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size == len(content) and path.read_bytes() == content
 
 
 def _directory(path: str) -> None:
