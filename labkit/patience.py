@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 AFTER = 2.0
 """Seconds of waiting after which it is shown."""
@@ -28,7 +28,8 @@ def waiting(text: str, seconds: float) -> Iterator[None]:
         return
     timer = threading.Timer(AFTER, _show, [f"waiting for {text}, at most {seconds:g} s"])
     timer.daemon = True
-    timer.start()
+    with suppress(RuntimeError):  # a limit on processes leaves no thread for it
+        timer.start()
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Annotated
 
@@ -23,8 +24,8 @@ def command(
 ) -> None:
     """Stop a lab and remove everything of it. A lab file whose lab does not run is not an error."""
     meant = one_lab(lab, named)
-    if every and lab is not None:
-        raise InvalidInput("labkit down: LAB and --all can't be combined.", "Give one of them.")
+    if every and (lab is not None or (named is not None and named != os.environ.get("LABKIT_LAB"))):
+        raise InvalidInput("labkit down: a lab and --all can't be combined.", "Give one of them.")
     for each in _meant(None if every else meant, every, record.everything()):
         began = time.monotonic()
         lifecycle.down(each)

@@ -17,7 +17,10 @@ def command(
     runtime: Annotated[str, typer.Option(metavar="NAME", help=f"The runtime: {', '.join(RUNTIMES)}.")] = SANDBOX,
     variant: VariantOption = "",
     force: Annotated[
-        bool, typer.Option("--force", help="Start it even if the machine seems to have too little memory for it.")
+        bool,
+        typer.Option(
+            "--force", help="Start it even if the machine seems to be too small for it: memory, processes, open files."
+        ),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; start nothing.")] = False,
 ) -> None:

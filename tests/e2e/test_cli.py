@@ -425,6 +425,9 @@ def test_a_name_in_use(lab: Labkit, lab_file: Path, tmp_path: Path) -> None:
             f"another lab called cli runs already, from {lab_file}.\n    Take it down first: labkit down cli\n"
         )
     before = lab_file.read_text()
+    # Line ends make no difference, neither that of Windows nor none.
+    other.write_bytes(before.replace("\n", "\r\n").encode())
+    lab.ok("verify", str(other))
     lab_file.write_text(before + "# changed\n")
     try:
         assert f"lab cli runs already, and {lab_file} has changed since it started." in lab("up", str(lab_file)).stderr

@@ -1,9 +1,8 @@
 """Azure's objects as immutable values, a module for each sort: networks, BGP, route servers, gateways and so on.
 
-They validate nothing and decide nothing: `azure.rules` does. Imports nothing of labkit. Names are Azure's, in
-Python's spelling; a new attribute has a default that leaves existing labs as they are, because it is part of the
-controller's messages and of what it keeps on disk. Nothing here knows how an object is built in a lab, and
-it imports no other room but `errors`.
+They validate nothing and decide nothing: `azure.rules` does. It imports nothing of labkit but `errors`. Names are
+Azure's, in Python's spelling; a new attribute has a default that leaves existing labs as they are, because it is part
+of the controller's messages and of what it keeps on disk. Nothing here knows how an object is built in a lab.
 """
 
 from labkit.azure.model.azure import Azure

@@ -126,8 +126,8 @@ def up(name: str, engine: Runtime, reporter: Reporter, variant: str = "", *, for
             reporter.end(f"{contents(lab)} → {len(the_plan.nodes)} nodes, {len(the_plan.links)} links")
             outcomes = _boot_and_prove(lab, the_plan, record, engine, reporter)
         except BaseException as problem:
-            reason = room.reason(state_home(), killed)  # before what is undone makes room
             with held():
+                reason = room.reason(state_home(), killed)  # before what is undone makes room
                 _undo(lab.name, reporter, problem)
             if isinstance(problem, LabkitError) and reason:
                 # The rest is what a node's log has, which the reason explains.

@@ -73,7 +73,7 @@ def held_session(client: LabClient, session: BgpSession, holder: SessionEnd, *, 
 def held_with(client: LabClient, status: LabStatus, node: str) -> list[HeldSession]:
     """The sessions that others keep with a node that is off and about to be powered on, the first to end first.
 
-    None if the controller does not answer, which knows what sessions there are.
+    None of them if the controller does not answer, which knows what sessions there are.
     """
     off = {each.name for each in status.nodes if each.off}
     if node not in off:
@@ -91,7 +91,7 @@ def held_with(client: LabClient, status: LabStatus, node: str) -> list[HeldSessi
 def read(text: str) -> Iterator[TcpConnection]:
     """The connections that `ss -Htnio` prints, two lines each."""
     lines = text.splitlines()
-    for first, second in zip(lines[::2], lines[1::2], strict=True):
+    for first, second in zip(lines[::2], lines[1::2], strict=False):
         since = {name: int(milliseconds) / 1000 for name, milliseconds in _SINCE.findall(second)}
         timer = _RETRANSMISSION.search(first)
         again = None

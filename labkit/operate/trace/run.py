@@ -61,8 +61,8 @@ class Trace:
         silent = {address for address, _ in self.silent}
         answers = [None if hop in silent else hop for hop in self.predicted]
         if self.nobodys is not None:
-            # Which node of the last ones answers that there is nobody is up to their kernels.
-            answers = answers[: len(self.real)]
+            # Whether the last node or the one before it answers that there is nobody is up to their kernels.
+            answers = answers[: max(len(self.real), len(answers) - 1)]
         while answers and answers[-1] is None:
             answers.pop()
         if not self.lost or not answers:

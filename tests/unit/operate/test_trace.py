@@ -297,6 +297,15 @@ def test_each_packet_is_a_flow_of_its_own(
     assert found.agrees is agrees
 
 
+@pytest.mark.parametrize(("real", "agrees"), [("abc", True), ("ab", True), ("a", False), ("", False), ("cb", False)])
+def test_who_answers_that_there_is_nobody_is_one_of_the_last_two(real: str, agrees: bool) -> None:
+    address = {each: IPv4Address(f"10.1.1.{ord(each)}") for each in "abc"}
+    seen = tuple(address[each] for each in real)
+    nobody = IPv4Address("10.9.9.9")
+    found = Trace((), tuple(address.values()), seen, Disposition.UNKNOWN_DESTINATION, nobodys=nobody)
+    assert found.agrees is agrees
+
+
 # Why a route won.
 
 
