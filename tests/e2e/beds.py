@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def refused(kind: type[LabkitError], action: Callable[[], object]) -> str:
     return caught.value.message
 
 
-class Bed:
+class Bed(ABC):
     """A runtime, a folder for topologies, and the name of the lab in them."""
 
     def __init__(self, runtime: Runtime, folder: Path, name: str, image: str) -> None:
@@ -145,9 +146,9 @@ topology:
         """Nothing of the bed's labs runs or is left anywhere."""
         eventually(self.processes, lambda found: not found, 10)
 
+    @abstractmethod
     def end(self) -> None:
         """Take every lab of this bed down; nothing of them is left."""
-        raise NotImplementedError
 
 
 class SandboxBed(Bed):

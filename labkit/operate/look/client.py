@@ -33,6 +33,9 @@ _LONGEST = 4000
 _SECONDS = 15.0
 """How long an answer may take, in seconds."""
 
+AT_ONCE = 8
+"""Nodes that are asked side by side: who asks waits more than it computes."""
+
 
 class LabClient:
     """A running lab: its nodes through its runtime, its platform through the controller's API."""

@@ -16,13 +16,11 @@ from dataclasses import dataclass
 from labkit.errors import CheckFailed, LabkitError
 from labkit.feed.status import PlatformStatus
 from labkit.lab.sessions import BgpSession, SessionEnd
-from labkit.operate.look.client import LabClient
+from labkit.operate.look.client import AT_ONCE, LabClient
 from labkit.runtimes.protocol import LabStatus
 
 PATIENCE = 5.0
 """Seconds that a node may take to show its connections."""
-AT_ONCE = 8
-"""Nodes that are asked side by side."""
 
 _SINCE = re.compile(r"\b(lastsnd|lastrcv):(\d+)")
 _RETRANSMISSION = re.compile(r"timer:\(on,(?:(\d+)min)?(?:(\d+(?:\.\d+)?)sec)?(?:(\d+)ms)?,")

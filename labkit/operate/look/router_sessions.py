@@ -16,15 +16,13 @@ from labkit.daemons.tables import ESTABLISHED, BgpNeighbour
 from labkit.errors import LabkitError
 from labkit.feed.status import PlatformStatus
 from labkit.lab.sessions import BgpSession, SessionEnd
-from labkit.operate.look.client import LabClient
+from labkit.operate.look.client import AT_ONCE, LabClient
 from labkit.operate.look.held_sessions import held_session
 from labkit.patience import waiting
 from labkit.runtimes.protocol import NotListening
 
 IDLE = "Idle"
 """The state of a session at an end that has none."""
-AT_ONCE = 8
-"""Daemons that are asked side by side."""
 
 Neighbours = Mapping[IPv4Address, BgpNeighbour]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from labkit.errors import CheckFailed, LabkitError
 from labkit.lab.model import Lab
 from labkit.lab.proofs import Absent, Capture, KernelRouteClaim, PathClaim, PingClaim, Proof
-from labkit.operate.look.client import LabClient
+from labkit.operate.look.client import AT_ONCE, LabClient
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.verify.captures import Comparison, compare
 from labkit.operate.verify.checks import check, describe
@@ -26,8 +26,6 @@ PAUSE = 0.03
 """Seconds between two looks while something does not hold yet."""
 OWN = 30.0
 """Seconds that labkit's own checks may take to hold."""
-AT_ONCE = 8
-"""Checks that run side by side: they wait for commands in nodes more than they compute."""
 NOT_TRIED = "not tried, because a check that it depends on failed."
 
 

@@ -115,9 +115,8 @@ def _pieces(directory: Path, path: Path, *, follow: bool) -> Iterator[str]:
     while True:
         try:
             file = _opened(path)
-        except (
-            FileNotFoundError
-        ):  # the former one has just been put aside, and perhaps the disk has no room for another
+        except FileNotFoundError:
+            # The former one has just been put aside, and perhaps the disk has no room for another.
             if not (follow and state.locked(directory)):
                 return
             time.sleep(_PAUSE)
