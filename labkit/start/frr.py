@@ -6,17 +6,21 @@ logged and never makes the daemon ready. staticd reads no file, and is known by 
 
 mgmtd comes first, because zebra without it logs hundreds of errors a second. bgpd and staticd look for zebra once and
 then again after 10 s, so they come last.
+
+While they run, it gives the kernel back the static routes that zebra does not.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import sys
 
 from labkit.daemons.errors import NoAnswer
 from labkit.daemons.frr.config_files import DAEMONS, config_files, mistakes
 from labkit.daemons.frr.vty import FOLDER, socket_of, vty
 from labkit.inotify import CLOSE_NOWRITE, CLOSE_WRITE, MODIFY, Inotify
+from labkit.start.static_routes import LinkEvents, restore
 
 CONF = "/etc/frr/frr.conf"
 READY = "/run/labkit-ready"
@@ -44,6 +48,7 @@ class Starter:
     def __init__(self) -> None:
         self._gates: dict[str, int] = {}
         self._inotify = Inotify()
+        self._links = LinkEvents()
 
     def run(self) -> None:
         """Start the daemons, and mark them whenever they have read their configuration."""
@@ -57,7 +62,10 @@ class Starter:
             if os.path.exists(socket_of(daemon)):  # a former process of this service has started it
                 self._has_read(daemon)
         while True:
-            for number, _ in self._inotify.read():
+            ready, _, _ = select.select([self._inotify.descriptor, self._links.descriptor], [], [])
+            if self._links.descriptor in ready and self._links.up():
+                restore()
+            for number, _ in self._inotify.read() if self._inotify.descriptor in ready else ():
                 if number == whole:
                     _write_parts()
                 elif number in watches:

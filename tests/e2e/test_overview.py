@@ -310,15 +310,23 @@ def test_a_link_that_flaps_leaves_an_appliance_with_its_routes(
     assert {DEFAULT, BRANCH} < before.keys()
     for _ in range(3):
         run(lab, "sdwan-nva", "ip", "link", "set", interface, "down")
-        # A link that is up again before zebra has looked leaves the kernel without what zebra takes for installed.
         eventually(lambda: installed(lab, "sdwan-nva"), lambda now: lost not in now)
         assert fib(lab, "sdwan-nva").keys() < before.keys()
         run(lab, "sdwan-nva", "ip", "link", "set", interface, "up")
         eventually(lambda: fib(lab, "sdwan-nva"), lambda now: now == before, within=30)
 
 
+def test_a_link_that_flaps_faster_than_zebra_looks(lab: RunningLab) -> None:
+    before = fib(lab, "sdwan-nva")
+    flap = "ip link set eth0 down; ip route show default; ip link set eth0 up"
+    for _ in range(10):
+        assert run(lab, "sdwan-nva", "sh", "-c", flap) == ""  # the kernel has lost its routes
+        eventually(lambda: fib(lab, "sdwan-nva"), lambda now: now == before, within=30)
+    assert problems(lab, 30) == []
+
+
 def test_verify_looks_at_the_kernels_of_routers(lab: RunningLab) -> None:
-    title, hint = "kernel of sdwan-nva agrees with its BGP table", "Look: labkit routes sdwan-nva"
+    title, hint = "kernel of sdwan-nva agrees with its BGP and static routes", "Look: labkit routes sdwan-nva"
     (row,) = run(lab, "sdwan-nva", "ip", "route", "show", str(BRANCH)).splitlines()
     run(lab, "sdwan-nva", "pkill", "-STOP", "zebra")  # or it would mend that at once
     run(lab, "sdwan-nva", "ip", "route", "delete", str(BRANCH))
@@ -331,6 +339,14 @@ def test_verify_looks_at_the_kernels_of_routers(lab: RunningLab) -> None:
     stale = f"192.0.2.0/24 is BGP's no longer, and still in the kernel of sdwan-nva. {hint}"
     assert f"{title}: {stale}" in problems(lab, 0)
     run(lab, "sdwan-nva", "ip", "route", "delete", "192.0.2.0/24")
+    (row,) = run(lab, "sdwan-nva", "ip", "-N", "route", "show", "default").splitlines()
+    run(lab, "sdwan-nva", "pkill", "-STOP", "zebra")
+    run(lab, "sdwan-nva", "ip", "route", "delete", "default")
+    missing = f"{DEFAULT} is a static route and missing from the kernel of sdwan-nva. {hint}"
+    assert f"{title}: {missing}" in problems(lab, 0)
+    run(lab, "sdwan-nva", "ip", "route", "add", *row.split())
+    run(lab, "sdwan-nva", "pkill", "-CONT", "zebra")
+    assert problems(lab, 30) == []
 
 
 def test_a_virtual_network_that_was_off_leaves_an_appliance_with_its_routes(lab: RunningLab) -> None:

@@ -199,6 +199,21 @@ def _instance(lab: Lab, gateway: Gateway, line: Line) -> Neighbour:
     return Neighbour(node, address, line.edge, azure.asn, address, gateway.timers)
 
 
+def static_prefixes(lab: Lab, node: str) -> frozenset[IPv4Network]:
+    """The prefixes of the static routes of a router's node: an NVA, a site, a circuit or an instance of a gateway."""
+    speaker: CustomerSpeaker | GatewaySpeaker
+    if node in lab.nva:
+        speaker = nva_speaker(lab, lab.nva[node])
+    elif node in lab.site:
+        speaker = site_speaker(lab, lab.site[node])
+    elif node in lab.azure.circuit:
+        return frozenset()
+    else:
+        instance = next(i for gateway in lab.azure.gateways for i in gateway.instance_ids if i.node == node)
+        speaker = gateway_speaker(lab, lab.gateway[instance.name], instance.index)
+    return frozenset(route.prefix for route in speaker.static_routes)
+
+
 @dataclass(frozen=True, slots=True)
 class OverlayEnd:
     """An NVA's end of an overlay, and the NVA at the far one."""

@@ -1,6 +1,6 @@
 """The running lab against the rules: every VM's kernel and every fabric's program must agree with the oracle.
 
-A router's kernel must agree with its BGP.
+A router's kernel must agree with its BGP, and have its static routes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from labkit.feed.tables import ForwardingTable
 from labkit.lab.model import Lab
 from labkit.lab.plan.addressing import subnet_of
 from labkit.lab.plan.nic_tables import RT_TABLE_MAIN, nic_table
+from labkit.lab.plan.speakers import static_prefixes
 from labkit.lab.sessions import router_daemons
 from labkit.operate.look.kernel import KernelPath
 from labkit.operate.look.live_state import LiveState
@@ -21,6 +22,7 @@ from labkit.operate.verify.difference import NOTHING, Difference
 from labkit.operate.verify.fabric_check import fabric_difference
 
 BY_BGP = "a route by BGP"
+STATIC = "a static route"
 
 
 def oracle_checks(lab: Lab) -> Iterator[tuple[str, Callable[[LiveState], str | None]]]:
@@ -31,7 +33,7 @@ def oracle_checks(lab: Lab) -> Iterator[tuple[str, Callable[[LiveState], str | N
             partial(kernel_difference, vm.name),
         )
     for router in router_daemons(lab):
-        yield f"kernel of {router} agrees with its BGP table", partial(router_difference, router)
+        yield f"kernel of {router} agrees with its BGP and static routes", partial(router_difference, router)
     for vnet in lab.azure.virtual_networks:
         yield (
             f"fabric {vnet.name} agrees with the effective routes",
@@ -66,15 +68,17 @@ def kernel_differences(vm: str, live: LiveState) -> Iterator[Difference]:
 
 
 def router_difference(router: str, live: LiveState) -> str | None:
-    """The first difference between a router's kernel and its Loc-RIB, None if there is none."""
+    """The first difference between a router's kernel and its Loc-RIB and static routes, None if there is none."""
     for found in router_differences(router, live):
-        what = "is used by BGP and missing from" if found.there == NOTHING else "is BGP's no longer, and still in"
+        what = "is BGP's no longer, and still in"
+        if found.there == NOTHING:
+            what = f"is {'used by BGP' if found.model == BY_BGP else STATIC} and missing from"
         return f"{found.prefix} {what} the {found.where}. Look: {found.hint}"
     return None
 
 
 def router_differences(router: str, live: LiveState) -> Iterator[Difference]:
-    """The prefixes that a router's daemon uses and its kernel does not have, or the other way round.
+    """The prefixes that a router's daemon uses and its kernel does not have, or the other way round; static routes too.
 
     None for a router that is off, or whose daemon does not run.
     """
@@ -82,9 +86,12 @@ def router_differences(router: str, live: LiveState) -> Iterator[Difference]:
         return
     used, kernel = live.bgp(router).loc_rib, live.kernel(router)
     where, hint = f"kernel of {router}", f"labkit routes {router}"
+    static, there = static_prefixes(live.lab, router), {route.prefix for route in kernel}
+    for prefix in sorted(static - there):
+        yield Difference(where, str(prefix), STATIC, NOTHING, hint)
     # Without multihop a daemon keeps routes whose next hop is not on its link, and never uses them.
     if router not in live.lab.nva or live.lab.nva[router].ebgp_multihop:
-        for prefix in sorted(used - {route.prefix for route in kernel}):
+        for prefix in sorted(used - static - there):
             yield Difference(where, str(prefix), BY_BGP, NOTHING, hint)
     for prefix in sorted({route.prefix for route in kernel if route.protocol == "bgp"} - used):
         yield Difference(where, str(prefix), NOTHING, BY_BGP, hint)

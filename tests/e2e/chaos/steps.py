@@ -63,9 +63,9 @@ def freeze(node: str, service: str) -> Step:
 
 
 def flap(node: str, interface: str) -> Step:
-    """A link goes down and comes up again."""
-    words = f"labkit exec {node} -- ip link set {interface}"
-    return Step(f"{words} down; {words} up", node, frozenset({node}))
+    """A link goes down and comes up again at once: its routing daemon finds it up."""
+    link = f"ip link set {interface}"
+    return Step(f"labkit exec {node} -- sh -c '{link} down; {link} up'", node, frozenset({node}))
 
 
 def power_off(node: str) -> Step:

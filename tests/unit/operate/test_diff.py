@@ -24,6 +24,7 @@ from labkit.feed.status import BackendStatus, GatewaySession, PlatformStatus, Ro
 from labkit.feed.tables import desired
 from labkit.lab.plan.nic_tables import RT_TABLE_MAIN
 from labkit.lab.plan.nodes import owners
+from labkit.lab.plan.speakers import static_prefixes
 from labkit.lab.sessions import router_daemons
 from labkit.operate import whatif as whatifs
 from labkit.operate.diff import run as diffs
@@ -42,7 +43,7 @@ from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.router_sessions import RouterSession
 from labkit.operate.look.snapshot import Snapshot
 from labkit.operate.verify.difference import Difference
-from labkit.operate.verify.oracle import kernel_difference, kernel_differences, router_differences
+from labkit.operate.verify.oracle import kernel_difference, kernel_differences, router_difference, router_differences
 from labkit.predict.azure_speakers import AzureSpeakers
 from labkit.predict.converge import CustomerRouters, converge
 from labkit.predict.whatif.model import Side
@@ -124,6 +125,10 @@ class Healthy:
             node: [KernelPath(path.prefix, "unicast", (path.next_hop,), "bgp") for path in paths if path.best]
             for node, paths in self.tables.items()
         }
+        for node, kernel in self.kernels.items():
+            by_bgp = {path.prefix for path in kernel}
+            static = sorted(static_prefixes(LAB, node) - by_bgp)
+            kernel += [KernelPath(prefix, "unicast", (IPv4Address("10.1.10.1"),), "static") for prefix in static]
         self.kernels |= {"vm1": [KernelPath(IPv4Network("10.1.10.0/24"), "unicast", (), "kernel"), *self._right("vm1")]}
 
     def bgp(self, node: str) -> BgpTable:
@@ -299,6 +304,15 @@ def test_verify_prints_the_first_difference_of_a_kernel() -> None:
     found = kernel_difference("vm1", live(healthy))
     there = "0.0.0.0/0 is nothing in the kernel of vm1"
     assert found == f"{there}; expected: via 10.1.1.5. Look: labkit routes vm1"
+
+
+def test_a_router_whose_kernel_lacks_a_static_route_is_found() -> None:
+    healthy = Healthy()
+    node, prefix = next((node, prefix) for node in healthy.lab.nva for prefix in sorted(static_prefixes(LAB, node)))
+    assert router_difference(node, live(healthy)) is None
+    healthy.kernels[node] = [path for path in healthy.kernels[node] if path.prefix != prefix]
+    missing = f"{prefix} is a static route and missing from the kernel of {node}. Look: labkit routes {node}"
+    assert router_difference(node, live(healthy)) == missing
 
 
 def test_what_a_second_look_does_not_show_was_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:

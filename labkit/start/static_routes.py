@@ -1,0 +1,91 @@
+"""A router's static routes, after a link of its node went down and up again too fast for zebra.
+
+When a link goes down, the kernel removes its routes, and reports none of them. zebra installs them again once it has
+found the link down. If that is up by then, the routes are missing, and zebra shows them as installed (FRR 10.3).
+BGP's routes come back, because bgpd resolves their next hops again.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import struct
+import sys
+
+from labkit.daemons.errors import NoAnswer
+from labkit.daemons.frr.vty import vty
+from labkit.netlink import messages
+
+TYPE_CHECKING = False  # the module typing takes longer to import than all of this
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+_RTMGRP_LINK = 1
+_RTM_NEWLINK = 16
+_IFF_UP = 1
+_INTERFACE = struct.Struct("=BxHiI")
+_RECEIVE = 1 << 16
+_METRIC = "20"
+_PROTOCOL = "196"
+"""With these zebra installs static routes; the file with the protocol's name is not on every node."""
+
+
+class LinkEvents:
+    """The kernel's reports about this node's links. `descriptor` is readable when there are some."""
+
+    def __init__(self) -> None:
+        self._socket = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, 0)
+        self._socket.bind((0, _RTMGRP_LINK))
+        self.descriptor = self._socket.fileno()
+
+    def up(self) -> bool:
+        """Whether a link that is up was among them; also if there were more than the kernel keeps."""
+        try:
+            buffer = self._socket.recv(_RECEIVE)
+        except OSError as error:
+            if error.errno == errno.ENOBUFS:
+                return True
+            raise
+        links = (body for kind, body in messages(buffer) if kind == _RTM_NEWLINK)
+        return any(_INTERFACE.unpack_from(body)[3] & _IFF_UP for body in links)
+
+
+def restore() -> None:
+    """Give the kernel the static routes that zebra takes for installed and the kernel lacks."""
+    import json  # noqa: PLC0415 - no boot waits for it
+
+    try:
+        with vty("zebra") as connection:
+            shown = connection.run(["show ip route static json"])
+    except NoAnswer:
+        return  # zebra starts, and then finds the links as they are
+    there = {row["dst"] for row in json.loads(_ip("-N", "-j", "route", "show", "proto", _PROTOCOL) or "[]")}
+    for prefix, hops in missing(json.loads(shown), there):
+        sys.stderr.write(f"frr: a link was down, and the kernel lost the static route to {prefix}\n")
+        _ip("route", "replace", prefix, "proto", _PROTOCOL, "metric", _METRIC, *hops)
+
+
+def missing(shown: Mapping[str, Any], there: set[str]) -> Iterator[tuple[str, list[str]]]:
+    """The routes of `show ip route json` that are installed and not in `there`, each with `ip route`'s next hops."""
+    for prefix, routes in shown.items():
+        if ("default" if prefix == "0.0.0.0/0" else prefix) in there:
+            continue
+        for route in routes:
+            hops = [hop for hop in route["nexthops"] if hop.get("fib")]
+            if route.get("installed") and hops:
+                yield prefix, [word for hop in hops for word in _hop(hop)]
+
+
+def _hop(hop: Mapping[str, Any]) -> list[str]:
+    via = ["via", hop["ip"]] if "ip" in hop else []
+    return ["nexthop", *via, "dev", hop["interfaceName"]]
+
+
+def _ip(*arguments: str) -> str:
+    import subprocess  # noqa: PLC0415 - no boot waits for it
+
+    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.stderr.write(f"frr: ip {' '.join(arguments)}: {done.stderr.strip()}\n")
+    return done.stdout
