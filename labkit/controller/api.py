@@ -20,7 +20,7 @@ from labkit.controller.controller import Controller
 from labkit.controller.model_view import model
 from labkit.controller.objects import peer_json, peering_json, route_server_json, route_table_json, virtual_network_json
 from labkit.controller.session import shown
-from labkit.errors import InvalidInput
+from labkit.errors import EnvironmentProblem, InvalidInput
 from labkit.feed.codec import to_json
 from labkit.feed.state import PlatformModel, PlatformState
 from labkit.feed.status import InstanceStatus, NodeFeed, PlatformStatus, RouteServerSession
@@ -309,6 +309,8 @@ async def _refusals(request: web.Request, handler: Handler) -> web.StreamRespons
         return await handler(request)
     except InvalidInput as refusal:
         return web.json_response({"error": refusal.message, "remedy": refusal.remedy}, status=422)
+    except EnvironmentProblem as problem:
+        return web.json_response({"error": problem.message, "remedy": problem.remedy}, status=507)
     except json.JSONDecodeError as error:
         answer = {"error": f"the body is not JSON: {error}.", "remedy": "docs/api.md has its form."}
         return web.json_response(answer, status=422)

@@ -238,6 +238,7 @@ class Controller:
 
         Raises:
             InvalidInput: one of them is refused, and nothing was changed.
+            EnvironmentProblem: there is no room to keep them, and nothing was changed.
         """
         lab, before = self.platform.declared, self.platform.azure
         outcome = carry_out(lab, before, changes)

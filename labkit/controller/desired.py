@@ -9,7 +9,7 @@ from pathlib import Path
 from labkit.azure.changes.difference import difference
 from labkit.azure.changes.registry import from_json, to_json
 from labkit.azure.model import Azure
-from labkit.errors import InvalidInput
+from labkit.errors import EnvironmentProblem
 from labkit.lab.model import Lab
 from labkit.lab.running import applied
 
@@ -27,7 +27,7 @@ def save(path: Path, lab: Lab, azure: Azure) -> None:
     """Write what was changed so that a crash leaves either the old file or the new one.
 
     Raises:
-        InvalidInput: the disk is full; the old file is there.
+        EnvironmentProblem: the disk is full; the old file is there.
     """
     fresh = path.with_name(path.name + ".new")
     try:
@@ -38,7 +38,7 @@ def save(path: Path, lab: Lab, azure: Azure) -> None:
         fresh.replace(path)
     except OSError as error:
         fresh.unlink(missing_ok=True)
-        raise InvalidInput(
+        raise EnvironmentProblem(
             f"the controller can't keep the change: {path}: {error.strerror}.",
             "Free some space where labs are stored (XDG_STATE_HOME), then repeat the command.",
         ) from error

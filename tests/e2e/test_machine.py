@@ -145,7 +145,9 @@ def test_the_disk_of_the_state_fills_while_a_lab_boots(empty: Labkit, lab_file: 
     done = in_private_mounts(empty, mounts, "up", str(lab_file))
     assert done.returncode == 3, done.stderr
     reason, *_, remedy = [line for line in done.stderr.splitlines() if not line.startswith(" ") or "XDG" in line]
-    assert reason == f"the disk is full: {state / 'labkit'} has no inode left."
+    # Either the disk is still full when the boot has failed, or what found no room tells of it.
+    assert reason.startswith("the disk is full: ")
+    assert str(state / "labkit") in reason
     assert "XDG_STATE_HOME" in remedy
     assert not [file for file in done.stdout.splitlines() if "/filler." not in file]
 
@@ -161,7 +163,7 @@ def test_a_lab_goes_down_without_an_inode(empty: Labkit, lab_file: Path) -> None
         {command} stop vm1
         {command} start vm1
         {command} list
-        ! {command} route-server update rs1 --branch-to-branch on || exit 98
+        {command} route-server update rs1 --branch-to-branch on && exit 98 || test $? = 3
         {command} down machine
     """
     done = in_private_mounts(

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from labkit.daemons.errors import NoAnswer
 from labkit.daemons.protocol import Tables
 from labkit.daemons.tables import Query
-from labkit.errors import CheckFailed, InvalidInput
+from labkit.errors import CheckFailed, EnvironmentProblem, InvalidInput
 from labkit.feed import codec
 from labkit.feed.status import LabEvent
 from labkit.operate.records.record import Record
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 M = TypeVar("M")
 
 CONTROLLER = "controller"
+_NO_ROOM = 507
+"""The HTTP status of what finds no room on the disk."""
+
 _LONGEST = 4000
 """The longest path of the API: a server reads lines of 8 KiB."""
 
@@ -86,6 +89,7 @@ class LabClient:
 
         Raises:
             InvalidInput: one of them is refused, and nothing was changed.
+            EnvironmentProblem: there is no room to keep them, and nothing was changed.
             CheckFailed: the controller does not answer.
         """
         # Changes need pydantic, which takes long to load, and `labkit status` does without.
@@ -125,7 +129,8 @@ class LabClient:
             answer = json.loads(text)
             if response.status < 400:
                 return answer
-            refusal = InvalidInput(answer["error"], answer["remedy"])
+            kind = EnvironmentProblem if response.status == _NO_ROOM else InvalidInput
+            refusal = kind(answer["error"], answer["remedy"])
         except (ValueError, KeyError, TypeError):
             if response.status < 400:
                 raise self._silent() from None

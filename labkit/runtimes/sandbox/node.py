@@ -223,7 +223,9 @@ def _explain(name: str, log: Path, error: OSError) -> Error:
     doing = f"node {name}: {error.filename or 'building it'}: {error.strerror}."
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         if error.filename == str(log):
-            return environment_error(doing, "Free some space, or store labs elsewhere: XDG_STATE_HOME.")
+            return environment_error(
+                f"the disk is full: {doing}", "Free some space, or store labs elsewhere: XDG_STATE_HOME."
+            )
         if error.filename == "unshare":
             return environment_error(
                 f"{doing} A limit on namespaces is reached.",

@@ -9,7 +9,7 @@ import pytest
 
 from labkit.azure.changes.route_servers import SetRouteServerSettings
 from labkit.controller import desired
-from labkit.errors import InvalidInput
+from labkit.errors import EnvironmentProblem
 from labkit.lab.load import load
 from labkit.lab.running import carry_out
 from labkit.resources import topologies
@@ -29,6 +29,6 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
 def test_a_change_that_can_not_be_kept_is_refused(tmp_path: Path) -> None:
     lab = load(topologies() / "expressroute" / "lab.yml")
     (tmp_path / "desired.json").mkdir()  # nothing can be renamed to it
-    with pytest.raises(InvalidInput, match=r"the controller can't keep the change: .*: Is a directory"):
+    with pytest.raises(EnvironmentProblem, match=r"the controller can't keep the change: .*: Is a directory"):
         desired.save(tmp_path / "desired.json", lab, lab.azure)
     assert [path.name for path in tmp_path.iterdir()] == ["desired.json"]

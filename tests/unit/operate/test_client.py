@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from labkit.errors import CheckFailed, InvalidInput
+from labkit.errors import CheckFailed, EnvironmentProblem, InvalidInput
 from labkit.feed.status import LabEvent, PlatformStatus
 from labkit.operate.look.client import LabClient
 from labkit.operate.records.record import Record
@@ -83,6 +83,8 @@ def test_a_refusal_has_the_apis_words() -> None:
     with pytest.raises(InvalidInput, match="there is no NIC x") as refused:
         client(Controller(whole("422 Unprocessable Entity", {"error": "there is no NIC x.", "remedy": "y"}))).get("x")
     assert refused.value.remedy == "y"
+    with pytest.raises(EnvironmentProblem, match="no room"):
+        client(Controller(whole("507 Insufficient Storage", {"error": "no room.", "remedy": "y"}))).get("x")
 
 
 @pytest.mark.parametrize(
