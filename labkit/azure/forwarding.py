@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address
 
-from labkit.azure.flows import GRE, IP_IN_IP, Flow, chosen
+from labkit.azure.flows import GRE, IP_IN_IP, Flow, backend, chosen
 from labkit.azure.model import ON_LINK, Azure, EffectiveRoute, NextHopType, Nic
 from labkit.azure.rules.adjacency import takes_forwarded
 
@@ -167,19 +167,16 @@ def _via(surroundings: Surroundings, hops: Sequence[IPv4Address], packet: Packet
 
 
 def _balanced(surroundings: Surroundings, frontend: IPv4Address, packet: Packet) -> Iterator[Verdict]:
-    """The backends that may get a packet. One that goes down, or comes up, moves no flow between the others."""
+    """The backends that may get a packet [ha-ports-symmetry]."""
     everyone = surroundings.frontends[frontend]
-    up = [b.address for b in everyone if b.up and b.address in surroundings.reachable]
-    if not up:
+    up = [b.up and b.address in surroundings.reachable for b in everyone]
+    places = [place for place, is_up in enumerate(up) if is_up]
+    if not places:
         yield Verdict(Disposition.NO_BACKEND, frontend)
-    elif packet.flow is None or len(up) == 1:
-        yield from (_reached(surroundings, address, packet) for address in up)
-    else:
-        first, second = ((surroundings.seed + i) & 0xFFFFFFFF for i in (1, 2))
-        own = everyone[chosen(packet.flow, packet.source, packet.destination, len(everyone), first)].address
-        if own not in up:
-            own = up[chosen(packet.flow, packet.source, packet.destination, len(up), second)]
-        yield _reached(surroundings, own, packet)
+        return
+    if packet.flow is not None:
+        places = [backend(packet.flow, packet.source, packet.destination, up, frontend)]
+    yield from (_reached(surroundings, everyone[place].address, packet) for place in places)
 
 
 def _reached(surroundings: Surroundings, hop: IPv4Address, packet: Packet) -> Verdict:

@@ -22,7 +22,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
 
+from labkit.azure.flows import choices, seeds
 from labkit.azure.model import ON_LINK
 from labkit.fabric.prefixes import Range, parse_prefix
 from labkit.fabric.prober import PROBE_SOURCE
@@ -30,7 +32,8 @@ from labkit.fabric.state import Fabric, FabricTable
 from labkit.feed.switch import Frontend, InternetPort, NicPort, PeeringPort, Port
 from labkit.feed.tables import VIA, NextHops
 
-# Marks that a group's chain leaves on a packet it does not forward. Marks are 0 on arrival and seen by nobody else.
+# Marks that a group's chain leaves on a packet it does not forward. Marks are 0 on arrival and seen by nobody else. In
+# a load balancer's chain the mark is the hash of one direction until the chain has decided.
 _NONE = 1
 _UNKNOWN = 2
 _NO_BACKEND = 3
@@ -41,8 +44,13 @@ _MACS = "type ipv4_addr : ether_addr;"
 # A hash over ports is only right where every packet of a flow shows them: for ICMP these bytes are the checksum, and
 # later fragments have none. 0x3fff are the offset and the "more fragments" flag.
 _HAS_PORTS = "ip protocol { tcp, udp } ip frag-off & 0x3fff == 0"
-_FLOW_WITH_PORTS = "ip saddr . ip daddr . ip protocol . @th,0,32"
+_FLOW_WITH_PORTS = "ip saddr . ip daddr . ip protocol . th sport . th dport"
 _FLOW = "ip saddr . ip daddr . ip protocol"
+_REVERSE = {
+    _FLOW_WITH_PORTS: "ip daddr . ip saddr . ip protocol . th dport . th sport",
+    _FLOW: "ip daddr . ip saddr . ip protocol",
+}
+_FLOWS = ((f"{_HAS_PORTS} ", _FLOW_WITH_PORTS), ("", _FLOW))
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +211,9 @@ def _via(fabric: Fabric, hops: tuple[str, ...]) -> Iterator[str]:
         # Not a jump: the mark with which that chain returns is the port's to see.
         yield from (f"goto {chain}" for chain in chains.values())
         return
-    for condition, flow in ((f"{_HAS_PORTS} ", _FLOW_WITH_PORTS), ("", _FLOW)):
+    for condition, flow in _FLOWS:
         if macs:
-            yield f"{condition}ether daddr set {_choose(flow, len(hops), fabric.seed, macs)} accept"
+            yield f"{condition}{_set_mac(_hash(flow, len(hops), fabric.seed), macs)} accept"
         if chains:
             jumps = ", ".join(f"{i} : goto {chain}" for i, chain in chains.items())
             yield f"{condition}{_hash(flow, len(hops), fabric.seed)} vmap {{ {jumps} }}"
@@ -214,24 +222,19 @@ def _via(fabric: Fabric, hops: tuple[str, ...]) -> Iterator[str]:
 
 
 def _balance(fabric: Fabric, balancer: Frontend) -> Iterator[str]:
-    """The rules of a load balancer. One backend that goes down, or comes up, moves no flow between the others.
-
-    With several down at once, only flows whose own backend is down may move when another one follows.
-    """
-    everyone = [fabric.reachable.get(address) for address in balancer.backends.values()]
-    up = [mac if balancer.is_up(name) else None for name, mac in zip(balancer.backends, everyone, strict=True)]
-    healthy = [mac for mac in up if mac is not None]
-    if len(healthy) == 1:
-        yield f"ether daddr set {healthy[0]} accept"
+    """The rules of a load balancer, by `labkit.azure.flows.backend`."""
+    macs = [fabric.reachable.get(address, "") for address in balancer.backends.values()]
+    up = [mac != "" and balancer.is_up(name) for name, mac in zip(balancer.backends, macs, strict=True)]
+    if sum(up) == 1:
+        yield f"ether daddr set {macs[up.index(True)]} accept"
         return
-    # Seeds other than that of equal paths, or those who share among load balancers would see half of the backends each.
-    first, second = ((fabric.seed + i) & 0xFFFFFFFF for i in (1, 2))
-    for condition, flow in ((f"{_HAS_PORTS} ", _FLOW_WITH_PORTS), ("", _FLOW)) if healthy else ():
-        own = {i: mac for i, mac in enumerate(up) if mac is not None}
-        yield f"{condition}ether daddr set {_choose(flow, len(up), first, own)} accept"
-        if len(healthy) < len(up):
-            shared = dict(enumerate(healthy))
-            yield f"{condition}ether daddr set {_choose(flow, len(healthy), second, shared)} accept"
+    for condition, flow in _FLOWS if any(up) else ():
+        for seed, choice in zip(seeds(IPv4Address(balancer.address)), choices(up), strict=False):
+            # nft can't list maps by two hashes: the first one becomes the mark.
+            yield f"{condition}meta mark set {_hash(flow, choice.count, seed)}"
+            for one in range(choice.count):
+                row = {other: macs[p] for (first, other), p in choice.by_hashes.items() if first == one}
+                yield f"{condition}meta mark {one} {_set_mac(_hash(_REVERSE[flow], choice.count, seed), row)} accept"
     yield f"meta mark set {_NO_BACKEND} return"
 
 
@@ -240,9 +243,9 @@ def _hash(flow: str, count: int, seed: int) -> str:
     return f"jhash {flow} mod {count} seed {seed:#x}"
 
 
-def _choose(flow: str, count: int, seed: int, macs: Mapping[int, str]) -> str:
-    """One of `count` MACs by a flow's hash; no answer where `macs` has none at its place."""
-    return f"{_hash(flow, count, seed)} map {{ {', '.join(f'{i} : {mac}' for i, mac in macs.items())} }}"
+def _set_mac(number: str, macs: Mapping[int, str]) -> str:
+    """One of some MACs by a number; no answer, so that the next rule is tried, where `macs` has none for it."""
+    return f"ether daddr set {number} map {{ {', '.join(f'{i} : {mac}' for i, mac in macs.items())} }}"
 
 
 def _answers(fabric: Fabric, port: NicPort) -> Iterator[str]:

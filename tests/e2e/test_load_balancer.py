@@ -11,6 +11,7 @@ from labkit.operate.diff.run import differences
 from labkit.operate.trace.run import trace
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.in_lab import SCAN, effective, gateways, lab_file, problems, run, without_bgpd
+from tests.e2e.test_nva_options import CONNECTIONS, connections
 from tests.e2e.test_variants import BRANCH, flows_sent
 from tests.e2e.waiting import eventually
 
@@ -56,6 +57,18 @@ def test_kernels_have_the_frontend_and_flows_both_appliances(lab: RunningLab) ->
     assert differences(lab.lab, lab.client) == []
 
 
+def test_every_connection_through_two_stateful_appliances_succeeds_in_both_directions(lab: RunningLab) -> None:
+    until_backends(lab, BOTH)
+    for client, server in (("vm1", "vm2"), ("vm2", "vm1")):
+        for nva in ("nva1", "nva2"):
+            run(lab, nva, "nft", "-f", "-", stdin=COUNT_CONNECTIONS)
+        address = lab.lab.azure.nic[server].address
+        assert connections(lab, server, address, client) == CONNECTIONS
+        begun = [connections_through(lab, nva) for nva in ("nva1", "nva2")]
+        assert sum(begun) == CONNECTIONS
+        assert min(begun) > 0, "both have their share"
+
+
 def test_a_dead_bgpd_takes_its_appliance_out_and_moves_nothing_else(lab: RunningLab) -> None:
     until_backends(lab, BOTH)
     before = flows_sent(lab, "nva1", "nva2")
@@ -73,6 +86,26 @@ def test_a_dead_bgpd_takes_its_appliance_out_and_moves_nothing_else(lab: Running
     until_backends(lab, BOTH)
     assert events(lab)[-1] == ("nva1 is up", "its probe on TCP 179 succeeded")
     assert flows_sent(lab, "nva1", "nva2") == before
+
+
+COUNT_CONNECTIONS = """
+    table ip connections {}
+    delete table ip connections
+    table ip connections {
+        counter begun {}
+        chain forward {
+            type filter hook forward priority 0; policy accept;
+            tcp flags & (syn | ack) == syn counter name begun
+        }
+    }
+"""
+
+
+def connections_through(lab: RunningLab, nva: str) -> int:
+    """How many TCP connections have begun through an appliance since `COUNT_CONNECTIONS` was loaded."""
+    found = json.loads(run(lab, nva, "nft", "-j", "list", "counter", "ip", "connections", "begun"))
+    (begun,) = (item["counter"]["packets"] for item in found["nftables"] if "counter" in item)
+    return int(begun)
 
 
 def kill(lab: RunningLab, node: str, service: str) -> None:

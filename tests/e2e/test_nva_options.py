@@ -51,11 +51,11 @@ CLIENT = """
 """
 
 
-def connections(lab: RunningLab, server: str, address: IPv4Address) -> int:
-    """How many of `CONNECTIONS` from vm1 to a server are answered."""
+def connections(lab: RunningLab, server: str, address: IPv4Address, client: str = "vm1") -> int:
+    """How many of `CONNECTIONS` from a machine to a server are answered."""
     with dialogue(lab, server, ECHO_SERVER) as listening:
         assert listening.line() == "ready"
-        return int(python(lab, "vm1", CLIENT, address, CONNECTIONS))
+        return int(python(lab, client, CLIENT, address, CONNECTIONS))
 
 
 # FRR's options.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from labkit.azure.flows import GRE, IP_IN_IP, TCP, UDP, Flow, chosen, jhash
+from labkit.azure.flows import GRE, IP_IN_IP, TCP, UDP, Flow, backend, chosen, jhash
 from labkit.azure.forwarding import Backend, Disposition, Packet, Surroundings, Verdict, forward
 from labkit.azure.model import Azure, EffectiveRoute, NextHopType, Nic, Peering, RouteSource, RouteState, VirtualNetwork
 from tests.unit.azure.builders import addr, net
@@ -162,6 +165,40 @@ def test_the_hash_is_the_kernels() -> None:
     ports_matter = {chosen(Flow(UDP, (port, 9)), VM.address, OUTSIDE, 1 << 16, 1) for port in range(100)}
     assert len(ports_matter) > 90
     assert chosen(Flow(1, (1, 2)), VM.address, OUTSIDE, 8, 1) == chosen(Flow(1, (3, 4)), VM.address, OUTSIDE, 8, 1)
+
+
+FLOWS = st.builds(
+    Flow,
+    st.sampled_from((TCP, UDP, 1)),
+    st.one_of(st.none(), st.tuples(st.integers(1, 65535), st.integers(1, 65535))),
+)
+ADDRESSES = st.integers(0x0A000000, 0x0AFFFFFF).map(IPv4Address)
+
+
+@given(flow=FLOWS, one=ADDRESSES, other=ADDRESSES, up=st.lists(st.booleans(), min_size=1, max_size=6).filter(any))
+def test_both_directions_of_a_flow_meet_the_same_backend(
+    flow: Flow, one: IPv4Address, other: IPv4Address, up: list[bool]
+) -> None:
+    place = backend(flow, one, other, up, FRONTEND)
+    assert up[place]
+    assert place == backend(flow.reverse, other, one, up, FRONTEND)
+    everyone = backend(flow, one, other, [True] * len(up), FRONTEND)
+    assert place == everyone or not up[everyone], "one that goes down moves no flow of the others"
+
+
+def test_each_load_balancer_shares_flows_evenly_and_by_itself() -> None:
+    def places(count: int, frontend: str) -> list[int]:
+        flows = (Flow(TCP, (port, 443)) for port in range(3000))
+        return [backend(flow, VM.address, OUTSIDE, [True] * count, IPv4Address(frontend)) for flow in flows]
+
+    for count in (2, 3, 5):
+        shares = Counter(places(count, "10.1.1.100"))
+        assert len(shares) == count
+        assert all(abs(share * count - 3000) < 450 for share in shares.values()), shares
+    both = zip(places(2, "10.1.1.100"), places(2, "10.1.2.100"), strict=True)
+    assert 1300 < sum(one == other for one, other in both) < 1700
+    with pytest.raises(ValueError, match="no backend is up"):
+        backend(Flow(TCP, (1, 2)), VM.address, OUTSIDE, [False, False], FRONTEND)
 
 
 def test_the_docs_have_the_table_of_dispositions() -> None:

@@ -80,15 +80,20 @@ def test_every_flow_goes_to_a_healthy_backend_its_own_if_that_is_one(healthy: se
     elif len(up) == 1:
         assert rules == (f"ether daddr set {MACS[up[0]]} accept",)
     else:
-        own = {i: MACS[name] for i, name in enumerate(pool) if name in up}
-        spread = {i: MACS[name] for i, name in enumerate(up)}
-        wanted = [own, spread] if len(up) < backends else [own]
-        with_ports = [choice(rule) for rule in rules if "@th" in rule]
-        without = [choice(rule) for rule in rules if "@th" not in rule and "jhash" in rule]
-        assert with_ports == without == wanted
-        assert [f"mod {len(pool if answers is own else up)} " in rules[i] for i, answers in enumerate(wanted)] == [
-            True
-        ] * len(wanted)
+        own: list[str | None] = [name if name in up else None for name in pool]
+        wanted: list[list[str | None]] = [own, [*up]] if len(up) < backends else [own]
+        with_ports = [rule for rule in rules if rule.startswith("ip protocol { tcp, udp }")]
+        without = [rule for rule in rules if rule.startswith("meta mark") and rule != NO_BACKEND]
+        for found, both in ((with_ports, wanted), (without, wanted)):
+            hashed = [re.search(r"set jhash .* mod (\d+)", rule) for rule in found if "meta mark set" in rule]
+            assert [int(h[1]) for h in hashed if h] == [len(places) for places in both]
+            rows = [choice(rule) for rule in found if "meta mark set" not in rule]
+            for places in both:
+                for one, row in enumerate(rows[: len(places)]):
+                    there = [places[(one + other) % len(places)] for other in range(len(places))]
+                    assert row == {i: MACS[name] for i, name in enumerate(there) if name is not None}
+                rows = rows[len(places) :]
+            assert rows == []
 
 
 def test_answers_to_its_own_probes_come_in_and_no_others() -> None:

@@ -63,8 +63,8 @@ def test_the_rules_of_each_type_of_group() -> None:
 def test_equal_paths_are_chosen_by_ports_only_where_there_are_ports() -> None:
     with_ports, without, unknown = rules("VirtualNetworkGateway", "10.1.0.10", "10.1.0.11")
     assert with_ports.startswith("ip protocol { tcp, udp } ip frag-off & 0x3fff == 0 ether daddr set jhash")
-    assert "@th,0,32 mod 2 seed 0x1 map { 0 : 00:0d:3a:00:00:0a, 1 : 00:0d:3a:00:00:0b } accept" in with_ports
-    assert "@th" not in without
+    assert ". th dport mod 2 seed 0x1 map { 0 : 00:0d:3a:00:00:0a, 1 : 00:0d:3a:00:00:0b } accept" in with_ports
+    assert "th sport" not in without
     assert unknown == "meta mark set 2 return"
 
 
