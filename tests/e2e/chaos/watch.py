@@ -37,7 +37,8 @@ class Watch:
     def __init__(self, lab: RunningLab, machine: str, listener: Dialogue) -> None:
         self._lab, self._machine, self._listener = lab, machine, listener
         self.fib = self._dump()
-        self._listener.ask()  # what the dump has already
+        while self._take():  # routes and nexthops are of different moments
+            self.fib = self._dump()
         self.messages: list[str] = []
         """What the kernel reported before the last call of `since`, after the call before it."""
 
@@ -54,12 +55,22 @@ class Watch:
 
     def missed(self) -> list[str]:
         """Where the kernel is not what the messages made of it: then what was watched proves nothing."""
+        self._take()
         there = self._dump()
-        self._listener.ask()
+        while self._take():  # routes and nexthops are of different moments
+            there = self._dump()
         addresses = [prefix[0] for prefix in there.prefixes | self.fib.prefixes]
         pairs = [(address, self.fib.hops(address), there.hops(address)) for address in addresses]
         self.fib = there
         return [f"{self._machine} {address}: {had}, in truth {has}" for address, had, has in pairs if had != has]
+
+    def _take(self) -> bool:
+        """Whether the kernel has reported something since it was last asked; the table follows it."""
+        reported = self._listener.ask().split()
+        for buffer in reported:
+            for _ in self.fib.take(bytes.fromhex(buffer)):
+                pass
+        return bool(reported)
 
     def _dump(self) -> Fib:
         shown = (run(self._lab, self._machine, "ip", "-j", what) for what in ("route", "nexthop"))
