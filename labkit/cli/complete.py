@@ -52,10 +52,11 @@ def nodes(ctx: typer.Context) -> list[str]:
 
 def own_nics(ctx: typer.Context) -> list[str]:
     """The NICs of NVAs and virtual machines."""
-    found = [*_read(ctx, "lab_file", "nvas")]
-    machines = _read(ctx, "lab_file", "virtual_machines")
-    for machine in machines:
-        found += [f"{machine}/{nic}" for nic in _under(machines, machine, "nics")] or [machine]
+    found: list[str] = []
+    for section in ("nvas", "virtual_machines"):
+        machines = _read(ctx, "lab_file", section)
+        for machine in machines:
+            found += [f"{machine}/{nic}" for nic in _under(machines, machine, "nics")] or [machine]
     return found
 
 

@@ -20,6 +20,7 @@ from labkit.cli import complete
 from labkit.cli.changing import change, changing
 from labkit.cli.output import Format, FormatOption, LabOption, Switch, put_json, put_table, switch_text
 from labkit.errors import InvalidInput
+from labkit.lab.sessions import peer_name
 from labkit.operate.changes import Now
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import running
@@ -156,10 +157,14 @@ def create_peer(
     peer_ip: Annotated[str | None, typer.Option(help="Default: the address of NVA PEER.", show_default=False)] = None,
     lab: LabOption = None,
 ) -> None:
-    """Create a peer of a route server, or change it. Both instances then have a session with it."""
+    """Create a peer of a route server, or change it. Both instances then have a session with it.
+
+    PEER is the peer's name, or a NIC of an NVA as NVA/NIC: the peer then has the name of the NVA and the NIC's address.
+    """
 
     def make(now: Now) -> list[Change]:
-        nva, nic = now.lab.nva.get(peer), now.lab.azure.nic.get(peer)
+        name = peer_name(now.lab, peer)
+        nva, nic = now.lab.nva.get(name), now.lab.azure.nic.get(peer) or next(iter(now.lab.azure.nics_of(peer)), None)
         asn = peer_asn if peer_asn is not None or nva is None else nva.asn
         address = peer_ip if peer_ip is not None or nva is None or nic is None else str(nic.address)
         if asn is None or address is None:
@@ -167,7 +172,7 @@ def create_peer(
                 f"{peer} is not an NVA of this lab, so its ASN and its address are needed.",
                 "Give --peer-asn and --peer-ip.",
             )
-        return [PutPeer(route_server, peer, _asn(asn), _address(address))]
+        return [PutPeer(route_server, name, _asn(asn), _address(address))]
 
     change(ctx, lab, make)
 
@@ -176,7 +181,7 @@ def create_peer(
 @changing
 def delete_peer(ctx: typer.Context, route_server: Server, peer: Peer, lab: LabOption = None) -> None:
     """Delete a peer of a route server. Its sessions end."""
-    change(ctx, lab, lambda _now: [DeletePeer(route_server, peer)])
+    change(ctx, lab, lambda now: [DeletePeer(route_server, peer_name(now.lab, peer))])
 
 
 def _asn(number: int) -> int:

@@ -273,18 +273,18 @@ class Api:
         """The route server and the peer that a path names.
 
         Raises:
-            InvalidInput: one of them does not exist; as in Azure, a peer goes by its own name.
+            InvalidInput: one of them does not exist; a peer goes by its own name, or that of the NIC with its address.
         """
-        server, peer_name = self._server(request), request.match_info["peer"]
-        peers = self._platform.all_peers(server.name)
+        server, name = self._server(request), request.match_info["peer"]
+        peers, nic = self._platform.all_peers(server.name), self._platform.azure.nic.get(name)
         for peer in peers:
-            if peer.name == peer_name:
+            if name == peer.name or (nic is not None and (nic.machine, nic.address) == (peer.name, peer.address)):
                 return server, peer
         names = ", ".join(p.name for p in peers)
         remedy = (
             f"Its peers are: {names}." if names else "It has none; gateways are its peers while branch-to-branch is on."
         )
-        raise InvalidInput(f"route server {server.name} has no peer {peer_name}.", remedy)
+        raise InvalidInput(f"route server {server.name} has no peer {name}.", remedy)
 
     def _server(self, request: web.Request) -> RouteServer:
         servers, name = self._platform.azure.route_server, request.match_info["server"]

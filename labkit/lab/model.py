@@ -21,22 +21,23 @@ PRIVATE = tuple(IPv4Network(n) for n in ("10.0.0.0/8", "100.64.0.0/10", "172.16.
 
 @dataclass(frozen=True, slots=True)
 class Nva:
-    """A network virtual appliance: a router behind one NIC of the same name, which runs the BGP daemon `daemon`.
+    """A network virtual appliance: a router behind one NIC or several, which runs the BGP daemon `daemon`.
 
-    `peers_with` names the route servers that have it as a peer. `advertises` are prefixes it originates.
-    With `snat`, what it forwards to public addresses carries its own; a `stateful` one drops TCP that it has not seen
-    begin. What it sends has its ASN `prepend` times more in the path, and towards route servers with `as_override` in
-    place of theirs (with `strip_route_server_asn` theirs is missing), with `communities`, and with another `next_hop`
-    than its own. With `requires_policy` it neither sends nor takes anything. It withdraws what it advertises while what
-    it `tracks` does not answer.
+    `peers_with` are the route servers that have it as a peer, each with the NIC of the session. `advertises` are
+    prefixes it originates. What it forwards to public addresses by a NIC in `snat` carries the NIC's address, and if
+    that is its only one, all that it forwards to them; a `stateful` one drops TCP that it has not seen begin. What it
+    sends has its ASN `prepend` times more in the path, and towards route servers with `as_override` in place of theirs
+    (with `strip_route_server_asn` theirs is missing), with `communities`, and with another `next_hop` than its own.
+    With `requires_policy` it neither sends nor takes anything. It withdraws what it advertises while what it `tracks`
+    does not answer.
     """
 
     name: str
     asn: int
     advertises: tuple[IPv4Network, ...] = ()
-    snat: bool = False
+    snat: tuple[str, ...] = ()
     timers: BgpTimers = AZURE_TIMERS
-    peers_with: tuple[str, ...] = ()
+    peers_with: Mapping[str, str] = field(default_factory=dict)
     prepend: int = 0
     as_override: bool = False
     strip_route_server_asn: bool = False
@@ -48,9 +49,12 @@ class Nva:
     tracks: IPv4Address | None = None
     daemon: str = DEFAULT
 
-    def translates(self, target: IPv4Address) -> bool:
-        """Whether what it forwards to `target` carries its own address."""
-        return self.snat and not any(target in private for private in PRIVATE)
+    def translates(self, target: IPv4Address, nic: str | None) -> str | None:
+        """The NIC whose address a packet to `target` gets that it forwards by `nic`, or over a link; None for none."""
+        if any(target in private for private in PRIVATE):
+            return None
+        # The only NIC of an appliance has the appliance's name: whatever it translates leaves with that one's address.
+        return self.name if self.name in self.snat else nic if nic in self.snat else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +93,10 @@ class WanLink:
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """A VXLAN tunnel between two NVAs, from NIC to NIC, with each side's address in it."""
+    """A VXLAN tunnel between two NVAs, from one's NIC to the other's, with each side's address in it."""
 
     nvas: tuple[str, str]
+    nics: tuple[str, str]
     addresses: tuple[IPv4Interface, IPv4Interface]
     vni: int
 

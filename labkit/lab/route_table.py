@@ -19,7 +19,7 @@ def user_route(prefix: str, hop: str, azure: Azure) -> UserRoute:
     kind = next_hop_type(hop)
     if kind is not None:
         return UserRoute(network, kind)
-    named = next(iter(azure.nics_of(hop)), None) or azure.load_balancer.get(hop)
+    named = azure.nic.get(hop) or next(iter(azure.nics_of(hop)), None) or azure.load_balancer.get(hop)
     address = named.address if named is not None else address_of(hop)
     if address is None:
         text, remedy = no_next_hop(hop) or (f"{hop} is not a next hop", NEXT_HOPS)

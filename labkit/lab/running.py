@@ -13,7 +13,7 @@ from labkit.azure.changes import outcome, refusal
 from labkit.azure.changes.base import Change
 from labkit.azure.changes.outcome import ChangeOutcome
 from labkit.azure.changes.virtual_networks import peering_side
-from labkit.azure.model import Azure, BgpPeer
+from labkit.azure.model import Azure, BgpPeer, Nic
 from labkit.azure.model.problem import Code
 from labkit.azure.rules.adjacency import connected_peerings
 from labkit.errors import InvalidInput
@@ -44,18 +44,22 @@ def applied(lab: Lab, azure: Azure, changes: Iterable[Change]) -> Azure:
 def cautions(lab: Lab, before: Azure, after: Azure) -> Iterator[tuple[str, str]]:
     """What changes of a running lab bring that Azure takes although it does not work: each as text and remedy."""
     for problem in refusal.cautions(before, after):
-        if problem.code is not Code.NIC_NOT_FORWARDING or problem.subjects[0] not in lab.nva:
+        if problem.code is not Code.NIC_NOT_FORWARDING or before.nic[problem.subjects[0]].machine not in lab.nva:
             yield f"{problem.text}.", refusal.remedy(problem)
-    for nva in lab.nva:
-        if before.primary_nic(nva).ip_forwarding and not after.primary_nic(nva).ip_forwarding:
-            remedy = f"Switch it on: labkit nic update {nva} --ip-forwarding on"
-            yield f"IP forwarding is off on {nva}'s NIC, which drops whatever the NVA forwards.", remedy
+    for nic in (nic for nva in lab.nva for nic in after.nics_of(nva)):
+        if before.nic[nic.name].ip_forwarding and not nic.ip_forwarding:
+            remedy = f"Switch it on: labkit nic update {nic.name} --ip-forwarding on"
+            yield f"IP forwarding is off on {_nic_text(nic)}, which drops whatever the NVA forwards.", remedy
     known = set(_other_asns(lab, before))
     for server, peer in _other_asns(lab, after):
         if (server, peer) not in known:
             own = lab.nva[peer.name].asn
             text = f"peer {peer.name} of {server} is expected to have ASN {peer.asn}, and the NVA has {own}."
             yield text, "Its sessions stay down: an OPEN with another ASN is refused."
+
+
+def _nic_text(nic: Nic) -> str:
+    return f"{nic.machine}'s NIC" if nic.name == nic.machine else f"NIC {nic.name}"
 
 
 def _other_asns(lab: Lab, azure: Azure) -> Iterator[tuple[str, BgpPeer]]:

@@ -77,6 +77,12 @@ def peer_names(lab: Lab, peer: str) -> tuple[str, ...]:
     return tuple(i.node for i in lab.azure.gateway[peer].instance_ids)
 
 
+def peer_name(lab: Lab, name: str) -> str:
+    """The name under which a route server has what is called `name`: an NVA's NIC means the NVA."""
+    nic = lab.azure.nic.get(name)
+    return nic.machine if nic is not None and nic.machine in lab.nva else name
+
+
 def speakers(lab: Lab, near: str, far: str) -> tuple[tuple[str, IPv4Address], ...]:
     """The sessions between `near`, which is not a route server, and `far`: `near`'s node, `far`'s address."""
     return tuple(dict.fromkeys(_speakers(lab, near, far)))

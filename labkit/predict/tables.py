@@ -9,13 +9,13 @@ from typing import TypeVar
 
 from labkit.azure.forwarding import Backend, Disposition, Packet, Surroundings
 from labkit.azure.model import Azure, EffectiveRoute, InstanceId, Nic
-from labkit.azure.rules.addressing import ROUTE_SERVER_SUBNET
 from labkit.azure.rules.adjacency import local_and_adjacent_ranges
 from labkit.azure.rules.circuits import best_in_circuit
 from labkit.azure.rules.effective import lookup
 from labkit.azure.rules.gateway_policy import PathSource, best_at_gateway
 from labkit.lab.model import Lab
 from labkit.lab.plan.addressing import subnet_of
+from labkit.lab.plan.speakers import nva_routes
 from labkit.lab.plan.tunnels import sites_tunnels
 from labkit.predict.azure_speakers import AzureSpeakers
 from labkit.predict.converge import RouterState
@@ -125,8 +125,10 @@ class PredictedTables:
             for node, interface in zip(overlay.nvas, overlay.addresses, strict=True):
                 yield node, interface.network, Route(interface.network)
         yield from self._in_the_internet()
-        for nva in lab.nva:
-            yield from ((nva, prefix, Route(prefix, self.azure.primary_nic(nva).name)) for prefix in self._by_nic(nva))
+        for nva in lab.nvas:
+            connected = ((subnet_of(lab.azure, nic), nic) for nic in lab.azure.nics_of(nva.name))
+            for prefix, nic in (*connected, *nva_routes(lab, nva)):
+                yield nva.name, prefix, Route(prefix, nic.name)
         for node, instance in self._instances.items():
             nic = self.azure.primary_nic(node)
             gateway = self.azure.gateway[instance.name]
@@ -148,19 +150,6 @@ class PredictedTables:
             yield node, internet.prefix, Route(internet.prefix, gateways=(internet.host,))
             yield internet.name, IPv4Network(address), Route(IPv4Network(address))
 
-    def _by_nic(self, nva: str) -> Iterator[IPv4Network]:
-        """What an NVA reaches by its NIC without BGP: its subnet, its route servers, its overlays' ends, the rest."""
-        yield subnet_of(self._lab.azure, self._lab.azure.primary_nic(nva))
-        for name in self._lab.nva[nva].peers_with:
-            network = self._lab.azure.route_server[name].virtual_network
-            subnets = self._lab.azure.virtual_network[network].subnets
-            yield from (subnet.prefix for subnet in subnets if subnet.name == ROUTE_SERVER_SUBNET)
-        for overlay in self._lab.overlays:
-            if nva in overlay.nvas:
-                far = overlay.nvas[1 - overlay.nvas.index(nva)]
-                yield IPv4Network(self._lab.azure.primary_nic(far).address)
-        yield IPv4Network("0.0.0.0/0")
-
     # What they have by BGP.
 
     def _by_bgp(self, node: str) -> Iterator[tuple[IPv4Network, Route]]:
@@ -179,7 +168,8 @@ class PredictedTables:
             # What a router advertises itself is in no kernel.
             sessions = chosen.sessions
             if sessions and all(session.neighbour.route_server for session in sessions):
-                yield prefix, Route(prefix, self.azure.primary_nic(node).name)
+                own = sessions[0].neighbour.own
+                yield prefix, Route(prefix, next(nic.name for nic in self.azure.nics_of(node) if nic.address == own))
             elif sessions:
                 yield prefix, Route(prefix, gateways=tuple(session.neighbour.address for session in sessions))
 

@@ -106,6 +106,7 @@ class RouterStep:
     """A node's own table has decided: `next_hop` is where the packet goes, None if it goes by a NIC or nowhere.
 
     `between` is what connects the two nodes, if it is more than a link. `restores_ttl`: a gateway is no hop here.
+    `translated`: the packet has got its source here.
     """
 
     node: str
@@ -116,6 +117,7 @@ class RouterStep:
     next_hop: NextHop | None = None
     between: str = ""
     restores_ttl: bool = False
+    translated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +221,12 @@ class Walker:
         self._gateways = {i.node for gateway in lab.azure.gateways for i in gateway.instance_ids}
         self._routers = {*lab.nva, *lab.site, *lab.azure.circuit, *self._gateways}
         self._between = dict(_between(lab))
+        self._ends = {
+            pair: nic
+            for overlay in lab.overlays
+            for pair, nic in zip((overlay.nvas, overlay.nvas[::-1]), overlay.nics, strict=True)
+        }
+        """The NIC of an overlay's end, by its NVA and the far one."""
         self._surroundings = cache(tables.surroundings)
 
     def walks(self, node: str, destination: IPv4Address, source: IPv4Address | None = None) -> Iterator[Walk]:
@@ -250,9 +258,12 @@ class Walker:
             return
         node, packet = way.node, way.packet
         route = self._tables.route(node, packet)
-        if node in self._lab.nva and self._lab.nva[node].translates(packet.destination):
-            packet = replace(packet, source=self._addresses[node])
-        step = RouterStep(node, way.address, packet, route, route.drops or Disposition.FORWARDED)
+        # An appliance's own packets stay as they are.
+        if node in self._lab.nva and not self._has(node, packet.source):
+            by = self._lab.nva[node].translates(packet.destination, route.nic)
+            packet = packet if by is None else replace(packet, source=self._lab.azure.nic[by].address)
+        ends = route.drops or Disposition.FORWARDED
+        step = RouterStep(node, way.address, packet, route, ends, translated=packet != way.packet)
         if route.drops is not None:
             yield way.ends(step, unseen=route.silent and bool(way.forwarded))
             return
@@ -360,7 +371,7 @@ class Walker:
     def _carrying(self, node: str, far: str) -> FabricStep:
         """What the fabric decides of the packet in which an overlay carries another one to the far NVA."""
         azure = self._tables.azure
-        nic, there = azure.primary_nic(node), azure.primary_nic(far)
+        nic, there = (azure.nic[self._ends[node, far]], azure.nic[self._ends[far, node]])
         packet = Packet(nic.address, there.address)
         row = self._tables.row(nic.name, packet.destination)
         verdicts = forward(azure, self._surroundings(nic.virtual_network), nic, row, packet)

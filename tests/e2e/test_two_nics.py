@@ -1,4 +1,7 @@
-"""A machine with two NICs in two subnets: each NIC's routes in a table of its own, each packet by its NIC's way."""
+"""Machines with two NICs in two subnets: each NIC's routes in a table of its own, each packet by its NIC's way.
+
+And an appliance with two: its sessions have the address of the one, what it translates gets that of the other.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,8 @@ from tests.e2e.waiting import eventually
 
 OUTSIDE, INSIDE = IPv4Address("10.1.10.4"), IPv4Address("10.1.20.9")
 VM, NVA, BRANCH = IPv4Address("10.2.1.4"), IPv4Address("10.1.1.4"), IPv4Address("10.250.0.10")
+FW_OUTSIDE, FW_INSIDE = IPv4Address("10.1.3.4"), IPv4Address("10.1.1.5")
+INTERNET = IPv4Address("198.51.100.10")
 TABLE = nic_table(1)
 THROUGH = {"10.2.0.0/16": "nva", "10.250.0.0/16": "None"}
 
@@ -46,9 +51,10 @@ def test_each_nic_has_its_effective_routes_in_a_table_of_its_own(lab: RunningLab
     assert rows["client"] == rows["client/outside"] != rows["client/inside"], "the machine's name means its first NIC"
     reserved = set(map(str, RESERVED_BLOCKS))
     main, further = table(lab, 254), table(lab, TABLE)
-    on_link, dropped = ("unicast",), ("10.1.20.1",)
+    on_link, dropped, fw = ("unicast",), ("10.1.20.1",), str(FW_INSIDE)
     assert {p: hops for p, hops in main.items() if p not in reserved} == {
-        "10.1.0.0/16": on_link, "10.2.0.0/16": on_link, "10.250.0.0/16": (str(NVA),), "0.0.0.0/0": ("10.1.10.1",),
+        "10.1.0.0/16": on_link, "10.2.0.0/16": on_link, "10.250.0.0/16": (str(NVA),), "198.51.100.0/24": (fw,),
+        "0.0.0.0/0": ("10.1.10.1",),
     }  # fmt: skip
     assert {p: hops for p, hops in further.items() if p not in reserved} == {
         "10.1.0.0/16": on_link, "10.2.0.0/16": (str(NVA),), "10.250.0.0/16": dropped, "0.0.0.0/0": ("10.1.20.1",),
@@ -63,7 +69,7 @@ def test_packets_out_of_each_nic_take_its_way(lab: RunningLab) -> None:
     assert traceroute(client, "client", VM, INSIDE) == [NVA, VM]
     assert ping(client, "client", BRANCH, OUTSIDE)
     assert not ping(client, "client", BRANCH, INSIDE)
-    assert ping(client, "client", IPv4Address("198.51.100.10"), INSIDE), "each NIC has a way into the Internet"
+    assert ping(client, "client", INTERNET, INSIDE), "each NIC has a way into the Internet"
     neighbour = lab.lab.azure.nic["neighbour"].address
     assert ping(client, "client", neighbour), "the kernel chooses the NIC that is in the subnet, and its address"
     assert ping(client, "client", neighbour, OUTSIDE), "a NIC's own packets leave by it, whatever is connected"
@@ -92,6 +98,25 @@ def test_answers_leave_by_the_nic_to_which_the_question_came(lab: RunningLab) ->
 def test_a_trace_from_a_nic_is_what_packets_do(lab: RunningLab, source: str, target: str, way: Disposition) -> None:
     found = trace(lab.lab, lab.client, source, target)
     assert (found.disposition, found.agrees) == (way, True), found
+
+
+def test_an_appliance_with_two_nics(lab: RunningLab) -> None:
+    client = lab.client
+    peers = {peer["name"]: peer["peerIp"] for peer in client.get("route-servers", "rs1", "peers")}
+    assert peers == {"nva": str(NVA), "fw": str(FW_INSIDE)}
+    rows = {nic: client.get("effective-routes", nic) for nic in ("fw", "fw/outside", "fw/inside")}
+    assert rows["fw"] == rows["fw/outside"] != rows["fw/inside"]
+    kernel = {str(path.prefix): path.gateways for path in LiveState(lab.lab, client).kernel("fw")}
+    assert kernel["0.0.0.0/0"] == (IPv4Address("10.1.3.1"),), "the default is the primary NIC's"
+    assert kernel["10.1.0.0/26"] == kernel["10.1.0.0/16"] == (IPv4Address("10.1.1.1"),), "routes by BGP lead inside"
+    assert traceroute(client, "client", INTERNET, OUTSIDE) == [FW_INSIDE, INTERNET], (
+        "it answers by the NIC that leads back"
+    )
+    found = trace(lab.lab, client, "client", "internet")
+    assert (found.disposition, found.agrees) == (Disposition.DELIVERED, True), found
+    assert f"SNAT to {FW_OUTSIDE}" in " ".join(line.why for line in found.steps)
+    assert trace(lab.lab, client, "fw", "client/outside").agrees
+    assert trace(lab.lab, client, "fw", "branch").agrees
 
 
 def test_the_prediction_and_the_tables_of_the_lab_lead_every_packet_the_same_way(lab: RunningLab) -> None:

@@ -32,7 +32,8 @@ def next_hop_warnings(azure: Azure) -> Iterator[Problem]:
     for address, what in _leading(azure):
         nic = owners.get(address)
         if nic is not None and not nic.ip_forwarding:
-            text = f"IP forwarding is off on {nic.name}'s NIC, and {what} leads packets there that it drops"
+            which = f"{nic.name}'s NIC" if nic.name == nic.machine else f"NIC {nic.name}"
+            text = f"IP forwarding is off on {which}, and {what} leads packets there that it drops"
             yield Problem(Code.NIC_NOT_FORWARDING, text, (nic.name,))
 
 

@@ -7,7 +7,7 @@ what was left out is remembered, so that nothing complains of its absence.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args, get_origin
 
@@ -151,7 +151,7 @@ def _model_in(annotation: Any) -> tuple[type[Part] | None, int]:
     for argument in get_args(annotation):
         model, depth = _model_in(argument)
         if model is not None:
-            return model, depth + (get_origin(annotation) in {list, dict, tuple})
+            return model, depth + (get_origin(annotation) in {list, dict, tuple, Mapping})
     return None, 0
 
 
@@ -284,7 +284,9 @@ def _mistakes(errors: Sequence[ErrorDetails], source: Source, shape: Shape) -> I
     """What is wrong with the shape of a file. A key that is missing because it is misspelt is one mistake."""
     misspelt = _meant(errors, source.data, shape)
     for error in errors[:MAX_MISTAKES]:
-        if error["type"] != "missing" or error["loc"] not in misspelt:
+        *around, key = error["loc"]
+        instead = error.get("ctx", {}).get("instead", key)
+        if error["type"] != "missing" or not {(*around, key), (*around, instead)} & misspelt:
             yield _problem(error, source, shape)
     if len(errors) > MAX_MISTAKES:
         yield FileProblem(0, f"{len(errors) - MAX_MISTAKES:,} more mistakes are not shown.", "Correct these first.")

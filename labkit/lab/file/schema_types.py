@@ -6,8 +6,9 @@ Every parser takes what YAML gives (text) and raises `Mistake` with the text and
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, NetmaskValueError
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, ModelWrapValidatorHandler
 from pydantic import model_validator as _model_validator
@@ -26,6 +27,11 @@ AZURE_NAME = r"^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$"
 def mistake(text: str, remedy: str) -> PydanticCustomError:
     """An error that carries its own text and remedy through pydantic."""
     return PydanticCustomError("mistake", "{text}", {"text": text, "remedy": remedy})
+
+
+def missing(instead: str) -> PydanticCustomError:
+    """The error that a key is missing, where there is no key `instead`, either."""
+    return PydanticCustomError("missing", "missing", {"instead": instead})
 
 
 def _is_v6(text: str) -> bool:
@@ -183,19 +189,26 @@ class Part(BaseModel):
 
 
 class ShortPart(Part):
-    """A part whose first field alone may stand for the whole: `app: 10.1.0.0/24` for `app: {prefix: 10.1.0.0/24}`."""
+    """A part one of whose fields alone may stand for the whole: `app: 10.1.0.0/24` for `app: {prefix: 10.1.0.0/24}`.
+
+    It is the first one that has a single value.
+    """
 
     @_model_validator(mode="wrap")
     @classmethod
     def _long_form(cls, value: Any, handler: ModelWrapValidatorHandler[Any]) -> Any:
         short = isinstance(value, (str, IPv4Network))
-        return handler({next(iter(cls.model_fields)): value} if short else value)
+        return handler({cls._short(): value} if short else value)
+
+    @classmethod
+    def _short(cls) -> str:
+        return next(name for name, field in cls.model_fields.items() if get_origin(field.annotation) is not Mapping)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """The short form or the long one."""
         long = handler.resolve_ref_schema(handler(core_schema))
-        first = next(iter(long["properties"].values()))
+        first = long["properties"][cls._short()]
         short = {k: v for k, v in first.items() if k != "title"}
         return {"anyOf": [short, long]}
 

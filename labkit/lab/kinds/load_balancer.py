@@ -17,9 +17,9 @@ from labkit.lab.file.schema_types import Address, NodeName, Part, Words
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
 from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Kind
-from labkit.lab.kinds.machine import check_place, free_address, given_address
+from labkit.lab.kinds.machine import check_place, free_address, given_address, machine_of
 from labkit.lab.kinds.names import Declared
-from labkit.lab.kinds.nouns import LOAD_BALANCER, NVA, VIRTUAL_MACHINE
+from labkit.lab.kinds.nouns import LOAD_BALANCER, NIC, NVA, NVA_NIC, VIRTUAL_MACHINE
 from labkit.lab.kinds.virtual_network import find_subnet
 
 FRONTENDS: Slot[dict[str, IPv4Address]] = Slot(dict)
@@ -45,7 +45,7 @@ class LoadBalancer(Part):
     address: Address | None = None
     """Its frontend's address. Default: the first free one of the subnet, after all NICs."""
     backends: Annotated[Words, Field(min_length=1)]
-    """The NVAs or virtual machines behind it, in its virtual network."""
+    """The NVAs or virtual machines behind it, in its virtual network; `machine/nic` is another NIC than the primary."""
     probe: Probe
     """How it sees which backends are up."""
 
@@ -66,7 +66,8 @@ LOAD_BALANCERS: Section[dict[str, LoadBalancer]] = Section(
 
 def _backend(draft: Draft, problem: Problem) -> tuple[Path, str]:
     name, backend = problem.subjects
-    position = draft.file[LOAD_BALANCERS][name].backends.index(backend)
+    backends = draft.file[LOAD_BALANCERS][name].backends
+    position = next(i for i, each in enumerate(backends) if each in {backend, machine_of(backend)})
     return ("load_balancers", name, "backends", position), f"load balancer {name}: "
 
 
@@ -103,7 +104,7 @@ class LoadBalancerKind(Kind):
             for i, backend in enumerate(balancer.backends):
                 path: Path = ("load_balancers", name, "backends", i)
                 about = f"backends of load balancer {name}"
-                found = checking.names.refer(draft, path, about, backend, NVA, VIRTUAL_MACHINE)
+                found = checking.names.refer(draft, path, about, backend, NVA, VIRTUAL_MACHINE, NVA_NIC, NIC)
                 if found and backend in balancer.backends[:i]:
                     draft.error(path, f"{about}: {backend} is listed twice.", "Remove one.")
 
@@ -132,7 +133,11 @@ class LoadBalancerKind(Kind):
                 found[0],
                 found[1],
                 addresses[FRONTENDS][name],
-                tuple(nic.name for backend in balancer.backends for nic in azure.nics_of(backend)[:1]),
+                tuple(
+                    nic.name
+                    for backend in balancer.backends
+                    for nic in ((azure.nic[backend],) if backend in azure.nic else azure.nics_of(backend)[:1])
+                ),
                 model.Probe(balancer.probe.port, balancer.probe.interval, balancer.probe.count),
             )
             for name, balancer in draft.file[LOAD_BALANCERS].items()

@@ -1,19 +1,23 @@
-"""What NVAs and virtual machines have in common: a NIC in a subnet. It is no kind by itself."""
+"""What NVAs and virtual machines have in common: one or several NICs in subnets. It is no kind by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from typing import Annotated, ClassVar
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from labkit.azure.model import Nic
 from labkit.azure.rules.addressing import DEDICATED_SUBNETS, SUBNET_LONGEST
 from labkit.lab.file.draft import Draft
-from labkit.lab.file.schema_types import Address, Mac, Part
+from labkit.lab.file.schema_types import MAX_NODE_NAME, Address, AzureName, Mac, Part, ShortPart, missing, mistake
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
 from labkit.lab.kinds.kind import Checking, Given, GivenMac
-from labkit.lab.kinds.nouns import VIRTUAL_NETWORK
+from labkit.lab.kinds.names import Declared, check_azure_names
+from labkit.lab.kinds.nouns import VIRTUAL_NETWORK, Noun
 from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS, find_subnet
 from labkit.lab.plan.nodes import NIC
 
@@ -21,10 +25,32 @@ NICS: Slot[dict[str, IPv4Address]] = Slot(dict)
 """The addresses of NICs by name."""
 
 
-class Machine(Part):
-    """Something with a NIC in a subnet."""
+MAX_NICS = 8
+"""What Azure's larger sizes of virtual machines have at most."""
+
+
+class MachineNic(ShortPart):
+    """A NIC of a machine that has several: its subnet alone, or the subnet and more."""
 
     subnet: str
+    """Where the NIC is: virtual-network/subnet."""
+    address: Address | None = None
+    """The NIC's address. Default: the first free one of the subnet."""
+    mac: Mac | None = None
+    """The NIC's MAC address. Default: made from the names of machine and NIC."""
+    ip_forwarding: bool = False
+    """True: Azure lets through what is not to or from the NIC's own address."""
+
+
+class Machine(Part):
+    """Something with one NIC in a subnet, or with several."""
+
+    per_nic: ClassVar[tuple[str, ...]] = ("subnet", "address", "mac", "ip_forwarding")
+    """The keys that each NIC has for itself where there are several."""
+
+    nics: Mapping[AzureName, MachineNic] = Field(default_factory=dict)
+    """Instead of subnet, address and so on: several NICs by name, in one virtual network. The first is the primary."""
+    subnet: Annotated[str | None, Field(validate_default=True)] = None
     """Where its NIC is: virtual-network/subnet."""
     address: Address | None = None
     """Its NIC's address. Default: the first free one of the subnet."""
@@ -32,6 +58,22 @@ class Machine(Part):
     """Its NIC's MAC address. Default: made from its name."""
     ip_forwarding: bool = False
     """True: Azure lets through what is not to or from the NIC's own address."""
+
+    @field_validator("subnet")
+    @classmethod
+    def _placed(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("nics") == {}:
+            raise missing(instead="nics")
+        return value
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Machine:
+        own = [key for key in self.per_nic if key in self.model_fields_set]
+        if self.nics and own:
+            raise mistake(f"{own[0]} is a key of each of its nics", f"Move it to one of them, or remove {own[0]}.")
+        if len(self.nics) > MAX_NICS:
+            raise mistake(f"it has {len(self.nics)} NICs", f"Azure's largest sizes have {MAX_NICS}: remove some.")
+        return self
 
 
 def check_place(checking: Checking, place: Path, reference: str) -> None:
@@ -95,13 +137,56 @@ class FileNic:
     machine: str
     interface: str
     place: Path
-    keys: Machine
+    keys: MachineNic
 
 
-def single_nics(section: str, machines: Mapping[str, Machine]) -> Iterator[FileNic]:
-    """The NICs of machines that have one each, which is named like its machine."""
+def file_nics(section: str, machines: Mapping[str, Machine]) -> Iterator[FileNic]:
+    """The NICs of machines. The only one of a machine has the machine's name; others are called `machine/nic`."""
     for name, machine in machines.items():
-        yield FileNic(name, name, NIC, (section, name), machine)
+        place: Path = (section, name)
+        for number, (nic, keys) in enumerate(machine.nics.items()):
+            yield FileNic(f"{name}/{nic}", name, f"eth{number}", (*place, "nics", nic), keys)
+        if machine.subnet is not None:
+            only = MachineNic(
+                subnet=machine.subnet, address=machine.address, mac=machine.mac, ip_forwarding=machine.ip_forwarding
+            )
+            yield FileNic(name, name, NIC, place, only)
+
+
+def machine_of(name: str) -> str:
+    """The machine of a NIC, by the NIC's name; other names have themselves."""
+    return name.partition("/")[0]
+
+
+def declared_machines(draft: Draft, section: str, noun: Noun, nic_noun: Noun) -> Iterator[Declared]:
+    """The names of a section's machines, and those of the NICs of machines that have several."""
+    for name in draft.names(section):
+        yield Declared(name, noun, (section, name))
+        nics = {nic.casefold(): nic for nic in reversed(draft.names(section, name, "nics"))}
+        for nic in nics.values():
+            made_of = f"NIC {nic} of {noun} {name}"
+            yield Declared(f"{name}/{nic}", nic_noun, (section, name, "nics", nic), made_of)
+
+
+def check_several_nics(draft: Draft, section: str, noun: Noun, name: str, machine: Machine) -> None:
+    """Notes what several NICs of a machine can't be."""
+    if not machine.nics:
+        return
+    place: Path = (section, name, "nics")
+    check_azure_names(draft, place, f"NIC {{}} of {noun} {name}", {})
+    longest = MAX_NODE_NAME - len(".1")
+    if len(name) > longest:
+        text = f"{noun} {name}: the name has {len(name)} characters; with several NICs at most {longest} are allowed."
+        remedy = f"The ports of its NICs are called {name}.1 and so on, and Linux ends an interface's name at"
+        draft.error(place[:2], text, f"{remedy} {MAX_NODE_NAME} characters: shorten it.")
+    first, *others = machine.nics.items()
+    network = first[1].subnet.partition("/")[0]
+    for nic, keys in others:
+        there = keys.subnet.partition("/")[0]
+        if there != network and not draft.broken((*place, nic, "subnet")) and not draft.broken((*place, first[0])):
+            text = f"NIC {nic} of {noun} {name}: {there} is not the virtual network of its NIC {first[0]}."
+            remedy = f"Azure has all NICs of a machine in one virtual network: use a subnet of {network}."
+            draft.error((*place, nic, "subnet"), text, remedy)
 
 
 def given_nics(draft: Draft, found: Iterable[FileNic]) -> Iterator[Given]:

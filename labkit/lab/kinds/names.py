@@ -86,9 +86,9 @@ class Names:
         owner = _owner(name)
         if {name, owner} & self.adrift or any(fits(each) for each in self.blind):
             return False
-        nics: Path = ("virtual_machines", owner, "nics")
-        if owner != name and draft.broken(nics) and not draft.names(*map(str, nics)):
-            return False
+        for section in ("nvas", "virtual_machines"):
+            if owner != name and draft.broken((section, owner, "nics")) and not draft.names(section, owner, "nics"):
+                return False
         called = called or str(wanted[0])
         known = self._known.setdefault((wanted, len(self.nouns)), [])
         if not known:

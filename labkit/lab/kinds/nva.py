@@ -9,19 +9,32 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from labkit.azure.model import Azure
+from labkit.azure.model import Azure, BgpPeer
 from labkit.azure.model.problem import Code, Problem
 from labkit.daemons.speaker import BgpTimers
 from labkit.lab import model
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.schema import Section
-from labkit.lab.file.schema_types import Asn, Communities, LinkOptions, Named, NodeName, Prefixes, Timers
+from labkit.lab.file.schema_types import Asn, AzureName, Communities, LinkOptions, Named, NodeName, Prefixes, Timers
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment
 from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, GivenMac, Kind
-from labkit.lab.kinds.machine import Machine, assign_nics, check_place, given_macs, given_nics, nics, single_nics
+from labkit.lab.kinds.machine import (
+    FileNic,
+    Machine,
+    MachineNic,
+    assign_nics,
+    check_place,
+    check_several_nics,
+    declared_machines,
+    file_nics,
+    given_macs,
+    given_nics,
+    machine_of,
+    nics,
+)
 from labkit.lab.kinds.names import Declared
-from labkit.lab.kinds.nouns import INTERNET, LOAD_BALANCER, NVA, ROUTE_SERVER, SITE
+from labkit.lab.kinds.nouns import INTERNET, LOAD_BALANCER, NVA, NVA_NIC, ROUTE_SERVER, SITE
 from labkit.lab.kinds.route_table import address_of
 from labkit.lab.kinds.site import check_asn
 from labkit.lab.kinds.timers import check_timers
@@ -33,9 +46,22 @@ from labkit.lab.plan.speakers import nva_speaker, overlays
 from labkit.lab.plan.wires import Wiring
 
 
-class Nva(Machine):
-    """A network virtual appliance: a BGP router with one NIC."""
+class NvaNic(MachineNic):
+    """A NIC of an NVA that has several: its subnet alone, or the subnet and more."""
 
+    ip_forwarding: bool = True
+    """False: Azure drops what is not to or from the NIC's own address."""
+    snat: bool = False
+    """True: what the NVA forwards to public addresses by this NIC carries the NIC's address."""
+
+
+class Nva(Machine):
+    """A network virtual appliance: a BGP router with one NIC, or with several."""
+
+    per_nic = (*Machine.per_nic, "snat")
+
+    nics: Mapping[AzureName, NvaNic] = Field(default_factory=dict)
+    """Instead of subnet, address and so on: several NICs by name, in one virtual network. The first is the primary."""
     asn: Asn
     """Its ASN."""
     advertises: Prefixes = ()
@@ -76,7 +102,11 @@ NVAS: Section[dict[str, Nva]] = Section(
     dict[NodeName, Nva],
     "Network virtual appliances by name.",
     dict,
-    parts={"connects_to": 'link of NVA {0} to "{1}"', "overlays": 'overlay of NVA {0} to "{1}"'},
+    parts={
+        "connects_to": 'link of NVA {0} to "{1}"',
+        "overlays": 'overlay of NVA {0} to "{1}"',
+        "nics": "NIC {1} of NVA {0}",
+    },
 )
 
 
@@ -87,7 +117,11 @@ def _nic(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: ARG001
 
 def _is_an_nvas(draft: Draft, problem: Problem) -> bool:
     # That is noted for every NVA, whoever leads packets there.
-    return problem.subjects[0] in draft.file[NVAS]
+    return machine_of(problem.subjects[0]) in draft.file[NVAS]
+
+
+def _nics(draft: Draft) -> Iterator[FileNic]:
+    return file_nics("nvas", draft.file[NVAS])
 
 
 class NvaKind(Kind):
@@ -101,39 +135,40 @@ class NvaKind(Kind):
 
     def names(self, draft: Draft) -> Iterator[Declared]:
         """See `Kind`."""
-        for name in draft.names("nvas"):
-            yield Declared(name, NVA, ("nvas", name))
+        return declared_machines(draft, "nvas", NVA, NVA_NIC)
 
     def references(self, checking: Checking) -> None:
         """See `Kind`."""
         draft, names = checking.draft, checking.names
+        for nic in _nics(draft):
+            check_place(checking, nic.place, nic.keys.subnet)
         for name, nva in draft.file[NVAS].items():
-            check_place(checking, ("nvas", name), nva.subnet)
             if nva.next_hop is not None and address_of(nva.next_hop) is None:
                 path: Path = ("nvas", name, "next_hop")
-                names.refer(draft, path, f"next_hop of NVA {name}", nva.next_hop, NVA, LOAD_BALANCER)
+                names.refer(draft, path, f"next_hop of NVA {name}", nva.next_hop, NVA, LOAD_BALANCER, NVA_NIC)
             if nva.tracks is not None and address_of(nva.tracks) is None:
                 names.refer(draft, ("nvas", name, "tracks"), f"tracks of NVA {name}", nva.tracks, SITE, INTERNET)
 
     def given(self, draft: Draft) -> Iterator[Given]:
         """See `Kind`."""
-        return given_nics(draft, single_nics("nvas", draft.file[NVAS]))
+        return given_nics(draft, _nics(draft))
 
     def macs(self, draft: Draft) -> Iterator[GivenMac]:
         """See `Kind`."""
-        return given_macs(single_nics("nvas", draft.file[NVAS]))
+        return given_macs(_nics(draft))
 
     def assign(self, assignment: Assignment) -> None:
         """See `Kind`."""
-        assign_nics(assignment, single_nics("nvas", assignment.draft.file[NVAS]))
+        assign_nics(assignment, _nics(assignment.draft))
 
     def azure(self, draft: Draft, addresses: Addresses, azure: Azure) -> Azure:
         """See `Kind`."""
-        return replace(azure, nics=(*azure.nics, *nics(draft, addresses, single_nics("nvas", draft.file[NVAS]))))
+        return replace(azure, nics=(*azure.nics, *nics(draft, addresses, _nics(draft))))
 
     def check(self, checking: Checking) -> None:
         """See `Kind`."""
         for name, nva in checking.draft.file[NVAS].items():
+            check_several_nics(checking.draft, "nvas", NVA, name, nva)
             _check(checking, name, nva)
 
     def lab(self, draft: Draft, addresses: Addresses, lab: Lab) -> Lab:
@@ -143,7 +178,7 @@ class NvaKind(Kind):
                 name=name,
                 asn=nva.asn,
                 advertises=nva.advertises,
-                snat=nva.snat,
+                snat=(name,) if nva.snat else tuple(f"{name}/{nic}" for nic, keys in nva.nics.items() if keys.snat),
                 timers=BgpTimers(nva.timers.keepalive, nva.timers.hold),
                 prepend=nva.prepend,
                 as_override=nva.as_override,
@@ -154,7 +189,12 @@ class NvaKind(Kind):
                 communities=nva.communities,
                 next_hop=_address(nva.next_hop, addresses.next_hops),
                 tracks=_address(nva.tracks, addresses.hosts),
-                peers_with=tuple(s.name for s in lab.azure.route_servers if any(p.name == name for p in s.peers)),
+                peers_with={
+                    server.name: _peering_nic(lab.azure, name, peer)
+                    for server in lab.azure.route_servers
+                    for peer in server.peers
+                    if peer.name == name
+                },
             )
             for name, nva in draft.file[NVAS].items()
         )
@@ -163,6 +203,12 @@ class NvaKind(Kind):
     def nodes(self, lab: Lab, wiring: Wiring) -> Iterator[Planned]:
         """See `Kind`."""
         yield from (_node(lab, wiring, nva) for nva in lab.nvas)
+
+
+def _peering_nic(azure: Azure, nva: str, peer: BgpPeer) -> str:
+    """The NIC with which an NVA is the peer of a route server: that of the peer's address, else the primary one."""
+    mine = azure.nics_of(nva)
+    return next((nic for nic in mine if nic.address == peer.address), mine[0]).name
 
 
 def _address(text: str | None, named: dict[str, IPv4Address]) -> IPv4Address | None:
@@ -187,9 +233,11 @@ def _check(checking: Checking, name: str, nva: Nva) -> None:
                 text = f"NVA {name}: {key} has no effect: no route server has it as a peer."
                 remedy = f"Add it to the peers of a route server, peers: [{name}], or remove {key}."
                 draft.warn(("nvas", name, key), text, remedy)
-    if not nva.ip_forwarding:
-        text = f"NVA {name}: IP forwarding is off on its NIC, which drops whatever the NVA forwards."
-        draft.warn(("nvas", name, "ip_forwarding"), text, "Remove ip_forwarding: false.")
+    for nic in file_nics("nvas", {name: nva}):
+        if not nic.keys.ip_forwarding:
+            about, which = draft.subject(nic.place)[0], "it" if nva.nics else "its NIC"
+            text = f"{about}: IP forwarding is off on {which}, which drops whatever the NVA forwards."
+            draft.warn((*nic.place, "ip_forwarding"), text, "Remove ip_forwarding: false.")
     if nva.as_override and nva.strip_route_server_asn:
         text = f"NVA {name}: as_override replaces the ASN that strip_route_server_asn removes."
         draft.error(("nvas", name, "strip_route_server_asn"), text, "Remove one of them.")
@@ -210,19 +258,23 @@ def _check_silent(draft: Draft, name: str, nva: Nva) -> None:
 
 def _node(lab: Lab, wiring: Wiring, nva: model.Nva) -> Planned:
     """A network virtual appliance: a router behind its NICs, with a WAN interface to each of its sites."""
-    nic = lab.azure.primary_nic(nva.name)
+    mine = lab.azure.nics_of(nva.name)
     links = [link for link in lab.wan_links if link.router == nva.name]
     ends = overlays(lab, nva)
     files, binds = speaker_files(nva.daemon, nva_speaker(lab, nva))
     commands: list[str] = []
     if nva.snat or nva.stateful:
+        own = [
+            *(nic.address for nic in mine),
+            *(link.router_address.ip for link in links),
+            *(o.address.ip for o in ends),
+        ]
         file, bind, load = nftables(
             nva.name,
             "nftables-nva.conf.j2",
-            address=nic.address,
-            own=(nic.address, *(link.router_address.ip for link in links), *(o.address.ip for o in ends)),
+            sources=[(nic.interface if len(mine) > 1 else "", nic.address) for nic in mine if nic.name in nva.snat],
+            own=own,
             private=PRIVATE,
-            snat=nva.snat,
             stateful=nva.stateful,
         )
         files.append(file)
@@ -230,8 +282,7 @@ def _node(lab: Lab, wiring: Wiring, nva: model.Nva) -> Planned:
         commands.append(load)
     commands += wiring.up(nva.name)
     for overlay in ends:
-        far = lab.azure.primary_nic(overlay.far.name).address
-        commands.append(tunnel(overlay.interface, overlay.vni, nic.address, far))
+        commands.append(tunnel(overlay.interface, overlay.vni, overlay.nic.address, overlay.far_nic.address))
         commands += interface_up(overlay.interface, overlay.address)
     router = router_node(lab, nva.name, nva.daemon, Role.NVA, binds, commands)
     return Planned(router if nva.tracks is None else _tracking(router, nva), tuple(files))

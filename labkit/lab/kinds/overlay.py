@@ -51,7 +51,15 @@ class OverlayKind(Kind):
     def lab(self, draft: Draft, addresses: Addresses, lab: Lab) -> Lab:
         """See `Kind`."""
         pairs = ((name, other) for name, nva in draft.file[NVAS].items() for link in nva.overlays for other in link)
-        overlays = tuple(model.Overlay(pair, addresses[_OVERLAYS][pair], vni) for vni, pair in enumerate(pairs, 1))
+        overlays = tuple(
+            model.Overlay(
+                (one, other),
+                (lab.azure.primary_nic(one).name, lab.azure.primary_nic(other).name),
+                addresses[_OVERLAYS][one, other],
+                vni,
+            )
+            for vni, (one, other) in enumerate(pairs, 1)
+        )
         return replace(lab, overlays=overlays)
 
 

@@ -22,7 +22,9 @@ from labkit.lab.kinds.nouns import (
     GATEWAY_INSTANCE,
     INSTANCE,
     LOAD_BALANCER,
+    NIC,
     NVA,
+    NVA_NIC,
     ROUTE_SERVER,
     SITE,
     Noun,
@@ -184,7 +186,9 @@ class _Checker:
         for name in via or ():
             if address_of(name) is None:
                 place: Path = (*path, "via") if "rows" not in path else path
-                self.names.refer(self.draft, place, about, name, Trait.NODE, LOAD_BALANCER, called="next hop")
+                self.names.refer(
+                    self.draft, place, about, name, Trait.NODE, LOAD_BALANCER, NIC, NVA_NIC, called="next hop"
+                )
 
     def _travel(self, path: Path, about: str, source: str, target: str) -> None:
         self.names.refer(self.draft, (*path, "from"), about, source, Trait.HOST, called="machine")

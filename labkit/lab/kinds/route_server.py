@@ -25,9 +25,9 @@ from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
 from labkit.lab.kinds.assumptions import ASSUMPTIONS
 from labkit.lab.kinds.gateway import GATEWAYS
 from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Joined, Kind
-from labkit.lab.kinds.machine import NICS
+from labkit.lab.kinds.machine import machine_of
 from labkit.lab.kinds.names import Declared, declared_with_instances
-from labkit.lab.kinds.nouns import INSTANCE, NVA, ROUTE_SERVER
+from labkit.lab.kinds.nouns import INSTANCE, NVA, NVA_NIC, ROUTE_SERVER
 from labkit.lab.kinds.nva import NVAS
 from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS, find_subnet
 from labkit.lab.model import Lab
@@ -61,7 +61,7 @@ class PeerOptions(Part):
     asn: Asn | None = None
     """The ASN that the route server expects. Default: the NVA's."""
     address: Address | None = None
-    """The address that the route server expects. Default: the NVA's."""
+    """The address that the route server expects. Default: that of the NVA's NIC."""
 
 
 class RouteServer(Part):
@@ -70,7 +70,7 @@ class RouteServer(Part):
     virtual_network: str
     """The virtual network that has its RouteServerSubnet."""
     peers: Named[PeerOptions] = Field(default_factory=list)
-    """The NVAs it peers with, at most eight: names, or `{name: {asn: …}}`."""
+    """The NVAs it peers with, at most eight: names, `nva/nic` for a NIC that is not the primary, `{name: {asn: …}}`."""
     branch_to_branch: bool = False
     """True: what one peer or gateway advertises is passed to the others."""
     hub_routing_preference: HubRoutingPreference = HubRoutingPreference.EXPRESSROUTE
@@ -96,7 +96,7 @@ ROUTE_SERVERS: Section[dict[str, RouteServer]] = Section(
 
 
 def _peer_names(server: RouteServer) -> tuple[str, ...]:
-    return tuple(name for peer in server.peers for name in peer)
+    return tuple(machine_of(name) for peer in server.peers for name in peer)
 
 
 def _second(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: ARG001
@@ -106,8 +106,9 @@ def _second(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: ARG001
 
 def _peer(draft: Draft, problem: Problem) -> tuple[Path, str]:
     server, peer = problem.subjects
-    last = max(i for i, p in enumerate(draft.file[ROUTE_SERVERS][server].peers) if peer in p)
-    return ("route_servers", server, "peers", last, peer), ""
+    listed = enumerate(draft.file[ROUTE_SERVERS][server].peers)
+    last, name = [(i, name) for i, entry in listed for name in entry if machine_of(name) == peer][-1]
+    return ("route_servers", server, "peers", last, name), ""
 
 
 def _peers_address(draft: Draft, problem: Problem) -> tuple[Path, str]:
@@ -116,7 +117,7 @@ def _peers_address(draft: Draft, problem: Problem) -> tuple[Path, str]:
 
 def _unreachable_by_damage(draft: Draft, problem: Problem) -> bool:
     _, peer = problem.subjects
-    places: list[Path] = [("peerings",), ("virtual_networks",), ("nvas", peer)]
+    places: list[Path] = [("peerings",), ("virtual_networks",), ("nvas", machine_of(peer))]
     return any(draft.broken(place) for place in places)
 
 
@@ -187,7 +188,7 @@ class RouteServerKind(Kind):
             for i, peer in enumerate(server.peers):
                 for peer_name in peer:
                     place: Path = (*path, "peers", i, peer_name)
-                    checking.names.refer(checking.draft, place, f"peer of route server {name}", peer_name, NVA)
+                    checking.names.refer(checking.draft, place, f"peer of route server {name}", peer_name, NVA, NVA_NIC)
 
     def joins(self, draft: Draft) -> Iterator[Joined]:
         """See `Kind`."""
@@ -257,10 +258,10 @@ class RouteServerKind(Kind):
 
 
 def _peers(draft: Draft, addresses: Addresses, name: str, options: PeerOptions | None) -> Iterator[model.BgpPeer]:
-    nva, given = draft.file[NVAS].get(name), options or PeerOptions()
-    address = given.address or addresses[NICS].get(name)
+    nva, given = draft.file[NVAS].get(machine_of(name)), options or PeerOptions()
+    address = given.address or addresses.next_hops.get(name)
     if nva is not None and address is not None:
-        yield model.BgpPeer(name, given.asn if given.asn is not None else nva.asn, address)
+        yield model.BgpPeer(machine_of(name), given.asn if given.asn is not None else nva.asn, address)
 
 
 def _check(checking: Checking, name: str, server: RouteServer) -> None:
@@ -275,17 +276,26 @@ def _check(checking: Checking, name: str, server: RouteServer) -> None:
         draft.warn(("route_servers", name), text, "Name NVAs, such as peers: [nva1].")
     for i, entry in enumerate(server.peers):
         for peer, options in entry.items():
-            about = f'peer "{peer}" of route server {name}'
-            if peer in _peer_names(server)[:i]:
+            about, nva = f'peer "{peer}" of route server {name}', draft.file[NVAS].get(machine_of(peer))
+            before = _listed(server, i, machine_of(peer))
+            if before == peer:
                 draft.error((*path, i, peer), f"{about} is listed twice.", "Remove one.")
+            elif before is not None and not draft.broken((*path, i, peer)):
+                text = f'{about} is the NVA that is its peer "{before}" already.'
+                draft.error((*path, i, peer), text, "A BGP daemon has one session with each instance: remove one.")
             if options is not None and options.asn is not None:
                 _check_peer_asn(checking, about, options.asn, (*path, i, peer, "asn"))
-                if peer in draft.file[NVAS] and draft.file[NVAS][peer].asn != options.asn:
-                    text = f"{about}: ASN {options.asn} is not the NVA's own, {draft.file[NVAS][peer].asn}."
+                if nva is not None and nva.asn != options.asn:
+                    text = f"{about}: ASN {options.asn} is not the NVA's own, {nva.asn}."
                     remedy = "Its sessions stay down: an OPEN with another ASN is refused. Omit asn for the NVA's own."
                     draft.warn((*path, i, peer, "asn"), text, remedy)
-            elif peer in draft.file[NVAS]:
-                _check_peer_asn(checking, about, draft.file[NVAS][peer].asn, ("nvas", peer, "asn"))
+            elif nva is not None:
+                _check_peer_asn(checking, about, nva.asn, ("nvas", machine_of(peer), "asn"))
+
+
+def _listed(server: RouteServer, position: int, nva: str) -> str | None:
+    """The peer before a position of the list that is this NVA, as the file has it; None if there is none."""
+    return next((name for entry in server.peers[:position] for name in entry if machine_of(name) == nva), None)
 
 
 def _check_peer_asn(checking: Checking, about: str, asn: int, path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from labkit.azure.model import ROUTE_SERVER_ASN, Circuit, InstanceId, PeerKind
+from labkit.azure.model import ROUTE_SERVER_ASN, Circuit, InstanceId, Nic, PeerKind
 from labkit.azure.rules.acceptance import originated_in
 from labkit.azure.rules.addressing import ROUTE_SERVER_SUBNET, gateway_address
 from labkit.azure.rules.adjacency import local_and_adjacent_ranges, server_in
@@ -36,7 +36,9 @@ def nva_speaker(lab: Lab, nva: Nva) -> CustomerSpeaker:
         router_id(lab, nva.name),
         neighbours=tuple(_nva_neighbours(lab, nva)),
         networks=nva.advertises,
-        static_routes=_nva_routes(lab, nva),
+        static_routes=tuple(
+            StaticRoute(prefix, gateway_address(subnet_of(lab.azure, nic))) for prefix, nic in nva_routes(lab, nva)
+        ),
         as_override=nva.as_override,
         strip_route_server_asn=nva.strip_route_server_asn,
         requires_policy=nva.requires_policy,
@@ -62,14 +64,13 @@ def site_speaker(lab: Lab, site: Site) -> CustomerSpeaker:
 
 def _nva_neighbours(lab: Lab, nva: Nva) -> Iterator[Neighbour]:
     """The instances of an NVA's route servers, its sites, the far ends of its overlays."""
-    nic = lab.azure.primary_nic(nva.name).address
-    for server in nva.peers_with:
+    for server, nic in nva.peers_with.items():
         for i in INSTANCES:
             address = lab.azure.route_server[server].instances[i]
             yield Neighbour(
                 InstanceId(server, i).node,
                 address,
-                nic,
+                lab.azure.nic[nic].address,
                 ROUTE_SERVER_ASN,
                 address,
                 nva.timers,
@@ -216,12 +217,14 @@ def static_prefixes(lab: Lab, node: str) -> frozenset[IPv4Network]:
 
 @dataclass(frozen=True, slots=True)
 class OverlayEnd:
-    """An NVA's end of an overlay, and the NVA at the far one."""
+    """An NVA's end of an overlay with its NIC and its address in it, and those of the NVA at the far one."""
 
     interface: str
     vni: int
+    nic: Nic
     address: IPv4Interface
     far: Nva
+    far_nic: Nic
     far_address: IPv4Interface
 
 
@@ -232,27 +235,25 @@ def overlays(lab: Lab, nva: Nva) -> tuple[OverlayEnd, ...]:
         if nva.name in overlay.nvas:
             mine = overlay.nvas.index(nva.name)
             far = lab.nva[overlay.nvas[1 - mine]]
+            nic, far_nic = (lab.azure.nic[overlay.nics[end]] for end in (mine, 1 - mine))
             address, far_address = overlay.addresses[mine], overlay.addresses[1 - mine]
-            ends.append(OverlayEnd(f"vxlan{overlay.vni}", overlay.vni, address, far, far_address))
+            ends.append(OverlayEnd(f"vxlan{overlay.vni}", overlay.vni, nic, address, far, far_nic, far_address))
     return tuple(ends)
 
 
-def _nva_routes(lab: Lab, nva: Nva) -> tuple[StaticRoute, ...]:
-    """What an NVA knows without BGP: the default route that Azure's DHCP hands out, and the way to its route servers.
+def nva_routes(lab: Lab, nva: Nva) -> Iterator[tuple[IPv4Network, Nic]]:
+    """What an NVA knows without BGP, each with the NIC by which it is reached: through the gateway of its subnet.
 
+    That are the default route, which Azure's DHCP hands out to the primary NIC alone, and the way to its route servers.
     And the way to the far ends of its overlays, which BGP would lead into the tunnel itself. Without the second the
     route servers' own prefix, whose next hop they are, would resolve through itself [static-routes-to-instances].
     """
-    gateway = gateway_address(subnet_of(lab.azure, lab.azure.primary_nic(nva.name)))
-    servers = (lab.azure.route_server[name] for name in nva.peers_with)
-    subnets = (
-        subnet.prefix
-        for server in servers
-        for subnet in lab.azure.virtual_network[server.virtual_network].subnets
-        if subnet.name == ROUTE_SERVER_SUBNET
-    )
-    tunnels = (IPv4Network(lab.azure.primary_nic(o.far.name).address) for o in overlays(lab, nva))
-    return tuple(StaticRoute(prefix, gateway) for prefix in (IPv4Network("0.0.0.0/0"), *subnets, *tunnels))
+    yield IPv4Network("0.0.0.0/0"), lab.azure.primary_nic(nva.name)
+    for name, nic in nva.peers_with.items():
+        network = lab.azure.virtual_network[lab.azure.route_server[name].virtual_network]
+        subnets = (subnet.prefix for subnet in network.subnets if subnet.name == ROUTE_SERVER_SUBNET)
+        yield from ((prefix, lab.azure.nic[nic]) for prefix in subnets)
+    yield from ((IPv4Network(end.far_nic.address), end.nic) for end in overlays(lab, nva))
 
 
 def router_asn(lab: Lab, name: str) -> int:

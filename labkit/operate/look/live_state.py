@@ -58,6 +58,16 @@ class LiveState:
         """The node that owns each address, or the load balancer whose frontend has it."""
         return {**frontends(self.lab), **owners(self.lab)}
 
+    def name_of(self, address: IPv4Address) -> str:
+        """What has an address, as lab files name it: a node by any of its addresses, a further NIC by its own.
+
+        An address that nobody has is its own name.
+        """
+        further = (nic.name for nic in self.lab.azure.nics if nic.address == address and nic.name != nic.machine)
+        name = next(further, None)
+        is_primary = name is not None and self.lab.azure.primary_nic(self.lab.azure.nic[name].machine).name == name
+        return name if name is not None and not is_primary else self.owners.get(address, str(address))
+
     @property
     def state(self) -> PlatformState:
         """Everything that the controller knows."""

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 from labkit.azure.forwarding import Disposition, Surroundings
 from labkit.azure.model import ON_LINK, NextHopType
 from labkit.lab.model import Lab
-from labkit.lab.plan.nodes import addresses, frontends, owners
+from labkit.lab.plan.nodes import frontends, owners
 from labkit.operate.trace.choice import LONGER, Beaten, Choice, nic_choice
 from labkit.operate.trace.tables import AGENT, BLACKHOLE, NO_ROUTE, KernelRoute, ObservedTables
 from labkit.predict.walk import EndStep, FabricStep, RouterStep, Step, Walk
@@ -42,7 +42,6 @@ class Explainer:
 
     def __init__(self, lab: Lab, tables: ObservedTables) -> None:
         self._lab, self._tables = lab, tables
-        self._addresses = addresses(lab)
         self._owners = owners(lab)
         self._frontends = frontends(lab)
         self._gateways = {i.node for gateway in lab.azure.gateways for i in gateway.instance_ids}
@@ -86,8 +85,7 @@ class Explainer:
             return replace(self._lost(node, route), address=str(step.address))
         leads = ", ".join(map(str, route.gateways)) or f"on-link {route.device}"
         decision, why = f"{route.prefix} → {leads}", f"kernel: {self._by(node, route)}"
-        if node in self._lab.nva and self._lab.nva[node].translates(destination):
-            why += f"; SNAT to {self._addresses[node]}"
+        why += f"; SNAT to {step.packet.source}" if step.translated else ""
         if step.disposition is Disposition.UNKNOWN_DESTINATION and step.next_hop is not None:
             decision, why = f"{decision} → dropped", f"{why}; no node there has {step.next_hop.address}"
         why += f"; {step.between}" if step.between else ""

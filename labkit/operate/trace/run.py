@@ -15,7 +15,7 @@ from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import MAX_HOPS, traceroute
 from labkit.operate.trace.explain import Explainer, TraceLine
 from labkit.operate.trace.tables import ObservedTables
-from labkit.predict.walk import NextHop, Walk, Walker
+from labkit.predict.walk import NextHop, RouterStep, Walk, Walker
 
 _SPECIAL = {
     IPv4Network("0.0.0.0/8"): "not an address that packets go to",
@@ -113,7 +113,7 @@ def trace(lab: Lab, client: LabClient, source: str, target: str) -> Trace:
     walk = _walk(lab, tables, node, destination, own, real=real)
     predicted, explainer = walk.hops, Explainer(lab, tables)
     missing = {hop: i for i, hop in reversed([*enumerate(predicted)]) if i >= len(real) or real[i] is None}
-    seen_from = _sources(lab, walk, destination)
+    seen_from = _sources(lab, walk)
     silent, lost = [], [*_lost(walk, Walker(lab, tables).walks(node, destination, own), explainer)] if missing else []
     for hop, position in missing.items():
         always, why = _answers_lost(lab, tables, explainer, hop, seen_from[hop])
@@ -192,15 +192,16 @@ def _lost(walk: Walk, ways: Iterable[Walk], explainer: Explainer) -> Iterator[tu
             yield len(way.hops), f"{last.place}: {last.decision} ({last.why})"
 
 
-def _sources(lab: Lab, walk: Walk, destination: IPv4Address) -> dict[IPv4Address, tuple[IPv4Address, ...]]:
+def _sources(lab: Lab, walk: Walk) -> dict[IPv4Address, tuple[IPv4Address, ...]]:
     """Whom each hop answers: the source, or the NVA that translated it, which passes the answer on to whom it knows."""
     found: dict[IPv4Address, tuple[IPv4Address, ...]] = {}
     known: tuple[IPv4Address, ...] = (walk.origin,)
+    steps = (step for step in walk.steps if isinstance(step, RouterStep))
+    translated = {step.node: step.packet.source for step in steps if step.translated}
     for hop in walk.hops:
         found.setdefault(hop, known)
-        node = owners(lab)[hop]
-        if node in lab.nva and lab.nva[node].translates(destination):
-            known = (addresses(lab)[node], *known)
+        if owners(lab)[hop] in translated:
+            known = (translated[owners(lab)[hop]], *known)
     return found
 
 

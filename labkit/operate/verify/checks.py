@@ -170,9 +170,10 @@ def _(claim: proofs.EffectiveRoutesClaim, live: LiveState) -> str | None:
 
 
 def _known(live: LiveState, hop: str) -> str:
-    """A next hop by its node's name, where a file may have the address."""
+    """A next hop by the name of what has it, where a file may have the address, or its NIC's name."""
+    nic = live.lab.azure.nic.get(hop)
     try:
-        return live.owners.get(IPv4Address(hop), hop)
+        return live.name_of(nic.address if nic is not None else IPv4Address(hop))
     except ValueError:
         return hop
 
@@ -306,14 +307,10 @@ def _path(as_path: Iterable[int]) -> str:
 def _wrong_hops(
     live: LiveState, via: tuple[str, ...] | None, found: Iterable[IPv4Address], what: str, hint: str
 ) -> str | None:
-    """A node's name means any of its addresses: a file can't name one of a circuit's edges."""
+    """A node's name means any of its addresses, but those of NICs after its first, which have names of their own."""
     if via is None:
         return None
-    hops = sorted(found)
-    names = {live.owners.get(hop, "") for hop in hops} | {str(hop) for hop in hops}
-    named = {name for name in via if name in names}
-    covered = [hop for hop in hops if {str(hop), live.owners.get(hop, "")} & named]
-    if named == set(via) and covered == hops:
+    there = sorted({live.name_of(hop) for hop in found})
+    if there == sorted({_known(live, name) for name in via}):
         return None
-    there = ", ".join(live.owners.get(hop, str(hop)) for hop in hops) or "nothing"
-    return f"{what} leads via {there}, expected {', '.join(via) or 'nothing'}. {hint}"
+    return f"{what} leads via {', '.join(there) or 'nothing'}, expected {', '.join(via) or 'nothing'}. {hint}"

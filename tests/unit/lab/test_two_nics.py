@@ -1,13 +1,11 @@
-"""Machines with two NICs: in a lab file virtual machines, in a model made by hand NVAs too."""
+"""Machines with two NICs: virtual machines and NVAs."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
 
-from labkit.azure.model import Nic
 from labkit.azure.rules.effective import effective_routes
 from labkit.lab.build import plan, wiring
 from labkit.lab.fabric_ports import NicPort, PeeringPort, fabric_ports
@@ -29,22 +27,22 @@ virtual_networks:
 peerings: [{between: [hub, spoke]}]
 route_tables: {through: {routes: {10.2.0.0/16: None}}}
 nvas:
-  fw: {subnet: hub/outside, asn: 65001, connects_to: branch}
+  fw:
+    nics: {outside: hub/outside, inside: {subnet: hub/inside, mac: "00:0d:3a:00:00:02"}}
+    asn: 65001
+    connects_to: branch
 sites:
   branch: {asn: 65010, prefixes: 10.250.0.0/16}
 virtual_machines:
-  vm: spoke/work
+  vm:
+    nics: {front: spoke/work, back: {subnet: spoke/work, address: 10.2.1.9, mac: "00:0d:3a:00:00:03"}}
+  alone: spoke/work
 """
-FURTHER = (
-    Nic("fw-inside", "fw", "eth1", "hub", "inside", addr("10.1.2.4"), "00:0d:3a:00:00:02", ip_forwarding=True),
-    Nic("vm-other", "vm", "eth1", "spoke", "work", addr("10.2.1.9"), "00:0d:3a:00:00:03"),
-)
 
 
 @pytest.fixture(name="lab")
 def two_armed() -> Lab:
-    lab = load_text(TEXT, "two-armed")
-    return replace(lab, azure=replace(lab.azure, nics=(*lab.azure.nics, *FURTHER)))
+    return load_text(TEXT, "two-armed")
 
 
 def node(lab: Lab, name: str) -> Node:
@@ -52,11 +50,11 @@ def node(lab: Lab, name: str) -> Node:
 
 
 def test_the_model_knows_the_nics_of_a_machine(lab: Lab) -> None:
-    assert [nic.name for nic in lab.azure.nics_of("fw")] == ["fw", "fw-inside"]
+    assert [nic.name for nic in lab.azure.nics_of("fw")] == ["fw/outside", "fw/inside"]
     assert lab.azure.primary_nic("fw").interface == "eth0"
     assert lab.azure.nics_of("branch") == ()
     with pytest.raises(KeyError):
-        lab.azure.primary_nic("fw-inside")
+        lab.azure.primary_nic("fw/inside")
 
 
 def test_each_nic_has_effective_routes_of_its_own_subnet(lab: Lab) -> None:
@@ -84,7 +82,7 @@ def test_a_machine_brings_up_every_nic_before_its_links(lab: Lab) -> None:
 def test_every_nic_has_a_wire_to_its_virtual_network_with_its_mac(lab: Lab) -> None:
     links = wiring(lab).links
     found = {(w.a.node, w.a.interface, w.b.node, w.b.interface): w.b.mac for w in links}
-    assert found["hub", "fw", "fw", "eth0"] == lab.azure.nic["fw"].mac
+    assert found["hub", "fw", "fw", "eth0"] == lab.azure.nic["fw/outside"].mac
     assert found["hub", "fw.1", "fw", "eth1"] == "00:0d:3a:00:00:02"
     assert found["spoke", "vm.1", "vm", "eth1"] == "00:0d:3a:00:00:03"
     assert ("fw", "eth2", "branch", "eth1") in found
@@ -108,15 +106,11 @@ def test_a_machine_is_known_by_its_primary_address_and_owns_all(lab: Lab) -> Non
     assert plan(lab).owners["10.1.2.4"] == "fw"
 
 
-def test_a_machine_with_several_nics_in_its_file() -> None:
-    text = TEXT.replace(
-        "  vm: spoke/work\n", "  vm: {nics: {front: spoke/work, back: {subnet: spoke/work, address: 10.2.1.9}}}\n"
-    )
-    lab = load_text(text, "two-armed")
+def test_a_machine_with_several_nics_in_its_file(lab: Lab) -> None:
     front, back = lab.azure.nics_of("vm")
     assert (front.name, front.interface, front.address) == ("vm/front", "eth0", addr("10.2.1.4"))
     assert (back.name, back.interface, back.address) == ("vm/back", "eth1", addr("10.2.1.9"))
-    assert front.mac == load_text(TEXT, "two-armed").azure.nic["vm"].mac != back.mac
+    assert front.mac != back.mac
     assert lab.azure.find_nic("vm") == lab.azure.find_nic("vm/front") == front
     assert lab.azure.find_nic("vm/back") == back
     with pytest.raises(KeyError):
@@ -130,6 +124,6 @@ def test_a_machine_with_several_nics_in_its_file() -> None:
         "ip rule add priority 101 from 10.2.1.9 lookup 101 protocol 66",
     ]
     assert {"vm", "vm.1"} <= fabric_ports(lab, "spoke").keys()
-    alone = node(load_text(TEXT, "two-armed"), "vm")
+    alone = node(lab, "alone")
     assert alone.env["LABKIT_INTERFACE"] == "eth0"
     assert not any("rule" in command for command in alone.exec)

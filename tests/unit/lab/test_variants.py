@@ -149,7 +149,7 @@ def test_every_form() -> None:
     assert not bare.azure.nic["vm2"].ip_forwarding
     assert len(bare.azure.route_tables[0].routes) == len(base.azure.route_tables[0].routes) - 1
     assert "fw3" not in more.nva
-    assert more.nva["fw5"].peers_with == ("rs1",)
+    assert more.nva["fw5"].peers_with == {"rs1": "fw5"}
     assert [len(lab.proofs) - len(base.proofs) for lab in (bare, more, same)] == [-2, 0, 0]
     assert (same.azure, same.nvas, same.proofs) == (base.azure, base.nvas, base.proofs)
 
