@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 
-from labkit.azure.model import AsPath, PathAttributes
+from labkit.azure.model import AsPath, ExportRule, PathAttributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ AZURE_TIMERS = BgpTimers()
 class Neighbour:
     """A BGP neighbour: a node, its address and BGP identifier, and the speaker's `own` address towards it.
 
-    `route_server`: an instance, several hops away, with an export policy of its own. `circuit`: an edge router, which
-    gets no path with its ASN in it, as customers' routers have it. `prepend`: times that the own ASN is put into paths
-    to it beyond the usual one.
+    `peer` is the name of the object that the node is, or is an instance of: export rules name it. `route_server`: an
+    instance, several hops away. `circuit`: an edge router, which gets no path with its ASN in it, as customers' routers
+    have it.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Neighbour:
     timers: BgpTimers = AZURE_TIMERS
     route_server: bool = False
     circuit: bool = False
-    prepend: int = 0
+    peer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,8 @@ class Session:
 class CustomerSpeaker:
     """The router of an NVA or a site. With `requires_policy` it neither accepts nor advertises anything.
 
-    `source` is the address that its own packets leave with, where another one than the interface's is wanted. What it
-    advertises to route servers has its communities and `next_hop`, and its ASN (`as_override`) or none
-    (`strip_route_server_asn`) in place of theirs.
+    `networks` are the prefixes that it originates, `exports` is its export policy. `source` is the address that its own
+    packets leave with, where another one than the interface's is wanted.
     """
 
     name: str
@@ -73,12 +72,9 @@ class CustomerSpeaker:
     networks: tuple[IPv4Network, ...]
     static_routes: tuple[StaticRoute, ...] = ()
     source: IPv4Address | None = None
-    as_override: bool = False
-    strip_route_server_asn: bool = False
+    exports: tuple[ExportRule, ...] = ()
     requires_policy: bool = False
     ebgp_multihop: bool = True
-    communities: tuple[tuple[int, int], ...] = ()
-    next_hop: IPv4Address | None = None
 
     @cached_property
     def sessions(self) -> tuple[Session, ...]:

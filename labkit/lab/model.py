@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from labkit.azure.model import Azure
+from labkit.azure.model import Azure, ExportRule
 from labkit.daemons.registry import DEFAULT
 from labkit.daemons.speaker import AZURE_TIMERS, BgpTimers
 from labkit.lab.proofs import Proof
@@ -23,29 +23,21 @@ PRIVATE = tuple(IPv4Network(n) for n in ("10.0.0.0/8", "100.64.0.0/10", "172.16.
 class Nva:
     """A network virtual appliance: a router behind one NIC or several, which runs the BGP daemon `daemon`.
 
-    `peers_with` are the route servers that have it as a peer, each with the NIC of the session. `advertises` are
-    prefixes it originates. What it forwards to public addresses by a NIC in `snat` carries the NIC's address, and if
-    that is its only one, all that it forwards to them; a `stateful` one drops TCP that it has not seen begin. What it
-    sends has its ASN `prepend` times more in the path, and towards route servers with `as_override` in place of theirs
-    (with `strip_route_server_asn` theirs is missing), with `communities`, and with another `next_hop` than its own.
-    With `requires_policy` it neither sends nor takes anything. It withdraws what it advertises while what it `tracks`
-    does not answer.
+    `peers_with` are the route servers that have it as a peer, each with the NIC of the session. What it forwards to
+    public addresses by a NIC in `snat` carries the NIC's address, and if that is its only one, all that it forwards to
+    them; a `stateful` one drops TCP that it has not seen begin. With `requires_policy` it neither advertises nor
+    accepts anything. It withdraws what it advertises while what it `tracks` does not answer. What it advertises, and by
+    which export policy, is in `Azure.appliance`: it changes while a lab runs.
     """
 
     name: str
     asn: int
-    advertises: tuple[IPv4Network, ...] = ()
     snat: tuple[str, ...] = ()
     timers: BgpTimers = AZURE_TIMERS
     peers_with: Mapping[str, str] = field(default_factory=dict)
-    prepend: int = 0
-    as_override: bool = False
-    strip_route_server_asn: bool = False
     requires_policy: bool = False
     ebgp_multihop: bool = True
     stateful: bool = False
-    communities: tuple[tuple[int, int], ...] = ()
-    next_hop: IPv4Address | None = None
     tracks: IPv4Address | None = None
     daemon: str = DEFAULT
 
@@ -69,15 +61,14 @@ class SiteHost:
 class Site:
     """A branch or data centre: a router, its LAN prefixes and one host in the first of them.
 
-    `lan` holds the router's own address in each prefix, in order. `prepend` is how many times more it puts its ASN into
-    the paths that it sends, by NVA or circuit.
+    `lan` holds the router's own address in each prefix, in order. `exports` is the router's export policy.
     """
 
     name: str
     asn: int
     lan: tuple[IPv4Interface, ...]
     host: SiteHost
-    prepend: Mapping[str, int] = field(default_factory=dict)
+    exports: tuple[ExportRule, ...] = ()
     daemon: str = DEFAULT
 
 

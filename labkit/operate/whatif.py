@@ -58,8 +58,9 @@ def whatif(lab: Lab, client: LabClient, changes: Sequence[Change], prepends: Seq
         InvalidInput: a change is of something that the lab does not have, or Azure would refuse it.
         CheckFailed: the controller, a route server's instance or a circuit does not answer.
     """
-    live, customers = LiveState(lab, client), CustomerRouters(lab)
+    live = LiveState(lab, client)
     running = read(live)
+    customers = CustomerRouters(lab, running.azure)
     status = client.fetch(PlatformStatus, "status")
     down = tuple(_down(status, router_sessions(client, status, live.off)))
     changed = carry_out(lab, running.azure, changes).azure

@@ -36,15 +36,15 @@ def everything_up(lab: Lab, azure: Azure) -> AdjRibsIn:
 
 
 class CustomerRouters:
-    """The NVAs and sites of a lab, and what they exchange with Azure's speakers.
+    """The NVAs and sites of a lab, and what they exchange with Azure's speakers. `azure` has what NVAs advertise.
 
     Attributes:
         routers: by name.
     """
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, azure: Azure) -> None:
         self.lab = lab
-        self.routers = routers(lab)
+        self.routers = routers(lab, azure)
         self._servers: dict[str, InstanceId] = {
             i.node: i for server in lab.azure.route_servers for i in server.instance_ids
         }

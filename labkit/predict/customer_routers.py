@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 
-from labkit.azure.model import PathAttributes
+from labkit.azure.model import Azure, PathAttributes
 from labkit.daemons.protocol import Daemon
 from labkit.daemons.registry import DAEMONS
 from labkit.daemons.speaker import AdjRibIn, Advertisements, Best, CustomerSpeaker, LocRib, Session
@@ -55,7 +55,9 @@ class Router:
         return self.daemon.decide.advertises(self.speaker, session, loc_rib, established)
 
 
-def routers(lab: Lab) -> dict[str, Router]:
-    """The NVAs and sites of a lab."""
-    found = {nva.name: Router(nva_speaker(lab, nva), DAEMONS[nva.daemon]) for nva in lab.nvas}
+def routers(lab: Lab, azure: Azure) -> dict[str, Router]:
+    """The NVAs and sites of a lab; NVAs advertise what `azure` has of them."""
+    found = {
+        nva.name: Router(nva_speaker(lab, nva, azure.appliance[nva.name]), DAEMONS[nva.daemon]) for nva in lab.nvas
+    }
     return found | {site.name: Router(site_speaker(lab, site), DAEMONS[site.daemon]) for site in lab.sites}

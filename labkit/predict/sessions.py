@@ -33,7 +33,7 @@ def expected_sessions(lab: Lab, azure: Azure) -> tuple[BgpSession, ...]:
     Those that don't: a route server has no such peer, or one with another ASN or address; branch-to-branch is off; no
     packet gets to the far end; a limit ends it. Where routing never converges, all that are configured are expected.
     """
-    customers, base = CustomerRouters(lab), everything_up(lab, azure)
+    customers, base = CustomerRouters(lab, azure), everything_up(lab, azure)
     peered = customers.established(azure, base, customers.sessions)
     neighbours = {((s.router, s.neighbour.own), (s.neighbour.name, s.neighbour.address)) for s in peered}
     instances = {i.node: i for gateway in azure.gateways for i in gateway.instance_ids}
@@ -84,7 +84,7 @@ def comes_to_rest(lab: Lab, azure: Azure) -> bool:
 
 def _converged(lab: Lab, azure: Azure) -> ConvergedNetwork:
     """The converged network with every session for which both ends are configured; raises OscillationError."""
-    customers, base = CustomerRouters(lab), everything_up(lab, azure)
+    customers, base = CustomerRouters(lab, azure), everything_up(lab, azure)
     peered = customers.established(azure, base, customers.sessions)
     return converge(customers, azure, base, {session: {} for session in peered})
 

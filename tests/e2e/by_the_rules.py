@@ -52,7 +52,7 @@ def expected(built: Lab, azure: Azure, advertised: AdjRibsOut) -> ConvergedNetwo
     Raises:
         OscillationError: routing never converges.
     """
-    customers = CustomerRouters(built)
+    customers = CustomerRouters(built, azure)
     return converge(
         customers,
         azure,
@@ -64,7 +64,7 @@ def expected(built: Lab, azure: Azure, advertised: AdjRibsOut) -> ConvergedNetwo
 def unlike(built: Lab, azure: Azure, client: LabClient) -> list[str]:
     """Where the lab has not converged by the rules: in every speaker's RIBs, given what its neighbours advertise."""
     live = LiveState(built, client)
-    advertised = customer_adj_ribs_out(CustomerRouters(built), live, read(live).adj_ribs_in)
+    advertised = customer_adj_ribs_out(CustomerRouters(built, azure), live, read(live).adj_ribs_in)
     end = expected(built, azure, advertised)
     return [*differences(tables(end.speakers), to_json(PlatformState, live.state)), *outside(end, live)]
 
@@ -179,8 +179,9 @@ def astray(built: Lab, client: LabClient) -> list[str]:
 
     Nothing is changed: what is predicted follows from what speakers have received, and what is observed is in kernels.
     """
-    live, customers = LiveState(built, client), CustomerRouters(built)
+    live = LiveState(built, client)
     snapshot = read(live)
+    customers = CustomerRouters(built, snapshot.azure)
     advertised = customer_adj_ribs_out(customers, live, snapshot.adj_ribs_in)
     side = Side(
         snapshot.azure,

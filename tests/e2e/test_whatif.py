@@ -181,7 +181,7 @@ def test_the_branches_meet(lab: RunningLab) -> None:
 
 
 def test_reach_is_what_pings_find(lab: RunningLab) -> None:
-    live, customers = LiveState(lab.lab, lab.client), CustomerRouters(lab.lab)
+    live, customers = LiveState(lab.lab, lab.client), CustomerRouters(lab.lab, lab.lab.azure)
     snapshot = read(live)
     received = snapshot.adj_ribs_in
     advertised = customer_adj_ribs_out(customers, live, received)
@@ -217,7 +217,10 @@ def test_preference_and_prepend(lab: RunningLab) -> None:
 
 def prepend(lab: RunningLab, nva: str, command: str) -> None:
     """Change what an appliance advertises to route servers, and have it advertise everything again."""
-    configure(lab, nva, "route-map to-route-server permit 20", command)
+    for server in lab.lab.nva[nva].peers_with:
+        by_map = [f"neighbor {i} route-map to-{server} out" for i in lab.lab.azure.route_server[server].instances]
+        family = (f"router bgp {lab.lab.nva[nva].asn}", "address-family ipv4 unicast")
+        configure(lab, nva, f"route-map to-{server} permit 10", command, "exit", *family, *by_map)
     run(lab, nva, "vtysh", "-c", "clear bgp ipv4 unicast * soft out")
 
 
@@ -393,7 +396,9 @@ def test_what_nvas_pass_on(labkit_runtime: str) -> None:
                 (t.to, t.by, t.prefix, t.before, t.after) for t in back.advertised
             ], "what was foretold of routers outside is what the way back starts from"
         longer = foretold(
-            lab, "nva prepend csr1 3", lambda: prepend(lab, "csr1", "set as-path prepend 65001 65001 65001")
+            lab,
+            "nva prepend csr1 3",
+            lambda: prepend(lab, "csr1", "set as-path prepend 65001 65001 65001"),
         )
         assert ("csr2", "rs0", "10.2.13.0/25") in {(t.to, t.by, str(t.prefix)) for t in longer.advertised}
         # By hand, so not in the lab file: it goes along with what is foretold next.

@@ -5,6 +5,7 @@ Azure's, in Python's spelling; a new attribute has a default that leaves existin
 of the controller's messages and of what it keeps on disk. Nothing here knows how an object is built in a lab.
 """
 
+from labkit.azure.model.appliances import Appliance, AsPathMatch, ExportRule, PathChanges, PrefixMatch
 from labkit.azure.model.azure import Azure
 from labkit.azure.model.bgp import (
     ROUTE_SERVER_ASN,
@@ -37,13 +38,16 @@ from labkit.azure.model.route_servers import Assumptions, HubRoutingPreference, 
 __all__ = [
     "ON_LINK",
     "ROUTE_SERVER_ASN",
+    "Appliance",
     "AsPath",
+    "AsPathMatch",
     "Assumptions",
     "Azure",
     "BgpPeer",
     "Circuit",
     "Connection",
     "EffectiveRoute",
+    "ExportRule",
     "Gateway",
     "GatewayRoutes",
     "HubRoutingPreference",
@@ -58,8 +62,10 @@ __all__ = [
     "Origin",
     "OwnRangePolicy",
     "PathAttributes",
+    "PathChanges",
     "PeerKind",
     "Peering",
+    "PrefixMatch",
     "Probe",
     "RouteServer",
     "RouteSource",

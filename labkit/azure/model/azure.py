@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from labkit.azure.model.appliances import Appliance
 from labkit.azure.model.gateways import Circuit, Connection, Gateway, LocalNetworkGateway
 from labkit.azure.model.load_balancers import LoadBalancer
 from labkit.azure.model.networks import Nic, Peering, RouteTable, VirtualNetwork
@@ -14,7 +15,7 @@ from labkit.azure.model.route_servers import RouteServer
 
 @dataclass(frozen=True)
 class Azure:
-    """Everything of a lab that Azure itself would know; the input of every rule.
+    """Everything of a lab that Azure itself would know, and what its appliances advertise; the input of every rule.
 
     Objects are held in tuples in the order of the lab file and found by name through the mappings.
     """
@@ -29,6 +30,7 @@ class Azure:
     local_network_gateways: tuple[LocalNetworkGateway, ...] = ()
     connections: tuple[Connection, ...] = ()
     load_balancers: tuple[LoadBalancer, ...] = ()
+    appliances: tuple[Appliance, ...] = ()
 
     @cached_property
     def virtual_network(self) -> Mapping[str, VirtualNetwork]:
@@ -99,3 +101,12 @@ class Azure:
     def load_balancer(self) -> Mapping[str, LoadBalancer]:
         """Load balancers by name."""
         return {b.name: b for b in self.load_balancers}
+
+    @cached_property
+    def appliance(self) -> Mapping[str, Appliance]:
+        """What NVAs advertise, by their names."""
+        return {a.name: a for a in self.appliances}
+
+    def peered_with(self, nva: str) -> tuple[str, ...]:
+        """The route servers that have a peer of this name."""
+        return tuple(s.name for s in self.route_servers if any(peer.name == nva for peer in s.peers))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from labkit.azure.model import ROUTE_SERVER_ASN
 from labkit.azure.rules.asn import MICROSOFT_ASN, is_private
 from labkit.azure.rules.communities import RELAYED
 from labkit.azure.rules.limits import VPN_GATEWAY_ROUTES
+from labkit.daemons.frr.policy import policy_lines, route_map
 from labkit.daemons.protocol import ConfigurationFile
 from labkit.daemons.speaker import CustomerSpeaker, EdgeSpeaker, GatewaySpeaker, Speaker
 
@@ -30,9 +30,11 @@ def files(speaker: Speaker) -> tuple[ConfigurationFile, ...]:
     return (ConfigurationFile("frr.conf", PATH, template, context),)
 
 
-def _customer(speaker: CustomerSpeaker) -> dict[str, list[str] | int]:
-    communities = [f"{high}:{low}" for high, low in speaker.communities]
-    return {"communities": communities, "route_server_asn": ROUTE_SERVER_ASN}
+def _customer(speaker: CustomerSpeaker) -> dict[str, object]:
+    if speaker.requires_policy:  # any would let routes out
+        return {"policy": (), "route_maps": {}}
+    maps = {neighbour.address: route_map(speaker, neighbour) for neighbour in speaker.neighbours}
+    return {"policy": tuple(policy_lines(speaker)), "route_maps": maps}
 
 
 def _gateway() -> dict[str, int | str]:

@@ -5,12 +5,14 @@ Nothing here is a rule of Azure's. `tests/e2e` compares it with FRR in every lab
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
-from labkit.azure.model import ROUTE_SERVER_ASN, AsPath, PathAttributes
+from labkit.azure.model import ExportRule, PathAttributes
 from labkit.azure.rules.communities import may_be_advertised
+from labkit.daemons.export_policy import deciding_rule, exported_attributes, exported_path
+from labkit.daemons.frr.policy import route_map
 from labkit.daemons.speaker import (
     AdjRibIn,
     Advertisements,
@@ -33,22 +35,28 @@ def import_policy(speaker: CustomerSpeaker, received: Advertisements) -> dict[IP
 
 
 def loc_rib(speaker: CustomerSpeaker, adj_rib_in: AdjRibIn) -> dict[IPv4Network, Best]:
-    """The best paths: its own, then the shortest path, the ORIGIN, the lowest identifier and address.
+    """The best paths: its own, then the shortest path, the ORIGIN, the MED, the lowest identifier and address.
 
-    Packets are shared among paths that are as good up to the identifier and come from the same AS (FRR's multipath
-    without `as-path multipath-relax`). No neighbour sends a MED other than 0.
+    MEDs are compared among paths with the same nearest AS, and those first (`bgp deterministic-med`); a missing one is
+    0. Packets are shared among paths that are as good up to the identifier and come from the same AS (FRR's multipath
+    without `as-path multipath-relax`).
     """
-    paths: dict[IPv4Network, list[tuple[Session, PathAttributes]]] = {}
+    paths: dict[IPv4Network, list[_Candidate]] = {}
     for session, table in adj_rib_in.items():
         for prefix, attributes in table.items():
             paths.setdefault(prefix, []).append((session, attributes))
     found = {}
     for prefix, candidates in paths.items():
-        session, attributes = min(candidates, key=lambda each: (_merit(each[1]), _tie(each[0])))
+        by_as: dict[object, list[_Candidate]] = {}
+        for each in candidates:
+            by_as.setdefault(each[1].as_path[:1], []).append(each)
+        bests = (min(each, key=lambda c: (_merit(c[1]), c[1].med or 0, _tie(c[0]))) for each in by_as.values())
+        session, attributes = min(bests, key=lambda each: (_merit(each[1]), _tie(each[0])))
         equals = (
             other
             for other, theirs in sorted(candidates, key=lambda each: _tie(each[0]))
-            if other.neighbour.asn == session.neighbour.asn and _merit(theirs) == _merit(attributes)
+            if other.neighbour.asn == session.neighbour.asn
+            and (_merit(theirs), theirs.med or 0) == (_merit(attributes), attributes.med or 0)
         )
         found[prefix] = Best(attributes, tuple(equals))
     return found | {prefix: Best(_HERE, ()) for prefix in speaker.networks}
@@ -59,46 +67,49 @@ def advertises(
 ) -> dict[IPv4Network, PathAttributes]:
     """What a speaker advertises on a session; `established` are its sessions that are up.
 
-    FRR withholds a path from its sender only where no other neighbour of the same update group gets it: both
-    instances of a route server get back what one of them advertises, unless paths with their ASN are filtered.
-    Others drop it for their own ASN.
+    FRR withholds a path from its sender only where that is the only neighbour of its update group: both instances of a
+    route server get back what one of them advertises, and drop it for their own ASN [path-with-65515].
     """
     if speaker.requires_policy:
         return {}
-    echoes = session.neighbour.route_server and sum(s.neighbour.route_server for s in established) > 1
+    group = _update_group(speaker, session.neighbour)
+    echoes = sum(_update_group(speaker, each.neighbour) == group for each in established) > 1
     found = {}
     for prefix, chosen in loc_rib.items():
         if session in chosen.sessions[:1] and not echoes:
             continue
-        exported = _exported(speaker, session.neighbour, chosen)
+        exported = _exported(speaker, session.neighbour, prefix, chosen)
         if exported is not None:
             found[prefix] = exported
     return found
 
 
-def _exported(speaker: CustomerSpeaker, to: Neighbour, chosen: Best) -> PathAttributes | None:
-    attributes, as_path = chosen.attributes, chosen.attributes.as_path
-    if not may_be_advertised(attributes, ebgp=True):
+def _update_group(speaker: CustomerSpeaker, neighbour: Neighbour) -> tuple[str | None, int]:
+    """What neighbours have in common to which FRR sends the same UPDATEs: the route-map, the check for loops."""
+    return route_map(speaker, neighbour), neighbour.asn if neighbour.circuit else 0
+
+
+def _exported(speaker: CustomerSpeaker, to: Neighbour, prefix: IPv4Network, chosen: Best) -> PathAttributes | None:
+    received = chosen.attributes
+    if not may_be_advertised(received, ebgp=True):
         return None
-    if to.circuit and to.asn in asns(as_path):
+    if to.circuit and to.asn in asns(received.as_path):
         return None
-    next_hop, communities = to.own, attributes.communities
-    if to.route_server:
-        if speaker.as_override:
-            as_path = tuple(_swapped(as_path, speaker.asn))
-        elif speaker.strip_route_server_asn:
-            as_path = tuple(_swapped(as_path, None))
-        elif ROUTE_SERVER_ASN in asns(as_path):
-            return None
-        next_hop = speaker.next_hop or next_hop
-        communities = tuple(sorted({*communities, *speaker.communities}))
-    return replace(
-        attributes,
-        next_hop=next_hop,
-        as_path=(*(speaker.asn,) * (1 + to.prepend), *as_path),
-        med=None if chosen.sessions else attributes.med,
-        communities=communities,
+    rule = deciding_rule(speaker.exports, to, prefix, received) or _UNCHANGED
+    if rule.deny:
+        return None
+    sent = replace(
+        received,
+        next_hop=to.own,
+        as_path=exported_path(rule, speaker.asn, to, received.as_path),
+        med=None if chosen.sessions else received.med,
     )
+    return exported_attributes(rule, sent, received)
+
+
+_UNCHANGED = ExportRule()
+
+_Candidate = tuple[Session, PathAttributes]
 
 
 def _tie(session: Session) -> tuple[int, int]:
@@ -107,16 +118,3 @@ def _tie(session: Session) -> tuple[int, int]:
 
 def _merit(attributes: PathAttributes) -> tuple[int, int]:
     return len(attributes.as_path), attributes.origin.rank
-
-
-def _swapped(as_path: AsPath, new: int | None) -> Iterator[int | frozenset[int]]:
-    """A path with another ASN in place of the route servers', or with none."""
-    for hop in as_path:
-        if isinstance(hop, frozenset):
-            rest = hop - {ROUTE_SERVER_ASN} | ({new} if new is not None and ROUTE_SERVER_ASN in hop else set())
-            if rest:
-                yield frozenset(rest)
-        elif hop != ROUTE_SERVER_ASN:
-            yield hop
-        elif new is not None:
-            yield new

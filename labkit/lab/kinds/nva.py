@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from labkit.azure.model import Azure, BgpPeer
+from labkit.azure.model import ROUTE_SERVER_ASN, Appliance, Azure, BgpPeer, ExportRule, PathChanges
 from labkit.azure.model.problem import Code, Problem
 from labkit.daemons.speaker import BgpTimers
 from labkit.lab import model
@@ -17,6 +17,7 @@ from labkit.lab.file.draft import Draft
 from labkit.lab.file.schema import Section
 from labkit.lab.file.schema_types import Asn, AzureName, Communities, LinkOptions, Named, NodeName, Prefixes, Timers
 from labkit.lab.file.yaml_source import Path
+from labkit.lab.kinds import export_rules
 from labkit.lab.kinds.addresses import Addresses, Assignment
 from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, GivenMac, Kind
 from labkit.lab.kinds.machine import (
@@ -44,6 +45,9 @@ from labkit.lab.plan.model import Node, Role
 from labkit.lab.plan.router_node import router_node, speaker_files
 from labkit.lab.plan.speakers import nva_speaker, overlays
 from labkit.lab.plan.wires import Wiring
+
+SHORTHANDS = ("prepend", "as_override", "strip_route_server_asn", "communities", "next_hop")
+"""The options that are short for the last rules of `exports`."""
 
 
 class NvaNic(MachineNic):
@@ -78,20 +82,22 @@ class Nva(Machine):
     """False: Azure drops what is not to or from the NIC's own address."""
     timers: Timers = Timers()
     """Its BGP timers."""
+    exports: tuple[export_rules.ExportRule, ...] = ()
+    """Its export policy: the first rule that matches decides, and what none matches is advertised unchanged."""
     prepend: Annotated[int, Field(ge=0, le=10)] = 0
-    """How many times more it puts its own ASN into the paths that it sends, to route servers and sites alike."""
+    """Short for a last rule of `exports`: how many times more it puts its own ASN into all paths."""
     as_override: bool = False
-    """True: in the paths that it sends to route servers, its own ASN takes the place of their 65515."""
+    """Short for a last rule: in the paths that it sends to route servers, its ASN takes the place of their 65515."""
     strip_route_server_asn: bool = False
-    """True: in the paths that it sends to route servers, their 65515 is missing. Instead of as_override."""
+    """Short for a last rule: in the paths to route servers, their 65515 is missing. Instead of as_override."""
     requires_policy: bool = False
     """True: FRR's default, `bgp ebgp-requires-policy`, without any policy: sessions, but no route in or out."""
     ebgp_multihop: bool = True
     """False: its sessions with route servers lack `ebgp-multihop`."""
     communities: Communities = ()
-    """Communities on all that it advertises to route servers, such as no-advertise or 65001:100."""
+    """Short for a last rule: communities on all paths to route servers, such as no-advertise or 65001:100."""
     next_hop: str | None = None
-    """Next hop of all it advertises to route servers: another NVA, a load balancer, or an address. Default: its own."""
+    """Short for a last rule: next hop of all paths to route servers: another NVA, a load balancer, or an address."""
     tracks: str | None = None
     """While this does not answer, it withdraws what it `advertises`: a site (its host), internet, or an address."""
 
@@ -146,6 +152,7 @@ class NvaKind(Kind):
             if nva.next_hop is not None and address_of(nva.next_hop) is None:
                 path: Path = ("nvas", name, "next_hop")
                 names.refer(draft, path, f"next_hop of NVA {name}", nva.next_hop, NVA, LOAD_BALANCER, NVA_NIC)
+            export_rules.check_export_rules(checking, ("nvas", name, "exports"), nva.exports)
             if nva.tracks is not None and address_of(nva.tracks) is None:
                 names.refer(draft, ("nvas", name, "tracks"), f"tracks of NVA {name}", nva.tracks, SITE, INTERNET)
 
@@ -163,7 +170,14 @@ class NvaKind(Kind):
 
     def azure(self, draft: Draft, addresses: Addresses, azure: Azure) -> Azure:
         """See `Kind`."""
-        return replace(azure, nics=(*azure.nics, *nics(draft, addresses, _nics(draft))))
+        return replace(
+            azure,
+            nics=(*azure.nics, *nics(draft, addresses, _nics(draft))),
+            appliances=tuple(
+                Appliance(name, nva.advertises, tuple(_exports(nva, azure.peered_with(name), addresses)))
+                for name, nva in draft.file[NVAS].items()
+            ),
+        )
 
     def check(self, checking: Checking) -> None:
         """See `Kind`."""
@@ -177,17 +191,11 @@ class NvaKind(Kind):
             model.Nva(
                 name=name,
                 asn=nva.asn,
-                advertises=nva.advertises,
                 snat=(name,) if nva.snat else tuple(f"{name}/{nic}" for nic, keys in nva.nics.items() if keys.snat),
                 timers=BgpTimers(nva.timers.keepalive, nva.timers.hold),
-                prepend=nva.prepend,
-                as_override=nva.as_override,
-                strip_route_server_asn=nva.strip_route_server_asn,
                 requires_policy=nva.requires_policy,
                 ebgp_multihop=nva.ebgp_multihop,
                 stateful=nva.stateful,
-                communities=nva.communities,
-                next_hop=_address(nva.next_hop, addresses.next_hops),
                 tracks=_address(nva.tracks, addresses.hosts),
                 peers_with={
                     server.name: _peering_nic(lab.azure, name, peer)
@@ -216,8 +224,30 @@ def _address(text: str | None, named: dict[str, IPv4Address]) -> IPv4Address | N
     return None if text is None else address_of(text) or named.get(text)
 
 
+def _exports(nva: Nva, servers: tuple[str, ...], addresses: Addresses) -> Iterator[ExportRule]:
+    """An NVA's export policy: its rules, then what its one-word options are short for."""
+
+    def address(text: str | None) -> IPv4Address | None:
+        return _address(text, addresses.next_hops)
+
+    yield from export_rules.export_rules(nva.exports, address)
+    to_all = PathChanges(nva.prepend)
+    to_servers = replace(
+        to_all,
+        communities=nva.communities,
+        next_hop=address(nva.next_hop),
+        as_override=nva.as_override,
+        strip=(ROUTE_SERVER_ASN,) if nva.strip_route_server_asn else (),
+    )
+    if servers and to_servers != to_all:
+        yield ExportRule(servers, changes=to_servers)
+    if nva.prepend:
+        yield ExportRule(changes=to_all)
+
+
 def _check(checking: Checking, name: str, nva: Nva) -> None:
     draft = checking.draft
+    export_rules.check_effect(checking, ("nvas", name, "exports"), name, nva.exports)
     check_timers(draft, ("nvas", name), nva.timers)
     # A route server that takes the NVA's own ASN for the peer's has judged it.
     if ("nvas", name, "asn") not in checking.judged:
@@ -238,6 +268,11 @@ def _check(checking: Checking, name: str, nva: Nva) -> None:
             about, which = draft.subject(nic.place)[0], "it" if nva.nics else "its NIC"
             text = f"{about}: IP forwarding is off on {which}, which drops whatever the NVA forwards."
             draft.warn((*nic.place, "ip_forwarding"), text, "Remove ip_forwarding: false.")
+    last = next((i for i, rule in enumerate(nva.exports, 1) if rule.decides_always), None)
+    for key in SHORTHANDS if last is not None else ():
+        if getattr(nva, key):
+            text = f"NVA {name}: {key} has no effect: export rule {last} decides for every path."
+            draft.warn(("nvas", name, key), text, f"Write it as a rule before that one, or remove {key}.")
     if nva.as_override and nva.strip_route_server_asn:
         text = f"NVA {name}: as_override replaces the ASN that strip_route_server_asn removes."
         draft.error(("nvas", name, "strip_route_server_asn"), text, "Remove one of them.")
@@ -250,8 +285,7 @@ def _check(checking: Checking, name: str, nva: Nva) -> None:
 
 def _check_silent(draft: Draft, name: str, nva: Nva) -> None:
     """What changes nothing of an NVA that advertises nothing."""
-    idle = ("prepend", "as_override", "strip_route_server_asn", "communities", "next_hop", "tracks")
-    for key in (k for k in idle if getattr(nva, k)):
+    for key in (k for k in ("exports", *SHORTHANDS, "tracks") if getattr(nva, k)):
         text = f"NVA {name}: {key} has no effect: with requires_policy it sends no route."
         draft.warn(("nvas", name, key), text, f"Remove {key}, or requires_policy.")
 
@@ -261,7 +295,7 @@ def _node(lab: Lab, wiring: Wiring, nva: model.Nva) -> Planned:
     mine = lab.azure.nics_of(nva.name)
     links = [link for link in lab.wan_links if link.router == nva.name]
     ends = overlays(lab, nva)
-    files, binds = speaker_files(nva.daemon, nva_speaker(lab, nva))
+    files, binds = speaker_files(nva.daemon, nva_speaker(lab, nva, lab.azure.appliance[nva.name]))
     commands: list[str] = []
     if nva.snat or nva.stateful:
         own = [
@@ -285,15 +319,15 @@ def _node(lab: Lab, wiring: Wiring, nva: model.Nva) -> Planned:
         commands.append(tunnel(overlay.interface, overlay.vni, overlay.nic.address, overlay.far_nic.address))
         commands += interface_up(overlay.interface, overlay.address)
     router = router_node(lab, nva.name, nva.daemon, Role.NVA, binds, commands)
-    return Planned(router if nva.tracks is None else _tracking(router, nva), tuple(files))
+    return Planned(router if nva.tracks is None else _tracking(lab, router, nva), tuple(files))
 
 
-def _tracking(router: Node, nva: model.Nva) -> Node:
+def _tracking(lab: Lab, router: Node, nva: model.Nva) -> Node:
     """The NVA's router with its tracker in addition to the daemon."""
     env = {
         "LABKIT_DAEMON": nva.daemon,
         "LABKIT_TRACK": str(nva.tracks),
         "LABKIT_TRACK_ASN": str(nva.asn),
-        "LABKIT_TRACK_PREFIXES": " ".join(map(str, nva.advertises)),
+        "LABKIT_TRACK_PREFIXES": " ".join(map(str, lab.azure.appliance[nva.name].advertises)),
     }
     return replace(router, services=(*router.services, "tracker"), env={**router.env, **env})

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from labkit.azure.model import ROUTE_SERVER_ASN
+from labkit.azure.model import ROUTE_SERVER_ASN, ExportRule, PathChanges
 from labkit.azure.rules.asn import AS_TRANS, MAX_ASN
 from labkit.lab import model
 from labkit.lab.file.draft import Draft
@@ -137,7 +137,7 @@ class SiteKind(Kind):
                 site.asn,
                 addresses[LANS][name],
                 model.SiteHost(name + HOST_SUFFIX, addresses[_HOSTS][name]),
-                dict(site.prepend),
+                tuple(ExportRule((to,), changes=PathChanges(times)) for to, times in site.prepend.items() if times),
             )
             for name, site in draft.file[SITES].items()
         )

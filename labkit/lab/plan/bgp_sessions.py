@@ -50,7 +50,7 @@ def _keepalive(own: BgpTimers, hold: int) -> int:
 def _neighbours(lab: Lab) -> Iterator[tuple[str, Neighbour]]:
     """The neighbours that nodes are configured with, each with the node."""
     for nva in lab.nvas:
-        yield from ((nva.name, each) for each in nva_speaker(lab, nva).neighbours)
+        yield from ((nva.name, each) for each in nva_speaker(lab, nva, lab.azure.appliance[nva.name]).neighbours)
     for site in lab.sites:
         yield from ((site.name, each) for each in site_speaker(lab, site).neighbours)
     for gateway in lab.gateways:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from labkit.azure.model import ROUTE_SERVER_ASN, Circuit, InstanceId, Nic, PeerKind
+from labkit.azure.model import ROUTE_SERVER_ASN, Appliance, Circuit, InstanceId, Nic, PeerKind
 from labkit.azure.rules.acceptance import originated_in
 from labkit.azure.rules.addressing import ROUTE_SERVER_SUBNET, gateway_address
 from labkit.azure.rules.adjacency import local_and_adjacent_ranges, server_in
@@ -28,23 +28,20 @@ BMP_PORT = 11019
 """Where a gateway's daemon reports to the service in its node what it receives (RFC 7854)."""
 
 
-def nva_speaker(lab: Lab, nva: Nva) -> CustomerSpeaker:
-    """An NVA as a BGP speaker."""
+def nva_speaker(lab: Lab, nva: Nva, appliance: Appliance) -> CustomerSpeaker:
+    """An NVA as a BGP speaker, which advertises what `appliance` has."""
     return CustomerSpeaker(
         nva.name,
         nva.asn,
         router_id(lab, nva.name),
         neighbours=tuple(_nva_neighbours(lab, nva)),
-        networks=nva.advertises,
+        networks=appliance.advertises,
         static_routes=tuple(
             StaticRoute(prefix, gateway_address(subnet_of(lab.azure, nic))) for prefix, nic in nva_routes(lab, nva)
         ),
-        as_override=nva.as_override,
-        strip_route_server_asn=nva.strip_route_server_asn,
+        exports=appliance.exports,
         requires_policy=nva.requires_policy,
         ebgp_multihop=nva.ebgp_multihop,
-        communities=nva.communities,
-        next_hop=nva.next_hop,
     )
 
 
@@ -58,6 +55,7 @@ def site_speaker(lab: Lab, site: Site) -> CustomerSpeaker:
         neighbours=tuple(_site_neighbours(lab, site)),
         networks=tuple(interface.network for interface in site.lan),
         static_routes=tuple(StaticRoute(p, address) for _, address, _, each in tunnels for p in each.remote_prefixes),
+        exports=site.exports,
         source=site.lan[0].ip,
     )
 
@@ -75,16 +73,16 @@ def _nva_neighbours(lab: Lab, nva: Nva) -> Iterator[Neighbour]:
                 address,
                 nva.timers,
                 route_server=True,
-                prepend=nva.prepend,
+                peer=server,
             )
     for link in lab.wan_links:
         if link.router == nva.name:
             asn, own, identifier = lab.site[link.site].asn, link.router_address.ip, router_id(lab, link.site)
             address = link.site_address.ip
-            yield Neighbour(link.site, address, own, asn, identifier, nva.timers, prepend=nva.prepend)
+            yield Neighbour(link.site, address, own, asn, identifier, nva.timers, peer=link.site)
     for end in overlays(lab, nva):
         far, own, identifier = end.far, end.address.ip, router_id(lab, end.far.name)
-        yield Neighbour(far.name, end.far_address.ip, own, far.asn, identifier, nva.timers, prepend=nva.prepend)
+        yield Neighbour(far.name, end.far_address.ip, own, far.asn, identifier, nva.timers, peer=far.name)
 
 
 def _site_neighbours(lab: Lab, site: Site) -> Iterator[Neighbour]:
@@ -98,11 +96,12 @@ def _site_neighbours(lab: Lab, site: Site) -> Iterator[Neighbour]:
                 router_asn(lab, link.router),
                 router_id(lab, link.router),
                 circuit=link.router in lab.azure.circuit,
-                prepend=site.prepend.get(link.router, 0),
+                peer=link.router,
             )
+    gateways = {i.node: i.name for gateway in lab.azure.gateways for i in gateway.instance_ids}
     for node, address, asn, tunnel_end in sites_tunnels(lab, site.name):
         if tunnel_end.bgp:
-            yield Neighbour(node, address, tunnel_end.far, asn, address)
+            yield Neighbour(node, address, tunnel_end.far, asn, address, peer=gateways[node])
 
 
 def gateway_speaker(lab: Lab, gateway: Gateway, index: int) -> GatewaySpeaker:
@@ -202,13 +201,13 @@ def _instance(lab: Lab, gateway: Gateway, line: Line) -> Neighbour:
 
 def static_prefixes(lab: Lab, node: str) -> frozenset[IPv4Network]:
     """The prefixes of the static routes of a router's node: an NVA, a site, a circuit or an instance of a gateway."""
-    speaker: CustomerSpeaker | GatewaySpeaker
     if node in lab.nva:
-        speaker = nva_speaker(lab, lab.nva[node])
-    elif node in lab.site:
-        speaker = site_speaker(lab, lab.site[node])
-    elif node in lab.azure.circuit:
+        return frozenset(prefix for prefix, _ in nva_routes(lab, lab.nva[node]))
+    if node in lab.azure.circuit:
         return frozenset()
+    speaker: CustomerSpeaker | GatewaySpeaker
+    if node in lab.site:
+        speaker = site_speaker(lab, lab.site[node])
     else:
         instance = next(i for gateway in lab.azure.gateways for i in gateway.instance_ids if i.node == node)
         speaker = gateway_speaker(lab, lab.gateway[instance.name], instance.index)

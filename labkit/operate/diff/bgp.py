@@ -95,7 +95,7 @@ def held_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Difference
 
     A router drops what has its own ASN in the path, or everything without a policy; a gateway what its own rules drop.
     """
-    customers = routers(snapshot.lab)
+    customers = routers(snapshot.lab, snapshot.azure)
     for instance in snapshot.servers:
         address = snapshot.azure.route_server[instance.name].instances[instance.index]
         for peer in snapshot.peers(instance.name):

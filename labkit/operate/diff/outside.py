@@ -19,7 +19,7 @@ from labkit.predict.customer_routers import routers
 
 def site_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Difference]:
     """What sites have from gateways and circuits against what these should advertise to them."""
-    customers = routers(snapshot.lab)
+    customers = routers(snapshot.lab, snapshot.azure)
     for site in snapshot.lab.sites:
         if not live.has_bgp(site.name):
             continue

@@ -53,14 +53,15 @@ def customer_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Differ
 
     An NVA that tracks a service may have withdrawn its own prefixes.
     """
-    customers = CustomerRouters(snapshot.lab)
+    customers = CustomerRouters(snapshot.lab, snapshot.azure)
     advertised = customer_adj_ribs_out(customers, live, snapshot.adj_ribs_in)
     for name, router in customers.routers.items():
         up = [session for session in router.sessions if session in advertised]
         adj_rib_in = {session: live.bgp(name).adj_rib_in(session.neighbour.address) for session in up}
         loc_rib = router.loc_rib(adj_rib_in)
         nva = snapshot.lab.nva.get(name)
-        tracked = nva.advertises if nva is not None and nva.tracks is not None else ()
+        tracks = nva is not None and nva.tracks is not None
+        tracked = snapshot.azure.appliance[name].advertises if tracks else ()
         for session in up:
             far = session.neighbour.name
             made = customers.accepted(session, router.advertises(session, loc_rib, adj_rib_in))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
 
-from labkit.azure.model import ON_LINK, Azure, NextHopType
+from labkit.azure.model import ON_LINK, ROUTE_SERVER_ASN, Azure, NextHopType
 from labkit.azure.rules.effective import lookup
 from labkit.feed.codec import to_json
 from labkit.feed.state import PlatformState
@@ -30,7 +30,7 @@ def expected(lab: Lab, azure: Azure, off: Collection[str], advertised: AdjRibsOu
     Raises:
         OscillationError: routing never converges.
     """
-    customers, base = CustomerRouters(lab), everything_up(lab, azure)
+    customers, base = CustomerRouters(lab, azure), everything_up(lab, azure)
     up = replace(
         base,
         servers={i: table for i, table in base.servers.items() if i.node not in off},
@@ -59,13 +59,13 @@ def session_ends(lab: Lab, azure: Azure, off: Collection[str]) -> frozenset[tupl
 def must_become(lab: Lab, azure: Azure, off: Collection[str], client: LabClient) -> ConvergedNetwork:
     """What must come of the running lab, given what its NVAs and sites advertise."""
     live = LiveState(lab, client)
-    return expected(lab, azure, off, customer_adj_ribs_out(CustomerRouters(lab), live, read(live).adj_ribs_in))
+    return expected(lab, azure, off, customer_adj_ribs_out(CustomerRouters(lab, azure), live, read(live).adj_ribs_in))
 
 
 def wrong(lab: Lab, azure: Azure, off: Collection[str], client: LabClient) -> list[str]:
     """Where a running lab is not what the rules make of it: every speaker's RIBs, rows, kernels and fabrics."""
     live = LiveState(lab, client)
-    end = expected(lab, azure, off, customer_adj_ribs_out(CustomerRouters(lab), live, read(live).adj_ribs_in))
+    end = expected(lab, azure, off, customer_adj_ribs_out(CustomerRouters(lab, azure), live, read(live).adj_ribs_in))
     return [*_rows(end, session_ends(lab, azure, off), live), *outside(_on(end, off), live), *_kernels(off, live)]
 
 
@@ -112,7 +112,8 @@ def explores_paths(lab: Lab) -> bool:
     Then BGP tries longer and longer paths before a route is gone, and machines follow it. An appliance that hides a
     route server's ASN gives it back its own routes.
     """
-    if any(nva.as_override or nva.strip_route_server_asn for nva in lab.nvas):
+    changes = [rule.changes for appliance in lab.azure.appliances for rule in appliance.exports]
+    if any(each.as_override or ROUTE_SERVER_ASN in each.strip for each in changes):
         return True
     instances = {i.node: i.name for server in lab.azure.route_servers for i in server.instance_ids}
     instances |= {i.node: i.name for gateway in lab.azure.gateways for i in gateway.instance_ids}

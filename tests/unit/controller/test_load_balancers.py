@@ -68,6 +68,6 @@ def test_a_fabric_is_sent_what_it_needs_and_what_others_found(tmp_path: Path) ->
 
 def test_a_load_balancer_stands_for_its_frontend() -> None:
     frontend = LAB.azure.load_balancer["lb1"].address
-    assert [nva.next_hop for nva in LAB.nvas] == [frontend, frontend]
+    assert [each.exports[0].changes.next_hop for each in LAB.azure.appliances] == [frontend, frontend]
     assert LAB.azure.route_table["by-hand"].routes[0].next_hop == frontend
     assert user_route("10.9.0.0/16", "lb1", LAB.azure).next_hop == frontend

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from labkit.azure.model import AsPath, Origin, PathAttributes
+from labkit.azure.model import AsPath, ExportRule, Origin, PathAttributes, PathChanges
 from labkit.azure.rules.communities import NO_ADVERTISE, NO_EXPORT
 from labkit.daemons.frr import decide
 from labkit.daemons.speaker import Best, CustomerSpeaker, Session
@@ -36,7 +36,7 @@ sites:
 """,
     "outside",
 )
-ROUTERS = routers(LAB)
+ROUTERS = routers(LAB, LAB.azure)
 PLAIN, SITE = ROUTERS["plain"].speaker, ROUTERS["site"].speaker
 PREFIX = net("10.20.0.0/16")
 
@@ -102,6 +102,18 @@ def test_the_origin_decides_between_equal_lengths_and_its_own_comes_first() -> N
     assert best[net("10.9.0.0/16")].sessions == ()
 
 
+def test_the_med_decides_among_paths_of_one_as_alone() -> None:
+    def best(one: PathAttributes, other: PathAttributes) -> list[str]:
+        adj_rib_in = {session(PLAIN, "rs1-0"): {PREFIX: one}, session(PLAIN, "rs1-1"): {PREFIX: other}}
+        return [s.neighbour.name for s in decide.loc_rib(PLAIN, adj_rib_in)[PREFIX].sessions]
+
+    assert best(path(65515, med=5), path(65515)) == ["rs1-1"], "a missing one is 0"
+    assert best(path(65515, med=5), path(65515, med=5)) == ["rs1-0", "rs1-1"]
+    far, site = path(65002, med=9), path(65010, med=1)
+    adj_rib_in = {session(PLAIN, "far"): {PREFIX: far}, session(PLAIN, "site"): {PREFIX: site}}
+    assert decide.loc_rib(PLAIN, adj_rib_in)[PREFIX].attributes == far, "the lower identifier, of two ASes"
+
+
 def test_what_an_nva_advertises() -> None:
     from_site = path(65010, med=5, communities=((7, 7),))
     nic = LAB.azure.nic["plain"].address
@@ -116,30 +128,37 @@ def test_what_an_nva_advertises() -> None:
     assert advertised(replace(PLAIN, requires_policy=True), "rs1-0", from_site, "site") is None
 
 
-def test_what_holds_the_route_servers_asn() -> None:
-    """Both route server instances get back what one advertises, unless it is filtered or only one is there."""
+def towards(peer: str, **changes: object) -> CustomerSpeaker:
+    """The plain NVA with a rule for a peer in front of its others."""
+    rule = ExportRule((peer,), changes=PathChanges(1, **changes))  # type: ignore[arg-type]
+    return replace(PLAIN, exports=(rule, *PLAIN.exports))
+
+
+def test_what_has_the_route_servers_asn_in_its_path() -> None:
+    """Both route server instances get back what one advertises, unless only one is there: they drop it."""
     echo = path(65515, 12076)
-    assert advertised(PLAIN, "rs1-0", echo, "rs1-0") is None
     assert advertised(PLAIN, "site", echo, "rs1-0") is not None
     for speaker, wanted in (
-        (replace(PLAIN, as_override=True), (65001, 65001, 65001, 12076)),
-        (replace(PLAIN, strip_route_server_asn=True), (65001, 65001, 12076)),
+        (PLAIN, (65001, 65001, 65515, 12076)),
+        (towards("rs1", as_override=True), (65001, 65001, 65001, 12076)),
+        (towards("rs1", strip=(65515,)), (65001, 65001, 12076)),
     ):
         for to in ("rs1-0", "rs1-1"):
             exported = advertised(speaker, to, echo, "rs1-0")
             assert exported is not None
             assert exported.as_path == wanted
-        alone = [s for s in speaker.sessions if s.neighbour.name != "rs1-1"]
+        alone = [session(speaker, "rs1-0")]
         best = {PREFIX: Best(echo, (session(speaker, "rs1-0"),))}
         assert decide.advertises(speaker, session(speaker, "rs1-0"), best, alone) == {}
         mixed = advertised(speaker, "rs1-0", replace(path(), as_path=(7, frozenset({8, 65515}))), "site")
         assert mixed is not None
-        assert mixed.as_path[-1] == frozenset({8, 65001} if speaker.as_override else {8})
+        member = {PLAIN.exports: {65515}, towards("rs1", strip=(65515,)).exports: set()}.get(speaker.exports, {65001})
+        assert mixed.as_path[-1] == frozenset({8} | member)
 
 
 def test_what_only_routes_to_route_servers_get() -> None:
     other = IPv4Address("10.1.1.100")
-    nva = replace(PLAIN, communities=((9, 9), (1, 1)), next_hop=other)
+    nva = towards("rs1", communities=((9, 9), (1, 1)), next_hop=other)
     exported, to_site = (
         advertised(nva, "rs1-0", path(65002, communities=((5, 5),)), "far"),
         advertised(nva, "site", path(65002), "far"),
@@ -153,7 +172,7 @@ def test_what_only_routes_to_route_servers_get() -> None:
 @pytest.mark.parametrize("community", [NO_EXPORT, NO_ADVERTISE])
 def test_well_known_communities_stop_a_route_where_it_is_received(community: tuple[int, int]) -> None:
     assert advertised(PLAIN, "rs1-0", path(65010, communities=(community,)), "site") is None
-    assert advertised(replace(PLAIN, communities=(community,)), "rs1-0", path(65010), "site") is not None
+    assert advertised(towards("rs1", communities=(community,)), "rs1-0", path(65010), "site") is not None
 
 
 def test_what_a_site_advertises() -> None:

@@ -51,7 +51,7 @@ def test_overview() -> None:
         BgpPeer("sdwan-nva", 65001, IPv4Address("10.1.1.4")),
         BgpPeer("security-nva", 65002, IPv4Address("10.1.2.4")),
     )
-    assert lab.nva["security-nva"].advertises == (IPv4Network("0.0.0.0/0"),)
+    assert lab.azure.appliance["security-nva"].advertises == (IPv4Network("0.0.0.0/0"),)
     assert lab.nva["security-nva"].snat == ("security-nva",)
     assert lab.nva["sdwan-nva"].peers_with == {"rs1": "sdwan-nva"}
     assert lab.nva["sdwan-nva"].timers == BgpTimers(60, 180)
@@ -131,7 +131,7 @@ def test_every_form_of_the_file() -> None:
     assert not azure.nic["fw"].ip_forwarding
     assert azure.nic["vm2"].ip_forwarding
     assert azure.nic["vm2"].mac == "00:0d:3a:00:00:0a"
-    assert lab.nva["fw4"].advertises == (IPv4Network("10.0.0.0/8"),)
+    assert lab.azure.appliance["fw4"].advertises == (IPv4Network("10.0.0.0/8"),)
     assert azure.load_balancers == (
         LoadBalancer("lb1", "hub", "nva", IPv4Address("10.9.1.7"), ("fw", "fw2"), Probe(179)),
         LoadBalancer("lb2", "spoke", "work", IPv4Address("10.2.1.77"), ("vm1",), Probe(22, 10, 1)),

@@ -144,29 +144,26 @@ def frr(options: str, node: str = "sdwan-nva", asn: int = 65001) -> str:
 def test_the_paths_that_an_nva_sends() -> None:
     plain, longer, own = frr("prepend: 0"), frr("prepend: 3"), frr("as_override: true")
     assert "prepend" not in plain
-    to_route_servers = "route-map to-route-server permit 20\n set as-path prepend 65001 65001 65001\n"
-    to_sites = "route-map prepend-3 permit 10\n set as-path prepend 65001 65001 65001\n"
-    assert to_route_servers in longer
-    assert to_sites in longer
-    assert longer.count(" route-map prepend-3 out\n") == 1, "towards the branch"
-    assert own.count(" as-override\n") == 2, "towards both instances, and not towards the branch"
-    assert "deny" in plain
-    assert "deny" not in own, "nothing carries the route servers' ASN any more"
+    for to, sessions in (("rs1", 2), ("branch", 1)):
+        assert f"route-map to-{to} permit 10\n set as-path prepend 65001 65001 65001\nexit\n" in longer
+        assert longer.count(f" route-map to-{to} out\n") == sessions
+    assert "route-map to-rs1 permit 10\n set as-path replace 65515 65001\nexit\n" in own
+    assert own.count(" route-map to-") == 2, "towards both instances, and not towards the branch"
+    assert " route-map to-" not in plain, "without a rule FRR advertises what it advertises by default"
 
 
 def test_an_nva_that_strips_the_route_servers_asn() -> None:
     stripped = frr("strip_route_server_asn: true, prepend: 1")
-    permit = "route-map to-route-server permit 20\n set as-path exclude 65515\n set as-path prepend 65001\nexit\n"
+    permit = "route-map to-rs1 permit 10\n set as-path exclude 65515\n set as-path prepend 65001\nexit\n"
     assert permit in stripped
-    assert "deny" not in stripped
-    assert "as-override" not in stripped
 
 
 def test_an_nva_without_policy_or_multihop() -> None:
-    plain, fresh, near = frr("prepend: 0"), frr("requires_policy: true"), frr("ebgp_multihop: false")
+    plain, near = frr("prepend: 0"), frr("ebgp_multihop: false")
+    fresh = frr("requires_policy: true, communities: 1:1")
     assert " no bgp ebgp-requires-policy\n" in plain
     assert " bgp ebgp-requires-policy\n" in fresh.replace(" no bgp ebgp-requires-policy\n", "")
-    assert "to-route-server" not in fresh, "a policy would let routes out"
+    assert "route-map to-" not in fresh, "a policy would let routes out"
     assert plain.count(" ebgp-multihop 2\n") == 2
     assert [line for line in plain.splitlines() if "multihop" not in line] == near.splitlines()
 
@@ -184,8 +181,8 @@ def test_the_firewall_of_an_nva(options: str, inspects: bool, translates: bool) 
 
 def test_the_paths_that_a_site_sends() -> None:
     longer = frr("prepend: {sdwan-nva: 1}", "branch", 65010)
-    assert "route-map prepend-1 permit 10\n set as-path prepend 65010\n" in longer
-    assert " route-map prepend-1 out\n" in longer
+    assert "route-map to-sdwan-nva permit 10\n set as-path prepend 65010\n" in longer
+    assert " route-map to-sdwan-nva out\n" in longer
 
 
 @pytest.mark.parametrize(

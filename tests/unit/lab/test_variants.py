@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 import yaml
 
+from labkit.azure.model import ExportRule, PathChanges
 from labkit.lab import proofs
 from labkit.lab.file.problems import LabFileError
 from labkit.lab.file.variants import as_text, patched, variant_names
@@ -115,7 +117,9 @@ def test_overview(overview: dict[str, Loaded]) -> None:
         assert {n.name: n.address for n in overview[""].lab.azure.nics}.items() <= {
             n.name: n.address for n in lab.azure.nics
         }.items(), "a variant that adds something moves nothing"
-    assert [overview[v].lab.nva["sdwan-nva-2"].prepend for v in pairs] == [0, 2, 0]
+    policies = [overview[v].lab.azure.appliance["sdwan-nva-2"].exports for v in pairs]
+    frontend = ExportRule(("rs1",), changes=PathChanges(next_hop=IPv4Address("10.1.1.6")))
+    assert policies == [(), (ExportRule(changes=PathChanges(2)),), (frontend,)]
     via = {
         variant: {p.claim.via for p in loaded.lab.proofs if isinstance(p.claim, proofs.KernelRouteClaim)}
         for variant, loaded in overview.items()
@@ -142,8 +146,9 @@ def test_a_variant_alone_is_a_whole_file(overview: dict[str, Loaded]) -> None:
 def test_every_form() -> None:
     labs = {loaded.lab.variant: loaded.lab for loaded in read_all_text(EVERYTHING, "x.yml")}
     base, bare, more, same = (labs[v] for v in ("", "bare", "more", "same"))
-    assert (base.nva["fw4"].prepend, base.nva["fw4"].as_override) == (10, True)
-    assert (bare.nva["fw4"].prepend, bare.nva["fw4"].as_override) == (0, False)
+    towards_servers = ExportRule(tuple(base.nva["fw4"].peers_with), changes=PathChanges(10, as_override=True))
+    assert base.azure.appliance["fw4"].exports == (towards_servers, ExportRule(changes=PathChanges(10)))
+    assert bare.azure.appliance["fw4"].exports == ()
     assert bare.internet is None
     assert str(bare.azure.nic["vm1"].address) == "10.2.1.99"
     assert not bare.azure.nic["vm2"].ip_forwarding

@@ -51,7 +51,7 @@ from tests.unit.feed.wire import written
 from tests.unit.operate.test_whatif import LAB, adj_ribs_in
 
 AZURE, UP = SetRouteServerSettings("rs1", True).apply(LAB.azure), adj_ribs_in(LAB)
-CUSTOMERS = CustomerRouters(LAB)
+CUSTOMERS = CustomerRouters(LAB, LAB.azure)
 END = converge(CUSTOMERS, AZURE, UP, {session: {} for session in CUSTOMERS.sessions})
 RECEIVED, ROUTERS = END.speakers.adj_ribs_in, END.routers
 SIDE = Side(AZURE, RECEIVED)

@@ -88,6 +88,9 @@ def test_a_stateful_appliance_on_the_way_sees_one_direction_alone() -> None:
 
 def test_a_peer_that_advertises_more_than_its_limit_is_torn_down() -> None:
     limited = HUB.replace("overlays: [nva2], ", "").replace("[nva1, nva2]", "[nva1, nva2], routes_per_peer: 3")
+    # What a route server drops counts, too: without these rules both would advertise its own paths back to it.
+    for asn in ("asn: 65001,", "asn: 65002,"):
+        limited = limited.replace(asn, f"{asn} exports: [{{as_path: 65515, deny: true}}],")
     assert down(limited) == set(), "two prefixes of its own, and the branch's"
     beyond = limited.replace("routes_per_peer: 3", "routes_per_peer: 2")
     assert down(beyond) == both("nva1")
