@@ -9,11 +9,11 @@ against the other. How packets end on a longer path has the same `Disposition`s 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from ipaddress import IPv4Address
 
-from labkit.azure.flows import GRE, IP_IN_IP, Flow, backend, chosen
+from labkit.azure.flows import GRE, IP_IN_IP, TCP, UDP, Flow, backend, chosen
 from labkit.azure.model import ON_LINK, Azure, EffectiveRoute, NextHopType, Nic
 from labkit.azure.rules.adjacency import takes_forwarded
 
@@ -39,6 +39,10 @@ class Disposition(StrEnum):
     PROTOCOL = "protocol not carried", "It is IP-in-IP or GRE, which virtual networks do not carry."
     UNKNOWN_DESTINATION = "unknown destination", "No node has the address to which the route leads."
     NO_BACKEND = "no backend", "The next hop is a load balancer's frontend, and none of its backends is up."
+    NO_RULE = (
+        "no load-balancing rule",
+        "It is for a load balancer's frontend itself, whose rule is for TCP and UDP alone, and not for fragments.",
+    )
     NOT_ACCEPTED = (
         "not accepted",
         "The virtual network that it comes from only forwards it, and the next one's peering does not allow that.",
@@ -107,8 +111,9 @@ class Surroundings:
 class Verdict:
     """What becomes of a packet by one of its possible next hops.
 
-    `next_hop` is the address to which the route leads: the destination on-link, a backend behind a frontend. `nic` is
-    the NIC that gets the packet, or would. Both are None where it gets nowhere.
+    `next_hop` is the address to which the route leads: the destination on-link, a backend behind a frontend; what is
+    DELIVERED there has it for its destination, whatever it had before. `nic` is the NIC that gets the packet, or would.
+    Both are None where it gets nowhere.
     """
 
     disposition: Disposition
@@ -150,9 +155,8 @@ def next_hops(surroundings: Surroundings, row: EffectiveRoute | None, packet: Pa
         return (Verdict(Disposition.NONE),)
     if row.next_hop_type is NextHopType.INTERNET:
         return (Verdict(Disposition.INTERNET if surroundings.internet else Disposition.UNKNOWN_DESTINATION),)
-    if row.next_hop_type in ON_LINK:
-        return (_reached(surroundings, packet.destination, packet),)
-    return tuple(dict.fromkeys(_via(surroundings, row.next_hops, packet)))
+    hops = (packet.destination,) if row.next_hop_type in ON_LINK else row.next_hops
+    return tuple(dict.fromkeys(_via(surroundings, hops, packet)))
 
 
 def _via(surroundings: Surroundings, hops: Sequence[IPv4Address], packet: Packet) -> Iterator[Verdict]:
@@ -167,7 +171,14 @@ def _via(surroundings: Surroundings, hops: Sequence[IPv4Address], packet: Packet
 
 
 def _balanced(surroundings: Surroundings, frontend: IPv4Address, packet: Packet) -> Iterator[Verdict]:
-    """The backends that may get a packet [ha-ports-symmetry]."""
+    """The backends that may get a packet [ha-ports-symmetry].
+
+    What is for the frontend itself has their address when it gets there [balancer-frontend].
+    """
+    addressed = packet.destination == frontend
+    if addressed and packet.flow is not None and (packet.flow.protocol not in (TCP, UDP) or packet.flow.ports is None):
+        yield Verdict(Disposition.NO_RULE, frontend)
+        return
     everyone = surroundings.frontends[frontend]
     up = [b.up and b.address in surroundings.reachable for b in everyone]
     places = [place for place, is_up in enumerate(up) if is_up]
@@ -176,7 +187,9 @@ def _balanced(surroundings: Surroundings, frontend: IPv4Address, packet: Packet)
         return
     if packet.flow is not None:
         places = [backend(packet.flow, packet.source, packet.destination, up, frontend)]
-    yield from (_reached(surroundings, everyone[place].address, packet) for place in places)
+    for place in places:
+        address = everyone[place].address
+        yield _reached(surroundings, address, replace(packet, destination=address) if addressed else packet)
 
 
 def _reached(surroundings: Surroundings, hop: IPv4Address, packet: Packet) -> Verdict:
@@ -197,6 +210,6 @@ def _taken(azure: Azure, nic: Nic, packet: Packet, verdict: Verdict) -> Verdict:
         own = any(packet.source in prefix for prefix in azure.virtual_network[here].address_space)
         if not own and not takes_forwarded(azure, there.virtual_network, here):
             return Verdict(Disposition.NOT_ACCEPTED, verdict.next_hop, there)
-    if not there.ip_forwarding and packet.destination != there.address:
+    if not there.ip_forwarding and verdict.disposition is not Disposition.DELIVERED:
         return Verdict(Disposition.NOT_FORWARDED, verdict.next_hop, there)
     return verdict

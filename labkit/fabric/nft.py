@@ -56,7 +56,8 @@ def change(old: Program, new: Program) -> Iterator[Unit]:
         yield (f"add table {FAMILY} {TABLE}",)
     yield from _declare(old, new)
     for name, map_ in new.maps.items():
-        yield from _elements(name, old.maps.get(name), map_.elements)
+        if not map_.dynamic:
+            yield from _elements(name, old.maps.get(name), map_.elements)
     for name, chain in new.chains.items():
         if old.chains.get(name) != chain:
             # Together, or a port would pass everything for a moment.

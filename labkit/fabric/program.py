@@ -4,12 +4,14 @@ One `netdev` ingress chain per port sees every packet before the bridge does and
 effective routes of the port's NIC, whatever next hop the guest picked [two-stage-forwarding]; the bridge
 then delivers by its static forwarding database.
 
-    out-<port>       egress chain of a port whose NIC has IP forwarding off: nothing for anyone else gets to it
+    out-<port>       egress chain of a port: nothing for anyone else gets to a NIC without IP forwarding; what is for
+                     the frontend of a load balancer gets the address of the NIC that is behind it
     in-<port>        ingress chain of a port
     nics             NICs of this virtual network: MAC by address
     reachable        the same and those of peered virtual networks
     r-<table>        forwarding table: a jump for every disjoint interval of addresses
     g-<table>-<id>   next-hop group of a table: rewrites the MAC and accepts, or returns with a mark that has the reason
+    to-<port>        map of what a NIC has got so: the frontend by the client's address, protocol and ports
     lb-<name>        load balancer: rewrites the MAC to that of a backend that is up and accepts, or returns with a mark
     drop-<port>-<reason>   counter of dropped packets; `nft list counters` shows them
 
@@ -37,9 +39,18 @@ from labkit.feed.tables import VIA, NextHops
 _NONE = 1
 _UNKNOWN = 2
 _NO_BACKEND = 3
+_NO_RULE = 4
 
 _ROUTES = "type ipv4_addr : verdict; flags interval;"
 _MACS = "type ipv4_addr : ether_addr;"
+# Azure forgets a flow that is idle for four minutes by default, too.
+_CLIENTS = (
+    "type ipv4_addr . inet_proto . inet_service . inet_service : ipv4_addr; flags dynamic, timeout; timeout 4m; "
+    "size 65535;"
+)
+
+ADDRESSED = "12:34:56:78:9a:bd"
+"""The source MAC of what is addressed to a frontend, on its way to a backend. No guest has it."""
 
 # A hash over ports is only right where every packet of a flow shows them: for ICMP these bytes are the checksum, and
 # later fragments have none. 0x3fff are the offset and the "more fragments" flag.
@@ -74,12 +85,13 @@ class Chain:
 class Map:
     """A map from addresses to values of its `type`, in nftables' syntax. The ranges are disjoint.
 
-    One that is `unknown` may have anything apart from `elements`.
+    One that is `unknown` may have anything apart from `elements`. Those of a `dynamic` one are the kernel's own.
     """
 
     type: str
     elements: Mapping[Range, str]
     unknown: bool = False
+    dynamic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +129,14 @@ def build(fabric: Fabric, interfaces: Mapping[str, int], map_names: Mapping[str,
             rules = tuple(_port(fabric, name, port, names))
             chains[f"in-{name}"] = Chain(rules, Hook(name, interfaces[name]))
             counters |= {f"drop-{name}-{reason}" for reason in _reasons(fabric, port)}
-            if isinstance(port, NicPort) and not port.ip_forwarding:
-                foreign = f"ether type ip ip daddr != {port.address} {_drop(name, 'foreign-destination')}"
-                chains[f"out-{name}"] = Chain((foreign,), Hook(name, interfaces[name], "egress"))
+            if isinstance(port, NicPort) and (arriving := tuple(_arriving(fabric, name, port))):
+                chains[f"out-{name}"] = Chain(arriving, Hook(name, interfaces[name], "egress"))
     maps = {names[name]: _routes(name, table) for name, table in fabric.tables.items()}
+    maps |= {
+        f"to-{name}": Map(_CLIENTS, {}, dynamic=True)
+        for name, port in fabric.ports.items()
+        if isinstance(port, NicPort) and _frontends(fabric, port)
+    }
     maps |= {"nics": _macs(fabric.nics), "reachable": _macs(fabric.reachable)}
     return Program(chains, maps, frozenset(counters))
 
@@ -146,7 +162,7 @@ def _macs(macs: Mapping[str, str]) -> Map:
 def _reasons(fabric: Fabric, port: Port) -> tuple[str, ...]:
     if isinstance(port, NicPort):
         reasons = ["not-ipv4", "protocol", "foreign-source", "none", "unknown-destination", "no-route"]
-        reasons += ["no-backend"] if fabric.load_balancers else []
+        reasons += ["no-backend", "no-rule"] if fabric.load_balancers else []
         return (*reasons,) if port.ip_forwarding else (*reasons, "foreign-destination")
     others = ("not-ipv4", "unknown-destination")
     return (*others, "forwarded") if isinstance(port, PeeringPort) and port.sources is not None else others
@@ -181,12 +197,32 @@ def _port(fabric: Fabric, name: str, port: Port, map_names: Mapping[str, str]) -
     for answer in _answers(fabric, port):
         # A probe is the platform's: no route of the NIC leads its answer astray, only one of the guest does.
         yield f"{answer} ether daddr set {fabric.mac} accept"
+    if _frontends(fabric, port):
+        client = "ip daddr . ip protocol . th dport . th sport"
+        yield f"ip saddr {port.address} {_HAS_PORTS} ip saddr set {client} map @to-{name}"
     yield f"ip daddr vmap @{map_names[port.table]}"
     yield f"meta mark {_NONE} {_drop(name, 'none')}"
     yield f"meta mark {_UNKNOWN} {_drop(name, 'unknown-destination')}"
     if fabric.load_balancers:
         yield f"meta mark {_NO_BACKEND} {_drop(name, 'no-backend')}"
+        yield f"meta mark {_NO_RULE} {_drop(name, 'no-rule')}"
     yield _drop(name, "no-route")
+
+
+def _arriving(fabric: Fabric, name: str, port: NicPort) -> Iterator[str]:
+    """The rules of a port's egress chain: what its NIC gets."""
+    for frontend in _frontends(fabric, port):
+        client = "ip saddr . ip protocol . th sport . th dport"
+        addressed = f"ether type ip ether saddr {ADDRESSED} ip daddr {frontend} {_HAS_PORTS}"
+        remembered = f"update @to-{name} {{ {client} : {frontend} }}"
+        yield f"{addressed} {remembered} ip daddr set {port.address}"
+    if not port.ip_forwarding:
+        yield f"ether type ip ip daddr != {port.address} {_drop(name, 'foreign-destination')}"
+
+
+def _frontends(fabric: Fabric, port: NicPort) -> tuple[str, ...]:
+    """The frontends of the load balancers that a port's NIC is behind."""
+    return tuple(b.address for b in fabric.load_balancers.values() if port.address in b.backends.values())
 
 
 def _group(fabric: Fabric, group: NextHops) -> Iterator[str]:
@@ -196,6 +232,7 @@ def _group(fabric: Fabric, group: NextHops) -> Iterator[str]:
         return
     if group.type in ON_LINK:
         yield "ether daddr set ip daddr map @reachable accept"
+        yield from (f"ip daddr {address} goto lb-{name}" for address, name in fabric.frontends.items())
     elif group.type in VIA:
         yield from _via(fabric, tuple(map(str, group.next_hops)))
     elif fabric.internet is not None:
@@ -225,12 +262,16 @@ def _balance(fabric: Fabric, balancer: Frontend) -> Iterator[str]:
     """The rules of a load balancer, by `labkit.azure.flows.backend`."""
     macs = [fabric.reachable.get(address, "") for address in balancer.backends.values()]
     up = [mac != "" and balancer.is_up(name) for name, mac in zip(balancer.backends, macs, strict=True)]
+    addressed = f"ip daddr {balancer.address}"
+    yield f"{addressed} ip protocol != {{ tcp, udp }} meta mark set {_NO_RULE} return"
+    yield f"{addressed} ip frag-off & 0x3fff != 0 meta mark set {_NO_RULE} return"
+    yield f"{addressed} ether saddr set {ADDRESSED}"
     if sum(up) == 1:
         yield f"ether daddr set {macs[up.index(True)]} accept"
         return
     for condition, flow in _FLOWS if any(up) else ():
         for seed, choice in zip(seeds(IPv4Address(balancer.address)), choices(up), strict=False):
-            # nft can't list maps by two hashes: the first one becomes the mark.
+            # nft 1.0.6 can't list maps by two hashes: the first one becomes the mark.
             yield f"{condition}meta mark set {_hash(flow, choice.count, seed)}"
             for one in range(choice.count):
                 row = {other: macs[p] for (first, other), p in choice.by_hashes.items() if first == one}

@@ -327,6 +327,8 @@ class Walker:
             elif verdict.disposition.drops or verdict.nic is None or verdict.next_hop is None:
                 yield way.ends(step)
             else:
+                if verdict.disposition is Disposition.DELIVERED:  # a frontend's packets get a backend's address
+                    on = replace(on, packet=replace(way.packet, destination=verdict.next_hop))
                 yield from self._arrive(on, verdict.nic.machine, verdict.next_hop)
 
     def _followed(self, way: _Way, verdicts: Sequence[Verdict]) -> Iterator[Verdict]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import selectors
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -233,3 +235,95 @@ def test_from_a_peered_network_the_frame_goes_straight_to_a_backend() -> None:
         spoke.controller.applied()
         assert two.taken(vm) == [set(), set(FLOWS)]
         assert spoke.controller.found == []
+
+
+@in_own_namespaces
+def test_a_frontend_answers_as_the_backend_that_a_flow_meets() -> None:
+    with Rig() as rig, pair(rig) as two, ExitStack() as servers:
+        spoke = rig.fabric("spoke")
+        spoke.tables["t1"] = table({1: ("VnetLocal",), 2: ("VNetPeering",)}, {"10.2.0.0/16": 1, "10.1.0.0/16": 2})
+        two.fabric.tables["nva"] = table({1: ("VnetLocal",), 2: ("VNetPeering",)}, {"10.1.0.0/16": 1, "10.2.0.0/16": 2})
+        there = spoke.nic("vm2", "10.2.0.4/24")
+        two.fabric.peer(spoke)
+        spoke.balancers["lb1"] = {**two.fabric.balancers["lb1"], "probe": None, "healthy": ["nva4", "nva5"]}
+        for nva in two.nvas:
+            two.listen(nva)
+            servers.enter_context(echoing(nva))
+        two.fabric.start()
+        spoke.start()
+        until(lambda: two.found() == {"nva4": True, "nva5": True}, "both answer")
+        for client in (two.vm, there):
+            answers = [asked(client, FRONTEND, kind) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM) * 16]
+            assert set(answers) == {f"{nva.name} to {client.address}" for nva in two.nvas}
+            # What is for a backend itself is as it was.
+            assert asked(client, two.nvas[0].address, socket.SOCK_STREAM) == f"nva4 to {client.address}"
+            assert client.ping(FRONTEND, timeout=0.2) is None
+        before = two.fabric.counters()["drop-vm1-no-rule"]
+        assert two.vm.ping(FRONTEND, timeout=0.1) is None
+        assert two.fabric.counters()["drop-vm1-no-rule"] == before + 1
+        # A fabric that comes back knows its flows.
+        with two.vm.namespace.inside(), socket.create_connection((FRONTEND, ECHO), 2.0) as open_before:
+            two.fabric.kill()
+            two.fabric.launch()
+            assert answer(open_before, two.vm).endswith(two.vm.address)
+        # A backend that is its own client may meet itself, and gets no answer then.
+        own = [asked(two.nvas[0], FRONTEND, socket.SOCK_DGRAM, 0.1) for _ in range(12)]
+        assert set(own) == {"", f"nva5 to {two.nvas[0].address}"}
+
+
+ECHO = 7000
+
+
+@contextmanager
+def echoing(node: Node) -> Iterator[None]:
+    """A server on a node, of TCP and UDP, that answers with its name and the client's address."""
+    with node.namespace.inside(), ExitStack() as sockets:
+        tcp = sockets.enter_context(socket.create_server(("", ECHO)))
+        udp = sockets.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        udp.bind(("", ECHO))
+        stop = sockets.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        stop.bind(("127.0.0.1", 0))
+
+        def serve() -> None:
+            with selectors.DefaultSelector() as events:
+                for each in (tcp, udp, stop):
+                    events.register(each, selectors.EVENT_READ)
+                while True:
+                    for key, _ in events.select():
+                        if key.fileobj is stop:
+                            return
+                        if key.fileobj is tcp:
+                            one, client = tcp.accept()
+                            with one:
+                                one.recv(10)
+                                one.sendall(f"{node.name} to {client[0]}".encode())
+                        else:
+                            _, client = udp.recvfrom(10)
+                            udp.sendto(f"{node.name} to {client[0]}".encode(), client)
+
+        server = threading.Thread(target=serve)
+        server.start()
+        try:
+            yield
+        finally:
+            with node.namespace.inside():
+                udp.sendto(b"", stop.getsockname())
+            server.join()
+
+
+def asked(client: Node, address: str, kind: socket.SocketKind, timeout: float = 2.0) -> str:
+    """The answer of a server at an address; empty if there is none."""
+    with client.namespace.inside(), socket.socket(socket.AF_INET, kind) as one:
+        one.settimeout(timeout)
+        one.connect((address, ECHO))
+        return answer(one, client)
+
+
+def answer(one: socket.socket, client: Node) -> str:
+    """What comes back over a connected socket of a client."""
+    with client.namespace.inside():
+        one.sendall(b"x")
+        try:
+            return one.recv(100).decode()
+        except TimeoutError:
+            return ""

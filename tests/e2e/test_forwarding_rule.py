@@ -50,6 +50,7 @@ REASONS = {
     Disposition.PROTOCOL: "protocol",
     Disposition.UNKNOWN_DESTINATION: "unknown-destination",
     Disposition.NO_BACKEND: "no-backend",
+    Disposition.NO_RULE: "no-rule",
     Disposition.NOT_ACCEPTED: "forwarded",
     Disposition.NOT_FORWARDED: "foreign-destination",
 }
@@ -114,7 +115,8 @@ LOCAL: dict[IPv4Network, tuple[NextHopType, tuple[IPv4Address, ...]]] = {
     NETWORKS["vnet1"]: (NextHopType.VNET_LOCAL, ())
 }
 NO_BACKEND = World({"vnet1": LOCAL, "vnet2": {}}, frozenset(), frozenset(), frozenset())
-TO_BACKENDS = [Sent("vm1", OWN[0], FRONTEND, UDP, (2000, 53), fragment=False)]
+BACKENDS_UP = replace(NO_BACKEND, healthy=frozenset(BACKENDS))
+TO_BACKENDS = [Sent("vm1", OWN[0], FRONTEND, UDP, (port, 53), fragment=False) for port in range(2000, 2008)]
 """What random examples have too seldom to count on it."""
 
 
@@ -283,6 +285,7 @@ def test_the_fabric_agrees_with_the_rule() -> None:
             suppress_health_check=list(HealthCheck),
         )
         @example(world=NO_BACKEND, packets=TO_BACKENDS)
+        @example(world=BACKENDS_UP, packets=[*TO_BACKENDS, replace(TO_BACKENDS[0], protocol=ICMP)])
         @given(world=WORLDS, packets=st.lists(sent(), min_size=PACKETS, max_size=PACKETS))
         def agree(world: World, packets: list[Sent]) -> None:
             bed.becomes(world)

@@ -8,9 +8,10 @@ from ipaddress import IPv4Address
 import pytest
 
 from labkit.operate.diff.run import differences
+from labkit.operate.look.probes import ping
 from labkit.operate.trace.run import trace
 from labkit.pytest import Boot, RunningLab
-from tests.e2e.in_lab import SCAN, effective, gateways, lab_file, problems, run, without_bgpd
+from tests.e2e.in_lab import SCAN, effective, gateways, lab_file, problems, python, run, without_bgpd
 from tests.e2e.test_nva_options import CONNECTIONS, connections
 from tests.e2e.test_variants import BRANCH, flows_sent
 from tests.e2e.waiting import eventually
@@ -87,6 +88,31 @@ def test_a_dead_bgpd_takes_its_appliance_out_and_moves_nothing_else(lab: Running
     assert events(lab)[-1] == ("nva1 is up", "its probe on TCP 179 succeeded")
     assert flows_sent(lab, "nva1", "nva2") == before
 
+
+def test_the_frontend_itself_is_answered_by_both_appliances(lab: RunningLab) -> None:
+    until_backends(lab, BOTH)
+    for nva in ("nva1", "nva2"):
+        run(lab, nva, "nft", "-f", "-", stdin=COUNT_CONNECTIONS.replace("hook forward", "hook input"))
+    # bgpd accepts, and closes what comes from no neighbour.
+    taken = int(python(lab, "vm2", CONNECT, FRONTEND, 179, CONNECTIONS))
+    begun = [connections_through(lab, nva) for nva in ("nva1", "nva2")]
+    assert taken == CONNECTIONS
+    assert min(begun) > 0
+    for vm in ("vm1", "vm2"):
+        assert not ping(lab.client, vm, FRONTEND), "an internal load balancer answers no ping"
+        found = trace(lab.lab, lab.client, vm, "lb1")
+        assert (found.verdict, found.agrees, len(found.silent)) == ("delivered", True, 1), found
+        assert found.steps[-1].place in BOTH
+
+
+CONNECT = """
+    import socket, sys
+    taken = 0
+    for _ in range(int(sys.argv[3])):
+        with socket.create_connection((sys.argv[1], int(sys.argv[2])), 3):
+            taken += 1
+    print(taken)
+"""
 
 COUNT_CONNECTIONS = """
     table ip connections {}

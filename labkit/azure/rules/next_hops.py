@@ -63,6 +63,7 @@ def _leading(azure: Azure) -> Iterator[tuple[IPv4Address, str]]:
         for peer in server.peers:
             found.setdefault(peer.address, f"route server {server.name}, whose peer it is,")
     for balancer in azure.load_balancers:
-        for backend in balancer.backends:
+        # What is for the frontend itself has the backend's address when it gets there.
+        for backend in balancer.backends if balancer.address in found else ():
             found.setdefault(azure.nic[backend].address, f"load balancer {balancer.name}")
     yield from found.items()

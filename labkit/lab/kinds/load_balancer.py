@@ -12,6 +12,7 @@ from pydantic import Field
 from labkit.azure import model
 from labkit.azure.model.problem import Code, Problem
 from labkit.lab.file.draft import Draft
+from labkit.lab.file.problems import listed
 from labkit.lab.file.schema import Section
 from labkit.lab.file.schema_types import Address, NodeName, Part, Words
 from labkit.lab.file.yaml_source import Path
@@ -20,7 +21,10 @@ from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Kind
 from labkit.lab.kinds.machine import check_place, free_address, given_address, machine_of
 from labkit.lab.kinds.names import Declared
 from labkit.lab.kinds.nouns import LOAD_BALANCER, NIC, NVA, NVA_NIC, VIRTUAL_MACHINE
+from labkit.lab.kinds.nva import NVAS
 from labkit.lab.kinds.virtual_network import find_subnet
+
+BGP_PORT = 179
 
 FRONTENDS: Slot[dict[str, IPv4Address]] = Slot(dict)
 """The addresses of frontends by load balancer."""
@@ -38,7 +42,10 @@ class Probe(Part):
 
 
 class LoadBalancer(Part):
-    """An internal Standard Load Balancer with a rule for all ports ("HA ports"): a next hop of `nvas` and routes."""
+    """An internal Standard Load Balancer with a rule for all ports ("HA ports").
+
+    Its frontend is a next hop of `nvas` and routes, and itself answers TCP and UDP by a backend that is up.
+    """
 
     subnet: str
     """Where its frontend is: virtual-network/subnet."""
@@ -62,6 +69,11 @@ LOAD_BALANCERS: Section[dict[str, LoadBalancer]] = Section(
         "port": "Add the port that backends listen on, such as port: 179.",
     },
 )
+
+
+def _listens(draft: Draft, machine: str, port: int) -> bool:
+    """Whether anything on a machine listens on a TCP port by itself: the BGP daemon of an NVA [probe-port]."""
+    return port == BGP_PORT and machine_of(machine) in draft.file[NVAS]
 
 
 def _backend(draft: Draft, problem: Problem) -> tuple[Path, str]:
@@ -107,6 +119,19 @@ class LoadBalancerKind(Kind):
                 found = checking.names.refer(draft, path, about, backend, NVA, VIRTUAL_MACHINE, NVA_NIC, NIC)
                 if found and backend in balancer.backends[:i]:
                     draft.error(path, f"{about}: {backend} is listed twice.", "Remove one.")
+
+    def check(self, checking: Checking) -> None:
+        """See `Kind`."""
+        draft = checking.draft
+        for name, balancer in draft.file[LOAD_BALANCERS].items():
+            port = balancer.probe.port
+            deaf = [each for each in balancer.backends if not _listens(draft, each, port)]
+            if deaf:
+                # What somebody starts there, labkit can't know.
+                text = f"load balancer {name}: nothing listens on TCP {port} at {listed(deaf)}, and its probes fail."
+                server = f"labkit exec {machine_of(deaf[0])} -- python3 -m http.server {port}"
+                remedy = f"Probe 179, BGP, of NVAs; or start a server: {server}"
+                draft.warn(("load_balancers", name, "probe", "port"), text, remedy)
 
     def given(self, draft: Draft) -> Iterator[Given]:
         """See `Kind`."""

@@ -62,9 +62,11 @@ def address_of(lab: Lab, name: str) -> IPv4Address:
 
 
 def target_address(lab: Lab, target: str | IPv4Address) -> IPv4Address:
-    """Where a packet to `target` goes: as `address_of`, but a site means its host."""
+    """Where a packet to `target` goes: as `address_of`, but a site means its host, a load balancer its frontend."""
     if isinstance(target, IPv4Address):
         return target
+    if target in lab.azure.load_balancer:
+        return lab.azure.load_balancer[target].address
     site = lab.site.get(target)
     return site.host.address.ip if site is not None else address_of(lab, target)
 

@@ -154,11 +154,6 @@ class Explainer:
                 return line("dropped", f"a black hole: {why}, next hop type None")
             case Disposition.UNKNOWN_DESTINATION if row.next_hop_type not in ON_LINK:
                 return line("dropped", f"{why}; no node has {step.verdict.next_hop}")
-            case Disposition.UNKNOWN_DESTINATION if destination in self._frontends:
-                balancer = self._frontends[destination]
-                return line(
-                    "dropped", f"{why}; the frontend of {balancer} is only a next hop: it accepts no packets itself"
-                )
             case Disposition.UNKNOWN_DESTINATION:
                 return line("dropped", f"{why}; no node in a virtual network has {destination}")
             case Disposition.NO_BACKEND:

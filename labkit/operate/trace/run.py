@@ -116,7 +116,10 @@ def trace(lab: Lab, client: LabClient, source: str, target: str) -> Trace:
     seen_from = _sources(lab, walk)
     silent, lost = [], [*_lost(walk, Walker(lab, tables).walks(node, destination, own), explainer)] if missing else []
     for hop, position in missing.items():
-        always, why = _answers_lost(lab, tables, explainer, hop, seen_from[hop])
+        if destination in frontends(lab) and hop == predicted[-1] and walk.disposition is Disposition.DELIVERED:
+            always, why = True, f"its ICMP answers do not come back through {frontends(lab)[destination]}"
+        else:
+            always, why = _answers_lost(lab, tables, explainer, hop, seen_from[hop])
         if always:
             silent.append((hop, why))
         elif why:

@@ -133,7 +133,9 @@ def _wrong(vnet: str, live: LiveState, ports: Mapping[str, Port]) -> Iterator[Wr
     for table, wanted, names in sharing:
         routes = _routes(live, vnet, wanted)
         seen: set[tuple[IPv4Network, Macs, Macs]] = set()
-        for address in sorted({*_corners(routes), *ruleset.corners(table), *surroundings.reachable}):
+        for address in sorted(
+            {*_corners(routes), *ruleset.corners(table), *surroundings.reachable, *surroundings.frontends}
+        ):
             prefix = _match(routes, address)
             row = routes[prefix] if prefix is not None else None
             right, there = _right(surroundings, row, address, internet), ruleset.leads(table, address)
@@ -202,7 +204,8 @@ class _Ruleset:
         """The elements of every map as `(first, last, value)`, ascending."""
         maps = {}
         for item in self.document["nftables"]:
-            if "map" in item:
+            # The key of what a backend's port remembers of its clients is no address.
+            if "map" in item and isinstance(item["map"]["type"], str):
                 elements = [(*_range(key), value) for key, value in item["map"].get("elem", [])]
                 maps[item["map"]["name"]] = sorted(elements, key=lambda element: element[0])
         return maps
@@ -243,6 +246,8 @@ class _Ruleset:
         found: set[str] = set()
         for rule in self._rules.get(name, []):
             for statement in rule:
+                if _is_for_another(statement, address):
+                    break
                 if "mangle" in statement and statement["mangle"]["key"].get("payload", {}).get("field") == "daddr":
                     found |= self._values(statement["mangle"]["value"], address)
                 verdicts = [verdict for _, verdict in statement["vmap"]["data"]["set"]] if "vmap" in statement else []
@@ -266,6 +271,13 @@ class _Ruleset:
         if position >= 0 and elements[position][1] >= int(address):
             return elements[position][2]
         return None
+
+
+def _is_for_another(statement: dict[str, Any], address: IPv4Address) -> bool:
+    """Whether a statement compares the destination with another address: the rest of its rule is not for this one."""
+    match = statement.get("match", {})
+    destination = {"payload": {"protocol": "ip", "field": "daddr"}}
+    return bool(match) and match["left"] == destination and match["right"] != str(address)
 
 
 def _range(key: Any) -> tuple[int, int]:

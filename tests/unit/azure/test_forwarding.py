@@ -74,7 +74,8 @@ def at(disposition: Disposition, hop: Nic | IPv4Address | None = None) -> Verdic
     [
         (row(LOCAL), PLAIN.address, at(Disposition.DELIVERED, PLAIN)),
         (row(LOCAL), NOBODY, at(Disposition.UNKNOWN_DESTINATION, NOBODY)),
-        (row(LOCAL), FRONTEND, at(Disposition.UNKNOWN_DESTINATION, FRONTEND)),
+        (row(LOCAL), FRONTEND, at(Disposition.DELIVERED, NVA1)),
+        (row(VIA, "10.1.1.100"), FRONTEND, at(Disposition.DELIVERED, NVA1)),
         (row(NextHopType.VNET_PEERING), FAR.address, at(Disposition.DELIVERED, FAR)),
         (row(VIA, "10.1.1.11"), OUTSIDE, at(Disposition.FORWARDED, NVA1)),
         (row(VIA, "10.1.1.20"), OUTSIDE, at(Disposition.NOT_FORWARDED, PLAIN)),
@@ -148,6 +149,15 @@ def test_a_backend_that_goes_down_moves_its_own_flows_alone() -> None:
     assert {port for port in before if before[port] != after[port]} == {p for p in before if before[p] == NVA2}
     (nobody,) = forward(azure(), behind(False, False, False), VM, row(VIA, "10.1.1.100"), Packet(VM.address, OUTSIDE))
     assert nobody == Verdict(Disposition.NO_BACKEND, FRONTEND)
+
+
+def test_a_frontend_takes_tcp_and_udp_whole() -> None:
+    def found(flow: Flow) -> Disposition:
+        (verdict,) = forward(azure(), AROUND, VM, row(LOCAL), Packet(VM.address, FRONTEND, flow))
+        return verdict.disposition
+
+    assert found(Flow(TCP, (1000, 80))) is found(Flow(UDP, (1000, 53))) is Disposition.DELIVERED
+    assert found(Flow(1)) is found(Flow(UDP)) is Disposition.NO_RULE
 
 
 def test_without_an_internet_its_routes_lead_nowhere() -> None:

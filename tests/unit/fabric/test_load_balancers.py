@@ -21,6 +21,12 @@ MACS = {name: f"00:0d:3a:00:00:0{i}" for i, name in enumerate(NAMES)}
 ADDRESSES = {name: f"10.1.0.1{i}" for i, name in enumerate(NAMES)}
 PROBE = {"port": 179, "interval": 5, "count": 2}
 NO_BACKEND = "meta mark set 3 return"
+ADDRESSED = (
+    f"ip daddr {FRONTEND} ip protocol != {{ tcp, udp }} meta mark set 4 return",
+    f"ip daddr {FRONTEND} ip frag-off & 0x3fff != 0 meta mark set 4 return",
+    f"ip daddr {FRONTEND} ether saddr set 12:34:56:78:9a:bd",
+)
+"""What comes before the choice, for packets to the frontend itself."""
 
 
 def snapshot(
@@ -75,6 +81,8 @@ def test_every_flow_goes_to_a_healthy_backend_its_own_if_that_is_one(healthy: se
     pool = NAMES[:backends]
     up = [name for name in pool if name in healthy]
     rules = chains(follow(None, snapshot(backends, healthy=up)))["lb-lb1"]
+    assert rules[: len(ADDRESSED)] == ADDRESSED
+    rules = rules[len(ADDRESSED) :]
     if not up:
         assert rules == (NO_BACKEND,)
     elif len(up) == 1:
