@@ -115,7 +115,7 @@ def up(name: str, engine: Runtime, reporter: Reporter, variant: str = "", *, for
             )
         room.must_fit_on_disk(state_home(), len(the_plan.nodes))
         if not force:
-            room.must_fit(lab.name, room.need(the_plan), room.left_for(engine.name))
+            room.must_fit(lab.name, room.need(the_plan, engine.name), room.left_for(engine.name))
         killed = room.killed_for_memory()
         _prepare(spec, reporter)
         try:
