@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import typer
 
 from labkit.azure.changes.base import Change
+from labkit.azure.changes.names import as_known
 from labkit.cli.output import note, note_done
 from labkit.errors import InvalidInput
 from labkit.operate.changes import Now
@@ -64,7 +65,8 @@ class Trial:
             LabkitError: the command can't make it.
         """
         now = self.now(lab)
-        for change in make(now):
+        for made in make(now):
+            change = as_known(made, now.azure)
             self.titles.append(f"{change.subject}: {change.describe(now.azure)}")
             now.after([change])
             self.changes.append(change)

@@ -47,7 +47,7 @@ def labs_and_files() -> list[str]:
 
 def nodes(ctx: typer.Context) -> list[str]:
     """The nodes of the running lab."""
-    return list(_read(ctx, "topology", "topology", "nodes"))
+    return list(_nodes(ctx))
 
 
 def own_nics(ctx: typer.Context) -> list[str]:
@@ -62,7 +62,7 @@ def own_nics(ctx: typer.Context) -> list[str]:
 
 def nics(ctx: typer.Context) -> list[str]:
     """Everything with a NIC in a virtual network, and the NICs of machines with several."""
-    running = _read(ctx, "topology", "topology", "nodes")
+    running = _nodes(ctx)
     return [*own_nics(ctx), *(n for name in gateways(ctx) for n in _instances(name) if n in running)]
 
 
@@ -77,7 +77,7 @@ def peers(ctx: typer.Context) -> list[str]:
     network = _value(ctx, "lab_file", "route_servers", server, "virtual_network")
     configured = _names(_value(ctx, "lab_file", "route_servers", server, "peers"))
     found = _in_network(ctx, "gateways", network)
-    running = _read(ctx, "topology", "topology", "nodes")
+    running = _nodes(ctx)
     return [*configured, *(n for name in found for n in _instances(name) if n in running)]
 
 
@@ -125,6 +125,12 @@ def _names(found: object) -> list[str]:
     """The names in a list whose items are names, or mappings by name."""
     each = found if isinstance(found, list) else [found] if found else []
     return [str(name) for item in each for name in (item if isinstance(item, dict) else [item])]
+
+
+def _nodes(ctx: typer.Context) -> list[str]:
+    """The names of the nodes of the running lab, where the topology has handles."""
+    found = _read(ctx, "topology", "topology", "nodes")
+    return [str(_at(found, node, "labels", "labkit-name") or node) for node in found]
 
 
 def _instances(name: str) -> list[str]:

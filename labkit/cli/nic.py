@@ -11,6 +11,7 @@ from labkit.azure.model import Nic
 from labkit.cli import complete
 from labkit.cli.changing import change, changing
 from labkit.cli.output import Format, FormatOption, LabOption, Switch, put_json, put_table, switch_text
+from labkit.names import meant
 from labkit.operate.changes import Now
 from labkit.operate.look.running import running
 
@@ -48,7 +49,8 @@ def update(
     """Change a NIC. The guest's own forwarding is another setting: `labkit exec NODE -- sysctl net.ipv4.ip_forward`."""
 
     def make(now: Now) -> list[SetIpForwarding]:
-        nics = now.azure.nics_of(name)
+        machine = meant(name, (nic.machine for nic in now.azure.nics))
+        nics = now.azure.nics_of(machine) if machine is not None else ()
         only = nics[0].name if len(nics) == 1 else name
         return [SetIpForwarding(only, ip_forwarding is Switch.ON)]
 

@@ -21,6 +21,7 @@ from labkit.cli.changing import change, changing
 from labkit.cli.output import Format, FormatOption, LabOption, Switch, put_json, put_table, switch_text
 from labkit.errors import InvalidInput
 from labkit.lab.sessions import peer_name
+from labkit.names import meant
 from labkit.operate.changes import Now
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import running
@@ -118,12 +119,13 @@ def create(ctx: typer.Context, name: Server, lab: LabOption = None) -> None:
 
     def make(now: Now) -> list[Change]:
         built = now.lab.azure.route_server
-        if name not in built:
+        known = meant(name, built)
+        if known is None:
             raise InvalidInput(
                 f"the lab has no nodes for a route server {name}.",
                 f"Its file declares: {', '.join(built) or 'none'}.",
             )
-        return [CreateRouteServer(name, built[name].virtual_network, built[name].instances)]
+        return [CreateRouteServer(known, built[known].virtual_network, built[known].instances)]
 
     change(ctx, lab, make)
 
@@ -163,8 +165,9 @@ def create_peer(
     """
 
     def make(now: Now) -> list[Change]:
-        name = peer_name(now.lab, peer)
-        nva, nic = now.lab.nva.get(name), now.lab.azure.nic.get(peer) or next(iter(now.lab.azure.nics_of(peer)), None)
+        known = meant(peer, (*now.lab.nva, *now.lab.azure.nic)) or peer
+        name = peer_name(now.lab, known)
+        nva, nic = now.lab.nva.get(name), now.lab.azure.nic.get(known) or next(iter(now.lab.azure.nics_of(known)), None)
         asn = peer_asn if peer_asn is not None or nva is None else nva.asn
         address = peer_ip if peer_ip is not None or nva is None or nic is None else str(nic.address)
         if asn is None or address is None:

@@ -21,6 +21,7 @@ from labkit.cli.changing import change, changing
 from labkit.cli.output import Format, FormatOption, LabOption, Switch, put_json, put_table
 from labkit.errors import InvalidInput
 from labkit.lab.route_table import address_prefix, user_route
+from labkit.names import in_any_case
 from labkit.operate.changes import Now
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import running
@@ -71,9 +72,10 @@ def create(
     """Create a route table without routes. It has no effect until it is associated with a subnet: `associate`."""
 
     def make(now: Now) -> list[Change]:
-        if table in now.azure.route_table:
+        known = in_any_case(table, now.azure.route_table)
+        if known is not None:
             raise InvalidInput(
-                f"route table {table} already exists.", "Change it: labkit route-table add, remove or update"
+                f"route table {known} already exists.", "Change it: labkit route-table add, remove or update"
             )
         return [PutRouteTable(table, disable_bgp_route_propagation=bgp_propagation is Switch.OFF or None)]
 
@@ -144,8 +146,9 @@ def update(
     """Switch the BGP propagation of a route table (the opposite of Azure's disableBgpRoutePropagation)."""
 
     def make(now: Now) -> list[Change]:
-        route_table_of(now.azure, table)
-        return [PutRouteTable(table, disable_bgp_route_propagation=bgp_propagation is Switch.OFF)]
+        known = in_any_case(table, now.azure.route_table) or table
+        route_table_of(now.azure, known)
+        return [PutRouteTable(known, disable_bgp_route_propagation=bgp_propagation is Switch.OFF)]
 
     change(ctx, lab, make)
 

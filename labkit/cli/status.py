@@ -19,6 +19,7 @@ from labkit.cli.output import (
 from labkit.errors import CheckFailed, LabkitError
 from labkit.feed.codec import to_json
 from labkit.feed.status import NodeFeed, PlatformStatus
+from labkit.names import handle
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.router_sessions import RouterSession, router_sessions
 from labkit.operate.look.running import running
@@ -43,7 +44,14 @@ def command(lab: LabArgument = None, named: LabOption = None, output: FormatOpti
     routers = router_sessions(client, platform, {node.name for node in status.nodes if node.off})
     if output is Format.JSON:
         nodes = [
-            {"name": n.name, "state": n.state, "health": n.health, "image": n.image, "exit_code": n.exit_code}
+            {
+                "name": n.name,
+                "handle": handle(n.name),
+                "state": n.state,
+                "health": n.health,
+                "image": n.image,
+                "exit_code": n.exit_code,
+            }
             for n in status.nodes
         ]
         put_json(
@@ -59,11 +67,19 @@ def command(lab: LabArgument = None, named: LabOption = None, output: FormatOpti
         )
     else:
         put(f"{record.title} on {record.runtime}: {status.state}, up for {span(time.time() - record.created)}\n")
+        # Most labs have short names, and need no column for the same again.
+        handles = any(handle(n.name) != n.name for n in status.nodes)
         rows = [
-            (n.name, n.state, n.health or "-", "?" if silent else _programming(platform.nodes.get(n.name)))
+            (
+                n.name,
+                *([handle(n.name)] if handles else []),
+                n.state,
+                n.health or "-",
+                "?" if silent else _programming(platform.nodes.get(n.name)),
+            )
             for n in status.nodes
         ]
-        put_table(("Node", "State", "Health", "Programmed"), rows, _colour)
+        put_table(("Node", *(["Handle"] if handles else []), "State", "Health", "Programmed"), rows, _colour)
         put("")
         sessions = [
             (s.route_server, s.instance, s.peer, s.state, _since(s.since), s.reason or "-") for s in platform.sessions

@@ -20,6 +20,7 @@ from labkit.cli.changing import change, changing
 from labkit.cli.output import Format, FormatOption, LabOption, Switch, put_json, put_table, switch_text
 from labkit.errors import InvalidInput
 from labkit.lab.route_table import address_prefix
+from labkit.names import meant
 from labkit.operate.changes import Now
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import running
@@ -119,9 +120,10 @@ def create_peering(
     """
 
     def make(now: Now) -> list[Change]:
-        if peering_side(now.azure, vnet, remote) is not None:
+        ends = _ends(now, vnet, remote)
+        if peering_side(now.azure, *ends) is not None:
             raise InvalidInput(
-                f"the peering {vnet} to {remote} already exists.", "Change it: labkit vnet peering update"
+                f"the peering {ends[0]} to {ends[1]} already exists.", "Change it: labkit vnet peering update"
             )
         return [PutPeering(vnet, remote, *switches)]
 
@@ -150,7 +152,7 @@ def update_peering(
         )
 
     def make(now: Now) -> list[Change]:
-        must_be_a_peering(now.azure, vnet, remote)
+        must_be_a_peering(now.azure, *_ends(now, vnet, remote))
         return [PutPeering(vnet, remote, *switches)]
 
     change(ctx, lab, make)
@@ -161,6 +163,12 @@ def update_peering(
 def delete_peering(ctx: typer.Context, vnet: Network, remote: Remote, lab: LabOption = None) -> None:
     """Delete a side of a peering. No traffic crosses the peering without it."""
     change(ctx, lab, lambda _now: [DeletePeering(vnet, remote)])
+
+
+def _ends(now: Now, local: str, remote: str) -> tuple[str, str]:
+    """The virtual networks that are meant."""
+    known = now.azure.virtual_network
+    return meant(local, known) or local, meant(remote, known) or remote
 
 
 def _switches(*given: Switch | None) -> list[bool | None]:

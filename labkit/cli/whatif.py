@@ -19,6 +19,7 @@ from labkit.cli.output import Colour, Format, FormatOption, LabOption, note, pai
 from labkit.cli.verb import strict
 from labkit.errors import InvalidInput
 from labkit.lab.file.problems import nearest
+from labkit.names import meant
 from labkit.operate.whatif import Outlook, whatif
 from labkit.predict.whatif.prepend import MOST_PREPENDS, Prepend
 from labkit.predict.whatif.routes import GONE, AdvertisementChange, RouteChange
@@ -138,7 +139,7 @@ def _prepend(
             f"labkit whatif nva prepend: {times} is not between 1 and {MOST_PREPENDS}, or -{MOST_PREPENDS} and -1.",
             "Give the number of times more, or less, that the ASN is in the path.",
         )
-    ctx.obj.prepend(Prepend(nva, times))
+    ctx.obj.prepend(Prepend(meant(nva, ctx.obj.now().lab.nva) or nva, times))
 
 
 def _print(titles: Iterable[str], found: Outlook) -> None:

@@ -24,6 +24,7 @@ from labkit.errors import EnvironmentProblem, InvalidInput
 from labkit.feed.codec import to_json
 from labkit.feed.state import PlatformModel, PlatformState
 from labkit.feed.status import InstanceStatus, NodeFeed, PlatformStatus, RouteServerSession
+from labkit.names import meant
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -192,10 +193,10 @@ class Api:
             InvalidInput: there is none of this name.
         """
         name, azure = request.match_info["nic"], self._platform.azure
-        try:
-            return azure.find_nic(name).name
-        except KeyError:
-            raise InvalidInput(f"there is no NIC {name}.", f"These are: {', '.join(sorted(azure.nic))}.") from None
+        known = meant(name, (*azure.nic, *(nic.machine for nic in azure.nics)))
+        if known is None:
+            raise InvalidInput(f"there is no NIC {name}.", f"These are: {', '.join(sorted(azure.nic))}.")
+        return azure.find_nic(known).name
 
     async def _route_tables(self, _request: web.Request) -> web.Response:
         """A list of RouteTable."""
@@ -276,11 +277,14 @@ class Api:
             InvalidInput: one of them does not exist; a peer goes by its own name, or that of the NIC with its address.
         """
         server, name = self._server(request), request.match_info["peer"]
-        peers, nic = self._platform.all_peers(server.name), self._platform.azure.nic.get(name)
-        for peer in peers:
-            if name == peer.name or (nic is not None and (nic.machine, nic.address) == (peer.name, peer.address)):
+        azure = self._platform.azure
+        peers = {peer.name: peer for peer in self._platform.all_peers(server.name)}
+        known = meant(name, (*peers, *azure.nic))
+        nic = azure.nic.get(known or "")
+        for peer in peers.values():
+            if known == peer.name or (nic is not None and (nic.machine, nic.address) == (peer.name, peer.address)):
                 return server, peer
-        names = ", ".join(p.name for p in peers)
+        names = ", ".join(peers)
         remedy = (
             f"Its peers are: {names}." if names else "It has none; gateways are its peers while branch-to-branch is on."
         )
@@ -288,18 +292,20 @@ class Api:
 
     def _server(self, request: web.Request) -> RouteServer:
         servers, name = self._platform.azure.route_server, request.match_info["server"]
-        if name not in servers:
+        known = meant(name, servers)
+        if known is None:
             remedy = f"These are: {', '.join(sorted(servers))}." if servers else "Create it: labkit route-server create"
             raise InvalidInput(f"there is no route server {name}.", remedy)
-        return servers[name]
+        return servers[known]
 
     def _gateway(self, request: web.Request) -> Gateway:
         gateways, name = self._platform.azure.gateway, request.match_info["gateway"]
         if not gateways:
             raise InvalidInput("this lab has no gateways.")
-        if name not in gateways:
+        known = meant(name, gateways)
+        if known is None:
             raise InvalidInput(f"there is no gateway {name}.", f"These are: {', '.join(sorted(gateways))}.")
-        return gateways[name]
+        return gateways[known]
 
 
 @web.middleware

@@ -41,6 +41,7 @@ from labkit.feed.tables import AgentDelta, AgentSnapshot
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import INSTANCES
 from labkit.lab.running import carry_out
+from labkit.names import handle
 
 PATIENCE = 30.0
 """Seconds that a controller which came back waits for an instance that lives but does not report."""
@@ -332,7 +333,7 @@ class Controller:
     # Who lives.
 
     def _alive(self, node: str) -> Path:
-        return self._run / node / "alive"
+        return self._run / handle(node) / "alive"
 
     def _watch(self, instance: InstanceId) -> None:
         if instance.node not in self._watched:

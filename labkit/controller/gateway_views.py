@@ -20,6 +20,7 @@ from labkit.daemons.tables import ESTABLISHED, AdvertisedPath, BgpNeighbour
 from labkit.errors import InvalidInput
 from labkit.feed.bgp import AdjRibOutQuery, AdvertisedPaths, NeighboursQuery, NeighbourStates
 from labkit.feed.status import GatewaySession
+from labkit.names import meant
 
 
 class GatewayAdvertisedRow(AdvertisedRow):
@@ -75,12 +76,13 @@ async def advertised(controller: Controller, gateway: Gateway, peer: str) -> Gat
     Raises:
         InvalidInput: the gateway has no such neighbour.
     """
-    sessions = [
+    known = [
         (instance, address, neighbour)
         for instance in instances(controller.platform, gateway)
         for address, neighbour in neighbours(controller.platform, instance).items()
-        if peer in (neighbour.name, str(address))
     ]
+    name = meant(peer, (neighbour.name for *_, neighbour in known))
+    sessions = [each for each in known if name == each[2].name or peer == str(each[1])]
     if not sessions:
         raise _no_neighbour(controller.platform, gateway, peer)
     answers = await asyncio.gather(

@@ -90,7 +90,7 @@ class Switches:
                 return feed.NicPort(nic.mac, str(nic.address), nic.ip_forwarding, table, tuple(map(str, beyond)))
             case plan.InternetPort(mac):
                 return feed.InternetPort(mac)
-            case plan.PeeringPort(neighbours, sources):
+            case plan.PeeringPort(_, neighbours, sources):
                 return feed.PeeringPort(
                     tuple((str(address), mac) for address, mac in neighbours),
                     None if sources is None else tuple(map(str, sources)),

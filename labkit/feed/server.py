@@ -28,6 +28,7 @@ from labkit.feed.codec import Undecodable
 from labkit.feed.connection import Answer, FeedConnection
 from labkit.feed.switch import FABRIC, ProbeReport
 from labkit.feed.tables import AGENT
+from labkit.names import handle
 
 SOCKET = "feed.sock"
 CHANNELS: Mapping[str, Channel[Any, Any]] = {c.role: c for c in (AGENT, FABRIC, ROUTE_SERVER, GATEWAY)}
@@ -59,9 +60,10 @@ class Feeds:
     """The server side of every feed. `connections` holds the open ones by node."""
 
     def __init__(self, run: Path, roles: Mapping[str, str], controller: FeedHandler) -> None:
-        """Serve the nodes of `roles` (node name to role) on sockets below `run`, one folder a node."""
+        """Serve the nodes of `roles` (node name to role) on sockets below `run`, in a folder for each node's handle."""
         self._run = run
         self._roles = roles
+        self._nodes = {handle(node): node for node in roles}
         self._controller = controller
         self.connections: dict[str, FeedConnection] = {}
         application = web.Application()
@@ -72,7 +74,7 @@ class Feeds:
         """Listen on every socket."""
         await self._runner.setup()
         for node in self._roles:
-            path = self._run / node / SOCKET
+            path = self._run / handle(node) / SOCKET
             path.unlink(missing_ok=True)
             await web.UnixSite(self._runner, str(path)).start()
 
@@ -88,7 +90,7 @@ class Feeds:
         transport = request.transport
         if transport is None:
             return socket
-        node = Path(transport.get_extra_info("sockname")).parent.name
+        node = self._nodes[Path(transport.get_extra_info("sockname")).parent.name]
         channel = CHANNELS[self._roles[node]]
         hello = await socket.receive()
         if hello.type is not web.WSMsgType.TEXT:

@@ -18,20 +18,21 @@ from labkit.azure.rules.validation import problems, warnings
 from labkit.lab.file.draft import Draft, read
 from labkit.lab.file.problems import listed, nearest
 from labkit.lab.file.schema import shape
-from labkit.lab.file.schema_types import MAX_NODE_NAME, NODE_NAME
+from labkit.lab.file.schema_types import MAX_VARIANT_NAME, OWN_NAME
 from labkit.lab.file.variants import VARIANTS
 from labkit.lab.file.yaml_source import Path, Source
 from labkit.lab.kinds.addresses import WAN_LENGTH, Addresses, Assignment, ends
 from labkit.lab.kinds.internet import INTERNET
 from labkit.lab.kinds.internet import NAME as INTERNET_NAME
 from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, GivenMac, Range
-from labkit.lab.kinds.names import Declared, Names
+from labkit.lab.kinds.names import Declared, Names, invalid_name
 from labkit.lab.kinds.nouns import INTERNET as INTERNET_NOUN
 from labkit.lab.kinds.nouns import Trait
 from labkit.lab.kinds.registry import KINDS
 from labkit.lab.model import Lab
 from labkit.lab.plan.macs import FABRIC_MAC
 from labkit.lab.plan.nodes import CONTROLLER
+from labkit.names import handle, is_valid
 
 SHAPE = shape([kind.section for kind in KINDS if kind.section is not None])
 """The shape of lab files."""
@@ -39,8 +40,6 @@ SHAPE = shape([kind.section for kind in KINDS if kind.section is not None])
 MAX_LAB_NAME = 24
 _NEXT_HOP_TYPES = {"none", "vnetlocal"}
 _NOT_HOSTS = (IPv4Network("0.0.0.0/8"), IPv4Network("127.0.0.0/8"), IPv4Network("224.0.0.0/3"))
-# Names that Linux gives to interfaces itself, or to files next to them in /proc/sys/net.
-_KERNEL_NAMES = re.compile(r"(?i:lo|all|default|bridge|br\d*|eth\d+)")
 _REFUSALS = {code: refusal for kind in KINDS for code, refusal in kind.refusals.items()}
 
 
@@ -121,12 +120,16 @@ def _names(draft: Draft, reported: Collection[str]) -> Names:
         if key != "name" and key not in SHAPE.sections and (beneath := draft.names(key)):
             names.adrift |= {*beneath, *filter(None, [nearest(key, SHAPE.sections)])}
     taken: dict[str, tuple[str, int]] = {CONTROLLER: ("labkit's controller", 0), INTERNET_NAME: ("the Internet", 0)}
+    handles: dict[str, tuple[str, int]] = {}
     for each in sorted(declared, key=lambda d: draft.line(d.path)):
         if each.made_of is None:
             _check_name(draft, each)
-        other = taken.setdefault(each.name.casefold(), (each.owner, draft.line(each.path)))
+        mine = (each.owner, draft.line(each.path))
+        other = taken.setdefault(each.name.casefold(), mine)
         if other[0] != each.owner:
             _clash(draft, each, other)
+        elif "/" not in each.name and (twin := handles.setdefault(handle(each.name).casefold(), mine)) != mine:
+            _same_handle(draft, each, twin)
         names.nouns.setdefault(each.name, each.noun)
     if draft.file[INTERNET] is not None or draft.broken((INTERNET_NAME,)):
         names.nouns.setdefault(INTERNET_NAME, INTERNET_NOUN)
@@ -142,36 +145,29 @@ def _clash(draft: Draft, declared: Declared, other: tuple[str, int]) -> None:
         draft.error(path, text, "Use another name.")
     elif declared.made_of is None:
         text = f'{declared.noun} {name}: "{name}" is already the name of {owner} (line {line}).'
-        draft.error(path, text, "Every node has a name of its own, whatever its case: rename one.")
+        draft.error(path, text, "Every object has a name of its own, and Azure ignores case: rename one.")
     else:
         text = f'"{name}", {declared.owner}, is already the name of {owner} (line {line}).'
         draft.error(path, text, "labkit makes that name: rename one of the two.")
 
 
+def _same_handle(draft: Draft, declared: Declared, other: tuple[str, int]) -> None:
+    owner, line = other
+    text = f"{declared.owner}: its handle is {handle(declared.name)}, as that of {owner} (line {line})."
+    draft.error(declared.path, text, "labkit makes handles of names (docs/names.md): rename one of the two.")
+
+
 def _check_name(draft: Draft, declared: Declared) -> None:
-    name, noun, path, suffix = declared.name, declared.noun, declared.path, declared.suffix
-    longest = MAX_NODE_NAME - len(suffix)
-    if not re.fullmatch(NODE_NAME, name):
-        near = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
-        example = f", such as {near}" if near else ""
-        draft.error(
-            path, f'{noun} {name}: "{name}" is not a valid host name.', f"Use letters, digits and hyphens{example}."
-        )
-    elif len(name) > longest:
-        text = f"{noun} {name}: the name has {len(name)} characters; at most {longest} are allowed."
-        why = f"Its nodes are called {name}{suffix} and the like, and " if suffix else ""
-        remedy = f"{why}Linux ends an interface's name at {MAX_NODE_NAME} characters: shorten it."
-        draft.error(path, text, remedy[0].upper() + remedy[1:])
-    elif _KERNEL_NAMES.fullmatch(name):
-        text = f"{noun} {name}: Linux has an interface or a setting called {name}."
-        draft.error(path, text, "Use another name.")
+    name, noun, path = declared.name, declared.noun, declared.path
+    if not is_valid(name):
+        draft.error(path, *invalid_name(f"{noun} {name}", name))
     elif name.casefold() in _NEXT_HOP_TYPES and noun.traits & Trait.NEXT_HOP:
         draft.error(path, f"{noun} {name}: {name} is a next hop type of route tables.", "Use another name.")
 
 
 def _check_lab_name(draft: Draft) -> None:
     name = draft.file.name
-    if not re.fullmatch(NODE_NAME, name):
+    if not re.fullmatch(OWN_NAME, name):
         text = f'name: "{name}" is not a valid lab name.'
         draft.error(("name",), text, "Use letters, digits and hyphens, such as my-lab.")
     elif len(name) > MAX_LAB_NAME:
@@ -181,11 +177,11 @@ def _check_lab_name(draft: Draft) -> None:
 
 def _check_variant_names(draft: Draft) -> None:
     for name in draft.names(VARIANTS):
-        if not re.fullmatch(NODE_NAME, name):
+        if not re.fullmatch(OWN_NAME, name):
             text = f'variant {name}: "{name}" is not a valid variant name.'
             draft.error((VARIANTS, name), text, "Use letters, digits and hyphens, such as active-passive.")
-        elif len(name) > MAX_NODE_NAME:
-            text = f"variant {name}: the name has {len(name)} characters; at most {MAX_NODE_NAME} are allowed."
+        elif len(name) > MAX_VARIANT_NAME:
+            text = f"variant {name}: the name has {len(name)} characters; at most {MAX_VARIANT_NAME} are allowed."
             draft.error((VARIANTS, name), text, "It is typed in commands and shown in tables: shorten it.")
 
 

@@ -12,6 +12,7 @@ from labkit.lab.build import wiring
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import edges_behind
 from labkit.lab.plan.wires import instance_nics, port
+from labkit.names import handle
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,12 @@ class InternetPort:
 
 @dataclass(frozen=True, slots=True)
 class PeeringPort:
-    """The port to a peered virtual network; `neighbours` are the NICs beyond it, by address and MAC.
+    """The port to the virtual network `remote`; `neighbours` are the NICs beyond it, by address and MAC.
 
     `sources` are the ranges that packets may come from; None if they may come from farther away.
     """
 
+    remote: str
     neighbours: tuple[tuple[IPv4Address, str], ...]
     sources: tuple[IPv4Network, ...] | None = None
 
@@ -48,14 +50,25 @@ class PeeringPort:
 Port = NicPort | InternetPort | PeeringPort
 
 
+def beyond(port: Port) -> str:
+    """What is beyond a port, by its name: a NIC, a virtual network, the Internet."""
+    match port:
+        case NicPort(nic):
+            return nic.name
+        case PeeringPort(remote):
+            return remote
+        case InternetPort():
+            return "the Internet"
+
+
 def fabric_ports(
     lab: Lab, virtual_network: str, azure: Azure | None = None, gone: Collection[str] = ()
 ) -> Mapping[str, Port]:
     """The ports of a virtual network's switch by interface name, in the order of the lab file.
 
-    NICs' ports have the names of `labkit.lab.plan.wires.port`, the Internet's that of its node, a peering's that of the
-    other virtual network. The NICs of route server instances (`labkit.lab.plan.wires.instance_nics`) are among them and
-    among the neighbours.
+    NICs' ports have the names of `labkit.lab.plan.wires.port`, the Internet's that of its node, a peering's the handle
+    of the other virtual network. The NICs of route server instances (`labkit.lab.plan.wires.instance_nics`) are among
+    them and among the neighbours.
 
     `azure` is what operators have made of the lab's own since it was built: its NICs have its settings, and peerings
     that are no more have no ports, though their links are there. So it is with the NICs of nodes that are `gone`.
@@ -78,8 +91,8 @@ def fabric_ports(
         beyond = (nic for nic in nics if nic.virtual_network == peering.remote)
         there = tuple((a, n.mac) for n in beyond for a in _nic_port(lab, n).addresses)
         anywhere = takes_forwarded(azure, network, peering.remote)
-        ports[peering.remote] = PeeringPort(
-            there, None if anywhere else azure.virtual_network[peering.remote].address_space
+        ports[handle(peering.remote)] = PeeringPort(
+            peering.remote, there, None if anywhere else azure.virtual_network[peering.remote].address_space
         )
     return ports
 

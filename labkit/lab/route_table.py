@@ -7,6 +7,7 @@ from ipaddress import IPv4Network
 from labkit.azure.model import Azure, NextHopType, UserRoute
 from labkit.errors import InvalidInput
 from labkit.lab.kinds.route_table import NEXT_HOPS, address_of, next_hop_type, no_next_hop
+from labkit.names import meant
 
 
 def user_route(prefix: str, hop: str, azure: Azure) -> UserRoute:
@@ -19,7 +20,8 @@ def user_route(prefix: str, hop: str, azure: Azure) -> UserRoute:
     kind = next_hop_type(hop)
     if kind is not None:
         return UserRoute(network, kind)
-    named = azure.nic.get(hop) or next(iter(azure.nics_of(hop)), None) or azure.load_balancer.get(hop)
+    known = meant(hop, (*(nic.machine for nic in azure.nics), *azure.nic, *azure.load_balancer)) or hop
+    named = azure.nic.get(known) or next(iter(azure.nics_of(known)), None) or azure.load_balancer.get(known)
     address = named.address if named is not None else address_of(hop)
     if address is None:
         text, remedy = no_next_hop(hop) or (f"{hop} is not a next hop", NEXT_HOPS)

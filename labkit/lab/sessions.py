@@ -10,6 +10,7 @@ from labkit.azure.model import InstanceId
 from labkit.daemons.protocol import Daemon
 from labkit.daemons.registry import DAEMONS
 from labkit.lab.model import Lab
+from labkit.names import meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,10 @@ def peer_names(lab: Lab, peer: str) -> tuple[str, ...]:
 
 
 def peer_name(lab: Lab, name: str) -> str:
-    """The name under which a route server has what is called `name`: an NVA's NIC means the NVA."""
-    nic = lab.azure.nic.get(name)
-    return nic.machine if nic is not None and nic.machine in lab.nva else name
+    """The name under which a route server has what is meant by `name`: an NVA's NIC means the NVA."""
+    known = meant(name, (*lab.nva, *lab.azure.nic)) or name
+    nic = lab.azure.nic.get(known)
+    return nic.machine if nic is not None and nic.machine in lab.nva else known
 
 
 def speakers(lab: Lab, near: str, far: str) -> tuple[tuple[str, IPv4Address], ...]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from labkit.names import handle
 from labkit.resources import templates
 
 
@@ -23,6 +24,7 @@ def environment() -> Environment:
     )
     made.filters["yaml"] = yaml_scalar
     made.filters["without"] = without
+    made.filters["handle"] = handle
     return made
 
 

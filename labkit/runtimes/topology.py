@@ -11,6 +11,9 @@ from pathlib import Path
 
 from labkit.runtimes.topology_yaml import Problems, Value, load
 
+NAME_LABEL = "labkit-name"
+"""The label of a node whose name is another than its handle, by which the topology calls it."""
+
 DEFAULT_MTU = 9500
 """The MTU of links that name none, as in containerlab."""
 
@@ -74,6 +77,11 @@ class Node:
     privileged: bool | None = None
     isolated: bool = False
     line: int = 0
+
+    @property
+    def title(self) -> str:
+        """The name by which people know it."""
+        return self.labels.get(NAME_LABEL, self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 ROOMS = (
     ("errors",),
-    ("inotify", "linux", "netlink", "paths", "patience", "resources", "small_files"),
+    ("inotify", "linux", "names", "netlink", "paths", "patience", "resources", "small_files"),
     ("azure.model",),
     ("azure.rules",),
     ("azure.flows",),

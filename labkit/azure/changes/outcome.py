@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from labkit.azure.changes.base import Change
+from labkit.azure.changes.names import as_known
 from labkit.azure.changes.refusal import refuse
 from labkit.azure.model import Azure, RouteServer
 from labkit.azure.rules.adjacency import connected_peerings
@@ -46,7 +47,8 @@ def carry_out(
         InvalidInput: a change is of something that does not exist, or Azure would refuse the outcome.
     """
     allowed, done = azure, []
-    for change in changes:
+    for each in changes:
+        change = as_known(each, azure)
         if change.never_refused:
             refuse(allowed, azure)
         done.append(Done(change, change.describe(azure)))

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Generic, TypeVar, cast
 
 from pydantic import ConfigDict, Field, create_model, model_validator
 
-from labkit.lab.file.schema_types import NodeName, Part
+from labkit.lab.file.schema_types import Part, VariantName
 from labkit.lab.file.yaml_source import Path
 
 T = TypeVar("T")
@@ -101,7 +101,7 @@ class Variant(Part):
 VARIANTS: Section[dict[str, Variant]] = Section(
     "variants",
     "variant",
-    dict[NodeName, Variant],
+    dict[VariantName, Variant],
     "Variants of this lab by name: labkit up LAB --variant NAME.",
     dict,
 )

@@ -15,13 +15,12 @@ from pydantic import model_validator as _model_validator
 from pydantic.json_schema import JsonSchemaValue, WithJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from labkit import names
 from labkit.azure.rules.communities import NO_ADVERTISE, NO_EXPORT
 
-MAX_NODE_NAME = 15
-"""A node's name is an interface's name in its fabric, and Linux ends those at 15 characters."""
-
-NODE_NAME = r"^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$"
-AZURE_NAME = r"^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$"
+MAX_VARIANT_NAME = 15
+OWN_NAME = r"^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$"
+"""The names of labs and variants, which are labkit's own."""
 
 
 def mistake(text: str, remedy: str) -> PydanticCustomError:
@@ -176,10 +175,8 @@ Prefixes = Annotated[tuple[Prefix, ...], BeforeValidator(one_or_more), WithJsonS
 Words = Annotated[tuple[str, ...], BeforeValidator(one_or_more), WithJsonSchema(_one_or_more({"type": "string"}))]
 
 # Names are checked where their kind is known (labkit.lab.compile); the patterns are for editors.
-NodeName = Annotated[str, WithJsonSchema(_name_schema(NODE_NAME, MAX_NODE_NAME))]
-InstancedName = Annotated[str, WithJsonSchema(_name_schema(NODE_NAME, MAX_NODE_NAME - len("-0")))]
-SiteName = Annotated[str, WithJsonSchema(_name_schema(NODE_NAME, MAX_NODE_NAME - len("-host")))]
-AzureName = Annotated[str, WithJsonSchema(_name_schema(AZURE_NAME, 80))]
+AzureName = Annotated[str, WithJsonSchema(_name_schema(names.PATTERN, names.LONGEST))]
+VariantName = Annotated[str, WithJsonSchema(_name_schema(OWN_NAME, MAX_VARIANT_NAME))]
 
 
 class Part(BaseModel):

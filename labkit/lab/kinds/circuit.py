@@ -13,7 +13,7 @@ from labkit.azure.model.problem import Code, Problem
 from labkit.lab import model
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.schema import Section
-from labkit.lab.file.schema_types import LinkOptions, Named, NodeName, Part
+from labkit.lab.file.schema_types import AzureName, LinkOptions, Named, Part
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses
 from labkit.lab.kinds.kind import AzureRefusal, Checking, Kind
@@ -40,7 +40,7 @@ class Circuit(Part):
 CIRCUITS: Section[dict[str, Circuit]] = Section(
     "circuits",
     "circuit",
-    dict[NodeName, Circuit],
+    dict[AzureName, Circuit],
     "ExpressRoute circuits by name.",
     dict,
     parts={"connects_to": 'link of circuit {0} to "{1}"'},

@@ -23,7 +23,7 @@ from labkit.lab.file.schema import Section
 from labkit.lab.file.schema_types import (
     Address,
     Asn,
-    InstancedName,
+    AzureName,
     Named,
     Part,
     Prefixes,
@@ -117,7 +117,7 @@ class Gateway(Part):
 GATEWAYS: Section[dict[str, Gateway]] = Section(
     "gateways",
     "gateway",
-    dict[InstancedName, Gateway],
+    dict[AzureName, Gateway],
     "Virtual network gateways by name.",
     dict,
     parts={"connects_to": 'connection of gateway {0} to "{1}"'},

@@ -14,7 +14,7 @@ from labkit.azure.model.problem import Code, Problem
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.problems import listed
 from labkit.lab.file.schema import Section
-from labkit.lab.file.schema_types import Address, NodeName, Part, Words
+from labkit.lab.file.schema_types import Address, AzureName, Part, Words
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
 from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Kind
@@ -60,7 +60,7 @@ class LoadBalancer(Part):
 LOAD_BALANCERS: Section[dict[str, LoadBalancer]] = Section(
     "load_balancers",
     "load balancer",
-    dict[NodeName, LoadBalancer],
+    dict[AzureName, LoadBalancer],
     "Internal load balancers by name.",
     dict,
     hints={

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from labkit.azure.model import Nic
 from labkit.azure.rules.addressing import DEDICATED_SUBNETS, SUBNET_LONGEST
 from labkit.lab.file.draft import Draft
-from labkit.lab.file.schema_types import MAX_NODE_NAME, Address, AzureName, Mac, Part, ShortPart, missing, mistake
+from labkit.lab.file.schema_types import Address, AzureName, Mac, Part, ShortPart, missing, mistake
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
 from labkit.lab.kinds.kind import Checking, Given, GivenMac
@@ -174,11 +174,6 @@ def check_several_nics(draft: Draft, section: str, noun: Noun, name: str, machin
         return
     place: Path = (section, name, "nics")
     check_azure_names(draft, place, f"NIC {{}} of {noun} {name}", {})
-    longest = MAX_NODE_NAME - len(".1")
-    if len(name) > longest:
-        text = f"{noun} {name}: the name has {len(name)} characters; with several NICs at most {longest} are allowed."
-        remedy = f"The ports of its NICs are called {name}.1 and so on, and Linux ends an interface's name at"
-        draft.error(place[:2], text, f"{remedy} {MAX_NODE_NAME} characters: shorten it.")
     first, *others = machine.nics.items()
     network = first[1].subnet.partition("/")[0]
     for nic, keys in others:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from labkit.azure.model import InstanceId
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.problems import FileProblem, in_order, listed, some
-from labkit.lab.file.schema_types import AZURE_NAME
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.nouns import INTERNET, Noun, Trait
 from labkit.lab.plan.nodes import INSTANCES
+from labkit.names import LONGEST, is_valid
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +20,12 @@ class Declared:
     """A node's name, what it is the name of, and where the file has it.
 
     `made_of` is what labkit makes the name from, such as "the host of site branch"; None if the file has the name.
-    `suffix` is the longest that labkit adds to it for a node.
     """
 
     name: str
     noun: Noun
     path: Path
     made_of: str | None = None
-    suffix: str = ""
 
     @property
     def owner(self) -> str:
@@ -39,7 +37,7 @@ def declared_with_instances(draft: Draft, section: str, noun: Noun, instance: No
     """The names of a section's objects, and those of the nodes of their instances."""
     for name in draft.names(section):
         path: Path = (section, name)
-        yield Declared(name, noun, path, suffix="-0")
+        yield Declared(name, noun, path)
         for index in INSTANCES:
             yield Declared(InstanceId(name, index).node, instance, path, f"an instance of {noun} {name}")
 
@@ -137,6 +135,21 @@ def _a(word: str) -> str:
     return f"an {word}" if word.startswith(("NVA", "a", "i")) else f"a {word}"
 
 
+def invalid_name(about: str, name: str) -> tuple[str, str]:
+    """The text and the remedy for a name that Azure does not take; `about` begins the text."""
+    remedy = "Start with a letter or a digit; end with one, or with an underscore."
+    if len(name) > LONGEST:
+        return f"{about}: the name has {len(name)} characters; Azure allows {LONGEST}.", "Shorten it."
+    if re.fullmatch(r"[A-Za-z0-9_.-]*", name):
+        return f'{about}: "{name}" is not a valid name in Azure.', remedy
+    near = re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-.")
+    example = f", such as {near}" if is_valid(near) else ""
+    return (
+        f'{about}: "{name}" is not a valid name in Azure.',
+        f"Use letters, digits, hyphens, underscores and full stops{example}.",
+    )
+
+
 def check_azure_names(draft: Draft, place: Path, title: str, dedicated: Mapping[str, str]) -> None:
     """Notes what Azure takes for no name, at `place`: its own rule holds there, and case makes no difference.
 
@@ -145,12 +158,12 @@ def check_azure_names(draft: Draft, place: Path, title: str, dedicated: Mapping[
     seen: dict[str, str] = {}
     for name in draft.names(*map(str, place)):
         about, path = title.replace("{}", name), (*place, name)
-        if not re.fullmatch(AZURE_NAME, name) or len(name) > 80:
-            text = f"{about}: the name is not valid in Azure."
-            draft.error(path, text, "Use up to 80 letters, digits, hyphens, underscores and full stops.")
+        if not is_valid(name):
+            draft.error(path, *invalid_name(about, name))
         other = seen.setdefault(name.casefold(), name)
         if other != name:
-            text = f'{about}: "{other}" differs only in case, and Azure ignores case.'
+            twin = f'"{other}" (line {draft.line((*place, other))})'
+            text = f"{about}: {twin} differs only in case, and Azure ignores case."
             draft.error(path, text, "Rename one.")
         spelling = dedicated.get(name.casefold(), name)
         if spelling != name:

@@ -15,7 +15,7 @@ from labkit.daemons.speaker import BgpTimers
 from labkit.lab import model
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.schema import Section
-from labkit.lab.file.schema_types import Asn, AzureName, Communities, LinkOptions, Named, NodeName, Prefixes, Timers
+from labkit.lab.file.schema_types import Asn, AzureName, Communities, LinkOptions, Named, Prefixes, Timers
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds import export_rules
 from labkit.lab.kinds.addresses import Addresses, Assignment
@@ -105,7 +105,7 @@ class Nva(Machine):
 NVAS: Section[dict[str, Nva]] = Section(
     "nvas",
     "NVA",
-    dict[NodeName, Nva],
+    dict[AzureName, Nva],
     "Network virtual appliances by name.",
     dict,
     parts={

@@ -22,6 +22,7 @@ from labkit.lab.kinds.nouns import VIRTUAL_NETWORK
 from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS
 from labkit.lab.model import Lab
 from labkit.lab.plan.wires import Interfaces, Wire, WireEnd
+from labkit.names import handle
 
 
 class Peering(Part):
@@ -110,7 +111,7 @@ class PeeringKind(Kind):
         for position, network in enumerate(networks):
             for peering in connected_peerings(lab.azure, network):
                 if networks.index(peering.remote) > position:
-                    yield Wire(WireEnd(network, peering.remote), WireEnd(peering.remote, network))
+                    yield Wire(WireEnd(network, handle(peering.remote)), WireEnd(peering.remote, handle(network)))
 
 
 def _direction(peering: Peering, local: str, remote: str) -> model.Peering:

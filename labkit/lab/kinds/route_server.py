@@ -19,7 +19,7 @@ from labkit.azure.rules.gateways import gateway_peers
 from labkit.azure.rules.limits import MAX_PEERS, too_many_peers
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.schema import Section
-from labkit.lab.file.schema_types import Address, Asn, InstancedName, Named, Part
+from labkit.lab.file.schema_types import Address, Asn, AzureName, Named, Part
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
 from labkit.lab.kinds.assumptions import ASSUMPTIONS
@@ -88,7 +88,7 @@ class RouteServer(Part):
 ROUTE_SERVERS: Section[dict[str, RouteServer]] = Section(
     "route_servers",
     "route server",
-    dict[InstancedName, RouteServer],
+    dict[AzureName, RouteServer],
     "Route servers by name.",
     dict,
     parts={"peers": 'peer "{1}" of route server {0}'},

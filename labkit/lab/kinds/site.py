@@ -14,7 +14,7 @@ from labkit.azure.rules.asn import AS_TRANS, MAX_ASN
 from labkit.lab import model
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.schema import Section
-from labkit.lab.file.schema_types import Address, Asn, Part, Prefixes, SiteName
+from labkit.lab.file.schema_types import Address, Asn, AzureName, Part, Prefixes
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
 from labkit.lab.kinds.kind import Checking, Given, Kind, Range
@@ -56,7 +56,7 @@ class Site(Part):
 SITES: Section[dict[str, Site]] = Section(
     "sites",
     "site",
-    dict[SiteName, Site],
+    dict[AzureName, Site],
     "Branches and data centres by name.",
     dict,
     hints={"prefixes": "Add its ranges, such as prefixes: [10.250.0.0/16]."},
@@ -80,7 +80,7 @@ class SiteKind(Kind):
         """See `Kind`."""
         for name in draft.names("sites"):
             path: Path = ("sites", name)
-            yield Declared(name, SITE, path, suffix=HOST_SUFFIX)
+            yield Declared(name, SITE, path)
             yield Declared(name + HOST_SUFFIX, SITE_HOST, path, f"the host of site {name}")
 
     def references(self, checking: Checking) -> None:

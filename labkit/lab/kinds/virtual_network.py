@@ -22,7 +22,7 @@ from labkit.azure.rules.addressing import (
 )
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.schema import Section
-from labkit.lab.file.schema_types import AzureName, NodeName, Part, Prefix, Prefixes, ShortPart
+from labkit.lab.file.schema_types import AzureName, Part, Prefix, Prefixes, ShortPart
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses
 from labkit.lab.kinds.assumptions import ASSUMPTIONS
@@ -60,7 +60,7 @@ class VirtualNetwork(Part):
 VIRTUAL_NETWORKS: Section[dict[str, VirtualNetwork]] = Section(
     "virtual_networks",
     "virtual network",
-    dict[NodeName, VirtualNetwork],
+    dict[AzureName, VirtualNetwork],
     "Virtual networks by name.",
     dict,
     parts={"subnets": 'subnet "{1}" of virtual network {0}'},

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 
 from labkit.lab.plan.model import Bind, File, Healthcheck, Node
+from labkit.names import handle
 
 NFTABLES = "/etc/labkit/nftables.conf"
 READY = "/run/labkit-ready"
@@ -26,7 +27,7 @@ class Planned:
 
 def node_file(node: str, name: str, target: str, template: str, /, **context: object) -> tuple[File, Bind]:
     """A rendered file of a node, and its bind at `target`."""
-    path = f"nodes/{node}/{name}"
+    path = f"nodes/{handle(node)}/{name}"
     return File(path, template, context), Bind(path, target)
 
 
@@ -37,7 +38,8 @@ def nftables(node: str, template: str, /, **context: object) -> tuple[File, Bind
 
 def platform_channel(node: str) -> tuple[File, Bind]:
     """The folder in which the controller and a node meet: out of band, so that no link of the lab carries it."""
-    return File(f"run/{node}/.keep", ""), Bind(f"run/{node}", "/run/labkit", read_only=False)
+    folder = f"run/{handle(node)}"
+    return File(f"{folder}/.keep", ""), Bind(folder, "/run/labkit", read_only=False)
 
 
 def environment(lab: str, node: str, **more: str) -> dict[str, str]:

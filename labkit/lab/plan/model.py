@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from labkit.names import handle
+
 LAB_FILE = "lab.yml"
 """The lab file in the rendered folder."""
 
@@ -50,7 +52,10 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A containerlab node of kind `linux`. `services` are what its init supervises (`labkit.start`)."""
+    """A containerlab node of kind `linux`, which goes by its handle there.
+
+    `services` are what its init supervises (`labkit.start`).
+    """
 
     name: str
     role: Role
@@ -62,6 +67,11 @@ class Node:
     cap_add: tuple[str, ...] = ()
     healthcheck: Healthcheck | None = None
 
+    @property
+    def handle(self) -> str:
+        """The handle of its name."""
+        return handle(self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -70,6 +80,11 @@ class Endpoint:
     node: str
     interface: str
     mac: str
+
+    @property
+    def handle(self) -> str:
+        """The handle of its node's name."""
+        return handle(self.node)
 
 
 @dataclass(frozen=True, slots=True)

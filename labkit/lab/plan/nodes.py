@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 
 from labkit.azure.model import InstanceId
 from labkit.lab.model import Gateway, Lab, Line
+from labkit.names import meant
 
 CONTROLLER = "controller"
 INSTANCES = (0, 1)
@@ -48,6 +49,11 @@ def addresses(lab: Lab) -> dict[str, IPv4Address]:
 def frontends(lab: Lab) -> dict[IPv4Address, str]:
     """The load balancer that has each frontend's address; no node has it."""
     return {balancer.address: balancer.name for balancer in lab.azure.load_balancers}
+
+
+def named(lab: Lab, text: str) -> str:
+    """The name of a node, a NIC or a load balancer that is meant by `text`; other texts stay as they are."""
+    return meant(text, (*addresses(lab), *lab.azure.nic, *lab.azure.load_balancer)) or text
 
 
 def address_of(lab: Lab, name: str) -> IPv4Address:

@@ -13,6 +13,7 @@ from labkit.lab.model import Lab
 from labkit.lab.plan.macs import FABRIC_MAC, derive_mac
 from labkit.lab.plan.model import Endpoint, Link
 from labkit.lab.plan.nodes import NIC
+from labkit.names import interface
 
 
 class WireEnd(NamedTuple):
@@ -107,8 +108,8 @@ def instance_nics(lab: Lab) -> tuple[Nic, ...]:
 
 
 def port(nic: Nic) -> str:
-    """The name of a NIC's port, an interface of its fabric: that of its machine, numbered after the first NIC."""
-    return nic.machine if nic.interface == NIC else f"{nic.machine}.{nic.interface.removeprefix('eth')}"
+    """The name of a NIC's port, an interface of its fabric."""
+    return interface(nic.machine, int(nic.interface.removeprefix("eth")))
 
 
 def nics(lab: Lab, virtual_network: str) -> tuple[Nic, ...]:

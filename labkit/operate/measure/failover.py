@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 
 from labkit.errors import CheckFailed, InvalidInput
 from labkit.lab.model import Lab
-from labkit.lab.plan.nodes import owners
+from labkit.lab.plan.nodes import named, owners
 from labkit.operate.labs.host_command import HostCommand, executable
 from labkit.operate.labs.lifecycle import Reporter
 from labkit.operate.look.client import LabClient
@@ -76,6 +76,7 @@ def way(lab: Lab, source: str, target: str) -> FlowEnds:
     Raises:
         InvalidInput: there is no such machine, or both are the same.
     """
+    source, target = named(lab, source), named(lab, target)
     inside = [*(vm.name for vm in lab.virtual_machines), *lab.nva]
     machines = {name: (name, lab.azure.primary_nic(name).address) for name in inside}
     for site in lab.sites:

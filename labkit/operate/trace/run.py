@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network
 from labkit.azure.forwarding import Disposition
 from labkit.errors import InvalidInput
 from labkit.lab.model import Lab
-from labkit.lab.plan.nodes import addresses, frontends, owners, target_address
+from labkit.lab.plan.nodes import addresses, frontends, named, owners, target_address
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import MAX_HOPS, traceroute
@@ -85,6 +85,7 @@ def trace(lab: Lab, client: LabClient, source: str, target: str) -> Trace:
         InvalidInput: `source` is nothing that a packet may come from, or `target` neither a name nor an address.
         CheckFailed: a node or the controller does not answer.
     """
+    source, target = named(lab, source), named(lab, target)
     nic = lab.azure.nic.get(source)
     node, own = (nic.machine, nic.address) if nic is not None and nic.machine != source else (source, None)
     if node not in addresses(lab):

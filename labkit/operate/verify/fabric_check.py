@@ -18,7 +18,7 @@ from labkit.azure.forwarding import Disposition, Packet, Surroundings, next_hops
 from labkit.azure.model import ON_LINK, EffectiveRoute, RouteSource, RouteState
 from labkit.azure.rules.effective import ForwardingKey, active, effective_table
 from labkit.feed.tables import ForwardingTable
-from labkit.lab.fabric_ports import InternetPort, NicPort, PeeringPort, Port, fabric_ports
+from labkit.lab.fabric_ports import InternetPort, NicPort, PeeringPort, Port, beyond, fabric_ports
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.verify.difference import NOTHING, Difference
 
@@ -65,8 +65,8 @@ def fabric_difference(vnet: str, live: LiveState) -> str | None:
 def fabric_differences(vnet: str, live: LiveState) -> Iterator[Difference]:
     """Every difference between a fabric's program and the effective routes; ports with the same ones together."""
     ports = fabric_ports(live.lab, vnet, live.azure, live.state.gone)
-    names = {port.nic.mac: name for name, port in ports.items() if isinstance(port, NicPort)}
-    names |= {port.mac: "the Internet" for port in ports.values() if isinstance(port, InternetPort)}
+    names = {port.nic.mac: beyond(port) for port in ports.values() if isinstance(port, NicPort)}
+    names |= {port.mac: beyond(port) for port in ports.values() if isinstance(port, InternetPort)}
     names |= {
         mac: live.owners.get(address, mac)
         for port in ports.values()
@@ -103,7 +103,7 @@ def _unguarded(vnet: str, live: LiveState, ports: Mapping[str, Port]) -> dict[st
             guards.append((f"in-{name}", "forwarded"))
         for chain, reason in guards:
             if not ruleset.drops(chain, f"drop-{name}-{reason}"):
-                found.setdefault(GUARDS[reason], []).append(name)
+                found.setdefault(GUARDS[reason], []).append(beyond(port))
     return found
 
 
@@ -120,14 +120,14 @@ def _wrong(vnet: str, live: LiveState, ports: Mapping[str, Port]) -> Iterator[Wr
     for name, port in ports.items():
         table = ruleset.table_of(name) if isinstance(port, NicPort) else None
         if isinstance(port, NicPort) and table is None:
-            bare.append(name)
+            bare.append(port.nic.name)
         elif isinstance(port, NicPort) and table is not None:
             wanted = live.state.forwarding.get(port.nic.name)
             alike = next((names for other, by_rules, names in sharing if (other, by_rules) == (table, wanted)), None)
             if alike is None:
-                sharing.append((table, wanted, [name]))
+                sharing.append((table, wanted, [port.nic.name]))
             else:
-                alike.append(name)
+                alike.append(port.nic.name)
     if bare:
         yield Wrong(tuple(bare))
     for table, wanted, names in sharing:

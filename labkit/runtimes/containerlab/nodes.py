@@ -10,6 +10,7 @@ from labkit.runtimes.containerlab import docker_exec, leftovers
 from labkit.runtimes.containerlab.docker_engine import engine, translated
 from labkit.runtimes.containerlab.logs import tail
 from labkit.runtimes.protocol import CommandTimeout, Completed, NodeStatus
+from labkit.runtimes.topology import NAME_LABEL
 
 LAB, NODE, TOPOLOGY, FOLDER = "containerlab", "clab-node-name", "clab-topo-file", "clab-node-lab-dir"
 """Labels of containerlab's: lab, node, topology file, and the node's folder in containerlab's own one of the lab."""
@@ -21,6 +22,12 @@ Container = dict[str, Any]
 def name_of(container: Container) -> str:
     """The container's own name."""
     return str(container["Names"][0]).lstrip("/")
+
+
+def title_of(container: Container) -> str:
+    """The name by which people know the node."""
+    labels = container["Labels"]
+    return str(labels.get(NAME_LABEL) or labels[NODE])
 
 
 def state_of(container: Container) -> str:
@@ -39,7 +46,7 @@ def nodes_of(found: Sequence[Container], healthy: set[str] | None = None) -> tup
 
 
 def _node(container: Container, healthy: set[str]) -> NodeStatus:
-    name = str(container["Labels"][NODE])
+    node, title = str(container["Labels"][NODE]), title_of(container)
     with translated():
         details = engine().inspect_container(container["Id"])
     state = details["State"]
@@ -47,9 +54,9 @@ def _node(container: Container, healthy: set[str]) -> NodeStatus:
     health = ""
     if "Health" in state and now == "running":
         # The engine checks seldom, and reports "starting" until then.
-        well = name in healthy or (state["Running"] and is_healthy(name, details, 0))
+        well = node in healthy or (state["Running"] and is_healthy(title, details, 0))
         health = "healthy" if well else "starting"
-    return NodeStatus(name, now, health, str(container["Image"]), state["ExitCode"] if now == "exited" else None)
+    return NodeStatus(title, now, health, str(container["Image"]), state["ExitCode"] if now == "exited" else None)
 
 
 def is_healthy(node: str, details: Container, waited: float) -> bool:

@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 import yaml
 from docker.errors import NotFound
 
+from labkit import names
 from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
 from labkit.patience import waiting
 from labkit.runtimes import topology as clab
@@ -37,6 +38,7 @@ from labkit.runtimes.containerlab.nodes import (
     name_of,
     nodes_of,
     state_of,
+    title_of,
 )
 from labkit.runtimes.protocol import (
     HEALTHY_WITHIN,
@@ -256,7 +258,7 @@ class ContainerlabRuntime:
                 with contextlib.suppress(EnvironmentProblem, NotFound), translated():  # dead already
                     engine().kill(container["Id"], "KILL")
 
-        arguments = ["stop", "--topo", str(topology), "--node", node]
+        arguments = ["stop", "--topo", str(topology), "--node", container["Labels"][NODE]]
         apart = _keeps_to_itself(topology)
         finished = tool.run(arguments, _SWITCH_SECONDS, kill, apart=apart) if cut.rc == 0 else None
         if finished is None or finished.status != 0:
@@ -275,8 +277,9 @@ class ContainerlabRuntime:
                 f"See why: labkit logs {node} --lab {lab}. Then take the lab down (`labkit down {lab}`) and up again.",
             )
         topology = _topology(container, "start")
-        lines = _exec_lines(docker_files.read(container["Image"], topology), node)
-        arguments = ["start", "--topo", str(topology), "--node", node]
+        handle = container["Labels"][NODE]
+        lines = _exec_lines(docker_files.read(container["Image"], topology), handle)
+        arguments = ["start", "--topo", str(topology), "--node", handle]
         finished = tool.run(arguments, _SWITCH_SECONDS, apart=_keeps_to_itself(topology))
         if finished.status != 0:
             raise EnvironmentProblem(
@@ -285,7 +288,7 @@ class ContainerlabRuntime:
         try:
             self._after_start(node, container["Id"], lines, finished)
             with waiting(f"the services of node {node} to be ready", within or HEALTHY_WITHIN):
-                self._healthy(lab, {node}, ignore_progress, within)
+                self._healthy(lab, {handle}, ignore_progress, within)
         except NotReady:
             raise
         except BaseException:
@@ -313,12 +316,15 @@ class ContainerlabRuntime:
     def _container(self, lab: str, node: str) -> Container:
         if not _LAB_NAME.match(lab):
             raise InvalidInput(f"{lab!r} is not a lab's name.", "`labkit list` shows the labs.")
-        found = containers({LAB: lab, NODE: node}) if node else []
+        if exact := containers({LAB: lab, NODE: names.handle(node)}):
+            return exact[0]
+        found = {str(each["Labels"][NODE]): each for each in self.labs_containers(lab)}
+        handle = names.node(node, found)
+        if handle is not None:
+            return found[handle]
         if found:
-            return found[0]
-        nodes = [str(each["Labels"][NODE]) for each in self.labs_containers(lab)]
-        if nodes:
-            raise InvalidInput(f"lab {lab} has no node {node!r}.", f"Its nodes are: {', '.join(nodes)}.")
+            known = ", ".join(map(title_of, found.values()))
+            raise InvalidInput(f"lab {lab} has no node {node!r}.", f"Its nodes are: {known}.")
         raise InvalidInput(f"No lab named {lab} is running on containerlab.", "`labkit list` shows the running labs.")
 
     def _running(self, lab: str, node: str) -> str:

@@ -22,6 +22,7 @@ import signal
 import socket
 from typing import Any
 
+from labkit import names
 from labkit.runtimes.sandbox import process, wire
 from labkit.runtimes.sandbox.loop import Loop, Timer
 from labkit.runtimes.sandbox.node import Error, RunningNode, refused_by_system
@@ -105,11 +106,12 @@ class _Request:
             if message["op"] == "status":
                 self._finish(None, {"nodes": self._sandbox.status()})
                 return
-            node = self._sandbox.nodes.get(message["node"])
+            handle = names.node(message["node"], self._sandbox.nodes)
+            node = self._sandbox.nodes[handle] if handle is not None else None
             if not node:
-                names = ", ".join(sorted(self._sandbox.nodes))
+                known = ", ".join(sorted(each.spec.title for each in self._sandbox.nodes.values()))
                 text = f"lab {self._sandbox.lab.name} has no node {message['node']!r}."
-                self._finish({"kind": "input", "message": text, "remedy": f"Its nodes are: {names}."})
+                self._finish({"kind": "input", "message": text, "remedy": f"Its nodes are: {known}."})
             elif message["op"] == "stop":
                 self._sandbox.stop(node.spec.name, self._finish)
             elif message["op"] == "start":
@@ -180,5 +182,5 @@ class _Request:
 
 
 def _is_off(node: RunningNode) -> Error:
-    text = f"node {node.spec.name} is {node.state}, so nothing can run in it."
+    text = f"node {node.spec.title} is {node.state}, so nothing can run in it."
     return {"kind": "input", "message": text, "remedy": "Start the node first."}

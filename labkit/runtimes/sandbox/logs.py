@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
+from labkit import names
 from labkit.errors import InvalidInput
 from labkit.runtimes.sandbox import state
 from labkit.runtimes.sandbox.loop import Loop
@@ -90,11 +91,11 @@ class LogWriter:
 def read_lines(directory: Path, node: str, *, follow: bool) -> Iterator[str]:
     """The log's lines without their ends. `follow` waits for more until the lab is gone."""
     logs = directory / state.LOGS
-    path = logs / f"{node}.log"
-    nodes = sorted({each.name.partition(".log")[0] for each in logs.glob("*.log*")})
-    if node not in nodes:
-        raise InvalidInput(f"there is no log of a node {node!r}.", f"Nodes with logs: {', '.join(nodes) or 'none'}.")
-    return _lines(directory, path, follow=follow)
+    handles = sorted({each.name.partition(".log")[0] for each in logs.glob("*.log*")})
+    handle = names.node(node, handles)
+    if handle is None:
+        raise InvalidInput(f"there is no log of a node {node!r}.", f"Nodes with logs: {', '.join(handles) or 'none'}.")
+    return _lines(directory, logs / f"{handle}.log", follow=follow)
 
 
 def _lines(directory: Path, path: Path, *, follow: bool) -> Iterator[str]:

@@ -251,6 +251,7 @@ def _node(found: clab.Topology, node: clab.Node, layers: tuple[str, ...]) -> spe
     check = node.healthcheck
     return spec.Node(
         name=node.name,
+        title=node.title,
         image=node.image,
         layers=layers,
         argv=node.argv,

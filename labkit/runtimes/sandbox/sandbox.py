@@ -130,7 +130,7 @@ class Sandbox:
         """Every node's state, as `labkit.runtimes.protocol.NodeStatus` has it."""
         return [
             {
-                "name": node.spec.name,
+                "name": node.spec.title,
                 "state": node.state,
                 "health": node.health,
                 "image": node.spec.image,

@@ -28,9 +28,13 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node. `layers` are its image's directories, top first; without `argv` it idles."""
+    """One node. `layers` are its image's directories, top first; without `argv` it idles.
+
+    `name` is its handle, `title` what people call it.
+    """
 
     name: str
+    title: str
     image: str
     layers: tuple[str, ...]
     argv: tuple[str, ...]
@@ -81,6 +85,7 @@ def from_json(data: dict[str, Any]) -> SandboxLab:
         nodes=tuple(
             Node(
                 name=node["name"],
+                title=node["title"],
                 image=node["image"],
                 layers=tuple(node["layers"]),
                 argv=tuple(node["argv"]),

@@ -397,6 +397,8 @@ def test_completion_of_verbs_and_labs_and_nodes() -> None:
         assert complete("labkit learned-routes rs2 ") == []
         assert complete("labkit route-server show ") == ["rs1", "rs2"]
         assert complete("labkit route-server update rs1 --branch-to-branch o") == ["on", "off"]
+        record.topology.write_text("topology: {nodes: {vm1: {}, fw-h-xk862: {labels: {labkit-name: FW_Hub.Prod}}}}")
+        assert complete("labkit exec ") == ["vm1", "FW_Hub.Prod"]
         record.topology.write_text("- [")
         assert complete("labkit exec ") == []
     finally:

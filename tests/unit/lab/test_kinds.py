@@ -11,7 +11,7 @@ from labkit.lab.build import wiring
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.problems import LabFileError
 from labkit.lab.file.schema import Section, SingleSection, shape
-from labkit.lab.file.schema_types import Address, NodeName, ShortPart
+from labkit.lab.file.schema_types import Address, AzureName, ShortPart
 from labkit.lab.kinds.kind import Checking, Given, Kind
 from labkit.lab.kinds.machine import check_place, given_address
 from labkit.lab.kinds.names import Declared
@@ -32,7 +32,7 @@ class Bastion(ShortPart):
 BASTIONS: Section[dict[str, Bastion]] = Section(
     "bastions",
     "bastion",
-    dict[NodeName, Bastion],
+    dict[AzureName, Bastion],
     "Bastions by name.",
     dict,
     hints={"subnet": "Add the subnet of its host."},
@@ -89,7 +89,7 @@ def errors(bastion: str, hop: str = "Internet") -> list[str]:
             "vm1: hub/work",
             (
                 '7: bastion vm1: "vm1" is already the name of virtual machine vm1 (line 5). '
-                "Every node has a name of its own, whatever its case: rename one."
+                "Every object has a name of its own, and Azure ignores case: rename one."
             ),
         ),
         (

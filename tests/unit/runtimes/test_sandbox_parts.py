@@ -42,7 +42,7 @@ def test_healthchecks_that_only_ask_for_files(test: tuple[str, ...], files: list
 
 def test_a_lab_survives_the_wire() -> None:
     node = Node(
-        "a", "image", ("/x",), ("sh", "-c", "é"), {"A": "b"}, (Bind("/s", "/t", True),), {"x": "1"}, (1, 2), False,
+        "a", "A", "image", ("/x",), ("sh", "-c", "é"), {"A": "b"}, (Bind("/s", "/t", True),), {"x": "1"}, (1, 2), False,
         (("ip", "a"),), Health(("CMD", "true"), 1, 2, 3, 4),
     )  # fmt: skip
     lab = SandboxLab(
@@ -52,7 +52,7 @@ def test_a_lab_survives_the_wire() -> None:
 
 
 def test_nodes_do_without_a_warm_process_that_has_ended(tmp_path: Path) -> None:
-    node = Node("a", "image", ("/x",), (), {}, (), {}, (), False, (), None)
+    node = Node("a", "a", "image", ("/x",), (), {}, (), {}, (), False, (), None)
     processes = WarmProcesses()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     theirs.close()

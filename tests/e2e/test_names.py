@@ -1,0 +1,143 @@
+"""Names as people have them in Azure, in a running lab: tables have them, verbs take them in any case, or handles."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from labkit.names import handle, interface
+from labkit.operate.diff.run import differences
+from labkit.pytest import Boot, RunningLab
+from tests.e2e.in_lab import lab_file, problems
+from tests.verbs import in_process
+
+pytestmark = pytest.mark.both_runtimes
+
+HUB, SPOKE = "VNet_Hub.Prod-WestEurope_of.the-platform-team-and-of-64-letters_", "br1"
+SERVER, GATEWAY = "RS_Hub.Prod-WestEurope-001", "ErGw_Hub.Prod-WestEurope_"
+CIRCUIT = "ExpressRoute.Circuit_Frankfurt-to-WestEurope-of-the-provider-with-the-name-of-80"
+TABLE = "RT_Workload.behind-the-load-balancer-in-front-of-both-appliances_this-name-has-8"
+FIRST, SECOND = (f"nva-firewall.prod-westeurope-of-the-platform-team_{number}" for number in ("01", "02"))
+BRANCH, DC = "Branch.Office_Hamburg", "Data.Center_Frankfurt"
+VM, FRONT = "vm-Shop.Prod_WestEurope-frontend-01", "nic.Front_"
+OTHER, NAMESAKE = "eth0", "nva-dcqgk-01"
+"""`NAMESAKE` is the name of a machine, and the handle of `FIRST`."""
+
+
+@pytest.fixture(scope="module")
+def lab(labkit_lab: Boot) -> Iterator[RunningLab]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LABKIT_LAB", "names")
+        yield labkit_lab(lab_file("names"))
+
+
+def labkit(*words: str) -> str:
+    """What a verb prints."""
+    status, output, messages = in_process(words)
+    assert status == 0, messages
+    return output + messages
+
+
+def test_everything_is_as_the_rules_have_it(lab: RunningLab) -> None:
+    assert handle(FIRST) == NAMESAKE != handle(NAMESAKE)
+    assert problems(lab, 20) == []
+    assert differences(lab.lab, lab.client) == []
+
+
+def test_nodes_have_handles(lab: RunningLab) -> None:
+    shown = json.loads(labkit("status", "--format", "json"))["nodes"]
+    assert {each["name"]: each["handle"] for each in shown} == {
+        name: handle(name)
+        for name in (
+            "controller", HUB, SPOKE, f"{SERVER}-0", f"{SERVER}-1", FIRST, SECOND, f"{GATEWAY}-0", f"{GATEWAY}-1",
+            CIRCUIT, BRANCH, DC, f"{BRANCH}-host", f"{DC}-host", "internet", VM, OTHER, NAMESAKE,
+        )
+    }  # fmt: skip
+    assert [SECOND, handle(SECOND)] in [line.split()[:2] for line in labkit("status").splitlines()]
+    assert {lab.client.run(name, "hostname").stdout.strip() for name in (FIRST, NAMESAKE, OTHER)} == {
+        handle(FIRST), handle(NAMESAKE), handle(OTHER),
+    }  # fmt: skip
+    ports = {each["ifname"] for each in json.loads(lab.client.run(HUB, "ip", "-j", "link").stdout)}
+    assert {handle(SPOKE), handle(FIRST), handle(f"{SERVER}-0"), interface(VM, 0), interface(VM, 1)} <= ports
+
+
+def test_tables_have_the_names_of_the_lab_file(lab: RunningLab) -> None:
+    assert f"\n{FIRST} " in labkit("route-server", "peering", "list", SERVER)
+    shown = labkit("trace", OTHER, DC)
+    assert (CIRCUIT in shown, handle(CIRCUIT) in shown) == (True, False)
+    described = lab.client.run(SECOND, "vtysh", "-c", "show bgp neighbors").stdout
+    assert {f" Description: {name}" for name in (f"{SERVER}-0", f"{SERVER}-1", BRANCH)} <= {*described.splitlines()}
+
+
+@pytest.mark.usefixtures("lab")
+@pytest.mark.parametrize(
+    ("words", "same"),
+    [
+        (("effective-routes", VM), ("effective-routes", f"{handle(VM)}/NIC.front_")),
+        (("effective-routes", NAMESAKE), ("effective-routes", NAMESAKE.upper())),
+        (("effective-routes", SECOND), ("effective-routes", handle(SECOND).upper())),
+        (("learned-routes", SERVER, SECOND), ("learned-routes", SERVER.lower(), handle(SECOND))),
+        (("advertised-routes", SERVER, FIRST), ("advertised-routes", handle(SERVER), FIRST.upper())),
+        (("gateway", "learned-routes", GATEWAY), ("gateway", "learned-routes", GATEWAY.upper())),
+        (
+            ("gateway", "advertised-routes", GATEWAY, CIRCUIT),
+            ("gateway", "advertised-routes", handle(GATEWAY), handle(CIRCUIT)),
+        ),
+        (("route-server", "show", SERVER), ("route-server", "show", handle(SERVER))),
+        (("trace", OTHER, DC), ("trace", handle(OTHER), DC.upper())),
+        (("whatif", "nva", "prepend", SECOND, "1"), ("whatif", "nva", "prepend", handle(SECOND), "1")),
+        (
+            ("whatif", "route-table", "add", TABLE, "10.99.0.0/16", SECOND),
+            ("whatif", "route-table", "add", TABLE.lower(), "10.99.0.0/16", handle(SECOND)),
+        ),
+        (
+            ("whatif", "vnet", "peering", "delete", HUB, SPOKE),
+            ("whatif", "vnet", "peering", "delete", handle(HUB), SPOKE.upper()),
+        ),
+        (
+            ("whatif", "nic", "update", f"{VM}/{FRONT}", "--ip-forwarding", "on"),
+            ("whatif", "nic", "update", f"{VM.upper()}/{FRONT.upper()}", "--ip-forwarding", "on"),
+        ),
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_verbs_take_names_in_any_case_and_handles(words: tuple[str, ...], same: tuple[str, ...]) -> None:
+    assert labkit(*words) == labkit(*same) != ""
+
+
+def test_changes_are_of_the_objects_that_are_meant(lab: RunningLab) -> None:
+    assert f" {SERVER}: branch-to-branch off → on" in labkit(
+        "route-server", "update", handle(SERVER), "--branch-to-branch", "on"
+    )
+    try:
+        labkit("route-table", "dissociate", f"{SPOKE.upper()}/SNET.workload_")
+        labkit("route-server", "peering", "delete", SERVER.upper(), handle(SECOND))
+        shown = json.loads(labkit("changes", "--format", "json"))
+        assert [each.get("routeServer") or each["virtualNetwork"] for each in shown] == [SERVER, SERVER, SPOKE]
+        labkit("route-server", "peering", "create", SERVER.upper(), handle(SECOND))
+        labkit("route-table", "associate", TABLE.upper(), f"{SPOKE}/snet.WORKLOAD_")
+        assert len(json.loads(labkit("changes", "--format", "json"))) == 1
+    finally:
+        labkit("reset")
+    assert problems(lab, 30) == []
+
+
+def test_a_node_is_switched_and_entered_by_any_of_its_names(lab: RunningLab) -> None:
+    assert f" {OTHER} is off." in labkit("stop", handle(OTHER).upper())
+    labkit("start", OTHER.upper())
+    assert problems(lab, 30) == []
+    assert labkit("logs", SECOND.upper()) == labkit("logs", handle(SECOND)) != ""
+    argv = [sys.executable, "-m", "labkit.cli.main", "exec"]
+    for name, host in (
+        (SECOND.upper(), handle(SECOND)),
+        (handle(SECOND), handle(SECOND)),
+        (NAMESAKE, handle(NAMESAKE)),
+    ):
+        done = subprocess.run([*argv, name, "--", "hostname"], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (0, f"{host}\n"), done.stderr
+    status, _, messages = in_process(["stop", "nobody"])
+    assert (status, SECOND in messages) == (2, True)
