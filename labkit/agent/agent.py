@@ -55,13 +55,12 @@ class _Port:
 _Before: TypeAlias = dict[Prefix, int | None]
 
 
-def _shares(number: int, count: int) -> Iterator[Share]:
-    """The shares of the kernel that have the routes of one of a VM's NICs: of several, each has one of its own."""
-    shares = 1 if count == 1 else 1 + count
+def _shares(number: int, tables: int) -> Iterator[Share]:
+    """The shares of the kernel that have the routes of one of a VM's NICs: `tables` NICs have one of their own."""
     if number == 0:
-        yield Share(0, shares)
-    if count > 1:
-        yield Share(1 + number, shares)
+        yield Share(0, 1 + tables)
+    if tables:
+        yield Share(1 + number, 1 + tables)
 
 
 class Agent:
@@ -69,14 +68,16 @@ class Agent:
 
     Args:
         interfaces: the VM's NICs, the primary one first.
+        tables: whether each has a routing table of its own; otherwise the primary one's routes are all there are.
     """
 
-    def __init__(self, settings: Settings, interfaces: Sequence[str]) -> None:
+    def __init__(self, settings: Settings, interfaces: Sequence[str], *, tables: bool = False) -> None:
         self._settings = settings
         self._inbox: Inbox[_Event] = Inbox()
         self._ports = {
             name: _Port(
-                f"{name} has not been looked at yet", {share: Fib() for share in _shares(number, len(interfaces))}
+                f"{name} has not been looked at yet",
+                {share: Fib() for share in _shares(number, len(interfaces) if tables else 0)},
             )
             for number, name in enumerate(interfaces)
         }

@@ -95,7 +95,9 @@ class Fib:
             kernel = read_kernel(self._socket, uplink.ifindex, uplink.share)
             ids = adopt(table, kernel, uplink.share.first_id)
             want = wanted(table, ids, uplink, refused.hops, refused.groups)
-            changes = route_changes(kernel.routes, table.routes, want.targets, {*uplink.connected, *refused.routes})
+            changes = route_changes(
+                kernel.routes, table.routes, want.targets, lambda p: p in refused.routes or uplink.connects(p)
+            )
             plan = FibPlan(kernel, want, changes, uplink)
             if lines is None:
                 lines = report.changes(plan, table)
@@ -130,11 +132,11 @@ class Fib:
         if any(want.targets.get(group, target) != target for group, target in settled.targets.items()):
             return self.reconcile(table, uplink)
         current = {
-            prefix: settled.targets[group] if group is not None and prefix not in uplink.connected else None
+            prefix: settled.targets[group] if group is not None and not uplink.connects(prefix) else None
             for prefix, group in before.items()
         }
         routes = {prefix: table.routes[prefix] for prefix in before if prefix in table.routes}
-        plan = FibPlan(settled.kernel, want, route_changes(current, routes, want.targets, uplink.connected), uplink)
+        plan = FibPlan(settled.kernel, want, route_changes(current, routes, want.targets, uplink.connects), uplink)
         lines = report.changes(plan, table)
         counts: Counts = Counter()
         if self._run(plan, counts):

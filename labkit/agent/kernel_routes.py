@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ class Share(NamedTuple):
     """A share of the kernel: a routing table and a range of nexthop ids, for one NIC's routes.
 
     `number` is its place among the `of` shares of the machine. The first is the main table, and whatever of the agent's
-    is in no other share; of several NICs, each has a further one.
+    is in no other share; NICs with a table of their own have a further one each.
     """
 
     number: int = 0
@@ -76,15 +76,26 @@ class Uplink(NamedTuple):
     also_connected: tuple[Prefix, ...] = ()
     own: tuple[Address, ...] = ()
 
-    @property
-    def connected(self) -> tuple[Prefix, ...]:
-        """The subnets to which the table has a route of the kernel's own: the main one to those of all NICs."""
-        return () if self.share.number else (*self.subnets, *self.also_connected)
+    def connects(self, prefix: Prefix) -> bool:
+        """Whether the kernel's own routes lead to a prefix, so that the table shall have none of ours for it.
+
+        That are those to the subnets of all NICs, in the main table. A route of the primary NIC to a part of another
+        one's subnet would lead there by the wrong NIC.
+        """
+        if self.share.number:
+            return False
+        return prefix in self.subnets or any(_within(prefix, subnet) for subnet in self.also_connected)
 
     @property
     def gateway(self) -> Address:
         """The first host address of the subnet, which is Azure's default gateway."""
         return (int.from_bytes(self.subnets[0][:4], "big") + 1).to_bytes(4, "big")
+
+
+def _within(prefix: Prefix, subnet: Prefix) -> bool:
+    bits = 32 - subnet[4]
+    one, other = (int.from_bytes(each[:4], "big") >> bits for each in (prefix, subnet))
+    return prefix[4] >= subnet[4] and one == other
 
 
 def sendable(table: FeedTable, uplink: Uplink) -> FeedTable:
@@ -262,18 +273,18 @@ def route_changes(
     current: Mapping[Prefix, Target | None],
     routes: Mapping[Prefix, int],
     targets: Mapping[int, Target | None],
-    left_out: Container[Prefix],
+    left_out: Callable[[Prefix], bool],
 ) -> RouteChanges:
     """The way from `current` routes to those of `routes` (prefix to feed group).
 
-    Prefixes in `left_out` shall have no route of ours: the connected subnets, whose route is the kernel's own (the
+    Prefixes that are `left_out` shall have no route of ours: what is connected, whose route is the kernel's own (the
     fabric decides what happens to the packets anyway), and what the kernel refused.
     """
     changes = RouteChanges()
     for prefix, group in routes.items():
         target = targets[group]
         now = current.get(prefix)
-        if target is None or prefix in left_out:
+        if target is None or left_out(prefix):
             if now is not None:
                 changes.removed.setdefault(now, []).append(prefix)
         elif now is None:

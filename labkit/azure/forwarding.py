@@ -139,7 +139,7 @@ def sent(nic: Nic, packet: Packet) -> Disposition | None:
     """Why a NIC may not send a packet; None if it may [blocked-protocols, ip-forwarding]."""
     if packet.flow is not None and packet.flow.protocol in _NOT_CARRIED:
         return Disposition.PROTOCOL
-    if not nic.ip_forwarding and packet.source != nic.address:
+    if not nic.ip_forwarding and packet.source not in nic.addresses:
         return Disposition.FOREIGN_SOURCE
     return None
 
@@ -196,7 +196,7 @@ def _reached(surroundings: Surroundings, hop: IPv4Address, packet: Packet) -> Ve
     nic = surroundings.reachable.get(hop)
     if nic is None:
         return Verdict(Disposition.UNKNOWN_DESTINATION, hop)
-    arrived = packet.destination == nic.address
+    arrived = packet.destination in nic.addresses
     return Verdict(Disposition.DELIVERED if arrived else Disposition.FORWARDED, hop, nic)
 
 

@@ -87,7 +87,8 @@ class Switches:
             case plan.NicPort(nic, beyond):
                 key = self._platform.table_key.get(nic.name)
                 table = SYSTEM_TABLE if key is None else self._name(key)
-                return feed.NicPort(nic.mac, str(nic.address), nic.ip_forwarding, table, tuple(map(str, beyond)))
+                farther, secondary = (tuple(map(str, each)) for each in (beyond, nic.secondary))
+                return feed.NicPort(nic.mac, str(nic.address), nic.ip_forwarding, table, farther, secondary)
             case plan.InternetPort(mac):
                 return feed.InternetPort(mac)
             case plan.PeeringPort(_, neighbours, sources):

@@ -43,10 +43,11 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class StaticRoute:
-    """A route that a speaker's node has without BGP."""
+    """A route that a speaker's node has without BGP, in its main routing table or in another one."""
 
     prefix: IPv4Network
     via: IPv4Address
+    table: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,7 +193,7 @@ def _port(fabric: Fabric, name: str, port: Port, map_names: Mapping[str, str]) -
     # them by name.
     yield f"ip protocol {{ 4, 47 }} {_drop(name, 'protocol')}"
     if not port.ip_forwarding:
-        yield f"ip saddr != {port.address} {_drop(name, 'foreign-source')}"
+        yield f"ip saddr != {_own(port)} {_drop(name, 'foreign-source')}"
     for answer in _answers(fabric, port):
         # A probe is the platform's: no route of the NIC leads its answer astray, only one of the guest does.
         yield f"{answer} ether daddr set {fabric.mac} accept"
@@ -217,12 +217,17 @@ def _arriving(fabric: Fabric, name: str, port: NicPort) -> Iterator[str]:
         remembered = f"update @to-{name} {{ {client} : {frontend} }}"
         yield f"{addressed} {remembered} ip daddr set {port.address}"
     if not port.ip_forwarding:
-        yield f"ether type ip ip daddr != {port.address} {_drop(name, 'foreign-destination')}"
+        yield f"ether type ip ip daddr != {_own(port)} {_drop(name, 'foreign-destination')}"
 
 
 def _frontends(fabric: Fabric, port: NicPort) -> tuple[str, ...]:
     """The frontends of the load balancers that a port's NIC is behind."""
     return tuple(b.address for b in fabric.load_balancers.values() if port.address in b.backends.values())
+
+
+def _own(port: NicPort) -> str:
+    """The addresses of a NIC, as a rule compares with them."""
+    return port.address if len(port.addresses) == 1 else f"{{ {', '.join(port.addresses)} }}"
 
 
 def _group(fabric: Fabric, group: NextHops) -> Iterator[str]:

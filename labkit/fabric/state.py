@@ -52,7 +52,7 @@ class Fabric:
     @cached_property
     def nics(self) -> Mapping[str, str]:
         """MAC by address of the NICs of this virtual network, and of what is beyond them."""
-        return {a: p.mac for p in self.ports.values() if isinstance(p, NicPort) for a in (*p.beyond, p.address)}
+        return {a: p.mac for p in self.ports.values() if isinstance(p, NicPort) for a in (*p.beyond, *p.addresses)}
 
     @cached_property
     def reachable(self) -> Mapping[str, str]:
@@ -160,7 +160,7 @@ def _port(name: str, port: Port) -> Port:
         raise ValueError(f"{name!r} is too long for an interface")
     match port:
         case NicPort():
-            addresses, macs = (port.address, *port.beyond), [port.mac]
+            addresses, macs = (*port.addresses, *port.beyond), [port.mac]
             _name(port.table)
         case InternetPort():
             addresses, macs = (), [port.mac]

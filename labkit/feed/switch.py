@@ -18,7 +18,7 @@ from labkit.feed.tables import ForwardingTable, TableDelta
 class NicPort:
     """The port of a NIC in this virtual network. Packets that come in are routed by the table named `table`.
 
-    The NIC is the way to the addresses `beyond` it, too.
+    `secondary` are the addresses of the NIC's further IP configurations. It is the way to those `beyond` it, too.
     """
 
     TYPE: ClassVar = "nic"
@@ -27,6 +27,12 @@ class NicPort:
     ip_forwarding: bool
     table: str
     beyond: tuple[str, ...] = ()
+    secondary: tuple[str, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The NIC's own addresses, the primary one first."""
+        return (self.address, *self.secondary)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ class NicPort:
 
     @property
     def addresses(self) -> tuple[IPv4Address, ...]:
-        """The NIC's address, then those beyond it."""
-        return (self.nic.address, *self.beyond)
+        """The NIC's addresses, then those beyond it."""
+        return (*self.nic.addresses, *self.beyond)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ class Nva:
     ebgp_multihop: bool = True
     stateful: bool = False
     tracks: IPv4Address | None = None
+    policy_routing: bool = False
     daemon: str = DEFAULT
 
     def translates(self, target: IPv4Address, nic: str | None) -> str | None:
@@ -162,9 +163,10 @@ class Internet:
 
 @dataclass(frozen=True, slots=True)
 class VirtualMachine:
-    """A virtual machine behind one NIC of the same name."""
+    """A virtual machine, and whether each of its NICs has a routing table of its own (`plan.nic_tables`)."""
 
     name: str
+    policy_routing: bool = False
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,12 @@ class Lab:
     def gateway(self) -> Mapping[str, Gateway]:
         """Gateways by name."""
         return {g.name: g for g in self.gateways}
+
+    @cached_property
+    def policy_routed(self) -> frozenset[str]:
+        """The machines with several NICs each of which has a routing table of its own."""
+        machines: tuple[Nva | VirtualMachine, ...] = (*self.nvas, *self.virtual_machines)
+        return frozenset(m.name for m in machines if m.policy_routing and len(self.azure.nics_of(m.name)) > 1)
 
     @cached_property
     def site(self) -> Mapping[str, Site]:

@@ -28,7 +28,7 @@ def surroundings(
     for network in reversed(near):
         for nic in _nics(lab, azure):
             if nic.virtual_network == network:
-                reachable |= dict.fromkeys((*edges_behind(lab, nic.machine), nic.address), nic)
+                reachable |= dict.fromkeys((*edges_behind(lab, nic.machine), *nic.addresses), nic)
     balancers = load_balancers_near(azure, virtual_network)
     frontends = {b.address: backends[b.address] for b in reversed(balancers)}
     return Surroundings(reachable, frontends, lab.internet is not None)

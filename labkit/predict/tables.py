@@ -11,7 +11,7 @@ from labkit.azure.forwarding import Backend, Disposition, Packet, Surroundings
 from labkit.azure.model import Azure, EffectiveRoute, InstanceId, Nic
 from labkit.azure.rules.adjacency import local_and_adjacent_ranges
 from labkit.azure.rules.circuits import best_in_circuit
-from labkit.azure.rules.effective import lookup
+from labkit.azure.rules.effective import DEFAULT_ROUTE, lookup
 from labkit.azure.rules.gateway_policy import PathSource, best_at_gateway
 from labkit.lab.model import Lab
 from labkit.lab.plan.addressing import subnet_of
@@ -20,7 +20,7 @@ from labkit.lab.plan.tunnels import sites_tunnels
 from labkit.predict.azure_speakers import AzureSpeakers
 from labkit.predict.converge import RouterState
 from labkit.predict.surroundings import surroundings
-from labkit.predict.walk import NO_ADDRESS, Route
+from labkit.predict.walk import Route
 
 T = TypeVar("T")
 
@@ -58,6 +58,11 @@ class PredictedTables:
         """What a node's own table has for a packet: the longest prefix, of equal ones that without BGP."""
         if node in self._machines:
             return Route(nic=self._nic(node, packet).name)
+        if node in self._lab.policy_routed:
+            own = (nic for nic in self.azure.nics_of(node) if packet.source in nic.addresses)
+            by_policy = next(own, None)
+            if by_policy is not None:
+                return Route(DEFAULT_ROUTE, by_policy.name)
         destination = packet.destination
         found = max(
             ((prefix, route) for table in self._tables(node) for prefix, route in table if destination in prefix),
@@ -67,22 +72,16 @@ class PredictedTables:
         return _NO_ROUTE if found is None else found[1]
 
     def _nic(self, machine: str, packet: Packet) -> Nic:
-        """The NIC by which a packet of a machine's own leaves it.
+        """The NIC by which a packet of a machine's own leaves it [several-nics].
 
-        That whose address it has. What has none yet follows the primary one's effective routes, but the subnets of all
-        NICs are connected.
+        The subnets of all NICs are connected; everything else is the primary one's. With policy routing, that whose
+        address the packet has.
         """
         nics = self.azure.nics_of(machine)
-        leaves = next((nic for nic in nics if nic.address == packet.source), nics[0])
-        if packet.source != NO_ADDRESS:
-            return leaves
-        row = self.row(leaves.name, packet.destination)
-        longest = row.prefix.prefixlen if row is not None else 0
-        for nic in reversed(nics):
-            subnet = subnet_of(self.azure, nic)
-            if packet.destination in subnet and subnet.prefixlen >= longest:
-                longest, leaves = subnet.prefixlen, nic
-        return leaves
+        of_source = (nic for nic in nics if packet.source in nic.addresses)
+        by_policy = next(of_source, None) if machine in self._lab.policy_routed else None
+        connected = (nic for nic in nics if packet.destination in subnet_of(self.azure, nic))
+        return by_policy or next(connected, nics[0])
 
     def _tables(self, node: str) -> Iterator[Iterable[tuple[IPv4Network, Route]]]:
         """A node's tables, the one whose routes win at equal length first."""

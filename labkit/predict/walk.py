@@ -215,7 +215,7 @@ class Walker:
         self._mine: dict[str, set[IPv4Address]] = {}
         """Every node's addresses. Unrelated virtual networks may overlap, so `owners` may name another node."""
         known = [(node, address) for address, node in self._owners.items()]
-        of_nics = [(nic.machine, nic.address) for nic in lab.azure.nics]
+        of_nics = [(nic.machine, address) for nic in lab.azure.nics for address in nic.addresses]
         for node, address in (*known, *of_nics, *self._addresses.items()):
             self._mine.setdefault(node, set()).add(address)
         self._gateways = {i.node for gateway in lab.azure.gateways for i in gateway.instance_ids}

@@ -27,6 +27,7 @@ _IFF_UP = 1
 _INTERFACE = struct.Struct("=BxHiI")
 _RECEIVE = 1 << 16
 _METRIC = "20"
+_MAIN = "254"
 _PROTOCOL = "196"
 """With these zebra installs static routes; the file with the protocol's name is not on every node."""
 
@@ -57,13 +58,24 @@ def restore() -> None:
 
     try:
         with vty("zebra") as connection:
-            shown = connection.run(["show ip route static json"])
+            shown = {
+                table: connection.run([f"show ip route{'' if table == _MAIN else f' table {table}'} static json"])
+                for table in (_MAIN, *_rules_tables())
+            }
     except NoAnswer:
         return  # zebra starts, and then finds the links as they are
-    there = {row["dst"] for row in json.loads(_ip("-N", "-j", "route", "show", "proto", _PROTOCOL) or "[]")}
-    for prefix, hops in missing(json.loads(shown), there):
-        sys.stderr.write(f"frr: a link was down, and the kernel lost the static route to {prefix}\n")
-        _ip("route", "replace", prefix, "proto", _PROTOCOL, "metric", _METRIC, *hops)
+    for table, routes in shown.items():
+        there = {row["dst"] for row in _ip("route", "show", "table", table, "proto", _PROTOCOL)}
+        for prefix, hops in missing(json.loads(routes), there):
+            sys.stderr.write(f"frr: a link was down, and the kernel lost the static route to {prefix}\n")
+            _ip("route", "replace", prefix, "table", table, "proto", _PROTOCOL, "metric", _METRIC, *hops)
+
+
+def _rules_tables() -> list[str]:
+    """The tables of the node's NICs, if it has policy rules to them."""
+    from labkit.lab.plan.nic_tables import RULE_PROTOCOL  # noqa: PLC0415 - no boot waits for it
+
+    return [rule["table"] for rule in _ip("rule", "show") if rule.get("protocol") == str(RULE_PROTOCOL)]
 
 
 def missing(shown: Mapping[str, Any], there: set[str]) -> Iterator[tuple[str, list[str]]]:
@@ -82,10 +94,13 @@ def _hop(hop: Mapping[str, Any]) -> list[str]:
     return ["nexthop", *via, "dev", hop["interfaceName"]]
 
 
-def _ip(*arguments: str) -> str:
-    import subprocess  # noqa: PLC0415 - no boot waits for it
+def _ip(*arguments: str) -> list[dict[str, Any]]:
+    """What a command of `ip` shows."""
+    import json  # noqa: PLC0415 - no boot waits for it
+    import subprocess  # noqa: PLC0415
 
-    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(["ip", "-N", "-j", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         sys.stderr.write(f"frr: ip {' '.join(arguments)}: {done.stderr.strip()}\n")
-    return done.stdout
+    rows: list[dict[str, Any]] = json.loads(done.stdout or "[]")
+    return rows

@@ -252,6 +252,7 @@ class Vm:
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
             "LABKIT_NODE": "vm1",
             "LABKIT_INTERFACE": self.interfaces,
+            "LABKIT_NIC_TABLES": str(int(self.interfaces != "eth0")),
             "LABKIT_FEED": str(self.folder / "feed.sock"),
             "LABKIT_READY": str(self.ready.parent),
         }

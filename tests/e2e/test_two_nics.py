@@ -28,6 +28,7 @@ from tests.e2e.waiting import eventually
 OUTSIDE, INSIDE = IPv4Address("10.1.10.4"), IPv4Address("10.1.20.9")
 VM, NVA, BRANCH = IPv4Address("10.2.1.4"), IPv4Address("10.1.1.4"), IPv4Address("10.250.0.10")
 FW_OUTSIDE, FW_INSIDE = IPv4Address("10.1.3.4"), IPv4Address("10.1.1.5")
+GUEST = IPv4Address("10.1.20.21")
 INTERNET = IPv4Address("198.51.100.10")
 TABLE = nic_table(1)
 THROUGH = {"10.2.0.0/16": "nva", "10.250.0.0/16": "None"}
@@ -79,6 +80,32 @@ def test_answers_leave_by_the_nic_to_which_the_question_came(lab: RunningLab) ->
     assert ping(lab.client, "vm", OUTSIDE)
     assert ping(lab.client, "vm", INSIDE)
     assert traceroute(lab.client, "neighbour", OUTSIDE) == [OUTSIDE]
+
+
+def test_a_guest_that_nobody_has_set_up_beyond_dhcp(lab: RunningLab) -> None:
+    """Its primary NIC alone has more than its subnet; what has another address leaves by it, and Azure drops that."""
+    client, live = lab.client, LiveState(lab.lab, lab.client)
+    outside, inside = lab.lab.azure.nics_of("guest")
+    main = {str(path.prefix): path.gateways for path in live.kernel("guest") if path.protocol != "kernel"}
+    of_client = {str(path.prefix): path.gateways for path in live.kernel("client") if path.protocol != "kernel"}
+    assert main == of_client
+    assert live.table_from("guest", inside.address) is None
+    assert inside.addresses == (IPv4Address("10.1.20.20"), IPv4Address("10.1.20.21"))
+    for address in inside.addresses:
+        assert ping(client, "neighbour", address), "its neighbour there is connected"
+        assert ping(client, "guest", lab.lab.azure.nic["neighbour"].address, address)
+        assert not ping(client, "vm", address)
+        assert not ping(client, "guest", VM, address)
+    assert ping(client, "vm", outside.address)
+    for source, target, way in (
+        ("guest/inside", "vm", Disposition.FOREIGN_SOURCE),
+        ("guest/inside", "neighbour", Disposition.DELIVERED),
+        ("vm", "guest/inside", Disposition.DELIVERED),
+        ("vm", "10.1.20.21", Disposition.DELIVERED),
+    ):
+        found = trace(lab.lab, client, source, target)
+        assert (found.disposition, found.agrees) == (way, True), found
+    assert [address for address, _ in trace(lab.lab, client, "vm", "guest/inside").silent] == [inside.address]
 
 
 @pytest.mark.parametrize(
@@ -155,6 +182,11 @@ def test_a_route_to_the_other_nic_of_the_machine(lab: RunningLab) -> None:
 
 def test_a_lost_rule_or_route_is_found(lab: RunningLab) -> None:
     rule = ("from", str(INSIDE), "lookup", str(TABLE))
+    by_hand = ("from", str(GUEST), "lookup", "main")
+    lab.client.run("guest", "ip", "rule", "add", *by_hand)
+    (found,) = differences(lab.lab, lab.client)
+    assert (found.where, found.model, found.there) == ("kernel of guest", NOTHING, f"from {GUEST} lookup 254")
+    lab.client.run("guest", "ip", "rule", "del", *by_hand)
     lab.client.run("client", "ip", "rule", "del", *rule)
     lab.client.run("client", "ip", "route", "del", "10.2.0.0/16", "table", str(TABLE))
     assert not ping(lab.client, "vm", INSIDE), "Azure drops the answer, which leaves by the other NIC"

@@ -79,7 +79,8 @@ class Peering:
 class Nic:
     """A network interface of a `machine`, in a subnet; `interface` is its name there, such as eth0.
 
-    Its own name is unique in the lab. `mac` is lower-case with colons.
+    Its own name is unique in the lab. `mac` is lower-case with colons. `address` is that of its primary IP
+    configuration, `secondary` are those of the others.
     """
 
     name: str
@@ -90,3 +91,9 @@ class Nic:
     address: IPv4Address
     mac: str
     ip_forwarding: bool = False
+    secondary: tuple[IPv4Address, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[IPv4Address, ...]:
+        """Those of all its IP configurations, the primary one's first."""
+        return (self.address, *self.secondary)

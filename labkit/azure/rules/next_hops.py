@@ -15,7 +15,7 @@ def next_hop_warnings(azure: Azure) -> Iterator[Problem]:
 
     A NIC without IP forwarding drops what is not to or from its own address [ip-forwarding].
     """
-    owners = {nic.address: nic for nic in azure.nics}
+    owners = {address: nic for nic in azure.nics for address in nic.addresses}
     known = owners.keys() | {balancer.address for balancer in azure.load_balancers}
     for table in azure.route_tables:
         for route in table.routes:

@@ -162,6 +162,7 @@ def _one_or_more(item: dict[str, Any]) -> dict[str, Any]:
 
 Prefix = Annotated[IPv4Network, BeforeValidator(parse_prefix), WithJsonSchema(_PREFIX_SCHEMA)]
 Address = Annotated[IPv4Address, BeforeValidator(parse_address), WithJsonSchema(_ADDRESS_SCHEMA)]
+Addresses = Annotated[tuple[Address, ...], BeforeValidator(one_or_more), WithJsonSchema(_one_or_more(_ADDRESS_SCHEMA))]
 Mac = Annotated[str, BeforeValidator(_parse_mac), WithJsonSchema({"type": "string"})]
 Asn = Annotated[int, WithJsonSchema(_ASN_SCHEMA)]
 AsPath = Annotated[tuple[int, ...], BeforeValidator(_parse_as_path), WithJsonSchema(_AS_PATH_SCHEMA)]

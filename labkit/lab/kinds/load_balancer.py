@@ -138,7 +138,7 @@ class LoadBalancerKind(Kind):
         for name, balancer in draft.file[LOAD_BALANCERS].items():
             place: Path = ("load_balancers", name)
             whose = f"frontend of load balancer {name}"
-            yield from given_address(draft, place, whose, balancer.subnet, balancer.address)
+            yield from given_address(draft, (*place, "address"), whose, balancer.subnet, balancer.address)
 
     def assign(self, assignment: Assignment) -> None:
         """See `Kind`."""

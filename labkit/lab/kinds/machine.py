@@ -12,9 +12,19 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from labkit.azure.model import Nic
 from labkit.azure.rules.addressing import DEDICATED_SUBNETS, SUBNET_LONGEST
 from labkit.lab.file.draft import Draft
-from labkit.lab.file.schema_types import Address, AzureName, Mac, Part, ShortPart, missing, mistake
+from labkit.lab.file.schema_types import (
+    Address,
+    Addresses,
+    AzureName,
+    Mac,
+    Part,
+    ShortPart,
+    missing,
+    mistake,
+)
 from labkit.lab.file.yaml_source import Path
-from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
+from labkit.lab.kinds import addresses as assigned
+from labkit.lab.kinds.addresses import Assignment, Slot
 from labkit.lab.kinds.kind import Checking, Given, GivenMac
 from labkit.lab.kinds.names import Declared, check_azure_names
 from labkit.lab.kinds.nouns import VIRTUAL_NETWORK, Noun
@@ -36,16 +46,23 @@ class MachineNic(ShortPart):
     """Where the NIC is: virtual-network/subnet."""
     address: Address | None = None
     """The NIC's address. Default: the first free one of the subnet."""
+    addresses: Addresses = ()
+    """Instead of address: those of several IP configurations, the primary one's first."""
     mac: Mac | None = None
     """The NIC's MAC address. Default: made from the names of machine and NIC."""
     ip_forwarding: bool = False
     """True: Azure lets through what is not to or from the NIC's own address."""
 
+    @model_validator(mode="after")
+    def _one_address(self) -> MachineNic:
+        _check_addresses(self.address, self.addresses)
+        return self
+
 
 class Machine(Part):
     """Something with one NIC in a subnet, or with several."""
 
-    per_nic: ClassVar[tuple[str, ...]] = ("subnet", "address", "mac", "ip_forwarding")
+    per_nic: ClassVar[tuple[str, ...]] = ("subnet", "address", "addresses", "mac", "ip_forwarding")
     """The keys that each NIC has for itself where there are several."""
 
     nics: Mapping[AzureName, MachineNic] = Field(default_factory=dict)
@@ -54,10 +71,14 @@ class Machine(Part):
     """Where its NIC is: virtual-network/subnet."""
     address: Address | None = None
     """Its NIC's address. Default: the first free one of the subnet."""
+    addresses: Addresses = ()
+    """Instead of address: those of several IP configurations of its NIC, the primary one's first."""
     mac: Mac | None = None
     """Its NIC's MAC address. Default: made from its name."""
     ip_forwarding: bool = False
     """True: Azure lets through what is not to or from the NIC's own address."""
+    policy_routing: bool = False
+    """True: a routing table and rules for each of its NICs, so that what has a NIC's address leaves by that NIC."""
 
     @field_validator("subnet")
     @classmethod
@@ -73,7 +94,15 @@ class Machine(Part):
             raise mistake(f"{own[0]} is a key of each of its nics", f"Move it to one of them, or remove {own[0]}.")
         if len(self.nics) > MAX_NICS:
             raise mistake(f"it has {len(self.nics)} NICs", f"Azure's largest sizes have {MAX_NICS}: remove some.")
+        _check_addresses(self.address, self.addresses)
         return self
+
+
+def _check_addresses(one: IPv4Address | None, several: tuple[IPv4Address, ...]) -> None:
+    if one is not None and several:
+        raise mistake(
+            "it has address and addresses", "Write the primary address first in addresses, and remove address."
+        )
 
 
 def check_place(checking: Checking, place: Path, reference: str) -> None:
@@ -109,11 +138,11 @@ def check_place(checking: Checking, place: Path, reference: str) -> None:
 def given_address(
     draft: Draft, place: Path, whose: str, reference: str, address: IPv4Address | None
 ) -> Iterator[Given]:
-    """The address that the file gives to something in a subnet, if it does."""
+    """The address that the file gives to something in a subnet, if it does. `place` is that of the address."""
     if address is not None:
         found = find_subnet(draft, reference)
         prefix = found[2].prefix if found else None
-        yield Given(address, whose, (*place, "address"), prefix, f"subnet {reference}", azure=True)
+        yield Given(address, whose, place, prefix, f"subnet {reference}", azure=True)
 
 
 def free_address(assignment: Assignment, place: Path, what: str, reference: str) -> IPv4Address | None:
@@ -147,10 +176,8 @@ def file_nics(section: str, machines: Mapping[str, Machine]) -> Iterator[FileNic
         for number, (nic, keys) in enumerate(machine.nics.items()):
             yield FileNic(f"{name}/{nic}", name, f"eth{number}", (*place, "nics", nic), keys)
         if machine.subnet is not None:
-            only = MachineNic(
-                subnet=machine.subnet, address=machine.address, mac=machine.mac, ip_forwarding=machine.ip_forwarding
-            )
-            yield FileNic(name, name, NIC, place, only)
+            own = {key: getattr(machine, key) for key in MachineNic.model_fields}
+            yield FileNic(name, name, NIC, place, MachineNic.model_construct(**own))
 
 
 def machine_of(name: str) -> str:
@@ -171,6 +198,9 @@ def declared_machines(draft: Draft, section: str, noun: Noun, nic_noun: Noun) ->
 def check_several_nics(draft: Draft, section: str, noun: Noun, name: str, machine: Machine) -> None:
     """Notes what several NICs of a machine can't be."""
     if not machine.nics:
+        if machine.policy_routing:
+            text = f"{noun} {name}: policy_routing has no effect: it has one NIC."
+            draft.warn((section, name, "policy_routing"), text, "Remove it, or give it several NICs as nics.")
         return
     place: Path = (section, name, "nics")
     check_azure_names(draft, place, f"NIC {{}} of {noun} {name}", {})
@@ -187,7 +217,10 @@ def check_several_nics(draft: Draft, section: str, noun: Noun, name: str, machin
 def given_nics(draft: Draft, found: Iterable[FileNic]) -> Iterator[Given]:
     """The addresses that the file gives to NICs."""
     for nic in found:
-        yield from given_address(draft, nic.place, draft.subject(nic.place)[0], nic.keys.subnet, nic.keys.address)
+        whose = draft.subject(nic.place)[0]
+        yield from given_address(draft, (*nic.place, "address"), whose, nic.keys.subnet, nic.keys.address)
+        for i, address in enumerate(nic.keys.addresses):
+            yield from given_address(draft, (*nic.place, "addresses", i), whose, nic.keys.subnet, address)
 
 
 def assign_nics(assignment: Assignment, found: Iterable[FileNic]) -> None:
@@ -195,13 +228,14 @@ def assign_nics(assignment: Assignment, found: Iterable[FileNic]) -> None:
     addresses = assignment.addresses
     for nic in found:
         addresses.macs[nic.name] = nic.keys.mac or assignment.mac(nic.machine, nic.interface)
-        address = nic.keys.address or free_address(assignment, nic.place, nic.name, nic.keys.subnet)
+        given = next(iter(nic.keys.addresses), nic.keys.address)
+        address = given or free_address(assignment, nic.place, nic.name, nic.keys.subnet)
         if address is not None:
             addresses[NICS][nic.name] = addresses.next_hops[nic.name] = address
             addresses.next_hops.setdefault(nic.machine, address)
 
 
-def nics(draft: Draft, addresses: Addresses, found: Iterable[FileNic]) -> tuple[Nic, ...]:
+def nics(draft: Draft, addresses: assigned.Addresses, found: Iterable[FileNic]) -> tuple[Nic, ...]:
     """The NICs that are sound."""
     return tuple(
         Nic(
@@ -213,6 +247,7 @@ def nics(draft: Draft, addresses: Addresses, found: Iterable[FileNic]) -> tuple[
             addresses[NICS][nic.name],
             addresses.macs[nic.name],
             nic.keys.ip_forwarding,
+            nic.keys.addresses[1:],
         )
         for nic in found
         if (place := find_subnet(draft, nic.keys.subnet)) is not None and nic.name in addresses[NICS]

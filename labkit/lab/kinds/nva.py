@@ -42,6 +42,7 @@ from labkit.lab.kinds.timers import check_timers
 from labkit.lab.model import PRIVATE, Lab
 from labkit.lab.plan.common import Planned, interface_up, nftables, tunnel
 from labkit.lab.plan.model import Node, Role
+from labkit.lab.plan.nic_tables import nic_rules
 from labkit.lab.plan.router_node import router_node, speaker_files
 from labkit.lab.plan.speakers import nva_speaker, overlays
 from labkit.lab.plan.wires import Wiring
@@ -197,6 +198,7 @@ class NvaKind(Kind):
                 ebgp_multihop=nva.ebgp_multihop,
                 stateful=nva.stateful,
                 tracks=_address(nva.tracks, addresses.hosts),
+                policy_routing=nva.policy_routing,
                 peers_with={
                     server.name: _peering_nic(lab.azure, name, peer)
                     for server in lab.azure.route_servers
@@ -299,7 +301,7 @@ def _node(lab: Lab, wiring: Wiring, nva: model.Nva) -> Planned:
     commands: list[str] = []
     if nva.snat or nva.stateful:
         own = [
-            *(nic.address for nic in mine),
+            *(address for nic in mine for address in nic.addresses),
             *(link.router_address.ip for link in links),
             *(o.address.ip for o in ends),
         ]
@@ -315,6 +317,7 @@ def _node(lab: Lab, wiring: Wiring, nva: model.Nva) -> Planned:
         binds.append(bind)
         commands.append(load)
     commands += wiring.up(nva.name)
+    commands += nic_rules(mine) if nva.name in lab.policy_routed else ()
     for overlay in ends:
         commands.append(tunnel(overlay.interface, overlay.vni, overlay.nic.address, overlay.far_nic.address))
         commands += interface_up(overlay.interface, overlay.address)

@@ -90,7 +90,9 @@ class VirtualMachineKind(Kind):
 
     def lab(self, draft: Draft, addresses: Addresses, lab: Lab) -> Lab:  # noqa: ARG002
         """See `Kind`."""
-        return replace(lab, virtual_machines=tuple(map(model.VirtualMachine, draft.file[VIRTUAL_MACHINES])))
+        machines = draft.file[VIRTUAL_MACHINES].items()
+        made = tuple(model.VirtualMachine(name, machine.policy_routing) for name, machine in machines)
+        return replace(lab, virtual_machines=made)
 
     def nodes(self, lab: Lab, wiring: Wiring) -> Iterator[Planned]:
         """See `Kind`."""
@@ -100,14 +102,17 @@ class VirtualMachineKind(Kind):
 def _node(lab: Lab, wiring: Wiring, machine: model.VirtualMachine) -> Planned:
     """A virtual machine: its addresses, and no route but its agent's, so that its kernel shows what Azure programs."""
     keep, channel = platform_channel(machine.name)
-    nics = lab.azure.nics_of(machine.name)
+    nics, by_policy = lab.azure.nics_of(machine.name), machine.name in lab.policy_routed
+    env = {"LABKIT_INTERFACE": " ".join(nic.interface for nic in nics)} | (
+        {"LABKIT_NIC_TABLES": "1"} if by_policy else {}
+    )
     node = Node(
         name=machine.name,
         role=Role.VM,
         services=("agent",),
-        env=environment(lab.name, machine.name, LABKIT_INTERFACE=" ".join(nic.interface for nic in nics)),
+        env=environment(lab.name, machine.name, **env),
         binds=(channel,),
-        exec=(*wiring.up(machine.name), *nic_rules(nics)),
+        exec=(*wiring.up(machine.name), *(nic_rules(nics) if by_policy else ())),
         sysctls=sysctls(forward=False),
         cap_add=NET_ADMIN,
         healthcheck=ready(("agent",)),

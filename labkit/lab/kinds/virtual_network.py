@@ -31,7 +31,7 @@ from labkit.lab.kinds.names import Declared, check_azure_names
 from labkit.lab.kinds.nouns import VIRTUAL_NETWORK
 from labkit.lab.kinds.route_table import ROUTE_TABLES
 from labkit.lab.model import Lab
-from labkit.lab.plan.addressing import nic_interface
+from labkit.lab.plan.addressing import nic_interfaces
 from labkit.lab.plan.common import NET_ADMIN, Planned, environment, interface_up, platform_channel, ready, sysctls
 from labkit.lab.plan.model import Node, Role
 from labkit.lab.plan.wires import Interfaces, Wire, WireEnd, Wiring, nics, port
@@ -140,7 +140,7 @@ class VirtualNetworkKind(Kind):
         """See `Kind`: those of NICs, and the Internet's leg."""
         for network in lab.azure.virtual_networks:
             for nic in nics(lab, network.name):
-                up = interface_up(nic.interface, nic_interface(lab.azure, nic))
+                up = interface_up(nic.interface, *nic_interfaces(lab.azure, nic))
                 yield Wire(WireEnd(network.name, port(nic)), WireEnd(nic.machine, nic.interface), b_up=up)
             if lab.internet is not None:
                 internet = lab.internet.name

@@ -13,6 +13,6 @@ def subnet_of(azure: Azure, nic: Nic) -> IPv4Network:
     return next(s.prefix for s in subnets if s.name == nic.subnet)
 
 
-def nic_interface(azure: Azure, nic: Nic) -> IPv4Interface:
-    """A NIC's address with its subnet's prefix length."""
-    return IPv4Interface((nic.address, subnet_of(azure, nic).prefixlen))
+def nic_interfaces(azure: Azure, nic: Nic) -> tuple[IPv4Interface, ...]:
+    """A NIC's addresses with its subnet's prefix length, the primary one first."""
+    return tuple(IPv4Interface((address, subnet_of(azure, nic).prefixlen)) for address in nic.addresses)

@@ -1,9 +1,12 @@
 """The routing tables of a machine with several NICs.
 
-Each NIC's effective routes are in a table of its own. A packet with a NIC's address as its source follows that NIC's
-table, by a policy rule [several-nics]: answers leave by the NIC that was asked, and Azure drops what does not have the
-NIC's own address. What has no address yet follows the main table: the primary NIC's effective routes, and the kernel's
-own to the subnets of all NICs. With one NIC there is the main table only.
+By itself a machine is as Azure's DHCP leaves it [several-nics]: its primary NIC alone has a default route, here with
+that NIC's effective routes, and the kernel reaches the subnets of all its NICs. What has another NIC's address as its
+source leaves by the primary one all the same, where Azure drops it unless IP forwarding is on.
+
+With policy routing there is a table for each NIC: in a virtual machine with the NIC's effective routes, in an NVA with
+a default route by the gateway of its subnet. A packet with a NIC's address as its source follows that NIC's table, by
+a rule: answers leave by the NIC that was asked. What has no address yet follows the main table.
 """
 
 from __future__ import annotations
@@ -31,4 +34,5 @@ def nic_rules(nics: Sequence[Nic]) -> Iterator[str]:
         yield f"ip rule flush protocol {RULE_PROTOCOL}"
         for number, nic in enumerate(nics):
             table = nic_table(number)
-            yield f"ip rule add priority {table} from {nic.address} lookup {table} protocol {RULE_PROTOCOL}"
+            for address in nic.addresses:
+                yield f"ip rule add priority {table} from {address} lookup {table} protocol {RULE_PROTOCOL}"

@@ -79,7 +79,7 @@ def target_address(lab: Lab, target: str | IPv4Address) -> IPv4Address:
 
 def owners(lab: Lab) -> dict[IPv4Address, str]:
     """The node that owns each address: WAN addresses, ends of lines and a site's further LAN addresses included."""
-    found = {nic.address: nic.machine for nic in lab.azure.nics}
+    found = {address: nic.machine for nic in lab.azure.nics for address in nic.addresses}
     found |= {address: name for name, address in addresses(lab).items()}
     for site in lab.sites:
         found |= {interface.ip: site.name for interface in site.lan}

@@ -11,6 +11,7 @@ from labkit.azure.rules.acceptance import originated_in
 from labkit.azure.rules.addressing import ROUTE_SERVER_SUBNET, gateway_address
 from labkit.azure.rules.adjacency import local_and_adjacent_ranges, server_in
 from labkit.azure.rules.asn import MICROSOFT_ASN
+from labkit.azure.rules.effective import DEFAULT_ROUTE
 from labkit.azure.rules.gateways import session_server
 from labkit.azure.rules.limits import (
     CUSTOMER_TO_CIRCUIT_ROUTES,
@@ -20,6 +21,7 @@ from labkit.azure.rules.limits import (
 from labkit.daemons.speaker import CustomerSpeaker, EdgeGateway, EdgeSpeaker, GatewaySpeaker, Neighbour, StaticRoute
 from labkit.lab.model import Gateway, Lab, Line, Nva, Site
 from labkit.lab.plan.addressing import subnet_of
+from labkit.lab.plan.nic_tables import nic_table
 from labkit.lab.plan.nodes import INSTANCES, lines
 from labkit.lab.plan.tunnels import sites_tunnels
 from labkit.lab.sessions import router_id
@@ -36,8 +38,9 @@ def nva_speaker(lab: Lab, nva: Nva, appliance: Appliance) -> CustomerSpeaker:
         router_id(lab, nva.name),
         neighbours=tuple(_nva_neighbours(lab, nva)),
         networks=appliance.advertises,
-        static_routes=tuple(
-            StaticRoute(prefix, gateway_address(subnet_of(lab.azure, nic))) for prefix, nic in nva_routes(lab, nva)
+        static_routes=(
+            *(StaticRoute(prefix, gateway_address(subnet_of(lab.azure, nic))) for prefix, nic in nva_routes(lab, nva)),
+            *_by_policy(lab, nva),
         ),
         exports=appliance.exports,
         requires_policy=nva.requires_policy,
@@ -200,7 +203,7 @@ def _instance(lab: Lab, gateway: Gateway, line: Line) -> Neighbour:
 
 
 def static_prefixes(lab: Lab, node: str) -> frozenset[IPv4Network]:
-    """The prefixes of the static routes of a router's node: an NVA, a site, a circuit or an instance of a gateway."""
+    """The prefixes of the static routes in the main table of a router: NVA, site, circuit or instance of a gateway."""
     if node in lab.nva:
         return frozenset(prefix for prefix, _ in nva_routes(lab, lab.nva[node]))
     if node in lab.azure.circuit:
@@ -211,7 +214,7 @@ def static_prefixes(lab: Lab, node: str) -> frozenset[IPv4Network]:
     else:
         instance = next(i for gateway in lab.azure.gateways for i in gateway.instance_ids if i.node == node)
         speaker = gateway_speaker(lab, lab.gateway[instance.name], instance.index)
-    return frozenset(route.prefix for route in speaker.static_routes)
+    return frozenset(route.prefix for route in speaker.static_routes if route.table is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,12 +250,18 @@ def nva_routes(lab: Lab, nva: Nva) -> Iterator[tuple[IPv4Network, Nic]]:
     And the way to the far ends of its overlays, which BGP would lead into the tunnel itself. Without the second the
     route servers' own prefix, whose next hop they are, would resolve through itself [static-routes-to-instances].
     """
-    yield IPv4Network("0.0.0.0/0"), lab.azure.primary_nic(nva.name)
+    yield DEFAULT_ROUTE, lab.azure.primary_nic(nva.name)
     for name, nic in nva.peers_with.items():
         network = lab.azure.virtual_network[lab.azure.route_server[name].virtual_network]
         subnets = (subnet.prefix for subnet in network.subnets if subnet.name == ROUTE_SERVER_SUBNET)
         yield from ((prefix, lab.azure.nic[nic]) for prefix in subnets)
     yield from ((IPv4Network(end.far_nic.address), end.nic) for end in overlays(lab, nva))
+
+
+def _by_policy(lab: Lab, nva: Nva) -> Iterator[StaticRoute]:
+    """The default routes of the tables of an NVA's NICs (`nic_tables`)."""
+    for number, nic in enumerate(lab.azure.nics_of(nva.name) if nva.name in lab.policy_routed else ()):
+        yield StaticRoute(DEFAULT_ROUTE, gateway_address(subnet_of(lab.azure, nic)), nic_table(number))
 
 
 def router_asn(lab: Lab, name: str) -> int:

@@ -5,11 +5,13 @@ A router's kernel must agree with its BGP, and have its static routes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 
 from labkit.azure.model import ON_LINK, NextHopType, Nic
+from labkit.azure.model.ranges import Ranges
+from labkit.azure.rules.effective import DEFAULT_ROUTE
 from labkit.feed.tables import ForwardingTable
 from labkit.lab.model import Lab
 from labkit.lab.plan.addressing import subnet_of
@@ -23,6 +25,7 @@ from labkit.operate.verify.fabric_check import fabric_difference
 
 BY_BGP = "a route by BGP"
 STATIC = "a static route"
+_A_RULE = "the policy rule of its NIC"
 
 
 def oracle_checks(lab: Lab) -> Iterator[tuple[str, Callable[[LiveState], str | None]]]:
@@ -45,31 +48,48 @@ def kernel_difference(vm: str, live: LiveState) -> str | None:
     """The first difference between a VM's kernel FIB and its effective routes, None if there is none."""
     for found in kernel_differences(vm, live):
         there, right = ("nothing" if text == NOTHING else text for text in (found.there, found.model))
-        what = found.prefix or "the policy rule of its NIC"
+        what = found.prefix or _A_RULE
         return f"{what} is {there} in the {found.where}; expected: {right}. Look: {found.hint}"
     return None
 
 
 def kernel_differences(vm: str, live: LiveState) -> Iterator[Difference]:
     """Every difference between a VM's kernel FIB and its effective routes, by NIC and ascending prefix."""
-    nics = live.lab.azure.nics_of(vm)
+    primary, *others = live.lab.azure.nics_of(vm)
     # In the main table the routes to the subnets of all NICs are the kernel's own.
-    connected = frozenset(subnet_of(live.lab.azure, nic) for nic in nics)
-    yield from _table_differences(live, nics[0], RT_TABLE_MAIN, connected, f"kernel of {vm}", f"labkit routes {vm}")
-    for number, nic in enumerate(nics if len(nics) > 1 else ()):
+    connected = [subnet_of(live.lab.azure, nic) for nic in (primary, *others)]
+    yield from _table_differences(live, primary, RT_TABLE_MAIN, f"kernel of {vm}", f"labkit routes {vm}", connected)
+    for number, nic in enumerate((primary, *others) if vm in live.lab.policy_routed else ()):
         table = nic_table(number)
-        where, hint = f"kernel of {vm}, table {table} of NIC {nic.name}", f"labkit exec {vm} -- ip"
-        yield from _table_differences(live, nic, table, frozenset(), where, f"{hint} route show table {table}")
-        followed = live.table_from(vm, nic.address)
-        if followed != table:
-            right = f"from {nic.address} lookup {table}"
-            there = NOTHING if followed is None else f"from {nic.address} lookup {followed}"
-            yield Difference(where, "", right, there, f"{hint} rule show")
+        hint = f"labkit exec {vm} -- ip route show table {table}"
+        yield from _table_differences(live, nic, table, _table_of(nic, table), hint)
+    yield from _rule_differences(vm, live)
+
+
+def _table_of(nic: Nic, table: int) -> str:
+    return f"kernel of {nic.machine}, table {table} of NIC {nic.name}"
+
+
+def _rule_differences(machine: str, live: LiveState) -> Iterator[Difference]:
+    """Every policy rule of a machine with several NICs that is missing, or somebody's own."""
+    nics = live.lab.azure.nics_of(machine)
+    for number, nic in enumerate(nics if len(nics) > 1 else ()):
+        table = nic_table(number) if machine in live.lab.policy_routed else None
+        for address in nic.addresses:
+            right, there = (
+                NOTHING if each is None else f"from {address} lookup {each}"
+                for each in (table, live.table_from(machine, address))
+            )
+            if right != there:
+                where = f"kernel of {machine}" if table is None else _table_of(nic, table)
+                yield Difference(where, "", right, there, f"labkit exec {machine} -- ip rule show")
 
 
 def router_difference(router: str, live: LiveState) -> str | None:
     """The first difference between a router's kernel and its Loc-RIB and static routes, None if there is none."""
     for found in router_differences(router, live):
+        if not found.prefix:
+            return f"{_A_RULE} is {found.there} in the {found.where}; expected: {found.model}. Look: {found.hint}"
         what = "is BGP's no longer, and still in"
         if found.there == NOTHING:
             what = f"is {'used by BGP' if found.model == BY_BGP else STATIC} and missing from"
@@ -95,14 +115,27 @@ def router_differences(router: str, live: LiveState) -> Iterator[Difference]:
             yield Difference(where, str(prefix), BY_BGP, NOTHING, hint)
     for prefix in sorted({route.prefix for route in kernel if route.protocol == "bgp"} - used):
         yield Difference(where, str(prefix), NOTHING, BY_BGP, hint)
+    for number, nic in enumerate(live.lab.azure.nics_of(router) if router in live.lab.policy_routed else ()):
+        table = nic_table(number)
+        if DEFAULT_ROUTE not in {path.prefix for path in live.kernel(router, table)}:
+            hint = f"labkit exec {router} -- ip route show table {table}"
+            yield Difference(_table_of(nic, table), str(DEFAULT_ROUTE), STATIC, NOTHING, hint)
+    if router in live.lab.nva:
+        yield from _rule_differences(router, live)
 
 
 def _table_differences(  # noqa: PLR0917 - a table, and what a difference in it is reported with
-    live: LiveState, nic: Nic, table: int, connected: Container[IPv4Network], where: str, hint: str
+    live: LiveState, nic: Nic, table: int, where: str, hint: str, connected: Sequence[IPv4Network] = ()
 ) -> Iterator[Difference]:
+    """Every difference in a table. Those to the subnet of the NIC and to what is in others' are the kernel's own."""
     gateway = subnet_of(live.lab.azure, nic)[1]
-    own = frozenset(other.address for other in live.lab.azure.nics_of(nic.machine))
-    wanted = {p: h for p, h in _wanted(live.state.forwarding[nic.name], gateway, own).items() if p not in connected}
+    own = frozenset(address for each in live.lab.azure.nics_of(nic.machine) for address in each.addresses)
+    first, others = connected[:1], Ranges(connected[1:])
+    wanted = {
+        prefix: hops
+        for prefix, hops in _wanted(live.state.forwarding[nic.name], gateway, own).items()
+        if prefix not in first and not others.covers(prefix)
+    }
     found: dict[IPv4Network, KernelPath] = {}
     for path in live.kernel(nic.machine, table):
         if path.protocol != "kernel":

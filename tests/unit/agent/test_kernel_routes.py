@@ -115,7 +115,7 @@ def test_route_changes_lead_to_what_is_wanted(
     current: dict[bytes, Target | None], routes: dict[bytes, int], left_out: set[bytes]
 ) -> None:
     targets = {0: None, 1: GATEWAY, 2: Target(RTN_UNICAST, group=1), 3: Target(RTN_UNICAST, group=2)}
-    changes = route_changes(current, routes, targets, left_out)
+    changes = route_changes(current, routes, targets, left_out.__contains__)
     state = {prefix: target for prefix, target in current.items() if target is not None}
     for target, prefixes in changes.added.items():
         assert state.keys().isdisjoint(prefixes)
@@ -135,5 +135,8 @@ def test_a_further_share_has_nexthops_of_its_own_range_and_no_connected_route_in
     table = FeedTable({1: via(A)}, {P[0]: 1})
     assert adopt(table, KernelState(), share.first_id) == Ids({A: share.first_id}, {1: share.first_id + 1})
     other = (prefix_bytes("10.1.20.0/24"),)
-    assert UPLINK._replace(also_connected=other).connected == (*UPLINK.subnets, *other)
-    assert UPLINK._replace(share=share, also_connected=other).connected == ()
+    part, own, around = (prefix_bytes(text) for text in ("10.1.20.128/25", "10.1.10.128/25", "10.1.0.0/16"))
+    main = UPLINK._replace(also_connected=other)
+    assert all(map(main.connects, (*UPLINK.subnets, *other, part)))
+    assert not any(map(main.connects, (own, around)))
+    assert not any(map(main._replace(share=share).connects, (*UPLINK.subnets, *other, part)))

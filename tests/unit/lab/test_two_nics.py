@@ -35,8 +35,11 @@ sites:
   branch: {asn: 65010, prefixes: 10.250.0.0/16}
 virtual_machines:
   vm:
+    policy_routing: true
     nics: {front: spoke/work, back: {subnet: spoke/work, address: 10.2.1.9, mac: "00:0d:3a:00:00:03"}}
   alone: spoke/work
+  guest:
+    nics: {front: {subnet: spoke/work, addresses: [10.2.1.20, 10.2.1.21]}, back: spoke/work}
 """
 
 
@@ -124,6 +127,14 @@ def test_a_machine_with_several_nics_in_its_file(lab: Lab) -> None:
         "ip rule add priority 101 from 10.2.1.9 lookup 101 protocol 66",
     ]
     assert {"vm", "vm.1"} <= fabric_ports(lab, "spoke").keys()
+    assert machine.env["LABKIT_NIC_TABLES"] == "1"
+    guest = node(lab, "guest")
+    assert (guest.env["LABKIT_INTERFACE"], "LABKIT_NIC_TABLES" in guest.env) == ("eth0 eth1", False)
+    assert not any("rule" in command for command in guest.exec), "it is as DHCP leaves it"
+    assert [c for c in guest.exec if "eth0" in c and "address" in c] == [
+        "ip address replace 10.2.1.20/24 dev eth0",
+        "ip address replace 10.2.1.21/24 dev eth0",
+    ]
     alone = node(lab, "alone")
     assert alone.env["LABKIT_INTERFACE"] == "eth0"
     assert not any("rule" in command for command in alone.exec)
