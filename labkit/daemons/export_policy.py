@@ -49,12 +49,15 @@ def matches(rule: ExportRule, prefix: IPv4Network, attributes: PathAttributes) -
 
 
 def exported_path(rule: ExportRule, asn: int, to: Neighbour, as_path: AsPath) -> AsPath:
-    """What becomes of an AS path by a rule that permits it, the speaker's own ASN `asn` in front of it included."""
+    """What becomes of an AS path by a rule that permits it.
+
+    The speaker's own ASN `asn` in front of it is included, which an internal neighbour does not get.
+    """
     changes = rule.changes
     swaps: dict[int, int | None] = dict.fromkeys(changes.strip)
     if changes.as_override:
         swaps[to.asn] = asn
-    return (*(asn,) * (1 + changes.prepend), *_swapped(as_path, swaps))
+    return (*(asn,) * ((to.asn != asn) + changes.prepend), *_swapped(as_path, swaps))
 
 
 def exported_attributes(rule: ExportRule, attributes: PathAttributes, received: PathAttributes) -> PathAttributes:

@@ -96,8 +96,10 @@ class Tables(Protocol):
 class Decide(Protocol):
     """What a daemon makes of routes, for predictions. Pure."""
 
-    def import_policy(self, speaker: CustomerSpeaker, received: Advertisements) -> dict[IPv4Network, PathAttributes]:
-        """What a speaker accepts of a neighbour's routes."""
+    def import_policy(
+        self, speaker: CustomerSpeaker, received: Advertisements, *, internal: bool
+    ) -> dict[IPv4Network, PathAttributes]:
+        """What a speaker accepts of a neighbour's routes, on a session that may be internal."""
 
     def loc_rib(self, speaker: CustomerSpeaker, adj_rib_in: AdjRibIn) -> dict[IPv4Network, Best]:
         """The best paths, those that the speaker originates among them."""

@@ -26,8 +26,11 @@ class Neighbour:
     """A BGP neighbour: a node, its address and BGP identifier, and the speaker's `own` address towards it.
 
     `peer` is the name of the object that the node is, or is an instance of: export rules name it. `route_server`: an
-    instance, several hops away. `circuit`: an edge router, which gets no path with its ASN in it, as customers' routers
-    have it.
+    instance, several hops away. `nva`: an appliance that is reached by a NIC, too. `circuit`: an edge router, which
+    gets no path with its ASN in it, as customers' routers have it.
+
+    `route_reflector_client`: an internal neighbour that gets all routes, and whose routes all internal ones get
+    (RFC 4456). `next_hop_self`: paths to it have the own address as next hop, those that are reflected excepted.
     """
 
     name: str
@@ -39,6 +42,14 @@ class Neighbour:
     route_server: bool = False
     circuit: bool = False
     peer: str = ""
+    nva: bool = False
+    route_reflector_client: bool = False
+    next_hop_self: bool = False
+
+    @property
+    def by_nic(self) -> bool:
+        """Whether it is reached by a NIC, through a virtual network, and not over a link."""
+        return self.route_server or self.nva
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +71,10 @@ class Session:
 
 @dataclass(frozen=True)
 class CustomerSpeaker:
-    """The router of an NVA or a site. With `requires_policy` it neither accepts nor advertises anything.
+    """The router of an NVA or a site. With `requires_policy` no external neighbour gets or gives it anything.
 
     `networks` are the prefixes that it originates, `exports` is its export policy. `source` is the address that its own
-    packets leave with, where another one than the interface's is wanted.
+    packets leave with, where another one than the interface's is wanted. `subnets` are those of its NICs.
     """
 
     name: str
@@ -76,11 +87,16 @@ class CustomerSpeaker:
     exports: tuple[ExportRule, ...] = ()
     requires_policy: bool = False
     ebgp_multihop: bool = True
+    subnets: tuple[IPv4Network, ...] = ()
 
     @cached_property
     def sessions(self) -> tuple[Session, ...]:
         """Its sessions, in the order of its neighbours."""
         return tuple(Session(self.name, neighbour) for neighbour in self.neighbours)
+
+    def is_internal(self, neighbour: Neighbour) -> bool:
+        """Whether a neighbour has the speaker's own ASN, so that the session is internal (RFC 4271 §1.1)."""
+        return neighbour.asn == self.asn
 
 
 @dataclass(frozen=True)
@@ -136,6 +152,19 @@ class EdgeSpeaker:
 
 
 Speaker = CustomerSpeaker | GatewaySpeaker | EdgeSpeaker
+
+LOCAL_PREF = 100
+"""The local preference of a path for which nobody has set one."""
+
+
+@dataclass(frozen=True, slots=True)
+class InternalAttributes(PathAttributes):
+    """The attributes of a path from an internal neighbour: an external one never gets those that are here."""
+
+    local_pref: int = LOCAL_PREF
+    originator_id: IPv4Address | None = None
+    cluster_list: tuple[IPv4Address, ...] = ()
+
 
 Advertisements = Mapping[IPv4Network, PathAttributes]
 """What a speaker advertises to another."""

@@ -20,21 +20,37 @@ PRIVATE = tuple(IPv4Network(n) for n in ("10.0.0.0/8", "100.64.0.0/10", "172.16.
 
 
 @dataclass(frozen=True, slots=True)
+class NvaPeer:
+    """An NVA's end of its BGP session with the NVA `name`: from its own `nic` to `far_nic`.
+
+    The session is internal if both have the same ASN; then the other one may be a `route_reflector_client` (RFC 4456).
+    """
+
+    name: str
+    nic: str
+    far_nic: str
+    route_reflector_client: bool = False
+    next_hop_self: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Nva:
     """A network virtual appliance: a router behind one NIC or several, which runs the BGP daemon `daemon`.
 
-    `peers_with` are the route servers that have it as a peer, each with the NIC of the session. What it forwards to
-    public addresses by a NIC in `snat` carries the NIC's address, and if that is its only one, all that it forwards to
-    them; a `stateful` one drops TCP that it has not seen begin. With `requires_policy` it neither advertises nor
-    accepts anything. It withdraws what it advertises while what it `tracks` does not answer. What it advertises, and by
-    which export policy, is in `Azure.appliance`: it changes while a lab runs.
+    `route_servers` are those that have it as a peer, each with the NIC of the session; `peers` are its sessions with
+    other NVAs. What it forwards to public addresses by a NIC in `snat` carries the NIC's address, and if that is its
+    only one, all that it forwards to them; a `stateful` one drops TCP that it has not seen begin. With
+    `requires_policy` it neither advertises nor accepts anything by external BGP. It withdraws what it advertises while
+    what it `tracks` does not answer. What it advertises, and by which export policy, is in `Azure.appliance`: it
+    changes while a lab runs.
     """
 
     name: str
     asn: int
     snat: tuple[str, ...] = ()
     timers: BgpTimers = AZURE_TIMERS
-    peers_with: Mapping[str, str] = field(default_factory=dict)
+    route_servers: Mapping[str, str] = field(default_factory=dict)
+    peers: tuple[NvaPeer, ...] = ()
     requires_policy: bool = False
     ebgp_multihop: bool = True
     stateful: bool = False

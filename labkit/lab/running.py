@@ -128,7 +128,7 @@ def _obstacles(lab: Lab, edited: Lab) -> Iterator[str]:
     kept = {name: server for name, server in one.route_server.items() if name not in gone}
     yield from _compared("route server", kept, other.route_server, changeable)
     yield from _peerings(one, other)
-    yield from _compared("NVA", lab.nva, edited.nva, {"peers_with"})
+    yield from _compared("NVA", lab.nva, edited.nva, {"route_servers"})
     machines = [{machine.name: machine for machine in each.virtual_machines} for each in (lab, edited)]
     yield from _compared("virtual machine", *machines)
     yield from _compared("site", lab.site, edited.site)

@@ -102,6 +102,8 @@ def _speakers(lab: Lab, near: str, far: str) -> Iterator[tuple[str, IPv4Address]
     for overlay in lab.overlays:
         if {near, far} == set(overlay.nvas):
             yield near, overlay.addresses[overlay.nvas.index(far)].ip
+    if near in lab.nva:
+        yield from ((near, lab.azure.nic[p.far_nic].address) for p in lab.nva[near].peers if p.name == far)
     for gateway in lab.gateways:
         for tunnel in gateway.tunnels:
             if tunnel.bgp and (gateway.name, tunnel.site) == (near, far):

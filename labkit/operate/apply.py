@@ -107,6 +107,6 @@ def _reasons(now: Now, edited: Lab, changes: tuple[Change, ...]) -> Iterator[str
 def _by_hand(lab: Lab, change: Change) -> str:
     """What an operator has to do in a node for a change to have an effect."""
     match change:
-        case PutPeer(server, name) if name in lab.nva and server not in lab.nva[name].peers_with:
+        case PutPeer(server, name) if name in lab.nva and server not in lab.nva[name].route_servers:
             return f"; configure BGP in {name} for it: labkit shell {name}"
     return ""

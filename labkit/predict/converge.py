@@ -106,7 +106,8 @@ class CustomerRouters:
             return router.import_policy(speakers.advertised_by_gateway(i.name, i.index, session.router))
         if far in self.routers:
             back = self.routers[far].by_address[session.neighbour.own]
-            return router.import_policy(adj_ribs_out.get(back, {}))
+            internal = router.speaker.is_internal(session.neighbour)
+            return router.import_policy(adj_ribs_out.get(back, {}), internal=internal)
         # A circuit may have several addresses: the customer has it from the one that it is linked to.
         advertised = speakers.advertised_to_customer(far)
         return router.import_policy({p: replace(a, next_hop=session.neighbour.address) for p, a in advertised.items()})
@@ -124,7 +125,8 @@ class CustomerRouters:
         """What the far end of a session accepts, where only that can be seen: NVAs, sites and gateways drop loops."""
         far = session.neighbour.name
         if far in self.routers:
-            return self.routers[far].import_policy(advertised)
+            internal = session.neighbour.asn == self.routers[session.router].asn
+            return self.routers[far].import_policy(advertised, internal=internal)
         return without_loops(session.neighbour.asn, advertised) if far in self._gateways else advertised
 
     def adj_ribs_out(self, received: AdjRibsIn, between: AdjRibsOut, up: Iterable[Session]) -> AdjRibsOut:

@@ -42,9 +42,9 @@ class Router:
         """Its sessions by the neighbour's address."""
         return {session.neighbour.address: session for session in self.sessions}
 
-    def import_policy(self, received: Advertisements) -> dict[IPv4Network, PathAttributes]:
-        """What it accepts of a neighbour's routes."""
-        return self.daemon.decide.import_policy(self.speaker, received)
+    def import_policy(self, received: Advertisements, *, internal: bool = False) -> dict[IPv4Network, PathAttributes]:
+        """What it accepts of a neighbour's routes, on a session that may be internal."""
+        return self.daemon.decide.import_policy(self.speaker, received, internal=internal)
 
     def loc_rib(self, adj_rib_in: AdjRibIn) -> dict[IPv4Network, Best]:
         """Its best paths."""

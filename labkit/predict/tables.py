@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from typing import TypeVar
@@ -166,11 +167,16 @@ class PredictedTables:
         for prefix, chosen in self._routers.loc_rib.get(node, {}).items():
             # What a router advertises itself is in no kernel.
             sessions = chosen.sessions
-            if sessions and all(session.neighbour.route_server for session in sessions):
-                own = sessions[0].neighbour.own
-                yield prefix, Route(prefix, next(nic.name for nic in self.azure.nics_of(node) if nic.address == own))
+            if sessions and all(session.neighbour.by_nic for session in sessions):
+                way = self._without_bgp_to(node, chosen.attributes.next_hop)
+                yield prefix, replace(way, prefix=prefix, gateways=() if way.nic else (chosen.attributes.next_hop,))
             elif sessions:
                 yield prefix, Route(prefix, gateways=tuple(session.neighbour.address for session in sessions))
+
+    def _without_bgp_to(self, node: str, address: IPv4Address) -> Route:
+        """What a router has for an address without BGP: it resolves the next hops of what it learns so."""
+        ways = (route for prefix, route in self._statics[node] if address in prefix)
+        return max(ways, key=lambda route: route.prefix.prefixlen if route.prefix is not None else 0)
 
     def _far(self, node: str, sender: str) -> IPv4Address:
         """The address of a circuit or a site at the far end of a line or a tunnel of a gateway's instance."""

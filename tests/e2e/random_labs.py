@@ -1,6 +1,6 @@
 """Random small valid labs, as lab files, and what operators may change of them.
 
-Appliances stand between route servers, tunnels join them, sites have several ways.
+Appliances are between route servers, relay each other's routes, tunnels join them, sites have several ways.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
+from itertools import combinations
 from typing import Any
 
 import yaml
@@ -65,7 +66,13 @@ def lab_files(draw: st.DrawFn) -> str:
         site = f"dc{name[-1]}"
         circuit["connects_to"] = [site]
         file["sites"][site] = {"asn": 65020, "prefixes": f"10.21{name[-1]}.0.0/16"}
+    for number in range(1, len(hubs) + 1):
+        _relays(draw, file, number)
     _second_ways(draw, file)
+    for name, nva in file["nvas"].items():
+        # A next hop on a site's link is a black hole in Azure, and what gateways make of it is not known.
+        if "peers_with" in nva and not any(other.get("connects_to") for other in file["nvas"].values()):
+            nva["next_hop"] = draw(st.sampled_from((name, "unchanged")))
     for hub in hubs:
         if draw(st.integers(0, 2)) == 0:
             first, second = draw(st.permutations((f"{hub}/workload", f"{hub}/appliances")))
@@ -150,6 +157,29 @@ def _join(draw: st.DrawFn, file: dict[str, Any]) -> None:
             file["nvas"][others[0]] |= {override: True} if override else {}
     if draw(st.booleans()) and first and second and file["nvas"][first[0]]["asn"] != file["nvas"][second[-1]]["asn"]:
         file["nvas"][first[0]]["overlays"] = [second[-1]]
+
+
+def _relays(draw: st.DrawFn, file: dict[str, Any], number: int) -> None:
+    """Appliances of a hub that peer with each other, from NIC to NIC; some of them with no route server."""
+    joined = {name: options["overlays"] for name, options in file["nvas"].items() if "overlays" in options}
+    ends = {nva for name, others in joined.items() for nva in (name, *others)}
+    nvas = [nva for nva in file["nvas"] if nva.startswith(f"nva{number}") and nva not in ends]
+    if not nvas or draw(st.booleans()):
+        return
+    for i in range(draw(st.integers(1, 2))):
+        nvas.append(f"node{number}{i}")
+        file["nvas"][nvas[-1]] = {
+            "subnet": f"hub{number}/{draw(st.sampled_from(('appliances', 'workload')))}",
+            "asn": draw(st.sampled_from((65001, 65002))),
+            "advertises": draw(st.lists(st.sampled_from(POOL), unique=True, max_size=2)),
+        }
+    for one, other in combinations(nvas, 2):
+        internal = file["nvas"][one]["asn"] == file["nvas"][other]["asn"]
+        if draw(st.integers(0, 3)):
+            options: dict[str, Any] = {"next_hop_self": draw(st.booleans())}
+            if internal:
+                options["route_reflector_client"] = draw(st.booleans())
+            file["nvas"][one].setdefault("peers_with", []).append({other: options})
 
 
 def _second_ways(draw: st.DrawFn, file: dict[str, Any]) -> None:

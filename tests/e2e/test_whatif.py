@@ -217,7 +217,7 @@ def test_preference_and_prepend(lab: RunningLab) -> None:
 
 def prepend(lab: RunningLab, nva: str, command: str) -> None:
     """Change what an appliance advertises to route servers, and have it advertise everything again."""
-    for server in lab.lab.nva[nva].peers_with:
+    for server in lab.lab.nva[nva].route_servers:
         by_map = [f"neighbor {i} route-map to-{server} out" for i in lab.lab.azure.route_server[server].instances]
         family = (f"router bgp {lab.lab.nva[nva].asn}", "address-family ipv4 unicast")
         configure(lab, nva, f"route-map to-{server} permit 10", command, "exit", *family, *by_map)

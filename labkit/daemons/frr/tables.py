@@ -14,6 +14,7 @@ from labkit.azure.rules.communities import NO_ADVERTISE, NO_EXPORT
 from labkit.daemons.frr import vty
 from labkit.daemons.frr.control import vtysh
 from labkit.daemons.protocol import Command
+from labkit.daemons.speaker import InternalAttributes
 from labkit.daemons.tables import LOCAL, AdvertisedPath, BgpNeighbour, BgpPath, BgpTable, Query
 
 T = TypeVar("T")
@@ -123,11 +124,21 @@ class ShownPath:
     weight: int
     local_preference: int
     selection: str
+    internal: bool
+    originator_id: IPv4Address | None
+    cluster_list: tuple[IPv4Address, ...]
 
     def received(self, prefix: IPv4Network, rejected: str = "") -> BgpPath:
         """The path as one for a prefix, and why it is not used, if it is not."""
         next_hop = self.peer if self.next_hop is None else self.next_hop
         attributes = PathAttributes(next_hop, self.as_path, self.origin, self.med, self.communities)
+        if self.internal:
+            attributes = InternalAttributes(
+                *(next_hop, self.as_path, self.origin, self.med, self.communities),
+                local_pref=self.local_preference,
+                originator_id=self.originator_id,
+                cluster_list=self.cluster_list,
+            )
         return BgpPath(prefix, self.peer, attributes, self.best, rejected)
 
     def why_rejected(self, best: ShownPath) -> str:
@@ -178,6 +189,9 @@ def _shown(path: Mapping[str, Any]) -> ShownPath:
         path.get("weight", 0),
         path.get("locPrf", 100),
         best.get("selectionReason", ""),
+        path.get("peer", {}).get("type") == "internal",
+        IPv4Address(path["originatorId"]) if "originatorId" in path else None,
+        tuple(map(IPv4Address, path.get("clusterList", {}).get("list", []))),
     )
 
 

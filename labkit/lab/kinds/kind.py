@@ -110,12 +110,12 @@ class Checking:
         """Notes that the object at `place` names a virtual network that is not there."""
         self.names.refer(self.draft, (*place, "virtual_network"), about, name, VIRTUAL_NETWORK)
 
-    def refer_links(self, place: Path, links: Iterable[Mapping[str, object]], noun: Noun) -> None:
-        """Notes links, in the list at `place`, to what is not there or is no `noun`."""
+    def refer_links(self, place: Path, links: Iterable[Mapping[str, object]], *nouns: Noun) -> None:
+        """Notes links, in the list at `place`, to what is not there or is none of `nouns`."""
         about = f"{place[-1]} of {self.draft.subject(place)[0]}"
         for i, link in enumerate(links):
             for far in link:
-                self.names.refer(self.draft, (*place, i, far), about, far, noun)
+                self.names.refer(self.draft, (*place, i, far), about, far, *nouns)
 
     def is_sound(self, name: str, *nouns: Noun) -> bool:
         """Whether this is the name of one of `nouns`, whose entry in the file is sound."""

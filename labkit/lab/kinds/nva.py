@@ -15,7 +15,7 @@ from labkit.daemons.speaker import BgpTimers
 from labkit.lab import model
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.schema import Section
-from labkit.lab.file.schema_types import Asn, AzureName, Communities, LinkOptions, Named, Prefixes, Timers
+from labkit.lab.file.schema_types import Asn, AzureName, Communities, LinkOptions, Named, Part, Prefixes, Timers
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds import export_rules
 from labkit.lab.kinds.addresses import Addresses, Assignment
@@ -51,6 +51,16 @@ SHORTHANDS = ("prepend", "as_override", "strip_route_server_asn", "communities",
 """The options that are short for the last rules of `exports`."""
 
 
+class PeerOptions(Part):
+    """What a BGP session with another NVA is like at the end of the NVA that has it."""
+
+    route_reflector_client: bool = False
+    """True: routes from it are reflected to all internal neighbours, and all routes to it (RFC 4456)."""
+    next_hop_self: bool = False
+    """True: paths to it have the NVA's address as next hop (those that it reflects keep theirs). Without it, internal
+    BGP keeps next hops, and external BGP keeps one that is in the subnet of both."""
+
+
 class NvaNic(MachineNic):
     """A NIC of an NVA that has several: its subnet alone, or the subnet and more."""
 
@@ -79,6 +89,9 @@ class Nva(Machine):
     """Sites behind it, each over a link of its own: names, or `{site: prefix of the link}`."""
     overlays: Named[LinkOptions] = Field(default_factory=list)
     """NVAs that it has a VXLAN tunnel with, and BGP through it: names, or `{nva: prefix of the link}`."""
+    peers_with: Named[PeerOptions] = Field(default_factory=list)
+    """NVAs, or NICs of theirs, that it has BGP with from NIC to NIC: names, or `{nva: {route_reflector_client,
+    next_hop}}`. One side is enough; the other may name it too, for its own options. With one ASN BGP is internal."""
     ip_forwarding: bool = True
     """False: Azure drops what is not to or from the NIC's own address."""
     timers: Timers = Timers()
@@ -98,7 +111,8 @@ class Nva(Machine):
     communities: Communities = ()
     """Short for a last rule: communities on all paths to route servers, such as no-advertise or 65001:100."""
     next_hop: str | None = None
-    """Short for a last rule: next hop of all paths to route servers: another NVA, a load balancer, or an address."""
+    """Short for a last rule: next hop of all paths to route servers: another NVA, a load balancer, an address, or
+    `unchanged`: each path's own, as a relay has it."""
     tracks: str | None = None
     """While this does not answer, it withdraws what it `advertises`: a site (its host), internet, or an address."""
 
@@ -113,6 +127,7 @@ NVAS: Section[dict[str, Nva]] = Section(
         "connects_to": 'link of NVA {0} to "{1}"',
         "overlays": 'overlay of NVA {0} to "{1}"',
         "nics": "NIC {1} of NVA {0}",
+        "peers_with": 'session of NVA {0} with "{1}"',
     },
 )
 
@@ -150,9 +165,11 @@ class NvaKind(Kind):
         for nic in _nics(draft):
             check_place(checking, nic.place, nic.keys.subnet)
         for name, nva in draft.file[NVAS].items():
-            if nva.next_hop is not None and address_of(nva.next_hop) is None:
+            hop = nva.next_hop
+            if hop is not None and hop != export_rules.NEXT_HOP_UNCHANGED and address_of(hop) is None:
                 path: Path = ("nvas", name, "next_hop")
-                names.refer(draft, path, f"next_hop of NVA {name}", nva.next_hop, NVA, LOAD_BALANCER, NVA_NIC)
+                also = (export_rules.NEXT_HOP_UNCHANGED,)
+                names.refer(draft, path, f"next_hop of NVA {name}", hop, NVA, LOAD_BALANCER, NVA_NIC, also=also)
             export_rules.check_export_rules(checking, ("nvas", name, "exports"), nva.exports)
             if nva.tracks is not None and address_of(nva.tracks) is None:
                 names.refer(draft, ("nvas", name, "tracks"), f"tracks of NVA {name}", nva.tracks, SITE, INTERNET)
@@ -175,7 +192,7 @@ class NvaKind(Kind):
             azure,
             nics=(*azure.nics, *nics(draft, addresses, _nics(draft))),
             appliances=tuple(
-                Appliance(name, nva.advertises, tuple(_exports(nva, azure.peered_with(name), addresses)))
+                Appliance(name, nva.advertises, tuple(_exports(draft, name, azure.peered_with(name), addresses)))
                 for name, nva in draft.file[NVAS].items()
             ),
         )
@@ -199,7 +216,7 @@ class NvaKind(Kind):
                 stateful=nva.stateful,
                 tracks=_address(nva.tracks, addresses.hosts),
                 policy_routing=nva.policy_routing,
-                peers_with={
+                route_servers={
                     server.name: _peering_nic(lab.azure, name, peer)
                     for server in lab.azure.route_servers
                     for peer in server.peers
@@ -226,25 +243,42 @@ def _address(text: str | None, named: dict[str, IPv4Address]) -> IPv4Address | N
     return None if text is None else address_of(text) or named.get(text)
 
 
-def _exports(nva: Nva, servers: tuple[str, ...], addresses: Addresses) -> Iterator[ExportRule]:
+def _exports(draft: Draft, name: str, servers: tuple[str, ...], addresses: Addresses) -> Iterator[ExportRule]:
     """An NVA's export policy: its rules, then what its one-word options are short for."""
+    nva = draft.file[NVAS][name]
 
     def address(text: str | None) -> IPv4Address | None:
         return _address(text, addresses.next_hops)
 
     yield from export_rules.export_rules(nva.exports, address)
+    unchanged = nva.next_hop == export_rules.NEXT_HOP_UNCHANGED
     to_all = PathChanges(nva.prepend)
     to_servers = replace(
         to_all,
         communities=nva.communities,
-        next_hop=address(nva.next_hop),
+        next_hop=None if unchanged else address(nva.next_hop),
+        next_hop_unchanged=unchanged,
         as_override=nva.as_override,
         strip=(ROUTE_SERVER_ASN,) if nva.strip_route_server_asn else (),
     )
     if servers and to_servers != to_all:
         yield ExportRule(servers, changes=to_servers)
     if nva.prepend:
-        yield ExportRule(changes=to_all)
+        yield ExportRule(_external_neighbours(draft, name, servers), changes=to_all)
+
+
+def _external_neighbours(draft: Draft, name: str, servers: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The external neighbours of an NVA, None if it has no other ones: an internal one drops its own ASN."""
+    nvas, nva = draft.file[NVAS], draft.file[NVAS][name]
+    joined = {
+        one: {*(far for link in each.overlays for far in link)}
+        | {machine_of(far) for peer in each.peers_with for far in peer}
+        for one, each in nvas.items()
+    }
+    others = [other for other in nvas if other in joined[name] or name in joined[other]]
+    external = [other for other in others if nvas[other].asn != nva.asn]
+    sites = [site for link in nva.connects_to for site in link]
+    return (*servers, *sites, *external) if len(external) < len(others) else None
 
 
 def _check(checking: Checking, name: str, nva: Nva) -> None:

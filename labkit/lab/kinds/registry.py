@@ -9,6 +9,7 @@ from labkit.lab.kinds.internet import InternetKind
 from labkit.lab.kinds.kind import Kind
 from labkit.lab.kinds.load_balancer import LoadBalancerKind
 from labkit.lab.kinds.nva import NvaKind
+from labkit.lab.kinds.nva_peer import NvaPeerKind
 from labkit.lab.kinds.overlay import OverlayKind
 from labkit.lab.kinds.peering import PeeringKind
 from labkit.lab.kinds.proof import ProofKind
@@ -29,6 +30,7 @@ KINDS: tuple[Kind, ...] = (
     LoadBalancerKind(),
     WanLinkKind(),
     OverlayKind(),
+    NvaPeerKind(),
     GatewayKind(),
     CircuitKind(),
     InternetKind(),

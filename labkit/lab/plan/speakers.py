@@ -18,7 +18,14 @@ from labkit.azure.rules.limits import (
     GATEWAY_TO_CIRCUIT_ROUTES,
     PREMIUM_CUSTOMER_TO_CIRCUIT_ROUTES,
 )
-from labkit.daemons.speaker import CustomerSpeaker, EdgeGateway, EdgeSpeaker, GatewaySpeaker, Neighbour, StaticRoute
+from labkit.daemons.speaker import (
+    CustomerSpeaker,
+    EdgeGateway,
+    EdgeSpeaker,
+    GatewaySpeaker,
+    Neighbour,
+    StaticRoute,
+)
 from labkit.lab.model import Gateway, Lab, Line, Nva, Site
 from labkit.lab.plan.addressing import subnet_of
 from labkit.lab.plan.nic_tables import nic_table
@@ -45,6 +52,7 @@ def nva_speaker(lab: Lab, nva: Nva, appliance: Appliance) -> CustomerSpeaker:
         exports=appliance.exports,
         requires_policy=nva.requires_policy,
         ebgp_multihop=nva.ebgp_multihop,
+        subnets=tuple(subnet_of(lab.azure, nic) for nic in lab.azure.nics_of(nva.name)),
     )
 
 
@@ -64,8 +72,8 @@ def site_speaker(lab: Lab, site: Site) -> CustomerSpeaker:
 
 
 def _nva_neighbours(lab: Lab, nva: Nva) -> Iterator[Neighbour]:
-    """The instances of an NVA's route servers, its sites, the far ends of its overlays."""
-    for server, nic in nva.peers_with.items():
+    """The instances of an NVA's route servers, its sites, the far ends of its overlays, the NVAs that it peers with."""
+    for server, nic in nva.route_servers.items():
         for i in INSTANCES:
             address = lab.azure.route_server[server].instances[i]
             yield Neighbour(
@@ -86,6 +94,20 @@ def _nva_neighbours(lab: Lab, nva: Nva) -> Iterator[Neighbour]:
     for end in overlays(lab, nva):
         far, own, identifier = end.far, end.address.ip, router_id(lab, end.far.name)
         yield Neighbour(far.name, end.far_address.ip, own, far.asn, identifier, nva.timers, peer=far.name)
+    for peer in nva.peers:
+        far = lab.nva[peer.name]
+        yield Neighbour(
+            far.name,
+            lab.azure.nic[peer.far_nic].address,
+            lab.azure.nic[peer.nic].address,
+            far.asn,
+            router_id(lab, far.name),
+            nva.timers,
+            peer=far.name,
+            nva=True,
+            route_reflector_client=peer.route_reflector_client,
+            next_hop_self=peer.next_hop_self,
+        )
 
 
 def _site_neighbours(lab: Lab, site: Site) -> Iterator[Neighbour]:
@@ -247,15 +269,36 @@ def nva_routes(lab: Lab, nva: Nva) -> Iterator[tuple[IPv4Network, Nic]]:
     """What an NVA knows without BGP, each with the NIC by which it is reached: through the gateway of its subnet.
 
     That are the default route, which Azure's DHCP hands out to the primary NIC alone, and the way to its route servers.
-    And the way to the far ends of its overlays, which BGP would lead into the tunnel itself. Without the second the
+    And the way to the far ends of its overlays, which BGP would lead into the tunnel itself. And to whatever may be the
+    next hop of what it learns from NVAs that it peers with: their subnets, their route servers. Without the second the
     route servers' own prefix, whose next hop they are, would resolve through itself [static-routes-to-instances].
     """
-    yield DEFAULT_ROUTE, lab.azure.primary_nic(nva.name)
-    for name, nic in nva.peers_with.items():
+    found = {DEFAULT_ROUTE: lab.azure.primary_nic(nva.name)}
+    ends = ((IPv4Network(end.far_nic.address), end.nic) for end in overlays(lab, nva))
+    for prefix, nic in (*_to_route_servers(lab, nva), *ends, *_to_peers(lab, nva)):
+        found.setdefault(prefix, nic)
+    connected = {subnet_of(lab.azure, nic) for nic in lab.azure.nics_of(nva.name)}
+    return ((prefix, nic) for prefix, nic in found.items() if prefix not in connected)
+
+
+def _to_route_servers(lab: Lab, nva: Nva) -> Iterator[tuple[IPv4Network, Nic]]:
+    for name, nic in nva.route_servers.items():
         network = lab.azure.virtual_network[lab.azure.route_server[name].virtual_network]
         subnets = (subnet.prefix for subnet in network.subnets if subnet.name == ROUTE_SERVER_SUBNET)
         yield from ((prefix, lab.azure.nic[nic]) for prefix in subnets)
-    yield from ((IPv4Network(end.far_nic.address), end.nic) for end in overlays(lab, nva))
+
+
+def _to_peers(lab: Lab, nva: Nva) -> Iterator[tuple[IPv4Network, Nic]]:
+    """The way to the NVAs whose routes an NVA may learn by `peers_with`, through others too."""
+    seen = {nva.name}
+    ways = [(peer, lab.azure.nic[peer.nic]) for peer in nva.peers]
+    for peer, nic in ways:
+        yield subnet_of(lab.azure, lab.azure.nic[peer.far_nic]), nic
+        if peer.name not in seen:
+            seen.add(peer.name)
+            far = lab.nva[peer.name]
+            yield from ((prefix, nic) for prefix, _ in _to_route_servers(lab, far))
+            ways += [(each, nic) for each in far.peers]
 
 
 def _by_policy(lab: Lab, nva: Nva) -> Iterator[StaticRoute]:

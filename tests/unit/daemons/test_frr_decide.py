@@ -69,8 +69,8 @@ def test_sessions() -> None:
 def test_import_policy_drops_loops() -> None:
     there = {PREFIX: path(65010, 65020), net("10.21.0.0/16"): path(65010, 65001), net("10.22.0.0/16"): path(65010)}
     there[net("10.22.0.0/16")] = replace(path(), as_path=(65010, frozenset({65001, 65003})))
-    assert set(decide.import_policy(PLAIN, there)) == {PREFIX}
-    assert decide.import_policy(replace(PLAIN, requires_policy=True), there) == {}
+    assert set(decide.import_policy(PLAIN, there, internal=False)) == {PREFIX}
+    assert decide.import_policy(replace(PLAIN, requires_policy=True), there, internal=False) == {}
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from labkit.azure.model import Origin, PathAttributes
 from labkit.azure.rules.communities import NO_EXPORT
 from labkit.daemons.frr import tables
 from labkit.daemons.frr.tables import has_paths_of
+from labkit.daemons.speaker import InternalAttributes
 from labkit.daemons.tables import LOCAL, AdvertisedPath, BgpNeighbour, BgpPath
 from tests.unit.azure.builders import addr, net
 
@@ -71,6 +72,28 @@ def test_the_whole_table() -> None:
     assert table.loc_rib == {net("10.250.0.0/16")}
     assert table.adj_rib_in(addr("10.1.0.5")) == {net("10.250.0.0/16"): relayed}
     assert table.adj_rib_in(addr("10.1.0.6")) == {}
+
+
+INTERNAL = """
+{"routes":{"10.199.1.0/24":[
+ {"aspath":{"string":"Local","segments":[],"length":0},"origin":"IGP","metric":0,"locPrf":120,"valid":true,
+  "bestpath":{"overall":true},"originatorId":"10.56.0.6","clusterList":{"list":["10.56.0.4","10.56.0.5"]},
+  "nexthops":[{"ip":"10.56.0.6","afi":"ipv4"}],
+  "peer":{"peerId":"10.56.0.4","routerId":"10.56.0.4","hostname":"relay","type":"internal"}}],
+"10.199.6.0/24":[
+ {"aspath":{"string":"63411","segments":[{"type":"as-sequence","list":[63411]}],"length":1},"origin":"IGP","metric":0,
+  "locPrf":100,"valid":true,"bestpath":{"overall":true},"nexthops":[{"ip":"10.56.0.10","afi":"ipv4"}],
+  "peer":{"peerId":"10.56.0.4","routerId":"10.56.0.4","type":"internal"}}]}}
+"""
+
+
+def test_paths_of_internal_neighbours_have_what_reflectors_add() -> None:
+    reflected, external = tables.table().read(SUMMARY + INTERNAL).paths
+    clusters = (addr("10.56.0.4"), addr("10.56.0.5"))
+    assert reflected.attributes == InternalAttributes(
+        addr("10.56.0.6"), med=0, local_pref=120, originator_id=addr("10.56.0.6"), cluster_list=clusters
+    )
+    assert external.attributes == InternalAttributes(addr("10.56.0.10"), (63411,), med=0)
 
 
 def test_what_is_not_a_table_is_refused() -> None:

@@ -53,7 +53,7 @@ def test_overview() -> None:
     )
     assert lab.azure.appliance["security-nva"].advertises == (IPv4Network("0.0.0.0/0"),)
     assert lab.nva["security-nva"].snat == ("security-nva",)
-    assert lab.nva["sdwan-nva"].peers_with == {"rs1": "sdwan-nva"}
+    assert lab.nva["sdwan-nva"].route_servers == {"rs1": "sdwan-nva"}
     assert lab.nva["sdwan-nva"].timers == BgpTimers(60, 180)
     assert [(w.router, w.site) for w in lab.wan_links] == [("sdwan-nva", "branch")]
     assert lab.site["branch"].host.name == "branch-host"

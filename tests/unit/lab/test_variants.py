@@ -146,7 +146,7 @@ def test_a_variant_alone_is_a_whole_file(overview: dict[str, Loaded]) -> None:
 def test_every_form() -> None:
     labs = {loaded.lab.variant: loaded.lab for loaded in read_all_text(EVERYTHING, "x.yml")}
     base, bare, more, same = (labs[v] for v in ("", "bare", "more", "same"))
-    towards_servers = ExportRule(tuple(base.nva["fw4"].peers_with), changes=PathChanges(10, as_override=True))
+    towards_servers = ExportRule(tuple(base.nva["fw4"].route_servers), changes=PathChanges(10, as_override=True))
     assert base.azure.appliance["fw4"].exports == (towards_servers, ExportRule(changes=PathChanges(10)))
     assert bare.azure.appliance["fw4"].exports == ()
     assert bare.internet is None
@@ -154,7 +154,7 @@ def test_every_form() -> None:
     assert not bare.azure.nic["vm2"].ip_forwarding
     assert len(bare.azure.route_tables[0].routes) == len(base.azure.route_tables[0].routes) - 1
     assert "fw3" not in more.nva
-    assert more.nva["fw5"].peers_with == {"rs1": "fw5"}
+    assert more.nva["fw5"].route_servers == {"rs1": "fw5"}
     assert [len(lab.proofs) - len(base.proofs) for lab in (bare, more, same)] == [-2, 0, 0]
     assert (same.azure, same.nvas, same.proofs) == (base.azure, base.nvas, base.proofs)
 

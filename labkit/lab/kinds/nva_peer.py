@@ -1,0 +1,92 @@
+"""BGP sessions of NVAs with each other, from NIC to NIC: what their `peers_with` is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+
+from labkit.azure.model import Nic
+from labkit.lab import model
+from labkit.lab.file.draft import Draft
+from labkit.lab.file.yaml_source import Path
+from labkit.lab.kinds.addresses import Addresses
+from labkit.lab.kinds.kind import Checking, Joined, Kind
+from labkit.lab.kinds.machine import machine_of
+from labkit.lab.kinds.nouns import NVA, NVA_NIC
+from labkit.lab.kinds.nva import NVAS, Nva, PeerOptions
+from labkit.lab.model import Lab
+
+
+class NvaPeerKind(Kind):
+    """Sessions of NVAs; they have no section of their own, and no links: their packets go from NIC to NIC."""
+
+    def references(self, checking: Checking) -> None:
+        """See `Kind`."""
+        for name, nva in checking.draft.file[NVAS].items():
+            checking.refer_links(("nvas", name, "peers_with"), nva.peers_with, NVA, NVA_NIC)
+
+    def joins(self, draft: Draft) -> Iterator[Joined]:
+        """See `Kind`."""
+        for name, nva in draft.file[NVAS].items():
+            yield from (Joined(name, machine_of(far)) for peer in nva.peers_with for far in peer)
+
+    def check(self, checking: Checking) -> None:
+        """See `Kind`."""
+        for name, nva in checking.draft.file[NVAS].items():
+            seen: set[str] = set()
+            for i, peer in enumerate(nva.peers_with):
+                for far, options in peer.items():
+                    path: Path = ("nvas", name, "peers_with", i, far)
+                    _check(checking.draft, path, nva, options or PeerOptions())
+                    if machine_of(far) in seen:
+                        text = f"peers_with of NVA {name}: {machine_of(far)} is listed twice."
+                        checking.draft.error(path, text, "Remove one.")
+                    seen.add(machine_of(far))
+
+    def lab(self, draft: Draft, addresses: Addresses, lab: Lab) -> Lab:  # noqa: ARG002
+        """See `Kind`: a session has two ends, whichever of them the file names."""
+        named = {
+            (name, machine_of(far)): (lab.azure.find_nic(far), options or PeerOptions())
+            for name, nva in draft.file[NVAS].items()
+            for peer in nva.peers_with
+            for far, options in peer.items()
+        }
+
+        def nic(name: str, far: str) -> Nic:
+            """The NIC of an NVA in its session with another one: as that names it, else one in the other's subnet."""
+            if (far, name) in named:
+                return named[far, name][0]
+            there = named[name, far][0]
+            mine = lab.azure.nics_of(name)
+            return next(
+                (n for n in mine if (n.virtual_network, n.subnet) == (there.virtual_network, there.subnet)), mine[0]
+            )
+
+        peers: dict[str, list[model.NvaPeer]] = {name: [] for name in lab.nva}
+        for name, far in [pair for pair in product(lab.nva, lab.nva) if {pair, pair[::-1]} & named.keys()]:
+            own = named[name, far][1] if (name, far) in named else PeerOptions()
+            ends = nic(name, far).name, nic(far, name).name
+            peers[name].append(model.NvaPeer(far, *ends, own.route_reflector_client, own.next_hop_self))
+        return replace(lab, nvas=tuple(replace(nva, peers=tuple(peers[nva.name])) for nva in lab.nvas))
+
+
+def _check(draft: Draft, path: Path, nva: Nva, options: PeerOptions) -> None:
+    name, other = str(path[1]), machine_of(str(path[-1]))
+    far = draft.file[NVAS].get(other)
+    if other == name:
+        draft.error(path, f"NVA {name}: it can't peer with itself.", "Name another NVA.")
+        return
+    if far is None:
+        return
+    if any(one in link for one, each in ((other, nva), (name, far)) for link in each.overlays):
+        text = f"NVAs {name} and {other} have an overlay, and BGP through it."
+        draft.error(path, text, "Remove it from peers_with, or remove the overlay.")
+    internal = far.asn == nva.asn
+    back = next((each for peer in far.peers_with for end, each in peer.items() if machine_of(end) == name), None)
+    if options.route_reflector_client and not internal:
+        text = f"NVA {name}: {other} can't be its route_reflector_client: their ASNs differ ({nva.asn}, {far.asn})."
+        draft.error((*path, "route_reflector_client"), text, "Remove it: only internal BGP has reflection.")
+    elif options.route_reflector_client and back is not None and back.route_reflector_client and name < other:
+        text = f"NVAs {name} and {other} are each the other's route_reflector_client."
+        draft.error((*path, "route_reflector_client"), text, "Remove it from one of them.")

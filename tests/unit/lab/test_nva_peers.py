@@ -1,0 +1,59 @@
+"""NVAs that peer with each other: which NICs, which static routes, which sessions."""
+
+from __future__ import annotations
+
+from labkit.lab.load import load_text
+from labkit.lab.model import NvaPeer
+from labkit.lab.plan.bgp_sessions import bgp_sessions
+from labkit.lab.plan.speakers import nva_speaker
+from labkit.lab.sessions import speakers
+from tests.unit.azure.builders import addr, net
+
+LAB = load_text(
+    """
+name: peers
+virtual_networks:
+  hub:
+    address_space: 10.1.0.0/16
+    subnets: {RouteServerSubnet: 10.1.0.0/26, out: 10.1.1.0/24, in: 10.1.2.0/24, far: 10.1.3.0/24}
+route_servers:
+  rs1: {virtual_network: hub, peers: [fw1]}
+nvas:
+  fw1:
+    asn: 65001
+    nics: {outside: hub/out, inside: hub/in}
+    peers_with: [fw2/inside, {node: {route_reflector_client: true, next_hop_self: true}}]
+  fw2: {asn: 65002, nics: {outside: hub/out, inside: hub/in}, peers_with: [next]}
+  node: {subnet: hub/far, asn: 65001, timers: {keepalive: 1, hold: 3}, peers_with: [fw1/outside]}
+  next: {subnet: hub/far, asn: 65003, peers_with: [fw2/outside]}
+""",
+    "peers",
+)
+
+
+def test_a_session_is_between_the_nics_that_are_named_or_that_share_a_subnet() -> None:
+    assert LAB.nva["fw1"].peers == (
+        NvaPeer("fw2", "fw1/inside", "fw2/inside"),
+        NvaPeer("node", "fw1/outside", "node", True, True),
+    )
+    assert LAB.nva["fw2"].peers == (
+        NvaPeer("fw1", "fw2/inside", "fw1/inside"),
+        NvaPeer("next", "fw2/outside", "next"),
+    )
+    assert LAB.nva["node"].peers == (NvaPeer("fw1", "node", "fw1/outside"),)
+    assert speakers(LAB, "fw1", "node") == (("fw1", LAB.azure.nic["node"].address),)
+    assert speakers(LAB, "node", "next") == ()
+
+
+def test_an_nva_has_static_routes_to_all_next_hops_that_it_may_learn() -> None:
+    """By the NIC of the session that they are learned on: subnets of others, and their route servers'."""
+    routes = {r.prefix: r.via for r in nva_speaker(LAB, LAB.nva["fw1"], LAB.azure.appliance["fw1"]).static_routes}
+    default, servers, far = net("0.0.0.0/0"), net("10.1.0.0/26"), net("10.1.3.0/24")
+    assert routes == dict.fromkeys((default, servers, far), addr("10.1.1.1"))
+    routes = {r.prefix: r.via for r in nva_speaker(LAB, LAB.nva["next"], LAB.azure.appliance["next"]).static_routes}
+    assert set(routes) == {default, servers, net("10.1.1.0/24"), net("10.1.2.0/24")}
+
+
+def test_every_session_is_there_once_with_the_lower_hold_time() -> None:
+    holds = {str(session): session.hold for session in bgp_sessions(LAB)}
+    assert holds == {"rs1-0 - fw1": 180, "rs1-1 - fw1": 180, "fw1 - fw2": 180, "fw1 - node": 3, "fw2 - next": 180}
