@@ -123,7 +123,7 @@ class Api:
         nics = [nic.name for nic in platform.azure.nics]
         return PlatformState(
             platform.azure,
-            tuple(sorted(instance.node for instance in platform.alone)),
+            tuple(sorted(platform.gone)),
             self.status(),
             learned,
             advertised,

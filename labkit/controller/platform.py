@@ -115,6 +115,12 @@ class Platform:
         """The instances that have nodes: those of deleted route servers, too."""
         return tuple(i for s in self.declared.azure.route_servers for i in s.instance_ids)
 
+    @property
+    def gone(self) -> frozenset[str]:
+        """The nodes of deleted route servers that have no session to close any more, or are off."""
+        deleted = (i for i in self.built_instances if i.name not in self.azure.route_server)
+        return frozenset(i.node for i in deleted if i in self.alone or i not in self.instances)
+
     @cached_property
     def built_sessions(self) -> tuple[BgpSession, ...]:
         """The BGP sessions for which nodes are configured."""

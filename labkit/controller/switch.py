@@ -61,7 +61,7 @@ class Switches:
             elif key in deltas:
                 tables[name] = deltas[key].message()
         ports: dict[str, feed.Port | None] = {}
-        if former.azure is not self._platform.azure or former.gone != self._gone():
+        if former.azure is not self._platform.azure or former.gone != self._platform.gone:
             built, system = self._build(virtual_network, former.system)
             self._sent[virtual_network] = built
             if system:
@@ -74,7 +74,7 @@ class Switches:
     def _build(self, virtual_network: str, system_before: Table) -> tuple[_Built, Delta]:
         platform = self._platform
         ports: dict[str, feed.Port] = {}
-        gone = self._gone()
+        gone = self._platform.gone
         for name, port in plan.fabric_ports(platform.declared, virtual_network, platform.azure, gone).items():
             ports[name] = self._port(port)
         rows = effective_table(platform.azure, ForwardingKey(virtual_network, None, None), {})
@@ -105,7 +105,3 @@ class Switches:
 
     def _name(self, key: TableKey) -> str:
         return self._names.setdefault(key, f"t{len(self._names) + 1}")
-
-    def _gone(self) -> frozenset[str]:
-        """The nodes of deleted route servers, once nobody waits for a last word of theirs."""
-        return frozenset(instance.node for instance in self._platform.alone)

@@ -126,6 +126,18 @@ def put_peer(lab: RunningLab, server: str, nva: str) -> PutPeer:
     return PutPeer(server, nva, lab.lab.nva[nva].asn, lab.lab.azure.nic[nva].address)
 
 
+@contextmanager
+def off(lab: RunningLab, *nodes: str) -> Iterator[None]:
+    """The nodes are powered off, and on again whatever comes of it: the next test wants a whole lab."""
+    for node in nodes:
+        lab.client.runtime.stop(lab.client.record.lab, node)
+    try:
+        yield
+    finally:
+        for node in nodes:
+            lab.client.runtime.start(lab.client.record.lab, node)
+
+
 def run(lab: RunningLab, node: str, *argv: str, stdin: str | None = None) -> str:
     """What a command in a node prints; it must succeed."""
     done = lab.client.runtime.exec(lab.client.record.lab, node, argv, input=stdin, timeout=30.0)

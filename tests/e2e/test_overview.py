@@ -19,7 +19,7 @@ from labkit.operate.look.probes import ping, traceroute
 from labkit.operate.trace.run import trace
 from labkit.pytest import Boot, RunningLab
 from tests.e2e import bgp_fuzzer
-from tests.e2e.in_lab import put_table
+from tests.e2e.in_lab import off, put_table
 from tests.e2e.waiting import eventually
 
 Fib = dict[IPv4Network, tuple[IPv4Address, ...]]
@@ -101,18 +101,6 @@ def established(lab: RunningLab, instance: str) -> int:
 
 
 SCAN = "/run/labkit-services"
-
-
-@contextmanager
-def off(lab: RunningLab, *nodes: str) -> Iterator[None]:
-    """The nodes are powered off, and on again whatever comes of it: the next test wants a whole lab."""
-    for node in nodes:
-        lab.client.runtime.stop(lab.client.record.lab, node)
-    try:
-        yield
-    finally:
-        for node in nodes:
-            lab.client.runtime.start(lab.client.record.lab, node)
 
 
 @contextmanager

@@ -35,6 +35,7 @@ from tests.e2e.in_lab import (
     gateways,
     kernel,
     lab_file,
+    off,
     problems,
     put_peer,
     put_table,
@@ -244,6 +245,13 @@ def test_the_route_server_is_deleted_and_created(lab: RunningLab) -> None:
     lab.client.change(create_server(lab, "rs1"))
     assert lab.client.get("route-servers", "rs1", "peers") == []
     lab.client.change(put_peer(lab, "rs1", "nva1"))
+    every_machine_has(lab, BRANCH, "nva1")
+    # One that is off has no sessions to close.
+    with off(lab, "rs1-0"):
+        lab.client.change(DeleteRouteServer("rs1"))
+        eventually(lambda: differences(lab.lab, lab.client), lambda found: found == [], 30)
+        lab.client.change(create_server(lab, "rs1"))
+        lab.client.change(put_peer(lab, "rs1", "nva1"))
     every_machine_has(lab, BRANCH, "nva1")
     eventually(lambda: ping(lab.client, "vm1", IPv4Address("10.250.0.10")), bool, 15)
     assert [LiveState(lab.lab, lab.client).foreign_packets(f"rs1-{index}") for index in (0, 1)] == foreign

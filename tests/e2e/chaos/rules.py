@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -23,8 +24,13 @@ from labkit.predict.sessions import expected_sessions
 from tests.e2e.by_the_rules import differing, outside, tables
 from tests.e2e.chaos.fib import LINK, NOTHING, Hop
 
+Cut = frozenset[frozenset[str]]
+"""Pairs of nodes between which there is no session."""
 
-def expected(lab: Lab, azure: Azure, off: Collection[str], advertised: AdjRibsOut) -> ConvergedNetwork:
+
+def expected(
+    lab: Lab, azure: Azure, off: Collection[str], advertised: AdjRibsOut, cut: Cut = frozenset()
+) -> ConvergedNetwork:
     """The converged network while these nodes are off, from what NVAs and sites have advertised on.
 
     Raises:
@@ -35,9 +41,11 @@ def expected(lab: Lab, azure: Azure, off: Collection[str], advertised: AdjRibsOu
         base,
         servers={i: table for i, table in base.servers.items() if i.node not in off},
         gateways={i: table for i, table in base.gateways.items() if i.node not in off},
-        edges={line: at for line, at in base.edges.items() if not {line.instance.node, line.circuit} & set(off)},
+        edges={
+            line: at for line, at in base.edges.items() if not _is_cut({line.instance.node, line.circuit}, off, cut)
+        },
     )
-    ends = session_ends(lab, azure, off)
+    ends = session_ends(lab, azure, off, cut)
     start = {
         session: advertised.get(session, {})
         for session in customers.sessions
@@ -46,12 +54,18 @@ def expected(lab: Lab, azure: Azure, off: Collection[str], advertised: AdjRibsOu
     return converge(customers, azure, up, start)
 
 
-def session_ends(lab: Lab, azure: Azure, off: Collection[str]) -> frozenset[tuple[str, IPv4Address, IPv4Address]]:
+def _is_cut(ends: set[str], off: Collection[str], cut: Cut) -> bool:
+    return not ends.isdisjoint(off) or ends in cut
+
+
+def session_ends(
+    lab: Lab, azure: Azure, off: Collection[str], cut: Cut = frozenset()
+) -> frozenset[tuple[str, IPv4Address, IPv4Address]]:
     """Both ends of every session that is up while these nodes are off: the node, its address, the neighbour's."""
     return frozenset(
         (end.node, end.address, session.far(end).address)
         for session in expected_sessions(lab, azure)
-        if not {end.node for end in session.ends} & set(off)
+        if not _is_cut({end.node for end in session.ends}, off, cut)
         for end in session.ends
     )
 
@@ -60,6 +74,28 @@ def must_become(lab: Lab, azure: Azure, off: Collection[str], client: LabClient)
     """What must come of the running lab, given what its NVAs and sites advertise."""
     live = LiveState(lab, client)
     return expected(lab, azure, off, customer_adj_ribs_out(CustomerRouters(lab, azure), live, read(live).adj_ribs_in))
+
+
+def one_after_the_other(
+    lab: Lab, azure: Azure, off: Collection[str], nodes: Collection[str], client: LabClient
+) -> Iterator[ConvergedNetwork]:
+    """What the lab may be while the sessions of these nodes end, or come up, one after the other in any order.
+
+    Raises:
+        OscillationError: routing never converges.
+    """
+    live = LiveState(lab, client)
+    advertised = customer_adj_ribs_out(CustomerRouters(lab, azure), live, read(live).adj_ribs_in)
+    for node in nodes:
+        pairs = sorted({frozenset(e.node for e in s.ends) for s in bgp_sessions(lab)}, key=sorted)
+        own = [pair for pair in pairs if node in pair][:_MOST_PAIRS]
+        for number in range(1, len(own)):
+            for cut in itertools.combinations(own, number):
+                yield expected(lab, azure, off, advertised, frozenset(cut))
+
+
+_MOST_PAIRS = 6
+"""Of so many sessions, every order is looked at; of more, those of the first."""
 
 
 def wrong(lab: Lab, azure: Azure, off: Collection[str], client: LabClient) -> list[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from labkit.azure.model import Azure
@@ -21,7 +22,8 @@ from labkit.pytest import RunningLab
 from labkit.runtimes.select import SANDBOX, runtime
 from tests.e2e.by_the_rules import astray
 from tests.e2e.chaos import steps
-from tests.e2e.chaos.rules import allowed, explores_paths, must_become, wrong
+from tests.e2e.chaos.fib import Hop
+from tests.e2e.chaos.rules import allowed, explores_paths, must_become, one_after_the_other, wrong
 from tests.e2e.chaos.steps import Step
 from tests.e2e.chaos.watch import Watch, watching
 from tests.e2e.in_lab import problems
@@ -83,7 +85,7 @@ class Trial:
             del self._watches[machine]  # its kernel is gone
         eventually(self._wrong, lambda found: found == [], SETTLES_WITHIN, self.script())
         before, self._network = self._network, self._now(self.off)
-        found = list(self._astray((before, between, self._network)))
+        found = list(self._astray((before, between, self._network), step.disturbs))
         if step.resets or (self._explores_paths and (step.disturbs or step.change)):
             found = []  # there are more states in between than these
         assert found == [], "\n".join(("while the last step took effect:", *found, self.script()))
@@ -132,15 +134,23 @@ class Trial:
         except CheckFailed as error:  # what was killed does not answer yet
             return [error.message]
 
-    def _astray(self, networks: tuple[ConvergedNetwork, ...]) -> Iterator[str]:
-        """Next hops that a machine's kernel had at some moment, and that none of these networks gives it."""
+    def _astray(self, networks: tuple[ConvergedNetwork, ...], disturbed: frozenset[str]) -> Iterator[str]:
+        """Next hops that a machine's kernel had at some moment, and that no state of the lab meanwhile gives it."""
+        between: list[ConvergedNetwork] | None = None
         for machine, watch in self._watches.items():
             nic = self.built.azure.primary_nic(machine).name
             rows = {row.prefix for network in networks for row in network.speakers.effective_routes[nic]}
             addresses = {*targets(self.built).values(), *(prefix[0] for prefix in rows)}
             for address, hops in watch.since(addresses).items():
-                right = frozenset[str]().union(*(allowed(self.built, each, machine, address) for each in networks))
-                if not hops <= right:
-                    yield f"{machine} to {address} by {', '.join(sorted(hops - right))}, not {', '.join(sorted(right))}"
+                odd = hops - self._allowed(networks, machine, address)
+                if odd and between is None:
+                    off, client = self.off - disturbed, self.lab.client
+                    between = [*one_after_the_other(self.built, self.azure, off, disturbed, client)]
+                if odd and (odd := odd - self._allowed(between or (), machine, address)):
+                    right = ", ".join(sorted(self._allowed(networks, machine, address)))
+                    yield f"{machine} to {address} by {', '.join(sorted(odd))}, not {right}"
                     yield from (f"  {machine}'s kernel: {message}" for message in watch.messages)
             yield from watch.missed()
+
+    def _allowed(self, networks: Iterable[ConvergedNetwork], machine: str, address: IPv4Address) -> frozenset[Hop]:
+        return frozenset[Hop]().union(*(allowed(self.built, each, machine, address) for each in networks))
