@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 
 _COMPLAINT_LINES = 6
+_PATIENCE = 60.0
+"""Seconds that a command may take; the largest transaction of nftables takes a few."""
 
 
 class KernelRefused(Exception):
@@ -18,10 +20,13 @@ def run(argv: list[str], script: Iterable[str] = ()) -> str:
     """Run a command with `script` as its input and return its output.
 
     Raises:
-        KernelRefused: the command failed.
+        KernelRefused: the command failed, or took too long.
     """
     text = "".join(f"{line}\n" for line in script)
-    done = subprocess.run(argv, input=text, text=True, capture_output=True, check=False)
+    try:
+        done = subprocess.run(argv, input=text, text=True, capture_output=True, check=False, timeout=_PATIENCE)
+    except subprocess.TimeoutExpired as error:
+        raise KernelRefused(f"{' '.join(argv)}: not done after {_PATIENCE:.0f} s") from error
     if done.returncode:
         # nft repeats a mistake for every element; the first is enough.
         complaint = "\n".join(done.stderr.strip().splitlines()[:_COMPLAINT_LINES])

@@ -15,7 +15,7 @@ from labkit.azure.changes.names import as_known
 from labkit.azure.changes.outcome import ChangeOutcome
 from labkit.azure.changes.virtual_networks import peering_side
 from labkit.azure.model import Azure, BgpPeer, Nic
-from labkit.azure.model.problem import Code
+from labkit.azure.model.problem import Code, Problem
 from labkit.azure.rules.adjacency import connected_peerings
 from labkit.errors import InvalidInput
 from labkit.lab.model import Lab
@@ -49,8 +49,8 @@ def cautions(lab: Lab, before: Azure, after: Azure) -> Iterator[tuple[str, str]]
             yield f"{problem.text}.", refusal.remedy(problem)
     for nic in (nic for nva in lab.nva for nic in after.nics_of(nva)):
         if before.nic[nic.name].ip_forwarding and not nic.ip_forwarding:
-            remedy = f"Switch it on: labkit nic update {nic.name} --ip-forwarding on"
-            yield f"IP forwarding is off on {_nic_text(nic)}, which drops whatever the NVA forwards.", remedy
+            text = f"IP forwarding is off on {_nic_text(nic)}, which drops whatever the NVA forwards."
+            yield text, refusal.remedy(Problem(Code.NIC_NOT_FORWARDING, text, (nic.name,)))
     known = set(_other_asns(lab, before))
     for server, peer in _other_asns(lab, after):
         if (server, peer) not in known:

@@ -22,6 +22,8 @@ from labkit.tracker.judge import Judge
 
 INTERVAL = 0.5
 """Seconds between two questions, and for which an answer is waited for."""
+PATIENCE = 30.0
+"""Seconds that the daemon may take to advertise or withdraw."""
 GRACE = 10.0
 """Seconds for which silence counts for nothing before the first answer: the network around may still be coming up."""
 
@@ -49,7 +51,8 @@ def main() -> None:
         configured = configured_at(settings.ready / daemon.services.bgp)
         if configured and (changed or configured != applied):
             originate = daemon.control.advertise if judge.up else daemon.control.withdraw
-            subprocess.run(originate(asn, prefixes), check=True, capture_output=True, text=True)
+            # A daemon that hangs ends the tracker, which is started again and says so in the node's log.
+            subprocess.run(originate(asn, prefixes), check=True, capture_output=True, text=True, timeout=PATIENCE)
             applied = configured
         time.sleep(max(0.0, began + INTERVAL - time.monotonic()))  # the pace of the questions
 

@@ -39,7 +39,14 @@ class Labkit:
 
     def run(self, argv: list[str], given: str | None = None) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            argv, env=self.variables, capture_output=True, text=True, check=False, timeout=WITHIN, input=given
+            argv,
+            env=self.variables,
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",  # names and output may be in any encoding
+            check=False,
+            timeout=WITHIN,
+            input=given,
         )
         assert "Traceback" not in done.stderr, done.stderr
         return done

@@ -322,6 +322,9 @@ def test_exec_passes_everything_through(lab: Labkit) -> None:
     assert lab("exec", "vm1", "--", "sh", "-c", "exit 7").returncode == 7
     assert lab("exec", "vm1", "--", "sh", "-c", "kill -9 $$").returncode == 137
     assert lab("exec", "vm1", "/no/such/program").returncode == 127
+    # A name in no encoding: the shell's word for it, no traceback.
+    odd = lab("exec", "vm1", "no-such-\udcff")
+    assert (odd.returncode, odd.stderr) == (127, "labkit: no-such-\udcff: No such file or directory\n")
     done = lab("exec", "vm1", "sh", "-c", "echo out; echo err >&2")
     assert (done.stdout, done.stderr) == ("out\n", "err\n")
     assert lab.ok("exec", "vm1", "--", "echo", "--lab", "-l", "x") == "--lab -l x\n"

@@ -61,7 +61,7 @@ def _in_child(child: Callable[[], NoReturn]) -> NoReturn:
         child()
     except BaseException as error:  # noqa: BLE001 - a child must never return into init's event loop
         with contextlib.suppress(OSError):
-            os.write(2, f"labkit: {type(error).__name__}: {error}\n".encode())
+            os.write(2, os.fsencode(f"labkit: {type(error).__name__}: {error}\n"))
     finally:
         os._exit(126)
 
@@ -83,7 +83,7 @@ def execute(argv: Sequence[str], environ: dict[str, str], streams: Sequence[int]
     try:
         os.execvpe(argv[0], list(argv), environ)  # noqa: S606 - no shell is wanted
     except OSError as error:
-        os.write(2, f"labkit: {argv[0]}: {error.strerror}\n".encode())
+        os.write(2, os.fsencode(f"labkit: {argv[0]}: {error.strerror}\n"))
         os._exit(127 if isinstance(error, FileNotFoundError) else 126)
 
 
