@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from labkit.cli.output import Format, FormatOption, LabOption, NodeArgument
+from labkit.errors import InvalidInput
 from labkit.operate.look.daemon import daemon_in
 from labkit.operate.look.running import running
 from labkit.runtimes.select import runtime
@@ -22,7 +23,11 @@ def command(
     json = output is Format.JSON
     record, status = running(lab)
     if bgp:
-        argv = list(daemon_in(record, status, node).tables.shown(json=json))
+        daemon = daemon_in(record, status, node)
+        shown = daemon.tables.shown_as_json() if json else daemon.tables.shown()
+        if shown is None:
+            raise InvalidInput(f"{node}: {daemon.name} does not print its tables as JSON.", "Leave out --format json.")
+        argv = list(shown)
     else:
         argv = ["ip", *(["-j", "-p"] if json else []), "-4", "route", "show"]
     raise typer.Exit(runtime(record.runtime).attach(record.lab, node, argv))

@@ -71,6 +71,9 @@ class Tables(Protocol):
     PATIENCE: float
     """Seconds that it may take to answer."""
 
+    KERNEL_PROTOCOL: str
+    """The protocol of its routes in the kernel, as `ip route` names it; static routes may have it too."""
+
     def ask(self, connection: socket.socket, query: Query[T]) -> T:
         """What it answers to a query over a connection to its socket. Raises NoAnswer if it doesn't."""
 
@@ -83,11 +86,11 @@ class Tables(Protocol):
     def neighbours(self) -> Query[tuple[BgpNeighbour, ...]]:
         """The neighbours alone."""
 
-    def adj_rib_out(self, neighbour: str) -> Query[tuple[AdvertisedPath, ...]]:
-        """What is advertised to a neighbour (its address); nothing if it has no such neighbour."""
+    def shown(self) -> Command:
+        """The command that shows the BGP table to people."""
 
-    def shown(self, *, json: bool) -> Command:
-        """The command that shows the BGP table to people, or as the daemon's own JSON."""
+    def shown_as_json(self) -> Command | None:
+        """The command that shows the BGP table as the daemon's own JSON; None if it has no JSON."""
 
     def sessions_shown(self) -> Command:
         """The command that shows the sessions to people."""
@@ -100,6 +103,9 @@ class Decide(Protocol):
         self, speaker: CustomerSpeaker, received: Advertisements, *, internal: bool
     ) -> dict[IPv4Network, PathAttributes]:
         """What a speaker accepts of a neighbour's routes, on a session that may be internal."""
+
+    def connects(self, speaker: CustomerSpeaker, session: Session) -> bool:
+        """Whether a speaker opens a session with a neighbour that is there, or accepts it."""
 
     def loc_rib(self, speaker: CustomerSpeaker, adj_rib_in: AdjRibIn) -> dict[IPv4Network, Best]:
         """The best paths, those that the speaker originates among them."""
@@ -179,7 +185,7 @@ class BmpHabits:
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """A BGP daemon, part by part."""
+    """A BGP daemon, part by part. One without `gateway` routes neither in gateways nor in circuits."""
 
     name: str
     config: Config
@@ -188,5 +194,5 @@ class Daemon:
     tables: Tables
     decide: Decide
     control: Control
-    gateway: GatewayControl
-    bmp: BmpHabits
+    gateway: GatewayControl | None = None
+    bmp: BmpHabits = BmpHabits()

@@ -15,6 +15,7 @@ from labkit.gateway.service import GatewayService
 def main() -> None:
     """Run the service until it is killed. The daemon stays as it is."""
     daemon = DAEMONS[os.environ["LABKIT_DAEMON"]]
+    assert daemon.gateway is not None, f"{daemon.name} routes in no gateway"
     GatewayService(begin("gateway"), daemon.gateway, daemon.bmp, int(os.environ["LABKIT_BMP_PORT"])).run()
 
 

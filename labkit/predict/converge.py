@@ -63,6 +63,8 @@ class CustomerRouters:
 
         def is_established(session: Session) -> bool:
             far = session.neighbour.name
+            if not self.routers[session.router].connects(session):
+                return False
             if far in self._servers:
                 return self._servers[far] in base.servers and self._peer(azure, session) is not None
             if far in self._gateways:

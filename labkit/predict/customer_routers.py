@@ -42,6 +42,10 @@ class Router:
         """Its sessions by the neighbour's address."""
         return {session.neighbour.address: session for session in self.sessions}
 
+    def connects(self, session: Session) -> bool:
+        """Whether it opens a session with a neighbour that is there, or accepts it."""
+        return self.daemon.decide.connects(self.speaker, session)
+
     def import_policy(self, received: Advertisements, *, internal: bool = False) -> dict[IPv4Network, PathAttributes]:
         """What it accepts of a neighbour's routes, on a session that may be internal."""
         return self.daemon.decide.import_policy(self.speaker, received, internal=internal)

@@ -28,7 +28,7 @@ def main() -> NoReturn:
     """Become the supervisor of the services that the command line names."""
     _lock()
     # A container that is switched on again finds its former /run.
-    for folder in (_SCAN, _READY, "/run/frr"):
+    for folder in (_SCAN, _READY, "/run/frr", "/run/bird"):
         _remove(folder)
         os.makedirs(folder)
     os.mkdir(f"{_SCAN}/.s6-svscan")

@@ -114,6 +114,7 @@ def _hub(draw: st.DrawFn, file: dict[str, Any], hub: str, number: int) -> None:
         file["nvas"][nva] = {
             "subnet": f"{hub}/appliances",
             "asn": draw(st.sampled_from((65001, 65002))),
+            "daemon": draw(st.sampled_from(("frr", "bird"))),
             "advertises": draw(st.lists(st.sampled_from(POOL), unique=True, max_size=3)),
             "prepend": draw(st.integers(0, 2)),
             "communities": draw(st.lists(st.sampled_from(("no-advertise", "no-export", "65001:7")), max_size=1)),

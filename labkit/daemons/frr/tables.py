@@ -25,6 +25,8 @@ SOCKET = vty.socket_of("bgpd")
 PATIENCE = vty.PATIENCE
 """Seconds that it may take to answer."""
 
+KERNEL_PROTOCOL = "bgp"
+
 _UNICAST = "show bgp ipv4 unicast"
 _SUMMARY = f"{_UNICAST} summary json"
 _NO_PEER = ("", "::", str(LOCAL))
@@ -52,9 +54,14 @@ def adj_rib_out(neighbour: str) -> Query[tuple[AdvertisedPath, ...]]:
     return Query((command,), lambda output: tuple(_advertised(_document(output))))
 
 
-def shown(*, json: bool) -> Command:
-    """The command that shows the BGP table to people, or as FRR's own JSON."""
-    return vtysh(_UNICAST + (" json" if json else ""))
+def shown() -> Command:
+    """The command that shows the BGP table to people."""
+    return vtysh(_UNICAST)
+
+
+def shown_as_json() -> Command:
+    """The command that shows the BGP table as FRR's own JSON."""
+    return vtysh(f"{_UNICAST} json")
 
 
 def sessions_shown() -> Command:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -79,6 +79,8 @@ class Nva(Machine):
     """Instead of subnet, address and so on: several NICs by name, in one virtual network. The first is the primary."""
     asn: Asn
     """Its ASN."""
+    daemon: Literal["frr", "bird"] = "frr"
+    """Its BGP daemon."""
     advertises: Prefixes = ()
     """Prefixes that it originates."""
     snat: bool = False
@@ -222,6 +224,7 @@ class NvaKind(Kind):
                     for peer in server.peers
                     if peer.name == name
                 },
+                daemon=nva.daemon,
             )
             for name, nva in draft.file[NVAS].items()
         )

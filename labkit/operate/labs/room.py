@@ -45,6 +45,7 @@ _SERVICES = {
     "zebra": Footprint(10 * _MEGABYTE, 9),
     "staticd": Footprint(4 * _MEGABYTE, 2),
     "bgpd": Footprint(12 * _MEGABYTE, 5),
+    "bird": Footprint(5 * _MEGABYTE, 3),
 }
 _DESCRIPTORS = 64
 _DESCRIPTORS_OF_A_NODE = 8

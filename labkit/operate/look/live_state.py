@@ -6,20 +6,22 @@ import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import cached_property
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from threading import Lock
 from typing import Any, TypeVar
 
 from labkit.azure.forwarding import Backend, Surroundings
 from labkit.azure.model import Azure
 from labkit.azure.rules.rows import EffectiveTable
+from labkit.daemons.registry import DAEMONS
 from labkit.daemons.tables import BgpNeighbour, BgpTable, Query
 from labkit.errors import CheckFailed
 from labkit.feed.state import PlatformState
 from labkit.lab.model import Lab
 from labkit.lab.plan.nic_tables import RT_TABLE_MAIN
 from labkit.lab.plan.nodes import frontends, owners
-from labkit.lab.sessions import daemon_of
+from labkit.lab.plan.speakers import static_prefixes
+from labkit.lab.sessions import daemon_of, router_daemons
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.kernel import KernelPath, read
 from labkit.predict.surroundings import surroundings
@@ -125,6 +127,13 @@ class LiveState:
     def kernel(self, node: str, table: int = RT_TABLE_MAIN) -> tuple[KernelPath, ...]:
         """A routing table of a node's kernel, by default the main one."""
         return self._once(("kernel", node, str(table)), lambda: self._kernel(node, table))
+
+    def is_by_bgp(self, node: str, prefix: str, protocol: str) -> bool:
+        """Whether a route of a node's kernel, which is there by this protocol, is one that a router has by BGP."""
+        daemon = router_daemons(self.lab).get(node)
+        if daemon is None or protocol != DAEMONS[daemon].tables.KERNEL_PROTOCOL:
+            return False
+        return IPv4Network(prefix) not in static_prefixes(self.lab, node)
 
     def table_from(self, node: str, source: IPv4Address) -> int | None:
         """The routing table that packets with a source address follow by a node's first policy rule for it, if any."""

@@ -108,11 +108,12 @@ class Explainer:
         return _PROTOCOLS.get(route.protocol, f"proto {route.protocol}")
 
     def _kernel_choice(self, node: str, route: KernelRoute) -> Choice:
-        paths = self._tables.bgp(node, route.prefix) if route.protocol == "bgp" else ()
+        by_bgp = route.type != NO_ROUTE and self._tables.live.is_by_bgp(node, route.prefix, route.protocol)
+        paths = self._tables.bgp(node, route.prefix) if by_bgp else ()
         # What an agent has written follows from the NIC's effective routes, which have their own step.
         shorter = () if route.protocol == AGENT else route.shorter
         beaten = tuple(Beaten(prefix, "", LONGER) for prefix in shorter)
-        table = f"kernel of {node}" + (", from its BGP table" if route.protocol == "bgp" else "")
+        table = f"kernel of {node}" + (", from its BGP table" if by_bgp else "")
         return Choice(table, route.prefix, self._by(node, route), len(route.gateways), paths, beaten)
 
     # Virtual networks.

@@ -113,7 +113,7 @@ def router_differences(router: str, live: LiveState) -> Iterator[Difference]:
     if router not in live.lab.nva or live.lab.nva[router].ebgp_multihop:
         for prefix in sorted(used - static - there):
             yield Difference(where, str(prefix), BY_BGP, NOTHING, hint)
-    for prefix in sorted({route.prefix for route in kernel if route.protocol == "bgp"} - used):
+    for prefix in sorted({r.prefix for r in kernel if live.is_by_bgp(router, str(r.prefix), r.protocol)} - used):
         yield Difference(where, str(prefix), NOTHING, BY_BGP, hint)
     for number, nic in enumerate(live.lab.azure.nics_of(router) if router in live.lab.policy_routed else ()):
         table = nic_table(number)

@@ -29,7 +29,7 @@ _ROOMS = (
 # Modules at the top of the package that no node needs.
 _NOT_IN_NODES = ("pytest.py",)
 # Changes with the builder's own behaviour: what is excluded, how the tree is normalised.
-_FORMAT = "3"
+_FORMAT = "4"
 _HASH_DIGITS = 16
 
 

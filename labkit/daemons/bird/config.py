@@ -1,0 +1,36 @@
+"""A speaker as `bird.conf`."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from labkit.daemons.bird.policy import export_filter, policy_lines, replaces
+from labkit.daemons.protocol import ConfigurationFile
+from labkit.daemons.speaker import CustomerSpeaker, Neighbour, Speaker
+from labkit.names import handle
+
+PATH = "/etc/bird/labkit.conf"
+"""Where the rendered configuration is; the service `bird` copies it to where BIRD reads it."""
+
+
+def files(speaker: Speaker) -> tuple[ConfigurationFile, ...]:
+    """BIRD's one file.
+
+    Raises:
+        TypeError: the speaker is an instance of a gateway, or a circuit's edge router.
+    """
+    if not isinstance(speaker, CustomerSpeaker):
+        raise TypeError(f"{speaker.name}: BIRD routes in NVAs alone")
+    context = {field.name: getattr(speaker, field.name) for field in fields(speaker)}
+    context |= {
+        "protocol_name": protocol_name,
+        "replaces": replaces(speaker),
+        "policy": tuple(policy_lines(speaker)),
+        "filters": {neighbour.address: export_filter(speaker, neighbour) for neighbour in speaker.neighbours},
+    }
+    return (ConfigurationFile("bird.conf", PATH, "bird.conf.j2", context),)
+
+
+def protocol_name(neighbour: Neighbour) -> str:
+    """The name of a neighbour's protocol in BIRD, such as `rs1-0:10.1.0.4`: for people, and a pattern for commands."""
+    return f"{handle(neighbour.name)}:{neighbour.address}"
