@@ -172,7 +172,7 @@ def create_peer(
         address = peer_ip if peer_ip is not None or nva is None or nic is None else str(nic.address)
         if asn is None or address is None:
             raise InvalidInput(
-                f"{peer} is not an NVA of this lab, so its ASN and its address are needed.",
+                f"{peer} is not an NVA of this lab with BGP, so its ASN and its address are needed.",
                 "Give --peer-asn and --peer-ip.",
             )
         return [PutPeer(route_server, name, _asn(asn), _address(address))]

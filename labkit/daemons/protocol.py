@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from labkit.azure.model import PathAttributes
-from labkit.daemons.speaker import AdjRibIn, Advertisements, Best, CustomerSpeaker, LocRib, Session, Speaker
+from labkit.daemons.speaker import (
+    AdjRibIn,
+    Advertisements,
+    Best,
+    CustomerSpeaker,
+    LocRib,
+    Session,
+    Speaker,
+    StaticRouter,
+)
 from labkit.daemons.tables import AdvertisedPath, BgpNeighbour, BgpPath, BgpTable, Query
 
 T = TypeVar("T")
@@ -32,8 +41,8 @@ class ConfigurationFile:
 class Config(Protocol):
     """A speaker's configuration. Pure."""
 
-    def files(self, speaker: Speaker) -> tuple[ConfigurationFile, ...]:
-        """The configuration files of a speaker's node."""
+    def files(self, speaker: Speaker | StaticRouter) -> tuple[ConfigurationFile, ...]:
+        """The configuration files of a router's node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,11 @@ class Services:
     capabilities: tuple[str, ...]
     monitored: Mapping[str, str]
     console: Command
+
+    @property
+    def without_bgp(self) -> tuple[str, ...]:
+        """The services of a router without BGP, in the same order."""
+        return tuple(name for name in self.names if name != self.bgp)
 
 
 class Installation(Protocol):

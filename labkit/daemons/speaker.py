@@ -151,6 +151,14 @@ class EdgeSpeaker:
     most_from_customer: int
 
 
+@dataclass(frozen=True)
+class StaticRouter:
+    """A router without BGP, which is no speaker: a daemon keeps its static routes."""
+
+    name: str
+    static_routes: tuple[StaticRoute, ...]
+
+
 Speaker = CustomerSpeaker | GatewaySpeaker | EdgeSpeaker
 
 LOCAL_PREF = 100

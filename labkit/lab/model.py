@@ -37,16 +37,16 @@ class NvaPeer:
 class Nva:
     """A network virtual appliance: a router behind one NIC or several, which runs the BGP daemon `daemon`.
 
-    `route_servers` are those that have it as a peer, each with the NIC of the session; `peers` are its sessions with
-    other NVAs. What it forwards to public addresses by a NIC in `snat` carries the NIC's address, and if that is its
-    only one, all that it forwards to them; a `stateful` one drops TCP that it has not seen begin. With
-    `requires_policy` it neither advertises nor accepts anything by external BGP. It withdraws what it advertises while
-    what it `tracks` does not answer. What it advertises, and by which export policy, is in `Azure.appliance`: it
-    changes while a lab runs.
+    Without `asn` it has no BGP. `route_servers` are those that have it as a peer, each with the NIC of the session;
+    `peers` are its sessions with other NVAs. What it forwards to public addresses by a NIC in `snat` carries the NIC's
+    address, and if that is its only one, all that it forwards to them; a `stateful` one drops TCP and answers by UDP
+    that it has not seen begin. With `requires_policy` it neither advertises nor accepts anything by external BGP. It
+    withdraws what it advertises while what it `tracks` does not answer. What it advertises, and by which export policy,
+    is in `Azure.appliance`: it changes while a lab runs.
     """
 
     name: str
-    asn: int
+    asn: int | None
     snat: tuple[str, ...] = ()
     timers: BgpTimers = AZURE_TIMERS
     route_servers: Mapping[str, str] = field(default_factory=dict)
@@ -206,6 +206,11 @@ class Lab:
     def nva(self) -> Mapping[str, Nva]:
         """NVAs by name."""
         return {n.name: n for n in self.nvas}
+
+    @cached_property
+    def bgp_nvas(self) -> tuple[Nva, ...]:
+        """The NVAs with BGP."""
+        return tuple(nva for nva in self.nvas if nva.asn is not None)
 
     @cached_property
     def gateway(self) -> Mapping[str, Gateway]:

@@ -55,8 +55,11 @@ def cautions(lab: Lab, before: Azure, after: Azure) -> Iterator[tuple[str, str]]
     for server, peer in _other_asns(lab, after):
         if (server, peer) not in known:
             own = lab.nva[peer.name].asn
-            text = f"peer {peer.name} of {server} is expected to have ASN {peer.asn}, and the NVA has {own}."
-            yield text, "Its sessions stay down: an OPEN with another ASN is refused."
+            text = (
+                f"peer {peer.name} of {server} is expected to have ASN {peer.asn}, and the NVA has {own or 'no BGP'}."
+            )
+            why = "an OPEN with another ASN is refused" if own is not None else "nothing there opens or accepts one"
+            yield text, f"Its sessions stay down: {why}."
 
 
 def _nic_text(nic: Nic) -> str:

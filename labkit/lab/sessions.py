@@ -52,10 +52,10 @@ def router_id(lab: Lab, node: str) -> IPv4Address:
 
 
 def router_daemons(lab: Lab) -> dict[str, str]:
-    """The name of the BGP daemon of every router's node: NVAs, instances of gateways, circuits, sites."""
+    """The name of the BGP daemon of every node that has one: NVAs, instances of gateways, circuits, sites."""
     instances = {i.node: g for g in lab.gateways for i in lab.azure.gateway[g.name].instance_ids}
     return {
-        **{name: nva.daemon for name, nva in lab.nva.items()},
+        **{nva.name: nva.daemon for nva in lab.bgp_nvas},
         **{node: gateway.daemon for node, gateway in instances.items()},
         **{circuit.name: circuit.daemon for circuit in lab.circuits},
         **{name: site.daemon for name, site in lab.site.items()},

@@ -62,6 +62,6 @@ class Router:
 def routers(lab: Lab, azure: Azure) -> dict[str, Router]:
     """The NVAs and sites of a lab; NVAs advertise what `azure` has of them."""
     found = {
-        nva.name: Router(nva_speaker(lab, nva, azure.appliance[nva.name]), DAEMONS[nva.daemon]) for nva in lab.nvas
+        nva.name: Router(nva_speaker(lab, nva, azure.appliance[nva.name]), DAEMONS[nva.daemon]) for nva in lab.bgp_nvas
     }
     return found | {site.name: Router(site_speaker(lab, site), DAEMONS[site.daemon]) for site in lab.sites}

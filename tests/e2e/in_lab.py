@@ -123,7 +123,9 @@ def create_server(lab: RunningLab, name: str) -> CreateRouteServer:
 
 def put_peer(lab: RunningLab, server: str, nva: str) -> PutPeer:
     """What makes an NVA of the lab file a peer of a route server."""
-    return PutPeer(server, nva, lab.lab.nva[nva].asn, lab.lab.azure.nic[nva].address)
+    asn = lab.lab.nva[nva].asn
+    assert asn is not None
+    return PutPeer(server, nva, asn, lab.lab.azure.nic[nva].address)
 
 
 @contextmanager

@@ -123,6 +123,8 @@ def _hub(draw: st.DrawFn, file: dict[str, Any], hub: str, number: int) -> None:
         if draw(st.booleans()):
             file["nvas"][nva]["connects_to"] = [site]
             file["sites"][site] = {"asn": 65010 + i, "prefixes": f"10.20{number}.{64 * i}.0/18"}
+    if draw(st.integers(0, 3)) == 0:
+        file["nvas"][f"box{number}"] = {"subnet": f"{hub}/appliances"}
     if draw(st.booleans()) or peers:
         file["route_servers"][f"rs{number}"] = {
             "virtual_network": hub,
@@ -189,7 +191,7 @@ def _second_ways(draw: st.DrawFn, file: dict[str, Any]) -> None:
         others = [
             name
             for name, nva in file["nvas"].items()
-            if site not in nva.get("connects_to", []) and nva["asn"] != options["asn"]
+            if "asn" in nva and site not in nva.get("connects_to", []) and nva["asn"] != options["asn"]
         ]
         if others and draw(st.integers(0, 2)) == 0:
             router = draw(st.sampled_from(others))

@@ -6,21 +6,21 @@ from dataclasses import fields
 
 from labkit.daemons.bird.policy import export_filter, policy_lines, replaces
 from labkit.daemons.protocol import ConfigurationFile
-from labkit.daemons.speaker import CustomerSpeaker, Neighbour, Speaker
+from labkit.daemons.speaker import CustomerSpeaker, Neighbour, Speaker, StaticRouter
 from labkit.names import handle
 
 PATH = "/etc/bird/labkit.conf"
 """Where the rendered configuration is; the service `bird` copies it to where BIRD reads it."""
 
 
-def files(speaker: Speaker) -> tuple[ConfigurationFile, ...]:
+def files(speaker: Speaker | StaticRouter) -> tuple[ConfigurationFile, ...]:
     """BIRD's one file.
 
     Raises:
-        TypeError: the speaker is an instance of a gateway, or a circuit's edge router.
+        TypeError: it is an instance of a gateway, a circuit's edge router, or without BGP.
     """
     if not isinstance(speaker, CustomerSpeaker):
-        raise TypeError(f"{speaker.name}: BIRD routes in NVAs alone")
+        raise TypeError(f"{speaker.name}: BIRD routes in NVAs with BGP alone")
     context = {field.name: getattr(speaker, field.name) for field in fields(speaker)}
     context |= {
         "protocol_name": protocol_name,

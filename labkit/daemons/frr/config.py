@@ -9,12 +9,12 @@ from labkit.azure.rules.communities import RELAYED
 from labkit.azure.rules.limits import VPN_GATEWAY_ROUTES
 from labkit.daemons.frr.policy import policy_lines, route_map
 from labkit.daemons.protocol import ConfigurationFile
-from labkit.daemons.speaker import CustomerSpeaker, EdgeSpeaker, GatewaySpeaker, Speaker
+from labkit.daemons.speaker import CustomerSpeaker, EdgeSpeaker, GatewaySpeaker, Speaker, StaticRouter
 
 PATH = "/etc/frr/frr.conf"
 
 
-def files(speaker: Speaker) -> tuple[ConfigurationFile, ...]:
+def files(speaker: Speaker | StaticRouter) -> tuple[ConfigurationFile, ...]:
     """FRR's one file, for all of its daemons."""
     context = {field.name: getattr(speaker, field.name) for field in fields(speaker)}
     match speaker:
@@ -27,6 +27,8 @@ def files(speaker: Speaker) -> tuple[ConfigurationFile, ...]:
         case EdgeSpeaker():
             template = "frr-circuit.conf.j2"
             context |= _edge(speaker)
+        case StaticRouter():
+            template = "frr-static.conf.j2"
     return (ConfigurationFile("frr.conf", PATH, template, context),)
 
 

@@ -73,7 +73,8 @@ LOAD_BALANCERS: Section[dict[str, LoadBalancer]] = Section(
 
 def _listens(draft: Draft, machine: str, port: int) -> bool:
     """Whether anything on a machine listens on a TCP port by itself: the BGP daemon of an NVA [probe-port]."""
-    return port == BGP_PORT and machine_of(machine) in draft.file[NVAS]
+    nva = draft.file[NVAS].get(machine_of(machine))
+    return port == BGP_PORT and nva is not None and nva.asn is not None
 
 
 def _backend(draft: Draft, problem: Problem) -> tuple[Path, str]:

@@ -44,11 +44,18 @@ from labkit.lab.plan.common import Planned, interface_up, nftables, tunnel
 from labkit.lab.plan.model import Node, Role
 from labkit.lab.plan.nic_tables import nic_rules
 from labkit.lab.plan.router_node import router_node, speaker_files
-from labkit.lab.plan.speakers import nva_speaker, overlays
+from labkit.lab.plan.speakers import nva_speaker, overlays, static_router
 from labkit.lab.plan.wires import Wiring
 
 SHORTHANDS = ("prepend", "as_override", "strip_route_server_asn", "communities", "next_hop")
 """The options that are short for the last rules of `exports`."""
+
+
+OF_BGP = (
+    *("advertises", "connects_to", "overlays", "peers_with", "timers", "exports", *SHORTHANDS),
+    *("requires_policy", "ebgp_multihop", "tracks", "daemon"),
+)
+"""The options of a BGP speaker."""
 
 
 class PeerOptions(Part):
@@ -71,14 +78,14 @@ class NvaNic(MachineNic):
 
 
 class Nva(Machine):
-    """A network virtual appliance: a BGP router with one NIC, or with several."""
+    """A network virtual appliance: a router with one NIC, or with several, with or without BGP."""
 
     per_nic = (*Machine.per_nic, "snat")
 
     nics: Mapping[AzureName, NvaNic] = Field(default_factory=dict)
     """Instead of subnet, address and so on: several NICs by name, in one virtual network. The first is the primary."""
-    asn: Asn
-    """Its ASN."""
+    asn: Asn | None = None
+    """Its ASN. Without one it has no BGP: a router, or a firewall."""
     daemon: Literal["frr", "bird"] = "frr"
     """Its BGP daemon."""
     advertises: Prefixes = ()
@@ -86,7 +93,7 @@ class Nva(Machine):
     snat: bool = False
     """True: what it forwards to public addresses carries its own address."""
     stateful: bool = False
-    """True: it forwards nothing of a TCP connection whose beginning went another way."""
+    """True: it forwards nothing of a TCP connection, and no answer by UDP, whose beginning went another way."""
     connects_to: Named[LinkOptions] = Field(default_factory=list)
     """Sites behind it, each over a link of its own: names, or `{site: prefix of the link}`."""
     overlays: Named[LinkOptions] = Field(default_factory=list)
@@ -286,11 +293,27 @@ def _external_neighbours(draft: Draft, name: str, servers: tuple[str, ...]) -> t
 
 def _check(checking: Checking, name: str, nva: Nva) -> None:
     draft = checking.draft
+    for nic in file_nics("nvas", {name: nva}):
+        if not nic.keys.ip_forwarding:
+            about, which = draft.subject(nic.place)[0], "it" if nva.nics else "its NIC"
+            text = f"{about}: IP forwarding is off on {which}, which drops whatever the NVA forwards."
+            draft.warn((*nic.place, "ip_forwarding"), text, "Remove ip_forwarding: false.")
+    if nva.asn is not None:
+        _check_bgp(checking, name, nva, nva.asn)
+        return
+    unread = draft.broken(("nvas", name, "asn"))
+    for key in (key for key in OF_BGP if key in nva.model_fields_set and not unread):
+        text = f"NVA {name}: {key} needs BGP, and the NVA has no asn."
+        draft.error(("nvas", name, key), text, f"Add asn: 65001, or remove {key}.")
+
+
+def _check_bgp(checking: Checking, name: str, nva: Nva, asn: int) -> None:
+    draft = checking.draft
     export_rules.check_effect(checking, ("nvas", name, "exports"), name, nva.exports)
     check_timers(draft, ("nvas", name), nva.timers)
     # A route server that takes the NVA's own ASN for the peer's has judged it.
     if ("nvas", name, "asn") not in checking.judged:
-        check_asn(draft, ("nvas", name, "asn"), nva.asn)
+        check_asn(draft, ("nvas", name, "asn"), asn)
     joined = checking.joined_to(name)
     peered = any(checking.names.nouns.get(each) == ROUTE_SERVER for each in joined)
     if not joined and not draft.broken(("route_servers",)):
@@ -302,11 +325,6 @@ def _check(checking: Checking, name: str, nva: Nva) -> None:
                 text = f"NVA {name}: {key} has no effect: no route server has it as a peer."
                 remedy = f"Add it to the peers of a route server, peers: [{name}], or remove {key}."
                 draft.warn(("nvas", name, key), text, remedy)
-    for nic in file_nics("nvas", {name: nva}):
-        if not nic.keys.ip_forwarding:
-            about, which = draft.subject(nic.place)[0], "it" if nva.nics else "its NIC"
-            text = f"{about}: IP forwarding is off on {which}, which drops whatever the NVA forwards."
-            draft.warn((*nic.place, "ip_forwarding"), text, "Remove ip_forwarding: false.")
     last = next((i for i, rule in enumerate(nva.exports, 1) if rule.decides_always), None)
     for key in SHORTHANDS if last is not None else ():
         if getattr(nva, key):
@@ -334,7 +352,9 @@ def _node(lab: Lab, wiring: Wiring, nva: model.Nva) -> Planned:
     mine = lab.azure.nics_of(nva.name)
     links = [link for link in lab.wan_links if link.router == nva.name]
     ends = overlays(lab, nva)
-    files, binds = speaker_files(nva.daemon, nva_speaker(lab, nva, lab.azure.appliance[nva.name]))
+    bgp = nva.asn is not None
+    router = nva_speaker(lab, nva, lab.azure.appliance[nva.name]) if bgp else static_router(lab, nva)
+    files, binds = speaker_files(nva.daemon, router)
     commands: list[str] = []
     if nva.snat or nva.stateful:
         own = [
@@ -358,8 +378,8 @@ def _node(lab: Lab, wiring: Wiring, nva: model.Nva) -> Planned:
     for overlay in ends:
         commands.append(tunnel(overlay.interface, overlay.vni, overlay.nic.address, overlay.far_nic.address))
         commands += interface_up(overlay.interface, overlay.address)
-    router = router_node(lab, nva.name, nva.daemon, Role.NVA, binds, commands)
-    return Planned(router if nva.tracks is None else _tracking(lab, router, nva), tuple(files))
+    node = router_node(lab, nva.name, nva.daemon, Role.NVA, binds, commands, bgp=bgp)
+    return Planned(node if nva.tracks is None else _tracking(lab, node, nva), tuple(files))
 
 
 def _tracking(lab: Lab, router: Node, nva: model.Nva) -> Node:

@@ -77,7 +77,13 @@ def _check(draft: Draft, path: Path, nva: Nva, options: PeerOptions) -> None:
     if other == name:
         draft.error(path, f"NVA {name}: it can't peer with itself.", "Name another NVA.")
         return
-    if far is None:
+    if far is None or nva.asn is None:
+        return
+    if far.asn is None:
+        if draft.broken(("nvas", other, "asn")):
+            return
+        text = f"peers_with of NVA {name}: {other} has no ASN, so it has no BGP."
+        draft.error(path, text, f"Add asn: 65001 to {other}, or remove it here.")
         return
     if any(one in link for one, each in ((other, nva), (name, far)) for link in each.overlays):
         text = f"NVAs {name} and {other} have an overlay, and BGP through it."

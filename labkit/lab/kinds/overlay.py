@@ -70,8 +70,12 @@ def _check(draft: Draft, name: str, nva: Nva) -> None:
             far = draft.file[NVAS].get(other)
             if other == name:
                 draft.error(path, f"NVA {name}: an overlay can't lead to the NVA itself.", "Name another NVA.")
-            elif far is None:
+            elif far is None or nva.asn is None:
                 continue
+            elif far.asn is None:
+                if not draft.broken(("nvas", other, "asn")):
+                    text = f"NVA {name}: the overlay has BGP, and {other} has none."
+                    draft.error(path, text, f"Add asn: 65001 to {other}, or remove the overlay.")
             elif other in [n for link in nva.overlays[:i] for n in link] or (
                 any(name in link for link in far.overlays) and other < name
             ):

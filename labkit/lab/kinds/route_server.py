@@ -260,8 +260,9 @@ class RouteServerKind(Kind):
 def _peers(draft: Draft, addresses: Addresses, name: str, options: PeerOptions | None) -> Iterator[model.BgpPeer]:
     nva, given = draft.file[NVAS].get(machine_of(name)), options or PeerOptions()
     address = given.address or addresses.next_hops.get(name)
-    if nva is not None and address is not None:
-        yield model.BgpPeer(machine_of(name), given.asn if given.asn is not None else nva.asn, address)
+    asn = given.asn if given.asn is not None or nva is None else nva.asn
+    if asn is not None and nva is not None and address is not None:
+        yield model.BgpPeer(machine_of(name), asn, address)
 
 
 def _check(checking: Checking, name: str, server: RouteServer) -> None:
@@ -283,13 +284,17 @@ def _check(checking: Checking, name: str, server: RouteServer) -> None:
             elif before is not None and not draft.broken((*path, i, peer)):
                 text = f'{about} is the NVA that is its peer "{before}" already.'
                 draft.error((*path, i, peer), text, "A BGP daemon has one session with each instance: remove one.")
-            if options is not None and options.asn is not None:
+            if nva is not None and nva.asn is None:
+                if not draft.broken(("nvas", machine_of(peer), "asn")):
+                    text = f"{about}: the NVA has no ASN, so it has no BGP."
+                    draft.error((*path, i, peer), text, f"Add asn: 65001 to {machine_of(peer)}, or remove the peer.")
+            elif options is not None and options.asn is not None:
                 _check_peer_asn(checking, about, options.asn, (*path, i, peer, "asn"))
                 if nva is not None and nva.asn != options.asn:
                     text = f"{about}: ASN {options.asn} is not the NVA's own, {nva.asn}."
                     remedy = "Its sessions stay down: an OPEN with another ASN is refused. Omit asn for the NVA's own."
                     draft.warn((*path, i, peer, "asn"), text, remedy)
-            elif nva is not None:
+            elif nva is not None and nva.asn is not None:
                 _check_peer_asn(checking, about, nva.asn, ("nvas", machine_of(peer), "asn"))
 
 

@@ -49,7 +49,7 @@ def _keepalive(own: BgpTimers, hold: int) -> int:
 
 def _neighbours(lab: Lab) -> Iterator[tuple[str, Neighbour]]:
     """The neighbours that nodes are configured with, each with the node."""
-    for nva in lab.nvas:
+    for nva in lab.bgp_nvas:
         yield from ((nva.name, each) for each in nva_speaker(lab, nva, lab.azure.appliance[nva.name]).neighbours)
     for site in lab.sites:
         yield from ((site.name, each) for each in site_speaker(lab, site).neighbours)

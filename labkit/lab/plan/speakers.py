@@ -25,6 +25,7 @@ from labkit.daemons.speaker import (
     GatewaySpeaker,
     Neighbour,
     StaticRoute,
+    StaticRouter,
 )
 from labkit.lab.model import Gateway, Lab, Line, Nva, Site
 from labkit.lab.plan.addressing import subnet_of
@@ -38,22 +39,29 @@ BMP_PORT = 11019
 
 
 def nva_speaker(lab: Lab, nva: Nva, appliance: Appliance) -> CustomerSpeaker:
-    """An NVA as a BGP speaker, which advertises what `appliance` has."""
+    """An NVA with BGP as a speaker, which advertises what `appliance` has."""
     return CustomerSpeaker(
         nva.name,
-        nva.asn,
+        router_asn(lab, nva.name),
         router_id(lab, nva.name),
         neighbours=tuple(_nva_neighbours(lab, nva)),
         networks=appliance.advertises,
-        static_routes=(
-            *(StaticRoute(prefix, gateway_address(subnet_of(lab.azure, nic))) for prefix, nic in nva_routes(lab, nva)),
-            *_by_policy(lab, nva),
-        ),
+        static_routes=_static_routes(lab, nva),
         exports=appliance.exports,
         requires_policy=nva.requires_policy,
         ebgp_multihop=nva.ebgp_multihop,
         subnets=tuple(subnet_of(lab.azure, nic) for nic in lab.azure.nics_of(nva.name)),
     )
+
+
+def static_router(lab: Lab, nva: Nva) -> StaticRouter:
+    """An NVA without BGP."""
+    return StaticRouter(nva.name, _static_routes(lab, nva))
+
+
+def _static_routes(lab: Lab, nva: Nva) -> tuple[StaticRoute, ...]:
+    by_nic = (StaticRoute(p, gateway_address(subnet_of(lab.azure, nic))) for p, nic in nva_routes(lab, nva))
+    return (*by_nic, *_by_policy(lab, nva))
 
 
 def site_speaker(lab: Lab, site: Site) -> CustomerSpeaker:
@@ -92,18 +100,17 @@ def _nva_neighbours(lab: Lab, nva: Nva) -> Iterator[Neighbour]:
             address = link.site_address.ip
             yield Neighbour(link.site, address, own, asn, identifier, nva.timers, peer=link.site)
     for end in overlays(lab, nva):
-        far, own, identifier = end.far, end.address.ip, router_id(lab, end.far.name)
-        yield Neighbour(far.name, end.far_address.ip, own, far.asn, identifier, nva.timers, peer=far.name)
+        far, asn, identifier = end.far.name, router_asn(lab, end.far.name), router_id(lab, end.far.name)
+        yield Neighbour(far, end.far_address.ip, end.address.ip, asn, identifier, nva.timers, peer=far)
     for peer in nva.peers:
-        far = lab.nva[peer.name]
         yield Neighbour(
-            far.name,
+            peer.name,
             lab.azure.nic[peer.far_nic].address,
             lab.azure.nic[peer.nic].address,
-            far.asn,
-            router_id(lab, far.name),
+            router_asn(lab, peer.name),
+            router_id(lab, peer.name),
             nva.timers,
-            peer=far.name,
+            peer=peer.name,
             nva=True,
             route_reflector_client=peer.route_reflector_client,
             next_hop_self=peer.next_hop_self,
@@ -308,8 +315,10 @@ def _by_policy(lab: Lab, nva: Nva) -> Iterator[StaticRoute]:
 
 
 def router_asn(lab: Lab, name: str) -> int:
-    """The ASN of the NVA or the circuit of this name."""
-    return lab.nva[name].asn if name in lab.nva else MICROSOFT_ASN
+    """The ASN of the NVA with BGP, or of the circuit, of this name."""
+    asn = lab.nva[name].asn if name in lab.nva else MICROSOFT_ASN
+    assert asn is not None
+    return asn
 
 
 def _others_edges(lab: Lab, gateway: Gateway) -> tuple[IPv4Address, ...]:

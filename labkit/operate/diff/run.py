@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from labkit.lab.model import Lab
-from labkit.lab.sessions import router_daemons
 from labkit.operate.diff.bgp import (
     effective_differences,
     gateway_differences,
@@ -18,7 +17,7 @@ from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.snapshot import read
 from labkit.operate.verify.difference import Difference
 from labkit.operate.verify.fabric_check import fabric_differences
-from labkit.operate.verify.oracle import kernel_differences, router_differences
+from labkit.operate.verify.oracle import kernel_differences, router_differences, routers
 
 
 def differences(lab: Lab, client: LabClient) -> list[Difference]:
@@ -48,5 +47,5 @@ def _once(live: LiveState) -> Iterator[Difference]:
     for vm in live.lab.virtual_machines:
         if vm.name not in live.off:
             yield from kernel_differences(vm.name, live)
-    for router in router_daemons(live.lab):
+    for router in routers(live.lab):
         yield from router_differences(router, live)

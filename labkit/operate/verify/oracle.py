@@ -35,13 +35,20 @@ def oracle_checks(lab: Lab) -> Iterator[tuple[str, Callable[[LiveState], str | N
             f"kernel of {vm.name} agrees with its effective routes",
             partial(kernel_difference, vm.name),
         )
-    for router in router_daemons(lab):
-        yield f"kernel of {router} agrees with its BGP and static routes", partial(router_difference, router)
+    with_bgp = router_daemons(lab)
+    for router in routers(lab):
+        routes = "BGP and static routes" if router in with_bgp else "static routes"
+        yield f"kernel of {router} agrees with its {routes}", partial(router_difference, router)
     for vnet in lab.azure.virtual_networks:
         yield (
             f"fabric {vnet.name} agrees with the effective routes",
             partial(fabric_difference, vnet.name),
         )
+
+
+def routers(lab: Lab) -> tuple[str, ...]:
+    """The nodes whose kernels have the routes of a daemon, NVAs without BGP among them."""
+    return tuple(dict.fromkeys((*router_daemons(lab), *lab.nva)))
 
 
 def kernel_difference(vm: str, live: LiveState) -> str | None:
@@ -102,9 +109,10 @@ def router_differences(router: str, live: LiveState) -> Iterator[Difference]:
 
     None for a router that is off, or whose daemon does not run.
     """
-    if not live.has_bgp(router):
+    with_bgp = router in router_daemons(live.lab)
+    if router in live.off or (with_bgp and not live.has_bgp(router)):
         return
-    used, kernel = live.bgp(router).loc_rib, live.kernel(router)
+    used, kernel = live.bgp(router).loc_rib if with_bgp else frozenset(), live.kernel(router)
     where, hint = f"kernel of {router}", f"labkit routes {router}"
     static, there = static_prefixes(live.lab, router), {route.prefix for route in kernel}
     for prefix in sorted(static - there):

@@ -176,7 +176,7 @@ def test_empty_sections_are_as_good_as_none() -> None:
 
 
 def test_error_shape() -> None:
-    error = refused("name: lab\nvirtual_machines: {vm1: a/b}\nnvas: {x: {}}\n")
+    error = refused("name: lab\nvirtual_machines: {vm1: a/b}\nsites: {x: {}}\n")
     assert isinstance(error, InvalidInput)
     assert error.exit_code == 2
     first, *_, last = error.message.splitlines()

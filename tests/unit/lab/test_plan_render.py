@@ -179,6 +179,18 @@ def test_the_firewall_of_an_nva(options: str, inspects: bool, translates: bool) 
     assert ("ct state invalid drop" in rules, "snat ip to 10.1.1.4" in rules) == (inspects, translates)
 
 
+def test_an_nva_without_bgp_has_its_static_routes_and_no_bgp_daemon() -> None:
+    text = OVERVIEW.read_text().replace("nvas:\n", "nvas:\n  box: {subnet: vnet1/workload, stateful: true}\n", 1)
+    made = plan(load_text(text, "x"))
+    box, speaker = (next(node for node in made.nodes if node.name == name) for name in ("box", "sdwan-nva"))
+    assert box.services == ("mgmtd", "zebra", "staticd")
+    assert speaker.services == (*box.services, "bgpd")
+    files = render_files(made, image=IMAGE, lab_file=b"")
+    lines = files["nodes/box/frr.conf"].decode().splitlines()
+    assert "ip route 0.0.0.0/0 10.1.10.1" in lines
+    assert not [line for line in lines if line.startswith(("router", "route-map"))]
+
+
 def test_the_paths_that_a_site_sends() -> None:
     longer = frr("prepend: {sdwan-nva: 1}", "branch", 65010)
     assert "route-map to-sdwan-nva permit 10\n set as-path prepend 65010\n" in longer

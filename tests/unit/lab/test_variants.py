@@ -163,14 +163,14 @@ def test_a_mistake_of_the_base_is_reported_once_and_one_of_a_variant_with_its_na
     base = BASE.replace("with: one", "with: oen")
     variants = (
         "  far:\n    nvas: {one: {asn: 65515}}\n    proofs:\n    - ping: {from: vm1, to: nobody}\n"
-        "  near:\n    nvas:\n      one: {asn: 65515}\n      two: {subnet: vnet1/nva}\n"
+        "  near:\n    nvas:\n      one: {asn: 65515}\n      two: {subnet: vnet1/nva, asn: x}\n"
     )
     assert refused(variants, base) == [
         '13: proof 1 (session): there is no BGP speaker "oen".',
         '18: variant far: peer "one" of route server rs1: ASN 65515 is the route server\'s own.',
         '20: variant far: proof 1 (ping): there is no node "nobody".',
         '23: variant near: peer "one" of route server rs1: ASN 65515 is the route server\'s own.',
-        "24: variant near: NVA two: asn is missing.",
+        '24: variant near: NVA two: asn: "x" is not a whole number.',
     ]
 
 
@@ -182,8 +182,8 @@ def test_what_several_variants_break_is_one_mistake() -> None:
 
 
 def test_a_required_value_that_is_removed_is_missed_where_it_is_removed() -> None:
-    variants = "  far:\n    nvas:\n      one:\n        asn: null\n"
-    assert refused(variants) == ["20: variant far: NVA one: asn is missing."]
+    variants = "  far:\n    route_servers:\n      rs1:\n        virtual_network: null\n"
+    assert refused(variants) == ["20: variant far: route server rs1: virtual_network is missing."]
 
 
 def test_a_variant_may_mend_the_base_but_the_base_must_be_right() -> None:
