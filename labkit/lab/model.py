@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
@@ -17,6 +18,17 @@ from labkit.lab.proofs import Proof
 
 PRIVATE = tuple(IPv4Network(n) for n in ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16"))
 """What no firewall translates to by default, Azure's own included (RFC 1918, RFC 6598)."""
+
+
+class Snat(StrEnum):
+    """What gets a NIC's address as its source when an appliance forwards it by that NIC, by where it goes to."""
+
+    PUBLIC = "public"
+    ALL = "all"
+
+    def covers(self, target: IPv4Address) -> bool:
+        """Whether it is for packets to `target`."""
+        return self is Snat.ALL or not any(target in private for private in PRIVATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +50,17 @@ class Nva:
     """A network virtual appliance: a router behind one NIC or several, which runs the BGP daemon `daemon`.
 
     Without `asn` it has no BGP. `route_servers` are those that have it as a peer, each with the NIC of the session;
-    `peers` are its sessions with other NVAs. What it forwards to public addresses by a NIC in `snat` carries the NIC's
-    address, and if that is its only one, all that it forwards to them; a `stateful` one drops TCP and answers by UDP
-    that it has not seen begin. With `requires_policy` it neither advertises nor accepts anything by external BGP. It
-    withdraws what it advertises while what it `tracks` does not answer. What it advertises, and by which export policy,
-    is in `Azure.appliance`: it changes while a lab runs.
+    `peers` are its sessions with other NVAs. `snat` has the NICs whose address packets get that it forwards by them,
+    and where that is its only one, over links as well; a `stateful` one drops TCP and answers by UDP that it has not
+    seen begin. With `requires_policy` it neither advertises nor accepts anything by external BGP. It withdraws what it
+    advertises while what it `tracks` does not answer. `static_routes` lead to NICs and the far ends of links, by name,
+    and to addresses; with `policy_routing` each NIC has a routing table of its own. What it advertises, and by which
+    export policy, is in `Azure.appliance`: it changes while a lab runs.
     """
 
     name: str
     asn: int | None
-    snat: tuple[str, ...] = ()
+    snat: Mapping[str, Snat] = field(default_factory=dict)
     timers: BgpTimers = AZURE_TIMERS
     route_servers: Mapping[str, str] = field(default_factory=dict)
     peers: tuple[NvaPeer, ...] = ()
@@ -55,15 +68,15 @@ class Nva:
     ebgp_multihop: bool = True
     stateful: bool = False
     tracks: IPv4Address | None = None
+    static_routes: tuple[tuple[IPv4Network, str | IPv4Address], ...] = ()
     policy_routing: bool = False
     daemon: str = DEFAULT
 
     def translates(self, target: IPv4Address, nic: str | None) -> str | None:
         """The NIC whose address a packet to `target` gets that it forwards by `nic`, or over a link; None for none."""
-        if any(target in private for private in PRIVATE):
-            return None
         # The only NIC of an appliance has the appliance's name: whatever it translates leaves with that one's address.
-        return self.name if self.name in self.snat else nic if nic in self.snat else None
+        by = self.name if self.name in self.snat else nic
+        return by if by is not None and by in self.snat and self.snat[by].covers(target) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,9 +126,12 @@ class PredictedTables:
                 yield node, interface.network, Route(interface.network)
         yield from self._in_the_internet()
         for nva in lab.nvas:
-            connected = ((subnet_of(lab.azure, nic), nic) for nic in lab.azure.nics_of(nva.name))
-            for prefix, nic in (*connected, *nva_routes(lab, nva)):
-                yield nva.name, prefix, Route(prefix, nic.name)
+            for nic in lab.azure.nics_of(nva.name):
+                yield nva.name, subnet_of(lab.azure, nic), Route(subnet_of(lab.azure, nic), nic.name)
+            for route in nva_routes(lab, nva):
+                by_nic = Route(route.prefix, route.nic.name if route.nic is not None else None)
+                over_link = Route(route.prefix, gateways=(route.via,))
+                yield nva.name, route.prefix, over_link if route.nic is None else by_nic
         for node, instance in self._instances.items():
             nic = self.azure.primary_nic(node)
             gateway = self.azure.gateway[instance.name]

@@ -17,7 +17,7 @@ from ipaddress import IPv4Address, IPv4Network
 from labkit.azure.model import VirtualNetwork
 from labkit.lab.build import plan
 from labkit.lab.load import load
-from labkit.lab.model import Internet, InternetLeg
+from labkit.lab.model import Internet, InternetLeg, Snat
 from labkit.lab.plan.common import NFTABLES
 from labkit.lab.plan.model import Plan
 from labkit.render.render import render_files
@@ -182,7 +182,7 @@ def test_an_appliance_translates_what_leaves_the_virtual_network_and_nothing_els
 @in_own_namespaces
 def test_an_appliance_keeps_the_sources_of_what_it_sends_itself() -> None:
     with Rig() as rig:
-        nvas = tuple(replace(n, snat=("sdwan-nva",) if n.name == "sdwan-nva" else ()) for n in LAB.nvas)
+        nvas = tuple(replace(n, snat={"sdwan-nva": Snat.PUBLIC} if n.name == "sdwan-nva" else {}) for n in LAB.nvas)
         branch, appliance = linked(rig, ("branch", "100.64.0.2", "eth0", ""), ("sdwan-nva", "10.1.1.4", "eth1", ""))
         branch.namespace.batch("addr add 100.64.0.2/30 dev eth0")
         appliance.namespace.batch("link add eth0 type veth peer name fabric", "link set fabric up")

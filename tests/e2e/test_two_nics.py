@@ -136,6 +136,10 @@ def test_an_appliance_with_two_nics(lab: RunningLab) -> None:
     kernel = {str(path.prefix): path.gateways for path in LiveState(lab.lab, client).kernel("fw")}
     assert kernel["0.0.0.0/0"] == (IPv4Address("10.1.3.1"),), "the default is the primary NIC's"
     assert kernel["10.1.0.0/26"] == kernel["10.1.0.0/16"] == (IPv4Address("10.1.1.1"),), "routes by BGP lead inside"
+    assert kernel["10.2.0.0/16"] == (IPv4Address("10.1.1.1"),), "a static route by a NIC"
+    assert kernel["203.0.113.0/24"] == (IPv4Address("10.1.3.9"),)
+    of_nva = {str(path.prefix): path.gateways for path in LiveState(lab.lab, client).kernel("nva")}
+    assert of_nva["172.16.0.0/16"] == (lab.lab.wan_links[0].site_address.ip,), "a static route over a link"
     assert traceroute(client, "client", INTERNET, OUTSIDE) == [FW_INSIDE, INTERNET], (
         "it answers by the NIC that leads back"
     )
@@ -144,6 +148,9 @@ def test_an_appliance_with_two_nics(lab: RunningLab) -> None:
     assert f"SNAT to {FW_OUTSIDE}" in " ".join(line.why for line in found.steps)
     assert trace(lab.lab, client, "fw", "client/outside").agrees
     assert trace(lab.lab, client, "fw", "branch").agrees
+    inside = trace(lab.lab, client, "fw", "vm")
+    assert (inside.disposition, inside.agrees) == (Disposition.DELIVERED, True), inside
+    assert "10.2.0.0/16 → 10.1.1.1" in " ".join(line.decision for line in inside.steps)
 
 
 def test_the_prediction_and_the_tables_of_the_lab_lead_every_packet_the_same_way(lab: RunningLab) -> None:

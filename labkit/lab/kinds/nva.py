@@ -7,7 +7,8 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic.json_schema import WithJsonSchema
 
 from labkit.azure.model import ROUTE_SERVER_ASN, Appliance, Azure, BgpPeer, ExportRule, PathChanges
 from labkit.azure.model.problem import Code, Problem
@@ -15,7 +16,18 @@ from labkit.daemons.speaker import BgpTimers
 from labkit.lab import model
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.schema import Section
-from labkit.lab.file.schema_types import Asn, AzureName, Communities, LinkOptions, Named, Part, Prefixes, Timers
+from labkit.lab.file.schema_types import (
+    Asn,
+    AzureName,
+    Communities,
+    LinkOptions,
+    Named,
+    Part,
+    Prefix,
+    Prefixes,
+    Timers,
+    mistake,
+)
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds import export_rules
 from labkit.lab.kinds.addresses import Addresses, Assignment
@@ -38,8 +50,9 @@ from labkit.lab.kinds.names import Declared
 from labkit.lab.kinds.nouns import INTERNET, LOAD_BALANCER, NVA, NVA_NIC, ROUTE_SERVER, SITE
 from labkit.lab.kinds.route_table import address_of
 from labkit.lab.kinds.site import check_asn
+from labkit.lab.kinds.static_routes import check_static_routes, refer_static_routes, static_routes
 from labkit.lab.kinds.timers import check_timers
-from labkit.lab.model import PRIVATE, Lab
+from labkit.lab.model import PRIVATE, Lab, Snat
 from labkit.lab.plan.common import Planned, interface_up, nftables, tunnel
 from labkit.lab.plan.model import Node, Role
 from labkit.lab.plan.nic_tables import nic_rules
@@ -68,13 +81,30 @@ class PeerOptions(Part):
     BGP keeps next hops, and external BGP keeps one that is in the subnet of both."""
 
 
+ALL = "all"
+
+
+def _parse_snat(value: object) -> object:
+    words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False, ALL: ALL}
+    known = words.get(value.lower(), value) if isinstance(value, str) else value
+    if known not in words.values():
+        shown = f'"{value}"' if isinstance(value, str) else "it"
+        raise mistake(f"{shown} is none of true, false and all", "Write true (to public addresses), all, or false.")
+    return known
+
+
+SnatOption = Annotated[
+    bool | str, BeforeValidator(_parse_snat), WithJsonSchema({"anyOf": [{"type": "boolean"}, {"const": ALL}]})
+]
+
+
 class NvaNic(MachineNic):
     """A NIC of an NVA that has several: its subnet alone, or the subnet and more."""
 
     ip_forwarding: bool = True
     """False: Azure drops what is not to or from the NIC's own address."""
-    snat: bool = False
-    """True: what the NVA forwards to public addresses by this NIC carries the NIC's address."""
+    snat: SnatOption = False
+    """True: what the NVA forwards to public addresses by this NIC carries the NIC's address; `all`: to any address."""
 
 
 class Nva(Machine):
@@ -90,8 +120,8 @@ class Nva(Machine):
     """Its BGP daemon."""
     advertises: Prefixes = ()
     """Prefixes that it originates."""
-    snat: bool = False
-    """True: what it forwards to public addresses carries its own address."""
+    snat: SnatOption = False
+    """True: what it forwards to public addresses carries its own address; `all`: to any address."""
     stateful: bool = False
     """True: it forwards nothing of a TCP connection, and no answer by UDP, whose beginning went another way."""
     connects_to: Named[LinkOptions] = Field(default_factory=list)
@@ -101,6 +131,8 @@ class Nva(Machine):
     peers_with: Named[PeerOptions] = Field(default_factory=list)
     """NVAs, or NICs of theirs, that it has BGP with from NIC to NIC: names, or `{nva: {route_reflector_client,
     next_hop}}`. One side is enough; the other may name it too, for its own options. With one ASN BGP is internal."""
+    static_routes: dict[Prefix, str] = Field(default_factory=dict)
+    """Next hop by prefix: a NIC of its own (that is, its subnet's gateway), a site or NVA at a link, or an address."""
     ip_forwarding: bool = True
     """False: Azure drops what is not to or from the NIC's own address."""
     timers: Timers = Timers()
@@ -137,6 +169,7 @@ NVAS: Section[dict[str, Nva]] = Section(
         "overlays": 'overlay of NVA {0} to "{1}"',
         "nics": "NIC {1} of NVA {0}",
         "peers_with": 'session of NVA {0} with "{1}"',
+        "static_routes": "static route {1} of NVA {0}",
     },
 )
 
@@ -149,6 +182,16 @@ def _nic(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: ARG001
 def _is_an_nvas(draft: Draft, problem: Problem) -> bool:
     # That is noted for every NVA, whoever leads packets there.
     return machine_of(problem.subjects[0]) in draft.file[NVAS]
+
+
+def _own_nics(name: str, nva: Nva) -> dict[str, FileNic]:
+    """The NICs of an NVA by the names that the file may give them there; its own name is the primary one's."""
+    mine = list(file_nics("nvas", {name: nva}))
+    return {each: nic for nic in reversed(mine) for each in (nic.name.removeprefix(f"{name}/"), nic.name, name)}
+
+
+def _links(nva: Nva) -> tuple[Mapping[str, LinkOptions | None], ...]:
+    return (*nva.connects_to, *nva.overlays)
 
 
 def _nics(draft: Draft) -> Iterator[FileNic]:
@@ -173,6 +216,8 @@ class NvaKind(Kind):
         draft, names = checking.draft, checking.names
         for nic in _nics(draft):
             check_place(checking, nic.place, nic.keys.subnet)
+        for name, nva in draft.file[NVAS].items():
+            refer_static_routes(checking, ("nvas", name, "static_routes"), nva.static_routes, _own_nics(name, nva))
         for name, nva in draft.file[NVAS].items():
             hop = nva.next_hop
             if hop is not None and hop != export_rules.NEXT_HOP_UNCHANGED and address_of(hop) is None:
@@ -210,6 +255,9 @@ class NvaKind(Kind):
         """See `Kind`."""
         for name, nva in checking.draft.file[NVAS].items():
             check_several_nics(checking.draft, "nvas", NVA, name, nva)
+            links = {far: o.prefix if o is not None else None for each in _links(nva) for far, o in each.items()}
+            place: Path = ("nvas", name, "static_routes")
+            check_static_routes(checking.draft, place, nva.static_routes, _own_nics(name, nva), links)
             _check(checking, name, nva)
 
     def lab(self, draft: Draft, addresses: Addresses, lab: Lab) -> Lab:
@@ -218,12 +266,13 @@ class NvaKind(Kind):
             model.Nva(
                 name=name,
                 asn=nva.asn,
-                snat=(name,) if nva.snat else tuple(f"{name}/{nic}" for nic, keys in nva.nics.items() if keys.snat),
+                snat=_snat(name, nva),
                 timers=BgpTimers(nva.timers.keepalive, nva.timers.hold),
                 requires_policy=nva.requires_policy,
                 ebgp_multihop=nva.ebgp_multihop,
                 stateful=nva.stateful,
                 tracks=_address(nva.tracks, addresses.hosts),
+                static_routes=tuple(static_routes(nva.static_routes, _own_nics(name, nva))),
                 policy_routing=nva.policy_routing,
                 route_servers={
                     server.name: _peering_nic(lab.azure, name, peer)
@@ -240,6 +289,12 @@ class NvaKind(Kind):
     def nodes(self, lab: Lab, wiring: Wiring) -> Iterator[Planned]:
         """See `Kind`."""
         yield from (_node(lab, wiring, nva) for nva in lab.nvas)
+
+
+def _snat(name: str, nva: Nva) -> dict[str, Snat]:
+    """The NICs whose address packets get, and which packets do."""
+    by_nic = {name: nva.snat} | {f"{name}/{nic}": keys.snat for nic, keys in nva.nics.items()}
+    return {nic: Snat.ALL if value == ALL else Snat.PUBLIC for nic, value in by_nic.items() if value}
 
 
 def _peering_nic(azure: Azure, nva: str, peer: BgpPeer) -> str:
@@ -365,9 +420,12 @@ def _node(lab: Lab, wiring: Wiring, nva: model.Nva) -> Planned:
         file, bind, load = nftables(
             nva.name,
             "nftables-nva.conf.j2",
-            sources=[(nic.interface if len(mine) > 1 else "", nic.address) for nic in mine if nic.name in nva.snat],
+            sources=[
+                (nic.interface if len(mine) > 1 else "", nic.address, () if nva.snat[nic.name] is Snat.ALL else PRIVATE)
+                for nic in mine
+                if nic.name in nva.snat
+            ],
             own=own,
-            private=PRIVATE,
             stateful=nva.stateful,
         )
         files.append(file)

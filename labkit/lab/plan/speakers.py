@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from itertools import chain
 
 from labkit.azure.model import ROUTE_SERVER_ASN, Appliance, Circuit, InstanceId, Nic, PeerKind
 from labkit.azure.rules.acceptance import originated_in
@@ -60,8 +61,7 @@ def static_router(lab: Lab, nva: Nva) -> StaticRouter:
 
 
 def _static_routes(lab: Lab, nva: Nva) -> tuple[StaticRoute, ...]:
-    by_nic = (StaticRoute(p, gateway_address(subnet_of(lab.azure, nic))) for p, nic in nva_routes(lab, nva))
-    return (*by_nic, *_by_policy(lab, nva))
+    return (*(StaticRoute(route.prefix, route.via) for route in nva_routes(lab, nva)), *_by_policy(lab, nva))
 
 
 def site_speaker(lab: Lab, site: Site) -> CustomerSpeaker:
@@ -234,7 +234,7 @@ def _instance(lab: Lab, gateway: Gateway, line: Line) -> Neighbour:
 def static_prefixes(lab: Lab, node: str) -> frozenset[IPv4Network]:
     """The prefixes of the static routes in the main table of a router: NVA, site, circuit or instance of a gateway."""
     if node in lab.nva:
-        return frozenset(prefix for prefix, _ in nva_routes(lab, lab.nva[node]))
+        return frozenset(route.prefix for route in nva_routes(lab, lab.nva[node]))
     if node in lab.azure.circuit:
         return frozenset()
     speaker: CustomerSpeaker | GatewaySpeaker
@@ -272,20 +272,30 @@ def overlays(lab: Lab, nva: Nva) -> tuple[OverlayEnd, ...]:
     return tuple(ends)
 
 
-def nva_routes(lab: Lab, nva: Nva) -> Iterator[tuple[IPv4Network, Nic]]:
-    """What an NVA knows without BGP, each with the NIC by which it is reached: through the gateway of its subnet.
+@dataclass(frozen=True, slots=True)
+class NvaRoute:
+    """What an NVA reaches without BGP: by its NIC `nic`, or without one over a link, each through `via`."""
+
+    prefix: IPv4Network
+    via: IPv4Address
+    nic: Nic | None
+
+
+def nva_routes(lab: Lab, nva: Nva) -> tuple[NvaRoute, ...]:
+    """What an NVA knows without BGP: its static routes, and what it needs for its sessions.
 
     That are the default route, which Azure's DHCP hands out to the primary NIC alone, and the way to its route servers.
     And the way to the far ends of its overlays, which BGP would lead into the tunnel itself. And to whatever may be the
     next hop of what it learns from NVAs that it peers with: their subnets, their route servers. Without the second the
     route servers' own prefix, whose next hop they are, would resolve through itself [static-routes-to-instances].
     """
-    found = {DEFAULT_ROUTE: lab.azure.primary_nic(nva.name)}
+    found = {prefix: _static(lab, nva, prefix, hop) for prefix, hop in nva.static_routes}
     ends = ((IPv4Network(end.far_nic.address), end.nic) for end in overlays(lab, nva))
-    for prefix, nic in (*_to_route_servers(lab, nva), *ends, *_to_peers(lab, nva)):
-        found.setdefault(prefix, nic)
+    default = (DEFAULT_ROUTE, lab.azure.primary_nic(nva.name))
+    for prefix, nic in (default, *_to_route_servers(lab, nva), *ends, *_to_peers(lab, nva)):
+        found.setdefault(prefix, _by_gateway(lab, prefix, nic))
     connected = {subnet_of(lab.azure, nic) for nic in lab.azure.nics_of(nva.name)}
-    return ((prefix, nic) for prefix, nic in found.items() if prefix not in connected)
+    return tuple(route for prefix, route in found.items() if prefix not in connected)
 
 
 def _to_route_servers(lab: Lab, nva: Nva) -> Iterator[tuple[IPv4Network, Nic]]:
@@ -306,6 +316,21 @@ def _to_peers(lab: Lab, nva: Nva) -> Iterator[tuple[IPv4Network, Nic]]:
             far = lab.nva[peer.name]
             yield from ((prefix, nic) for prefix, _ in _to_route_servers(lab, far))
             ways += [(each, nic) for each in far.peers]
+
+
+def _by_gateway(lab: Lab, prefix: IPv4Network, nic: Nic) -> NvaRoute:
+    return NvaRoute(prefix, gateway_address(subnet_of(lab.azure, nic)), nic)
+
+
+def _static(lab: Lab, nva: Nva, prefix: IPv4Network, hop: str | IPv4Address) -> NvaRoute:
+    if isinstance(hop, IPv4Address):
+        near = (nic for nic in lab.azure.nics_of(nva.name) if hop in subnet_of(lab.azure, nic))
+        return NvaRoute(prefix, hop, next(near, None))
+    if hop in lab.azure.nic:
+        return _by_gateway(lab, prefix, lab.azure.nic[hop])
+    sites = (link.site_address.ip for link in lab.wan_links if (link.router, link.site) == (nva.name, hop))
+    ends = (end.far_address.ip for end in overlays(lab, nva) if end.far.name == hop)
+    return NvaRoute(prefix, next(chain(sites, ends)), None)
 
 
 def _by_policy(lab: Lab, nva: Nva) -> Iterator[StaticRoute]:

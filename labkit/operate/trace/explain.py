@@ -80,7 +80,9 @@ class Explainer:
 
     def _at_router(self, step: RouterStep) -> TraceLine:
         node, destination = step.node, step.packet.destination
-        route = self._tables.kernel(node, destination, self._tables.own(node, step.packet.source))
+        # The route was chosen before the packet got another source.
+        own = None if step.translated else self._tables.own(node, step.packet.source)
+        route = self._tables.kernel(node, destination, own)
         if step.route.drops is not None:
             return replace(self._lost(node, route), address=str(step.address))
         leads = ", ".join(map(str, route.gateways)) or f"on-link {route.device}"

@@ -26,6 +26,7 @@ from labkit.lab import proofs
 from labkit.lab.file.problems import LabFileError
 from labkit.lab.kinds import assumptions
 from labkit.lab.load import Loaded, load, load_text, read, read_text
+from labkit.lab.model import Snat
 from labkit.resources import topologies
 
 from .samples import EVERYTHING, OVERVIEW
@@ -52,7 +53,7 @@ def test_overview() -> None:
         BgpPeer("security-nva", 65002, IPv4Address("10.1.2.4")),
     )
     assert lab.azure.appliance["security-nva"].advertises == (IPv4Network("0.0.0.0/0"),)
-    assert lab.nva["security-nva"].snat == ("security-nva",)
+    assert lab.nva["security-nva"].snat == {"security-nva": Snat.PUBLIC}
     assert lab.nva["sdwan-nva"].route_servers == {"rs1": "sdwan-nva"}
     assert lab.nva["sdwan-nva"].timers == BgpTimers(60, 180)
     assert [(w.router, w.site) for w in lab.wan_links] == [("sdwan-nva", "branch")]
