@@ -32,12 +32,12 @@ def examine() -> dict[str, tuple[KernelProbe, ...]]:
 def _image() -> KernelProbe:
     spec = images.node_image()
     if images.installed(spec.reference) is not None:
-        return KernelProbe(f"image {spec.reference}", True)
+        return KernelProbe(f"image {spec.title}", True)
     try:
         image_debian.check()
     except EnvironmentProblem as problem:
-        return KernelProbe(f"image {spec.reference}", False, problem.message, problem.remedy)
-    return KernelProbe(f"image {spec.reference}: not built yet, but can be", True)
+        return KernelProbe(f"image {spec.title}", False, problem.message, problem.remedy)
+    return KernelProbe(f"image {spec.title}: not built yet, but can be", True)
 
 
 def _ipv6() -> KernelProbe:

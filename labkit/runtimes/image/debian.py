@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from labkit.daemons.registry import DAEMONS
-from labkit.errors import EnvironmentProblem
+from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
 from labkit.runtimes import prerequisites
 from labkit.runtimes.image.definition import Package
 from labkit.runtimes.image.run import Build, ToolFailed, disk_full, need_space
@@ -30,10 +30,13 @@ UNPRIVILEGED_TOOLS = {"newuidmap": "uidmap", "newgidmap": "uidmap", "unshare": "
 # Measured: 320 MB at the peak of an mmdebstrap run.
 _SCRATCH_MEGABYTES = 500
 # Only the progress display depends on it.
-_EXPECTED_PACKAGES = 145
+_EXPECTED_PACKAGES = 170
 _EXCLUDED = ("/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/man/*")
 _NETWORK_SETTINGS = re.compile(r"Acquire::(https?::|Check-|Retries|ForceIPv)")
 _RELEASE_FILE = re.compile(r"'(?P<mirror>https?://\S+)/dists/(?P<suite>\S+)/InRelease'")
+_NO_PACKAGE = re.compile(r"(?:Unable to locate package |Package ')([a-z0-9+.-]+)")
+_DEPENDENCY = re.compile(r"\S+ : (Depends|Pre-Depends|Conflicts|Breaks): ")
+_NOT_TOGETHER = ("unmet dependencies", "held broken packages", "Unable to satisfy dependencies")
 _NO_NETWORK = ("resolv", "connect", "timed out", "Failed to fetch", "proxy", "404", "403", "unreachable")
 
 
@@ -51,6 +54,24 @@ def check() -> None:
     need_space(_scratch_parent(), _SCRATCH_MEGABYTES, "the image build's scratch space")
 
 
+def try_out(build: Build, packages: Sequence[str], *, remember: Path) -> None:
+    """Check that packages can be installed together, by the archive's index alone: a refusal takes no whole build.
+
+    Raises:
+        EnvironmentProblem: no mirror, bad signatures, a full disk.
+        InvalidInput: there are no such packages, or they don't go together.
+    """
+    sources = mirror_sources(SUITE)
+    with _scratch(remember) as scratch:
+        try:
+            build.run(
+                [*_mmdebstrap(packages), "--simulate", SUITE, "/dev/null", *sources],
+                environment={"TMPDIR": str(scratch)},
+            )
+        except ToolFailed as failure:
+            raise _explain(failure, scratch, sources) from failure
+
+
 def bootstrap(
     build: Build, root: Path, packages: Sequence[str], suite: str = SUITE, *, remember: Path | None = None
 ) -> None:
@@ -60,16 +81,11 @@ def bootstrap(
 
     Raises:
         EnvironmentProblem: no mirror, bad signatures, a full disk.
+        InvalidInput: there are no such packages, or they don't go together.
     """
-    # As root it mounts /proc, /sys and more into the tree, and leaves them there when it is killed. In a mount
-    # namespace of its own they are gone with it, and removing the tree can't reach through them into the machine.
-    command = ["unshare", "--mount"] if prerequisites.is_root() else []
-    mode = "root" if prerequisites.is_root() else "unshare"
-    command += ["mmdebstrap", f"--mode={mode}", "--variant=minbase", "--format=tar", "--verbose"]
-    command.append(f"--include={','.join(packages)}")
+    command = [*_mmdebstrap(packages), "--format=tar"]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED]
     command += ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
-    command += [f"--aptopt={setting}" for setting in apt_network_settings()]
     sources = mirror_sources(suite)
     # Device nodes can't be made by an ordinary user, and every runtime brings its own /dev.
     unpack: list[str | Path] = [
@@ -99,6 +115,15 @@ def bootstrap(
             )
         except ToolFailed as failure:
             raise _explain(failure, root, sources) from failure
+
+
+def _mmdebstrap(packages: Sequence[str]) -> list[str]:
+    # As root it mounts /proc, /sys and more into the tree, and leaves them there when it is killed. In a mount
+    # namespace of its own they are gone with it, and removing the tree can't reach through them into the machine.
+    command = ["unshare", "--mount"] if prerequisites.is_root() else []
+    mode = "root" if prerequisites.is_root() else "unshare"
+    command += ["mmdebstrap", f"--mode={mode}", "--variant=minbase", "--verbose", f"--include={','.join(packages)}"]
+    return [*command, *(f"--aptopt={setting}" for setting in apt_network_settings())]
 
 
 def normalise(root: Path) -> None:
@@ -230,13 +255,25 @@ def _remove_scratch(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def _explain(failure: ToolFailed, root: Path, sources: Sequence[str]) -> EnvironmentProblem:
+def _explain(failure: ToolFailed, root: Path, sources: Sequence[str]) -> LabkitError:
     if failure.mentions("No space left on device", "Disk quota exceeded"):
         return disk_full(root)
     if failure.mentions("NO_PUBKEY", "not signed", "GPG error", "Missing key", "keyring"):
         return EnvironmentProblem(
             f"The Debian mirror's signature can't be checked: {failure.last_error()}",
             "Run: sudo apt-get install debian-archive-keyring    (its newest version knows Debian 13's keys)",
+        )
+    if missing := dict.fromkeys(found[1] for line in failure.tail if (found := _NO_PACKAGE.search(line))):
+        return InvalidInput(
+            f"Debian 13 ({SUITE}) has no package {', '.join(missing)}. The image stays as it is.",
+            f"Look for its name: https://packages.debian.org/{SUITE}/",
+        )
+    if failure.mentions(*_NOT_TOGETHER):
+        reasons = [line.strip() for line in failure.tail if _DEPENDENCY.search(line)]
+        return InvalidInput(
+            f"Debian's packages do not go together: {'; '.join(reasons) or failure.last_error()}. "
+            "The image stays as it is.",
+            "Leave one of them out: labkit image build --with ... --without ...",
         )
     if failure.mentions(*_NO_NETWORK):
         asked = next(word for word in sources[0].split() if "://" in word)

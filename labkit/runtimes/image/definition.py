@@ -11,6 +11,7 @@ from pathlib import Path
 
 import labkit
 from labkit import resources
+from labkit.runtimes.image.extra import chosen
 
 # Rooms whose code runs inside nodes; the others stay out, so that a change of the CLI rebuilds no layer.
 _ROOMS = (
@@ -43,16 +44,20 @@ class Package:
 
 @dataclass(frozen=True)
 class Definition:
-    """The definition of the node image: a folder of the repository (or of the wheel) and labkit's own package."""
+    """The definition of the node image: a folder of the repository (or of the wheel) and labkit's own package.
+
+    `extra` are packages of Debian that the user wants in it as well.
+    """
 
     folder: Path
     package: Path
+    extra: tuple[str, ...] = ()
 
     @cached_property
     def base_hash(self) -> str:
         """The name of the base layer: Debian, the Python dependencies, and the processor architecture."""
         inputs = [self.folder / "packages.txt", self.folder / "requirements.txt", *_files(self.folder / "base")]
-        return _hash([_FORMAT, platform.machine()], self.folder, inputs)
+        return _hash([_FORMAT, platform.machine(), *self.extra], self.folder, inputs)
 
     @cached_property
     def labkit_hash(self) -> str:
@@ -74,9 +79,14 @@ class Definition:
         return tuple(Package(name, "" if version == "-" else version) for name, version, _reason in fields)
 
 
-def node_definition() -> Definition:
-    """The definition of the one image that every node runs."""
-    return Definition(resources.images() / "node", Path(labkit.__file__).parent)
+def node_definition(extra: tuple[str, ...] | None = None) -> Definition:
+    """The definition of the one image that every node runs, with the `extra` packages: by default, those chosen.
+
+    Raises:
+        InvalidInput: the choice can't be read.
+    """
+    wanted = chosen() if extra is None else extra
+    return Definition(resources.images() / "node", Path(labkit.__file__).parent, wanted)
 
 
 def _files(folder: Path) -> Iterator[Path]:

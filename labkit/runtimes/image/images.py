@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit import paths
-from labkit.errors import EnvironmentProblem
+from labkit.errors import EnvironmentProblem, LabkitError
 from labkit.runtimes.image import debian as image_debian
 from labkit.runtimes.image import python as image_python
 from labkit.runtimes.image.definition import Definition, node_definition
@@ -54,6 +54,12 @@ class ImageSpec:
     definition: Definition
 
     @property
+    def title(self) -> str:
+        """Its name, and the packages that the user wants in it."""
+        extra = self.definition.extra
+        return f"{self.reference} with {', '.join(extra)}" if extra else self.reference
+
+    @property
     def reference(self) -> str:
         """The name for topologies and engines: labkit/node:<hash>."""
         return f"{REPOSITORY}:{self.definition.labkit_hash}"
@@ -73,9 +79,15 @@ class Image:
         return packages
 
 
-def node_image() -> ImageSpec:
-    """The image that every node runs. Reads and hashes its definition only."""
-    return ImageSpec(node_definition())
+def node_image(extra: tuple[str, ...] | None = None) -> ImageSpec:
+    """The image that every node runs, with the `extra` packages: by default, those chosen.
+
+    Reads and hashes its definition only.
+
+    Raises:
+        InvalidInput: the choice can't be read.
+    """
+    return ImageSpec(node_definition(extra))
 
 
 def installed(reference: str) -> Image | None:
@@ -98,6 +110,7 @@ def ensure(spec: ImageSpec, on_progress: OnProgress = lambda _progress: None) ->
 
     Raises:
         EnvironmentProblem: this machine lacks or refuses something that a build needs.
+        InvalidInput: Debian has not all of the user's packages, or they don't go with labkit's.
     """
     image = installed(spec.reference)
     if image:
@@ -213,7 +226,7 @@ def _build(definition: Definition, home: Path, lock: int, on_progress: OnProgres
             _build_labkit(definition, base, work, Build(log, on_progress, lock))
         _publish(work, top)
     except BaseException as error:
-        if isinstance(error, EnvironmentProblem) and (work / "build.log").exists():
+        if isinstance(error, LabkitError) and (work / "build.log").exists():
             shutil.copyfile(work / "build.log", home / "last-failure.log")
         raise
     finally:
@@ -225,9 +238,12 @@ def _build_base(definition: Definition, work: Path, build: Build, scratch_record
     began = time.monotonic()
     root = work / "rootfs"
     root.mkdir()
-    build.step("Debian 13", 0.0, 0.72)
     names = [package.name for package in definition.packages]
-    image_debian.bootstrap(build, root, names, remember=scratch_record)
+    if definition.extra:
+        build.step("packages", 0.0, 0.0)
+        image_debian.try_out(build, (*names, *definition.extra), remember=scratch_record)
+    build.step("Debian 13", 0.0, 0.72)
+    image_debian.bootstrap(build, root, (*names, *definition.extra), remember=scratch_record)
     image_debian.normalise(root)
     versions = image_debian.installed_versions(root)
     image_debian.check_versions(definition.packages, versions)

@@ -20,13 +20,15 @@ from pathlib import Path
 import pytest
 
 import labkit
-from labkit.errors import EnvironmentProblem
+from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
 from labkit.runtimes.image import debian as image_debian
-from labkit.runtimes.image import images
+from labkit.runtimes.image import extra, images
 from labkit.runtimes.image import run as image_run
 from labkit.runtimes.image.definition import Definition, Package, node_definition
 from labkit.runtimes.image.run import ToolFailed
 from tests.e2e.waiting import eventually
+from tests.extent import LONG
+from tests.verbs import in_process
 
 REPOSITORY = Path(labkit.__file__).parent.parent
 ENSURE = (
@@ -140,6 +142,13 @@ def test_another_frr_is_refused() -> None:
         ),
         ("tar: ./usr/bin/vtysh: Cannot write: No space left on device", "The disk is full", "XDG_CACHE_HOME"),
         ("W: GPG error: http://x InRelease: NO_PUBKEY 1234", "signature can't be checked", "debian-archive-keyring"),
+        ("E: Unable to locate package nope", "has no package nope. The image stays", "packages.debian.org"),
+        (
+            "E: Package 'awk' has no installation candidate",
+            "has no package awk. The image stays",
+            "packages.debian.org",
+        ),
+        ("E: Unable to correct problems, you have held broken packages.", "do not go together", "--without"),
         ("E: something new", "could not make the image: E: something new", "last-failure.log"),
     ],
 )
@@ -148,6 +157,109 @@ def test_failures_of_mmdebstrap_in_plain_words(said: str, message: str, remedy: 
     problem = image_debian._explain(failure, Path("/x"), ["deb http://x trixie main"])
     assert message in problem.message
     assert remedy in problem.remedy
+
+
+def test_packages_that_do_not_go_together_are_named_with_the_reason() -> None:
+    reason = "systemd-sysv : Conflicts: sysvinit-core but 3.14-4 is to be installed"
+    said = ["The following packages have unmet dependencies:", f" {reason}", "E: ... you have held broken packages."]
+    problem = image_debian._explain(ToolFailed("mmdebstrap", 1, said), Path("/x"), ["deb http://x trixie main"])
+    assert problem.message == f"Debian's packages do not go together: {reason}. The image stays as it is."
+
+
+# --- Packages that the user wants as well
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state folder of its own, in which nobody has chosen packages."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "labkit"
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The references of images that were asked for, none of which is built in earnest."""
+    asked: list[str] = []
+    monkeypatch.setattr(images, "ensure", lambda spec, _progress=None: asked.append(spec.reference))
+    return asked
+
+
+def test_a_choice_of_packages_is_another_image_and_stays(built: list[str], state: Path) -> None:
+    plain = images.node_image()
+    assert in_process(["image", "build", "--with", "nginx-light", "hping3", "--with", "socat,curl"])[0] == 0
+    assert extra.chosen() == ("hping3", "nginx-light", "socat"), "curl is in the image as it is"
+    chosen = images.node_image()
+    assert chosen.title == f"{chosen.reference} with hping3, nginx-light, socat"
+    assert chosen.definition.base_hash != plain.definition.base_hash
+    assert in_process(["image", "build"])[0] == 0
+    assert in_process(["image", "build", "--without", "socat", "--with", "hping3"])[0] == 0
+    assert extra.chosen() == ("hping3", "nginx-light")
+    assert in_process(["image", "build", "--without", "hping3", "--without", "nginx-light"])[0] == 0
+    assert built[:2] == [chosen.reference] * 2
+    assert (built[3], images.node_image()) == (plain.reference, plain)
+    assert not [path for path in state.iterdir() if path.is_file()]
+
+
+@pytest.mark.usefixtures("state")
+def test_a_choice_that_can_not_be_built_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    extra.choose(("hping3",))
+
+    def refuse(*_: object) -> None:
+        raise InvalidInput("Debian 13 (trixie) has no package nope.", "Look for its name.")
+
+    monkeypatch.setattr(images, "ensure", refuse)
+    status, _, messages = in_process(["image", "build", "--with", "nope"])
+    assert (status, "has no package nope" in messages) == (2, True)
+    assert extra.chosen() == ("hping3",)
+
+
+@pytest.mark.usefixtures("built", "state")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--with", "no_package"), "'no_package' is not the name of a Debian package."),
+        (("--with", "frr-"), "'frr-' is not the name of a Debian package."),
+        (("--with", "curl=8.14"), "'curl=8.14' is not the name of a Debian package."),
+        (("--without", "curl"), "curl is not a package that --with has added."),
+        (("socat",), "labkit image build: socat: no option given."),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, tuple) else "",
+)
+def test_a_choice_of_packages_that_is_refused(words: tuple[str, ...], message: str) -> None:
+    status, _, messages = in_process(["image", "build", *words])
+    assert (status, messages.splitlines()[0]) == (2, message)
+    assert extra.chosen() == ()
+
+
+@pytest.mark.parametrize(("content", "problem"), [("a b\nC\n", "'C' is not the name"), ("\xff", "can't be read")])
+def test_a_choice_that_was_damaged_is_named(state: Path, content: str, problem: str) -> None:
+    state.mkdir(parents=True)
+    extra.file().write_bytes(content.encode("latin-1"))
+    with pytest.raises(InvalidInput) as caught:
+        images.node_image()
+    assert str(extra.file()) in caught.value.message
+    assert problem in caught.value.message
+
+
+def test_packages_that_debian_does_not_have_are_refused_whole(cache: Path) -> None:
+    with pytest.raises(LabkitError) as caught:
+        images.ensure(images.node_image(("hping3", "no-such-package", "nor-this-one")))
+    assert "has no package no-such-package, nor-this-one." in caught.value.message, caught.value.message
+    assert left(cache) == {"lock", "last-failure.log"}
+
+
+@pytest.mark.skipif(not LONG, reason="it builds an image: `make soak`")
+@pytest.mark.usefixtures("state")
+def test_an_image_with_more_packages(cache: Path) -> None:
+    assert in_process(["image", "build", "--with", "hping3"])[0] == 0
+    made = images.installed(images.node_image().reference)
+    assert made is not None
+    assert (made.layers[-1] / "usr/sbin/hping3").exists()
+    status, output, messages = in_process(["image", "show"])
+    assert (status, "with hping3" in messages) == (0, True)
+    assert re.search(r"^hping3 +\S+ +--with$", output, re.MULTILINE)
+    assert re.search(r"^frr +10\.3\S* +labkit$", output, re.MULTILINE)
+    assert cache.is_dir()
 
 
 # --- Builds that end badly
