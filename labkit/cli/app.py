@@ -28,6 +28,7 @@ PANELS = {
         "route-table",
         "vnet",
         "nic",
+        "nva",
         "gateway",
         "trace",
         "whatif",

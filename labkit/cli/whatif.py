@@ -28,7 +28,7 @@ from labkit.predict.whatif.ways import Way
 SHOWN = 20
 """Rows of one table that are shown; JSON has them all."""
 
-VERBS = ("route-server", "route-table", "vnet", "nic", "apply", "reset")
+VERBS = ("route-server", "route-table", "vnet", "nic", "nva", "apply", "reset")
 """The verbs that change a running lab."""
 
 SEPARATOR = ","
@@ -40,7 +40,7 @@ def command(
         typer.Argument(
             metavar="COMMAND",
             help="The command that makes the change, without `labkit`; a comma separates several.",
-            autocompletion=lambda: [*VERBS, "nva"],
+            autocompletion=lambda: [*VERBS],
             show_default=False,
         ),
     ],
@@ -53,7 +53,7 @@ def command(
 
     labkit whatif route-server update rs1 --branch-to-branch on
 
-    It is one of route-server, route-table, vnet or nic that changes the lab, or apply, or reset.
+    It is one of route-server, route-table, vnet, nic or nva that changes the lab, or apply, or reset.
 
     Several commands, with a comma between them, are tried together: their outcome is judged.
 
@@ -88,7 +88,7 @@ def attempt(trial: Trial, words: Iterable[str]) -> None:
         raise InvalidInput("labkit whatif: nothing to try.", f"Name a verb that changes the lab: {', '.join(VERBS)}.")
     application = _application()
     for line in lines:
-        if line[0] not in (*VERBS, "nva"):
+        if line[0] not in VERBS:
             near = nearest(line[0], VERBS)
             remedy = f"Did you mean {near}?" if near else f"These change the lab: {', '.join(VERBS)}."
             raise InvalidInput(f"labkit whatif: {line[0]} is not a verb that changes the lab.", remedy)
@@ -109,23 +109,18 @@ def _command_lines(words: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _application() -> typer.Typer:
-    """The commands that change a running lab, and those of NVAs."""
+    """The commands that change a running lab, and an NVA's prepending, which no verb does by so many times more."""
     app = typer.Typer(name="whatif", no_args_is_help=True, pretty_exceptions_enable=False)
     for verb in VERBS:
         module = importlib.import_module(f"labkit.cli.{verb.replace('-', '_')}")
         if hasattr(module, "app"):
-            app.add_typer(only_changing(module.app), name=verb)
+            verbs = only_changing(module.app)
+            if verb == "nva":
+                verbs.command("prepend", context_settings={"ignore_unknown_options": True})(_prepend)
+            app.add_typer(verbs, name=verb)
         else:
             app.command(verb)(module.command)
-    nva = typer.Typer(help="Try what an NVA advertises.", no_args_is_help=True)
-    nva.callback()(_nva)
-    nva.command("prepend", context_settings={"ignore_unknown_options": True})(_prepend)
-    app.add_typer(nva, name="nva")
     return strict(app)
-
-
-def _nva() -> None:
-    """Try what an NVA advertises."""
 
 
 def _prepend(

@@ -13,6 +13,7 @@ from labkit.azure.changes.outcome import Done, servers_that_refresh
 from labkit.azure.model import BgpPeer, InstanceId, Nic, RouteServer
 from labkit.azure.rules.rows import AdvertisedRow, advertised_rows
 from labkit.controller import desired, liveness
+from labkit.controller.appliances import Policies, discard, put_in_place
 from labkit.controller.events import EventLog
 from labkit.controller.load_balancers import LoadBalancers
 from labkit.controller.narrate import route_changes
@@ -20,6 +21,7 @@ from labkit.controller.platform import Platform, RunningInstance, TableKey
 from labkit.controller.speakers import gateway_config, instance_config
 from labkit.controller.switch import Switches
 from labkit.controller.tables import Delta
+from labkit.errors import EnvironmentProblem
 from labkit.feed.bgp import (
     AdjRibOutQuery,
     InstanceDown,
@@ -69,6 +71,7 @@ class Controller:
         self._desired = store / "desired.json"
         self.platform = Platform(lab, desired.load(self._desired, lab))
         self._run = run
+        self._policies = Policies(lab, run)
         self.load_balancers = LoadBalancers(lab)
         self.switches = Switches(self.platform)
         self._instances = {i.node: i for i in self.platform.built_instances}
@@ -97,6 +100,7 @@ class Controller:
             self._awaited = {i for i in converge if liveness.is_alive(self._alive(i.node))}
         for instance in self._awaited:
             self._watch(instance)
+        put_in_place(self._policies.prepare(self.platform.azure))
         await self.feeds.start()
         asyncio.get_running_loop().call_later(PATIENCE, self._stop_waiting)
         self._changed("the controller started")
@@ -245,7 +249,13 @@ class Controller:
         outcome = carry_out(lab, before, changes)
         after = outcome.azure
         refreshing = servers_that_refresh(before, after)
-        desired.save(self._desired, lab, after)
+        policies = self._policies.prepare(after)
+        try:
+            desired.save(self._desired, lab, after)
+        except EnvironmentProblem:
+            discard(policies)
+            raise
+        put_in_place(policies)
         self.platform.azure = after
         self.platform.alone = {i for i in self.platform.alone if i.name not in after.route_server}
         for done in outcome.done:

@@ -24,6 +24,15 @@ from labkit.daemons.tables import AdvertisedPath, BgpNeighbour, BgpPath, BgpTabl
 
 T = TypeVar("T")
 
+PLATFORM_FOLDER = "/run/labkit"
+"""In a node: where it and the controller meet."""
+
+POLICY_FILE = "policy.conf"
+"""In an NVA's platform folder: what it advertises since an operator has changed that (`Config.policy`)."""
+
+ORIGINATED_FILE = "originated"
+"""In the same folder: the prefixes that it originates since then, one a line."""
+
 Command = tuple[str, ...]
 """A command that changes a daemon, to be run in its node."""
 
@@ -43,6 +52,12 @@ class Config(Protocol):
 
     def files(self, speaker: Speaker | StaticRouter) -> tuple[ConfigurationFile, ...]:
         """The configuration files of a router's node."""
+
+    def policy(self, speaker: CustomerSpeaker) -> str:
+        """What of them an operator changes while the lab runs: what a speaker originates, and its export policy.
+
+        The controller writes it to `POLICY_FILE`, and the node's services make it true, at once and at every start.
+        """
 
 
 @dataclass(frozen=True, slots=True)

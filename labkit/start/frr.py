@@ -7,7 +7,8 @@ logged and never makes the daemon ready. staticd reads no file, and is known by 
 mgmtd comes first, because zebra without it logs hundreds of errors a second. bgpd and staticd look for zebra once and
 then again after 10 s, so they come last.
 
-While they run, it gives the kernel back the static routes that zebra does not.
+While they run, it gives the kernel back the static routes that zebra does not, and bgpd another policy when an operator
+wants one: the controller puts that into the platform folder.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ import sys
 
 from labkit.daemons.errors import NoAnswer
 from labkit.daemons.frr.config_files import DAEMONS, config_files, mistakes
+from labkit.daemons.frr.policy_change import RESEND, policy_commands
 from labkit.daemons.frr.vty import FOLDER, socket_of, vty
-from labkit.inotify import CLOSE_NOWRITE, CLOSE_WRITE, MODIFY, Inotify
+from labkit.inotify import CLOSE_NOWRITE, CLOSE_WRITE, MODIFY, MOVED_TO, Inotify
 from labkit.start.static_routes import LinkEvents, restore
 
 CONF = "/etc/frr/frr.conf"
 READY = "/run/labkit-ready"
 SERVICES = "/run/labkit-services"
+PLATFORM = "/run/labkit"
+POLICY = f"{PLATFORM}/policy.conf"
 
 _PARTS = {
     "mgmtd": "/etc/frr/mgmtd.conf",  # the last file that it reads, and it looks nowhere else
@@ -54,6 +58,7 @@ class Starter:
         """Start the daemons, and mark them whenever they have read their configuration."""
         _write_parts()
         whole = self._inotify.watch(CONF, CLOSE_WRITE)
+        platform = self._inotify.watch(PLATFORM, MOVED_TO) if os.path.isdir(PLATFORM) else None
         watches = {self._inotify.watch(file, CLOSE_NOWRITE): daemon for daemon, file in _PARTS.items()}
         _touch(_STATICDS_LOG)
         watches[self._inotify.watch(_STATICDS_LOG, MODIFY)] = "staticd"
@@ -68,6 +73,9 @@ class Starter:
             for number, _ in self._inotify.read() if self._inotify.descriptor in ready else ():
                 if number == whole:
                     _write_parts()
+                elif number == platform:
+                    _write_parts()
+                    self._change_policy()
                 elif number in watches:
                     self._has_read(watches[number])
 
@@ -92,13 +100,39 @@ class Starter:
             _say(f"{daemon} has not taken its configuration: {mistake}")
         if not found:
             _touch(f"{READY}/{daemon}")
+        if daemon == "bgpd":
+            self._change_policy()
+
+    def _change_policy(self) -> None:
+        """Give a bgpd that runs the policy that is wanted, if it has another; one that starts reads it."""
+        policy = _read_policy()
+        if not policy or not os.path.exists(f"{READY}/bgpd"):
+            return
+        try:
+            with vty("bgpd") as connection:
+                commands = policy_commands(connection.run(("show running-config",)), policy)
+                if commands:
+                    connection.run(("configure terminal", *commands, RESEND, "end"))
+        except NoAnswer as error:
+            _say(f"bgpd has not taken its policy: {error}")
+            return
+        if commands:
+            _touch(f"{READY}/bgpd")  # who withdraws prefixes for other reasons has to do so again
 
 
 def _write_parts() -> None:
-    parts = config_files(_read(CONF), _ERRORS)
+    text, policy = _read(CONF), _read_policy()
+    parts = config_files(text, _ERRORS)
+    if policy:
+        parts["bgpd"] += "".join(f"{command}\n" for command in policy_commands(text, policy))
     for daemon, part in parts.items():
         with open(_PARTS[daemon], "w") as file:
             file.write(part)
+
+
+def _read_policy() -> str:
+    """What bgpd advertises by since an operator has changed it; empty if that is as in frr.conf."""
+    return _read(POLICY) if os.path.exists(POLICY) else ""
 
 
 def _read(path: str) -> str:

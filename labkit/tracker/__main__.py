@@ -4,7 +4,7 @@ It pings a target again and again. While the target does not answer, the daemon 
 BGP is well, but packets that follow it would be lost [service-tracking].
 
 Environment: `LABKIT_DAEMON` (the BGP daemon), `LABKIT_TRACK` (the target's address), `LABKIT_TRACK_ASN` and
-`LABKIT_TRACK_PREFIXES` (what to withdraw, with blanks between).
+`LABKIT_TRACK_PREFIXES` (what to withdraw, with blanks between, unless an operator has changed what it originates).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 from ipaddress import IPv4Network
 from pathlib import Path
 
+from labkit.daemons.protocol import ORIGINATED_FILE, PLATFORM_FOLDER
 from labkit.daemons.registry import DAEMONS
 from labkit.feed.service import begin
 from labkit.tracker.judge import Judge
@@ -35,7 +36,7 @@ def main() -> None:
     settings = begin("tracker")
     daemon = DAEMONS[os.environ["LABKIT_DAEMON"]]
     target, asn = os.environ["LABKIT_TRACK"], int(os.environ["LABKIT_TRACK_ASN"])
-    prefixes = tuple(map(IPv4Network, os.environ["LABKIT_TRACK_PREFIXES"].split()))
+    rendered = tuple(map(IPv4Network, os.environ["LABKIT_TRACK_PREFIXES"].split()))
     judge = Judge()
     applied = 0
     forgiven_until = time.monotonic() + GRACE
@@ -51,10 +52,19 @@ def main() -> None:
         configured = configured_at(settings.ready / daemon.services.bgp)
         if configured and (changed or configured != applied):
             originate = daemon.control.advertise if judge.up else daemon.control.withdraw
+            prefixes = originated(Path(PLATFORM_FOLDER) / ORIGINATED_FILE, rendered)
             # A daemon that hangs ends the tracker, which is started again and says so in the node's log.
             subprocess.run(originate(asn, prefixes), check=True, capture_output=True, text=True, timeout=PATIENCE)
             applied = configured
         time.sleep(max(0.0, began + INTERVAL - time.monotonic()))  # the pace of the questions
+
+
+def originated(file: Path, rendered: tuple[IPv4Network, ...]) -> tuple[IPv4Network, ...]:
+    """What the appliance originates: by the file of an operator's changes, or as it was `rendered`."""
+    try:
+        return tuple(map(IPv4Network, file.read_text(encoding="utf-8").split()))
+    except FileNotFoundError:
+        return rendered
 
 
 def configured_at(mark: Path) -> int:

@@ -24,7 +24,7 @@ UNCHANGED = "no change"
 class Change(ABC):
     """A change of Azure's objects. Subclasses are frozen dataclasses whose fields have Azure's names.
 
-    A field that is None is left out of the JSON and leaves the object's setting as it is.
+    A field that is None is left out of the JSON and leaves the object's setting as it is; so is what has its default.
 
     Attributes:
         kind: the kind of the object that it changes, for the event log.
@@ -65,7 +65,9 @@ class Change(ABC):
 
     def to_json(self) -> dict[str, Json]:
         """The change as JSON: `change` names the class, the other keys are its fields in Azure's camelCase."""
-        fields: dict[str, Json] = _adapter(type(self)).dump_python(self, mode="json", by_alias=True, exclude_none=True)
+        fields: dict[str, Json] = _adapter(type(self)).dump_python(
+            self, mode="json", by_alias=True, exclude_defaults=True
+        )
         return {"change": type(self).__name__, **fields}
 
     @classmethod

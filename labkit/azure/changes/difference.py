@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from labkit.azure.changes.appliances import SetAdvertisedPrefixes, SetExportPolicy
 from labkit.azure.changes.base import Change
 from labkit.azure.changes.nics import SetIpForwarding
 from labkit.azure.changes.route_servers import (
@@ -45,6 +46,7 @@ def difference(before: Azure, after: Azure) -> tuple[Change, ...]:
         *_route_servers(before, after),
         *_route_tables(before, after),
         *_nics(before, after),
+        *_appliances(before, after),
     )
 
 
@@ -130,6 +132,15 @@ def _nics(before: Azure, after: Azure) -> Iterator[Change]:
         had = before.nic.get(nic.name)
         if had is not None and had.ip_forwarding != nic.ip_forwarding:
             yield SetIpForwarding(nic.name, nic.ip_forwarding)
+
+
+def _appliances(before: Azure, after: Azure) -> Iterator[Change]:
+    for appliance in after.appliances:
+        had = before.appliance.get(appliance.name)
+        if had is not None and had.advertises != appliance.advertises:
+            yield SetAdvertisedPrefixes(appliance.name, appliance.advertises)
+        if had is not None and had.exports != appliance.exports:
+            yield SetExportPolicy(appliance.name, appliance.exports)
 
 
 def _associations(before: Azure, after: Azure) -> Iterator[Change]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from labkit.azure.changes.appliances import SetAdvertisedPrefixes, SetExportPolicy
 from labkit.azure.changes.base import Change, Json
 from labkit.azure.changes.nics import SetIpForwarding
 from labkit.azure.changes.route_servers import (
@@ -40,6 +41,8 @@ CHANGES: tuple[type[Change], ...] = (
     AssociateRouteTable,
     DissociateRouteTable,
     SetIpForwarding,
+    SetAdvertisedPrefixes,
+    SetExportPolicy,
 )
 """The closed set of changes. A new one is added here, and docs/api.md is made again: tools/api.py."""
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
+from typing import ClassVar
 
 from labkit.azure.model.bgp import Origin
+
+
+def _camel_case(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
+
+
+_JSON: Mapping[str, object] = {"alias_generator": _camel_case, "extra": "forbid"}
+"""How changes, which pydantic reads, have these values as JSON: as they have their own fields."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrefixMatch:
     """A prefix, exactly; with `or_longer` the more specific ones that it covers as well."""
 
+    __pydantic_config__: ClassVar[Mapping[str, object]] = _JSON
     prefix: IPv4Network
     or_longer: bool = False
 
@@ -27,6 +39,7 @@ class AsPathMatch:
     with both: the empty path, of a route that the speaker originates itself.
     """
 
+    __pydantic_config__: ClassVar[Mapping[str, object]] = _JSON
     asns: tuple[int, ...] = ()
     from_start: bool = False
     to_end: bool = False
@@ -52,6 +65,7 @@ class PathChanges:
         origin: the ORIGIN; None leaves it.
     """
 
+    __pydantic_config__: ClassVar[Mapping[str, object]] = _JSON
     prepend: int = 0
     communities: tuple[tuple[int, int], ...] = ()
     next_hop: IPv4Address | None = None
@@ -60,6 +74,20 @@ class PathChanges:
     strip: tuple[int, ...] = ()
     med: int | None = None
     origin: Origin | None = None
+
+    def __str__(self) -> str:
+        """The changes as a lab file has them."""
+        next_hop = "unchanged" if self.next_hop_unchanged else self.next_hop
+        parts = [
+            *_item("prepend", [self.prepend] if self.prepend else ()),
+            *_item("communities", map(_community, self.communities)),
+            *_item("next_hop", [next_hop] if next_hop is not None else ()),
+            *(["as_override: true"] if self.as_override else []),
+            *_item("strip", self.strip),
+            *_item("med", [self.med] if self.med is not None else ()),
+            *_item("origin", [self.origin] if self.origin is not None else ()),
+        ]
+        return f"{{{', '.join(parts)}}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +104,25 @@ class ExportRule:
         changes: what becomes of a path that is.
     """
 
+    __pydantic_config__: ClassVar[Mapping[str, object]] = _JSON
     to: tuple[str, ...] | None = None
     prefixes: tuple[PrefixMatch, ...] = ()
     communities: tuple[tuple[int, int], ...] = ()
     as_paths: tuple[AsPathMatch, ...] = ()
     deny: bool = False
     changes: PathChanges = field(default=PathChanges())
+
+    def __str__(self) -> str:
+        """The rule as a lab file has it."""
+        parts = [
+            *_item("to", self.to or ()),
+            *_item("prefix", self.prefixes),
+            *_item("community", map(_community, self.communities)),
+            *_item("as_path", self.as_paths),
+            *(["deny: true"] if self.deny else []),
+            *([f"set: {self.changes}"] if self.changes != PathChanges() else []),
+        ]
+        return f"{{{', '.join(parts)}}}"
 
     @property
     def is_for_all_paths(self) -> bool:
@@ -100,3 +141,14 @@ class Appliance:
     name: str
     advertises: tuple[IPv4Network, ...] = ()
     exports: tuple[ExportRule, ...] = ()
+
+
+def _community(community: tuple[int, int]) -> str:
+    return "{}:{}".format(*community)
+
+
+def _item(key: str, values: Iterable[object]) -> Iterator[str]:
+    """`key: value` for one value, `key: [value, ...]` for several, nothing for none."""
+    texts = [*map(str, values)]
+    if texts:
+        yield f"{key}: {texts[0]}" if len(texts) == 1 else f"{key}: [{', '.join(texts)}]"

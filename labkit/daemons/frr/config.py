@@ -7,7 +7,7 @@ from dataclasses import fields
 from labkit.azure.rules.asn import MICROSOFT_ASN, is_private
 from labkit.azure.rules.communities import RELAYED
 from labkit.azure.rules.limits import VPN_GATEWAY_ROUTES
-from labkit.daemons.frr.policy import policy_lines, route_map
+from labkit.daemons.frr import policy as export_policy
 from labkit.daemons.protocol import ConfigurationFile
 from labkit.daemons.speaker import CustomerSpeaker, EdgeSpeaker, GatewaySpeaker, Speaker, StaticRouter
 
@@ -32,11 +32,16 @@ def files(speaker: Speaker | StaticRouter) -> tuple[ConfigurationFile, ...]:
     return (ConfigurationFile("frr.conf", PATH, template, context),)
 
 
+def policy(speaker: CustomerSpeaker) -> str:
+    """All of a customer's frr.conf that an operator changes while the lab runs, in the same form."""
+    return export_policy.policy(speaker)
+
+
 def _customer(speaker: CustomerSpeaker) -> dict[str, object]:
     if speaker.requires_policy:  # any would let routes out
         return {"policy": (), "route_maps": {}}
-    maps = {neighbour.address: route_map(speaker, neighbour) for neighbour in speaker.neighbours}
-    return {"policy": tuple(policy_lines(speaker)), "route_maps": maps}
+    maps = {neighbour.address: export_policy.route_map(speaker, neighbour) for neighbour in speaker.neighbours}
+    return {"policy": tuple(export_policy.policy_lines(speaker)), "route_maps": maps}
 
 
 def _gateway() -> dict[str, int | str]:

@@ -25,6 +25,17 @@ def policy_lines(speaker: CustomerSpeaker) -> Iterator[str]:
             yield from _route_map(speaker, neighbour, name)
 
 
+def policy(speaker: CustomerSpeaker) -> str:
+    """All of a configuration that changes while a lab runs: route-maps, who gets routes by them, what is originated."""
+    lines = [] if speaker.requires_policy else [*policy_lines(speaker)]
+    lines += [f"router bgp {speaker.asn}", " address-family ipv4 unicast"]
+    lines += [f"  network {prefix}" for prefix in speaker.networks]
+    for neighbour in speaker.neighbours if not speaker.requires_policy else ():
+        name = route_map(speaker, neighbour)
+        lines += [f"  neighbor {neighbour.address} route-map {name} out"] if name is not None else []
+    return "\n".join((*lines, " exit-address-family", "exit", ""))
+
+
 def _route_map(speaker: CustomerSpeaker, neighbour: Neighbour, name: str) -> Iterator[str]:
     rules = rules_towards(speaker.exports, neighbour)
     for number, rule in enumerate(rules, 1):

@@ -53,7 +53,7 @@ from labkit.lab.kinds.site import check_asn
 from labkit.lab.kinds.static_routes import check_static_routes, refer_static_routes, static_routes
 from labkit.lab.kinds.timers import check_timers
 from labkit.lab.model import PRIVATE, Lab, Snat
-from labkit.lab.plan.common import Planned, interface_up, nftables, tunnel
+from labkit.lab.plan.common import Planned, interface_up, nftables, platform_channel, tunnel
 from labkit.lab.plan.model import Node, Role
 from labkit.lab.plan.nic_tables import nic_rules
 from labkit.lab.plan.router_node import router_node, speaker_files
@@ -410,6 +410,9 @@ def _node(lab: Lab, wiring: Wiring, nva: model.Nva) -> Planned:
     bgp = nva.asn is not None
     router = nva_speaker(lab, nva, lab.azure.appliance[nva.name]) if bgp else static_router(lab, nva)
     files, binds = speaker_files(nva.daemon, router)
+    keep, channel = platform_channel(nva.name)
+    files.append(keep)
+    binds.append(channel)
     commands: list[str] = []
     if nva.snat or nva.stateful:
         own = [

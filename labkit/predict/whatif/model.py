@@ -92,7 +92,7 @@ def predict(
     with _settles():
         end = followers.after(changed, received)
     after = Side(changed, end.speakers.adj_ribs_in, end.routers)
-    return Prediction(before, after, new, tuple(followers.unknown(received, end.routers)))
+    return Prediction(before, after, new, tuple(followers.unknown(changed, received, end.routers)))
 
 
 def _of_servers(adj_ribs_in: AdjRibsIn, before: Azure, after: Azure) -> AdjRibsIn:

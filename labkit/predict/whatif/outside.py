@@ -65,12 +65,16 @@ class Followers:
         """
         coming_up: AdjRibsOut = {session: {} for session in self._coming_up(azure, adj_ribs_in)}
         now = {**coming_up, **self._adj_ribs_out(adj_ribs_in)}
-        return converge(self.customers, azure, adj_ribs_in, now, lambda s, found: self._adjusted(s, now[s], found))
+        changed = CustomerRouters(self.customers.lab, azure)
+        return converge(changed, azure, adj_ribs_in, now, lambda s, found: self._adjusted(s, now[s], found))
 
-    def unknown(self, adj_ribs_in: AdjRibsIn, after: RouterState) -> Iterator[Unknown]:
-        """Where `after` is not what configurations would make of it, because what is advertised now is not either."""
+    def unknown(self, azure: Azure, adj_ribs_in: AdjRibsIn, after: RouterState) -> Iterator[Unknown]:
+        """Where `after` is not what configurations would make of it, because what is advertised now is not either.
+
+        `azure` and `adj_ribs_in` are as in `after`.
+        """
         now = self._adj_ribs_out(adj_ribs_in)
-        for name, router in self.customers.routers.items():
+        for name, router in CustomerRouters(self.customers.lab, azure).routers.items():
             for session in [s for s in after.adj_rib_in.get(name, ()) if s in self._configured]:
                 advertised = router.advertises(session, after.loc_rib[name], after.adj_rib_in[name])
                 made = self.customers.accepted(session, advertised)

@@ -102,7 +102,7 @@ def test_a_virtual_machine_has_no_route_but_its_agents(planned: Plan) -> None:
 
 @every_plan
 def test_platform_nodes_meet_the_controller_in_the_run_folder(planned: Plan) -> None:
-    platform = {Role.FABRIC, Role.ROUTE_SERVER, Role.VM}
+    platform = {Role.FABRIC, Role.ROUTE_SERVER, Role.NVA, Role.VM}
     for each in planned.nodes:
         channels = [(b.source, b.read_only) for b in each.binds if b.target == "/run/labkit"]
         assert channels == ([(f"run/{each.name}", False)] if each.role in platform else []), each.name
