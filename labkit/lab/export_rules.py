@@ -34,7 +34,7 @@ def rules_of(lab: Lab, azure: Azure, nva: str, texts: Iterable[str]) -> Iterator
         named = azure.nic.get(name) or next(iter(azure.nics_of(name)), None) or azure.load_balancer.get(name)
         found = named.address if named is not None else address_of(name)
         if found is None:
-            remedy = f"Write the name of an NVA or a load balancer, an address, or {NEXT_HOP_UNCHANGED}."
+            remedy = f"Write the name of a machine or a load balancer, an address, or {NEXT_HOP_UNCHANGED}."
             raise InvalidInput(f"next_hop: {name} is not a next hop.", remedy)
         return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from labkit.daemons.bird.policy import export_filter, policy_lines, replaces
+from labkit.daemons.bird import policy as export_policy
 from labkit.daemons.protocol import ConfigurationFile
 from labkit.daemons.speaker import CustomerSpeaker, Neighbour, Speaker, StaticRouter
 from labkit.names import handle
@@ -24,11 +24,16 @@ def files(speaker: Speaker | StaticRouter) -> tuple[ConfigurationFile, ...]:
     context = {field.name: getattr(speaker, field.name) for field in fields(speaker)}
     context |= {
         "protocol_name": protocol_name,
-        "replaces": replaces(speaker),
-        "policy": tuple(policy_lines(speaker)),
-        "filters": {neighbour.address: export_filter(speaker, neighbour) for neighbour in speaker.neighbours},
+        "originated": tuple(export_policy.originated_lines(speaker)),
+        "policy": tuple(export_policy.policy_lines(speaker)),
+        "filters": {each.address: export_policy.export_filter(speaker, each) for each in speaker.neighbours},
     }
     return (ConfigurationFile("bird.conf", PATH, "bird.conf.j2", context),)
+
+
+def policy(speaker: CustomerSpeaker) -> str:
+    """All of a bird.conf that an operator changes while the lab runs, in the same form."""
+    return export_policy.policy(speaker)
 
 
 def protocol_name(neighbour: Neighbour) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from labkit.azure.model import AsPathMatch, ExportRule, PrefixMatch
+from labkit.daemons.bird.policy_change import BEGIN, END, neighbour_line
 from labkit.daemons.export_policy import rules_towards
 from labkit.daemons.speaker import CustomerSpeaker, Neighbour
 from labkit.names import handle
@@ -15,8 +16,46 @@ def export_filter(speaker: CustomerSpeaker, neighbour: Neighbour) -> str | None:
     return f"'to-{handle(neighbour.peer)}'" if rules_towards(speaker.exports, neighbour) else None
 
 
+def policy(speaker: CustomerSpeaker) -> str:
+    """All of a configuration that changes while a lab runs: what is originated, filters, who gets routes by them."""
+    lines = ["protocol static originated {", *originated_lines(speaker), "}", *policy_lines(speaker)]
+    lines += [
+        neighbour_line(each.address, f"filter {name}" if (name := export_filter(speaker, each)) else "all")
+        for each in speaker.neighbours
+        if not speaker.requires_policy or speaker.is_internal(each)
+    ]
+    return "\n".join((*lines, ""))
+
+
+def originated_lines(speaker: CustomerSpeaker) -> Iterator[str]:
+    """What is in the protocol of the routes that a speaker originates."""
+    yield "  ipv4;"
+    yield from (f"  route {prefix} unreachable;" for prefix in speaker.networks)
+
+
 def policy_lines(speaker: CustomerSpeaker) -> Iterator[str]:
-    """The lines of a configuration that define a speaker's filters."""
+    """The lines of a configuration that define a speaker's filters, and what they call."""
+    yield BEGIN
+    if any(rule.changes.as_override and not rule.deny for rule in speaker.exports):
+        yield from _REPLACED.splitlines()
+    yield from _filters(speaker)
+    yield END
+
+
+_REPLACED = """
+function replaced(bgppath path; int old; int new) -> bgppath
+{
+  bgppath reversed = +empty+;
+  bgppath found = +empty+;
+  for int each in path do {
+    if each = old then reversed.prepend(new); else reversed.prepend(each);
+  }
+  for int each in reversed do found.prepend(each);
+  return found;
+}"""
+
+
+def _filters(speaker: CustomerSpeaker) -> Iterator[str]:
     neighbours = {export_filter(speaker, neighbour): neighbour for neighbour in speaker.neighbours}
     for name, neighbour in neighbours.items():
         if name is not None:
@@ -25,11 +64,6 @@ def policy_lines(speaker: CustomerSpeaker) -> Iterator[str]:
             for rule in rules:
                 yield from _rule(speaker, neighbour, rule)
             yield from ("}",) if rules[-1].is_for_all_paths else ("  accept;", "}")
-
-
-def replaces(speaker: CustomerSpeaker) -> bool:
-    """Whether a filter calls the function `replaced`."""
-    return any(rule.changes.as_override and not rule.deny for rule in speaker.exports)
 
 
 def _rule(speaker: CustomerSpeaker, neighbour: Neighbour, rule: ExportRule) -> Iterator[str]:

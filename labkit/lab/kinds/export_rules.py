@@ -16,7 +16,7 @@ from labkit.azure.rules.asn import MAX_ASN
 from labkit.lab.file.schema_types import Asn, Communities, Part, Words, mistake, one_or_more, parse_prefix
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.kind import Checking
-from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY, LOAD_BALANCER, NVA, NVA_NIC, ROUTE_SERVER, SITE
+from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY, NVA, ROUTE_SERVER, SITE, Trait
 from labkit.lab.kinds.route_table import address_of
 
 NEXT_HOP_UNCHANGED = "unchanged"
@@ -77,7 +77,7 @@ class PathChanges(Part):
     communities: Communities = ()
     """Communities that are added, such as no-advertise or 65001:100."""
     next_hop: str | None = None
-    """Next hop: another NVA, a load balancer, an address, or `unchanged`. Default: the router's own address."""
+    """Next hop: a machine, a NIC, a load balancer, an address, or `unchanged`. Default: the router's own address."""
     as_override: bool = False
     """True: in the path, the router's own ASN takes the place of the receiver's."""
     strip: Annotated[tuple[Asn, ...], BeforeValidator(_some)] = ()
@@ -122,7 +122,7 @@ def check_export_rules(checking: Checking, place: Path, rules: Iterable[ExportRu
         hop = rule.set.next_hop
         if hop is not None and hop != NEXT_HOP_UNCHANGED and address_of(hop) is None:
             place_of_hop, also = (*path, "set", "next_hop"), (NEXT_HOP_UNCHANGED,)
-            names.refer(draft, place_of_hop, f"{about}: next_hop", hop, NVA, LOAD_BALANCER, NVA_NIC, also=also)
+            names.refer(draft, place_of_hop, f"{about}: next_hop", hop, Trait.NEXT_HOP, called="next hop", also=also)
 
 
 def check_effect(checking: Checking, place: Path, owner: str, rules: Iterable[ExportRule]) -> None:

@@ -69,7 +69,7 @@ def test_a_rule_as_it_is_shown_is_that_rule() -> None:
         ("{deny: x}", "export rule {deny: x}: deny: input should be a valid boolean", "Keys of a rule: to, prefix,"),
         ("{when: x}", "export rule {when: x}: when: extra inputs are not permitted.", "Keys of a rule: to, prefix,"),
         ("{to: rs9}", "fw has no BGP session with rs9.", "It has: branch, rs1."),
-        ("{set: {next_hop: rs1}}", "next_hop: rs1 is not a next hop.", "Write the name of an NVA or a load balancer"),
+        ("{set: {next_hop: rs1}}", "next_hop: rs1 is not a next hop.", "Write the name of a machine or"),
     ],
 )
 def test_what_is_not_a_rule(text: str, message: str, remedy: str) -> None:
