@@ -119,7 +119,7 @@ def test_what_is_not_possible_is_refused(lab: RunningLab, capsys: pytest.Capture
     for words, text in (
         (["withdraw", "fw", "10.99.0.0/16"], "fw does not originate 10.99.0.0/16."),
         (["exports", "fw", "{to: rs9, deny: true}"], "fw has no BGP session with rs9."),
-        (["exports", "vm", "--clear"], "there is no NVA vm."),
+        (["exports", "vm", "--clear"], "there is no NVA with BGP vm."),
     ):
         assert labkit(["nva", *words, "--lab", NAME]) == 2
         assert text in capsys.readouterr().err

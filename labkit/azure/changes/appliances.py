@@ -88,12 +88,12 @@ class SetExportPolicy(_OfAppliance):
 
 
 def appliance_of(azure: Azure, name: str) -> Appliance:
-    """The NVA of this name.
+    """The NVA of this name, which has BGP.
 
     Raises:
         InvalidInput: there is none.
     """
-    named("NVA", name, azure.appliance)
+    named("NVA with BGP", name, azure.appliance, lambda names: f"The lab's NVAs with BGP: {names}.")
     return azure.appliance[name]
 
 

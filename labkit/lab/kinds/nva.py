@@ -248,6 +248,7 @@ class NvaKind(Kind):
             appliances=tuple(
                 Appliance(name, nva.advertises, tuple(_exports(draft, name, azure.peered_with(name), addresses)))
                 for name, nva in draft.file[NVAS].items()
+                if nva.asn is not None
             ),
         )
 
@@ -410,9 +411,10 @@ def _node(lab: Lab, wiring: Wiring, nva: model.Nva) -> Planned:
     bgp = nva.asn is not None
     router = nva_speaker(lab, nva, lab.azure.appliance[nva.name]) if bgp else static_router(lab, nva)
     files, binds = speaker_files(nva.daemon, router)
-    keep, channel = platform_channel(nva.name)
-    files.append(keep)
-    binds.append(channel)
+    if bgp:
+        keep, channel = platform_channel(nva.name)
+        files.append(keep)
+        binds.append(channel)
     commands: list[str] = []
     if nva.snat or nva.stateful:
         own = [

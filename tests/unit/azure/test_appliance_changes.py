@@ -73,6 +73,6 @@ def test_what_no_daemon_could_be_configured_with(rule: ExportRule, text: str) ->
 
 def test_an_nva_that_is_not_there() -> None:
     for change in (SetExportPolicy("gw", ()), SetAdvertisedPrefixes("gw", ())):
-        with pytest.raises(InvalidInput, match="there is no NVA gw") as refused:
+        with pytest.raises(InvalidInput, match="there is no NVA with BGP gw") as refused:
             carry_out(MODEL, [change])
-        assert refused.value.remedy == "The lab's NVAs: fw, far."
+        assert refused.value.remedy == "The lab's NVAs with BGP: fw, far."
