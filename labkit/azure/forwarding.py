@@ -51,6 +51,7 @@ class Disposition(StrEnum):
         "not forwarded",
         "It is for another address than that of the NIC of its next hop, whose IP forwarding is off.",
     )
+    DENIED = "denied", "It is at a firewall, and by its rules no flow of its kind may pass."
     BLACK_HOLE = "black hole", "A router's route for it drops or refuses it."
     NOT_A_ROUTER = "not a router", "It is at a machine that does not forward packets, whatever its NIC may do."
     OWN_SOURCE = "own source", "It is back at the node whose source address it has; the kernel there drops it."

@@ -29,6 +29,7 @@ PANELS = {
         "vnet",
         "nic",
         "nva",
+        "firewall",
         "gateway",
         "trace",
         "whatif",

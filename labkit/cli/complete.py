@@ -99,6 +99,11 @@ def virtual_networks(ctx: typer.Context) -> list[str]:
     return list(_read(ctx, "lab_file", "virtual_networks"))
 
 
+def firewalls(ctx: typer.Context) -> list[str]:
+    """The firewalls of the running lab."""
+    return list(_read(ctx, "lab_file", "firewalls"))
+
+
 def subnets(ctx: typer.Context) -> list[str]:
     """The subnets of the running lab, each as `network/subnet`."""
     networks = _read(ctx, "lab_file", "virtual_networks")

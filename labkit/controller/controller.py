@@ -37,6 +37,7 @@ from labkit.feed.bgp import (
     Withdrawal,
 )
 from labkit.feed.connection import Answer, FeedConnection, Query
+from labkit.feed.firewall import FirewallPolicy
 from labkit.feed.server import Feeds, Report
 from labkit.feed.switch import FabricDelta, Finding, ProbeReport
 from labkit.feed.tables import AgentDelta, AgentSnapshot
@@ -61,6 +62,9 @@ BGP's usual hold time of three.
 _SPEAKERS = ("routeserver", "gateway")
 """The roles that get a configuration and report what they learn."""
 
+_CONFIGURED = (*_SPEAKERS, "firewall")
+"""The roles that get a configuration, and no tables."""
+
 
 class Controller:
     """One lab's controller. Its input comes from the feeds (it is a `feed.server.Controller`) and the API."""
@@ -76,8 +80,10 @@ class Controller:
         self.switches = Switches(self.platform)
         self._instances = {i.node: i for i in self.platform.built_instances}
         self._gateways = {i.node: i for i in self.platform.gateways.ids}
+        self._firewalls = {i.node: i.name for firewall in lab.azure.firewalls for i in firewall.instance_ids}
         roles = dict.fromkeys(self._instances, "routeserver")
         roles |= dict.fromkeys(self._gateways, "gateway")
+        roles |= dict.fromkeys(self._firewalls, "firewall")
         roles |= dict.fromkeys((vm.name for vm in lab.virtual_machines), "agent")
         roles |= dict.fromkeys((vnet.name for vnet in lab.azure.virtual_networks), "fabric")
         self.roles = roles
@@ -113,7 +119,7 @@ class Controller:
 
     def connected(self, connection: FeedConnection) -> None:
         """Greet a node with what it needs to know."""
-        if connection.role in _SPEAKERS:
+        if connection.role in _CONFIGURED:
             self._configure(connection)
         elif not self._awaited:
             self._snapshot(connection)
@@ -261,7 +267,8 @@ class Controller:
         for done in outcome.done:
             self.events.add(done.change.subject, done.change.kind, f"{done.what}, by the operator")
         for connection in self.feeds.connections.values():
-            if connection.role in _SPEAKERS:
+            changed = connection.role != "firewall" or before.firewalls != after.firewalls
+            if connection.role in _CONFIGURED and changed:
                 self._configure(connection)
         for server in refreshing:
             self._refresh(server)
@@ -297,7 +304,7 @@ class Controller:
         deltas = {change.key: change.delta for change in changes if change.delta}
         moved = {nic for change in changes if change.moved for nic in change.nics}
         for connection in list(self.feeds.connections.values()):
-            if connection.role in _SPEAKERS:
+            if connection.role in _CONFIGURED:
                 continue
             if connection.sent == 0 or any(nic.name in moved for nic in self._nics(connection)):
                 self._snapshot(connection)
@@ -331,6 +338,8 @@ class Controller:
     def _configure(self, connection: FeedConnection) -> None:
         if connection.role == "gateway":
             connection.send(gateway_config(self.platform, self._gateways[connection.node]))
+        elif connection.role == "firewall":
+            connection.send(FirewallPolicy(self.platform.azure.firewall[self._firewalls[connection.node]].rules))
         else:
             connection.send(instance_config(self.platform, self._instances[connection.node]))
 

@@ -19,6 +19,7 @@ from labkit.feed.bgp import (
     ToRouteServer,
 )
 from labkit.feed.channel import Channel
+from labkit.feed.firewall import FirewallPolicy
 from labkit.feed.switch import ToFabric
 from labkit.feed.tables import ToAgent
 
@@ -28,7 +29,7 @@ QUEUE_LIMIT = 1_000
 ANSWER_PATIENCE = 10.0
 """Seconds that a node may take to answer a query."""
 
-ToNode: TypeAlias = ToAgent | ToFabric | ToRouteServer | ToGateway
+ToNode: TypeAlias = ToAgent | ToFabric | ToRouteServer | ToGateway | FirewallPolicy
 Query: TypeAlias = AdjRibInQuery | AdjRibOutQuery | NeighboursQuery
 Answer: TypeAlias = Routes | AdvertisedPaths | NeighbourStates
 

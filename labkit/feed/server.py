@@ -26,12 +26,13 @@ from labkit.feed.bgp import (
 from labkit.feed.channel import HELLO, Applied, Channel, Hello
 from labkit.feed.codec import Undecodable
 from labkit.feed.connection import Answer, FeedConnection
+from labkit.feed.firewall import FIREWALL
 from labkit.feed.switch import FABRIC, ProbeReport
 from labkit.feed.tables import AGENT
 from labkit.names import handle
 
 SOCKET = "feed.sock"
-CHANNELS: Mapping[str, Channel[Any, Any]] = {c.role: c for c in (AGENT, FABRIC, ROUTE_SERVER, GATEWAY)}
+CHANNELS: Mapping[str, Channel[Any, Any]] = {c.role: c for c in (AGENT, FABRIC, FIREWALL, ROUTE_SERVER, GATEWAY)}
 """The channels by role."""
 
 Report: TypeAlias = ProbeReport | RibSnapshot | RibDelta | InstanceDown | SessionsClosed | SessionRefused

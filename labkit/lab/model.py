@@ -12,12 +12,10 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from labkit.azure.model import Azure, ExportRule
+from labkit.azure.rules.firewalls import PRIVATE
 from labkit.daemons.registry import DEFAULT
 from labkit.daemons.speaker import AZURE_TIMERS, BgpTimers
 from labkit.lab.proofs import Proof
-
-PRIVATE = tuple(IPv4Network(n) for n in ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16"))
-"""What no firewall translates to by default, Azure's own included (RFC 1918, RFC 6598)."""
 
 
 class Snat(StrEnum):

@@ -141,6 +141,7 @@ def _obstacles(lab: Lab, edited: Lab) -> Iterator[str]:
     yield from _compared("local network gateway", one.local_network_gateway, other.local_network_gateway)
     connections = [{connection.name: connection for connection in azure.connections} for azure in (one, other)]
     yield from _compared("connection", *connections)
+    yield from _compared("firewall", one.firewall, other.firewall, {"rules"})
     yield from _compared("load balancer", one.load_balancer, other.load_balancer)
     links = [{f"{link.router} to {link.site}": link for link in each.wan_links} for each in (lab, edited)]
     yield from _compared("link", *links)

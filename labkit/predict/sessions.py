@@ -39,6 +39,8 @@ def expected_sessions(lab: Lab, azure: Azure) -> tuple[BgpSession, ...]:
     instances = {i.node: i for gateway in azure.gateways for i in gateway.instance_ids}
     servers = {i.node: i for server in lab.azure.route_servers for i in server.instance_ids}
 
+    firewalls = {i.node for firewall in azure.firewalls for i in firewall.instance_ids}
+
     def configured(session: BgpSession) -> bool:
         first, second = session.ends
         if first.node in servers and second.node in instances:
@@ -61,7 +63,8 @@ def expected_sessions(lab: Lab, azure: Azure) -> tuple[BgpSession, ...]:
         if end.node in servers:  # its subnet has no route table: answers find their way
             return True
         walks = tuple(walker.walks(end.node, far.address))
-        stateful = (node in lab.nva and lab.nva[node].stateful for walk in walks for node in walk.nodes[:-1])
+        passed = {node for walk in walks for node in walk.nodes[:-1]}
+        stateful = (node in firewalls or (node in lab.nva and lab.nva[node].stateful) for node in passed)
         return not any(walk.disposition.drops for walk in walks) and not any(stateful)
 
     def stays(session: BgpSession) -> bool:

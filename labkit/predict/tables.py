@@ -132,6 +132,11 @@ class PredictedTables:
                 by_nic = Route(route.prefix, route.nic.name if route.nic is not None else None)
                 over_link = Route(route.prefix, gateways=(route.via,))
                 yield nva.name, route.prefix, over_link if route.nic is None else by_nic
+        for firewall in self.azure.firewalls:
+            for node in (instance.node for instance in firewall.instance_ids):
+                nic = self.azure.primary_nic(node)
+                for prefix in (subnet_of(self.azure, nic), IPv4Network("0.0.0.0/0")):
+                    yield node, prefix, Route(prefix, nic.name)
         for node, instance in self._instances.items():
             nic = self.azure.primary_nic(node)
             gateway = self.azure.gateway[instance.name]

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from functools import cache
 from ipaddress import IPv4Address, IPv4Network
 from typing import Protocol
 
+from labkit.azure.flows import UDP
 from labkit.azure.forwarding import Disposition, Packet, Surroundings, Verdict, forward
-from labkit.azure.model import Azure, EffectiveRoute, InstanceId, Nic
+from labkit.azure.model import Azure, EffectiveRoute, InstanceId, Nic, RuleAction
+from labkit.azure.rules.firewalls import admitted, decides, services, translates
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import addresses, owners
 
 OVERLAY = "in the overlay"
+
+TRACEROUTE_PORT = 33434
+"""The first port to which traceroute sends."""
 
 NO_ADDRESS = IPv4Address("0.0.0.0")  # noqa: S104 - the source of a packet whose address is yet to be chosen
 
@@ -83,6 +89,13 @@ class Follow(Protocol):
         ...
 
 
+class Probing(Enum):
+    """What packets are sent to find a way, as firewalls distinguish them."""
+
+    TRACEROUTE = "traceroute's UDP"
+    ICMP_ERROR = "its answers"
+
+
 class Everything:
     """Follows every next hop; a node answers from the address at which it is reached."""
 
@@ -106,7 +119,8 @@ class RouterStep:
     """A node's own table has decided: `next_hop` is where the packet goes, None if it goes by a NIC or nowhere.
 
     `between` is what connects the two nodes, if it is more than a link. `restores_ttl`: a gateway is no hop here.
-    `translated`: the packet has got its source here.
+    `translated`: the packet has got its source here. `admits`: what a firewall lets through between the packet's
+    addresses, if it is not everything.
     """
 
     node: str
@@ -118,6 +132,7 @@ class RouterStep:
     between: str = ""
     restores_ttl: bool = False
     translated: bool = False
+    admits: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +219,21 @@ class Walker:
     Args:
         follow: which of equal next hops.
         circles: how many hops of a loop are followed before it is called one; 0 for none.
+        probe: what firewalls judge packets as; without it they drop what none of their rules may let through.
     """
 
-    def __init__(self, lab: Lab, tables: RoutingTables, follow: Follow | None = None, circles: int = 0) -> None:
+    def __init__(
+        self,
+        lab: Lab,
+        tables: RoutingTables,
+        follow: Follow | None = None,
+        circles: int = 0,
+        probe: Probing | None = None,
+    ) -> None:
         self._lab, self._tables = lab, tables
         self._follow: Follow = follow if follow is not None else Everything()
         self._circles = circles
+        self._probe = probe
         self._owners = owners(lab)
         self._addresses = addresses(lab)
         self._mine: dict[str, set[IPv4Address]] = {}
@@ -219,7 +243,8 @@ class Walker:
         for node, address in (*known, *of_nics, *self._addresses.items()):
             self._mine.setdefault(node, set()).add(address)
         self._gateways = {i.node for gateway in lab.azure.gateways for i in gateway.instance_ids}
-        self._routers = {*lab.nva, *lab.site, *lab.azure.circuit, *self._gateways}
+        self._firewalls = {i.node: i.name for firewall in lab.azure.firewalls for i in firewall.instance_ids}
+        self._routers = {*lab.nva, *lab.site, *lab.azure.circuit, *self._gateways, *self._firewalls}
         self._between = dict(_between(lab))
         self._ends = {
             pair: nic
@@ -262,9 +287,13 @@ class Walker:
         if node in self._lab.nva and not self._has(node, packet.source):
             by = self._lab.nva[node].translates(packet.destination, route.nic)
             packet = packet if by is None else replace(packet, source=self._lab.azure.nic[by].address)
-        ends = route.drops or Disposition.FORWARDED
-        step = RouterStep(node, way.address, packet, route, ends, translated=packet != way.packet)
-        if route.drops is not None:
+        ends, admits = route.drops or Disposition.FORWARDED, ""
+        if node in self._firewalls and way.forwarded and route.drops is None:
+            ends, admits = self._judged(node, packet)
+            if translates(packet.destination):
+                packet = replace(packet, source=self._addresses[node])
+        step = RouterStep(node, way.address, packet, route, ends, translated=packet != way.packet, admits=admits)
+        if ends.drops:
             yield way.ends(step, unseen=route.silent and bool(way.forwarded))
             return
         forwarded = (*way.forwarded, node)
@@ -292,6 +321,18 @@ class Walker:
                     yield Walk(on.source, on.origin, on.steps, on.hops)
                     continue
             yield from self._arrive(on, hop.node, hop.address)
+
+    def _judged(self, node: str, packet: Packet) -> tuple[Disposition, str]:
+        """What a firewall's instance makes of a packet by its rules, and what these let through between its ends."""
+        rules = self._tables.azure.firewall[self._firewalls[node]].rules
+        if self._probe is Probing.ICMP_ERROR:
+            return Disposition.FORWARDED, ""
+        found = admitted(rules, packet.source, packet.destination)
+        passes = bool(found)
+        if self._probe is Probing.TRACEROUTE:
+            action = decides(rules, packet.source, packet.destination, UDP, TRACEROUTE_PORT)
+            passes = action is RuleAction.ALLOW
+        return Disposition.FORWARDED if passes else Disposition.DENIED, services(found)
 
     def _end(self, way: _Way) -> Disposition | None:
         """Why a packet's way ends at the node where it is; None if it goes on."""

@@ -29,6 +29,7 @@ PRELOADED = (
     "labkit.controller",
     "labkit.fabric",
     "labkit.agent",
+    "labkit.firewall",
     "labkit.gateway",
     "labkit.tracker",
 )

@@ -15,6 +15,7 @@ import yaml
 from hypothesis import strategies as st
 
 from labkit.azure.changes.base import Change
+from labkit.azure.changes.firewalls import SetFirewallRules
 from labkit.azure.changes.nics import SetIpForwarding, customer_nics
 from labkit.azure.changes.route_servers import (
     CreateRouteServer,
@@ -24,7 +25,7 @@ from labkit.azure.changes.route_servers import (
     SetRouteServerSettings,
 )
 from labkit.azure.changes.virtual_networks import DeletePeering, PutPeering, SetAddressSpace
-from labkit.azure.model import Azure
+from labkit.azure.model import Azure, FirewallRule, RuleAction
 from labkit.errors import InvalidInput
 from labkit.lab.model import Lab
 from labkit.lab.running import carry_out
@@ -51,7 +52,8 @@ def lab_files(draw: st.DrawFn) -> str:
     spokes = [f"spoke{i}" for i in range(1, draw(st.integers(0, 2)) + 1)]
     file: dict[str, Any] = {"name": "random", "internet": "198.51.100.0/24"}
     for section in (
-        "virtual_networks", "route_tables", "route_servers", "nvas", "gateways", "circuits", "sites", "virtual_machines"
+        "virtual_networks", "route_tables", "route_servers", "nvas", "firewalls", "gateways", "circuits", "sites",
+        "virtual_machines",
     ):  # fmt: skip
         file[section] = {}
     for number, hub in enumerate(hubs, 1):
@@ -88,7 +90,7 @@ def _network(draw: st.DrawFn, file: dict[str, Any], name: str, number: int, **su
         "address_space": f"10.{number}.0.0/16",
         "subnets": {**subnets, "workload": workload},
     }
-    hops = st.sampled_from(("Internet", "None", f"10.{number}.1.4"))
+    hops = st.sampled_from(("Internet", "None", f"10.{number}.1.4", *file["firewalls"]))
     routes = draw(st.dictionaries(st.sampled_from(TARGETS), hops, max_size=2))
     file["route_tables"][table] = {
         "routes": routes,
@@ -97,12 +99,26 @@ def _network(draw: st.DrawFn, file: dict[str, Any], name: str, number: int, **su
     file["virtual_machines"][f"vm-{name}"] = f"{name}/workload"
 
 
+def _firewall_rules() -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Rules of a firewall; traceroutes, whose ports some of them name, pass by others."""
+    prefixes = st.lists(st.sampled_from(("10.0.0.0/8", "10.1.10.0/24", "10.11.0.0/16", "198.51.100.0/24")), max_size=2)
+    with_ports = {"protocols": st.sampled_from((["UDP"], ["TCP", "UDP"])), "ports": st.just(["22", "33000-34000"])}
+    either = {"action": st.sampled_from(("Allow", "Deny")), "sources": prefixes, "destinations": prefixes}
+    protocols = {"protocols": st.lists(st.sampled_from(("TCP", "UDP", "ICMP")), unique=True, max_size=2)}
+    return st.lists(
+        st.one_of(st.fixed_dictionaries(either | with_ports), st.fixed_dictionaries(either | protocols)), max_size=4
+    )
+
+
 def _hub(draw: st.DrawFn, file: dict[str, Any], hub: str, number: int) -> None:
+    if draw(st.booleans()):
+        file["firewalls"][f"azfw{number}"] = {"virtual_network": hub, "rules": draw(_firewall_rules())}
     _network(
         draw,
         file,
         hub,
         number,
+        AzureFirewallSubnet=f"10.{number}.254.0/26",
         RouteServerSubnet=f"10.{number}.0.0/26",
         GatewaySubnet=f"10.{number}.255.0/27",
         appliances=f"10.{number}.1.0/24",
@@ -249,4 +265,7 @@ def _candidates(built: Lab, azure: Azure) -> Iterator[Change]:
         first = built.azure.virtual_network[network.name].address_space[0]
         yield SetAddressSpace(network.name, (first,))
         yield SetAddressSpace(network.name, (first, IPv4Network(f"10.{number}.0.0/16")))
+    for firewall in azure.firewalls:
+        yield SetFirewallRules(firewall.name, firewall.rules[1:])
+        yield SetFirewallRules(firewall.name, (FirewallRule(RuleAction.ALLOW), *firewall.rules))
     yield from (SetIpForwarding(nic.name, not nic.ip_forwarding) for nic in customer_nics(azure))

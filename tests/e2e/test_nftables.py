@@ -8,13 +8,20 @@ from __future__ import annotations
 import json
 import shlex
 import socket
+import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
+from itertools import count
 
-from labkit.azure.model import VirtualNetwork
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from labkit.azure.model import FirewallRule, RuleAction, RuleProtocol, VirtualNetwork
+from labkit.azure.rules.firewalls import decides, translates
+from labkit.firewall.program import table
 from labkit.lab.build import plan
 from labkit.lab.load import load
 from labkit.lab.model import Internet, InternetLeg, Snat
@@ -22,8 +29,9 @@ from labkit.lab.plan.common import NFTABLES
 from labkit.lab.plan.model import Plan
 from labkit.render.render import render_files
 from labkit.resources import topologies
-from tests.e2e.fabric_rig import BRIDGE_MAC, Namespace, Rig, in_own_namespaces, join
-from tests.e2e.packets import ECHO_REPLY, TIME_EXCEEDED, Node
+from tests.e2e.fabric_rig import BRIDGE_MAC, Namespace, Rig, in_own_namespaces, join, until
+from tests.e2e.in_lab import lab_file
+from tests.e2e.packets import ECHO_REPLY, ETH_P_IP, ICMP, TCP, TIME_EXCEEDED, UDP, Node, Sniffer, checksum
 from tests.e2e.packets import Namespace as AnyNamespace
 
 LAB = load(topologies() / "overview" / "lab.yml")
@@ -211,3 +219,110 @@ def test_an_instance_counts_what_was_never_meant_for_it() -> None:
         for _ in range(3):
             peer.ping("10.250.0.10", timeout=0.05)
         assert foreign() == 3
+
+
+# An Azure Firewall's instance.
+
+
+FIREWALL_PORTS = ("22", "80-90", "50-85")
+ANYWHERE = st.lists(
+    st.sampled_from([IPv4Network(n) for n in ("10.1.0.0/16", "10.1.1.0/24", "10.2.0.0/16", "198.51.100.0/24")]),
+    unique=True,
+    max_size=3,
+).map(tuple)
+PROTOCOLS = st.lists(st.sampled_from(RuleProtocol), unique=True, max_size=2).map(tuple)
+WITH_PORTS = st.lists(st.sampled_from((RuleProtocol.TCP, RuleProtocol.UDP)), unique=True, max_size=2).map(tuple)
+RANGES = st.lists(st.sampled_from(FIREWALL_PORTS), unique=True, min_size=1, max_size=3).map(tuple)
+ACTIONS = st.sampled_from(RuleAction)
+FIREWALL_RULES = st.lists(
+    st.one_of(
+        st.builds(FirewallRule, ACTIONS, ANYWHERE, ANYWHERE, PROTOCOLS),
+        st.builds(FirewallRule, ACTIONS, ANYWHERE, ANYWHERE, WITH_PORTS, RANGES),
+    ),
+    max_size=5,
+)
+FLOWS = st.lists(
+    st.tuples(
+        st.sampled_from(("10.1.1.4", "10.1.9.9", "10.2.1.4")),
+        st.sampled_from(("10.1.1.77", "10.2.1.77", HOST)),
+        st.sampled_from((ICMP, TCP, UDP)),
+        st.sampled_from((22, 49, 53, 85, 90, 91)),
+    ),
+    min_size=8,
+    max_size=8,
+)
+
+
+@in_own_namespaces
+def test_a_firewalls_instance_lets_through_what_the_rule_does() -> None:
+    """And translates what goes to public addresses, and nothing else."""
+    lab = load(lab_file("firewall"))
+    own = lab.azure.nic["fw-0"].address
+    source_ports = count(20000)
+    with Rig() as rig:
+        outside, node = linked(rig, ("outside", "10.0.1.1", "eth0", ""), ("fw-0", str(own), "eth0", ""))
+        boot(plan(lab), "fw-0", node.namespace)
+        node.namespace.run(
+            "ip", "neigh", "replace", "10.0.1.1", "lladdr", outside.mac, "dev", "eth0", "nud", "permanent"
+        )
+        wire = Sniffer(outside)
+        with outside.namespace.inside():
+            sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+        sender.bind(("eth0", 0))
+
+        def sent(source: str, destination: str, protocol: int, port: int) -> None:
+            head = bytes.fromhex((node.mac + outside.mac).replace(":", "")) + ETH_P_IP.to_bytes(2)
+            sender.send(head + first_packet(source, destination, protocol, next(source_ports), port))
+
+        def arrived() -> list[tuple[str, str, int]]:
+            frames = [f for f in wire.frames() if f.ethertype == ETH_P_IP and f.source == node.mac]
+            return [(f.ip_source, f.ip_destination, f.protocol) for f in frames]
+
+        # Without rules nothing passes.
+        sent("10.1.1.4", "10.2.1.77", UDP, 53)
+
+        @settings(phases=[Phase.generate], database=None, suppress_health_check=list(HealthCheck))
+        @given(rules=FIREWALL_RULES, flows=FLOWS)
+        def agree(rules: list[FirewallRule], flows: list[tuple[str, str, int, int]]) -> None:
+            with tempfile.NamedTemporaryFile("w", prefix="labkit-rules-") as file:
+                file.write("\n".join(table([FirewallRule(RuleAction.ALLOW, destination_addresses=(LAST,)), *rules])))
+                file.flush()
+                node.namespace.run("nft", "-f", file.name)
+            wanted = []
+            for source, destination, protocol, port in flows:
+                ends = IPv4Address(source), IPv4Address(destination)
+                if decides(rules, *ends, protocol, None if protocol == ICMP else port) is RuleAction.ALLOW:
+                    wanted.append((str(own) if translates(ends[1]) else source, destination, protocol))
+                sent(source, destination, protocol, port)
+            # What comes last passes in any case.
+            sent("10.1.1.4", str(LAST[0]), UDP, 53)
+            found: list[tuple[str, str, int]] = []
+
+            def complete() -> bool:
+                found.extend(arrived())
+                return bool(found) and found[-1][1] == str(LAST[0])
+
+            until(complete, "the last one arrived")
+            assert found[:-1] == wanted, rules
+
+        agree()
+
+
+LAST = IPv4Network("10.77.0.1/32")
+
+
+def first_packet(source: str, destination: str, protocol: int, source_port: int, port: int) -> bytes:
+    """The first packet of a flow."""
+    addresses = IPv4Address(source).packed + IPv4Address(destination).packed
+    match protocol:
+        case 1:
+            body = struct.pack("!BBHHH", 8, 0, 0, source_port, 1)
+            body = body[:2] + checksum(body).to_bytes(2) + body[4:]
+        case 6:
+            body = struct.pack("!HHIIBBHHH", source_port, port, 1, 0, 0x50, 0x02, 64000, 0, 0)
+            whole = checksum(addresses + struct.pack("!BBH", 0, protocol, len(body)) + body)
+            body = body[:16] + whole.to_bytes(2) + body[18:]
+        case _:
+            body = struct.pack("!HHHH", source_port, port, 8, 0)
+    start = struct.pack("!BBHHHBB", 0x45, 0, 20 + len(body), 1, 0, 64, protocol)
+    return start + checksum(start + bytes(2) + addresses).to_bytes(2) + addresses + body

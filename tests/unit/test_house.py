@@ -32,7 +32,7 @@ ROOMS = (
     ("predict",),
     ("predict.whatif",),
     ("feed",),
-    ("agent", "fabric", "gateway", "routeserver", "start", "tracker"),
+    ("agent", "fabric", "firewall", "gateway", "routeserver", "start", "tracker"),
     ("controller",),
     ("render",),
     ("runtimes",),
@@ -53,7 +53,7 @@ ROOMS = (
 A module belongs to the most exact name here that it begins with; every module belongs to one.
 """
 
-PROCESSES = ("agent", "controller", "fabric", "gateway", "routeserver", "start", "tracker")
+PROCESSES = ("agent", "controller", "fabric", "firewall", "gateway", "routeserver", "start", "tracker")
 """What runs in nodes. It is reached by its messages and its API: no other room imports it."""
 
 PENDING: dict[tuple[str, str], str] = {}

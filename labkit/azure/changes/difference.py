@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from labkit.azure.changes.appliances import SetAdvertisedPrefixes, SetExportPolicy
 from labkit.azure.changes.base import Change
+from labkit.azure.changes.firewalls import SetFirewallRules
 from labkit.azure.changes.nics import SetIpForwarding
 from labkit.azure.changes.route_servers import (
     CreateRouteServer,
@@ -47,6 +48,7 @@ def difference(before: Azure, after: Azure) -> tuple[Change, ...]:
         *_route_tables(before, after),
         *_nics(before, after),
         *_appliances(before, after),
+        *_firewalls(before, after),
     )
 
 
@@ -141,6 +143,13 @@ def _appliances(before: Azure, after: Azure) -> Iterator[Change]:
             yield SetAdvertisedPrefixes(appliance.name, appliance.advertises)
         if had is not None and had.exports != appliance.exports:
             yield SetExportPolicy(appliance.name, appliance.exports)
+
+
+def _firewalls(before: Azure, after: Azure) -> Iterator[Change]:
+    for firewall in after.firewalls:
+        had = before.firewall.get(firewall.name)
+        if had is not None and had.rules != firewall.rules:
+            yield SetFirewallRules(firewall.name, firewall.rules)
 
 
 def _associations(before: Azure, after: Azure) -> Iterator[Change]:

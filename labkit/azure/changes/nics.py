@@ -9,7 +9,7 @@ from pydantic import Field
 
 from labkit.azure.changes.base import UNCHANGED, Change, named, step, switch
 from labkit.azure.model import Azure, Nic
-from labkit.azure.rules.addressing import GATEWAY_SUBNET
+from labkit.azure.rules.addressing import FIREWALL_SUBNET, GATEWAY_SUBNET
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,5 +47,5 @@ class SetIpForwarding(Change):
 
 
 def customer_nics(azure: Azure) -> tuple[Nic, ...]:
-    """The NICs of virtual machines and NVAs: those of gateways are Azure's own."""
-    return tuple(nic for nic in azure.nics if nic.subnet != GATEWAY_SUBNET)
+    """The NICs of virtual machines and NVAs: those of gateways and firewalls are Azure's own."""
+    return tuple(nic for nic in azure.nics if nic.subnet not in (FIREWALL_SUBNET, GATEWAY_SUBNET))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from labkit.azure.changes.appliances import SetAdvertisedPrefixes, SetExportPolicy
 from labkit.azure.changes.base import Change, Json
+from labkit.azure.changes.firewalls import SetFirewallRules
 from labkit.azure.changes.nics import SetIpForwarding
 from labkit.azure.changes.route_servers import (
     CreateRouteServer,
@@ -43,6 +44,7 @@ CHANGES: tuple[type[Change], ...] = (
     SetIpForwarding,
     SetAdvertisedPrefixes,
     SetExportPolicy,
+    SetFirewallRules,
 )
 """The closed set of changes. A new one is added here, and docs/api.md is made again: tools/api.py."""
 

@@ -20,6 +20,7 @@ from labkit.azure.model.bgp import (
     PeerKind,
 )
 from labkit.azure.model.effective_routes import EffectiveRoute, RouteSource, RouteState
+from labkit.azure.model.firewalls import Firewall, FirewallRule, RuleAction, RuleProtocol
 from labkit.azure.model.gateways import Circuit, Connection, Gateway, LocalNetworkGateway
 from labkit.azure.model.instances import InstanceId
 from labkit.azure.model.load_balancers import LoadBalancer, Probe
@@ -48,6 +49,8 @@ __all__ = [
     "Connection",
     "EffectiveRoute",
     "ExportRule",
+    "Firewall",
+    "FirewallRule",
     "Gateway",
     "GatewayRoutes",
     "HubRoutingPreference",
@@ -71,6 +74,8 @@ __all__ = [
     "RouteSource",
     "RouteState",
     "RouteTable",
+    "RuleAction",
+    "RuleProtocol",
     "Subnet",
     "UserRoute",
     "VirtualNetwork",

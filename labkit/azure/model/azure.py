@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from labkit.azure.model.appliances import Appliance
+from labkit.azure.model.firewalls import Firewall
 from labkit.azure.model.gateways import Circuit, Connection, Gateway, LocalNetworkGateway
 from labkit.azure.model.load_balancers import LoadBalancer
 from labkit.azure.model.networks import Nic, Peering, RouteTable, VirtualNetwork
@@ -30,6 +31,7 @@ class Azure:
     local_network_gateways: tuple[LocalNetworkGateway, ...] = ()
     connections: tuple[Connection, ...] = ()
     load_balancers: tuple[LoadBalancer, ...] = ()
+    firewalls: tuple[Firewall, ...] = ()
     appliances: tuple[Appliance, ...] = ()
 
     @cached_property
@@ -101,6 +103,11 @@ class Azure:
     def load_balancer(self) -> Mapping[str, LoadBalancer]:
         """Load balancers by name."""
         return {b.name: b for b in self.load_balancers}
+
+    @cached_property
+    def firewall(self) -> Mapping[str, Firewall]:
+        """Azure Firewalls by name."""
+        return {f.name: f for f in self.firewalls}
 
     @cached_property
     def appliance(self) -> Mapping[str, Appliance]:

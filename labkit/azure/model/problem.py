@@ -46,6 +46,11 @@ class Code(StrEnum):
     GATEWAY_CUT_OFF = "gateway-cut-off-from-route-server"
     BACKEND_ELSEWHERE = "backend-in-another-virtual-network"
     BACKEND_TWICE = "backend-of-two-load-balancers"
+    FIREWALL_SECOND = "second-firewall"
+    FIREWALL_SUBNET = "firewall-subnet"
+    FIREWALL_SUBNET_SIZE = "firewall-subnet-size"
+    FIREWALL_RULE = "firewall-rule"
+    FIREWALL_PORT = "firewall-port"
     PROBE_INTERVAL = "probe-interval"
 
 

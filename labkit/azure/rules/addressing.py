@@ -16,6 +16,12 @@ ROUTE_SERVER_SUBNET_ADVISED = 26
 GATEWAY_SUBNET = "GatewaySubnet"
 """The exact name of the subnet of a virtual network's gateways [gateway-subnet]."""
 
+FIREWALL_SUBNET = "AzureFirewallSubnet"
+"""The exact name of an Azure Firewall's subnet [firewall-subnet]."""
+
+FIREWALL_SUBNET_LONGEST = 26
+"""The smallest subnet that Azure takes for a firewall."""
+
 PLATFORM_ADDRESS = IPv4Address("168.63.129.16")
 """Where health probes of load balancers come from, in every virtual network [probe-address]."""
 
@@ -28,7 +34,7 @@ LARGEST_SPACE = 2
 DEDICATED_SUBNETS = (
     ROUTE_SERVER_SUBNET,
     GATEWAY_SUBNET,
-    "AzureFirewallSubnet",
+    FIREWALL_SUBNET,
     "AzureFirewallManagementSubnet",
     "AzureBastionSubnet",
 )

@@ -13,6 +13,7 @@ from labkit.azure.model.ranges import Ranges
 from labkit.azure.rules.addressing import ROUTE_SERVER_SUBNET
 from labkit.azure.rules.adjacency import connected_peerings, gateway_hub, server_in
 from labkit.azure.rules.asn import reserved_asn
+from labkit.azure.rules.firewalls import firewall_problems
 from labkit.azure.rules.gateway_validation import gateway_problems, gateway_warnings
 from labkit.azure.rules.gateways import gateways_in
 from labkit.azure.rules.limits import MAX_PEERS, too_many_peers
@@ -31,6 +32,7 @@ def problems(azure: Azure) -> tuple[Problem, ...]:
         *(p for table in azure.route_tables for p in route_conflicts(table)),
         *gateway_problems(azure),
         *load_balancer_problems(azure),
+        *firewall_problems(azure),
     )
 
 

@@ -12,6 +12,7 @@ from pydantic.json_schema import WithJsonSchema
 
 from labkit.azure.model import ROUTE_SERVER_ASN, Appliance, Azure, BgpPeer, ExportRule, PathChanges
 from labkit.azure.model.problem import Code, Problem
+from labkit.azure.rules.firewalls import PRIVATE
 from labkit.daemons.speaker import BgpTimers
 from labkit.lab import model
 from labkit.lab.file.draft import Draft
@@ -47,12 +48,12 @@ from labkit.lab.kinds.machine import (
     nics,
 )
 from labkit.lab.kinds.names import Declared
-from labkit.lab.kinds.nouns import INTERNET, LOAD_BALANCER, NVA, NVA_NIC, ROUTE_SERVER, SITE
+from labkit.lab.kinds.nouns import FIREWALL, INTERNET, LOAD_BALANCER, NVA, NVA_NIC, ROUTE_SERVER, SITE
 from labkit.lab.kinds.route_table import address_of
 from labkit.lab.kinds.site import check_asn
 from labkit.lab.kinds.static_routes import check_static_routes, refer_static_routes, static_routes
 from labkit.lab.kinds.timers import check_timers
-from labkit.lab.model import PRIVATE, Lab, Snat
+from labkit.lab.model import Lab, Snat
 from labkit.lab.plan.common import Planned, interface_up, nftables, platform_channel, tunnel
 from labkit.lab.plan.model import Node, Role
 from labkit.lab.plan.nic_tables import nic_rules
@@ -222,8 +223,8 @@ class NvaKind(Kind):
             hop = nva.next_hop
             if hop is not None and hop != export_rules.NEXT_HOP_UNCHANGED and address_of(hop) is None:
                 path: Path = ("nvas", name, "next_hop")
-                also = (export_rules.NEXT_HOP_UNCHANGED,)
-                names.refer(draft, path, f"next_hop of NVA {name}", hop, NVA, LOAD_BALANCER, NVA_NIC, also=also)
+                also, appliances = (export_rules.NEXT_HOP_UNCHANGED,), (NVA, LOAD_BALANCER, FIREWALL, NVA_NIC)
+                names.refer(draft, path, f"next_hop of NVA {name}", hop, *appliances, also=also)
             export_rules.check_export_rules(checking, ("nvas", name, "exports"), nva.exports)
             if nva.tracks is not None and address_of(nva.tracks) is None:
                 names.refer(draft, ("nvas", name, "tracks"), f"tracks of NVA {name}", nva.tracks, SITE, INTERNET)

@@ -18,6 +18,7 @@ from labkit.lab.kinds.addresses import Addresses
 from labkit.lab.kinds.kind import Checking, Kind
 from labkit.lab.kinds.nouns import (
     CIRCUIT,
+    FIREWALL,
     GATEWAY,
     GATEWAY_INSTANCE,
     INSTANCE,
@@ -187,7 +188,7 @@ class _Checker:
             if address_of(name) is None:
                 place: Path = (*path, "via") if "rows" not in path else path
                 self.names.refer(
-                    self.draft, place, about, name, Trait.NODE, LOAD_BALANCER, NIC, NVA_NIC, called="next hop"
+                    self.draft, place, about, name, Trait.NODE, LOAD_BALANCER, FIREWALL, NIC, NVA_NIC, called="next hop"
                 )
 
     def _travel(self, path: Path, about: str, source: str, target: str) -> None:

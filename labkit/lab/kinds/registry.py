@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from labkit.lab.kinds.assumptions import AssumptionsKind
 from labkit.lab.kinds.circuit import CircuitKind
+from labkit.lab.kinds.firewall import FirewallKind
 from labkit.lab.kinds.gateway import GatewayKind
 from labkit.lab.kinds.internet import InternetKind
 from labkit.lab.kinds.kind import Kind
@@ -28,6 +29,7 @@ KINDS: tuple[Kind, ...] = (
     NvaKind(),
     VirtualMachineKind(),
     LoadBalancerKind(),
+    FirewallKind(),
     WanLinkKind(),
     OverlayKind(),
     NvaPeerKind(),

@@ -22,6 +22,7 @@ class Role(StrEnum):
     FABRIC = "fabric"
     ROUTE_SERVER = "route-server"
     NVA = "nva"
+    FIREWALL = "firewall"
     GATEWAY = "gateway"
     CIRCUIT = "circuit"
     SITE = "site"

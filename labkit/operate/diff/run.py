@@ -17,6 +17,7 @@ from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.snapshot import read
 from labkit.operate.verify.difference import Difference
 from labkit.operate.verify.fabric_check import fabric_differences
+from labkit.operate.verify.firewall_check import firewall_differences
 from labkit.operate.verify.oracle import kernel_differences, router_differences, routers
 
 
@@ -44,6 +45,10 @@ def _once(live: LiveState) -> Iterator[Difference]:
     for vnet in live.lab.azure.virtual_networks:
         if vnet.name not in live.off:
             yield from fabric_differences(vnet.name, live)
+    for firewall in live.lab.azure.firewalls:
+        for node in (instance.node for instance in firewall.instance_ids):
+            if node not in live.off:
+                yield from firewall_differences(node, live)
     for vm in live.lab.virtual_machines:
         if vm.name not in live.off:
             yield from kernel_differences(vm.name, live)

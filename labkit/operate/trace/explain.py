@@ -87,6 +87,10 @@ class Explainer:
             return replace(self._lost(node, route), address=str(step.address))
         leads = ", ".join(map(str, route.gateways)) or f"on-link {route.device}"
         decision, why = f"{route.prefix} → {leads}", f"kernel: {self._by(node, route)}"
+        if step.disposition is Disposition.DENIED:
+            only = f": {step.admits}" if step.admits else ""
+            return TraceLine(node, str(step.address), "denied", f"as UDP, by the firewall's rules here{only}")
+        why += f"; the firewall's rules here: {step.admits}" if step.admits else ""
         why += f"; SNAT to {step.packet.source}" if step.translated else ""
         if step.disposition is Disposition.UNKNOWN_DESTINATION and step.next_hop is not None:
             decision, why = f"{decision} → dropped", f"{why}; no node there has {step.next_hop.address}"

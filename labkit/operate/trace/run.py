@@ -15,7 +15,7 @@ from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import MAX_HOPS, traceroute
 from labkit.operate.trace.explain import Explainer, TraceLine
 from labkit.operate.trace.tables import ObservedTables
-from labkit.predict.walk import NextHop, RouterStep, Walk, Walker
+from labkit.predict.walk import NextHop, Probing, RouterStep, Walk, Walker
 
 _SPECIAL = {
     IPv4Network("0.0.0.0/8"): "not an address that packets go to",
@@ -115,10 +115,11 @@ def trace(lab: Lab, client: LabClient, source: str, target: str) -> Trace:
     predicted, explainer = walk.hops, Explainer(lab, tables)
     missing = {hop: i for i, hop in reversed([*enumerate(predicted)]) if i >= len(real) or real[i] is None}
     seen_from = _sources(lab, walk)
-    silent, lost = [], [*_lost(walk, Walker(lab, tables).walks(node, destination, own), explainer)] if missing else []
+    ways = Walker(lab, tables, probe=Probing.TRACEROUTE).walks(node, destination, own)
+    silent, lost = [], [*_lost(walk, ways, explainer)] if missing else []
     for hop, position in missing.items():
         if destination in frontends(lab) and hop == predicted[-1] and walk.disposition is Disposition.DELIVERED:
-            always, why = True, f"its ICMP answers do not come back through {frontends(lab)[destination]}"
+            always, why = True, f"{frontends(lab)[destination]}: it brings back no ICMP"
         else:
             always, why = _answers_lost(lab, tables, explainer, hop, seen_from[hop])
         if always:
@@ -183,7 +184,9 @@ def _walk(
     real: Sequence[IPv4Address | None] = (),
 ) -> Walk:
     """The one way that agrees most with what a traceroute has shown."""
-    return next(Walker(lab, tables, Seen(lab, tables, real), MAX_HOPS).walks(node, destination, source))
+    return next(
+        Walker(lab, tables, Seen(lab, tables, real), MAX_HOPS, Probing.TRACEROUTE).walks(node, destination, source)
+    )
 
 
 def _lost(walk: Walk, ways: Iterable[Walk], explainer: Explainer) -> Iterator[tuple[int, str]]:
@@ -220,7 +223,7 @@ def _answers_lost(
     for source in sources:
         # The Internet answers to a public address of the virtual network, which is the sender's there.
         if lab.internet is None or node != lab.internet.name:
-            ways = [*Walker(lab, tables).walks(node, source, answers_as)]
+            ways = [*Walker(lab, tables, probe=Probing.ICMP_ERROR).walks(node, source, answers_as)]
             gone = [way for way in ways if way.disposition is not Disposition.DELIVERED]
             for way in gone[:1]:
                 *_, last = explainer.lines(way)

@@ -22,6 +22,7 @@ from labkit.operate.look.kernel import KernelPath
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.verify.difference import NOTHING, Difference
 from labkit.operate.verify.fabric_check import fabric_difference
+from labkit.operate.verify.firewall_check import firewall_difference
 
 BY_BGP = "a route by BGP"
 STATIC = "a static route"
@@ -29,7 +30,7 @@ _A_RULE = "the policy rule of its NIC"
 
 
 def oracle_checks(lab: Lab) -> Iterator[tuple[str, Callable[[LiveState], str | None]]]:
-    """A check for the kernel of every VM and router, and one for every fabric, each with its title."""
+    """A check for the kernel of every VM, router and firewall, and one for every fabric, each with its title."""
     for vm in lab.virtual_machines:
         yield (
             f"kernel of {vm.name} agrees with its effective routes",
@@ -39,6 +40,9 @@ def oracle_checks(lab: Lab) -> Iterator[tuple[str, Callable[[LiveState], str | N
     for router in routers(lab):
         routes = "BGP and static routes" if router in with_bgp else "static routes"
         yield f"kernel of {router} agrees with its {routes}", partial(router_difference, router)
+    for firewall in lab.azure.firewalls:
+        for node in (instance.node for instance in firewall.instance_ids):
+            yield f"kernel of {node} has the rules of {firewall.name}", partial(firewall_difference, node)
     for vnet in lab.azure.virtual_networks:
         yield (
             f"fabric {vnet.name} agrees with the effective routes",

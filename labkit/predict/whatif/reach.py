@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from labkit.azure.forwarding import Disposition
 from labkit.lab.model import Lab
 from labkit.predict.tables import PredictedTables
-from labkit.predict.walk import EndStep, RoutingTables, Walk, Walker
+from labkit.predict.walk import EndStep, RouterStep, RoutingTables, Walk, Walker
 from labkit.predict.whatif.model import Side
 from labkit.predict.whatif.ways import Way, ended
 
@@ -62,9 +63,9 @@ class Reach:
     def __init__(self, lab: Lab, tables: RoutingTables) -> None:
         self._walker = Walker(lab, tables)
         self._nic = lab.azure.nic
-        self._instances: Mapping[str, str] = {
-            i.node: i.name for gateway in lab.azure.gateways for i in gateway.instance_ids
-        }
+        gateways = (i for gateway in lab.azure.gateways for i in gateway.instance_ids)
+        firewalls = (i for firewall in lab.azure.firewalls for i in firewall.instance_ids)
+        self._instances: Mapping[str, str] = {i.node: i.name for i in (*gateways, *firewalls)}
         self._site_of = {site.host.name: site.name for site in lab.sites}
 
     def ways(self, source: str, target: IPv4Address) -> tuple[Way, ...]:
@@ -76,6 +77,8 @@ class Reach:
     def _way(self, walk: Walk) -> Way:
         last = walk.steps[-1]
         at, why = ended(last)
+        at = self._instances.get(at, at) if walk.disposition is Disposition.DENIED else at
+        admits = {step.node: step.admits for step in walk.steps if isinstance(step, RouterStep) and step.admits}
         through = list(walk.nodes)
         if isinstance(last, EndStep):
             through = through[:-1]
@@ -83,11 +86,15 @@ class Reach:
                 through = through[:-1]
         if through[:1] == [self._site_of.get(walk.source)]:
             through = through[1:]
-        return Way(walk.disposition, self._named(through), at, why)
+        return Way(walk.disposition, self._named(through, admits), at, why)
 
-    def _named(self, through: Iterable[str]) -> tuple[str, ...]:
-        """Nodes on the way with gateways for their instances: which of them it is makes no difference."""
-        return tuple(dict.fromkeys(self._instances.get(node, node) for node in through))
+    def _named(self, through: Iterable[str], admits: Mapping[str, str]) -> tuple[str, ...]:
+        """Nodes on the way with gateways and firewalls for their instances: which of them it is makes no difference.
+
+        A firewall that does not let through everything has what it does.
+        """
+        named = ((self._instances.get(node, node), admits.get(node)) for node in through)
+        return tuple(dict.fromkeys(f"{name} ({only})" if only else name for name, only in named))
 
 
 def predicted(lab: Lab, side: Side) -> Reach:

@@ -39,6 +39,8 @@ def ended(step: Step) -> tuple[str, str]:
     match step:
         case FabricStep():
             return _in_fabric(step)
+        case RouterStep(disposition=Disposition.DENIED):
+            return step.node, "its rules let nothing through between these two"
         case RouterStep():
             hop = step.next_hop
             return step.node, str(step.disposition) if hop is None else f"no node has {hop.address}"

@@ -21,6 +21,7 @@ _ROOMS = (
     "daemons",
     "fabric",
     "feed",
+    "firewall",
     "gateway",
     "lab",
     "routeserver",

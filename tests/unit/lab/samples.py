@@ -14,6 +14,7 @@ virtual_networks:
     subnets:
       RouteServerSubnet: 10.1.0.0/26
       nva: {prefix: 10.9.1.0/24, route_table: direct}
+      AzureFirewallSubnet: 10.1.1.0/26
   spoke:
     address_space: 10.2.0.0/16
     subnets: {work: {prefix: 10.2.1.0/24}}
@@ -47,6 +48,13 @@ nvas:
 load_balancers:
   lb1: {subnet: hub/nva, backends: [fw, fw2], probe: {port: 179}}
   lb2: {subnet: spoke/work, address: 10.2.1.77, backends: vm1, probe: {port: 22, interval: 10, count: 1}}
+firewalls:
+  azfw:
+    virtual_network: hub
+    rules:
+      - {action: Allow, sources: 10.2.0.0/16, protocols: TCP, ports: 443}
+      - {action: Deny, destinations: [10.9.0.0/16], protocols: [TCP, UDP], ports: [22, 8000-8080]}
+      - action: Allow
 sites:
   branch: {asn: 65010, prefixes: 10.250.0.0/16}
 internet: {prefix: 198.51.100.0/24, host: 198.51.100.20}

@@ -9,6 +9,8 @@ import pytest
 from labkit.azure.model import (
     Assumptions,
     BgpPeer,
+    Firewall,
+    FirewallRule,
     HubRoutingPreference,
     LoadBalancer,
     NextHopType,
@@ -16,6 +18,8 @@ from labkit.azure.model import (
     Peering,
     Probe,
     RouteTable,
+    RuleAction,
+    RuleProtocol,
     UserRoute,
     VpnNvaTie,
 )
@@ -136,7 +140,16 @@ def test_every_form_of_the_file() -> None:
     assert azure.load_balancers == (
         LoadBalancer("lb1", "hub", "nva", IPv4Address("10.9.1.7"), ("fw", "fw2"), Probe(179)),
         LoadBalancer("lb2", "spoke", "work", IPv4Address("10.2.1.77"), ("vm1",), Probe(22, 10, 1)),
+        LoadBalancer("azfw", "hub", "AzureFirewallSubnet", IPv4Address("10.1.1.4"), ("azfw-0", "azfw-1"), Probe(8001)),
     )
+    both, hub, spoke = (RuleProtocol.TCP, RuleProtocol.UDP), IPv4Network("10.9.0.0/16"), IPv4Network("10.2.0.0/16")
+    rules = (
+        FirewallRule(RuleAction.ALLOW, (spoke,), (), (RuleProtocol.TCP,), ("443",)),
+        FirewallRule(RuleAction.DENY, (), (hub,), both, ("22", "8000-8080")),
+        FirewallRule(RuleAction.ALLOW),
+    )
+    assert azure.firewalls == (Firewall("azfw", "hub", rules),)
+    assert [str(azure.nic[node].address) for node in ("azfw-0", "azfw-1")] == ["10.1.1.5", "10.1.1.6"]
     assert lab.internet is not None
     assert str(lab.internet.host) == "198.51.100.20"
 

@@ -84,7 +84,7 @@ def test_commands_are_plain_and_name_their_program(planned: Plan) -> None:
 
 @every_plan
 def test_only_what_forwards_has_forwarding_on(planned: Plan) -> None:
-    forwarding = {Role.FABRIC, Role.NVA, Role.SITE}
+    forwarding = {Role.FABRIC, Role.FIREWALL, Role.NVA, Role.SITE}
     for each in planned.nodes:
         assert each.sysctls["net.ipv4.ip_forward"] == ("1" if each.role in forwarding else "0"), each.name
         for scope in ("all", "default"):
@@ -102,7 +102,7 @@ def test_a_virtual_machine_has_no_route_but_its_agents(planned: Plan) -> None:
 
 @every_plan
 def test_platform_nodes_meet_the_controller_in_the_run_folder(planned: Plan) -> None:
-    platform = {Role.FABRIC, Role.ROUTE_SERVER, Role.NVA, Role.VM}
+    platform = {Role.FABRIC, Role.FIREWALL, Role.ROUTE_SERVER, Role.NVA, Role.VM}
     for each in planned.nodes:
         channels = [(b.source, b.read_only) for b in each.binds if b.target == "/run/labkit"]
         assert channels == ([(f"run/{each.name}", False)] if each.role in platform else []), each.name

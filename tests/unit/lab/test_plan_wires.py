@@ -125,6 +125,8 @@ def test_a_peerings_port_knows_the_nics_beyond_it_instances_included() -> None:
         "10.9.1.4",
         "10.9.1.5",
         "10.9.1.6",
+        "10.1.1.5",
+        "10.1.1.6",
         "10.1.0.4",
         "10.1.0.5",
     ]
