@@ -35,6 +35,8 @@ POOL = ("0.0.0.0/0", "10.90.0.0/16", "10.91.0.0/16", "10.1.1.0/24", "10.2.128.0/
 """What appliances may advertise: defaults, ranges of nobody, ranges inside and around virtual networks."""
 TARGETS = ("10.90.0.0/16", "10.201.0.0/16", "10.202.0.0/16", "0.0.0.0/0", "10.1.10.0/24")
 PREFERENCES = ("ExpressRoute", "VpnGateway", "ASPath")
+STYLES = ("{}", "{}", "{}_Prod.WestEurope", "of-the-platform-team-in-westeurope-that-has-so-many-letters.{}", "br.{}_")
+"""What people put around a name."""
 ASSUMPTIONS = {
     "spoke_community": st.booleans(),
     "nva_relay_community": st.booleans(),
@@ -80,7 +82,27 @@ def lab_files(draw: st.DrawFn) -> str:
             first, second = draw(st.permutations((f"{hub}/workload", f"{hub}/appliances")))
             file["virtual_machines"][f"vm-{hub}"] = {"nics": {"front": first, "back": second}}
     file["assumptions"] = {key: draw(values) for key, values in ASSUMPTIONS.items()}
-    return yaml.safe_dump(file, sort_keys=False)
+    return yaml.safe_dump(_named_as_people_do(draw, file), sort_keys=False)
+
+
+def _named_as_people_do(draw: st.DrawFn, file: dict[str, Any]) -> dict[str, Any]:
+    """The file with names as they are in Azure: objects' names with what people put around them."""
+    sections = [
+        section for section in file.values() if isinstance(section, dict) and section is not file["assumptions"]
+    ]
+    names = {name: draw(st.sampled_from(STYLES)).format(name) for section in sections for name in section}
+
+    def renamed(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {renamed(key): renamed(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [*map(renamed, value)]
+        if isinstance(value, str):
+            name, slash, part = value.partition("/")
+            return f"{names.get(name, name)}{slash}{part}"
+        return value
+
+    return {key: value if key == "assumptions" else renamed(value) for key, value in file.items()}
 
 
 def _network(draw: st.DrawFn, file: dict[str, Any], name: str, number: int, **subnets: str) -> None:
