@@ -52,8 +52,8 @@ def advertise(ctx: typer.Context, nva: NvaName, prefixes: Prefixes, lab: LabOpti
     wanted = [address_prefix(text) for text in prefixes]
 
     def make(now: Now) -> Sequence[SetAdvertisedPrefixes]:
-        known = appliance_of(now.azure, nva).advertises
-        return [SetAdvertisedPrefixes(nva, tuple(dict.fromkeys((*known, *wanted))))]
+        appliance = appliance_of(now.azure, nva)
+        return [SetAdvertisedPrefixes(appliance.name, tuple(dict.fromkeys((*appliance.advertises, *wanted))))]
 
     change(ctx, lab, make)
 
@@ -65,12 +65,13 @@ def withdraw(ctx: typer.Context, nva: NvaName, prefixes: Prefixes, lab: LabOptio
     unwanted = [address_prefix(text) for text in prefixes]
 
     def make(now: Now) -> Sequence[SetAdvertisedPrefixes]:
-        known = appliance_of(now.azure, nva).advertises
+        appliance = appliance_of(now.azure, nva)
+        name, known = appliance.name, appliance.advertises
         for prefix in unwanted:
             if prefix not in known:
                 originated = ", ".join(map(str, known)) or "nothing"
-                raise InvalidInput(f"{nva} does not originate {prefix}.", f"It originates: {originated}.")
-        return [SetAdvertisedPrefixes(nva, tuple(prefix for prefix in known if prefix not in unwanted))]
+                raise InvalidInput(f"{name} does not originate {prefix}.", f"It originates: {originated}.")
+        return [SetAdvertisedPrefixes(name, tuple(prefix for prefix in known if prefix not in unwanted))]
 
     change(ctx, lab, make)
 
@@ -100,17 +101,18 @@ def exports(
     if rules or clear:
 
         def make(now: Now) -> Sequence[SetExportPolicy]:
-            appliance_of(now.azure, nva)
-            return [SetExportPolicy(nva, tuple(rules_of(now.lab, now.azure, nva, rules or ())))]
+            name = appliance_of(now.azure, nva).name
+            return [SetExportPolicy(name, tuple(rules_of(now.lab, now.azure, name, rules or ())))]
 
         change(ctx, lab, make)
     elif isinstance(ctx.obj, Trial):
         raise InvalidInput("labkit whatif nva exports: no rule.", f"Give all rules, such as {EXAMPLE}, or --clear.")
     else:
-        found = appliance_of(Now(running(lab)[0]).azure, nva).exports
+        appliance = appliance_of(Now(running(lab)[0]).azure, nva)
+        found = appliance.exports
         if output is Format.JSON:
             put_json([*map(str, found)])
         elif found:
             put_table(("Rule", "Export"), [(number, str(rule)) for number, rule in enumerate(found, 1)])
         else:
-            put(f"{nva} has no export rule: it advertises all paths unchanged.")
+            put(f"{appliance.name} has no export rule: it advertises all paths unchanged.")

@@ -16,6 +16,7 @@ from labkit.lab.kinds.export_rules import NEXT_HOP_UNCHANGED, ExportRule, export
 from labkit.lab.kinds.route_table import address_of
 from labkit.lab.model import Lab
 from labkit.lab.plan.speakers import nva_speaker
+from labkit.names import meant
 
 EXAMPLE = "'{to: rs1, prefix: 10.1.0.0/16, set: {prepend: 2}}'"
 
@@ -31,7 +32,8 @@ def rules_of(lab: Lab, azure: Azure, nva: str, texts: Iterable[str]) -> Iterator
     def address(name: str | None) -> IPv4Address | None:
         if name is None:
             return None
-        named = azure.nic.get(name) or next(iter(azure.nics_of(name)), None) or azure.load_balancer.get(name)
+        known = meant(name, (*azure.nic, *(nic.machine for nic in azure.nics), *azure.load_balancer)) or name
+        named = azure.nic.get(known) or next(iter(azure.nics_of(known)), None) or azure.load_balancer.get(known)
         found = named.address if named is not None else address_of(name)
         if found is None:
             remedy = f"Write the name of a machine or a load balancer, an address, or {NEXT_HOP_UNCHANGED}."
@@ -40,10 +42,13 @@ def rules_of(lab: Lab, azure: Azure, nva: str, texts: Iterable[str]) -> Iterator
 
     for text in texts:
         rule = _rule(text)
+        to = []
         for name in rule.to or ():
-            if name not in peers:
+            peer = meant(name, peers)
+            if peer is None:
                 raise InvalidInput(f"{nva} has no BGP session with {name}.", f"It has: {', '.join(sorted(peers))}.")
-        yield from export_rules([rule], address)
+            to.append(peer)
+        yield from export_rules([rule.model_copy(update={"to": tuple(to)}) if to else rule], address)
 
 
 def _rule(text: str) -> ExportRule:

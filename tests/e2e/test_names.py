@@ -62,7 +62,14 @@ def test_nodes_have_handles(lab: RunningLab) -> None:
         handle(FIRST), handle(NAMESAKE), handle(OTHER),
     }  # fmt: skip
     ports = {each["ifname"] for each in json.loads(lab.client.run(HUB, "ip", "-j", "link").stdout)}
-    assert {handle(SPOKE), handle(FIRST), handle(f"{SERVER}-0"), interface(VM, 0), interface(VM, 1)} <= ports
+    assert {
+        handle(SPOKE),
+        handle(FIRST),
+        handle(f"{SERVER}-0"),
+        interface(VM, 0),
+        interface(VM, 1),
+        interface(FIRST, 1),
+    } <= ports
 
 
 def test_tables_have_the_names_of_the_lab_file(lab: RunningLab) -> None:
@@ -70,6 +77,9 @@ def test_tables_have_the_names_of_the_lab_file(lab: RunningLab) -> None:
     shown = labkit("trace", OTHER, DC)
     assert (CIRCUIT in shown, handle(CIRCUIT) in shown) == (True, False)
     described = lab.client.run(SECOND, "vtysh", "-c", "show bgp neighbors").stdout
+    assert {f"  Description:    {name}" for name in (f"{SERVER}-0", f"{SERVER}-1", BRANCH)} <= {
+        *lab.client.run(FIRST, "birdc", "show", "protocols", "all").stdout.splitlines()
+    }
     assert {f" Description: {name}" for name in (f"{SERVER}-0", f"{SERVER}-1", BRANCH)} <= {*described.splitlines()}
 
 
@@ -86,6 +96,14 @@ def test_tables_have_the_names_of_the_lab_file(lab: RunningLab) -> None:
         (
             ("gateway", "advertised-routes", GATEWAY, CIRCUIT),
             ("gateway", "advertised-routes", handle(GATEWAY), handle(CIRCUIT)),
+        ),
+        (
+            ("whatif", "nva", "exports", FIRST, f"{{to: {SERVER}, set: {{prepend: 2}}}}"),
+            ("whatif", "nva", "exports", FIRST.upper(), f"{{to: {handle(SERVER)}, set: {{prepend: 2}}}}"),
+        ),
+        (
+            ("whatif", "nva", "advertise", SECOND, "10.9.0.0/16"),
+            ("whatif", "nva", "advertise", handle(SECOND), "10.9.0.0/16"),
         ),
         (("route-server", "show", SERVER), ("route-server", "show", handle(SERVER))),
         (("trace", OTHER, DC), ("trace", handle(OTHER), DC.upper())),

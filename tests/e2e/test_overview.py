@@ -180,6 +180,31 @@ def test_nodes_speak_no_ipv6(lab: RunningLab) -> None:
         assert [link["ifname"] for link in links if link] == [], node.name
 
 
+@pytest.mark.both_runtimes
+def test_tools_that_people_reach_for(lab: RunningLab) -> None:
+    """A small web server, a port that listens, and throughput, from one machine to another."""
+    address = str(lab.lab.azure.nic["vm2"].address)
+    servers = [
+        lab.client.runtime.stream(lab.client.record.lab, "vm2", argv)
+        for argv in (("python3", "-m", "http.server", "80"), ("nc", "-lk", "5000"), ("iperf3", "--server"))
+    ]
+    try:
+        for port in ("80", "5000", "5201"):
+            eventually(lambda port=port: lab.client.run("vm1", "nc", "-z", address, port).rc, lambda rc: rc == 0)  # type: ignore[misc] # bound now
+        answer = run(
+            lab, "vm1", "curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", f"{address}/"
+        )
+        assert answer == "200"
+        told = json.loads(run(lab, "vm1", "iperf3", "--json", "--bytes", "1M", "--client", address))
+        assert told["end"]["sum_received"]["bytes"] >= 1 << 20
+    finally:
+        for server in servers:
+            server.kill()
+            server.wait()
+    for program in ("drill", "mtr", "tcpdump", "traceroute", "ss"):
+        run(lab, "vm1", "which", program)
+
+
 def test_withdraw_and_announce_again(lab: RunningLab) -> None:
     announce_default(lab, yes=False)
     fibs_become(lab, DEFAULT, GATEWAY)

@@ -11,6 +11,7 @@ from labkit.azure.changes.base import UNCHANGED, Change, named
 from labkit.azure.model import Appliance, Azure, ExportRule
 from labkit.azure.rules.asn import MAX_ASN
 from labkit.errors import InvalidInput
+from labkit.names import meant
 
 MOST_PREPENDS = 10
 MOST_RULES = 100
@@ -88,13 +89,14 @@ class SetExportPolicy(_OfAppliance):
 
 
 def appliance_of(azure: Azure, name: str) -> Appliance:
-    """The NVA of this name, which has BGP.
+    """The NVA with BGP that is meant by `name`.
 
     Raises:
         InvalidInput: there is none.
     """
-    named("NVA with BGP", name, azure.appliance, lambda names: f"The lab's NVAs with BGP: {names}.")
-    return azure.appliance[name]
+    known = meant(name, azure.appliance) or name
+    named("NVA with BGP", known, azure.appliance, lambda names: f"The lab's NVAs with BGP: {names}.")
+    return azure.appliance[known]
 
 
 def with_appliance(azure: Azure, appliance: Appliance) -> Azure:
