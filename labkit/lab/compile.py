@@ -16,7 +16,7 @@ from labkit.azure.model.problem import Problem
 from labkit.azure.rules.addressing import SUBNET_LONGEST, is_usable, reserved_addresses
 from labkit.azure.rules.validation import problems, warnings
 from labkit.lab.file.draft import Draft, read
-from labkit.lab.file.problems import listed, nearest
+from labkit.lab.file.problems import Severity, listed, nearest
 from labkit.lab.file.schema import shape
 from labkit.lab.file.schema_types import MAX_VARIANT_NAME, OWN_NAME
 from labkit.lab.file.variants import VARIANTS
@@ -87,6 +87,9 @@ def check(source: Source, base: Checked | None = None) -> Checked:
     for kind in KINDS:
         azure = kind.azure(draft, addresses, azure)
     _check_azure(draft, azure)
+    checking.azure = azure
+    problems = (*draft.problems, *(base.draft.problems if base is not None else ()))
+    checking.sound = not checking.names.unknown and all(p.severity is not Severity.ERROR for p in problems)
     for kind in KINDS:
         kind.check(checking)
     checking.names.report_unknown(draft)

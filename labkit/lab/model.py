@@ -112,12 +112,16 @@ class WanLink:
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """A VXLAN tunnel between two NVAs, from one's NIC to the other's, with each side's address in it."""
+    """A VXLAN tunnel between two NVAs, from NIC to NIC, with each side's address in it.
+
+    A `public` one goes over the Internet, to the public address of the other's NIC (`Internet.translated`).
+    """
 
     nvas: tuple[str, str]
     nics: tuple[str, str]
     addresses: tuple[IPv4Interface, IPv4Interface]
     vni: int
+    public: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +183,7 @@ class Internet:
     """The simulated Internet: a documentation prefix, the host that answers in it, a leg per virtual network.
 
     `public` are the addresses of nodes that stand in it themselves: VPN gateways' instances and the sites they reach.
+    `translated` are the public addresses of NICs, by name: what is sent to one gets to the NIC at its own address.
     """
 
     name: str
@@ -186,6 +191,7 @@ class Internet:
     host: IPv4Address
     legs: tuple[InternetLeg, ...]
     public: Mapping[str, IPv4Address] = field(default_factory=dict)
+    translated: Mapping[str, IPv4Address] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,6 +157,9 @@ class PredictedTables:
             assert internet is not None
             yield node, internet.prefix, Route(internet.prefix, gateways=(internet.host,))
             yield internet.name, IPv4Network(address), Route(IPv4Network(address))
+        for address in internet.translated.values() if internet is not None else ():
+            assert internet is not None
+            yield internet.name, IPv4Network(address), Route(IPv4Network(address))
 
     # What they have by BGP.
 

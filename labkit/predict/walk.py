@@ -19,6 +19,7 @@ from labkit.azure.model import Azure, EffectiveRoute, InstanceId, Nic, RuleActio
 from labkit.azure.rules.firewalls import admitted, decides, services, translates
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import addresses, owners
+from labkit.lab.plan.speakers import overlays
 
 OVERLAY = "in the overlay"
 
@@ -118,9 +119,9 @@ class Everything:
 class RouterStep:
     """A node's own table has decided: `next_hop` is where the packet goes, None if it goes by a NIC or nowhere.
 
-    `between` is what connects the two nodes, if it is more than a link. `restores_ttl`: a gateway is no hop here.
-    `translated`: the packet has got its source here. `admits`: what a firewall lets through between the packet's
-    addresses, if it is not everything.
+    `between` is what connects the two nodes, if it is more than a link. `restores_ttl`: a gateway, or the Internet, is
+    no hop here. `translated`: the packet has got its source here. `admits`: what a firewall lets through between the
+    packet's addresses, if it is not everything.
     """
 
     node: str
@@ -252,6 +253,7 @@ class Walker:
             for pair, nic in zip((overlay.nvas, overlay.nvas[::-1]), overlay.nics, strict=True)
         }
         """The NIC of an overlay's end, by its NVA and the far one."""
+        self._sent_to = {(nva.name, end.far.name): end.sent_to for nva in lab.nvas for end in overlays(lab, nva)}
         self._surroundings = cache(tables.surroundings)
 
     def walks(self, node: str, destination: IPv4Address, source: IPv4Address | None = None) -> Iterator[Walk]:
@@ -305,7 +307,7 @@ class Walker:
             return
         gateways = route.gateways or (packet.destination,)
         hops = tuple(NextHop(address, self._owners.get(address)) for address in gateways)
-        restores = node in self._gateways and way.by_network is True
+        restores = node == self._internet or (node in self._gateways and way.by_network is True)
         for hop in self._follow.among(len(way.hops) - restores, hops):
             if hop.node is None:
                 yield way.ends(replace(step, next_hop=hop, disposition=Disposition.UNKNOWN_DESTINATION))
@@ -385,9 +387,9 @@ class Walker:
             yield from (hops[hop] for hop in self._follow.among(len(way.hops), tuple(hops)))
 
     def _leave(self, way: _Way, step: FabricStep) -> Iterator[Walk]:
-        """The Internet gets a packet out of a virtual network; of those in it, only its host answers there."""
+        """The Internet gets a packet out of a virtual network: for its host, or for the public address of a NIC."""
         internet = self._lab.internet
-        if internet is not None and way.packet.destination == internet.host:
+        if internet is not None and way.packet.destination in (internet.host, *internet.translated.values()):
             yield from self._arrive(
                 replace(way, steps=(*way.steps, step), by_network=True), internet.name, internet.host
             )
@@ -414,11 +416,16 @@ class Walker:
     def _carrying(self, node: str, far: str) -> FabricStep:
         """What the fabric decides of the packet in which an overlay carries another one to the far NVA."""
         azure = self._tables.azure
-        nic, there = (azure.nic[self._ends[node, far]], azure.nic[self._ends[far, node]])
-        packet = Packet(nic.address, there.address)
+        nic = azure.nic[self._ends[node, far]]
+        packet = Packet(nic.address, self._sent_to[node, far])
         row = self._tables.row(nic.name, packet.destination)
         verdicts = forward(azure, self._surroundings(nic.virtual_network), nic, row, packet)
-        return FabricStep(nic.virtual_network, nic, packet, row, verdicts, verdicts[0], carries=True)
+        verdict = verdicts[0]
+        if verdict.disposition in (Disposition.FORWARDED, Disposition.INTERNET):
+            way = _Way(node, nic.address, node, nic.address, packet, forwarded=(node,))
+            ends = {walk.disposition for walk in self._cross(way, nic.name)}
+            verdict = verdict if Disposition.DELIVERED in ends else Verdict(min(ends))
+        return FabricStep(nic.virtual_network, nic, packet, row, verdicts, verdict, carries=True)
 
 
 def _between(lab: Lab) -> Iterator[tuple[frozenset[str], str]]:

@@ -197,13 +197,13 @@ def _join(draw: st.DrawFn, file: dict[str, Any]) -> None:
             override: str = draw(st.sampled_from(("", "as_override", "strip_route_server_asn")))
             file["nvas"][others[0]] |= {override: True} if override else {}
     if draw(st.booleans()) and first and second and file["nvas"][first[0]]["asn"] != file["nvas"][second[-1]]["asn"]:
-        file["nvas"][first[0]]["overlays"] = [second[-1]]
+        file["nvas"][first[0]]["overlays"] = [{second[-1]: {"public": draw(st.booleans())}}]
 
 
 def _relays(draw: st.DrawFn, file: dict[str, Any], number: int) -> None:
     """Appliances of a hub that peer with each other, from NIC to NIC; some of them with no route server."""
     joined = {name: options["overlays"] for name, options in file["nvas"].items() if "overlays" in options}
-    ends = {nva for name, others in joined.items() for nva in (name, *others)}
+    ends = {nva for name, links in joined.items() for nva in (name, *(far for link in links for far in link))}
     nvas = [nva for nva in file["nvas"] if nva.startswith(f"nva{number}") and nva not in ends]
     if not nvas or draw(st.booleans()):
         return

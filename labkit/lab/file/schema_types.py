@@ -251,8 +251,17 @@ class Timers(Part):
     """Seconds of silence after which the peer is taken for dead."""
 
 
+class OverlayOptions(ShortPart):
+    """An overlay from an NVA to another."""
+
+    prefix: Prefix | None = None
+    """The overlay's own range, /30 or /31. Default: a /30 of 100.64.0.0/16."""
+    public: bool = False
+    """True: its packets go over the Internet, from public address to public address."""
+
+
 class LinkOptions(ShortPart):
-    """A link from an NVA or a circuit to a site, or from an NVA to another."""
+    """A link from an NVA or a circuit to a site."""
 
     prefix: Prefix
     """The link's own range, /30 or /31. Default: a /30 of 100.64.0.0/16."""

@@ -22,6 +22,7 @@ from labkit.lab.file.schema_types import Address, Prefix, ShortPart, mistake
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
 from labkit.lab.kinds.gateway import GATEWAYS, GatewayType
 from labkit.lab.kinds.kind import Checking, Given, Kind, Range
+from labkit.lab.kinds.nva import NVAS
 from labkit.lab.kinds.site import SITES
 from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS
 from labkit.lab.model import Lab
@@ -29,6 +30,7 @@ from labkit.lab.plan.common import NET_ADMIN, Planned, environment, interface_up
 from labkit.lab.plan.macs import FABRIC_MAC
 from labkit.lab.plan.model import Node, Role
 from labkit.lab.plan.nic_tables import RULE_PROTOCOL
+from labkit.lab.plan.nodes import PROVIDER
 from labkit.lab.plan.wires import Interfaces, Wire, WireEnd, Wiring
 
 NAME = "internet"
@@ -36,6 +38,9 @@ HOST_OFFSET = 10
 
 _LEGS: Slot[dict[str, IPv4Address]] = Slot(dict)
 """The public address of the leg into each virtual network."""
+
+_TRANSLATED: Slot[dict[str, IPv4Address]] = Slot(dict)
+"""The public addresses of NICs, by NVA."""
 
 _PUBLIC: Slot[dict[str, IPv4Address]] = Slot(dict)
 """The public addresses of nodes that are in the Internet themselves."""
@@ -99,14 +104,21 @@ class InternetKind(Kind):
             addresses.hosts[NAME] = host
         last = int(prefix.broadcast_address)
         downwards = (IPv4Address(a) for a in range(last - 1, last - prefix.num_addresses + 1, -1))
-        for slot, names in ((_LEGS, list(assignment.draft.file[VIRTUAL_NETWORKS])), (_PUBLIC, _ends(assignment.draft))):
+        draft = assignment.draft
+        wanted = {
+            _LEGS: [*draft.file[VIRTUAL_NETWORKS]],
+            _PUBLIC: _ends(draft),
+            _TRANSLATED: _with_public_overlays(draft),
+        }
+        for slot, names in wanted.items():
             for name in names:
                 address = assignment.first(downwards)
                 if address is not None:
                     addresses[slot][name] = address
-        wanted = len(assignment.draft.file[VIRTUAL_NETWORKS]) + len(_ends(assignment.draft))
-        if host is None or len(addresses[_LEGS]) + len(addresses[_PUBLIC]) < wanted:
-            remedy = "It needs one for its host, each virtual network and each end of a VPN: widen it."
+        if host is None or any(len(addresses[slot]) < len(names) for slot, names in wanted.items()):
+            remedy = (
+                "It needs one for its host, each virtual network and each end of a VPN or public overlay: widen it."
+            )
             assignment.full((NAME,), NAME, prefix, remedy)
 
     def check(self, checking: Checking) -> None:
@@ -125,7 +137,8 @@ class InternetKind(Kind):
         if internet is None:
             return lab
         legs = tuple(model.InternetLeg(v, addresses[_LEGS][v]) for v in draft.file[VIRTUAL_NETWORKS])
-        made = model.Internet(NAME, internet.prefix, addresses.hosts[NAME], legs, addresses[_PUBLIC])
+        translated = {lab.azure.primary_nic(name).name: address for name, address in addresses[_TRANSLATED].items()}
+        made = model.Internet(NAME, internet.prefix, addresses.hosts[NAME], legs, addresses[_PUBLIC], translated)
         return replace(lab, internet=made)
 
     def wires(self, lab: Lab, interfaces: Interfaces) -> Iterator[Wire]:
@@ -157,24 +170,37 @@ def _ends(draft: Draft) -> list[str]:
     return list(dict.fromkeys(nodes))
 
 
+def _with_public_overlays(draft: Draft) -> list[str]:
+    """The NVAs that have an overlay over the Internet, at either end."""
+    ends = (
+        (name, far)
+        for name, nva in draft.file[NVAS].items()
+        for overlay in nva.overlays
+        for far, options in overlay.items()
+        if options is not None and options.public
+    )
+    return list(dict.fromkeys(name for pair in ends for name in pair))
+
+
 def _is_documentation(prefix: IPv4Network) -> bool:
     known = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
     return any(prefix.subnet_of(IPv4Network(n)) for n in known)
 
-
-PROVIDER = IPv4Address("169.254.0.1")
-"""What a leg's routes point at: no such address exists, the fabric takes every packet by its destination."""
 
 FIRST_TABLE = 101
 
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """A leg: `number` is its conntrack zone and mark, `table` its routing table."""
+    """A leg: `number` is its conntrack zone and mark, `table` its routing table.
+
+    `translated` are the addresses of NICs with a public one, each with that.
+    """
 
     number: int
     interface: str
     public: IPv4Address
+    translated: tuple[tuple[IPv4Address, IPv4Address], ...] = ()
 
     @property
     def table(self) -> int:
@@ -185,14 +211,26 @@ class Leg:
 def _node(lab: Lab, wiring: Wiring, internet: model.Internet) -> Planned:
     """The Internet's node.
 
-    It forwards between those who are in it themselves; of the others, what is not for its host ends here.
+    It forwards between those who are in it themselves, and to the public addresses of NICs; what else is not for its
+    host ends here.
     """
     public = [wiring.interface(internet.name, node) for node in internet.public]
     legs = [
-        Leg(number, wiring.interface(internet.name, leg.virtual_network), leg.public)
+        Leg(
+            number,
+            wiring.interface(internet.name, leg.virtual_network),
+            leg.public,
+            tuple(
+                (nic.address, address)
+                for name, address in internet.translated.items()
+                if (nic := lab.azure.nic[name]).virtual_network == leg.virtual_network
+            ),
+        )
         for number, leg in enumerate(internet.legs, 1)
     ]
-    file, bind, load = nftables(internet.name, "nftables-internet.conf.j2", legs=legs, public=public)
+    file, bind, load = nftables(
+        internet.name, "nftables-internet.conf.j2", legs=legs, public=public, translated=internet.translated
+    )
     commands = [load, *interface_up("lo", IPv4Interface((internet.host, 32)))]
     commands.append(f"ip rule flush protocol {RULE_PROTOCOL}")
     for leg in legs:
@@ -204,18 +242,21 @@ def _node(lab: Lab, wiring: Wiring, internet: model.Internet) -> Planned:
         env=environment(lab.name, internet.name),
         binds=(bind,),
         exec=tuple(commands),
-        sysctls=sysctls(forward=bool(public)),
+        sysctls=sysctls(forward=bool(public or internet.translated)),
         cap_add=NET_ADMIN,
     )
     return Planned(node, (file,))
 
 
 def _leg(leg: Leg) -> tuple[str, ...]:
-    """A leg's commands. The route to its own public address is what an answer follows until it is translated back."""
+    """A leg's commands. The routes to public addresses are what an answer follows until it is translated back."""
     return (
         *interface_up(leg.interface),
         f"ip neighbour replace {PROVIDER} lladdr {FABRIC_MAC} dev {leg.interface} nud permanent",
-        f"ip route replace {leg.public}/32 via {PROVIDER} dev {leg.interface} onlink",
+        *(
+            f"ip route replace {address}/32 via {PROVIDER} dev {leg.interface} onlink"
+            for address in (leg.public, *(public for _, public in leg.translated))
+        ),
         f"ip route replace default via {PROVIDER} dev {leg.interface} onlink table {leg.table}",
         f"ip rule add priority {leg.table} fwmark {leg.number} lookup {leg.table} protocol {RULE_PROTOCOL}",
     )

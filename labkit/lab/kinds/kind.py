@@ -94,12 +94,15 @@ class AzureRefusal:
 class Checking:
     """What the checks of one file share: its sound part, its names, what it connects.
 
-    `judged` are the places of ASNs that a check has judged already.
+    `judged` are the places of ASNs that a check has judged already. `azure` is the model, for `check` alone,
+    and `sound` whether nothing was found wrong before that: what only follows from a mistake is not noted.
     """
 
     draft: Draft
     names: Names
     joined: tuple[Joined, ...] = ()
+    azure: Azure = field(default_factory=lambda: Azure(()))
+    sound: bool = False
     judged: set[Path] = field(default_factory=set)
 
     def joined_to(self, name: str) -> set[str]:

@@ -23,6 +23,7 @@ from labkit.lab.file.schema_types import (
     Communities,
     LinkOptions,
     Named,
+    OverlayOptions,
     Part,
     Prefix,
     Prefixes,
@@ -127,8 +128,9 @@ class Nva(Machine):
     """True: it forwards nothing of a TCP connection, and no answer by UDP, whose beginning went another way."""
     connects_to: Named[LinkOptions] = Field(default_factory=list)
     """Sites behind it, each over a link of its own: names, or `{site: prefix of the link}`."""
-    overlays: Named[LinkOptions] = Field(default_factory=list)
-    """NVAs that it has a VXLAN tunnel with, and BGP through it: names, or `{nva: prefix of the link}`."""
+    overlays: Named[OverlayOptions] = Field(default_factory=list)
+    """NVAs that it has a VXLAN tunnel with, and BGP through it: names, or `{nva: prefix of the link}`, or
+    `{nva: {public: true}}` for one over the Internet."""
     peers_with: Named[PeerOptions] = Field(default_factory=list)
     """NVAs, or NICs of theirs, that it has BGP with from NIC to NIC: names, or `{nva: {route_reflector_client,
     next_hop}}`. One side is enough; the other may name it too, for its own options. With one ASN BGP is internal."""
@@ -191,7 +193,7 @@ def _own_nics(name: str, nva: Nva) -> dict[str, FileNic]:
     return {each: nic for nic in reversed(mine) for each in (nic.name.removeprefix(f"{name}/"), nic.name, name)}
 
 
-def _links(nva: Nva) -> tuple[Mapping[str, LinkOptions | None], ...]:
+def _links(nva: Nva) -> tuple[Mapping[str, LinkOptions | OverlayOptions | None], ...]:
     return (*nva.connects_to, *nva.overlays)
 
 
@@ -440,7 +442,7 @@ def _node(lab: Lab, wiring: Wiring, nva: model.Nva) -> Planned:
     commands += wiring.up(nva.name)
     commands += nic_rules(mine) if nva.name in lab.policy_routed else ()
     for overlay in ends:
-        commands.append(tunnel(overlay.interface, overlay.vni, overlay.nic.address, overlay.far_nic.address))
+        commands.append(tunnel(overlay.interface, overlay.vni, overlay.nic.address, overlay.sent_to))
         commands += interface_up(overlay.interface, overlay.address)
     node = router_node(lab, nva.name, nva.daemon, Role.NVA, binds, commands, bgp=bgp)
     return Planned(node if nva.tracks is None else _tracking(lab, node, nva), tuple(files))

@@ -15,6 +15,7 @@ from labkit.lab.kinds.kind import Checking, Joined, Kind
 from labkit.lab.kinds.machine import machine_of
 from labkit.lab.kinds.nouns import NVA, NVA_NIC
 from labkit.lab.kinds.nva import NVAS, Nva, PeerOptions
+from labkit.lab.kinds.reachability import obstacle
 from labkit.lab.model import Lab
 
 
@@ -39,6 +40,7 @@ class NvaPeerKind(Kind):
                 for far, options in peer.items():
                     path: Path = ("nvas", name, "peers_with", i, far)
                     _check(checking.draft, path, nva, options or PeerOptions())
+                    _check_way(checking, path)
                     if machine_of(far) in seen:
                         text = f"peers_with of NVA {name}: {machine_of(far)} is listed twice."
                         checking.draft.error(path, text, "Remove one.")
@@ -69,6 +71,20 @@ class NvaPeerKind(Kind):
             ends = nic(name, far).name, nic(far, name).name
             peers[name].append(model.NvaPeer(far, *ends, own.route_reflector_client, own.next_hop_self))
         return replace(lab, nvas=tuple(replace(nva, peers=tuple(peers[nva.name])) for nva in lab.nvas))
+
+
+def _check_way(checking: Checking, path: Path) -> None:
+    """Notes a session whose packets get nowhere, by whatever NICs."""
+    ends = [checking.azure.nics_of(machine_of(str(each))) for each in (path[1], path[-1])]
+    if not checking.sound or ends[0] == ends[1]:
+        return
+    for near, far in (ends, ends[::-1]):
+        ways = (obstacle(checking.draft, checking.azure, a, b.address, b) for a, b in product(near, far))
+        found = list(ways)
+        if all(found):
+            text = f"NVA {path[1]}: packets of its session with {machine_of(str(path[-1]))} get nowhere: {found[0]}."
+            checking.draft.error(path, text, "Peer the virtual networks, or change the route.")
+            return
 
 
 def _check(draft: Draft, path: Path, nva: Nva, options: PeerOptions) -> None:

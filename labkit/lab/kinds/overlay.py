@@ -9,9 +9,11 @@ from labkit.lab import model
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
+from labkit.lab.kinds.internet import INTERNET
 from labkit.lab.kinds.kind import Checking, Joined, Kind, Range
 from labkit.lab.kinds.nouns import NVA
 from labkit.lab.kinds.nva import NVAS, Nva
+from labkit.lab.kinds.reachability import obstacle
 from labkit.lab.kinds.wan_link import Ends, assign_links, interfaces, link_ranges
 from labkit.lab.model import Lab
 
@@ -47,20 +49,57 @@ class OverlayKind(Kind):
         """See `Kind`."""
         for name, nva in checking.draft.file[NVAS].items():
             _check(checking.draft, name, nva)
+            for i, overlay in enumerate(nva.overlays):
+                for other, options in overlay.items():
+                    path: Path = ("nvas", name, "overlays", i, other)
+                    _check_way(checking, path, public=options is not None and options.public)
 
     def lab(self, draft: Draft, addresses: Addresses, lab: Lab) -> Lab:
         """See `Kind`."""
-        pairs = ((name, other) for name, nva in draft.file[NVAS].items() for link in nva.overlays for other in link)
+        named = [
+            (name, other, options is not None and options.public)
+            for name, nva in draft.file[NVAS].items()
+            for link in nva.overlays
+            for other, options in link.items()
+        ]
         overlays = tuple(
             model.Overlay(
                 (one, other),
                 (lab.azure.primary_nic(one).name, lab.azure.primary_nic(other).name),
                 addresses[_OVERLAYS][one, other],
                 vni,
+                public,
             )
-            for vni, (one, other) in enumerate(pairs, 1)
+            for vni, (one, other, public) in enumerate(named, 1)
         )
         return replace(lab, overlays=overlays)
+
+
+def _check_way(checking: Checking, path: Path, *, public: bool) -> None:
+    """Notes an overlay whose packets get nowhere."""
+    draft, azure = checking.draft, checking.azure
+    ends = str(path[1]), str(path[-1])
+    if not checking.sound or ends[0] == ends[1]:
+        return
+    internet = draft.file[INTERNET]
+    if public and internet is None:
+        if not draft.broken(("internet",)):
+            text = f"NVA {ends[0]}: a public overlay needs the Internet, and the lab has none."
+            draft.error((*path, "public"), text, "Add internet: {prefix: 198.51.100.0/24}.")
+        return
+    nics = [azure.primary_nic(end) for end in ends]
+    for near, far in (nics, nics[::-1]):
+        target = internet.prefix[1] if public and internet is not None else far.address
+        found = obstacle(draft, azure, near, target, None if public else far)
+        if found is not None:
+            remedy = (
+                f"Peer the networks or change the route; or send it over the Internet: {{{ends[1]}: {{public: true}}}}."
+            )
+            if public:
+                remedy = "Give its subnet a route table with 0.0.0.0/0: Internet."
+            text = f"NVA {ends[0]}: packets of its overlay don't get to {far.machine}: {found}."
+            draft.error(path, text.replace(f"to {ends[0]}:", f"from {ends[1]} to it:"), remedy)
+            return
 
 
 def _check(draft: Draft, name: str, nva: Nva) -> None:

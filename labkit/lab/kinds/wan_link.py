@@ -8,7 +8,7 @@ from ipaddress import IPv4Interface, IPv4Network
 
 from labkit.lab import model
 from labkit.lab.file.draft import Draft
-from labkit.lab.file.schema_types import LinkOptions
+from labkit.lab.file.schema_types import LinkOptions, OverlayOptions
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import WAN, WAN_LENGTH, Addresses, Assignment, Slot, ends
 from labkit.lab.kinds.circuit import CIRCUITS
@@ -21,7 +21,7 @@ from labkit.lab.plan.common import interface_up
 from labkit.lab.plan.wires import Interfaces, Wire, WireEnd
 
 Ends = tuple[IPv4Interface, IPv4Interface]
-Links = Sequence[Mapping[str, LinkOptions | None]]
+Links = Sequence[Mapping[str, LinkOptions | OverlayOptions | None]]
 
 _LINKS: Slot[dict[tuple[str, str], Ends]] = Slot(dict)
 """The ends of each link, by router and site: the router's, then the site's."""
@@ -99,7 +99,7 @@ def link_ranges(draft: Draft, place: Path, links: Links, yields: int) -> Iterato
     """The ranges that the file gives links in the list at `place`. One that is no link's is noted."""
     for i, link in enumerate(links):
         for far, options in link.items():
-            if options is None:
+            if options is None or options.prefix is None:
                 continue
             path: Path = (*place, i, far)
             about = draft.subject(path)[0]
@@ -113,7 +113,8 @@ def assign_links(assignment: Assignment, place: Path, links: Links) -> Iterator[
     """The range of each link in the list at `place`, by its far end. That none is left is noted."""
     for link in links:
         for far, options in link.items():
-            prefix = options.prefix if options is not None else next(assignment.links, None)
+            given = options.prefix if options is not None else None
+            prefix = given if given is not None else next(assignment.links, None)
             if prefix is None:
                 _, name, key = place
                 remedy = f"Give the link a range: {key}: [{{{far}: 192.168.0.0/30}}]."

@@ -11,6 +11,8 @@ from labkit.names import meant
 
 CONTROLLER = "controller"
 INSTANCES = (0, 1)
+PROVIDER = IPv4Address("169.254.0.1")
+"""What the routes of the Internet's legs point at: nobody has it, the fabric takes every packet by its destination."""
 NIC = "eth0"
 """The primary NIC of a node in a virtual network, and a site's LAN interface."""
 
@@ -86,6 +88,7 @@ def owners(lab: Lab) -> dict[IPv4Address, str]:
     found |= {line.edge: line.circuit for gateway in lab.gateways for line in gateway.lines}
     if lab.internet is not None:
         found |= {address: node for node, address in lab.internet.public.items()}
+        found |= {address: lab.azure.nic[nic].machine for nic, address in lab.internet.translated.items()}
     for overlay in lab.overlays:
         found |= {interface.ip: nva for nva, interface in zip(overlay.nvas, overlay.addresses, strict=True)}
     for link in lab.wan_links:

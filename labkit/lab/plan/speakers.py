@@ -248,7 +248,10 @@ def static_prefixes(lab: Lab, node: str) -> frozenset[IPv4Network]:
 
 @dataclass(frozen=True, slots=True)
 class OverlayEnd:
-    """An NVA's end of an overlay with its NIC and its address in it, and those of the NVA at the far one."""
+    """An NVA's end of an overlay with its NIC and its address in it, and those of the NVA at the far one.
+
+    `sent_to` is where the tunnel's packets go: the address of the far NIC, or its public one.
+    """
 
     interface: str
     vni: int
@@ -257,6 +260,7 @@ class OverlayEnd:
     far: Nva
     far_nic: Nic
     far_address: IPv4Interface
+    sent_to: IPv4Address
 
 
 def overlays(lab: Lab, nva: Nva) -> tuple[OverlayEnd, ...]:
@@ -268,7 +272,10 @@ def overlays(lab: Lab, nva: Nva) -> tuple[OverlayEnd, ...]:
             far = lab.nva[overlay.nvas[1 - mine]]
             nic, far_nic = (lab.azure.nic[overlay.nics[end]] for end in (mine, 1 - mine))
             address, far_address = overlay.addresses[mine], overlay.addresses[1 - mine]
-            ends.append(OverlayEnd(f"vxlan{overlay.vni}", overlay.vni, nic, address, far, far_nic, far_address))
+            name, to = f"vxlan{overlay.vni}", far_nic.address
+            if overlay.public and lab.internet is not None:
+                to = lab.internet.translated[far_nic.name]
+            ends.append(OverlayEnd(name, overlay.vni, nic, address, far, far_nic, far_address, to))
     return tuple(ends)
 
 
@@ -290,7 +297,7 @@ def nva_routes(lab: Lab, nva: Nva) -> tuple[NvaRoute, ...]:
     route servers' own prefix, whose next hop they are, would resolve through itself [static-routes-to-instances].
     """
     found = {prefix: _static(lab, nva, prefix, hop) for prefix, hop in nva.static_routes}
-    ends = ((IPv4Network(end.far_nic.address), end.nic) for end in overlays(lab, nva))
+    ends = ((IPv4Network(end.sent_to), end.nic) for end in overlays(lab, nva))
     default = (DEFAULT_ROUTE, lab.azure.primary_nic(nva.name))
     for prefix, nic in (default, *_to_route_servers(lab, nva), *ends, *_to_peers(lab, nva)):
         found.setdefault(prefix, _by_gateway(lab, prefix, nic))

@@ -12,6 +12,7 @@ from labkit.azure.rules.decision import Decision
 from labkit.azure.rules.rows import as_path_text
 from labkit.daemons.tables import LOCAL, BgpPath
 from labkit.errors import CheckFailed
+from labkit.lab.plan.nodes import PROVIDER
 from labkit.lab.sessions import daemon_of
 from labkit.operate.look.kernel import KernelPath, read
 from labkit.operate.look.live_state import LiveState
@@ -78,7 +79,7 @@ class ObservedTables:
         if not found.leads:
             return Route(prefix, drops=Disposition.BLACK_HOLE, silent=found.type == BLACKHOLE)
         by_nic = (nic.name for nic in self.azure.nics_of(node) if nic.interface == found.device)
-        return Route(prefix, next(by_nic, None), found.gateways)
+        return Route(prefix, next(by_nic, None), tuple(hop for hop in found.gateways if hop != PROVIDER))
 
     def surroundings(self, virtual_network: str) -> Surroundings:
         """What the fabric of a virtual network knows apart from effective routes."""

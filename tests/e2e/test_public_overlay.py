@@ -1,0 +1,68 @@
+"""An overlay over the Internet, between the public addresses of two appliances."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+import pytest
+
+from labkit.operate.look.probes import ping
+from labkit.operate.trace.run import trace
+from labkit.pytest import Boot, RunningLab
+from tests.e2e.by_the_rules import astray, unlike
+from tests.e2e.in_lab import dialogue, lab_file, problems, python
+
+WHO = """
+    import socket
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("", 7000))
+    print("ready")
+    while True:
+        data, sender = server.recvfrom(100)
+        server.sendto(sender[0].encode(), sender)
+"""
+
+ASK = """
+    import socket, sys
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.settimeout(2)
+        one.sendto(b"who am I?", (sys.argv[1], 7000))
+        data, sender = one.recvfrom(100)
+        print(data.decode(), sender[0])
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(labkit_lab: Boot) -> RunningLab:
+    return labkit_lab(lab_file("public-overlay"))
+
+
+def test_the_overlay_joins_what_nothing_else_joins(lab: RunningLab) -> None:
+    assert problems(lab) == []
+    assert unlike(lab.lab, lab.lab.azure, lab.client) == []
+    assert astray(lab.lab, lab.client) == []
+    found = trace(lab.lab, lab.client, "vm1", "vm2")
+    assert (found.verdict, found.agrees) == ("delivered", True), found
+
+
+def test_a_public_address_is_its_nics_in_both_directions(lab: RunningLab) -> None:
+    """Whoever sends from the NIC has it, everybody else that of the virtual network; the Internet is no hop."""
+    internet = lab.lab.internet
+    assert internet is not None
+    csr1, csr2 = (internet.translated[name] for name in ("csr1", "csr2"))
+    of_hub = {leg.virtual_network: leg.public for leg in internet.legs}
+    with dialogue(lab, "internet", WHO) as host, dialogue(lab, "csr1", WHO) as appliance:
+        assert host.line() == appliance.line() == "ready"
+
+        def seen(node: str, target: IPv4Address) -> str:
+            return python(lab, node, ASK, target)
+
+        assert seen("csr1", internet.host) == f"{csr1} {internet.host}"
+        assert seen("vm1", internet.host) == f"{of_hub['hub1']} {internet.host}"
+        assert seen("csr2", csr1) == f"{csr2} {csr1}"
+        assert seen("vm2", csr1) == f"{of_hub['hub2']} {csr1}"
+        assert seen("vm1", csr1) == f"{of_hub['hub1']} {csr1}"
+    for node in ("vm1", "vm2", "csr2"):
+        assert ping(lab.client, node, csr1)
+        found = trace(lab.lab, lab.client, node, str(csr1))
+        assert (found.verdict, found.agrees) == ("delivered", True), found
