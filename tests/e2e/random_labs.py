@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from hypothesis import strategies as st
 
+from labkit.azure.changes.appliances import SetAdvertisedPrefixes, SetExportPolicy
 from labkit.azure.changes.base import Change
 from labkit.azure.changes.firewalls import SetFirewallRules
 from labkit.azure.changes.nics import SetIpForwarding, customer_nics
@@ -25,7 +26,7 @@ from labkit.azure.changes.route_servers import (
     SetRouteServerSettings,
 )
 from labkit.azure.changes.virtual_networks import DeletePeering, PutPeering, SetAddressSpace
-from labkit.azure.model import Azure, FirewallRule, RuleAction
+from labkit.azure.model import Azure, ExportRule, FirewallRule, PathChanges, PrefixMatch, RuleAction
 from labkit.errors import InvalidInput
 from labkit.lab.model import Lab
 from labkit.lab.running import carry_out
@@ -73,6 +74,7 @@ def lab_files(draw: st.DrawFn) -> str:
     for number in range(1, len(hubs) + 1):
         _relays(draw, file, number)
     _second_ways(draw, file)
+    _exports(draw, file)
     for name, nva in file["nvas"].items():
         # A next hop on a site's link is a black hole in Azure, and what gateways make of it is not known.
         if "peers_with" in nva and not any(other.get("connects_to") for other in file["nvas"].values()):
@@ -238,6 +240,39 @@ def _second_ways(draw: st.DrawFn, file: dict[str, Any]) -> None:
                 options["prepend"] = {router: draw(st.integers(1, 2))}
 
 
+def _exports(draw: st.DrawFn, file: dict[str, Any]) -> None:
+    """Export rules of some appliances, towards route servers, sites and whoever is at the end of a tunnel."""
+    for name, nva in file["nvas"].items():
+        peers = [server for server, options in file["route_servers"].items() if name in options["peers"]]
+        peers += [*nva.get("connects_to", ()), *nva.get("overlays", ())]
+        if draw(st.booleans()) and peers:
+            nva["exports"] = draw(st.lists(_rules(peers), max_size=3))
+
+
+def _rules(peers: list[str]) -> st.SearchStrategy[dict[str, Any]]:
+    prefixes = st.sampled_from(POOL).flatmap(lambda p: st.sampled_from((p, f"{p} or longer")))
+    changes = st.fixed_dictionaries(
+        {},
+        optional={
+            "prepend": st.integers(1, 3),
+            "communities": st.sampled_from(("no-export", "65001:8")),
+            "med": st.integers(0, 20),
+            "origin": st.sampled_from(("igp", "egp", "incomplete")),
+        },
+    )
+    what = st.one_of(st.just({"deny": True}), changes.map(lambda each: {"set": each} if each else {}))
+    conditions = st.fixed_dictionaries(
+        {},
+        optional={
+            "to": st.sampled_from(peers),
+            "prefix": st.lists(prefixes, min_size=1, max_size=2, unique=True),
+            "as_path": st.sampled_from((65515, "^$", "_65020$", "^65010_", 12076)),
+            "community": st.sampled_from(("65001:7", "no-export")),
+        },
+    )
+    return st.builds(lambda one, other: {**one, **other}, conditions, what)
+
+
 def _peering(draw: st.DrawFn, file: dict[str, Any], spoke: str, hub: str) -> dict[str, Any]:
     used = [*file["route_servers"].values(), *file["gateways"].values()]
     uses = any(each["virtual_network"] == hub for each in used) and draw(st.booleans())
@@ -291,3 +326,10 @@ def _candidates(built: Lab, azure: Azure) -> Iterator[Change]:
         yield SetFirewallRules(firewall.name, firewall.rules[1:])
         yield SetFirewallRules(firewall.name, (FirewallRule(RuleAction.ALLOW), *firewall.rules))
     yield from (SetIpForwarding(nic.name, not nic.ip_forwarding) for nic in customer_nics(azure))
+    for appliance in azure.appliances:
+        former = built.azure.appliance[appliance.name]
+        fewer, more = appliance.advertises[1:], (*appliance.advertises, IPv4Network("10.92.0.0/16"))
+        yield from (SetAdvertisedPrefixes(appliance.name, prefixes) for prefixes in (fewer, more, former.advertises))
+        longer = ExportRule(prefixes=(PrefixMatch(IPv4Network("0.0.0.0/0"), True),), changes=PathChanges(1, med=3))
+        for exports in ((), former.exports, (longer, *former.exports)):
+            yield SetExportPolicy(appliance.name, exports)

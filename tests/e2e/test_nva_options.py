@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
+from labkit.cli.app import run as labkit
 from labkit.operate.look.probes import MAX_HOPS, ping, traceroute
 from labkit.operate.trace.run import trace
 from labkit.pytest import Boot, RunningLab
@@ -61,9 +62,18 @@ def connections(lab: RunningLab, server: str, address: IPv4Address, client: str 
 # FRR's options.
 
 
-def test_a_session_without_multihop_stands_and_one_without_policy_is_silent(labkit_lab: Boot) -> None:
+def test_a_session_without_multihop_comes_up_and_one_without_policy_is_silent(
+    labkit_lab: Boot, capfd: pytest.CaptureFixture[str]
+) -> None:
     lab = labkit_lab(lab_file("nva-options"))
     assert problems(lab) == []
+    # FRR's table shows a route as best that its routing table has as inactive.
+    assert labkit(["routes", "near", "--bgp", "--lab", lab.lab.name]) == 0
+    shown = capfd.readouterr()
+    assert " *>  10.1.0.0/16 " in shown.out
+    assert "not used, though shown as best: 10.1.0.0/16." in shown.err
+    assert labkit(["routes", "fresh", "--bgp", "--lab", lab.lab.name]) == 0
+    assert "not used" not in capfd.readouterr().err
     configured = run(lab, "near", "vtysh", "-c", "show running-config")
     assert "ebgp-multihop" not in configured
     peers = json.loads(run(lab, "fresh", "vtysh", "-c", "show bgp ipv4 unicast summary json"))["peers"]

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Network
 from labkit.azure.model import ON_LINK, NextHopType, Nic
 from labkit.azure.model.ranges import Ranges
 from labkit.azure.rules.effective import DEFAULT_ROUTE
+from labkit.daemons.tables import BgpPath
 from labkit.feed.tables import ForwardingTable
 from labkit.lab.model import Lab
 from labkit.lab.plan.addressing import subnet_of
@@ -23,6 +24,7 @@ from labkit.operate.look.live_state import LiveState
 from labkit.operate.verify.difference import NOTHING, Difference
 from labkit.operate.verify.fabric_check import fabric_difference
 from labkit.operate.verify.firewall_check import firewall_difference
+from labkit.predict import customer_routers
 
 BY_BGP = "a route by BGP"
 STATIC = "a static route"
@@ -121,10 +123,9 @@ def router_differences(router: str, live: LiveState) -> Iterator[Difference]:
     static, there = static_prefixes(live.lab, router), {route.prefix for route in kernel}
     for prefix in sorted(static - there):
         yield Difference(where, str(prefix), STATIC, NOTHING, hint)
-    # Without multihop a daemon keeps routes whose next hop is not on its link, and never uses them.
-    if router not in live.lab.nva or live.lab.nva[router].ebgp_multihop:
-        for prefix in sorted(used - static - there):
-            yield Difference(where, str(prefix), BY_BGP, NOTHING, hint)
+    missing = used - static - there
+    for prefix in sorted(missing - inactive(router, live) if missing else ()):
+        yield Difference(where, str(prefix), BY_BGP, NOTHING, hint)
     for prefix in sorted({r.prefix for r in kernel if live.is_by_bgp(router, str(r.prefix), r.protocol)} - used):
         yield Difference(where, str(prefix), NOTHING, BY_BGP, hint)
     for number, nic in enumerate(live.lab.azure.nics_of(router) if router in live.lab.policy_routed else ()):
@@ -134,6 +135,28 @@ def router_differences(router: str, live: LiveState) -> Iterator[Difference]:
             yield Difference(_table_of(nic, table), str(DEFAULT_ROUTE), STATIC, NOTHING, hint)
     if router in live.lab.nva:
         yield from _rule_differences(router, live)
+
+
+def inactive(router: str, live: LiveState) -> frozenset[IPv4Network]:
+    """The prefixes whose best path a router's daemon never uses, although its table shows it as the best.
+
+    A path of an external neighbour needs a next hop on one of the router's links, unless the session has multihop.
+    """
+    customers = customer_routers.routers(live.lab, live.azure)
+    if router not in customers or not live.has_bgp(router):
+        return frozenset()
+    speaker = customers[router].speaker
+    near = {
+        n.address: n.route_server
+        for n in speaker.neighbours
+        if not (speaker.is_internal(n) or n.nva or (n.route_server and speaker.ebgp_multihop))
+    }
+    links = Ranges([path.prefix for path in live.kernel(router) if path.protocol == "kernel"])
+
+    def is_far(path: BgpPath) -> bool:
+        return near[path.neighbour] or not (path.next_hop == path.neighbour or links.contains(path.next_hop))
+
+    return frozenset(p.prefix for p in live.bgp(router).paths if p.best and p.neighbour in near and is_far(p))
 
 
 def _table_differences(  # noqa: PLR0917 - a table, and what a difference in it is reported with

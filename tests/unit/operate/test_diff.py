@@ -108,6 +108,7 @@ class Healthy:
     """The live state of such a lab; tests alter what it shows."""
 
     lab = LAB
+    azure = AZURE
     owners = owners(LAB)
     off: frozenset[str] = frozenset()
 
@@ -130,6 +131,9 @@ class Healthy:
             static = sorted(static_prefixes(LAB, node) - by_bgp)
             kernel += [KernelPath(prefix, "unicast", (IPv4Address("10.1.10.1"),), "static") for prefix in static]
         self.kernels |= {"vm1": [KernelPath(IPv4Network("10.1.10.0/24"), "unicast", (), "kernel"), *self._right("vm1")]}
+
+    def is_by_bgp(self, router: str, prefix: str, protocol: str) -> bool:  # noqa: ARG002 - as with FRR
+        return protocol == "bgp"
 
     def bgp(self, node: str) -> BgpTable:
         sessions = CUSTOMERS.routers[node].by_address if node in CUSTOMERS.routers else {}
