@@ -16,6 +16,7 @@ from labkit.azure.rules.effective import DEFAULT_ROUTE, lookup
 from labkit.azure.rules.gateway_policy import PathSource, best_at_gateway
 from labkit.lab.model import Lab
 from labkit.lab.plan.addressing import subnet_of
+from labkit.lab.plan.probes import answers_probes
 from labkit.lab.plan.speakers import nva_routes
 from labkit.lab.plan.tunnels import sites_tunnels
 from labkit.predict.azure_speakers import AzureSpeakers
@@ -31,7 +32,7 @@ RouteTable = Mapping[IPv4Network, Route]
 
 
 class PredictedTables:
-    """The tables of a converged network. Every node is on, and every backend of a load balancer is up."""
+    """The tables of a converged network. Every node is on, and so is every backend that can answer its probes."""
 
     off: frozenset[str] = frozenset()
 
@@ -50,7 +51,10 @@ class PredictedTables:
     def surroundings(self, virtual_network: str) -> Surroundings:
         """What the fabric of a virtual network knows apart from effective routes."""
         backends = {
-            balancer.address: tuple(Backend(self.azure.nic[backend].address) for backend in balancer.backends)
+            balancer.address: tuple(
+                Backend(nic.address, answers_probes(self._lab, nic))
+                for nic in (self.azure.nic[backend] for backend in balancer.backends)
+            )
             for balancer in self.azure.load_balancers
         }
         return surroundings(self._lab, self.azure, virtual_network, backends)

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from labkit.azure import model
 from labkit.azure.model.problem import Code, Problem
+from labkit.azure.rules.addressing import PLATFORM_ADDRESS
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.problems import listed
 from labkit.lab.file.schema import Section
@@ -18,10 +19,11 @@ from labkit.lab.file.schema_types import Address, AzureName, Part, Words
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
 from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Kind
-from labkit.lab.kinds.machine import check_place, free_address, given_address, machine_of
+from labkit.lab.kinds.machine import check_place, free_address, given_address, machine_of, own_nics
 from labkit.lab.kinds.names import Declared
 from labkit.lab.kinds.nouns import LOAD_BALANCER, NIC, NVA, NVA_NIC, VIRTUAL_MACHINE
 from labkit.lab.kinds.nva import NVAS
+from labkit.lab.kinds.virtual_machine import VIRTUAL_MACHINES
 from labkit.lab.kinds.virtual_network import find_subnet
 
 BGP_PORT = 179
@@ -77,6 +79,29 @@ def _listens(draft: Draft, machine: str, port: int) -> bool:
     return port == BGP_PORT and nva is not None and nva.asn is not None
 
 
+def _nic(draft: Draft, backend: str) -> str:
+    """The name of a backend's NIC."""
+    name = machine_of(backend)
+    machine = draft.file[NVAS].get(name) or draft.file[VIRTUAL_MACHINES].get(name)
+    nic = own_nics("", name, machine).get(backend) if machine is not None else None
+    return nic.name if nic is not None else backend
+
+
+def _answers(draft: Draft, backend: str) -> bool:
+    """Whether a backend answers probes by the NIC that they come to: it may have several [probe-answer-nic]."""
+    name = machine_of(backend)
+    nva = draft.file[NVAS].get(name)
+    machine = nva or draft.file[VIRTUAL_MACHINES].get(name)
+    if machine is None or len(machine.nics) < 2 or machine.policy_routing:
+        return True
+    routes = nva.static_routes if nva is not None else {}
+    mine = own_nics("", name, machine)
+    leads = max((p for p in routes if PLATFORM_ADDRESS in p), key=lambda prefix: prefix.prefixlen, default=None)
+    hop = name if leads is None else routes[leads]
+    # Of an address, the file alone does not tell by which NIC it is reached.
+    return hop not in mine or mine[hop].name == mine[backend].name
+
+
 def _backend(draft: Draft, problem: Problem) -> tuple[Path, str]:
     name, backend = problem.subjects
     backends = draft.file[LOAD_BALANCERS][name].backends
@@ -118,7 +143,7 @@ class LoadBalancerKind(Kind):
                 path: Path = ("load_balancers", name, "backends", i)
                 about = f"backends of load balancer {name}"
                 found = checking.names.refer(draft, path, about, backend, NVA, VIRTUAL_MACHINE, NVA_NIC, NIC)
-                if found and backend in balancer.backends[:i]:
+                if found and _nic(draft, backend) in {_nic(draft, each) for each in balancer.backends[:i]}:
                     draft.error(path, f"{about}: {backend} is listed twice.", "Remove one.")
 
     def check(self, checking: Checking) -> None:
@@ -133,6 +158,15 @@ class LoadBalancerKind(Kind):
                 server = f"labkit exec {machine_of(deaf[0])} -- python3 -m http.server {port}"
                 remedy = f"Probe 179, BGP, of NVAs; or start a server: {server}"
                 draft.warn(("load_balancers", name, "probe", "port"), text, remedy)
+
+            for i, backend in enumerate(balancer.backends):
+                path: Path = ("load_balancers", name, "backends", i)
+                if not draft.broken(path) and not _answers(draft, backend):
+                    machine = machine_of(backend)
+                    text = f"load balancer {name}: {machine} answers the probes of {backend} by another NIC."
+                    draft.warn(
+                        path, text, f"Such probes fail, and it stays down: add policy_routing: true to {machine}."
+                    )
 
     def given(self, draft: Draft) -> Iterator[Given]:
         """See `Kind`."""

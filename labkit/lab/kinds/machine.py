@@ -180,6 +180,12 @@ def file_nics(section: str, machines: Mapping[str, Machine]) -> Iterator[FileNic
             yield FileNic(name, name, NIC, place, MachineNic.model_construct(**own))
 
 
+def own_nics(section: str, name: str, machine: Machine) -> dict[str, FileNic]:
+    """The NICs of a machine by the names that they may have in its entry; its own name is the primary one's."""
+    mine = list(file_nics(section, {name: machine}))
+    return {each: nic for nic in reversed(mine) for each in (nic.name.removeprefix(f"{name}/"), nic.name, name)}
+
+
 def machine_of(name: str) -> str:
     """The machine of a NIC, by the NIC's name; other names have themselves."""
     return name.partition("/")[0]

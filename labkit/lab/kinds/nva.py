@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
@@ -47,6 +47,7 @@ from labkit.lab.kinds.machine import (
     given_nics,
     machine_of,
     nics,
+    own_nics,
 )
 from labkit.lab.kinds.names import Declared
 from labkit.lab.kinds.nouns import FIREWALL, INTERNET, LOAD_BALANCER, NVA, NVA_NIC, ROUTE_SERVER, SITE
@@ -187,14 +188,10 @@ def _is_an_nvas(draft: Draft, problem: Problem) -> bool:
     return machine_of(problem.subjects[0]) in draft.file[NVAS]
 
 
-def _own_nics(name: str, nva: Nva) -> dict[str, FileNic]:
-    """The NICs of an NVA by the names that the file may give them there; its own name is the primary one's."""
-    mine = list(file_nics("nvas", {name: nva}))
-    return {each: nic for nic in reversed(mine) for each in (nic.name.removeprefix(f"{name}/"), nic.name, name)}
-
-
-def _links(nva: Nva) -> tuple[Mapping[str, LinkOptions | OverlayOptions | None], ...]:
-    return (*nva.connects_to, *nva.overlays)
+def _links(nva: Nva) -> dict[str, IPv4Network | None]:
+    """The ranges of an NVA's links and overlays by the far end, as far as the file gives them."""
+    both: tuple[Mapping[str, LinkOptions | OverlayOptions | None], ...] = (*nva.connects_to, *nva.overlays)
+    return {far: o.prefix if o is not None else None for each in both for far, o in each.items()}
 
 
 def _nics(draft: Draft) -> Iterator[FileNic]:
@@ -220,7 +217,8 @@ class NvaKind(Kind):
         for nic in _nics(draft):
             check_place(checking, nic.place, nic.keys.subnet)
         for name, nva in draft.file[NVAS].items():
-            refer_static_routes(checking, ("nvas", name, "static_routes"), nva.static_routes, _own_nics(name, nva))
+            place: Path = ("nvas", name, "static_routes")
+            refer_static_routes(checking, place, nva.static_routes, own_nics("nvas", name, nva), _links(nva))
         for name, nva in draft.file[NVAS].items():
             hop = nva.next_hop
             if hop is not None and hop != export_rules.NEXT_HOP_UNCHANGED and address_of(hop) is None:
@@ -259,9 +257,9 @@ class NvaKind(Kind):
         """See `Kind`."""
         for name, nva in checking.draft.file[NVAS].items():
             check_several_nics(checking.draft, "nvas", NVA, name, nva)
-            links = {far: o.prefix if o is not None else None for each in _links(nva) for far, o in each.items()}
+            links = _links(nva)
             place: Path = ("nvas", name, "static_routes")
-            check_static_routes(checking.draft, place, nva.static_routes, _own_nics(name, nva), links)
+            check_static_routes(checking.draft, place, nva.static_routes, own_nics("nvas", name, nva), links)
             _check(checking, name, nva)
 
     def lab(self, draft: Draft, addresses: Addresses, lab: Lab) -> Lab:
@@ -276,7 +274,7 @@ class NvaKind(Kind):
                 ebgp_multihop=nva.ebgp_multihop,
                 stateful=nva.stateful,
                 tracks=_address(nva.tracks, addresses.hosts),
-                static_routes=tuple(static_routes(nva.static_routes, _own_nics(name, nva))),
+                static_routes=tuple(static_routes(nva.static_routes, own_nics("nvas", name, nva))),
                 policy_routing=nva.policy_routing,
                 route_servers={
                     server.name: _peering_nic(lab.azure, name, peer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
 
 from labkit.lab.file.draft import Draft
@@ -17,17 +17,30 @@ _WHERE = "Name a NIC of the NVA, a site or an NVA that it has a link or an overl
 
 
 def refer_static_routes(
-    checking: Checking, place: Path, routes: Mapping[IPv4Network, str], nics: Mapping[str, FileNic]
+    checking: Checking,
+    place: Path,
+    routes: Mapping[IPv4Network, str],
+    nics: Mapping[str, FileNic],
+    links: Container[str],
 ) -> None:
     """Notes next hops of static routes, at `place`, that nothing is called, or no NIC, site or NVA.
 
-    `nics` are the NVA's own by the names that they have here.
+    `nics` are the NVA's own by the names that they have here, `links` the far ends of its links and overlays.
     """
+    draft, nva = checking.draft, str(place[1])
+    # Those with mistakes of their own are there all the same.
+    mine = {*nics, *draft.names("nvas", nva, "nics")}
     for prefix, hop in routes.items():
-        if address_of(hop) is None and hop not in nics:
-            path: Path = (*place, str(prefix))
-            about = checking.draft.subject(path)[0]
-            checking.names.refer(checking.draft, path, about, hop, NVA_NIC, SITE, NVA, called="next hop", also=[*nics])
+        path: Path = (*place, str(prefix))
+        if hop in mine:
+            if hop not in nics:
+                draft.spoil(path)
+        elif address_of(hop) is None:
+            # What nothing else is called is meant as one of the NVA's own NICs.
+            known = hop in checking.names.nouns or hop in links
+            name = hop if known or "/" in hop else f"{nva}/{hop}"
+            about = draft.subject(path)[0]
+            checking.names.refer(draft, path, about, name, NVA_NIC, SITE, NVA, called="next hop")
 
 
 def check_static_routes(

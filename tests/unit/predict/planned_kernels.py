@@ -23,6 +23,7 @@ from labkit.feed.status import UP, BackendStatus, PlatformStatus
 from labkit.lab.build import plan
 from labkit.lab.model import Lab
 from labkit.lab.plan.model import Role
+from labkit.lab.plan.probes import answers_probes
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.records.record import Record
@@ -34,11 +35,14 @@ from labkit.runtimes.select import SANDBOX
 ADDRESS = re.compile(r"ip address replace (\S+)(?: peer (\S+))? dev (\S+)")
 ROUTE = re.compile(r"ip route replace (\S+)(?: via (\S+))? dev (\S+)(?: onlink)?")
 RULE = re.compile(r"ip rule add priority \d+ from (\S+) lookup .*")
-STATIC = re.compile(r"^ip route (\S+) (\S+)$", re.MULTILINE)
+STATIC = {
+    "frr.conf": re.compile(r"^ip route (\S+) (\S+)$", re.MULTILINE),
+    "bird.conf": re.compile(r"^ *route (\S+) via (\S+) [{] igp_metric", re.MULTILINE),
+}
 
 
 class NotRunning(LiveState):
-    """A lab that does not run; every backend of a load balancer is up."""
+    """A lab that does not run; every backend of a load balancer is up that can be."""
 
     def __init__(self, lab: Lab) -> None:
         super().__init__(lab, LabClient(Record(lab.name, SANDBOX, "", "", 0.0)))
@@ -47,9 +51,10 @@ class NotRunning(LiveState):
     def state(self) -> PlatformState:
         azure = self.lab.azure
         backends = tuple(
-            BackendStatus(balancer.name, balancer.address, backend, azure.nic[backend].address, UP, "")
+            BackendStatus(balancer.name, balancer.address, nic.name, nic.address, UP if answers else "Down", "")
             for balancer in azure.load_balancers
-            for backend in balancer.backends
+            for nic in (azure.nic[backend] for backend in balancer.backends)
+            for answers in (answers_probes(self.lab, nic),)
         )
         return PlatformState(azure, (), PlatformStatus(self.lab.name, backends=backends), {}, {}, {}, {}, {})
 
@@ -98,9 +103,10 @@ class PlannedTables(ObservedTables):
                 gateways = (IPv4Address(via),) if via else ()
                 connected.append(KernelRoute("unicast", str(network(to)), gateways, device))
         yield from connected
-        conf = self._folder / "nodes" / node / "frr.conf"
-        for prefix, via in STATIC.findall(conf.read_text()) if conf.exists() else ():
-            yield resolved(connected, prefix, [IPv4Address(via)], "static")
+        for file, form in STATIC.items():
+            conf = self._folder / "nodes" / node / file
+            for prefix, via in form.findall(conf.read_text()) if conf.exists() else ():
+                yield resolved(connected, prefix, [IPv4Address(via)], "static")
 
     def _learned(self, node: str) -> Iterator[KernelRoute]:
         """What an agent or FRR adds."""
