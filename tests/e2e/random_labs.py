@@ -248,6 +248,17 @@ def _exports(draw: st.DrawFn, file: dict[str, Any]) -> None:
         if draw(st.booleans()) and peers:
             nva["exports"] = draw(st.lists(_rules(peers), max_size=3))
 
+    routers = {**file["nvas"], **file["circuits"], **file["gateways"]}
+    for site, options in file["sites"].items():
+        near = [name for name, router in routers.items() if _leads_to(router, site)]
+        if draw(st.integers(0, 2)) == 0 and near:
+            options["exports"] = draw(st.lists(_rules(near), max_size=2))
+
+
+def _leads_to(router: dict[str, Any], site: str) -> bool:
+    links = router.get("connects_to", ())
+    return site in links or any(isinstance(each, dict) and each.get(site, {}).get("bgp") for each in links)
+
 
 def _rules(peers: list[str]) -> st.SearchStrategy[dict[str, Any]]:
     prefixes = st.sampled_from(POOL).flatmap(lambda p: st.sampled_from((p, f"{p} or longer")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 from typing import Annotated
 
 from pydantic import Field
@@ -16,10 +16,12 @@ from labkit.lab.file.draft import Draft
 from labkit.lab.file.schema import Section
 from labkit.lab.file.schema_types import Address, Asn, AzureName, Part, Prefixes
 from labkit.lab.file.yaml_source import Path
+from labkit.lab.kinds import export_rules
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
 from labkit.lab.kinds.kind import Checking, Given, Kind, Range
 from labkit.lab.kinds.names import Declared
 from labkit.lab.kinds.nouns import CIRCUIT, NVA, SITE, SITE_HOST
+from labkit.lab.kinds.route_table import address_of
 from labkit.lab.model import Lab
 from labkit.lab.plan.common import NET_ADMIN, Planned, environment, interface_up, sysctls
 from labkit.lab.plan.model import Node, Role
@@ -49,8 +51,10 @@ class Site(Part):
     """The router's address in the first range. Default: .1."""
     host: Address | None = None
     """The host's address, in the first range. Default: .10."""
+    exports: tuple[export_rules.ExportRule, ...] = ()
+    """The router's export policy: the first rule that matches decides; what none matches is advertised unchanged."""
     prepend: dict[str, Annotated[int, Field(ge=0, le=10)]] = Field(default_factory=dict)
-    """How many times more the router puts its own ASN into the paths that it sends, by NVA or circuit."""
+    """Short for last rules: how many times more the router puts its own ASN into paths, by NVA or circuit."""
 
 
 SITES: Section[dict[str, Site]] = Section(
@@ -86,6 +90,7 @@ class SiteKind(Kind):
     def references(self, checking: Checking) -> None:
         """See `Kind`."""
         for name, site in checking.draft.file[SITES].items():
+            export_rules.check_export_rules(checking, ("sites", name, "exports"), site.exports)
             for router in site.prepend:
                 path: Path = ("sites", name, "prepend", router)
                 checking.names.refer(checking.draft, path, f"prepend of site {name}", router, NVA, CIRCUIT)
@@ -116,6 +121,7 @@ class SiteKind(Kind):
         draft = checking.draft
         for name, site in draft.file[SITES].items():
             check_asn(draft, ("sites", name, "asn"), site.asn)
+            export_rules.check_effect(checking, ("sites", name, "exports"), name, site.exports)
             if site.asn == ROUTE_SERVER_ASN:
                 text = f"site {name}: ASN {site.asn} is the route servers' own."
                 remedy = "Route servers drop every route with it in the path. Use another, such as 65010."
@@ -137,7 +143,7 @@ class SiteKind(Kind):
                 site.asn,
                 addresses[LANS][name],
                 model.SiteHost(name + HOST_SUFFIX, addresses[_HOSTS][name]),
-                tuple(ExportRule((to,), changes=PathChanges(times)) for to, times in site.prepend.items() if times),
+                tuple(_exports(site, addresses)),
             )
             for name, site in draft.file[SITES].items()
         )
@@ -154,6 +160,16 @@ class SiteKind(Kind):
         for site in lab.sites:
             yield _router(lab, wiring, site)
             yield _host(lab, wiring, site)
+
+
+def _exports(site: Site, addresses: Addresses) -> Iterator[ExportRule]:
+    """A router's export policy: its rules, then what `prepend` is short for."""
+
+    def address(text: str | None) -> IPv4Address | None:
+        return None if text is None else address_of(text) or addresses.next_hops.get(text)
+
+    yield from export_rules.export_rules(site.exports, address)
+    yield from (ExportRule((to,), changes=PathChanges(times)) for to, times in site.prepend.items() if times)
 
 
 def _assign(assignment: Assignment, name: str, site: Site) -> None:

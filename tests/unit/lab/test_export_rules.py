@@ -28,7 +28,8 @@ nvas:
       - {to: [branch, rs1], community: no-export, deny: yes}
       - {to: branch, set: {med: 5, origin: incomplete, strip: 65515, communities: [1:1, 2:2]}}
   far: {subnet: hub/nva, asn: 65002, exports: [{set: {prepend: 2}}]}
-sites: {branch: {asn: 65010, prefixes: 10.250.0.0/16}}
+sites:
+  branch: {asn: 65010, prefixes: 10.250.0.0/16, exports: [{to: fw, set: {next_hop: far}}], prepend: {fw: 2}}
 """,
     "exports",
 )
@@ -48,6 +49,11 @@ def test_a_lab_files_rules_and_what_its_one_word_options_are_short_for() -> None
         ExportRule(("rs1",), changes=PathChanges(1, next_hop=addr("10.1.1.5"))),
         ExportRule(changes=PathChanges(1)),
     ) == EXPORTS
+
+
+def test_a_sites_rules() -> None:
+    to_fw = ExportRule(("fw",), changes=PathChanges(next_hop=addr("10.1.1.5")))
+    assert LAB.site["branch"].exports == (to_fw, ExportRule(("fw",), changes=PathChanges(2)))
 
 
 def test_a_rule_as_it_is_shown_is_that_rule() -> None:
