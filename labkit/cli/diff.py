@@ -23,6 +23,8 @@ def command(lab: LabArgument = None, named: LabOption = None, output: FormatOpti
     here, client = lab_of(record), LabClient(record)
     found = differences(here, client)
     off = sorted(LiveState(here, client).off)
+    for text in here.own_routers.values():
+        note(text)
     if off:
         note(f"Not compared, because powered off: {', '.join(off)}")
     if output is Format.JSON:

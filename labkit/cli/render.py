@@ -10,9 +10,10 @@ import typer
 from labkit.cli.output import LabFileArgument, VariantOption, note, put
 from labkit.lab.build import plan
 from labkit.lab.load import read
+from labkit.operate.labs.own_files import checked
 from labkit.operate.records.lab_files import find_lab_file
 from labkit.render.render import render
-from labkit.runtimes.image.images import node_image
+from labkit.runtimes.image.images import installed, node_image
 
 
 def command(
@@ -26,6 +27,7 @@ def command(
         note(warning.show(loaded.name))
     the_plan = plan(loaded.lab)
     image = node_image().reference
-    topology = render(the_plan, out, image=image, lab_file=loaded.standalone().encode())
+    own = checked(loaded, the_plan, installed(image))
+    topology = render(the_plan, out, image=image, lab_file=loaded.standalone().encode(), own=own)
     put(str(topology))
     note(f" {len(the_plan.nodes)} nodes, {len(the_plan.links)} links, image {image}.")

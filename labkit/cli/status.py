@@ -10,6 +10,7 @@ from labkit.cli.output import (
     FormatOption,
     LabArgument,
     LabOption,
+    note,
     one_lab,
     put,
     put_json,
@@ -21,7 +22,7 @@ from labkit.feed.codec import to_json
 from labkit.feed.status import NodeFeed, PlatformStatus
 from labkit.names import handle
 from labkit.operate.look.client import LabClient
-from labkit.operate.look.router_sessions import RouterSession, router_sessions
+from labkit.operate.look.router_sessions import RouterSession, router_sessions, unread
 from labkit.operate.look.running import running
 
 NOT_PROGRAMMED = ("routeserver", "gateway")
@@ -103,6 +104,8 @@ def command(lab: LabArgument = None, named: LabOption = None, output: FormatOpti
         if backends:
             put("")
             put_table(("Load balancer", "Frontend", "Backend", "State", "Reason"), backends, _colour)
+    for name in unread(platform):
+        note(f"{name} runs an image of its own: its sessions are shown as their far ends have them.")
     if silent is not None:
         raise CheckFailed(f"BGP sessions and programming can't be shown: {silent.message}", silent.remedy)
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TypedDict
 
 from labkit.cli.output import Format, FormatOption, LabFileArgument, VariantOption, note, put, put_json
+from labkit.lab.build import plan
 from labkit.lab.file.problems import FileProblem, LabFileError
 from labkit.lab.load import Loaded, read, read_all
 from labkit.operate.labs.lifecycle import contents
+from labkit.operate.labs.own_files import checked
 from labkit.operate.records.lab_files import find_lab_file
+from labkit.runtimes.image.images import installed, node_image
 
 
 def command(lab: LabFileArgument, variant: VariantOption = "", output: FormatOption = Format.TABLE) -> None:
@@ -19,6 +22,8 @@ def command(lab: LabFileArgument, variant: VariantOption = "", output: FormatOpt
     file = find_lab_file(lab)
     try:
         labs = [read(file, variant)] if variant else read_all(file)
+        for each in labs:
+            checked(each, plan(each.lab), installed(node_image().reference))
     except LabFileError as error:
         if output is Format.JSON:
             put_json({"file": error.name, "lab": None, "ok": False, "problems": [_row(p) for p in error.problems]})

@@ -36,11 +36,14 @@ def command(
     record, _ = running(meant)
     if meant not in (None, record.lab):
         must_be_its_file(record, find_lab_file(str(meant)))
-    outcomes = verify(lab_of(record), LabClient(record), within=within)
+    built = lab_of(record)
+    outcomes = verify(built, LabClient(record), within=within)
     if output is Format.JSON:
         put_json([_json(outcome) for outcome in outcomes])
     else:
         listing(outcomes)
+    for text in built.own_routers.values():
+        note(text)
     bad = sum(not o.ok for o in outcomes)
     result = f"{bad} of {len(outcomes)} checks failed" if bad else f"all {len(outcomes)} checks passed"
     show = note if output is Format.JSON else put  # next to JSON it is a message

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -58,6 +58,15 @@ class Config(Protocol):
 
         The controller writes it to `POLICY_FILE`, and the node's services make it true, at once and at every start.
         """
+
+    def parser(self, folder: str) -> Command:
+        """The program of the image, by its path there, that checks a configuration in a folder of this machine.
+
+        The file has the name of `ConfigurationFile`.
+        """
+
+    def mistakes(self, configuration: str, output: str) -> Iterator[tuple[int, str]]:
+        """What is wrong with a configuration, each with its line, given what the parser printed of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,17 @@ class NvaPeer:
 
 
 @dataclass(frozen=True, slots=True)
+class Container:
+    """An image of the user's own for a node, in containerlab's terms; sources of `binds` begin at the lab file."""
+
+    image: str
+    binds: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    cmd: str = ""
+    cap_add: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Nva:
     """A network virtual appliance: a router behind one NIC or several, which runs the BGP daemon `daemon`.
 
@@ -54,6 +65,8 @@ class Nva:
     advertises while what it `tracks` does not answer. `static_routes` lead to NICs and the far ends of links, by name,
     and to addresses; with `policy_routing` each NIC has a routing table of its own. What it advertises, and by which
     export policy, is in `Azure.appliance`: it changes while a lab runs.
+
+    Its BGP may be the user's own: by the file `config` next to the lab file, or in a `container`.
     """
 
     name: str
@@ -69,6 +82,15 @@ class Nva:
     static_routes: tuple[tuple[IPv4Network, str | IPv4Address], ...] = ()
     policy_routing: bool = False
     daemon: str = DEFAULT
+    config: str = ""
+    container: Container | None = None
+
+    @property
+    def own_router(self) -> str:
+        """What its BGP is by, where that is not labkit, so that it can't be predicted; empty if it can."""
+        if self.container is not None:
+            return f"runs an image of its own ({self.container.image})"
+        return f"has a configuration of its own ({self.config})" if self.config else ""
 
     def translates(self, target: IPv4Address, nic: str | None) -> str | None:
         """The NIC whose address a packet to `target` gets that it forwards by `nic`, or over a link; None for none."""
@@ -228,6 +250,11 @@ class Lab:
     def bgp_nvas(self) -> tuple[Nva, ...]:
         """The NVAs with BGP."""
         return tuple(nva for nva in self.nvas if nva.asn is not None)
+
+    @cached_property
+    def own_routers(self) -> Mapping[str, str]:
+        """What of the lab's routers is not predicted, as a line for people by the router's name."""
+        return {n.name: f"{n.name} {n.own_router}: what it does is not predicted." for n in self.nvas if n.own_router}
 
     @cached_property
     def gateway(self) -> Mapping[str, Gateway]:

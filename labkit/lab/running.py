@@ -78,7 +78,8 @@ def as_built(lab: Lab, azure: Azure) -> Azure:
     """The model with what only building a lab decides: instances, limits and assumptions, global peerings.
 
     Raises:
-        InvalidInput: the lab has no nodes for a route server, or no link for a peering.
+        InvalidInput: the lab has no nodes for a route server, or no link for a peering; or an NVA with a router of the
+            user's own would advertise something else.
     """
     built = lab.azure.route_server
     for server in azure.route_servers:
@@ -95,6 +96,12 @@ def as_built(lab: Lab, azure: Azure) -> Azure:
             raise InvalidInput(
                 f"the lab has no link between {peering.local} and {peering.remote}.",
                 f"The lab file links {peering.local} to: {', '.join(linked) or 'none'}.",
+            )
+    for nva in lab.nvas:
+        if nva.own_router and azure.appliance.get(nva.name) != lab.azure.appliance.get(nva.name):
+            raise InvalidInput(
+                f"{nva.name} {nva.own_router}: what it advertises is not labkit's to change.",
+                f"Change it there: labkit shell {nva.name}",
             )
     servers = tuple(
         replace(

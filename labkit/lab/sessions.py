@@ -17,7 +17,7 @@ from labkit.names import meant
 class SessionEnd:
     """One end of a BGP session: a node, its own address, and the seconds between its keepalives.
 
-    `daemon` is empty for an instance of a route server.
+    `daemon` is empty for an instance of a route server, and for a router with an image of the user's own.
     """
 
     node: str
@@ -52,10 +52,13 @@ def router_id(lab: Lab, node: str) -> IPv4Address:
 
 
 def router_daemons(lab: Lab) -> dict[str, str]:
-    """The name of the BGP daemon of every node that has one: NVAs, instances of gateways, circuits, sites."""
+    """The name of the BGP daemon of every node that has one: NVAs, instances of gateways, circuits, sites.
+
+    A router with an image of the user's own has none that labkit knows of.
+    """
     instances = {i.node: g for g in lab.gateways for i in lab.azure.gateway[g.name].instance_ids}
     return {
-        **{nva.name: nva.daemon for nva in lab.bgp_nvas},
+        **{nva.name: nva.daemon for nva in lab.bgp_nvas if nva.container is None},
         **{node: gateway.daemon for node, gateway in instances.items()},
         **{circuit.name: circuit.daemon for circuit in lab.circuits},
         **{name: site.daemon for name, site in lab.site.items()},

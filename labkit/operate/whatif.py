@@ -74,6 +74,7 @@ def whatif(lab: Lab, client: LabClient, changes: Sequence[Change], prepends: Seq
         reach_changes(lab, prediction.before, prediction.after),
         advertisement_changes(lab, prediction),
         (
+            *(f"{text} It is assumed to advertise what it does now." for text in lab.own_routers.values()),
             *down,
             *prediction.warnings,
             *_limits(prediction),

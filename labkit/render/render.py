@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from labkit.errors import EnvironmentProblem, InvalidInput
 from labkit.lab.plan.model import LAB_FILE, Plan
 from labkit.render.environment import environment
+from labkit.render.own_files import NO_OWN_FILES, OwnFiles
 
 LINK_MTU = 1500
 MANIFEST = ".labkit.json"
@@ -22,9 +23,13 @@ _FILE_MODE = 0o644
 """Readable by all whatever the umask: a BGP daemon may drop the capability by which root reads others' files."""
 
 
-def render_files(plan: Plan, *, image: str, lab_file: bytes) -> dict[str, bytes]:
-    """Every file of a rendered lab by its path in the folder; `image` is what the nodes run."""
+def render_files(plan: Plan, *, image: str, lab_file: bytes, own: OwnFiles = NO_OWN_FILES) -> dict[str, bytes]:
+    """Every file of a rendered lab by its path in the folder; `image` is what the nodes run.
+
+    `own` are the user's own files that the plan names.
+    """
     templates = environment()
+    templates.filters["source"] = own.source
     topology = templates.get_template("topology.clab.yml.j2").render(
         plan=plan,
         image=image,
@@ -36,7 +41,10 @@ def render_files(plan: Plan, *, image: str, lab_file: bytes) -> dict[str, bytes]
     )
     files = {topology_name(plan.lab): topology.encode(), LAB_FILE: lab_file}
     for file in plan.files:
-        text = templates.get_template(file.template).render(file.context) if file.template else ""
+        if file.own:
+            text = own.rendered(file)
+        else:
+            text = templates.get_template(file.template).render(file.context) if file.template else ""
         files[file.path] = text.encode()
     return files
 
@@ -51,8 +59,8 @@ def topology_name(lab: str) -> str:
     return f"{lab}.clab.yml"
 
 
-def render(plan: Plan, out: Path, *, image: str, lab_file: bytes) -> Path:
-    """Write a plan's files into the folder `out` and return the path of the topology in it.
+def render(plan: Plan, out: Path, *, image: str, lab_file: bytes, own: OwnFiles = NO_OWN_FILES) -> Path:
+    """Write a plan's files into the folder `out` and return the path of the topology in it; see `render_files`.
 
     A folder that does not exist, or is empty, appears complete or not at all. One that labkit rendered before is
     brought up to date file by file; what labkit did not write there stays untouched.
@@ -61,7 +69,7 @@ def render(plan: Plan, out: Path, *, image: str, lab_file: bytes) -> Path:
         InvalidInput: `out` is not a folder, or has files that labkit did not write.
         EnvironmentProblem: the system refuses to write there.
     """
-    files = render_files(plan, image=image, lab_file=lab_file)
+    files = render_files(plan, image=image, lab_file=lab_file, own=own)
     try:
         former = _former(out)
         if former is None:

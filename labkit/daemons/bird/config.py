@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import fields
 
 from labkit.daemons.bird import policy as export_policy
-from labkit.daemons.protocol import ConfigurationFile
+from labkit.daemons.protocol import Command, ConfigurationFile
 from labkit.daemons.speaker import CustomerSpeaker, Neighbour, Speaker, StaticRouter
 from labkit.names import handle
 
@@ -34,6 +36,19 @@ def files(speaker: Speaker | StaticRouter) -> tuple[ConfigurationFile, ...]:
 def policy(speaker: CustomerSpeaker) -> str:
     """All of a bird.conf that an operator changes while the lab runs, in the same form."""
     return export_policy.policy(speaker)
+
+
+def parser(folder: str) -> Command:
+    """BIRD itself, which only reads the file."""
+    return ("usr/sbin/bird", "-p", "-c", f"{folder}/bird.conf")
+
+
+_REFUSED = re.compile(r"^bird: [^\n]*bird\.conf:(?P<line>\d+):\d+ (?P<text>.*)$", re.MULTILINE)
+
+
+def mistakes(configuration: str, output: str) -> Iterator[tuple[int, str]]:  # noqa: ARG001 - the output has all of it
+    """See `Config`: BIRD stops at the first."""
+    yield from ((int(found["line"]), found["text"]) for found in _REFUSED.finditer(output))
 
 
 def protocol_name(neighbour: Neighbour) -> str:

@@ -32,7 +32,7 @@ _STATES = {"Down": "Idle", "Passive": "Active", "Close": "Idle"}
 """BIRD's words for states of a session, where they are not RFC 4271's."""
 
 _NOW = re.compile(r"^Current server time is (?P<time>.+)$", re.MULTILINE)
-_PROTOCOL = re.compile(r"(?P<name>\S+) +BGP +\S+ +\S+ +(?P<since>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?)")
+_PROTOCOL = re.compile(r"(?P<name>\S+) +BGP +\S+ +\S+ +(?P<since>\S+( \d\S*)?)")
 _FIELD = re.compile(r" +(?P<key>BGP state|Neighbor address|Neighbor AS|Routes): +(?P<value>.*)")
 _TABLE = re.compile(r"Table (?P<name>\S+):")
 _ROUTE = re.compile(
@@ -144,7 +144,7 @@ def _neighbours(output: str) -> Iterator[tuple[str, BgpNeighbour]]:
     """The neighbours with IPv4 addresses, each with its protocol's name."""
     clock = _NOW.search(output)
     now = datetime.fromisoformat(clock["time"]) if clock else datetime.min
-    for name, since, fields in _protocols(output):
+    for name, moment, fields in _protocols(output):
         try:
             address = IPv4Address(fields.get("Neighbor address", ""))
         except AddressValueError:
@@ -156,7 +156,7 @@ def _neighbours(output: str) -> Iterator[tuple[str, BgpNeighbour]]:
                 address,
                 int(fields["Neighbor AS"]),
                 _STATES.get(state, state),
-                max(0.0, (now - since).total_seconds()),
+                _seconds_since(moment, now),
                 0,
                 0,
                 int(fields.get("Routes", "0").split()[0]),
@@ -164,7 +164,19 @@ def _neighbours(output: str) -> Iterator[tuple[str, BgpNeighbour]]:
         )
 
 
-def _protocols(output: str) -> Iterator[tuple[str, datetime, Mapping[str, str]]]:
+def _seconds_since(moment: str, now: datetime) -> float:
+    """Seconds from a moment, as BIRD prints it, to `now`; of one of today it prints the time alone by default.
+
+    0 for one in a form that a configuration has chosen.
+    """
+    try:
+        since = datetime.fromisoformat(moment if "-" in moment else f"{now.date()} {moment}")
+    except ValueError:
+        return 0.0
+    return max(0.0, (now - since).total_seconds())
+
+
+def _protocols(output: str) -> Iterator[tuple[str, str, Mapping[str, str]]]:
     """BGP's protocols: name, since when they are in their state, and fields."""
     lines = iter(output.splitlines())
     for line in lines:
@@ -175,7 +187,7 @@ def _protocols(output: str) -> Iterator[tuple[str, datetime, Mapping[str, str]]]
                     break
                 if found := _FIELD.match(each):
                     fields.setdefault(found["key"], found["value"].strip())
-            yield head["name"], datetime.fromisoformat(head["since"]), fields
+            yield head["name"], head["since"], fields
 
 
 def _shown(output: str, neighbours: Mapping[str, BgpNeighbour]) -> Iterator[BirdPath]:

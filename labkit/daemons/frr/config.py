@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import fields
 
 from labkit.azure.rules.asn import MICROSOFT_ASN, is_private
 from labkit.azure.rules.communities import RELAYED
 from labkit.azure.rules.limits import VPN_GATEWAY_ROUTES
 from labkit.daemons.frr import policy as export_policy
-from labkit.daemons.protocol import ConfigurationFile
+from labkit.daemons.frr.config_files import DAEMONS
+from labkit.daemons.protocol import Command, ConfigurationFile
 from labkit.daemons.speaker import CustomerSpeaker, EdgeSpeaker, GatewaySpeaker, Speaker, StaticRouter
 
 PATH = "/etc/frr/frr.conf"
@@ -35,6 +38,24 @@ def files(speaker: Speaker | StaticRouter) -> tuple[ConfigurationFile, ...]:
 def policy(speaker: CustomerSpeaker) -> str:
     """All of a customer's frr.conf that an operator changes while the lab runs, in the same form."""
     return export_policy.policy(speaker)
+
+
+def parser(folder: str) -> Command:
+    """Vtysh knows every daemon's commands, and needs none of them to run."""
+    return ("usr/bin/vtysh", "-C", "--config_dir", folder)
+
+
+_REFUSED = re.compile(r"^line (?P<line>\d+): % (?P<what>[^\[:]+)[^:]*: +(?P<text>.*)$", re.MULTILINE)
+_OTHERS = re.compile(r"router (?!bgp\b)(?P<name>\S+)|(?P<line>ip (ospf|rip|eigrp|pim|igmp|router)\b.*)")
+
+
+def mistakes(configuration: str, output: str) -> Iterator[tuple[int, str]]:
+    """See `Config`; and lines that are for a daemon which does not run in nodes."""
+    for found in _REFUSED.finditer(output):
+        yield int(found["line"]), f"{found['what'].strip()}: {found['text'].strip()}"
+    for number, line in enumerate(configuration.splitlines(), 1):
+        if _OTHERS.match(line.strip()):
+            yield number, f"{line.strip()}: of FRR's daemons only {', '.join(DAEMONS)} run in labkit's nodes"
 
 
 def _customer(speaker: CustomerSpeaker) -> dict[str, object]:

@@ -183,7 +183,7 @@ def _describe(error: ErrorDetails, shape: Shape) -> tuple[str, str]:
         case "extra_forbidden":
             keys = known_keys(shape.model, location[:-1])
             return f'unknown key "{location[-1]}"', suggestion(str(location[-1]), keys, "keys here")
-        case "enum":
+        case "enum" | "literal_error":
             choices = re.findall(r"'([^']+)'", context["expected"])
             return f"{shown} is not one of {listed(choices)}", suggestion(str(value), choices, "words here")
         case "bool_parsing" | "bool_type":

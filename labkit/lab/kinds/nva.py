@@ -13,7 +13,7 @@ from pydantic.json_schema import WithJsonSchema
 from labkit.azure.model import ROUTE_SERVER_ASN, Appliance, Azure, BgpPeer, ExportRule, PathChanges
 from labkit.azure.model.problem import Code, Problem
 from labkit.azure.rules.firewalls import PRIVATE
-from labkit.daemons.speaker import BgpTimers
+from labkit.daemons.speaker import BgpTimers, CustomerSpeaker
 from labkit.lab import model
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.schema import Section
@@ -28,6 +28,7 @@ from labkit.lab.file.schema_types import (
     Prefix,
     Prefixes,
     Timers,
+    Words,
     mistake,
 )
 from labkit.lab.file.yaml_source import Path
@@ -51,6 +52,7 @@ from labkit.lab.kinds.machine import (
 )
 from labkit.lab.kinds.names import Declared
 from labkit.lab.kinds.nouns import FIREWALL, INTERNET, LOAD_BALANCER, NVA, NVA_NIC, ROUTE_SERVER, SITE
+from labkit.lab.kinds.own_router import check_own
 from labkit.lab.kinds.route_table import address_of
 from labkit.lab.kinds.site import check_asn
 from labkit.lab.kinds.static_routes import check_static_routes, refer_static_routes, static_routes
@@ -59,6 +61,7 @@ from labkit.lab.model import Lab, Snat
 from labkit.lab.plan.common import Planned, interface_up, nftables, platform_channel, tunnel
 from labkit.lab.plan.model import Node, Role
 from labkit.lab.plan.nic_tables import nic_rules
+from labkit.lab.plan.own_router import own_node, route_commands, variables
 from labkit.lab.plan.router_node import router_node, speaker_files
 from labkit.lab.plan.speakers import nva_speaker, overlays, static_router
 from labkit.lab.plan.wires import Wiring
@@ -121,6 +124,18 @@ class Nva(Machine):
     """Its ASN. Without one it has no BGP: a router, or a firewall."""
     daemon: Literal["frr", "bird"] = "frr"
     """Its BGP daemon."""
+    config: str | None = None
+    """The daemon's configuration: a file of your own, such as fw/frr.conf, by its path from the lab file."""
+    image: str | None = None
+    """An image of your own in place of labkit's, such as vendor/router:1.2. On containerlab alone."""
+    binds: Words = ()
+    """For `image`: files and folders from next to the lab file, as containerlab has them: source:/target or :ro."""
+    env: Mapping[str, str] = Field(default_factory=dict)
+    """For `image`: its environment variables."""
+    cmd: str | None = None
+    """For `image`: its command. Default: the image's own."""
+    cap_add: Words = ()
+    """For `image`: capabilities besides NET_ADMIN, such as SYS_ADMIN for FRR."""
     advertises: Prefixes = ()
     """Prefixes that it originates."""
     snat: SnatOption = False
@@ -283,6 +298,10 @@ class NvaKind(Kind):
                     if peer.name == name
                 },
                 daemon=nva.daemon,
+                config=nva.config or "",
+                container=model.Container(nva.image, nva.binds, dict(nva.env), nva.cmd or "", nva.cap_add)
+                if nva.image is not None
+                else None,
             )
             for name, nva in draft.file[NVAS].items()
         )
@@ -350,6 +369,7 @@ def _external_neighbours(draft: Draft, name: str, servers: tuple[str, ...]) -> t
 
 def _check(checking: Checking, name: str, nva: Nva) -> None:
     draft = checking.draft
+    check_own(draft, name, nva)
     for nic in file_nics("nvas", {name: nva}):
         if not nic.keys.ip_forwarding:
             about, which = draft.subject(nic.place)[0], "it" if nva.nics else "its NIC"
@@ -411,7 +431,8 @@ def _node(lab: Lab, wiring: Wiring, nva: model.Nva) -> Planned:
     ends = overlays(lab, nva)
     bgp = nva.asn is not None
     router = nva_speaker(lab, nva, lab.azure.appliance[nva.name]) if bgp else static_router(lab, nva)
-    files, binds = speaker_files(nva.daemon, router)
+    values = variables(lab, router) if isinstance(router, CustomerSpeaker) and nva.config else None
+    files, binds = speaker_files(nva.daemon, router, nva.config, values)
     if bgp:
         keep, channel = platform_channel(nva.name)
         files.append(keep)
@@ -442,6 +463,8 @@ def _node(lab: Lab, wiring: Wiring, nva: model.Nva) -> Planned:
     for overlay in ends:
         commands.append(tunnel(overlay.interface, overlay.vni, overlay.nic.address, overlay.sent_to))
         commands += interface_up(overlay.interface, overlay.address)
+    if nva.container is not None:
+        return Planned(own_node(nva.name, nva.container, [*commands, *route_commands(router)]))  # no file is for it
     node = router_node(lab, nva.name, nva.daemon, Role.NVA, binds, commands, bgp=bgp)
     return Planned(node if nva.tracks is None else _tracking(lab, node, nva), tuple(files))
 

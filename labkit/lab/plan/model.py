@@ -44,18 +44,20 @@ class Healthcheck:
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """`source` (relative to the rendered folder) appears at `target` in the node."""
+    """`source` (relative to the rendered folder; with `own` to the lab file) appears at `target` in the node."""
 
     source: str
     target: str
     read_only: bool = True
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
     """A containerlab node of kind `linux`, which goes by its handle there.
 
-    `services` are what its init supervises (`labkit.start`).
+    `services` are what its init supervises (`labkit.start`). With an `image` of the user's own, `cmd` is its command;
+    if that is empty, the image's is.
     """
 
     name: str
@@ -67,6 +69,8 @@ class Node:
     sysctls: Mapping[str, str] = field(default_factory=dict)
     cap_add: tuple[str, ...] = ()
     healthcheck: Healthcheck | None = None
+    image: str = ""
+    cmd: str = ""
 
     @property
     def handle(self) -> str:
@@ -98,11 +102,15 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of the rendered folder: `template` rendered with `context`. An empty template name: an empty file."""
+    """A file of the rendered folder: `template` rendered with `context`. An empty template name: an empty file.
+
+    `own` is a file of the user's in place of a template, by its path from the lab file.
+    """
 
     path: str
     template: str
     context: Mapping[str, object] = field(default_factory=dict)
+    own: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from labkit.daemons.registry import DAEMONS
 from labkit.daemons.speaker import Speaker, StaticRouter
@@ -11,9 +12,14 @@ from labkit.lab.plan.common import environment, node_file, ready, sysctls
 from labkit.lab.plan.model import Bind, File, Node, Role
 
 
-def speaker_files(daemon: str, speaker: Speaker | StaticRouter) -> tuple[list[File], list[Bind]]:
-    """The configuration files of a router's daemon, and their binds."""
+def speaker_files(
+    daemon: str, speaker: Speaker | StaticRouter, own: str = "", variables: Mapping[str, object] | None = None
+) -> tuple[list[File], list[Bind]]:
+    """The configuration files of a router's daemon, and their binds; `own` is one of the user's in their place."""
     found = DAEMONS[daemon].config.files(speaker)
+    if own:
+        ((file, bind),) = (node_file(speaker.name, each.name, each.target, "", **(variables or {})) for each in found)
+        return [replace(file, own=own)], [bind]
     rendered = [node_file(speaker.name, each.name, each.target, each.template, **each.context) for each in found]
     return [file for file, _ in rendered], [bind for _, bind in rendered]
 

@@ -52,5 +52,5 @@ def _once(live: LiveState) -> Iterator[Difference]:
     for vm in live.lab.virtual_machines:
         if vm.name not in live.off:
             yield from kernel_differences(vm.name, live)
-    for router in routers(live.lab):
+    for router in (r for r in routers(live.lab) if r not in live.lab.own_routers):
         yield from router_differences(router, live)

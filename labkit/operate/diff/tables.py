@@ -55,14 +55,17 @@ def customer_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Differ
     """
     customers = CustomerRouters(snapshot.lab, snapshot.azure)
     advertised = customer_adj_ribs_out(customers, live, snapshot.adj_ribs_in)
+    own = snapshot.lab.own_routers
     for name, router in customers.routers.items():
+        if name in own:
+            continue
         up = [session for session in router.sessions if session in advertised]
         adj_rib_in = {session: live.bgp(name).adj_rib_in(session.neighbour.address) for session in up}
         loc_rib = router.loc_rib(adj_rib_in)
         nva = snapshot.lab.nva.get(name)
         tracks = nva is not None and nva.tracks is not None
         tracked = snapshot.azure.appliance[name].advertises if tracks else ()
-        for session in up:
+        for session in (s for s in up if s.neighbour.name not in own):
             far = session.neighbour.name
             made = customers.accepted(session, router.advertises(session, loc_rib, adj_rib_in))
             there = advertised[session]

@@ -16,6 +16,7 @@ from labkit.lab.plan.model import Plan
 from labkit.operate.diff.tables import table_checks
 from labkit.operate.labs import room
 from labkit.operate.labs.interrupt import held
+from labkit.operate.labs.own_files import checked, must_have_images
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import controllers_text, damaged, inspect
 from labkit.operate.records import record as records
@@ -23,6 +24,7 @@ from labkit.operate.records.lab_files import find_lab_file
 from labkit.operate.records.record import Record
 from labkit.operate.verify.run import Attempt, Check, Outcome, verify
 from labkit.paths import state_home
+from labkit.render.own_files import OwnFiles, read_own_files
 from labkit.render.render import render
 from labkit.runtimes.image import images
 from labkit.runtimes.protocol import Runtime
@@ -90,8 +92,12 @@ def up(name: str, engine: Runtime, reporter: Reporter, variant: str = "", *, for
     loaded = read(lab_file, variant)
     for warning in loaded.warnings:
         reporter.note(warning.show(loaded.name))
+    must_have_images(loaded, engine.name)
     lab, spec = loaded.lab, images.node_image()
     the_plan = plan(lab)
+    read_own_files(loaded, the_plan)
+    for text in loaded.lab.own_routers.values():
+        reporter.note(text)
     with records.lock(lab.name):
         former = records.read(lab.name)
         if former is not None and not former.runtime:
@@ -117,12 +123,12 @@ def up(name: str, engine: Runtime, reporter: Reporter, variant: str = "", *, for
         if not force:
             room.must_fit(lab.name, room.need(the_plan, engine.name), room.left_for(engine.name))
         killed = room.killed_for_memory()
-        _prepare(spec, reporter)
+        own = checked(loaded, the_plan, _prepare(spec, reporter))
         try:
             with held():
                 record = records.create(lab.name, engine.name, lab_file.resolve(), spec.reference, variant)
             reporter.begin("plan")
-            _write(the_plan, record, loaded)
+            _write(the_plan, record, loaded, own)
             reporter.end(f"{contents(lab)} → {len(the_plan.nodes)} nodes, {len(the_plan.links)} links")
             outcomes = _boot_and_prove(lab, the_plan, record, engine, reporter)
         except BaseException as problem:
@@ -176,17 +182,18 @@ def _undo(lab: str, reporter: Reporter, problem: BaseException) -> None:
     reporter.end(f"everything of {lab} is removed")
 
 
-def _prepare(spec: images.ImageSpec, reporter: Reporter) -> None:
+def _prepare(spec: images.ImageSpec, reporter: Reporter) -> images.Image:
     reporter.begin("prepare")
     known = images.installed(spec.reference) is not None
-    images.ensure(spec, lambda p: reporter.update(f"image: {p.step}", p.fraction))
+    image = images.ensure(spec, lambda p: reporter.update(f"image: {p.step}", p.fraction))
     reporter.end(f"image {spec.reference} " + ("is present" if known else "built (once)"))
+    return image
 
 
-def _write(the_plan: Plan, record: Record, loaded: Loaded) -> None:
+def _write(the_plan: Plan, record: Record, loaded: Loaded, own: OwnFiles) -> None:
     try:
         record.source.write_text(loaded.text, encoding="utf-8")
-        render(the_plan, record.folder, image=record.image, lab_file=loaded.standalone().encode())
+        render(the_plan, record.folder, image=record.image, lab_file=loaded.standalone().encode(), own=own)
     except EnvironmentProblem as problem:
         raise EnvironmentProblem(problem.message, room.ON_DISK) from problem
     except OSError as error:

@@ -19,10 +19,13 @@ def daemon_in(record: Record, status: LabStatus, name: str) -> Daemon:
         InvalidInput: there is no such node, or none runs in it.
         LabkitError: the lab's file can't be read.
     """
-    nodes, daemons = sorted(each.name for each in status.nodes), router_daemons(lab_of(record))
+    lab = lab_of(record)
+    nodes, daemons = sorted(each.name for each in status.nodes), router_daemons(lab)
     node = meant(name, nodes)
     if node is None:
         raise InvalidInput(f"lab {record.lab} has no node {name!r}.", f"Its nodes are: {', '.join(nodes)}.")
+    if node not in daemons and node in lab.own_routers:
+        raise InvalidInput(f"{node} {lab.nva[node].own_router}.", f"What is in it can be asked: labkit shell {node}")
     if node not in daemons:
         raise InvalidInput(f"{node} does not run a BGP daemon.", f"Nodes with one: {', '.join(daemons) or 'none'}.")
     return DAEMONS[daemons[node]]

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from labkit.azure.forwarding import Backend, Surroundings
 from labkit.azure.model import Azure
 from labkit.azure.rules.rows import EffectiveTable
+from labkit.daemons.protocol import Tables
 from labkit.daemons.registry import DAEMONS
 from labkit.daemons.tables import BgpNeighbour, BgpTable, Query
 from labkit.errors import CheckFailed
@@ -105,18 +106,19 @@ class LiveState:
             BgpIsGoneError: its daemon does not run.
             CheckFailed: it does not answer.
         """
-        tables = daemon_of(self.lab, node).tables
-        return self._once(("bgp", node), lambda: self._ask(node, tables.table()))
+        return self._once(("bgp", node), lambda: self._ask(node, self._tables(node).table()))
 
     def neighbours(self, node: str) -> Mapping[IPv4Address, BgpNeighbour]:
         """The BGP neighbours of a router, by address; raises as `bgp` does."""
-        tables = daemon_of(self.lab, node).tables
-        found = self._once(("neighbours", node), lambda: self._ask(node, tables.neighbours()))
+        found = self._once(("neighbours", node), lambda: self._ask(node, self._tables(node).neighbours()))
         return {neighbour.address: neighbour for neighbour in found}
 
     def has_bgp(self, node: str) -> bool:
-        """Whether a router is on and its BGP daemon runs: what is gone has neither sessions nor routes."""
-        if node in self.off:
+        """Whether a router is on and its BGP daemon runs: what is gone has neither sessions nor routes.
+
+        False as well for one in an image of the user's own.
+        """
+        if node in self.off or node not in router_daemons(self.lab):
             return False
         try:
             self.bgp(node)
@@ -163,9 +165,14 @@ class LiveState:
         status = self.client.runtime.inspect(self.client.record.lab)
         return frozenset(node.name for node in status.nodes if node.off) if status else frozenset()
 
+    def _tables(self, node: str) -> Tables:
+        if node not in router_daemons(self.lab):
+            raise CheckFailed(f"{node}'s tables can't be read. {self.lab.own_routers.get(node, '')}".strip())
+        return daemon_of(self.lab, node).tables
+
     def _ask(self, node: str, query: Query[T]) -> T:
         try:
-            return self.client.ask(node, daemon_of(self.lab, node).tables, query)
+            return self.client.ask(node, self._tables(node), query)
         except NotListening as error:
             raise BgpIsGoneError(f"{node}: BGP is not running.") from error
 

@@ -38,14 +38,26 @@ class RouterSession:
     reason: str
 
 
+def unread(platform: PlatformStatus) -> tuple[str, ...]:
+    """The routers whose tables can't be read: they run images of the user's own."""
+    ends = (end for session in platform.configured for end in session.ends if not end.daemon)
+    return tuple(dict.fromkeys(end.node for end in ends if end.node not in _azures(platform)))
+
+
 def router_sessions(client: LabClient, platform: PlatformStatus, off: Collection[str]) -> list[RouterSession]:
     """The sessions of a lab whose ends are neither a route server's nor a gateway's; `off` are nodes without power."""
-    azures = {name for name, node in platform.nodes.items() if node.role in {"routeserver", "gateway"}}
+    azures = _azures(platform)
     sessions = [s for s in platform.configured if not azures & {end.node for end in s.ends}]
-    ends = {end.node: end for session in sessions for end in session.ends if end.node not in off}
+    sessions = [s for s in sessions if any(end.daemon for end in s.ends)]
+    ends = {end.node: end for s in sessions for end in s.ends if end.daemon and end.node not in off}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         known = dict(zip(ends, pool.map(lambda end: _neighbours(client, end), ends.values()), strict=True))
         return list(pool.map(lambda session: _shown(client, session, known), sessions))
+
+
+def _azures(platform: PlatformStatus) -> set[str]:
+    """The instances of route servers and gateways."""
+    return {name for name, node in platform.nodes.items() if node.role in {"routeserver", "gateway"}}
 
 
 def _neighbours(client: LabClient, end: SessionEnd) -> Neighbours | str:
@@ -62,10 +74,11 @@ def _neighbours(client: LabClient, end: SessionEnd) -> Neighbours | str:
 
 def _shown(client: LabClient, session: BgpSession, known: Mapping[str, Neighbours | str]) -> RouterSession:
     first, second = session.ends
-    at = {end: _at(session, end, known.get(end.node, f"{end.node} is off")) for end in session.ends}
+    # An end in an image of the user's own can't be asked.
+    at = {end: _at(session, end, known.get(end.node, f"{end.node} is off")) for end in session.ends if end.daemon}
     down = [end for end, there in at.items() if there.state != ESTABLISHED]
     if not down:
-        return RouterSession(first.node, second.node, ESTABLISHED, at[first].seconds, "")
+        return RouterSession(first.node, second.node, ESTABLISHED, next(iter(at.values())).seconds, "")
     reasons = [at[end].reason for end in down if at[end].reason]
     if len(down) == 1 and not isinstance(known.get(down[0].node), str):  # of one that is frozen nobody knows
         held = held_session(client, session, session.far(down[0]), on=down[0].node in known)

@@ -12,7 +12,7 @@ from labkit.azure.rules.circuits import CircuitPath
 from labkit.azure.rules.gateway_policy import GatewayPath, PathSource
 from labkit.azure.rules.gateways import with_gateway_peers
 from labkit.azure.rules.rows import EffectiveRow
-from labkit.daemons.speaker import Advertisements
+from labkit.daemons.speaker import Advertisements, Session
 from labkit.errors import CheckFailed
 from labkit.feed.bgp import RouteGroup
 from labkit.feed.state import PlatformModel, Rib
@@ -123,17 +123,32 @@ def customer_adj_ribs_out(customers: CustomerRouters, live: LiveState, received:
     Raises:
         CheckFailed: a router does not answer.
     """
-    up = [
-        session
-        for session in customers.sessions
-        if live.has_bgp(session.router) and live.bgp(session.router).is_established(session.neighbour.address)
-    ]
+    up = [session for session in customers.sessions if _is_up(session, live)]
     between = {
         session: live.bgp(session.neighbour.name).adj_rib_in(session.neighbour.own)
         for session in up
         if session.neighbour.name in customers.routers and live.has_bgp(session.neighbour.name)
     }
     return customers.adj_ribs_out(received, between, up)
+
+
+def _is_up(session: Session, live: LiveState) -> bool:
+    """Whether a session is up, as the router has it, or as its far end has it where the router can't be asked."""
+    if live.has_bgp(session.router):
+        return live.bgp(session.router).is_established(session.neighbour.address)
+    nva = live.lab.nva.get(session.router)
+    if nva is None or nva.container is None or nva.name in live.off:
+        return False
+    far, own = session.neighbour.name, session.neighbour.own
+    if live.has_bgp(far):
+        return live.bgp(far).is_established(own)
+    peers = {
+        (server.name, peer.name) for server in live.azure.route_servers for peer in server.peers if peer.address == own
+    }
+    return any(
+        shown.id.node == far and (shown.route_server, shown.peer) in peers and shown.established
+        for shown in live.state.status.sessions
+    )
 
 
 def routes(groups: Iterable[RouteGroup]) -> dict[IPv4Network, PathAttributes]:

@@ -13,7 +13,7 @@ from labkit.azure.rules.rows import as_path_text
 from labkit.daemons.tables import LOCAL, BgpPath
 from labkit.errors import CheckFailed
 from labkit.lab.plan.nodes import PROVIDER
-from labkit.lab.sessions import daemon_of
+from labkit.lab.sessions import daemon_of, router_daemons
 from labkit.operate.look.kernel import KernelPath, read
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.trace.choice import Candidate
@@ -116,6 +116,8 @@ class ObservedTables:
 
     def _bgp(self, node: str, prefix: str) -> tuple[Candidate, ...]:
         """The paths that a router has for a prefix, those in use first, and why it did not take the others."""
+        if node not in router_daemons(self.live.lab):
+            return ()
         tables = daemon_of(self.live.lab, node).tables
         try:
             found = self.live.client.ask(node, tables, tables.paths(prefix))

@@ -18,7 +18,7 @@ from labkit.feed.state import Listing
 from labkit.feed.status import RouteServerSession
 from labkit.lab import proofs
 from labkit.lab.plan.nodes import INSTANCES, target_address
-from labkit.lab.sessions import daemon_of, peer_names, speakers
+from labkit.lab.sessions import daemon_of, peer_names, router_daemons, speakers
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import ping, traceroute
 from labkit.operate.verify.captures import compare
@@ -76,6 +76,8 @@ def _session(claim: proofs.SessionClaim, live: LiveState) -> Iterator[str | None
     else:
         near, other = claim.on, claim.with_
     for node, address in speakers(lab, near, other):
+        if node not in router_daemons(lab):  # an image of the user's own
+            continue
         state = live.bgp(node).states.get(address, "not configured")
         shown = shlex.join(daemon_of(lab, node).tables.sessions_shown())
         hint = f"Look: labkit exec {node} -- {shown}"

@@ -75,7 +75,9 @@ class Followers:
         """
         now = self._adj_ribs_out(adj_ribs_in)
         for name, router in CustomerRouters(self.customers.lab, azure).routers.items():
-            for session in [s for s in after.adj_rib_in.get(name, ()) if s in self._configured]:
+            own = self.customers.lab.own_routers
+            sessions = (s for s in after.adj_rib_in.get(name, ()) if s in self._configured)
+            for session in [s for s in sessions if not {name, s.neighbour.name} & own.keys()]:
                 advertised = router.advertises(session, after.loc_rib[name], after.adj_rib_in[name])
                 made = self.customers.accepted(session, advertised)
                 had = self._configured[session]
@@ -93,6 +95,8 @@ class Followers:
         return self.customers.adj_ribs_out(adj_ribs_in, self.now.adj_rib_out, self.now.adj_rib_out)
 
     def _adjusted(self, session: Session, now: Advertisements, configured: Advertisements) -> Advertisements:
+        if session.router in self.customers.lab.own_routers:
+            return now
         asn = self.customers.routers[session.router].asn
         made, had = self.customers.accepted(session, configured), self._configured.get(session, {})
         habits = {_habit(asn, had[p], now[p]) for p in had.keys() & now.keys()}

@@ -166,3 +166,15 @@ def test_commands_for_people() -> None:
     assert tables.shown() == ("birdc", "show", "route", "all")
     assert DAEMONS["bird"].tables.shown_as_json() is None
     assert tables.sessions_shown() == ("birdc", "show", "protocols")
+
+
+def test_times_as_bird_prints_them_by_default() -> None:
+    short = PROTOCOLS.replace("2026-11-30 13:45:43.645072", "13:45:43.645").replace(
+        "2026-11-30 13:45:50.000000", "long ago"
+    )
+    found = tables.neighbours().read(STATUS + short)
+    assert [(str(each.address), round(each.seconds, 1)) for each in found] == [
+        ("10.1.0.4", 10.0),
+        ("10.1.0.5", 9.9),
+        ("192.168.0.2", 0.0),
+    ]
