@@ -83,7 +83,8 @@ _HEAD = f"""\
 Each lab's controller serves HTTP on a Unix socket, `/run/labkit-api.sock` in the node `controller`; the verbs of
 `labkit` reach it through the lab's runtime. Bodies are JSON. Where Azure has an object, its fields have the names that
 `az` prints. What is refused is answered with status 422 and `{{"error": ..., "remedy": ...}}`, and nothing is
-changed; without room on the disk to keep a change the status is 507.
+changed; without room on the disk to keep a change the status is 507. Names of objects are
+taken in any case, and handles in place of them; answers have them as the lab file has them ([names](names.md)).
 
 The API changes a lab in one way: `POST /v1/changes` takes a list of changes and carries out all of them, or none. Azure
 judges what they make together, so that the order of those that need each other does not matter. `GET /v1/changes` gives

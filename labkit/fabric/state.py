@@ -11,7 +11,7 @@ from labkit.fabric.prefixes import Range, intervals, parse_address, parse_prefix
 from labkit.feed.switch import FabricDelta, FabricSnapshot, Frontend, InternetPort, NicPort, PeeringPort, Port, ToFabric
 from labkit.feed.tables import ForwardingTable, NextHops, TableDelta
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _IFNAMSIZ = 16
 

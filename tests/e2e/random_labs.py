@@ -36,7 +36,7 @@ POOL = ("0.0.0.0/0", "10.90.0.0/16", "10.91.0.0/16", "10.1.1.0/24", "10.2.128.0/
 """What appliances may advertise: defaults, ranges of nobody, ranges inside and around virtual networks."""
 TARGETS = ("10.90.0.0/16", "10.201.0.0/16", "10.202.0.0/16", "0.0.0.0/0", "10.1.10.0/24")
 PREFERENCES = ("ExpressRoute", "VpnGateway", "ASPath")
-STYLES = ("{}", "{}", "{}_Prod.WestEurope", "of-the-platform-team-in-westeurope-that-has-so-many-letters.{}", "br.{}_")
+STYLES = ("{}", "{}", "{}_Prod.WestEurope", "of-the-platform-team-in-westeurope-that-has-so-many-letters.{}", "{:_<80}")
 """What people put around a name."""
 ASSUMPTIONS = {
     "spoke_community": st.booleans(),

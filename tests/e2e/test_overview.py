@@ -190,13 +190,13 @@ def test_tools_that_people_reach_for(lab: RunningLab) -> None:
     ]
     try:
         for port in ("80", "5000", "5201"):
-            eventually(lambda port=port: lab.client.run("vm1", "nc", "-z", address, port).rc, lambda rc: rc == 0)  # type: ignore[misc] # bound now
+            eventually(partial(lab.client.run, "vm1", "nc", "-z", address, port), lambda done: done.rc == 0)
         answer = run(
             lab, "vm1", "curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", f"{address}/"
         )
         assert answer == "200"
-        told = json.loads(run(lab, "vm1", "iperf3", "--json", "--bytes", "1M", "--client", address))
-        assert told["end"]["sum_received"]["bytes"] >= 1 << 20
+        report = json.loads(run(lab, "vm1", "iperf3", "--json", "--bytes", "1M", "--client", address))
+        assert report["end"]["sum_sent"]["bytes"] >= 1 << 20
     finally:
         for server in servers:
             server.kill()

@@ -59,6 +59,13 @@ def test_a_snapshot_is_read() -> None:
     }
 
 
+def test_a_load_balancer_may_have_the_longest_name_of_azure() -> None:
+    message = copy.deepcopy(SNAPSHOT)
+    name = f"lbi_{'x' * 75}_"
+    message["load_balancers"] = {name: {"address": "10.1.1.100", "backends": {}}}
+    assert [*follow(None, message).load_balancers] == [name]
+
+
 def test_what_is_beyond_a_nic_is_reached_by_it() -> None:
     message = copy.deepcopy(SNAPSHOT)
     message["ports"]["vm1"]["beyond"] = ["100.65.0.1"]
