@@ -15,6 +15,7 @@ from labkit.cli.changing import change, changing
 from labkit.cli.output import Format, FormatOption, LabOption, put_json, put_table
 from labkit.errors import InvalidInput
 from labkit.lab.route_table import address_prefix
+from labkit.names import meant
 from labkit.operate.changes import Now
 from labkit.operate.look.running import running
 
@@ -133,5 +134,6 @@ def _add(ctx: typer.Context, lab: str | None, name: str, rule: FirewallRule, at:
 
 
 def _rules(now: Now, name: str) -> tuple[FirewallRule, ...]:
-    named("firewall", name, now.azure.firewall)
-    return now.azure.firewall[name].rules
+    known = meant(name, now.azure.firewall) or name
+    named("firewall", known, now.azure.firewall)
+    return now.azure.firewall[known].rules

@@ -42,6 +42,7 @@ _KNOWN: Mapping[str, tuple[_Find, _Known]] = {
     "subnet": (in_any_case, _subnets),
     "route_table": (in_any_case, lambda azure, _: azure.route_table),
     "nva": (meant, lambda azure, _: azure.appliance),
+    "firewall": (meant, lambda azure, _: azure.firewall),
     "nic": (meant, lambda azure, _: azure.nic),
 }
 """By fields of changes: how the name is found among which, given the names in fields before it."""

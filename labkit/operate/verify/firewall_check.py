@@ -52,5 +52,6 @@ def _kernel(live: LiveState, node: str) -> tuple[set[str], list[str]]:
             continue
         chains.add(f"chain {rule['chain']}")
         if rule["chain"] == "policies":
-            marks.append(_LAST if rule["expr"] == [{"drop": None}] else rule.get("comment", "a rule without a mark"))
+            unmarked = _LAST if rule["expr"] == [{"drop": None}] else "a rule without a mark"
+            marks.append(rule.get("comment", unmarked))
     return chains, marks
