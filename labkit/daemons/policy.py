@@ -171,7 +171,7 @@ def exported_internally(
         path = exported_path(rule, speaker.asn, to, received.as_path)
         return exported_attributes(rule, replace(reflected, as_path=path), received)
     sent = InternalAttributes(
-        to.own if sender is None or to.next_hop_self else received.next_hop,
+        to.own if to.next_hop_self or not int(received.next_hop) else received.next_hop,
         exported_path(rule, speaker.asn, to, received.as_path),
         received.origin,
         received.med,

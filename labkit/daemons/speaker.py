@@ -73,7 +73,8 @@ class Session:
 class CustomerSpeaker:
     """The router of an NVA or a site. With `requires_policy` no external neighbour gets or gives it anything.
 
-    `networks` are the prefixes that it originates, `exports` is its export policy. `source` is the address that its own
+    `networks` are the prefixes that it originates, `redistributed` the static routes whose prefixes it originates, too,
+    `exports` is its export policy. `source` is the address that its own
     packets leave with, where another one than the interface's is wanted. `subnets` are those of its NICs.
     """
 
@@ -87,6 +88,7 @@ class CustomerSpeaker:
     exports: tuple[ExportRule, ...] = ()
     requires_policy: bool = False
     ebgp_multihop: bool = True
+    redistributed: tuple[StaticRoute, ...] = ()
     subnets: tuple[IPv4Network, ...] = ()
 
     @cached_property

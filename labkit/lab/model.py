@@ -77,6 +77,7 @@ class Nva:
     peers: tuple[NvaPeer, ...] = ()
     requires_policy: bool = False
     ebgp_multihop: bool = True
+    redistribute_static: bool = False
     stateful: bool = False
     tracks: IPv4Address | None = None
     static_routes: tuple[tuple[IPv4Network, str | IPv4Address], ...] = ()

@@ -77,6 +77,15 @@ def test_what_rules_set_arrives(lab: RunningLab) -> None:
     assert not any(a.as_path[:2] == (65321, 65515) for a in from_fw.values()), "denied"
 
 
+def test_static_routes_are_redistributed_and_none_of_labkits_own(lab: RunningLab) -> None:
+    """The ORIGIN is incomplete; what labkit gives an appliance stays there, the way to its route servers for one."""
+    for nva, prefix in (("fw", "10.171.0.0/16"), ("second", "10.172.0.0/16")):
+        for table in received(lab, nva):
+            path = table[IPv4Network(prefix)]
+            assert (path.as_path, path.origin) == ((lab.lab.nva[nva].asn,), Origin.INCOMPLETE)
+            assert IPv4Network("10.42.0.0/26") not in table
+
+
 def test_the_route_server_drops_what_is_its_own(lab: RunningLab) -> None:
     """Without a rule FRR advertises the route server's own path back to it, and the route server drops it."""
     hub = IPv4Network("10.42.0.0/22")

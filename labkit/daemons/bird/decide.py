@@ -6,9 +6,10 @@ Nothing here is a rule of Azure's. `tests/e2e` compares it with BIRD in every la
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
-from labkit.azure.model import PathAttributes
+from labkit.azure.model import Origin, PathAttributes
 from labkit.daemons.policy import ReceivedPath, best_paths, exported, exported_internally, import_policy
 from labkit.daemons.speaker import AdjRibIn, Best, CustomerSpeaker, LocRib, Session
 
@@ -28,7 +29,8 @@ def loc_rib(speaker: CustomerSpeaker, adj_rib_in: AdjRibIn) -> dict[IPv4Network,
 
     Packets are shared whatever AS the paths come from (`merge paths`). MEDs count among those with the same nearest AS.
     """
-    return best_paths(speaker, adj_rib_in, _share) | {prefix: Best(_HERE, ()) for prefix in speaker.networks}
+    own = {route.prefix: Best(replace(_HERE, origin=Origin.INCOMPLETE), ()) for route in speaker.redistributed}
+    return best_paths(speaker, adj_rib_in, _share) | own | {prefix: Best(_HERE, ()) for prefix in speaker.networks}
 
 
 def _share(best: ReceivedPath, other: ReceivedPath) -> bool:

@@ -31,6 +31,8 @@ def originated_lines(speaker: CustomerSpeaker) -> Iterator[str]:
     """What is in the protocol of the routes that a speaker originates."""
     yield "  ipv4;"
     yield from (f"  route {prefix} unreachable;" for prefix in speaker.networks)
+    static = (route.prefix for route in speaker.redistributed if route.prefix not in speaker.networks)
+    yield from (f"  route {prefix} unreachable {{ bgp_origin = ORIGIN_INCOMPLETE; }};" for prefix in static)
 
 
 def policy_lines(speaker: CustomerSpeaker) -> Iterator[str]:

@@ -6,9 +6,10 @@ Nothing here is a rule of Azure's. `tests/e2e` compares it with FRR in every lab
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
-from labkit.azure.model import PathAttributes
+from labkit.azure.model import Origin, PathAttributes
 from labkit.daemons.frr.policy import route_map
 from labkit.daemons.policy import ReceivedPath, best_paths, exported, exported_internally, import_policy
 from labkit.daemons.speaker import AdjRibIn, Best, CustomerSpeaker, LocRib, Neighbour, Session
@@ -30,7 +31,11 @@ def loc_rib(speaker: CustomerSpeaker, adj_rib_in: AdjRibIn) -> dict[IPv4Network,
     MEDs are compared as `bgp deterministic-med` has it. Packets are shared among paths with the same MED that come from
     the same AS, or, on internal sessions, have the same AS path (FRR's multipath without `as-path multipath-relax`).
     """
-    return best_paths(speaker, adj_rib_in, _share) | {prefix: Best(_HERE, ()) for prefix in speaker.networks}
+    own = {
+        route.prefix: Best(replace(_HERE, next_hop=route.via, origin=Origin.INCOMPLETE), ())
+        for route in speaker.redistributed
+    }
+    return best_paths(speaker, adj_rib_in, _share) | own | {prefix: Best(_HERE, ()) for prefix in speaker.networks}
 
 
 def _share(best: ReceivedPath, other: ReceivedPath) -> bool:
@@ -82,8 +87,9 @@ def _update_group(speaker: CustomerSpeaker, neighbour: Neighbour) -> tuple[objec
 def _next_hop(speaker: CustomerSpeaker, to: Neighbour, chosen: Best) -> IPv4Address:
     """The next hop of a path to an external neighbour, as long as no rule sets another one.
 
-    A next hop that is in the same subnet as the neighbour and the speaker stays (RFC 4271 §5.1.3, "third party").
+    A next hop that is in the same subnet as the neighbour and the speaker stays (RFC 4271 §5.1.3, "third party"), that
+    of a static route which is redistributed among them.
     """
     next_hop = chosen.attributes.next_hop
     third_party = any(next_hop in subnet and to.address in subnet for subnet in speaker.subnets)
-    return next_hop if chosen.sessions and third_party and not to.next_hop_self else to.own
+    return next_hop if third_party and not to.next_hop_self else to.own

@@ -72,7 +72,7 @@ SHORTHANDS = ("prepend", "as_override", "strip_route_server_asn", "communities",
 
 OF_BGP = (
     *("advertises", "connects_to", "overlays", "peers_with", "timers", "exports", *SHORTHANDS),
-    *("requires_policy", "ebgp_multihop", "tracks", "daemon"),
+    *("redistribute_static", "requires_policy", "ebgp_multihop", "tracks", "daemon"),
 )
 """The options of a BGP speaker."""
 
@@ -152,6 +152,8 @@ class Nva(Machine):
     next_hop}}`. One side is enough; the other may name it too, for its own options. With one ASN BGP is internal."""
     static_routes: dict[Prefix, str] = Field(default_factory=dict)
     """Next hop by prefix: a NIC of its own (that is, its subnet's gateway), a site or NVA at a link, or an address."""
+    redistribute_static: bool = False
+    """True: it originates its `static_routes`, too, with ORIGIN incomplete; none of those that labkit gives it."""
     ip_forwarding: bool = True
     """False: Azure drops what is not to or from the NIC's own address."""
     timers: Timers = Timers()
@@ -287,6 +289,7 @@ class NvaKind(Kind):
                 timers=BgpTimers(nva.timers.keepalive, nva.timers.hold),
                 requires_policy=nva.requires_policy,
                 ebgp_multihop=nva.ebgp_multihop,
+                redistribute_static=nva.redistribute_static,
                 stateful=nva.stateful,
                 tracks=_address(nva.tracks, addresses.hosts),
                 static_routes=tuple(static_routes(nva.static_routes, own_nics("nvas", name, nva))),
@@ -412,6 +415,9 @@ def _check_bgp(checking: Checking, name: str, nva: Nva, asn: int) -> None:
         draft.error(("nvas", name, "strip_route_server_asn"), text, "Remove one of them.")
     if nva.requires_policy:
         _check_silent(draft, name, nva)
+    if nva.redistribute_static and not nva.static_routes:
+        text = f"NVA {name}: redistribute_static has no effect: the NVA has no static_routes."
+        draft.warn(("nvas", name, "redistribute_static"), text, "Add static_routes, or remove redistribute_static.")
     if nva.tracks is not None and not nva.advertises:
         text = f"NVA {name}: tracks has no effect: the NVA advertises nothing of its own that it could withdraw."
         draft.warn(("nvas", name, "tracks"), text, "Add what it advertises, such as [0.0.0.0/0], or remove tracks.")
@@ -419,7 +425,7 @@ def _check_bgp(checking: Checking, name: str, nva: Nva, asn: int) -> None:
 
 def _check_silent(draft: Draft, name: str, nva: Nva) -> None:
     """What changes nothing of an NVA that advertises nothing."""
-    for key in (k for k in ("exports", *SHORTHANDS, "tracks") if getattr(nva, k)):
+    for key in (k for k in ("exports", *SHORTHANDS, "redistribute_static", "tracks") if getattr(nva, k)):
         text = f"NVA {name}: {key} has no effect: with requires_policy it sends no route."
         draft.warn(("nvas", name, key), text, f"Remove {key}, or requires_policy.")
 

@@ -51,8 +51,15 @@ def nva_speaker(lab: Lab, nva: Nva, appliance: Appliance) -> CustomerSpeaker:
         exports=appliance.exports,
         requires_policy=nva.requires_policy,
         ebgp_multihop=nva.ebgp_multihop,
+        redistributed=tuple(_redistributed(lab, nva)),
         subnets=tuple(subnet_of(lab.azure, nic) for nic in lab.azure.nics_of(nva.name)),
     )
+
+
+def _redistributed(lab: Lab, nva: Nva) -> Iterator[StaticRoute]:
+    """The static routes of the lab file that an NVA originates as well."""
+    own = {prefix for prefix, _ in nva.static_routes} if nva.redistribute_static else ()
+    yield from (StaticRoute(route.prefix, route.via) for route in nva_routes(lab, nva) if route.prefix in own)
 
 
 def static_router(lab: Lab, nva: Nva) -> StaticRouter:

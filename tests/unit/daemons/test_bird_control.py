@@ -54,5 +54,5 @@ def test_protocols_have_the_neighbours_name_and_the_address_that_commands_match(
 
 
 def test_a_gateway_has_no_bird() -> None:
-    with pytest.raises(TypeError, match="ergw-0: BIRD routes in NVAs with BGP alone"):
+    with pytest.raises(TypeError, match="ergw-0: BIRD routes in NVAs"):
         files(gateway_speaker(LAB, LAB.gateway["ergw"], 0))

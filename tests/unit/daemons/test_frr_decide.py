@@ -10,7 +10,7 @@ import pytest
 from labkit.azure.model import AsPath, ExportRule, Origin, PathAttributes, PathChanges
 from labkit.azure.rules.communities import NO_ADVERTISE, NO_EXPORT
 from labkit.daemons.frr import decide
-from labkit.daemons.speaker import Best, CustomerSpeaker, Session
+from labkit.daemons.speaker import Best, CustomerSpeaker, Session, StaticRoute
 from labkit.lab.load import load_text
 from labkit.predict.customer_routers import routers
 from tests.unit.azure.builders import addr, net
@@ -112,6 +112,16 @@ def test_the_med_decides_among_paths_of_one_as_alone() -> None:
     far, site = path(65002, med=9), path(65010, med=1)
     adj_rib_in = {session(PLAIN, "far"): {PREFIX: far}, session(PLAIN, "site"): {PREFIX: site}}
     assert decide.loc_rib(PLAIN, adj_rib_in)[PREFIX].attributes == far, "the lower identifier, of two ASes"
+
+
+def test_a_static_route_that_is_redistributed() -> None:
+    via = addr("10.1.1.9")
+    static = replace(PLAIN, redistributed=(StaticRoute(PREFIX, via), StaticRoute(PLAIN.networks[0], via)))
+    best = decide.loc_rib(static, {session(PLAIN, "site"): {PREFIX: path(65010)}})
+    assert best[PREFIX] == Best(PathAttributes(via, origin=Origin.INCOMPLETE, med=0), ())
+    assert best[PLAIN.networks[0]].attributes.origin == Origin.IGP, "what it originates by itself comes first"
+    exported = advertised(static, "rs1-0", best[PREFIX].attributes)
+    assert exported == PathAttributes(session(PLAIN, "rs1-0").neighbour.own, (65001, 65001), Origin.INCOMPLETE, 0)
 
 
 def test_what_an_nva_advertises() -> None:

@@ -152,6 +152,16 @@ def test_the_paths_that_an_nva_sends() -> None:
     assert " route-map to-" not in plain, "without a rule FRR advertises what it advertises by default"
 
 
+def test_an_nva_that_redistributes_its_static_routes() -> None:
+    routes = "static_routes: {10.7.0.0/16: 10.1.1.9, 10.8.0.0/16: 10.1.1.9}"
+    assert "redistribute" not in frr(routes)
+    configured = frr(f"{routes}, redistribute_static: true")
+    for number, prefix in ((5, "10.7.0.0/16"), (10, "10.8.0.0/16")):
+        assert f"ip prefix-list redistributed seq {number} permit {prefix}\n" in configured
+    assert configured.count("ip prefix-list redistributed ") == 2, "not the default route, which the file does not have"
+    assert "  redistribute static route-map redistributed\n" in configured
+
+
 def test_an_nva_that_strips_the_route_servers_asn() -> None:
     stripped = frr("strip_route_server_asn: true, prepend: 1")
     permit = "route-map to-rs1 permit 10\n set as-path exclude 65515\n set as-path prepend 65001\nexit\n"
