@@ -30,7 +30,10 @@ def list_nics(lab: LabOption = None, output: FormatOption = Format.TABLE) -> Non
     if output is Format.JSON:
         put_json([_json(nic) for nic in nics])
         return
-    rows = [(n.name, f"{n.virtual_network}/{n.subnet}", str(n.address), switch_text(n.ip_forwarding)) for n in nics]
+    rows = [
+        (n.name, f"{n.virtual_network}/{n.subnet}", ", ".join(map(str, n.addresses)), switch_text(n.ip_forwarding))
+        for n in nics
+    ]
     put_table(("Name", "Subnet", "PrivateIPAddress", "IPForwarding"), rows)
 
 
@@ -57,13 +60,14 @@ def update(
     change(ctx, lab, make)
 
 
-def _json(nic: Nic) -> dict[str, str | bool]:
+def _json(nic: Nic) -> dict[str, str | bool | list[str]]:
     return {
         "name": nic.name,
         "virtualMachine": nic.machine,
         "virtualNetwork": nic.virtual_network,
         "subnet": nic.subnet,
         "privateIPAddress": str(nic.address),
+        "secondaryPrivateIPAddresses": [*map(str, nic.secondary)],
         "macAddress": nic.mac,
         "enableIPForwarding": nic.ip_forwarding,
     }

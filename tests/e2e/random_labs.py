@@ -159,6 +159,8 @@ def _hub(draw: st.DrawFn, file: dict[str, Any], hub: str, number: int) -> None:
             "prepend": draw(st.integers(0, 2)),
             "communities": draw(st.lists(st.sampled_from(("no-advertise", "no-export", "65001:7")), max_size=1)),
         }
+        if draw(st.integers(0, 2)) == 0:
+            peers[-1] = f"{nva}/{_several_nics(draw, file['nvas'][nva], hub)}"
         site = f"branch{number}{i}"
         if draw(st.booleans()):
             file["nvas"][nva]["connects_to"] = [site]
@@ -190,10 +192,25 @@ def _hub(draw: st.DrawFn, file: dict[str, Any], hub: str, number: int) -> None:
         }
 
 
+def _several_nics(draw: st.DrawFn, nva: dict[str, Any], hub: str) -> str:
+    """Give an appliance two NICs in place of one, and return the name of that with its sessions."""
+    del nva["subnet"]
+    nva["nics"] = {
+        "outside": {"subnet": f"{hub}/appliances", "snat": draw(st.sampled_from((False, True)))},
+        "in.side_1": {"subnet": f"{hub}/workload", "ip_forwarding": draw(st.integers(0, 3)) > 0},
+    }
+    nva["policy_routing"] = draw(st.booleans())
+    nva["static_routes"] = draw(st.dictionaries(st.sampled_from(TARGETS), st.sampled_from([*nva["nics"]]), max_size=2))
+    chosen: str = draw(st.sampled_from([*nva["nics"]]))
+    return chosen
+
+
 def _join(draw: st.DrawFn, file: dict[str, Any]) -> None:
     """Appliances between two peered hubs: with both route servers as peers, and with a tunnel from one to the other."""
     first, second = ([nva for nva in file["nvas"] if nva.startswith(f"nva{hub}")] for hub in (1, 2))
-    for server, others in (("rs1", second), ("rs2", first)):
+    for server, each in (("rs1", second), ("rs2", first)):
+        # Of equal paths by two NICs, a prediction follows one.
+        others = [nva for nva in each if "nics" not in file["nvas"][nva]]
         if draw(st.booleans()) and others and server in file["route_servers"]:
             file["route_servers"][server]["peers"].append(others[0])
             override: str = draw(st.sampled_from(("", "as_override", "strip_route_server_asn")))

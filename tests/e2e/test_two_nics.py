@@ -169,20 +169,21 @@ def test_a_change_of_one_subnet_s_routes_is_a_change_of_one_nic(lab: RunningLab)
     eventually(lambda: table(lab, TABLE)["10.250.0.0/16"], lambda hops: hops == ("10.1.20.1",))
 
 
-def test_a_route_to_the_other_nic_of_the_machine(lab: RunningLab) -> None:
-    """The fabric brings the packet back to the machine, if that NIC takes it, and its kernel drops it."""
-    other = lab.lab.azure.nic["client/outside"].address
+@pytest.mark.parametrize("nic", ["client/outside", "client/inside"])
+def test_a_route_to_the_machine_itself(lab: RunningLab, nic: str) -> None:
+    """By either NIC: the fabric brings the packet back, if that NIC takes it, and the kernel drops it."""
+    other = lab.lab.azure.nic[nic].address
     put_table(lab, "through", {"10.2.0.0/16": str(other), "10.250.0.0/16": "None"}, propagation=False)
     eventually(lambda: table(lab, TABLE)["10.2.0.0/16"], lambda hops: hops == ("10.1.20.1",))
     wait_until_programmed(lab)
     for forwarding, ends in ((False, Disposition.NOT_FORWARDED), (True, Disposition.OWN_SOURCE)):
-        lab.client.change(SetIpForwarding("client/outside", forwarding))
+        lab.client.change(SetIpForwarding(nic, forwarding))
         wait_until_programmed(lab)
         assert differences(lab.lab, lab.client) == []
         assert astray(lab.lab, lab.client) == []
         found = trace(lab.lab, lab.client, "client/inside", "vm")
         assert (found.disposition, found.real, found.agrees) == (ends, (), True), found
-    lab.client.change(SetIpForwarding("client/outside", False))
+    lab.client.change(SetIpForwarding(nic, False))
     put_table(lab, "through", THROUGH, propagation=False)
     eventually(lambda: table(lab, TABLE)["10.2.0.0/16"], lambda hops: hops == (str(NVA),))
 

@@ -79,7 +79,7 @@ class KernelRouteProof(Part):
 
 
 class PingProof(Part):
-    """The target answers. A site means its host."""
+    """The target answers. A site means its host; from a NIC, packets have its address."""
 
     from_: Annotated[str, Field(alias="from")]
     to: str

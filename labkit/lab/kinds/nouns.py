@@ -18,7 +18,7 @@ class Trait(Flag):
     NIC = auto()
     """It has a NIC whose effective routes Azure shows."""
     HOST = auto()
-    """It can send a packet of its own."""
+    """It can send a packet of its own, a NIC with its own address."""
     HOP = auto()
     """Packets may cross it."""
     NEXT_HOP = auto()
@@ -59,6 +59,6 @@ CIRCUIT = Noun("circuit", Trait.SPEAKER | Trait.HOP | Trait.NODE)
 SITE = Noun("site", Trait.SPEAKER | _MACHINE)
 SITE_HOST = Noun("site's host", _MACHINE)
 INTERNET = Noun("Internet", _MACHINE, "the")
-NIC = Noun("NIC", Trait.NIC | Trait.NEXT_HOP)
-NVA_NIC = Noun("NIC of an NVA", Trait.NIC | Trait.NEXT_HOP)
+NIC = Noun("NIC", Trait.NIC | Trait.NEXT_HOP | Trait.HOST)
+NVA_NIC = Noun("NIC of an NVA", Trait.NIC | Trait.NEXT_HOP | Trait.HOST)
 VIRTUAL_MACHINE = Noun("virtual machine", Trait.NIC | Trait.NEXT_HOP | _MACHINE)

@@ -199,7 +199,7 @@ class _Checker:
             instances = " or ".join(InstanceId(target, i).node for i in INSTANCES)
             self.draft.error((*path, "to"), f"{about}: {target} has two addresses.", f"Name an instance: {instances}.")
         else:
-            self.names.refer(self.draft, (*path, "to"), about, target, Trait.NODE, called="node")
+            self.names.refer(self.draft, (*path, "to"), about, target, Trait.NODE, NIC, NVA_NIC, called="node")
 
     def _hops(self, path: Path, about: str, claim: schema.PathProof) -> None:
         for name in claim.through:

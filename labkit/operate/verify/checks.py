@@ -222,18 +222,24 @@ def _(claim: proofs.KernelRouteClaim, live: LiveState) -> str | None:
     return _wrong_hops(live, claim.via, rows[0].gateways, f"{claim.prefix} in the kernel of {claim.on}", hint)
 
 
+def _sender(live: LiveState, name: str) -> tuple[str, IPv4Address | None]:
+    """The node that sends packets from a node or a NIC, and their source, where that is one of several NICs."""
+    nic = live.lab.azure.nic.get(name)
+    return (nic.machine, nic.address) if nic is not None and nic.name != nic.machine else (name, None)
+
+
 @check.register
 def _(claim: proofs.PingClaim, live: LiveState) -> str | None:
-    target = target_address(live.lab, claim.to)
-    if ping(live.client, claim.from_, target):
+    target, (node, source) = target_address(live.lab, claim.to), _sender(live, claim.from_)
+    if ping(live.client, node, target, source):
         return None
     return f"{claim.from_} gets no reply from {claim.to} ({target}). Look: labkit trace {claim.from_} {target}"
 
 
 @check.register
 def _(claim: proofs.PathClaim, live: LiveState) -> str | None:
-    target = target_address(live.lab, claim.to)
-    hops = traceroute(live.client, claim.from_, target)
+    target, (node, source) = target_address(live.lab, claim.to), _sender(live, claim.from_)
+    hops = traceroute(live.client, node, target, source)
     way = f"the path from {claim.from_} to {claim.to}"
     seen = " → ".join(str(h) if h else "*" for h in hops) or "nothing"
     owners = [live.owners.get(h) if h else None for h in hops]
