@@ -118,10 +118,13 @@ class Controller:
     # What nodes send.
 
     def connected(self, connection: FeedConnection) -> None:
-        """Greet a node with what it needs to know."""
+        """Greet a node with what it needs to know.
+
+        Before the first conclusion every table is empty: that one sends a snapshot to all who wait for theirs.
+        """
         if connection.role in _CONFIGURED:
             self._configure(connection)
-        elif not self._awaited:
+        elif self.concluded:
             self._snapshot(connection)
 
     def received(self, connection: FeedConnection, report: Report) -> None:

@@ -6,9 +6,11 @@ import time
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from labkit.azure.changes.route_tables import (
     AssociateRouteTable,
@@ -19,6 +21,10 @@ from labkit.azure.changes.route_tables import (
     PutRouteTable,
 )
 from labkit.azure.model import NextHopType
+from labkit.feed.bgp import ROUTE_SERVER, RibSnapshot
+from labkit.feed.channel import Channel
+from labkit.feed.connection import FeedConnection
+from labkit.feed.tables import AGENT
 from labkit.lab.load import load
 from labkit.resources import topologies
 
@@ -149,6 +155,34 @@ def test_a_restarted_controller_waits_for_living_instances_before_it_sends(tmp_p
             assert BRANCH in first["tables"]["eth0"]["routes"]
 
     run(test, tmp_path)
+
+
+def test_an_agent_that_connects_with_the_last_report_gets_no_empty_table(tmp_path: Path) -> None:
+    """Between the last report and the conclusion from it there are no tables yet: a machine would lose its routes."""
+
+    async def test(world: ControllerRig) -> None:
+        world.boot("rs1-0")
+        world.boot("rs1-1")
+        async with world.controller():
+            await instances(world)
+        async with world.controller() as controller:
+            agent = connection("vm1", AGENT)
+            controller.feeds.connections["vm1"] = agent
+            for node in ("rs1-0", "rs1-1"):
+                controller.received(connection(node, ROUTE_SERVER), RibSnapshot({}, (), 1.0))
+            controller.connected(agent)
+            assert agent.sent == 0
+            await asyncio.sleep(0)
+            assert agent.sent == 1
+            assert "0.0.0.0/0" in agent._queue.get_nowait()
+            del controller.feeds.connections["vm1"]
+
+    run(test, tmp_path)
+
+
+def connection(node: str, channel: Channel[Any, Any]) -> FeedConnection:
+    """A feed whose far end takes nothing yet."""
+    return FeedConnection(node, channel, web.WebSocketResponse(), asyncio.Transport())
 
 
 def test_an_instance_that_comes_back_joins_before_it_counts(tmp_path: Path) -> None:
