@@ -15,8 +15,6 @@ from labkit.pytest import Boot, RunningLab
 from tests.e2e.in_lab import lab_file, problems
 from tests.verbs import in_process
 
-pytestmark = pytest.mark.both_runtimes
-
 HUB, SPOKE = "VNet_Hub.Prod-WestEurope_of.the-platform-team-and-of-64-letters_", "br1"
 SERVER, GATEWAY = "RS_Hub.Prod-WestEurope-001", "ErGw_Hub.Prod-WestEurope_"
 CIRCUIT = "ExpressRoute.Circuit_Frankfurt-to-WestEurope-of-the-provider-with-the-name-of-80"
@@ -42,12 +40,14 @@ def labkit(*words: str) -> str:
     return output + messages
 
 
+@pytest.mark.both_runtimes
 def test_everything_is_as_the_rules_have_it(lab: RunningLab) -> None:
     assert handle(FIRST) == NAMESAKE != handle(NAMESAKE)
     assert problems(lab, 20) == []
     assert differences(lab.lab, lab.client) == []
 
 
+@pytest.mark.both_runtimes
 def test_nodes_have_handles(lab: RunningLab) -> None:
     shown = json.loads(labkit("status", "--format", "json"))["nodes"]
     assert {each["name"]: each["handle"] for each in shown} == {
@@ -144,6 +144,7 @@ def test_changes_are_of_the_objects_that_are_meant(lab: RunningLab) -> None:
     assert problems(lab, 30) == []
 
 
+@pytest.mark.both_runtimes
 def test_a_node_is_switched_and_entered_by_any_of_its_names(lab: RunningLab) -> None:
     assert f" {OTHER} is off." in labkit("stop", handle(OTHER).upper())
     labkit("start", OTHER.upper())
