@@ -74,8 +74,8 @@ class CustomerSpeaker:
     """The router of an NVA or a site. With `requires_policy` no external neighbour gets or gives it anything.
 
     `networks` are the prefixes that it originates, `redistributed` the static routes whose prefixes it originates, too,
-    `exports` is its export policy. `source` is the address that its own
-    packets leave with, where another one than the interface's is wanted. `subnets` are those of its NICs.
+    `exports` is its export policy. `source` is the address that its own packets leave with, where another one than the
+    interface's is wanted. `subnets` are those of its NICs, `loopback` is an address of its own that is on none of them.
     """
 
     name: str
@@ -90,6 +90,7 @@ class CustomerSpeaker:
     ebgp_multihop: bool = True
     redistributed: tuple[StaticRoute, ...] = ()
     subnets: tuple[IPv4Network, ...] = ()
+    loopback: IPv4Address | None = None
 
     @cached_property
     def sessions(self) -> tuple[Session, ...]:

@@ -66,11 +66,13 @@ class Nva:
     and to addresses; with `policy_routing` each NIC has a routing table of its own. What it advertises, and by which
     export policy, is in `Azure.appliance`: it changes while a lab runs.
 
-    Its BGP may be the user's own: by the file `config` next to the lab file, or in a `container`.
+    `loopback` is its BGP identifier, and its address in sessions with other NVAs. Its BGP may be the user's own: by the
+    file `config` next to the lab file, or in a `container`.
     """
 
     name: str
     asn: int | None
+    loopback: IPv4Address | None = None
     snat: Mapping[str, Snat] = field(default_factory=dict)
     timers: BgpTimers = AZURE_TIMERS
     route_servers: Mapping[str, str] = field(default_factory=dict)

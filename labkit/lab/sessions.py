@@ -46,9 +46,16 @@ def router_id(lab: Lab, node: str) -> IPv4Address:
     if node in lab.site:
         return lab.site[node].lan[0].ip
     if lab.azure.nics_of(node):
-        return lab.azure.primary_nic(node).address
+        loopback = lab.nva[node].loopback if node in lab.nva else None
+        return loopback if loopback is not None else lab.azure.primary_nic(node).address
     edges = [line.edge for gateway in lab.gateways for line in gateway.lines if line.circuit == node]
     return min(edges or (link.router_address.ip for link in lab.wan_links if link.router == node))
+
+
+def end_of_session(lab: Lab, nva: str, nic: str) -> IPv4Address:
+    """The address of an NVA in a session with another one by this NIC: its loopback's, if it has one."""
+    loopback = lab.nva[nva].loopback
+    return loopback if loopback is not None else lab.azure.nic[nic].address
 
 
 def router_daemons(lab: Lab) -> dict[str, str]:
@@ -106,7 +113,7 @@ def _speakers(lab: Lab, near: str, far: str) -> Iterator[tuple[str, IPv4Address]
         if {near, far} == set(overlay.nvas):
             yield near, overlay.addresses[overlay.nvas.index(far)].ip
     if near in lab.nva:
-        yield from ((near, lab.azure.nic[p.far_nic].address) for p in lab.nva[near].peers if p.name == far)
+        yield from ((near, end_of_session(lab, far, p.far_nic)) for p in lab.nva[near].peers if p.name == far)
     for gateway in lab.gateways:
         for tunnel in gateway.tunnels:
             if tunnel.bgp and (gateway.name, tunnel.site) == (near, far):

@@ -53,10 +53,22 @@ def test_every_attribute_is_as_predicted(lab: RunningLab) -> None:
     advertised = customer_adj_ribs_out(customers, live, read(live).adj_ribs_in)
     end = expected(lab.lab, live.azure, advertised)
     sessions = [session for session in customers.sessions if session.neighbour.name in customers.routers]
-    assert len(sessions) == 26
+    assert len(sessions) == 30
     for session in sessions:
         there = live.bgp(session.router).adj_rib_in(session.neighbour.address)
         assert there == end.routers.adj_rib_in[session.router][session], session
+
+
+def test_a_loopback_is_identifier_and_end_of_sessions(lab: RunningLab) -> None:
+    """Its neighbours reach it by a route table's route to its NIC; what it sends has it as source and next hop."""
+    one, two = IPv4Address("10.99.0.1"), IPv4Address("10.99.0.2")
+    live = LiveState(lab.lab, lab.client)
+    assert live.bgp("loop1").is_established(two)
+    assert live.bgp("loop3").is_established(one)
+    assert {path.next_hop for path in live.bgp("loop3").paths} == {one}
+    assert {path.next_hop for path in live.bgp("loop1").paths if path.neighbour == two} == {two}
+    assert ping(lab.client, "loop3", one)
+    assert ping(lab.client, "loop2", one)
 
 
 def test_one_relay_is_enough_for_its_clients(lab: RunningLab) -> None:
@@ -80,3 +92,10 @@ def test_a_silent_node_is_gone_after_the_hold_time_of_its_sessions(lab: RunningL
     eventually(lambda: by_prefix(lab), lambda found: found == wanted(lab), 20.0)
     hop = (IPv4Address(wanted(lab)["10.199.1.0/24"][0]),)
     eventually(lambda: gateways(lab, "node2", IPv4Network("10.199.1.0/24")), lambda found: found == hop)
+
+
+def test_bird_relays_and_is_relayed_as_well(labkit_lab: Boot) -> None:
+    """A relay, a client, an external neighbour and an end of a loopback's session run BIRD, the others FRR."""
+    mixed = labkit_lab(lab_file("relay"), variant="bird")
+    assert problems(mixed) == []
+    assert by_prefix(mixed) == wanted(mixed)

@@ -14,6 +14,7 @@ from labkit.azure.model import AsPath, Origin, PathAttributes
 from labkit.daemons.bird import cli
 from labkit.daemons.bird.control import birdc
 from labkit.daemons.protocol import Command
+from labkit.daemons.speaker import LOCAL_PREF, InternalAttributes
 from labkit.daemons.tables import LOCAL, BgpNeighbour, BgpPath, BgpTable, Query
 
 T = TypeVar("T")
@@ -41,6 +42,7 @@ _ROUTE = re.compile(
 _ATTRIBUTE = re.compile(r"\t(?P<key>BGP\.\w+):(?P<value>.*)")
 _LONGER = re.compile(r"\t\t(?P<value>\(.*)")
 _HOP = re.compile(r"\{(?P<members>[\d ]*)\}|(?P<asn>\d+)")
+_ENDS = re.compile(r"Neighbor address: +(?P<address>[\d.]+)\n +Neighbor AS: +(?P<far>\d+)\n +Local AS: +(?P<own>\d+)")
 _COMMUNITY = re.compile(r"\((\d+),(\d+)\)")
 
 
@@ -91,12 +93,26 @@ class BirdPath:
     best: bool
     preference: int
     attributes: PathAttributes = _EMPTY
-    local_preference: int = 100
+    local_preference: int = LOCAL_PREF
+    originator_id: IPv4Address | None = None
+    cluster_list: tuple[IPv4Address, ...] = ()
 
     @property
     def by_bgp(self) -> bool:
         """Whether it is from a neighbour."""
         return self.peer != LOCAL
+
+    def received(self, rejected: str = "", *, internal: bool) -> BgpPath:
+        """The path as one from a neighbour that may be internal, and why it is not used, if it is not."""
+        has = self.attributes
+        if internal:
+            has = InternalAttributes(
+                *(has.next_hop, has.as_path, has.origin, has.med, has.communities),
+                local_pref=self.local_preference,
+                originator_id=self.originator_id,
+                cluster_list=self.cluster_list,
+            )
+        return BgpPath(self.prefix, self.peer, has, self.best, rejected)
 
     def why_rejected(self, best: BirdPath) -> str:
         """Why BIRD uses `best` and not this path, in the order of its decision; empty if it uses this one too."""
@@ -119,20 +135,23 @@ class BirdPath:
 
 
 def _table(output: str) -> BgpTable:
-    found = dict(_neighbours(output))
+    found, internal = dict(_neighbours(output)), _internal(output)
     received = {(path.prefix, path.peer): path for path in _best_last(_shown(output, found)) if path.by_bgp}
     return BgpTable(
         {each.address: each for each in found.values()},
-        tuple(BgpPath(path.prefix, path.peer, path.attributes, path.best) for path in received.values()),
+        tuple(path.received(internal=path.peer in internal) for path in received.values()),
     )
 
 
 def _paths(output: str) -> tuple[BgpPath, ...]:
     known = {(path.peer, path.by_bgp): path for path in _best_last(_shown(output, dict(_neighbours(output))))}
-    found = sorted(known.values(), key=lambda path: not path.best)
-    return tuple(
-        BgpPath(path.prefix, path.peer, path.attributes, path.best, path.why_rejected(found[0])) for path in found
-    )
+    found, internal = sorted(known.values(), key=lambda path: not path.best), _internal(output)
+    return tuple(path.received(path.why_rejected(found[0]), internal=path.peer in internal) for path in found)
+
+
+def _internal(output: str) -> frozenset[IPv4Address]:
+    """The neighbours with the router's own ASN."""
+    return frozenset(IPv4Address(each["address"]) for each in _ENDS.finditer(output) if each["far"] == each["own"])
 
 
 def _best_last(paths: Iterator[BirdPath]) -> list[BirdPath]:
@@ -230,6 +249,10 @@ def _with(path: BirdPath, key: str, value: str) -> BirdPath:
             return replace(path, attributes=replace(has, med=int(value)))
         case "BGP.local_pref":
             return replace(path, local_preference=int(value))
+        case "BGP.originator_id":
+            return replace(path, originator_id=IPv4Address(value))
+        case "BGP.cluster_list":
+            return replace(path, cluster_list=tuple(map(IPv4Address, value.split())))
         case "BGP.community":
             more = ((int(high), int(low)) for high, low in _COMMUNITY.findall(value))
             return replace(path, attributes=replace(has, communities=tuple(sorted((*has.communities, *more)))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
@@ -18,6 +18,7 @@ from labkit.lab import model
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.schema import Section
 from labkit.lab.file.schema_types import (
+    Address,
     Asn,
     AzureName,
     Communities,
@@ -147,6 +148,9 @@ class Nva(Machine):
     overlays: Named[OverlayOptions] = Field(default_factory=list)
     """NVAs that it has a VXLAN tunnel with, and BGP through it: names, or `{nva: prefix of the link}`, or
     `{nva: {public: true}}` for one over the Internet."""
+    loopback: Address | None = None
+    """An address of its own, on no NIC: its BGP identifier, and its end of the sessions of `peers_with`. What leads
+    there, such as a route table's route to the NVA, is the lab's."""
     peers_with: Named[PeerOptions] = Field(default_factory=list)
     """NVAs, or NICs of theirs, that it has BGP with from NIC to NIC: names, or `{nva: {route_reflector_client,
     next_hop}}`. One side is enough; the other may name it too, for its own options. With one ASN BGP is internal."""
@@ -248,7 +252,10 @@ class NvaKind(Kind):
 
     def given(self, draft: Draft) -> Iterator[Given]:
         """See `Kind`."""
-        return given_nics(draft, _nics(draft))
+        yield from given_nics(draft, _nics(draft))
+        for name, nva in draft.file[NVAS].items():
+            if nva.loopback is not None:
+                yield Given(nva.loopback, f"loopback of NVA {name}", ("nvas", name, "loopback"))
 
     def macs(self, draft: Draft) -> Iterator[GivenMac]:
         """See `Kind`."""
@@ -285,6 +292,7 @@ class NvaKind(Kind):
             model.Nva(
                 name=name,
                 asn=nva.asn,
+                loopback=nva.loopback,
                 snat=_snat(name, nva),
                 timers=BgpTimers(nva.timers.keepalive, nva.timers.hold),
                 requires_policy=nva.requires_policy,
@@ -449,6 +457,7 @@ def _node(lab: Lab, wiring: Wiring, nva: model.Nva) -> Planned:
             *(address for nic in mine for address in nic.addresses),
             *(link.router_address.ip for link in links),
             *(o.address.ip for o in ends),
+            *([nva.loopback] if nva.loopback is not None else []),
         ]
         file, bind, load = nftables(
             nva.name,
@@ -465,6 +474,7 @@ def _node(lab: Lab, wiring: Wiring, nva: model.Nva) -> Planned:
         binds.append(bind)
         commands.append(load)
     commands += wiring.up(nva.name)
+    commands += interface_up("lo", IPv4Interface(nva.loopback)) if nva.loopback is not None else ()
     commands += nic_rules(mine) if nva.name in lab.policy_routed else ()
     for overlay in ends:
         commands.append(tunnel(overlay.interface, overlay.vni, overlay.nic.address, overlay.sent_to))

@@ -75,15 +75,26 @@ class NvaPeerKind(Kind):
 
 def _check_way(checking: Checking, path: Path) -> None:
     """Notes a session whose packets get nowhere, by whatever NICs."""
+    nvas = checking.draft.file[NVAS]
     ends = [checking.azure.nics_of(machine_of(str(each))) for each in (path[1], path[-1])]
     if not checking.sound or ends[0] == ends[1]:
         return
     for near, far in (ends, ends[::-1]):
-        ways = (obstacle(checking.draft, checking.azure, a, b.address, b) for a, b in product(near, far))
+        loopback, own = nvas[far[0].machine].loopback, nvas[near[0].machine].loopback
+        ways = (obstacle(checking.draft, checking.azure, a, loopback or b.address, b) for a, b in product(near, far))
         found = list(ways)
+        if own is not None and not any(nic.ip_forwarding for nic in near):
+            found = [f"IP forwarding is off on NIC {near[0].name}, which drops what has its loopback as source"]
         if all(found):
             text = f"NVA {path[1]}: packets of its session with {machine_of(str(path[-1]))} get nowhere: {found[0]}."
-            checking.draft.error(path, text, "Peer the virtual networks, or change the route.")
+            remedy = "Peer the virtual networks, or change the route."
+            if own is not None and not any(nic.ip_forwarding for nic in near):
+                remedy = "Remove ip_forwarding: false."
+            elif loopback is not None:
+                remedy = (
+                    f"Add {loopback}/32: {far[0].machine} to the route table of its subnet, or remove the loopback."
+                )
+            checking.draft.error(path, text, remedy)
             return
 
 

@@ -288,6 +288,10 @@ def _check(checking: Checking, name: str, server: RouteServer) -> None:
                 if not draft.broken(("nvas", machine_of(peer), "asn")):
                     text = f"{about}: the NVA has no ASN, so it has no BGP."
                     draft.error((*path, i, peer), text, f"Add asn: 65001 to {machine_of(peer)}, or remove the peer.")
+            elif nva is not None and options is not None and options.address in {nva.loopback} - {None}:
+                text = f"{about}: {options.address} is the NVA's loopback; a route server's peer is a NIC's address."
+                remedy = "Azure delivers nothing that its instances send to another. Remove address for the NIC's."
+                draft.error((*path, i, peer, "address"), text, remedy)
             elif options is not None and options.asn is not None:
                 _check_peer_asn(checking, about, options.asn, (*path, i, peer, "asn"))
                 if nva is not None and nva.asn != options.asn:

@@ -89,6 +89,7 @@ def owners(lab: Lab) -> dict[IPv4Address, str]:
     if lab.internet is not None:
         found |= {address: node for node, address in lab.internet.public.items()}
         found |= {address: lab.azure.nic[nic].machine for nic, address in lab.internet.translated.items()}
+    found |= {nva.loopback: nva.name for nva in lab.nvas if nva.loopback is not None}
     for overlay in lab.overlays:
         found |= {interface.ip: nva for nva, interface in zip(overlay.nvas, overlay.addresses, strict=True)}
     for link in lab.wan_links:

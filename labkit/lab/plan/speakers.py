@@ -33,7 +33,7 @@ from labkit.lab.plan.addressing import subnet_of
 from labkit.lab.plan.nic_tables import nic_table
 from labkit.lab.plan.nodes import INSTANCES, lines
 from labkit.lab.plan.tunnels import sites_tunnels
-from labkit.lab.sessions import router_id
+from labkit.lab.sessions import end_of_session, router_id
 
 BMP_PORT = 11019
 """Where a gateway's daemon reports to the service in its node what it receives (RFC 7854)."""
@@ -53,6 +53,7 @@ def nva_speaker(lab: Lab, nva: Nva, appliance: Appliance) -> CustomerSpeaker:
         ebgp_multihop=nva.ebgp_multihop,
         redistributed=tuple(_redistributed(lab, nva)),
         subnets=tuple(subnet_of(lab.azure, nic) for nic in lab.azure.nics_of(nva.name)),
+        loopback=nva.loopback,
     )
 
 
@@ -112,8 +113,8 @@ def _nva_neighbours(lab: Lab, nva: Nva) -> Iterator[Neighbour]:
     for peer in nva.peers:
         yield Neighbour(
             peer.name,
-            lab.azure.nic[peer.far_nic].address,
-            lab.azure.nic[peer.nic].address,
+            end_of_session(lab, peer.name, peer.far_nic),
+            end_of_session(lab, nva.name, peer.nic),
             router_asn(lab, peer.name),
             router_id(lab, peer.name),
             nva.timers,
@@ -325,6 +326,9 @@ def _to_peers(lab: Lab, nva: Nva) -> Iterator[tuple[IPv4Network, Nic]]:
     ways = [(peer, lab.azure.nic[peer.nic]) for peer in nva.peers]
     for peer, nic in ways:
         yield subnet_of(lab.azure, lab.azure.nic[peer.far_nic]), nic
+        loopback = lab.nva[peer.name].loopback
+        if loopback is not None and peer.name != nva.name:
+            yield IPv4Network(loopback), nic
         if peer.name not in seen:
             seen.add(peer.name)
             far = lab.nva[peer.name]

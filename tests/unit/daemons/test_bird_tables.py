@@ -6,6 +6,7 @@ from labkit.azure.model import Origin, PathAttributes
 from labkit.azure.rules.communities import NO_EXPORT
 from labkit.daemons.bird import tables
 from labkit.daemons.registry import DAEMONS
+from labkit.daemons.speaker import InternalAttributes
 from labkit.daemons.tables import LOCAL, BgpNeighbour, BgpPath
 from tests.unit.azure.builders import addr, net
 
@@ -178,3 +179,23 @@ def test_times_as_bird_prints_them_by_default() -> None:
         ("10.1.0.5", 9.9),
         ("192.168.0.2", 0.0),
     ]
+
+
+def test_paths_of_internal_neighbours_have_what_reflectors_add() -> None:
+    """Those of neighbours with the router's own ASN alone: BIRD shows a local preference for all."""
+    protocols = PROTOCOLS.replace(
+        "Neighbor AS:      65515\n    Local AS:         65001",
+        "Neighbor AS:      65001\n    Local AS:         65001",
+        1,
+    )
+    assert protocols != PROTOCOLS
+    more = "\tBGP.originator_id: 10.1.1.6\n\tBGP.cluster_list: 10.1.1.4 10.1.1.5\n"
+    routes = ROUTES.replace("\tBGP.local_pref: 100\n\tBGP.community", f"\tBGP.local_pref: 120\n{more}\tBGP.community")
+    table = tables.table().read(STATUS + protocols + routes)
+    assert table.adj_rib_in(addr("10.1.0.4"))[net("10.20.0.0/16")] == InternalAttributes(
+        *(FIRST.next_hop, FIRST.as_path, FIRST.origin, FIRST.med, FIRST.communities),
+        local_pref=120,
+        originator_id=addr("10.1.1.6"),
+        cluster_list=(addr("10.1.1.4"), addr("10.1.1.5")),
+    )
+    assert table.adj_rib_in(addr("10.1.0.5")) == {net("10.20.0.0/16"): SECOND}

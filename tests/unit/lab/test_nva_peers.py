@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from labkit.lab.build import plan
 from labkit.lab.load import load_text
 from labkit.lab.model import NvaPeer
 from labkit.lab.plan.bgp_sessions import bgp_sessions
 from labkit.lab.plan.speakers import nva_speaker
 from labkit.lab.sessions import speakers
+from labkit.render.render import render_files
 from tests.unit.azure.builders import addr, net
 
 LAB = load_text(
@@ -57,3 +59,42 @@ def test_an_nva_has_static_routes_to_all_next_hops_that_it_may_learn() -> None:
 def test_every_session_is_there_once_with_the_lower_hold_time() -> None:
     holds = {str(session): session.hold for session in bgp_sessions(LAB)}
     assert holds == {"rs1-0 - fw1": 180, "rs1-1 - fw1": 180, "fw1 - fw2": 180, "fw1 - node": 3, "fw2 - next": 180}
+
+
+def test_a_loopback_is_identifier_and_end_of_the_sessions_with_other_nvas() -> None:
+    text = """
+name: loopbacks
+virtual_networks:
+  hub:
+    address_space: 10.1.0.0/16
+    subnets: {RouteServerSubnet: 10.1.0.0/26, nva: {prefix: 10.1.1.0/24, route_table: loops}}
+route_tables:
+  loops: {routes: {10.99.0.1/32: one, 10.99.0.2/32: two}}
+route_servers:
+  rs1: {virtual_network: hub, peers: [one]}
+nvas:
+  one: {subnet: hub/nva, asn: 65001, loopback: 10.99.0.1, peers_with: [two, three], snat: true}
+  two: {subnet: hub/nva, asn: 65001, loopback: 10.99.0.2}
+  three: {subnet: hub/nva, asn: 65003}
+"""
+    lab = load_text(text, "loopbacks")
+    one, two, nic = addr("10.99.0.1"), addr("10.99.0.2"), lab.azure.nic["one"].address
+    speaker = nva_speaker(lab, lab.nva["one"], lab.azure.appliance["one"])
+    assert speaker.router_id == one
+    ends = {neighbour.name: (neighbour.own, neighbour.address) for neighbour in speaker.neighbours}
+    instances = dict(zip(("rs1-0", "rs1-1"), lab.azure.route_server["rs1"].instances, strict=True))
+    assert ends == {
+        **{name: (nic, address) for name, address in instances.items()},
+        "two": (one, two),
+        "three": (one, lab.azure.nic["three"].address),
+    }
+    assert speakers(lab, "three", "one") == (("three", one),)
+    assert net("10.99.0.2/32") in {route.prefix for route in speaker.static_routes}
+    assert net("10.99.0.1/32") not in {route.prefix for route in speaker.static_routes}
+    node = next(node for node in plan(lab).nodes if node.name == "one")
+    assert "ip address replace 10.99.0.1/32 dev lo" in node.exec
+    files = render_files(plan(lab), image="x", lab_file=b"")
+    lines = files["nodes/one/frr.conf"].decode().splitlines()
+    assert f" neighbor {two} update-source {one}" in lines
+    assert not [line for line in lines if "update-source" in line and str(instances["rs1-0"]) in line]
+    assert str(one) in files["nodes/one/nftables.conf"].decode()
