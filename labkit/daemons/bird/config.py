@@ -22,7 +22,7 @@ def files(speaker: Speaker | StaticRouter) -> tuple[ConfigurationFile, ...]:
         TypeError: it is an instance of a gateway, a circuit's edge router, or without BGP.
     """
     if not isinstance(speaker, CustomerSpeaker):
-        raise TypeError(f"{speaker.name}: BIRD routes in NVAs alone")
+        raise TypeError(f"{speaker.name}: BIRD routes in NVAs with BGP alone")
     context = {field.name: getattr(speaker, field.name) for field in fields(speaker)}
     context |= {
         "protocol_name": protocol_name,
