@@ -169,6 +169,9 @@ class Control(Protocol):
     def start(self, asn: int, neighbours: Iterable[IPv4Address]) -> Command:
         """Let sessions that were shut down be set up again."""
 
+    def changed_by_hand(self) -> Command:
+        """Print as JSON the statements `added` and `removed` in the configuration that it runs by, see `statements`."""
+
     def refresh(self, neighbour: IPv4Address | None = None) -> Command:
         """Send and ask for all routes again (RFC 2918), with one neighbour or, for None, all of them."""
 

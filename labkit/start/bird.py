@@ -14,7 +14,7 @@ import socket
 import sys
 
 from labkit import linux
-from labkit.daemons.bird.cli import GREETING, SOCKET, Cli
+from labkit.daemons.bird.cli import GREETING, KNOWN, SOCKET, Cli
 from labkit.daemons.bird.policy_change import with_policy
 from labkit.daemons.errors import NoAnswer
 from labkit.inotify import MODIFY, MOVED_TO, Inotify
@@ -33,9 +33,10 @@ POLICY = f"{PLATFORM}/policy.conf"
 
 def main() -> NoReturn:
     """Become BIRD; a child waits for its greeting, and then for other policies."""
-    if not os.path.exists(CONF):
-        shutil.copyfile(RENDERED, f"{CONF}.new")
-        os.rename(f"{CONF}.new", CONF)
+    for file in (KNOWN, CONF):
+        if not os.path.exists(file):
+            shutil.copyfile(RENDERED, f"{file}.new")
+            os.rename(f"{file}.new", file)
     _take_policy()
     with open(PID, "w"):
         pass
@@ -83,13 +84,19 @@ def _take_policy() -> bool:
     """Put the policy that an operator wants into bird.conf; whether it had another one."""
     if not os.path.exists(POLICY):
         return False
-    with open(CONF) as file:
-        before = file.read()
     with open(POLICY) as file:
-        after = with_policy(before, file.read())
+        policy = file.read()
+    _put_policy(KNOWN, policy)
+    return _put_policy(CONF, policy)
+
+
+def _put_policy(path: str, policy: str) -> bool:
+    with open(path) as file:
+        before = file.read()
+    after = with_policy(before, policy)
     if after == before:
         return False
-    with open(f"{CONF}.new", "w") as file:
+    with open(f"{path}.new", "w") as file:
         file.write(after)
-    os.rename(f"{CONF}.new", CONF)
+    os.rename(f"{path}.new", path)
     return True

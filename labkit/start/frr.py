@@ -20,7 +20,8 @@ import sys
 from labkit.daemons.errors import NoAnswer
 from labkit.daemons.frr.config_files import DAEMONS, config_files, mistakes
 from labkit.daemons.frr.policy_change import RESEND, policy_commands
-from labkit.daemons.frr.vty import FOLDER, socket_of, vty
+from labkit.daemons.frr.vty import CONFIGURED, FOLDER, RUNNING, known_of, socket_of, vty
+from labkit.daemons.statements import Statement, as_text, from_text, statements, updated
 from labkit.inotify import CLOSE_NOWRITE, CLOSE_WRITE, MODIFY, MOVED_TO, Inotify
 from labkit.start.static_routes import LinkEvents, restore
 
@@ -99,6 +100,7 @@ class Starter:
         for mistake in found:
             _say(f"{daemon} has not taken its configuration: {mistake}")
         if not found:
+            _remember(daemon)
             _touch(f"{READY}/{daemon}")
         if daemon == "bgpd":
             self._change_policy()
@@ -110,14 +112,37 @@ class Starter:
             return
         try:
             with vty("bgpd") as connection:
-                commands = policy_commands(connection.run(("show running-config",)), policy)
+                before = connection.run(RUNNING)
+                commands = policy_commands(before, policy)
                 if commands:
                     connection.run(("configure terminal", *commands, RESEND, "end"))
+                    after = connection.run(RUNNING)
+                    known = (
+                        from_text(_read(known_of("bgpd"))) if os.path.exists(known_of("bgpd")) else statements(before)
+                    )
+                    _keep("bgpd", updated(known, statements(before), statements(after)))
         except NoAnswer as error:
             _say(f"bgpd has not taken its policy: {error}")
             return
         if commands:
             _touch(f"{READY}/bgpd")  # who withdraws prefixes for other reasons has to do so again
+
+
+def _remember(daemon: str) -> None:
+    """Keep the configuration that a daemon has read."""
+    if daemon not in CONFIGURED:
+        return
+    try:
+        with vty(daemon) as connection:
+            _keep(daemon, statements(connection.run(RUNNING)))
+    except NoAnswer as error:
+        _say(f"what is changed in {daemon} by hand will not be known: {error}")
+
+
+def _keep(daemon: str, found: list[Statement]) -> None:
+    with open(f"{known_of(daemon)}.new", "w") as file:
+        file.write(as_text(found))
+    os.rename(f"{known_of(daemon)}.new", known_of(daemon))
 
 
 def _write_parts() -> None:

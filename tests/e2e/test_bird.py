@@ -9,12 +9,14 @@ import pytest
 
 from labkit.daemons.protocol import Command
 from labkit.daemons.registry import DAEMONS
+from labkit.operate.diff.run import differences
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.trace.run import trace
 from labkit.predict.customer_routers import routers
 from labkit.pytest import Boot, RunningLab
-from tests.e2e.in_lab import gateways, kernel, lab_file, problems, run
+from tests.e2e.in_lab import configure, gateways, kernel, lab_file, problems, run
 from tests.e2e.waiting import eventually
+from tests.verbs import in_process
 
 DEFAULT, BRANCH = IPv4Network("0.0.0.0/0"), IPv4Network("10.250.0.0/16")
 CONTROL = DAEMONS["bird"].control
@@ -107,6 +109,37 @@ def test_verify_looks_at_its_kernel(lab: RunningLab) -> None:
     assert stale in problems(lab, 0)
     run(lab, "edge", "ip", "route", "delete", "192.0.2.0/24")
     become_right(lab)
+
+
+def test_diff_and_changes_name_what_was_changed_by_hand(lab: RunningLab) -> None:
+    def found() -> set[tuple[str, str, str]]:
+        return {(each.where, each.model, each.there) for each in differences(lab.lab, lab.client)}
+
+    edge, other = ("configuration of edge, changed by hand", "configuration of other, changed by hand")
+    network = "router bgp 65003 > address-family ipv4 unicast > neighbor 10.1.0.4 weight 5"
+    wrong = {
+        (edge, "protocol kernel > merge paths on;", "-"),
+        (edge, "-", "protocol kernel > merge paths off;"),
+        (other, "-", network),
+    }
+    weight = ("router bgp 65003", "address-family ipv4 unicast", "neighbor 10.1.0.4 weight 5")
+    configure(lab, "other", *weight)
+    run(lab, "edge", "sed", "-i", "s/merge paths on/merge paths off/", "/etc/bird/bird.conf")
+    run(lab, "edge", "birdc", "configure")
+    assert found() == wrong
+    # What labkit changes itself is not by hand, and what is by hand stays it.
+    for verb in ("advertise", "withdraw"):
+        for nva in ("other", "far"):
+            status, _, messages = in_process(("nva", verb, nva, "10.98.0.0/16", "--lab", lab.lab.name))
+            assert status == 0, messages
+        eventually(found, lambda now: now == wrong)
+    status, output, _ = in_process(("changes", lab.lab.name))
+    assert (status, "merge paths off" in output, network in output) == (0, True, True)
+    configure(lab, "other", *weight[:2], f"no {weight[2]}")
+    run(lab, "edge", "sed", "-i", "s/merge paths off/merge paths on/", "/etc/bird/bird.conf")
+    run(lab, "edge", "birdc", "configure")
+    become_right(lab)
+    assert found() == set()
 
 
 def test_trace_names_the_path_that_it_chose(lab: RunningLab) -> None:

@@ -124,15 +124,24 @@ def test_an_altered_element(lab: RunningLab) -> None:
     restart(lab, "hub", "fabric")
 
 
+def by_hand(router: str, asn: int, first: str, second: str, neighbour: str) -> set[tuple[str, str, str, str]]:
+    """The rows of a prefix list that was put before what a router accepts from a neighbour."""
+    family = f"router bgp {asn} > address-family ipv4 unicast"
+    added = (first, second, f"{family} > neighbor {neighbour} prefix-list far in")
+    return {(f"configuration of {router}, changed by hand", "", "-", each) for each in added}
+
+
 def test_a_route_that_an_appliance_does_not_take(lab: RunningLab) -> None:
     refuse = ("ip prefix-list far seq 5 deny 10.2.0.0/16", "ip prefix-list far seq 10 permit 0.0.0.0/0 le 32")
     bgp = ("router bgp 65001", "address-family ipv4 unicast")
     configure(lab, "sdwan-nva", *refuse, *bgp, "neighbor 10.1.0.4 prefix-list far in")
     run(lab, "sdwan-nva", "vtysh", "-c", "clear bgp ipv4 unicast 10.1.0.4 soft in")
     path = "via 10.1.0.4 path 65515-12076-65020 igp 65517:65517"
-    wrong = {("sdwan-nva, from rs1-0", "10.2.0.0/16", path, "-")}
+    wrong = {("sdwan-nva, from rs1-0", "10.2.0.0/16", path, "-")} | by_hand("sdwan-nva", 65001, *refuse, "10.1.0.4")
     assert rows(lab, lambda found: found == wrong) == wrong
-    configure(lab, "sdwan-nva", *bgp, "no neighbor 10.1.0.4 prefix-list far in")
+    configure(
+        lab, "sdwan-nva", *bgp, "no neighbor 10.1.0.4 prefix-list far in", "exit", "exit", "no ip prefix-list far"
+    )
     run(lab, "sdwan-nva", "vtysh", "-c", "clear bgp ipv4 unicast 10.1.0.4 soft in")
 
 
@@ -143,8 +152,11 @@ def test_what_a_site_does_not_take_and_what_its_kernel_does_not_know(lab: Runnin
     configure(lab, "onprem2", *refuse, *bgp, f"neighbor {neighbour} prefix-list far in")
     run(lab, "onprem2", "vtysh", "-c", "clear bgp ipv4 unicast * soft in")
     wrong = {("onprem2, from circuit1", "10.1.0.0/16", f"via {neighbour} path 12076 igp", "-")}
+    wrong |= by_hand("onprem2", 65020, *refuse, str(neighbour))
     assert rows(lab, lambda found: found == wrong) == wrong
-    configure(lab, "onprem2", *bgp, f"no neighbor {neighbour} prefix-list far in")
+    configure(
+        lab, "onprem2", *bgp, f"no neighbor {neighbour} prefix-list far in", "exit", "exit", "no ip prefix-list far"
+    )
     run(lab, "onprem2", "vtysh", "-c", "clear bgp ipv4 unicast * soft in")
     assert rows(lab, lambda found: not found) == set()
 

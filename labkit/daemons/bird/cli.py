@@ -11,6 +11,9 @@ from labkit.daemons.errors import NoAnswer
 SOCKET = "/run/bird/bird.ctl"
 """Where BIRD answers, in its node."""
 
+KNOWN = "/etc/bird/known.conf"
+"""Next to bird.conf: the same file without what was changed in it by hand."""
+
 PATIENCE = 8.0
 """Seconds that it may take to answer; who asks the controller waits for 10."""
 

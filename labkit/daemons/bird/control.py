@@ -31,6 +31,11 @@ def start(asn: int, neighbours: Iterable[IPv4Address]) -> Command:  # noqa: ARG0
     return _each("enable", neighbours)
 
 
+def changed_by_hand() -> Command:
+    """Print as JSON the statements that were added to the running configuration, and removed from it, by hand."""
+    return ("/opt/labkit/lib/by-hand", "bird")
+
+
 def refresh(neighbour: IPv4Address | None = None) -> Command:
     """Send and ask for all routes again (RFC 2918), with one neighbour or, for None, all of them."""
     return birdc("reload", _pattern(neighbour))

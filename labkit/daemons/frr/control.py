@@ -38,6 +38,11 @@ def start(asn: int, neighbours: Iterable[IPv4Address]) -> Command:
     return configure(f"router bgp {asn}", *(f"no neighbor {address} shutdown" for address in neighbours))
 
 
+def changed_by_hand() -> Command:
+    """Print as JSON the statements that were added to the running configuration, and removed from it, by hand."""
+    return ("/opt/labkit/lib/by-hand", "frr")
+
+
 def refresh(neighbour: IPv4Address | None = None) -> Command:
     """Send and ask for all routes again (RFC 2918), with one neighbour or, for None, all of them."""
     return vtysh(f"clear bgp ipv4 unicast {neighbour or '*'} soft")

@@ -13,6 +13,11 @@ FOLDER = "/run/frr"
 PATIENCE = 8.0
 """Seconds that a daemon may take to answer; who asks the controller waits for 10."""
 
+CONFIGURED = ("mgmtd", "zebra", "bgpd")
+"""The daemons that have a configuration of their own."""
+
+RUNNING = ("show running-config",)
+
 _END = b"\0\0\0"
 _WARNING = 1  # the command was carried out
 
@@ -20,6 +25,11 @@ _WARNING = 1  # the command was carried out
 def socket_of(daemon: str, folder: str = FOLDER) -> str:
     """The socket on which a daemon answers, in its node."""
     return f"{folder}/{daemon}.vty"
+
+
+def known_of(daemon: str) -> str:
+    """Where a node keeps the running configuration that labkit has given a daemon: by hand it may become another."""
+    return f"{FOLDER}/{daemon}.known"
 
 
 def vty(daemon: str, folder: str = FOLDER) -> Vty:

@@ -11,6 +11,7 @@ from labkit.operate.diff.bgp import (
     held_differences,
     server_differences,
 )
+from labkit.operate.diff.by_hand import changes_by_hand
 from labkit.operate.diff.outside import site_differences
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
@@ -42,6 +43,7 @@ def _once(live: LiveState) -> Iterator[Difference]:
         yield from part(snapshot, live)
     yield from site_differences(snapshot, live)
     yield from effective_differences(snapshot)
+    yield from changes_by_hand(live, snapshot.azure)
     for vnet in live.lab.azure.virtual_networks:
         if vnet.name not in live.off:
             yield from fabric_differences(vnet.name, live)
