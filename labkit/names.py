@@ -95,7 +95,7 @@ def _made(name: str) -> str:
 
 
 def _digest(text: str) -> str:
-    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
+    number = int.from_bytes(hashlib.sha256(text.encode(errors="surrogateescape")).digest()[:8])
     number, first = divmod(number, len(_LETTERS))
     letters = [_LETTERS[first]]
     for _ in range(_DIGEST - 1):

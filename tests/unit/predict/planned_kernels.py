@@ -24,6 +24,7 @@ from labkit.lab.build import plan
 from labkit.lab.model import Lab
 from labkit.lab.plan.model import Role
 from labkit.lab.plan.probes import answers_probes
+from labkit.names import handle
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.records.record import Record
@@ -104,7 +105,7 @@ class PlannedTables(ObservedTables):
                 connected.append(KernelRoute("unicast", str(network(to)), gateways, device))
         yield from connected
         for file, form in STATIC.items():
-            conf = self._folder / "nodes" / node / file
+            conf = self._folder / "nodes" / handle(node) / file
             for prefix, via in form.findall(conf.read_text()) if conf.exists() else ():
                 yield resolved(connected, prefix, [IPv4Address(via)], "static")
 
