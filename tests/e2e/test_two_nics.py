@@ -147,7 +147,11 @@ def test_an_appliance_with_two_nics(lab: RunningLab) -> None:
     assert (found.disposition, found.agrees) == (Disposition.DELIVERED, True), found
     assert f"SNAT to {FW_OUTSIDE}" in " ".join(line.why for line in found.steps)
     assert trace(lab.lab, client, "fw", "client/outside").agrees
-    assert trace(lab.lab, client, "fw", "branch").agrees
+    tunnelled = trace(lab.lab, client, "fw/inside", "branch")
+    assert (tunnelled.disposition, tunnelled.agrees) == (Disposition.DELIVERED, True), tunnelled
+    assert "effective route of fw/inside's NIC" in " ".join(line.why for line in tunnelled.steps), (
+        "of the overlay's NIC"
+    )
     inside = trace(lab.lab, client, "fw", "vm")
     assert (inside.disposition, inside.agrees) == (Disposition.DELIVERED, True), inside
     assert "10.2.0.0/16 → 10.1.1.1" in " ".join(line.decision for line in inside.steps)

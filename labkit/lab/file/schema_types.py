@@ -258,6 +258,8 @@ class OverlayOptions(ShortPart):
     """The overlay's own range, /30 or /31. Default: a /30 of 100.64.0.0/16."""
     public: bool = False
     """True: its packets go over the Internet, from public address to public address."""
+    nic: str | None = None
+    """The NVA's own NIC that its packets leave by. Default: the primary one."""
 
 
 class LinkOptions(ShortPart):

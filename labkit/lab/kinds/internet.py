@@ -22,6 +22,7 @@ from labkit.lab.file.schema_types import Address, Prefix, ShortPart, mistake
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
 from labkit.lab.kinds.gateway import GATEWAYS, GatewayType
 from labkit.lab.kinds.kind import Checking, Given, Kind, Range
+from labkit.lab.kinds.machine import machine_of
 from labkit.lab.kinds.nva import NVAS
 from labkit.lab.kinds.site import SITES
 from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS
@@ -173,7 +174,7 @@ def _ends(draft: Draft) -> list[str]:
 def _with_public_overlays(draft: Draft) -> list[str]:
     """The NVAs that have an overlay over the Internet, at either end."""
     ends = (
-        (name, far)
+        (name, machine_of(far))
         for name, nva in draft.file[NVAS].items()
         for overlay in nva.overlays
         for far, options in overlay.items()

@@ -146,8 +146,8 @@ class Nva(Machine):
     connects_to: Named[LinkOptions] = Field(default_factory=list)
     """Sites behind it, each over a link of its own: names, or `{site: prefix of the link}`."""
     overlays: Named[OverlayOptions] = Field(default_factory=list)
-    """NVAs that it has a VXLAN tunnel with, and BGP through it: names, or `{nva: prefix of the link}`, or
-    `{nva: {public: true}}` for one over the Internet."""
+    """NVAs, or NICs of theirs, that it has a VXLAN tunnel with, and BGP through it: names, or `{nva: prefix of the
+    link}`, or `{nva: {public: true}}` for one over the Internet."""
     loopback: Address | None = None
     """An address of its own, on no NIC: its BGP identifier, and its end of the sessions of `peers_with`. What leads
     there, such as a route table's route to the NVA, is the lab's."""
@@ -212,7 +212,7 @@ def _is_an_nvas(draft: Draft, problem: Problem) -> bool:
 def _links(nva: Nva) -> dict[str, IPv4Network | None]:
     """The ranges of an NVA's links and overlays by the far end, as far as the file gives them."""
     both: tuple[Mapping[str, LinkOptions | OverlayOptions | None], ...] = (*nva.connects_to, *nva.overlays)
-    return {far: o.prefix if o is not None else None for each in both for far, o in each.items()}
+    return {machine_of(far): o.prefix if o is not None else None for each in both for far, o in each.items()}
 
 
 def _nics(draft: Draft) -> Iterator[FileNic]:
@@ -368,7 +368,7 @@ def _external_neighbours(draft: Draft, name: str, servers: tuple[str, ...]) -> t
     """The external neighbours of an NVA, None if it has no other ones: an internal one drops its own ASN."""
     nvas, nva = draft.file[NVAS], draft.file[NVAS][name]
     joined = {
-        one: {*(far for link in each.overlays for far in link)}
+        one: {*(machine_of(far) for link in each.overlays for far in link)}
         | {machine_of(far) for peer in each.peers_with for far in peer}
         for one, each in nvas.items()
     }

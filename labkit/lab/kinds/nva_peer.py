@@ -112,7 +112,7 @@ def _check(draft: Draft, path: Path, nva: Nva, options: PeerOptions) -> None:
         text = f"peers_with of NVA {name}: {other} has no ASN, so it has no BGP."
         draft.error(path, text, f"Add asn: 65001 to {other}, or remove it here.")
         return
-    if any(one in link for one, each in ((other, nva), (name, far)) for link in each.overlays):
+    if any(one in map(machine_of, link) for one, each in ((other, nva), (name, far)) for link in each.overlays):
         text = f"NVAs {name} and {other} have an overlay, and BGP through it."
         draft.error(path, text, "Remove it from peers_with, or remove the overlay.")
     internal = far.asn == nva.asn
