@@ -22,7 +22,11 @@ _WITH_PORTS = ("tcp", "udp")
 
 
 def table(rules: Sequence[FirewallRule]) -> Iterator[str]:
-    """The lines that replace the table, for `nft -f`."""
+    """The lines that replace the table, for `nft -f`.
+
+    Raises:
+        ValueError: a rule names a port that is not one.
+    """
     yield f"table inet {TABLE} {{}}"
     yield f"delete table inet {TABLE}"
     yield f"table inet {TABLE} {{"

@@ -6,6 +6,7 @@ import logging
 import socket
 import subprocess
 from collections.abc import Iterable
+from functools import partial
 from typing import TypeAlias
 
 from labkit.feed.channel import Applied
@@ -40,7 +41,12 @@ class FirewallService:
             for event in self._inbox.collect():
                 if isinstance(event, Lost):
                     continue
-                failure = _load(table(event.message.rules))
+                try:
+                    lines = [*table(event.message.rules)]
+                except ValueError as error:
+                    event.feed.refuse(event.seq, str(error))
+                    continue
+                failure = _load(lines)
                 event.feed.applied(event.seq, failure)
                 if failure is not None:
                     _log.error("%s", failure)
@@ -48,7 +54,7 @@ class FirewallService:
                     # No flow gets here before there are rules.
                     answering = True
                     listener = socket.create_server(("", self._probe_port))
-                    watch("probes", lambda listener=listener: _answer(listener))  # type: ignore[misc]
+                    watch("probes", partial(_answer, listener))
                     self._settings.mark_ready()
                     _log.info("ready")
 

@@ -16,13 +16,12 @@ from labkit.operate.verify.firewall_check import firewall_difference
 from labkit.operate.whatif import whatif
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.in_lab import dialogue, lab_file, problems, python, run
-from tests.e2e.test_load_balancer import BOTH as BACKENDS
 from tests.e2e.test_load_balancer import COUNT_CONNECTIONS, SOON, backends, connections_through
 from tests.e2e.test_nva_options import CLIENT, CONNECTIONS, ECHO_SERVER, INTERNET, connections
 from tests.e2e.waiting import eventually
 
 INSTANCES = ("fw-0", "fw-1")
-BOTH = dict(zip(INSTANCES, BACKENDS.values(), strict=True))
+BOTH = dict.fromkeys(INSTANCES, "Up")
 
 
 @pytest.fixture(scope="module")
