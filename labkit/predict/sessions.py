@@ -64,8 +64,8 @@ def expected_sessions(lab: Lab, azure: Azure) -> tuple[BgpSession, ...]:
         """Whether packets get there; an appliance that sees one direction alone may drop them."""
         if end.node in servers:  # its subnet has no route table: answers find their way
             return True
-        loopback = lab.nva[end.node].loopback if end.node in lab.nva else None
-        walks = tuple(walker.walks(end.node, far.address, end.address if end.address == loopback else None))
+        # With the session's own address as source: a loopback's, or one that has a routing table of its own.
+        walks = tuple(walker.walks(end.node, far.address, end.address))
         passed = {node for walk in walks for node in walk.nodes[:-1]}
         stateful = (node in firewalls or (node in lab.nva and lab.nva[node].stateful) for node in passed)
         return not any(walk.disposition.drops for walk in walks) and not any(stateful)

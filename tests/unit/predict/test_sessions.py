@@ -117,3 +117,26 @@ def test_where_routing_never_converges_all_that_are_configured_are_expected() ->
     assert down(CHASE) == set()
     assert not at_rest(CHASE)
     assert down(CHASE.replace("peers: [nva]", "peers: [nva: {asn: 65009}]")) == both("nva")
+
+
+def test_a_session_has_its_own_address_as_source_and_not_that_of_a_nic() -> None:
+    """The policy routing of NICs concerns neither a link's packets nor a loopback's."""
+    text = """
+name: policy
+virtual_networks:
+  hub: {address_space: 10.1.0.0/16, subnets: {out: 10.1.1.0/24, in: {prefix: 10.1.2.0/24, route_table: loops}}}
+route_tables: {loops: {routes: {10.99.0.1/32: fw1/inside, 10.99.0.2/32: fw2}}}
+nvas:
+  fw1:
+    asn: 65001
+    policy_routing: true
+    nics: {outside: hub/out, inside: hub/in}
+    loopback: 10.99.0.1
+    connects_to: [branch]
+    peers_with: [fw2]
+  fw2: {subnet: hub/in, asn: 65002, loopback: 10.99.0.2, peers_with: [fw1/inside]}
+sites: {branch: {asn: 65010, prefixes: 10.250.0.0/16}}
+"""
+    lab = load_text(text, "policy")
+    expected = [str(session) for session in expected_sessions(lab, lab.azure)]
+    assert expected == ["fw1 - fw2", "fw1 - branch"]
