@@ -22,7 +22,7 @@ _ONLY_EXPRESSIONS = {
     "comment_start_string": f"{_NEVER}3",
     "comment_end_string": f"{_NEVER}4",
 }
-"""A file is used as it is but for `{{ ... }}`: what a daemon says of a line is true of that line of the user's file."""
+"""A file is used as it is but for `{{ ... }}`: the line of a daemon's error is the line of the user's file."""
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 `render/overview/` is what `labkit render overview` writes, with a fixed image name, and `render/overview-passive/` what
 is different with `--variant active-passive`. Of the labs with gateways there is the topology and what is in nodes:
-of pairs the first node only, and of files that are the same the first one. After a change of a template or of the plan
-run with LABKIT_UPDATE_GOLDEN=1 and read the difference before committing it.
+of pairs the first node only, and of files that are the same the first one. Of the lab with BIRD there are its
+configurations. After a change of a template or of the plan run with LABKIT_UPDATE_GOLDEN=1 and read the difference
+before committing it.
 """
 
 from __future__ import annotations
@@ -105,7 +106,19 @@ def once(rendered: dict[str, str]) -> dict[str, str]:
 @pytest.mark.parametrize(("name", "variant"), [("expressroute-vpn", "bgp"), ("dual-homed-expressroute", "overlay")])
 def test_gateways(name: str, variant: str, tmp_path: Path) -> None:
     render_lab(name, tmp_path, variant)
-    rendered, golden = once(files(tmp_path)), GOLDEN.with_name(name)
+    must_be_golden(once(files(tmp_path)), GOLDEN.with_name(name))
+
+
+def test_bird(tmp_path: Path) -> None:
+    """BIRD's configuration with every option of an NVA: tests/e2e/test_bird.py boots it."""
+    file = Path(__file__).parents[1] / "e2e" / "labs" / "bird.lab.yml"
+    render(plan(read(file).lab), tmp_path, image=IMAGE, lab_file=b"")
+    rendered = {path: text for path, text in files(tmp_path).items() if path.endswith("/bird.conf")}
+    assert len(rendered) == 5
+    must_be_golden(rendered, GOLDEN.with_name("bird"))
+
+
+def must_be_golden(rendered: dict[str, str], golden: Path) -> None:
     if os.environ.get("LABKIT_UPDATE_GOLDEN") == "1":
         shutil.rmtree(golden, ignore_errors=True)
         for path, content in rendered.items():

@@ -70,5 +70,5 @@ class Cli:
 
 
 def _plain(line: str) -> str:
-    """A line without its code, or without the blank that stands for the code of the line before."""
+    """A line without its code, or without the blank in place of the code of the line before."""
     return line[5:] if _CODED.match(line) else line[1:]
