@@ -29,6 +29,7 @@ OUTSIDE, INSIDE = IPv4Address("10.1.10.4"), IPv4Address("10.1.20.9")
 VM, NVA, BRANCH = IPv4Address("10.2.1.4"), IPv4Address("10.1.1.4"), IPv4Address("10.250.0.10")
 FW_OUTSIDE, FW_INSIDE = IPv4Address("10.1.3.4"), IPv4Address("10.1.1.5")
 GUEST = IPv4Address("10.1.20.21")
+FW_SESSION = IPv4Address("10.1.1.50")
 INTERNET = IPv4Address("198.51.100.10")
 TABLE = nic_table(1)
 THROUGH = {"10.2.0.0/16": "nva", "10.250.0.0/16": "None"}
@@ -52,7 +53,7 @@ def test_each_nic_has_its_effective_routes_in_a_table_of_its_own(lab: RunningLab
     assert rows["client"] == rows["client/outside"] != rows["client/inside"], "the machine's name means its first NIC"
     reserved = set(map(str, RESERVED_BLOCKS))
     main, further = table(lab, 254), table(lab, TABLE)
-    on_link, dropped, fw = ("unicast",), ("10.1.20.1",), str(FW_INSIDE)
+    on_link, dropped, fw = ("unicast",), ("10.1.20.1",), str(FW_SESSION)
     assert {p: hops for p, hops in main.items() if p not in reserved} == {
         "10.1.0.0/16": on_link, "10.2.0.0/16": on_link, "10.250.0.0/16": (str(NVA),), "198.51.100.0/24": (fw,),
         "0.0.0.0/0": ("10.1.10.1",),
@@ -130,7 +131,7 @@ def test_a_trace_from_a_nic_is_what_packets_do(lab: RunningLab, source: str, tar
 def test_an_appliance_with_two_nics(lab: RunningLab) -> None:
     client = lab.client
     peers = {peer["name"]: peer["peerIp"] for peer in client.get("route-servers", "rs1", "peers")}
-    assert peers == {"nva": str(NVA), "fw": str(FW_INSIDE)}
+    assert peers == {"nva": str(NVA), "fw": str(FW_SESSION)}, "a secondary address"
     rows = {nic: client.get("effective-routes", nic) for nic in ("fw", "fw/outside", "fw/inside")}
     assert rows["fw"] == rows["fw/outside"] != rows["fw/inside"]
     kernel = {str(path.prefix): path.gateways for path in LiveState(lab.lab, client).kernel("fw")}

@@ -332,7 +332,7 @@ def _snat(name: str, nva: Nva) -> dict[str, Snat]:
 def _peering_nic(azure: Azure, nva: str, peer: BgpPeer) -> str:
     """The NIC with which an NVA is the peer of a route server: that of the peer's address, else the primary one."""
     mine = azure.nics_of(nva)
-    return next((nic for nic in mine if nic.address == peer.address), mine[0]).name
+    return next((nic for nic in mine if peer.address in nic.addresses), mine[0]).name
 
 
 def _address(text: str | None, named: dict[str, IPv4Address]) -> IPv4Address | None:

@@ -95,7 +95,7 @@ def _nva_neighbours(lab: Lab, nva: Nva) -> Iterator[Neighbour]:
             yield Neighbour(
                 InstanceId(server, i).node,
                 address,
-                lab.azure.nic[nic].address,
+                _with_server(lab, nva, server, lab.azure.nic[nic]),
                 ROUTE_SERVER_ASN,
                 address,
                 nva.timers,
@@ -123,6 +123,12 @@ def _nva_neighbours(lab: Lab, nva: Nva) -> Iterator[Neighbour]:
             route_reflector_client=peer.route_reflector_client,
             next_hop_self=peer.next_hop_self,
         )
+
+
+def _with_server(lab: Lab, nva: Nva, server: str, nic: Nic) -> IPv4Address:
+    """The address with which an NVA peers with a route server: the peer's, which may be a secondary one of its NIC."""
+    peers = (peer.address for peer in lab.azure.route_server[server].peers if peer.name == nva.name)
+    return next((address for address in peers if address in nic.addresses), nic.address)
 
 
 def _site_neighbours(lab: Lab, site: Site) -> Iterator[Neighbour]:

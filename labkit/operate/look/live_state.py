@@ -66,7 +66,7 @@ class LiveState:
 
         An address that nobody has is its own name.
         """
-        further = (nic.name for nic in self.lab.azure.nics if nic.address == address and nic.name != nic.machine)
+        further = (nic.name for nic in self.lab.azure.nics if address in nic.addresses and nic.name != nic.machine)
         name = next(further, None)
         is_primary = name is not None and self.lab.azure.primary_nic(self.lab.azure.nic[name].machine).name == name
         return name if name is not None and not is_primary else self.owners.get(address, str(address))
