@@ -6,9 +6,11 @@ What labkit has given it is kept when the daemon has taken it: FRR's running con
 from __future__ import annotations
 
 import json
+import socket
 import sys
 
 from labkit.daemons.bird.cli import KNOWN as BIRDS_KNOWN
+from labkit.daemons.bird.cli import SOCKET, Cli, disabled
 from labkit.daemons.errors import NoAnswer
 from labkit.daemons.frr.vty import CONFIGURED, RUNNING, known_of, vty
 from labkit.daemons.statements import Statement, difference, from_text, statements
@@ -24,6 +26,8 @@ def main() -> None:
         more, less = difference(known, statements(running))
         added += more
         removed += less
+    if sys.argv[1] == "bird":
+        added += _disabled()
     sys.stdout.write(json.dumps({"added": added, "removed": removed}))
 
 
@@ -44,3 +48,14 @@ def _bird() -> list[tuple[list[Statement], str]]:
             return [(statements(known.read()), running.read())]
     except FileNotFoundError:
         return []
+
+
+def _disabled() -> list[Statement]:
+    """The sessions that someone has disabled in BIRD's command line: no file has that."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(SOCKET)
+            shown = Cli(connection).run(("show protocols",))
+    except (NoAnswer, OSError):
+        return []
+    return [(f"protocol bgp '{name}' {{", "disabled;") for name in disabled(shown)]

@@ -56,11 +56,23 @@ def test_verbs_name_what_is_not_predicted_and_go_on(lab: RunningLab) -> None:
     assert (status, messages.splitlines()[0]) == (2, refused)
 
 
+def test_an_own_configuration_that_has_changed_since_the_lab_started(lab: RunningLab, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(OWN, tmp_path / "lab"))
+    changed = folder / BIRD
+    changed.write_text(f"# changed\n{changed.read_text()}")
+    status, _, messages = in_process(("up", str(folder / "lab.yml")))
+    wrong = f"lab {lab.lab.name} runs already, and {changed} has changed since it started."
+    assert (status, wrong in messages) == (2, True)
+
+
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A copy of the lab's folder, to be spoilt."""
     images.ensure(images.node_image())
-    return Path(shutil.copytree(OWN, tmp_path / "lab"))
+    folder = Path(shutil.copytree(OWN, tmp_path / "lab"))
+    file = folder / "lab.yml"
+    file.write_text(file.read_text().replace("name: own-configuration", "name: spoilt"))
+    return folder
 
 
 @pytest.mark.parametrize(

@@ -72,3 +72,9 @@ class Cli:
 def _plain(line: str) -> str:
     """A line without its code, or without the blank in place of the code of the line before."""
     return line[5:] if _CODED.match(line) else line[1:]
+
+
+def disabled(protocols: str) -> list[str]:
+    """The BGP protocols that are disabled, by what `show protocols` prints: no other one is down."""
+    lines = (line.split() for line in protocols.splitlines())
+    return [words[0] for words in lines if words[1:2] == ["BGP"] and words[3:4] == ["down"]]

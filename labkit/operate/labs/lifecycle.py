@@ -16,7 +16,7 @@ from labkit.lab.plan.model import Plan
 from labkit.operate.diff.tables import table_checks
 from labkit.operate.labs import room
 from labkit.operate.labs.interrupt import held
-from labkit.operate.labs.own_files import checked, must_have_images
+from labkit.operate.labs.own_files import checked, must_be_as_started, must_have_images
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import controllers_text, damaged, inspect
 from labkit.operate.records import record as records
@@ -95,7 +95,7 @@ def up(name: str, engine: Runtime, reporter: Reporter, variant: str = "", *, for
     must_have_images(loaded, engine.name)
     lab, spec = loaded.lab, images.node_image()
     the_plan = plan(lab)
-    read_own_files(loaded, the_plan)
+    own = read_own_files(loaded, the_plan)
     for text in loaded.lab.own_routers.values():
         reporter.note(text)
     with records.lock(lab.name):
@@ -104,6 +104,7 @@ def up(name: str, engine: Runtime, reporter: Reporter, variant: str = "", *, for
             raise damaged(former)
         if former is not None and _alive(former):
             _must_be_the_same(former, engine.name, lab_file, variant)
+            must_be_as_started(former, the_plan, own)
             if former.image != spec.reference:
                 reporter.note(
                     f"{lab.name} runs {former.image}, this labkit's image is {spec.reference}.\n"

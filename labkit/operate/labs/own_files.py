@@ -7,6 +7,7 @@ from labkit.errors import InvalidInput
 from labkit.lab.file.problems import FileProblem, LabFileError
 from labkit.lab.load import Loaded
 from labkit.lab.plan.model import Plan
+from labkit.operate.records.record import Record
 from labkit.render.own_files import OwnFiles, read_own_files
 from labkit.runtimes.image import images, parser
 from labkit.runtimes.select import SANDBOX
@@ -45,4 +46,18 @@ def must_have_images(loaded: Loaded, runtime: str) -> None:
                 f"{loaded.name}:{line}: NVA {nva.name}: the sandbox can't run image {nva.container.image}: it has "
                 "labkit's own alone.",
                 "Start the lab on containerlab: labkit up --runtime containerlab",
+            )
+
+
+def must_be_as_started(record: Record, plan: Plan, own: OwnFiles) -> None:
+    """Check that a running lab has the user's own files as they are now.
+
+    Raises:
+        InvalidInput: one has changed since the lab started.
+    """
+    for file in plan.files:
+        if file.own and (record.folder / file.path).read_text(encoding="utf-8") != own.rendered(file):
+            raise InvalidInput(
+                f"lab {record.lab} runs already, and {own.folder / file.own} has changed since it started.",
+                f"Take it down first: labkit down {record.lab}",
             )

@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-from labkit.daemons.bird.cli import Cli
+from labkit.daemons.bird.cli import Cli, disabled
 from labkit.daemons.errors import NoAnswer
 
 
@@ -63,3 +63,13 @@ def test_no_answer(answer: bytes, problem: str) -> None:
 def test_one_that_has_not_read_its_configuration_does_not_greet() -> None:
     with bird(greeting=b"") as (cli, _), pytest.raises(NoAnswer, match="BIRD ended before its greeting"):
         cli.run(("show status",))
+
+
+def test_protocols_that_are_disabled() -> None:
+    shown = """Name       Proto      Table      State  Since         Info
+device1    Device     ---        up     2026-11-30 13:45:42.872683
+rs1-0:10.1.0.4 BGP        ---        down   2026-11-30 13:45:43.645072
+rs1-1:10.1.0.5 BGP        ---        start  2026-11-30 13:45:43.645072  Active        Socket: No route to host
+branch:192.168.0.2 BGP        ---        up     2026-11-30 13:45:50.000000  Established
+"""
+    assert disabled(shown) == ["rs1-0:10.1.0.4"]
