@@ -19,7 +19,8 @@ def hasty(text: str) -> str:
     """A lab file whose appliances notice a silent death within seconds."""
     file = _read(yaml.safe_load(text))
     for nva in file.get("nvas", {}).values():
-        nva["timers"] = TIMERS
+        if "asn" in nva:
+            nva["timers"] = TIMERS
     return yaml.safe_dump(file, sort_keys=False)
 
 

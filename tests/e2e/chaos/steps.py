@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.azure.changes.base import Change
+from labkit.daemons.registry import DAEMONS
 from labkit.lab.model import Lab
 from labkit.lab.plan.bgp_sessions import bgp_sessions
+from labkit.lab.sessions import router_daemons
 
 SERVICES = "/run/labkit-services"
 
@@ -78,9 +80,12 @@ def power_on(node: str) -> Step:
     return Step(f"labkit start {node}", node, frozenset({node}), frozenset({node}))
 
 
-def clear(router: str) -> Step:
+CLEAR = {"frr": "vtysh -c 'clear bgp *'", "bird": "birdc restart all"}
+
+
+def clear(router: str, daemon: str) -> Step:
     """A router ends all its sessions."""
-    return Step(f"labkit exec {router} -- vtysh -c 'clear bgp *'", router, frozenset({router}))
+    return Step(f"labkit exec {router} -- {CLEAR[daemon]}", router, frozenset({router}))
 
 
 def changed(change: Change) -> Step:
@@ -107,12 +112,12 @@ def faults(lab: Lab) -> Iterator[Step]:
     azure = lab.azure
     servers = [i.node for server in azure.route_servers for i in server.instance_ids]
     gateways = [i.node for gateway in azure.gateways for i in gateway.instance_ids]
-    circuits = [circuit.name for circuit in azure.circuits]
     platform = [
         ("controller", "controller"),
         *((vm.name, "agent") for vm in lab.virtual_machines),
         *((vnet.name, "fabric") for vnet in azure.virtual_networks),
         *((gateway, "gateway") for gateway in gateways),
+        *((i.node, "firewall") for firewall in azure.firewalls for i in firewall.instance_ids),
     ]
     for node, service in platform:
         yield kill(node, service, frozenset())
@@ -120,9 +125,10 @@ def faults(lab: Lab) -> Iterator[Step]:
     for node in servers:
         yield kill(node, "exabgp", frozenset({node}))
         yield freeze(node, "exabgp")
-    for node in (*lab.nva, *lab.site, *gateways, *circuits):
-        yield kill(node, "bgpd", frozenset({node}))
-        yield clear(node)
+    for node, daemon in router_daemons(lab).items():
+        yield kill(node, DAEMONS[daemon].services.bgp, frozenset({node}))
+        yield clear(node, daemon)
+        if node in lab.nva and "zebra" in DAEMONS[daemon].services.names:
+            yield kill(node, "zebra", frozenset({node}))
     for node in lab.nva:
-        yield kill(node, "zebra", frozenset({node}))
         yield flap(node, "eth0")
