@@ -53,7 +53,8 @@ def interface(machine: str, number: int) -> str:
     if number == 0:
         return handle(machine)
     found = f"{handle(machine)}.{number}"
-    return found if len(found) <= LONGEST_HANDLE else _made(f"{machine}.{number}")
+    # No machine has a slash in its name, so that the handle is no other machine's.
+    return found if len(found) <= LONGEST_HANDLE else _made(f"{machine}/.{number}")
 
 
 def in_any_case(text: str, names: Iterable[str]) -> str | None:

@@ -76,6 +76,11 @@ def test_an_interface_of_a_further_nic_is_no_other_machines() -> None:
     assert len(ports) == 8 * len(NASTY)
 
 
+@pytest.mark.parametrize("machine", ["firewall-prod01", "nva-firewall.prod-westeurope_01"])
+def test_an_interface_of_a_further_nic_is_no_machine_whose_name_ends_like_it(machine: str) -> None:
+    assert handle(f"{machine}.1") not in {interface(machine, number) for number in range(8)}
+
+
 def test_names_are_meant_in_any_case_and_by_handle() -> None:
     first, second = "nva-firewall.prod-westeurope_01", "nva-firewall.prod-westeurope_02"
     names = [first, second, handle(first), "vm1", f"{second}/Nic.Inside"]
