@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 from typing import ClassVar
 
 from labkit.azure.changes.base import UNCHANGED, Change, named
-from labkit.azure.model import Appliance, Azure, ExportRule
+from labkit.azure.model import Appliance, Azure, ExportRule, PathChanges
 from labkit.azure.rules.asn import MAX_ASN
 from labkit.errors import InvalidInput
 from labkit.names import meant
@@ -111,6 +111,10 @@ def _mistakes(exports: tuple[ExportRule, ...]) -> Iterator[str]:
     for number, rule in enumerate(exports, 1):
         changes, about = rule.changes, f"rule {number}"
         asns = (*changes.strip, *(asn for match in rule.as_paths for asn in match.asns))
+        if rule.deny and changes != PathChanges():
+            yield f"{about}: what it denies it can't change"
+        if changes.as_override and changes.strip:
+            yield f"{about}: as_override replaces an ASN, strip removes it"
         if not 0 <= changes.prepend <= MOST_PREPENDS:
             yield f"{about}: prepend {changes.prepend} is not between 0 and {MOST_PREPENDS}"
         if any(not 0 < asn <= MAX_ASN for asn in asns):

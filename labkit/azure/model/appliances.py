@@ -115,7 +115,7 @@ class ExportRule:
     def __str__(self) -> str:
         """The rule as a lab file has it."""
         parts = [
-            *_item("to", self.to or ()),
+            *(_item("to", self.to or ()) if self.to != () else ["to: []"]),
             *_item("prefix", self.prefixes),
             *_item("community", map(_community, self.communities)),
             *_item("as_path", self.as_paths),

@@ -30,6 +30,7 @@ def test_what_a_rule_is_in_a_lab_file() -> None:
         "set: {prepend: 2, communities: 1:1, next_hop: 10.1.1.9, as_override: true, med: 0, origin: incomplete}}"
     )
     assert str(ExportRule(deny=True)) == "{deny: true}"
+    assert str(ExportRule((), deny=True)) == "{to: [], deny: true}", "it is for nobody, and not for all"
     relaying = ExportRule(changes=PathChanges(next_hop_unchanged=True, strip=(65515, 7)))
     assert str(relaying) == "{set: {next_hop: unchanged, strip: [65515, 7]}}"
 
@@ -63,6 +64,11 @@ def test_policies() -> None:
         (ExportRule(as_paths=(AsPathMatch((), from_start=True),)), "as_paths has a match without ASNs"),
         (ExportRule(changes=PathChanges(med=1 << 32)), "a MED lies between 0 and 4294967295"),
         (ExportRule(communities=((65536, 1),)), "a community has two numbers up to 65535"),
+        (ExportRule(deny=True, changes=PathChanges(2)), "what it denies it can't change"),
+        (
+            ExportRule(changes=PathChanges(as_override=True, strip=(7,))),
+            "as_override replaces an ASN, strip removes it",
+        ),
     ],
 )
 def test_what_no_daemon_could_be_configured_with(rule: ExportRule, text: str) -> None:
