@@ -98,7 +98,8 @@ def _is_range(text: str) -> bool:
     first, dash, last = text.partition("-")
     if not (first.isascii() and first.isdecimal() and (not dash or (last.isascii() and last.isdecimal()))):
         return False
-    return 0 < int(first) <= int(last or first) <= _LAST_PORT
+    # Python reads no number of some thousand digits.
+    return len(text) <= len(f"{_LAST_PORT}-{_LAST_PORT}") and 0 < int(first) <= int(last or first) <= _LAST_PORT
 
 
 def _between(rules: Iterable[FirewallRule], source: IPv4Address, destination: IPv4Address) -> Iterator[FirewallRule]:

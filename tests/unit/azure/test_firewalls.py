@@ -114,7 +114,7 @@ def test_what_azure_refuses() -> None:
     assert codes(azure(other=Firewall("fw2", "hub"))) == [Code.FIREWALL_SECOND]
     assert codes(azure(other=Firewall("fw2", "bare"))) == [Code.FIREWALL_SUBNET]
     assert codes(azure(replace(NO_SSH, protocols=(RuleProtocol.ICMP,)))) == [Code.FIREWALL_RULE]
-    for port in ("0", "65536", "9-8", "ssh", "", "-", "1-", "²"):
+    for port in ("0", "65536", "9-8", "ssh", "", "-", "1-", "²", "9" * 5000):
         assert codes(azure(replace(NO_SSH, destination_ports=(port,)))) == ([Code.FIREWALL_PORT]), port
 
 
