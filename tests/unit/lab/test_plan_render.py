@@ -17,6 +17,7 @@ from labkit.errors import EnvironmentProblem, InvalidInput
 from labkit.lab.build import plan
 from labkit.lab.load import load, load_text
 from labkit.lab.plan.model import File, Plan
+from labkit.names import handle
 from labkit.render.environment import environment, yaml_scalar
 from labkit.render.render import render, render_files
 
@@ -241,3 +242,12 @@ def test_exabgp_accepts_what_we_render(tmp_path: Path, text: str) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stderr
+
+
+def test_every_router_is_called_by_its_handle() -> None:
+    router = "  Router.Prod: {subnet: vnet1/workload}\n"
+    planned = plan(load_text(OVERVIEW.read_text().replace("nvas:\n", f"nvas:\n{router}", 1), "x"))
+    files = render_files(planned, image=IMAGE, lab_file=b"")
+    hosts = {path.split("/")[-2]: files[path].decode() for path in files if path.endswith("frr.conf")}
+    assert handle("Router.Prod") in hosts
+    assert all(f"\nhostname {name}\n" in configuration for name, configuration in hosts.items())
