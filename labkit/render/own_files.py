@@ -46,17 +46,17 @@ class OwnFiles:
         templates = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, **_ONLY_EXPRESSIONS)
         try:
             return templates.from_string(self.texts[file.own]).render(file.context)
-        except TemplateError as error:
+        except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             line = error.lineno if isinstance(error, TemplateSyntaxError) else _line(error)
             remedy = f"The variables are: {', '.join(file.context)}."
-            problem = FileProblem(line, f"{error.message or error}.", remedy)
+            problem = FileProblem(line, f"{str(error).rstrip('.') or type(error).__name__}.", remedy)
             raise LabFileError(str(self.folder / file.own), [problem]) from error
 
 
 NO_OWN_FILES = OwnFiles()
 
 
-def _line(error: TemplateError) -> int:
+def _line(error: Exception) -> int:
     """The line of a template at which an error was raised; 0 if that is not known."""
     return next(
         (frame.lineno or 0 for frame in traceback.extract_tb(error.__traceback__) if frame.filename == _TEMPLATE), 0

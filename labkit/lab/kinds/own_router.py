@@ -17,6 +17,7 @@ _OF_BGP = (
     "next_hop",
     "requires_policy",
     "advertises",
+    "redistribute_static",
 )
 """What labkit's configuration of a daemon makes of an NVA."""
 
@@ -74,7 +75,9 @@ def _check_without_effect(draft: Draft, name: str, nva: OwnRouter, refused: Coll
         if key in refused and getattr(nva, key):
             text = f"{about}: {key} is done by labkit's own configuration, and the NVA's {own} is yours."
             draft.error((*place, key), text, f"Remove {key}, or {own}.")
-    for key in _OF_BGP if own else ():
+    # Into an image labkit brings static routes by commands.
+    of_daemon = () if not own else (*_OF_BGP, "static_routes") if own == "config" else _OF_BGP
+    for key in of_daemon:
         if getattr(nva, key):
-            text = f"{about}: {key} has no effect: its BGP is what its {own} makes it."
+            text = f"{about}: {key} has no effect: its routing is what its {own} makes it."
             draft.warn((*place, key), text, f"Configure it there, and remove {key}.")

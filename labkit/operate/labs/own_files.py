@@ -7,6 +7,7 @@ from labkit.errors import InvalidInput
 from labkit.lab.file.problems import FileProblem, LabFileError
 from labkit.lab.load import Loaded
 from labkit.lab.plan.model import Plan
+from labkit.names import handle
 from labkit.operate.records.record import Record
 from labkit.render.own_files import OwnFiles, read_own_files
 from labkit.runtimes.image import images, parser
@@ -20,12 +21,14 @@ def checked(loaded: Loaded, plan: Plan, image: images.Image | None) -> OwnFiles:
         LabFileError: one can't be read, or is not valid.
     """
     own = read_own_files(loaded, plan)
-    files = {file.own: file for file in plan.files if file.own}
+    # A file may be that of several NVAs, each with values of its own.
+    files = {file.path: file for file in plan.files if file.own}
     for nva in loaded.lab.nvas if image is not None else ():
         if nva.config:
-            config, name = DAEMONS[nva.daemon].config, files[nva.config].path.rpartition("/")[2]
+            config, folder = DAEMONS[nva.daemon].config, f"nodes/{handle(nva.name)}/"
+            file = next(file for path, file in files.items() if path.startswith(folder))
             assert image is not None
-            found = parser.mistakes(image, config, name, own.rendered(files[nva.config]))
+            found = parser.mistakes(image, config, file.path.rpartition("/")[2], own.rendered(file))
             if found:
                 remedy = f"Correct it: {nva.daemon} refuses it, and nothing was created."
                 problems = [FileProblem(line, f"{text}.", remedy) for line, text in found.items()]
