@@ -24,7 +24,10 @@ from labkit.lab.sessions import BgpSession, SessionEnd
 from labkit.predict.azure_speakers import AzureSpeakers, OscillationError
 from labkit.predict.converge import ConvergedNetwork, CustomerRouters, converge, everything_up
 from labkit.predict.tables import PredictedTables
-from labkit.predict.walk import Walker
+from labkit.predict.walk import RouterStep, Walker
+
+MULTIHOP = 2
+"""The hops that packets of an external session by NICs may take, as templates of daemons have it."""
 
 
 def expected_sessions(lab: Lab, azure: Azure) -> tuple[BgpSession, ...]:
@@ -61,14 +64,22 @@ def expected_sessions(lab: Lab, azure: Azure) -> tuple[BgpSession, ...]:
     torn_down = set(_torn_down(network.speakers))
 
     def reached(end: SessionEnd, far: SessionEnd) -> bool:
-        """Whether packets get there; an appliance that sees one direction alone may drop them."""
+        """Whether packets get there as they are; an appliance that sees one direction alone may drop them."""
         if end.node in servers:  # its subnet has no route table: answers find their way
             return True
         # With the session's own address as source: a loopback's, or one that has a routing table of its own.
         walks = tuple(walker.walks(end.node, far.address, end.address))
         passed = {node for walk in walks for node in walk.nodes[:-1]}
         stateful = (node in firewalls or (node in lab.nva and lab.nva[node].stateful) for node in passed)
-        return not any(walk.disposition.drops for walk in walks) and not any(stateful)
+        if end.node in customers.routers:
+            speaker = customers.routers[end.node].speaker
+            near = next((n for n in speaker.neighbours if n.address == far.address), None)
+            multihop = near is not None and near.by_nic and not speaker.is_internal(near)
+            if multihop and any(len(walk.hops) > MULTIHOP for walk in walks):
+                return False
+        # A neighbour is known by its address.
+        translated = (s.translated for walk in walks for s in walk.steps if isinstance(s, RouterStep))
+        return not any(walk.disposition.drops for walk in walks) and not any(stateful) and not any(translated)
 
     def stays(session: BgpSession) -> bool:
         first, second = session.ends

@@ -48,7 +48,7 @@ def _has_bgp(azure: Azure, nic: Nic) -> bool:
 
 
 def _joined(draft: Draft, azure: Azure, one: str, other: str) -> bool:
-    """Whether a way of peerings, gateways, circuits and sites leads from a virtual network to another one."""
+    """Whether a way of peerings, gateways, circuits, sites and public overlays leads from a network to another one."""
     links = list(_links(draft, azure))
     reached = [one]
     for each in reached:
@@ -66,3 +66,7 @@ def _links(draft: Draft, azure: Azure) -> Iterator[tuple[str, str]]:
     for name, nva in draft.file[NVAS].items():
         networks = {nic.virtual_network for nic in azure.nics_of(name)}
         yield from ((network, site) for network in networks for link in nva.connects_to for site in link)
+        # One that is not public needs a way for itself.
+        public = [other for link in nva.overlays for other, o in link.items() if o is not None and o.public]
+        far = {nic.virtual_network for other in public for nic in azure.nics_of(other)}
+        yield from ((network, there) for network in networks for there in far)

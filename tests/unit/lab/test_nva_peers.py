@@ -8,6 +8,7 @@ from labkit.lab.model import NvaPeer
 from labkit.lab.plan.bgp_sessions import bgp_sessions
 from labkit.lab.plan.speakers import nva_speaker
 from labkit.lab.sessions import speakers
+from labkit.predict.sessions import expected_sessions
 from labkit.render.render import render_files
 from tests.unit.azure.builders import addr, net
 
@@ -98,3 +99,29 @@ nvas:
     assert f" neighbor {two} update-source {one}" in lines
     assert not [line for line in lines if "update-source" in line and str(instances["rs1-0"]) in line]
     assert str(one) in files["nodes/one/nftables.conf"].decode()
+
+
+def test_a_session_may_lead_through_the_overlay_of_others() -> None:
+    """An internal one: external ones have `ebgp-multihop 2`, and the two edges are two hops before the far end."""
+    text = """
+name: behind
+virtual_networks:
+  one: {address_space: 10.1.0.0/16, subnets: {edge: 10.1.1.0/24, nva: {prefix: 10.1.2.0/24, route_table: to-two}}}
+  two: {address_space: 10.2.0.0/16, subnets: {edge: 10.2.1.0/24, nva: {prefix: 10.2.2.0/24, route_table: to-one}}}
+route_tables:
+  to-two: {routes: {10.2.0.0/16: edge1}}
+  to-one: {routes: {10.1.0.0/16: edge2}}
+internet: {prefix: 198.51.100.0/24}
+nvas:
+  edge1: {subnet: one/edge, asn: 65001, advertises: 10.1.0.0/16, overlays: [{edge2: {public: true}}]}
+  edge2: {subnet: two/edge, asn: 65002, advertises: 10.2.0.0/16}
+  nva1: {subnet: one/nva, asn: 65003, peers_with: [nva2]}
+  nva2: {subnet: two/nva, asn: 65003}
+"""
+
+    def sessions(text: str) -> set[str]:
+        lab = load_text(text, "behind")
+        return {str(session) for session in expected_sessions(lab, lab.azure)}
+
+    assert sessions(text) == {"edge1 - edge2", "nva1 - nva2"}
+    assert sessions(text.replace("two/nva, asn: 65003", "two/nva, asn: 65004")) == {"edge1 - edge2"}

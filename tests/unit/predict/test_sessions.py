@@ -54,6 +54,26 @@ def both(nva: str) -> set[str]:
     return {f"rs1-0 - {nva}", f"rs1-1 - {nva}"}
 
 
+BETWEEN = """
+name: between
+virtual_networks:
+  hub:
+    address_space: 10.1.0.0/16
+    subnets: {mid: 10.1.1.0/24, a: {prefix: 10.1.2.0/24, route_table: on-a}, b: 10.1.3.0/24}
+route_tables:
+  on-a: {routes: {10.1.3.0/24: mid}}
+nvas:
+  mid: {subnet: hub/mid, snat: all}
+  nva1: {subnet: hub/a, asn: 65001, peers_with: [nva2]}
+  nva2: {subnet: hub/b, asn: 65002}
+"""
+
+
+@pytest.mark.parametrize(("snat", "sessions"), [("all", {"nva1 - nva2"}), ("true", set()), ("false", set())])
+def test_an_nva_that_gives_packets_its_own_address_leaves_sessions_down(snat: str, sessions: set[str]) -> None:
+    assert down(BETWEEN.replace("snat: all", f"snat: {snat}")) == sessions
+
+
 def at_rest(text: str) -> bool:
     lab = load_text(text, "lab.yml")
     return comes_to_rest(lab, lab.azure)
