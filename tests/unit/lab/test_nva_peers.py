@@ -97,7 +97,7 @@ nvas:
     files = render_files(plan(lab), image="x", lab_file=b"")
     lines = files["nodes/one/frr.conf"].decode().splitlines()
     assert f" neighbor {two} update-source {one}" in lines
-    assert not [line for line in lines if "update-source" in line and str(instances["rs1-0"]) in line]
+    assert f" neighbor {instances['rs1-0']} update-source {nic}" in lines
     assert str(one) in files["nodes/one/nftables.conf"].decode()
 
 
