@@ -79,6 +79,10 @@ def lab_files(draw: st.DrawFn) -> str:
         # A next hop on a site's link is a black hole in Azure, and what gateways make of it is not known.
         if "peers_with" in nva and not any(other.get("connects_to") for other in file["nvas"].values()):
             nva["next_hop"] = draw(st.sampled_from((name, "unchanged")))
+    # A default route by BGP cuts a public overlay off once NICs have it, and its session stays for the hold time.
+    if any({"0.0.0.0/0", "128.0.0.0/1"} & {*nva.get("advertises", ())} for nva in file["nvas"].values()):
+        for link in (link for nva in file["nvas"].values() for link in nva.get("overlays", ())):
+            link.update({far: {"public": False} for far in link})
     for hub in hubs:
         if draw(st.integers(0, 2)) == 0:
             first, second = draw(st.permutations((f"{hub}/workload", f"{hub}/appliances")))
