@@ -24,7 +24,7 @@ class Policies:
         self._lab, self._run = lab, run
 
     def prepare(self, azure: Azure) -> Mapping[Path, Path]:
-        """Write the files that are new beside those that are there: by these, in the order to put them in place.
+        """Write the files that are new next to those that are there: by these, in the order to put them in place.
 
         Raises:
             EnvironmentProblem: the disk is full. Nothing is in place of another file.

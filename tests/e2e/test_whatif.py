@@ -31,7 +31,7 @@ from labkit.predict.whatif.reach import sources, targets
 from labkit.predict.whatif.ways import Way
 from labkit.pytest import Boot, RunningLab, labs_on
 from labkit.resources import topologies
-from tests.e2e.in_lab import configure, lab_file, problems, run, variant
+from tests.e2e.in_lab import lab_file, problems, variant
 from tests.e2e.waiting import eventually
 
 Tables = dict[str, dict[IPv4Network, Any]]
@@ -203,11 +203,11 @@ def test_preference_and_prepend(lab: RunningLab) -> None:
 
     outlook, tables = whole(lab, "nva prepend sdwan-nva 3")
     assert {(r.prefix, r.why) for c in outlook.nics for r in c.routes} == {(ONPREM, "longer path of sdwan-nva")}
-    prepend(lab, "sdwan-nva", "set as-path prepend 65001 65001 65001")
+    exports(lab, "sdwan-nva", "{set: {prepend: 3}}")
     comes_true(lab, outlook, tables)
 
     outlook, tables = whole(lab, "nva prepend sdwan-nva -3")
-    prepend(lab, "sdwan-nva", "no set as-path prepend")
+    exports(lab, "sdwan-nva")
     comes_true(lab, outlook, tables)
 
     outlook, tables = whole(lab, "reset")
@@ -215,13 +215,9 @@ def test_preference_and_prepend(lab: RunningLab) -> None:
     comes_true(lab, outlook, tables)
 
 
-def prepend(lab: RunningLab, nva: str, command: str) -> None:
-    """Change what an appliance advertises to route servers, and have it advertise everything again."""
-    for server in lab.lab.nva[nva].route_servers:
-        by_map = [f"neighbor {i} route-map to-{server} out" for i in lab.lab.azure.route_server[server].instances]
-        family = (f"router bgp {lab.lab.nva[nva].asn}", "address-family ipv4 unicast")
-        configure(lab, nva, f"route-map to-{server} permit 10", command, "exit", *family, *by_map)
-    run(lab, nva, "vtysh", "-c", "clear bgp ipv4 unicast * soft out")
+def exports(lab: RunningLab, nva: str, *rules: str) -> None:
+    """Set an appliance's export policy, which `whatif nva prepend` makes longer or shorter."""
+    assert labkit(["nva", "exports", nva, *(rules or ("--clear",)), "--lab", lab.lab.name]) == 0
 
 
 def test_route_tables(lab: RunningLab) -> None:
@@ -395,13 +391,10 @@ def test_what_nvas_pass_on(labkit_runtime: str) -> None:
             assert [(t.to, t.by, t.prefix, t.after, t.before) for t in lost.advertised] == [
                 (t.to, t.by, t.prefix, t.before, t.after) for t in back.advertised
             ], "what was foretold of routers outside is what the way back starts from"
-        longer = foretold(
-            lab,
-            "nva prepend csr1 3",
-            lambda: prepend(lab, "csr1", "set as-path prepend 65001 65001 65001"),
-        )
+        rule = "{to: [rs0, rs1], set: {prepend: 3, as_override: true}}"
+        longer = foretold(lab, "nva prepend csr1 3", lambda: exports(lab, "csr1", rule))
         assert ("csr2", "rs0", "10.2.13.0/25") in {(t.to, t.by, str(t.prefix)) for t in longer.advertised}
-        # By hand, so not in the lab file: it goes along with what is foretold next.
+        # It goes along with what is foretold next.
         foretold(lab, "route-server update rs1 --branch-to-branch off")
         foretold(lab, "route-server update rs1 --branch-to-branch on")
 

@@ -150,7 +150,7 @@ def check_effect(checking: Checking, place: Path, owner: str, rules: Iterable[Ex
 def export_rules(
     rules: Iterable[ExportRule], address: Callable[[str | None], IPv4Address | None]
 ) -> Iterator[model.ExportRule]:
-    """The rules as values; `address` gives what the name of a next hop stands for."""
+    """The rules as values; `address` gives the address of a next hop by its name."""
     for rule in rules:
         changes = rule.set
         unchanged = changes.next_hop == NEXT_HOP_UNCHANGED
