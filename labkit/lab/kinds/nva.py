@@ -152,8 +152,8 @@ class Nva(Machine):
     """An address of its own, on no NIC: its BGP identifier, and its end of the sessions of `peers_with`. What leads
     there, such as a route table's route to the NVA, is the lab's."""
     peers_with: Named[PeerOptions] = Field(default_factory=list)
-    """NVAs, or NICs of theirs, that it has BGP with from NIC to NIC: names, or `{nva: {route_reflector_client,
-    next_hop}}`. One side is enough; the other may name it too, for its own options. With one ASN BGP is internal."""
+    """NVAs, or NICs of theirs, that it has BGP with from NIC to NIC: names, or `{nva: {next_hop_self:
+    true}}`. One side is enough; the other may name it too, for its own options. With one ASN BGP is internal."""
     static_routes: dict[Prefix, str] = Field(default_factory=dict)
     """Next hop by prefix: a NIC of its own (that is, its subnet's gateway), a site or NVA at a link, or an address."""
     redistribute_static: bool = False

@@ -350,8 +350,9 @@ def _static(lab: Lab, nva: Nva, prefix: IPv4Network, hop: str | IPv4Address) -> 
     if isinstance(hop, IPv4Address):
         near = (nic for nic in lab.azure.nics_of(nva.name) if hop in subnet_of(lab.azure, nic))
         return NvaRoute(prefix, hop, next(near, None))
-    if hop in lab.azure.nic:
-        return _by_gateway(lab, prefix, lab.azure.nic[hop])
+    own = lab.azure.nic.get(hop)
+    if own is not None and own.machine == nva.name:  # the only NIC of another NVA has that one's name
+        return _by_gateway(lab, prefix, own)
     sites = (link.site_address.ip for link in lab.wan_links if (link.router, link.site) == (nva.name, hop))
     ends = (end.far_address.ip for end in overlays(lab, nva) if end.far.name == hop)
     return NvaRoute(prefix, next(chain(sites, ends)), None)

@@ -6,7 +6,7 @@ from labkit.lab.build import plan
 from labkit.lab.load import load_text
 from labkit.lab.model import NvaPeer
 from labkit.lab.plan.bgp_sessions import bgp_sessions
-from labkit.lab.plan.speakers import nva_speaker
+from labkit.lab.plan.speakers import nva_routes, nva_speaker
 from labkit.lab.sessions import speakers
 from labkit.predict.sessions import expected_sessions
 from labkit.render.render import render_files
@@ -125,3 +125,23 @@ nvas:
 
     assert sessions(text) == {"edge1 - edge2", "nva1 - nva2"}
     assert sessions(text.replace("two/nva, asn: 65003", "two/nva, asn: 65004")) == {"edge1 - edge2"}
+
+
+def test_a_static_route_by_the_name_of_an_nva_leads_into_their_overlay() -> None:
+    """The only NIC of that NVA has its name, too, and is no NIC of the one that has the route."""
+    text = """
+name: into
+virtual_networks:
+  hub: {address_space: 10.1.0.0/16, subnets: {out: 10.1.1.0/24, in: 10.1.2.0/24}}
+nvas:
+  fw:
+    asn: 65001
+    nics: {outside: hub/out, inside: hub/in}
+    overlays: [far]
+    static_routes: {10.7.0.0/16: far, 10.8.0.0/16: inside}
+  far: {subnet: hub/in, asn: 65002}
+"""
+    lab = load_text(text, "into")
+    routes = {route.prefix: (route.via, route.nic) for route in nva_routes(lab, lab.nva["fw"])}
+    assert routes[net("10.7.0.0/16")] == (lab.overlays[0].addresses[1].ip, None)
+    assert routes[net("10.8.0.0/16")] == (addr("10.1.2.1"), lab.azure.nic["fw/inside"])
