@@ -29,6 +29,7 @@ from labkit.lab.kinds.names import Declared, Names, invalid_name
 from labkit.lab.kinds.nouns import INTERNET as INTERNET_NOUN
 from labkit.lab.kinds.nouns import Trait
 from labkit.lab.kinds.registry import KINDS
+from labkit.lab.kinds.route_table import address_of
 from labkit.lab.model import Lab
 from labkit.lab.plan.macs import FABRIC_MAC
 from labkit.lab.plan.nodes import CONTROLLER
@@ -166,6 +167,8 @@ def _check_name(draft: Draft, declared: Declared) -> None:
         draft.error(path, *invalid_name(f"{noun} {name}", name))
     elif name.casefold() in _NEXT_HOP_TYPES and noun.traits & Trait.NEXT_HOP:
         draft.error(path, f"{noun} {name}: {name} is a next hop type of route tables.", "Use another name.")
+    elif address_of(name) is not None:
+        draft.error(path, f"{noun} {name}: a name that is an address can't be told from one.", "Use another name.")
 
 
 def _check_lab_name(draft: Draft) -> None:

@@ -28,6 +28,7 @@ from labkit.lab.kinds.addresses import Assignment, Slot
 from labkit.lab.kinds.kind import Checking, Given, GivenMac
 from labkit.lab.kinds.names import Declared, check_azure_names
 from labkit.lab.kinds.nouns import VIRTUAL_NETWORK, Noun
+from labkit.lab.kinds.route_table import address_of
 from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS, find_subnet
 from labkit.lab.plan.nodes import NIC
 
@@ -210,6 +211,9 @@ def check_several_nics(draft: Draft, section: str, noun: Noun, name: str, machin
         return
     place: Path = (section, name, "nics")
     check_azure_names(draft, place, f"NIC {{}} of {noun} {name}", {})
+    for nic in (each for each in machine.nics if address_of(each) is not None):
+        text = f"NIC {nic} of {noun} {name}: a name that is an address can't be told from one."
+        draft.error((*place, nic), text, "Use another name.")
     first, *others = machine.nics.items()
     network = first[1].subnet.partition("/")[0]
     for nic, keys in others:
