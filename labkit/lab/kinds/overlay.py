@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import replace
 
 from labkit.azure.model import Azure, Nic
@@ -56,7 +56,7 @@ class OverlayKind(Kind):
             for i, overlay in enumerate(nva.overlays):
                 for other, options in overlay.items():
                     path: Path = ("nvas", name, "overlays", i, other)
-                    if _check_nics(checking.draft, path, nva, options or OverlayOptions()):
+                    if _check_nics(checking.draft, path, nva, options or OverlayOptions(), checking.names.unknown):
                         _check_way(checking, path, options or OverlayOptions())
 
     def lab(self, draft: Draft, addresses: Addresses, lab: Lab) -> Lab:
@@ -86,12 +86,13 @@ def _near(azure: Azure, nva: str, options: OverlayOptions) -> Nic:
     return next(named, azure.primary_nic(nva))
 
 
-def _check_nics(draft: Draft, path: Path, nva: Nva, options: OverlayOptions) -> bool:
+def _check_nics(draft: Draft, path: Path, nva: Nva, options: OverlayOptions, unknown: Container[str]) -> bool:
     """Whether the NICs of an overlay's ends can have it; if not, that is noted."""
     name, end = str(path[1]), str(path[-1])
     mine, far = own_nics("nvas", name, nva), draft.file[NVAS].get(machine_of(end))
     if options.nic is not None and options.nic not in mine:
-        if not draft.broken(("nvas", name, "nics")):
+        # What others call so is unknown for the same reason.
+        if f"{name}/{options.nic}" not in unknown and not draft.broken(("nvas", name, "nics")):
             remedy = draft.suggestion(options.nic, [*nva.nics, *([] if nva.nics else [name])], "NICs of it")
             draft.error((*path, "nic"), f'overlay of NVA {name} to "{end}": it has no NIC "{options.nic}".', remedy)
         return False
