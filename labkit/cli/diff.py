@@ -17,7 +17,8 @@ def command(lab: LabArgument = None, named: LabOption = None, output: FormatOpti
     """Show where the running lab differs from the model, row by row.
 
     Compares the Adj-RIB-In and Adj-RIB-Out of route servers, gateways and circuits with what their neighbours have,
-    effective routes, fabric programs and the kernels of machines. Exit status 1: something differs.
+    effective routes, fabric programs and the kernels of machines. Sessions count as they are: `labkit verify` names
+    those that should be up. Exit status 1: something differs.
     """
     record, _ = running(one_lab(lab, named))
     here, client = lab_of(record), LabClient(record)

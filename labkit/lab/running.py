@@ -10,6 +10,7 @@ from dataclasses import fields, is_dataclass, replace
 from functools import partial
 
 from labkit.azure.changes import outcome, refusal
+from labkit.azure.changes.appliances import SetExportPolicy, appliance_of
 from labkit.azure.changes.base import Change
 from labkit.azure.changes.names import as_known
 from labkit.azure.changes.outcome import ChangeOutcome
@@ -19,6 +20,7 @@ from labkit.azure.model.problem import Code, Problem
 from labkit.azure.rules.adjacency import connected_peerings
 from labkit.errors import InvalidInput
 from labkit.lab.model import Lab
+from labkit.lab.plan.speakers import nva_speaker
 
 
 def carry_out(lab: Lab, azure: Azure, changes: Iterable[Change]) -> ChangeOutcome:
@@ -28,7 +30,22 @@ def carry_out(lab: Lab, azure: Azure, changes: Iterable[Change]) -> ChangeOutcom
         InvalidInput: the lab has no node or link for one of them, what it changes does not exist, or Azure would
             refuse the outcome.
     """
+    changes = list(changes)
+    for change in changes:
+        if isinstance(change, SetExportPolicy):
+            _refuse_unknown_receivers(lab, azure, change)
     return outcome.carry_out(azure, changes, partial(as_built, lab))
+
+
+def _refuse_unknown_receivers(lab: Lab, azure: Azure, change: SetExportPolicy) -> None:
+    """Raises InvalidInput: a rule is for somebody with whom the NVA has no session."""
+    appliance = appliance_of(azure, change.nva)
+    peers = {neighbour.peer for neighbour in nva_speaker(lab, lab.nva[appliance.name], appliance).neighbours}
+    for name in (name for rule in change.exports for name in rule.to or ()):
+        if name not in peers:
+            raise InvalidInput(
+                f"{appliance.name} has no BGP session with {name}.", f"It has: {', '.join(sorted(peers))}."
+            )
 
 
 def applied(lab: Lab, azure: Azure, changes: Iterable[Change]) -> Azure:

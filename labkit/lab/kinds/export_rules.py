@@ -20,6 +20,9 @@ from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY, NVA, ROUTE_SERVER, SITE, Tr
 from labkit.lab.kinds.route_table import address_of
 
 NEXT_HOP_UNCHANGED = "unchanged"
+SHORTHANDS = ("prepend", "as_override", "strip_route_server_asn", "communities", "next_hop")
+"""The options of an NVA that are short for the last rules of its `exports`."""
+
 PEERS = (ROUTE_SERVER, NVA, GATEWAY, CIRCUIT, SITE)
 _OR_LONGER = " or longer"
 _AS_PATH = re.compile(r"(?P<start>[_^])(?P<asns>\d+(_\d+)*)?(?P<end>[_$])")

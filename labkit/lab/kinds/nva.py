@@ -67,12 +67,8 @@ from labkit.lab.plan.router_node import router_node, speaker_files
 from labkit.lab.plan.speakers import nva_speaker, overlays, static_router
 from labkit.lab.plan.wires import Wiring
 
-SHORTHANDS = ("prepend", "as_override", "strip_route_server_asn", "communities", "next_hop")
-"""The options that are short for the last rules of `exports`."""
-
-
 OF_BGP = (
-    *("advertises", "connects_to", "overlays", "peers_with", "timers", "exports", *SHORTHANDS),
+    *("advertises", "connects_to", "overlays", "peers_with", "timers", "exports", *export_rules.SHORTHANDS),
     *("redistribute_static", "requires_policy", "ebgp_multihop", "tracks", "daemon"),
 )
 """The options of a BGP speaker."""
@@ -414,7 +410,7 @@ def _check_bgp(checking: Checking, name: str, nva: Nva, asn: int) -> None:
                 remedy = f"Add it to the peers of a route server, peers: [{name}], or remove {key}."
                 draft.warn(("nvas", name, key), text, remedy)
     last = next((i for i, rule in enumerate(nva.exports, 1) if rule.decides_always), None)
-    for key in SHORTHANDS if last is not None else ():
+    for key in export_rules.SHORTHANDS if last is not None else ():
         if getattr(nva, key):
             text = f"NVA {name}: {key} has no effect: export rule {last} decides for every path."
             draft.warn(("nvas", name, key), text, f"Write it as a rule before that one, or remove {key}.")
@@ -433,7 +429,7 @@ def _check_bgp(checking: Checking, name: str, nva: Nva, asn: int) -> None:
 
 def _check_silent(draft: Draft, name: str, nva: Nva) -> None:
     """What changes nothing of an NVA that advertises nothing."""
-    for key in (k for k in ("exports", *SHORTHANDS, "redistribute_static", "tracks") if getattr(nva, k)):
+    for key in (k for k in ("exports", *export_rules.SHORTHANDS, "redistribute_static", "tracks") if getattr(nva, k)):
         text = f"NVA {name}: {key} has no effect: with requires_policy it sends no route."
         draft.warn(("nvas", name, key), text, f"Remove {key}, or requires_policy.")
 

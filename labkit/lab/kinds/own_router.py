@@ -7,18 +7,9 @@ from typing import Protocol
 
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.problems import listed
+from labkit.lab.kinds.export_rules import SHORTHANDS
 
-_OF_BGP = (
-    "exports",
-    "prepend",
-    "as_override",
-    "strip_route_server_asn",
-    "communities",
-    "next_hop",
-    "requires_policy",
-    "advertises",
-    "redistribute_static",
-)
+_OF_BGP = ("exports", *SHORTHANDS, "requires_policy", "ebgp_multihop", "advertises", "redistribute_static")
 """What labkit's configuration of a daemon makes of an NVA."""
 
 _OF_NODE = ("snat", "stateful", "tracks")
@@ -37,6 +28,10 @@ class OwnRouter(Protocol):
     env: Mapping[str, str]
     cmd: str | None
     tracks: str | None
+
+    @property
+    def model_fields_set(self) -> set[str]:
+        """The keys that the file has."""
 
 
 def check_own(draft: Draft, name: str, nva: OwnRouter) -> None:
@@ -78,6 +73,6 @@ def _check_without_effect(draft: Draft, name: str, nva: OwnRouter, refused: Coll
     # Into an image labkit brings static routes by commands.
     of_daemon = () if not own else (*_OF_BGP, "static_routes") if own == "config" else _OF_BGP
     for key in of_daemon:
-        if getattr(nva, key):
+        if key in nva.model_fields_set:
             text = f"{about}: {key} has no effect: its routing is what its {own} makes it."
             draft.warn((*place, key), text, f"Configure it there, and remove {key}.")

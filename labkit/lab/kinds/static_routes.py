@@ -58,6 +58,7 @@ def check_static_routes(
     if any(draft.broken((*place[:-1], key)) for key in ("connects_to", "overlays", "nics")):
         return
     subnets = [find_subnet(draft, nic.keys.subnet) for nic in nics.values()]
+    own = {given for nic in nics.values() for given in (nic.keys.address, *nic.keys.addresses)}
     near = [*(found[2].prefix for found in subnets if found is not None), *filter(None, links.values())]
     for prefix, hop in routes.items():
         path: Path = (*place, str(prefix))
@@ -66,6 +67,8 @@ def check_static_routes(
             continue
         if address is None:
             draft.error(path, f"{about}: {hop} is not next to it.", _WHERE)
+        elif address in own:
+            draft.error(path, f"{about}: {hop} is the NVA's own address.", _WHERE)
         elif None not in subnets and not any(address in each for each in near):
             draft.error(path, f"{about}: {hop} is in no subnet of its NICs, and on none of its links.", _WHERE)
 

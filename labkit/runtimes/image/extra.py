@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from labkit.errors import InvalidInput
+from labkit.errors import EnvironmentProblem, InvalidInput
 from labkit.paths import state_home
 from labkit.small_files import read_small_file
 
@@ -36,15 +36,25 @@ def chosen() -> tuple[str, ...]:
 
 
 def choose(packages: Iterable[str]) -> None:
-    """Keep a choice in place of the former one."""
+    """Keep a choice in place of the former one.
+
+    Raises:
+        EnvironmentProblem: it can't be written.
+    """
     lines = "".join(f"{name}\n" for name in packages)
-    if not lines:
-        file().unlink(missing_ok=True)
-        return
-    file().parent.mkdir(parents=True, exist_ok=True)
-    fresh = file().with_suffix(".new")
-    fresh.write_text(lines, encoding="utf-8")
-    fresh.rename(file())
+    try:
+        if not lines:
+            file().unlink(missing_ok=True)
+            return
+        file().parent.mkdir(parents=True, exist_ok=True)
+        fresh = file().with_suffix(".new")
+        fresh.write_text(lines, encoding="utf-8")
+        fresh.rename(file())
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"the choice of packages can't be kept: {error.filename}: {error.strerror}.",
+            "Free some space there, or store labkit's files elsewhere: XDG_STATE_HOME.",
+        ) from error
 
 
 def checked(names: Iterable[str]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from labkit.azure.changes.appliances import SetExportPolicy
 from labkit.azure.changes.base import Change
 from labkit.azure.changes.difference import difference
 from labkit.azure.changes.nics import SetIpForwarding
@@ -35,13 +36,14 @@ from labkit.azure.changes.virtual_networks import (
     peering_side,
     peering_state,
 )
-from labkit.azure.model import Azure, BgpPeer, HubRoutingPreference, NextHopType, RouteTable, UserRoute
+from labkit.azure.model import Azure, BgpPeer, ExportRule, HubRoutingPreference, NextHopType, RouteTable, UserRoute
 from labkit.azure.rules.acceptance import originated
 from labkit.azure.rules.adjacency import connected_peerings
 from labkit.errors import InvalidInput
-from labkit.lab.load import load_text
+from labkit.lab.load import load, load_text
 from labkit.lab.model import Lab
 from labkit.lab.running import as_built, carry_out, cautions, obstacles
+from labkit.resources import topologies
 
 TEXT = """
 name: requests
@@ -617,3 +619,14 @@ class TestEditedFiles:
             after = made(*difference(AZURE, edited.azure)).azure
             assert unordered(after) == unordered(edited.azure)
             assert as_built(LAB, after) == after
+
+
+def test_an_export_rule_for_somebody_without_a_session_is_refused() -> None:
+    lab = load(topologies() / "overview" / "lab.yml")
+    for to, refused in (("rs1", False), ("branch", False), ("security-nva", True), ("nobody", True)):
+        change = SetExportPolicy("sdwan-nva", (ExportRule((to,), deny=True),))
+        if refused:
+            with pytest.raises(InvalidInput, match=f"sdwan-nva has no BGP session with {to}"):
+                carry_out(lab, lab.azure, [change])
+        else:
+            assert carry_out(lab, lab.azure, [change]).azure != lab.azure
