@@ -402,7 +402,8 @@ def test_a_peer_beyond_the_limit_loses_its_session(limit: RunningLab) -> None:
 
 def test_who_goes_beyond_the_limit_in_total_loses_the_session(labkit_lab: Boot, tmp_path: Path) -> None:
     """Six prefixes: the virtual network's, and five of nva1's, of which nva2 has one too. It advertises a seventh."""
-    second_nva = f"  nva2: {{subnet: vnet1/appliances, asn: 65002, advertises: {FIFTH}}}\n"
+    exports = "[{as_path: _65515_, deny: true}]"
+    second_nva = f"  nva2: {{subnet: vnet1/appliances, asn: 65002, advertises: {FIFTH}, exports: {exports}}}\n"
     changes = {
         "name: limit": "name: limit-total",
         "peers: [nva1], routes_per_peer: 5": "peers: [nva1, nva2], total_prefixes: 6",
