@@ -22,7 +22,7 @@ def command(lab: LabFileArgument, variant: VariantOption = "", output: FormatOpt
     file = find_lab_file(lab)
     try:
         labs = [read(file, variant)] if variant else read_all(file)
-        for each in labs:
+        for each in (loaded for loaded in labs if loaded.lab.own_routers):
             checked(each, plan(each.lab), installed(node_image().reference))
     except LabFileError as error:
         if output is Format.JSON:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -38,7 +39,12 @@ def lab_file(name: str) -> Path:
 
 
 def variant(source: Path, folder: Path, changes: dict[str, str]) -> Path:
-    """A copy of a lab file in `folder` with texts replaced, each of which must be there."""
+    """A copy of a lab file in `folder` with texts replaced, each of which must be there.
+
+    What lies next to it in a folder of its own is copied, too.
+    """
+    if source.name == "lab.yml":
+        shutil.copytree(source.parent, folder, dirs_exist_ok=True)
     text = source.read_text()
     for old, new in changes.items():
         assert old in text, f"{source} has no {old!r}"

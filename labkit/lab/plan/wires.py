@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -59,10 +60,17 @@ class Wiring:
 
     def up(self, node: str) -> tuple[str, ...]:
         """The commands with which a node brings its interfaces up."""
-        commands: list[str] = []
+        return tuple(self._up.get(node, ()))
+
+    @cached_property
+    def _up(self) -> Mapping[str, list[str]]:
+        """The commands of every node."""
+        found: dict[str, list[str]] = {}
         for wire in self.wires:
-            commands += wire.a_up if wire.a.node == node else wire.b_up if wire.b.node == node else ()
-        return tuple(commands)
+            found.setdefault(wire.a.node, []).extend(wire.a_up)
+            if wire.b.node != wire.a.node:
+                found.setdefault(wire.b.node, []).extend(wire.b_up)
+        return found
 
     def interface(self, node: str, far: str) -> str:
         """The interface of a node towards a node next to it.

@@ -375,7 +375,8 @@ def test_completion_of_verbs_and_labs_and_nodes() -> None:
             "route_servers: {rs1: {peers: [fw, {sdwan: {asn: 1}}]}}\nnvas: {fw: {}}\nvirtual_machines: {vm1: {}}\n"
             "route_tables: {direct: {}}"
         )
-        assert complete("labkit down o") == ["one", "overview"]
+        assert complete("labkit down ov") == ["overview"]
+        assert complete("labkit down on") == ["one"]
         assert complete("labkit exec v") == ["vm1", "vm2"]
         assert complete("labkit effective-routes ") == ["fw", "vm1"]
         assert complete("labkit learned-routes r") == ["rs1"]

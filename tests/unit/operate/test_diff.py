@@ -335,9 +335,10 @@ def test_every_part_of_a_lab_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> No
     healthy.off = others = frozenset(vm.name for vm in LAB.virtual_machines) - {"vm1"}
     monkeypatch.setattr(diffs, "LiveState", lambda *_: live(healthy))
     monkeypatch.setattr(diffs, "read", lambda _look: healthy.snapshot)
+    monkeypatch.setattr(diffs, "changes_by_hand", lambda *_: [Difference("configuration of fw", "", "", "", "")])
     monkeypatch.setattr(diffs, "fabric_differences", lambda vnet, _: [Difference(f"fabric of {vnet}", "", "", "", "")])
     client = cast(LabClient, SimpleNamespace())
-    fabrics = [f"fabric of {vnet.name}" for vnet in AZURE.virtual_networks]
+    fabrics = ["configuration of fw", *(f"fabric of {vnet.name}" for vnet in AZURE.virtual_networks)]
     assert [d.where for d in diffs.differences(LAB, client)] == fabrics
     drop(healthy.model["route_servers"]["rs1-0"][FW]["advertised"], BRANCH)
     forget(healthy, "circuit1", "10.1.0.0/16", "10.1.255.4")
@@ -352,7 +353,11 @@ def test_every_part_of_a_lab_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> No
         "kernel of vm1",
     ]
     healthy.off = others | frozenset({FW, "circuit1", "vm1", *(vnet.name for vnet in AZURE.virtual_networks)})
-    assert [d.where for d in diffs.differences(LAB, client)] == ["rs1-0, advertised to fw", "effective routes of vm3"]
+    assert [d.where for d in diffs.differences(LAB, client)] == [
+        "rs1-0, advertised to fw",
+        "effective routes of vm3",
+        "configuration of fw",
+    ]
 
 
 def test_what_whatif_warns_of(monkeypatch: pytest.MonkeyPatch) -> None:
