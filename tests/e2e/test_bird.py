@@ -57,7 +57,7 @@ def test_a_link_that_flaps_leaves_an_appliance_with_its_routes(
 
 
 def test_one_that_is_killed_comes_back_with_what_it_had(lab: RunningLab) -> None:
-    run(lab, "firewall", "pkill", "-KILL", "bird")
+    run(lab, "firewall", "s6-svc", "-k", "/run/labkit-services/bird")
     become_right(lab)
 
 
@@ -69,7 +69,7 @@ def test_what_it_tracks_decides_what_it_originates(lab: RunningLab) -> None:
     try:
         eventually(default, lambda now: now != firewall)
         # A restart reads the configuration again, and does not advertise what is withdrawn.
-        run(lab, "firewall", "pkill", "-KILL", "bird")
+        run(lab, "firewall", "s6-svc", "-k", "/run/labkit-services/bird")
         eventually(partial(states, lab, "firewall"), lambda now: now == {"Established"}, within=30)
         assert default() != firewall
     finally:

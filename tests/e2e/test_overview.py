@@ -341,24 +341,24 @@ def test_a_link_that_flaps_faster_than_zebra_looks(lab: RunningLab) -> None:
 def test_verify_looks_at_the_kernels_of_routers(lab: RunningLab) -> None:
     title, hint = "kernel of sdwan-nva agrees with its BGP and static routes", "Look: labkit routes sdwan-nva"
     (row,) = run(lab, "sdwan-nva", "ip", "route", "show", str(BRANCH)).splitlines()
-    run(lab, "sdwan-nva", "pkill", "-STOP", "zebra")  # or it would mend that at once
+    run(lab, "sdwan-nva", "s6-svc", "-p", f"{SCAN}/zebra")  # or it would mend that at once
     run(lab, "sdwan-nva", "ip", "route", "delete", str(BRANCH))
     missing = f"{BRANCH} is used by BGP and missing from the kernel of sdwan-nva. {hint}"
     assert f"{title}: {missing}" in problems(lab, 0)
     run(lab, "sdwan-nva", "ip", "route", "add", *row.split())
-    run(lab, "sdwan-nva", "pkill", "-CONT", "zebra")
+    run(lab, "sdwan-nva", "s6-svc", "-c", f"{SCAN}/zebra")
     assert problems(lab, 30) == []
     run(lab, "sdwan-nva", "ip", "route", "add", "192.0.2.0/24", "via", "10.1.1.1", "proto", "bgp")
     stale = f"192.0.2.0/24 is BGP's no longer, and still in the kernel of sdwan-nva. {hint}"
     assert f"{title}: {stale}" in problems(lab, 0)
     run(lab, "sdwan-nva", "ip", "route", "delete", "192.0.2.0/24")
     (row,) = run(lab, "sdwan-nva", "ip", "-N", "route", "show", "default").splitlines()
-    run(lab, "sdwan-nva", "pkill", "-STOP", "zebra")
+    run(lab, "sdwan-nva", "s6-svc", "-p", f"{SCAN}/zebra")
     run(lab, "sdwan-nva", "ip", "route", "delete", "default")
     missing = f"{DEFAULT} is a static route and missing from the kernel of sdwan-nva. {hint}"
     assert f"{title}: {missing}" in problems(lab, 0)
     run(lab, "sdwan-nva", "ip", "route", "add", *row.split())
-    run(lab, "sdwan-nva", "pkill", "-CONT", "zebra")
+    run(lab, "sdwan-nva", "s6-svc", "-c", f"{SCAN}/zebra")
     assert problems(lab, 30) == []
 
 
