@@ -257,8 +257,9 @@ def _second_ways(draw: st.DrawFn, file: dict[str, Any]) -> None:
         if others and draw(st.integers(0, 2)) == 0:
             router = draw(st.sampled_from(others))
             file["nvas"][router].setdefault("connects_to", []).append(site)
-            if draw(st.booleans()):
-                options["prepend"] = {router: draw(st.integers(1, 2))}
+        near = [name for name, router in {**file["nvas"], **file["gateways"]}.items() if _leads_to(router, site)]
+        if near:
+            options["prepend"] = draw(st.dictionaries(st.sampled_from(near), st.integers(1, 2), max_size=2))
 
 
 def _exports(draw: st.DrawFn, file: dict[str, Any]) -> None:

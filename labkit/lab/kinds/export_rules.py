@@ -130,7 +130,7 @@ def check_export_rules(checking: Checking, place: Path, rules: Iterable[ExportRu
 
 def check_effect(checking: Checking, place: Path, owner: str, rules: Iterable[ExportRule]) -> None:
     """Notes rules that contradict themselves, or never decide."""
-    draft, linked = checking.draft, checking.joined_to(owner)
+    draft, linked = checking.draft, checking.joined_to(owner, by_bgp=True)
     subject = draft.subject(place)[0]
     decided = False
     for number, rule in enumerate(rules):

@@ -105,9 +105,10 @@ class Checking:
     sound: bool = False
     judged: set[Path] = field(default_factory=set)
 
-    def joined_to(self, name: str) -> set[str]:
-        """What the file connects with the object of this name."""
-        return {n for each in self.joined if name in (each.one, each.other) for n in (each.one, each.other)} - {name}
+    def joined_to(self, name: str, *, by_bgp: bool = False) -> set[str]:
+        """What the file connects with the object of this name; `by_bgp`: with which it has a session as well."""
+        ends = ((each.one, each.other) for each in self.joined if each.bgp or not by_bgp)
+        return {n for pair in ends if name in pair for n in pair} - {name}
 
     def refer_network(self, place: Path, about: str, name: str) -> None:
         """Notes that the object at `place` names a virtual network that is not there."""

@@ -20,7 +20,7 @@ from labkit.lab.kinds import export_rules
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
 from labkit.lab.kinds.kind import Checking, Given, Kind, Range
 from labkit.lab.kinds.names import Declared
-from labkit.lab.kinds.nouns import CIRCUIT, NVA, SITE, SITE_HOST
+from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY, NVA, SITE, SITE_HOST
 from labkit.lab.kinds.route_table import address_of
 from labkit.lab.model import Lab
 from labkit.lab.plan.common import NET_ADMIN, Planned, environment, interface_up, sysctls
@@ -33,6 +33,8 @@ from labkit.lab.plan.wires import Interfaces, Wire, WireEnd, Wiring
 
 HOST_SUFFIX = "-host"
 HOST_OFFSET = 10
+_NEIGHBOURS = (NVA, CIRCUIT, GATEWAY)
+"""What the router of a site may have BGP with."""
 
 LANS: Slot[dict[str, tuple[IPv4Interface, ...]]] = Slot(dict)
 """The address of each site's router in each of its prefixes."""
@@ -54,7 +56,7 @@ class Site(Part):
     exports: tuple[export_rules.ExportRule, ...] = ()
     """The router's export policy: the first rule that matches decides; what none matches is advertised unchanged."""
     prepend: dict[str, Annotated[int, Field(ge=0, le=10)]] = Field(default_factory=dict)
-    """Short for last rules: how many times more the router puts its own ASN into paths, by NVA or circuit."""
+    """Short for last rules: how many times more the router puts its own ASN into paths, by neighbour."""
 
 
 SITES: Section[dict[str, Site]] = Section(
@@ -93,7 +95,8 @@ class SiteKind(Kind):
             export_rules.check_export_rules(checking, ("sites", name, "exports"), site.exports)
             for router in site.prepend:
                 path: Path = ("sites", name, "prepend", router)
-                checking.names.refer(checking.draft, path, f"prepend of site {name}", router, NVA, CIRCUIT)
+                wanted, called = _NEIGHBOURS, "BGP neighbour of a site"
+                checking.names.refer(checking.draft, path, f"prepend of site {name}", router, *wanted, called=called)
 
     def ranges(self, draft: Draft) -> Iterator[Range]:
         """See `Kind`."""
@@ -128,7 +131,10 @@ class SiteKind(Kind):
                 draft.warn(("sites", name, "asn"), text, remedy)
             linked = checking.joined_to(name)
             for router in site.prepend:
-                if router not in linked and checking.is_sound(router, NVA, CIRCUIT):
+                if router in linked - checking.joined_to(name, by_bgp=True):
+                    text = f"site {name}: prepend towards {router} has no effect: their connection is without BGP."
+                    draft.warn(("sites", name, "prepend", router), text, "Remove bgp: false of the connection.")
+                elif router not in linked and checking.is_sound(router, *_NEIGHBOURS):
                     text = f"site {name}: prepend towards {router} has no effect: they are not connected."
                     draft.warn(("sites", name, "prepend", router), text, f"Connect them: connects_to: [{name}].")
             if not linked and not draft.broken(("nvas",)) and not draft.broken(("circuits",)):

@@ -1,0 +1,39 @@
+"""What VPN gateways connect to, and what they make of it."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+
+from labkit.pytest import Boot, RunningLab
+from tests.e2e.by_the_rules import astray, unlike
+from tests.e2e.in_lab import gateways, lab_file, problems, without_bgpd
+from tests.e2e.waiting import eventually
+
+CUSTOMER = IPv4Network("10.155.0.0/16")
+DEVICES = {name: IPv4Address(address) for name, address in (("dev1", "10.155.0.1"), ("dev2", "10.155.0.2"))}
+
+
+@pytest.fixture(scope="module")
+def lab(labkit_lab: Boot) -> RunningLab:
+    return labkit_lab(lab_file("connections"))
+
+
+def test_everything_is_as_the_rules_have_it(lab: RunningLab) -> None:
+    assert problems(lab) == []
+    assert unlike(lab.lab, lab.lab.azure, lab.client) == []
+    assert astray(lab.lab, lab.client) == []
+
+
+def test_a_prepended_path_is_used_without_the_shorter_one(lab: RunningLab) -> None:
+    """Microsoft's question 96515: a customer's second device is a standby by the length of its path alone."""
+
+    def ways() -> set[tuple[IPv4Address, ...] | None]:
+        return {gateways(lab, instance, CUSTOMER) for instance in ("vpngw-0", "vpngw-1")}
+
+    assert ways() == {(DEVICES["dev1"],)}
+    with without_bgpd(lab, "dev1"):
+        eventually(ways, lambda found: found == {(DEVICES["dev2"],)})
+    eventually(ways, lambda found: found == {(DEVICES["dev1"],)})
+    assert problems(lab, 10) == []
