@@ -14,7 +14,10 @@ from ipaddress import IPv4Address, IPv4Network
 
 @dataclass(frozen=True, slots=True)
 class SessionClaim:
-    """The BGP session of `on` with every address of `with_` is Established (a route server has two)."""
+    """The BGP session of `on` with every address of `with_` is Established (a route server has two).
+
+    The NIC of an NVA, here and in claims of learned and advertised routes, means the session that goes by it.
+    """
 
     on: str
     with_: str
@@ -167,7 +170,10 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class KernelRouteClaim:
-    """The kernel FIB of node `on` holds `prefix` via exactly the next hops `via`; None: any."""
+    """The kernel FIB of node `on` holds `prefix` via exactly the next hops `via`; None: any.
+
+    Of a NIC it is the table that packets with its address as their source follow.
+    """
 
     on: str
     prefix: IPv4Network
@@ -187,7 +193,8 @@ class PathClaim:
     """A traceroute from `from_` reaches `to`; it shows `through` in that order and none of `never`.
 
     A hop that no node of the lab owns, or one the traceroute cannot name, fails the proof. For a route server in
-    `never`, its count of packets that were not addressed to it must stay zero as well.
+    `never`, its count of packets that were not addressed to it must stay zero as well. A NIC is crossed where its own
+    address is a hop: packets enter by it.
     """
 
     from_: str

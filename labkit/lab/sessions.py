@@ -81,11 +81,35 @@ def daemon_of(lab: Lab, node: str) -> Daemon:
     return DAEMONS[router_daemons(lab)[node]]
 
 
-def peer_names(lab: Lab, peer: str) -> tuple[str, ...]:
-    """The names under which a route server has an NVA, or each instance of a gateway, as its peer."""
-    if peer not in lab.azure.gateway:
-        return (peer,)
-    return tuple(i.node for i in lab.azure.gateway[peer].instance_ids)
+def peer_names(lab: Lab, server: str, peer: str) -> tuple[str, ...]:
+    """The names under which a route server has an NVA, or each instance of a gateway, as its peer.
+
+    An NVA by a NIC that its session does not use is none.
+    """
+    if peer in lab.azure.gateway:
+        return tuple(i.node for i in lab.azure.gateway[peer].instance_ids)
+    return (_router(lab, peer),) if _goes_by(lab, peer, server) else ()
+
+
+def nic_of_session(lab: Lab, nva: str, far: str) -> str | None:
+    """The NIC by which an NVA has its session with a route server or another NVA; None over a link, or without one."""
+    if far in lab.azure.route_server:
+        address = next((peer.address for peer in lab.azure.route_server[far].peers if peer.name == nva), None)
+        return next((nic.name for nic in lab.azure.nics_of(nva) if address in nic.addresses), None)
+    by_overlay = (o.nics[o.nvas.index(nva)] for o in lab.overlays if {nva, far} == set(o.nvas))
+    by_itself = (peer.nic for peer in lab.nva[nva].peers if peer.name == far)
+    return next(by_overlay, None) or next(by_itself, None)
+
+
+def _router(lab: Lab, name: str) -> str:
+    """The router that a name means: a NIC's is its machine."""
+    return lab.azure.nic[name].machine if name in lab.azure.nic else name
+
+
+def _goes_by(lab: Lab, name: str, far: str) -> bool:
+    """Whether the session of what has the name goes by it, where that is one of several NICs."""
+    router = _router(lab, name)
+    return router == name or nic_of_session(lab, router, far) == name
 
 
 def peer_name(lab: Lab, name: str) -> str:
@@ -96,12 +120,18 @@ def peer_name(lab: Lab, name: str) -> str:
 
 
 def speakers(lab: Lab, near: str, far: str) -> tuple[tuple[str, IPv4Address], ...]:
-    """The sessions between `near`, which is not a route server, and `far`: `near`'s node, `far`'s address."""
-    return tuple(dict.fromkeys(_speakers(lab, near, far)))
+    """The sessions between `near`, which is not a route server, and `far`: `near`'s node, `far`'s address.
+
+    By the NIC of an NVA only the session that uses it is meant.
+    """
+    ends = _router(lab, near), _router(lab, far)
+    if not _goes_by(lab, near, ends[1]) or not _goes_by(lab, far, ends[0]):
+        return ()
+    return tuple(dict.fromkeys(_speakers(lab, *ends)))
 
 
 def _speakers(lab: Lab, near: str, far: str) -> Iterator[tuple[str, IPv4Address]]:
-    nodes = peer_names(lab, near)
+    nodes = peer_names(lab, far, near)
     if far in lab.azure.route_server:
         yield from ((node, address) for node in nodes for address in lab.azure.route_server[far].instances)
     for link in lab.wan_links:

@@ -14,7 +14,7 @@ from labkit.lab.file.yaml_source import Path
 
 
 class SessionProof(Part):
-    """The BGP sessions between the two are Established."""
+    """The BGP sessions between the two are Established; of an NVA, by the NIC that is named as nva/nic."""
 
     on: str
     with_: Annotated[str, Field(alias="with")]
@@ -67,11 +67,11 @@ class EffectiveRoutesProof(Part):
     """A NIC has these prefixes as Active effective routes, and no others, apart from those of type None."""
 
     on: str
-    rows: dict[Prefix, Words]
+    rows: dict[Prefix, Annotated[Words, Field(min_length=1)]]
 
 
 class KernelRouteProof(Part):
-    """The node's own kernel has the prefix."""
+    """The node's own kernel has the prefix; of a NIC, the table that packets with its address follow."""
 
     on: str
     prefix: Prefix
@@ -86,7 +86,7 @@ class PingProof(Part):
 
 
 class PathProof(Part):
-    """A traceroute gets there, through these nodes in this order and never through those."""
+    """A traceroute gets there, through these nodes or NICs in this order, and never through those."""
 
     from_: Annotated[str, Field(alias="from")]
     to: str

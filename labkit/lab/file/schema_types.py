@@ -6,11 +6,19 @@ Every parser takes what YAML gives (text) and raises `Mistake` with the text and
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, NetmaskValueError
 from typing import Annotated, Any, TypeVar, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, ModelWrapValidatorHandler
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+)
 from pydantic import model_validator as _model_validator
 from pydantic.json_schema import JsonSchemaValue, WithJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError
@@ -102,6 +110,16 @@ def _parse_mac(value: object) -> str:
 def one_or_more(value: object) -> object:
     """A list, or one value in place of a list of it."""
     return [value] if isinstance(value, str) else value
+
+
+def _not_empty(value: Collection[object] | None) -> Collection[object] | None:
+    if value is not None and not value:
+        raise mistake("the list is empty", "Add an item, or remove the key: without it, everything matches.")
+    return value
+
+
+NotEmpty = AfterValidator(_not_empty)
+"""Of a list of what matches: one without items would match nothing, or as if it were not there."""
 
 
 def _parse_as_path(value: object) -> object:

@@ -13,7 +13,7 @@ from pydantic.json_schema import WithJsonSchema
 from labkit.azure import model
 from labkit.azure.model import AsPathMatch, Origin, PrefixMatch
 from labkit.azure.rules.asn import MAX_ASN
-from labkit.lab.file.schema_types import Asn, Communities, Part, Words, mistake, one_or_more, parse_prefix
+from labkit.lab.file.schema_types import Asn, Communities, NotEmpty, Part, Words, mistake, one_or_more, parse_prefix
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.kind import Checking
 from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY, NVA, ROUTE_SERVER, SITE, Trait
@@ -94,13 +94,13 @@ class PathChanges(Part):
 class ExportRule(Part):
     """A rule of an export policy: the first that matches decides. What none matches is advertised unchanged."""
 
-    to: Words | None = None
+    to: Annotated[Words | None, NotEmpty] = None
     """Receivers by name: route servers, NVAs, gateways, circuits or sites. Default: all."""
-    prefix: PrefixMatches = ()
+    prefix: Annotated[PrefixMatches, NotEmpty] = ()
     """Prefixes: exactly these, or `10.0.0.0/8 or longer`. Default: any."""
-    community: Communities = ()
+    community: Annotated[Communities, NotEmpty] = ()
     """Communities of which the path has one. Default: any path."""
-    as_path: AsPathMatches = ()
+    as_path: Annotated[AsPathMatches, NotEmpty] = ()
     """ASNs in the path, as in FRR: _65010_ anywhere, ^65001_ nearest, _65010$ originating, ^$ own. Default: any."""
     deny: bool = False
     """True: what the rule matches is not advertised."""

@@ -17,7 +17,7 @@ from labkit.azure.rules.addressing import FIREWALL_SUBNET, SUBNET_LONGEST, gatew
 from labkit.azure.rules.firewalls import PRIVATE
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.schema import Section
-from labkit.lab.file.schema_types import Address, AzureName, Part, Prefixes, one_or_more
+from labkit.lab.file.schema_types import Address, AzureName, NotEmpty, Part, Prefixes, one_or_more
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
 from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Kind
@@ -67,13 +67,13 @@ class Rule(Part):
 
     action: RuleAction
     """Allow or Deny."""
-    sources: Prefixes = ()
+    sources: Annotated[Prefixes, NotEmpty] = ()
     """Where flows begin."""
-    destinations: Prefixes = ()
+    destinations: Annotated[Prefixes, NotEmpty] = ()
     """Where they go."""
-    protocols: Protocols = ()
+    protocols: Annotated[Protocols, NotEmpty] = ()
     """TCP, UDP or ICMP."""
-    ports: Ports = ()
+    ports: Annotated[Ports, NotEmpty] = ()
     """Destination ports and ranges of them, such as [22, 8000-8080]."""
 
 

@@ -14,13 +14,13 @@ class Trait(Flag):
 
     NONE = 0
     SPEAKER = auto()
-    """It has BGP sessions, as one whole."""
+    """It has BGP sessions, as one whole, or is the NIC of what has them."""
     NIC = auto()
     """It has a NIC whose effective routes Azure shows."""
     HOST = auto()
     """It can send a packet of its own, a NIC with its own address."""
     HOP = auto()
-    """Packets may cross it."""
+    """Packets may cross it; of a NIC, they may enter by it."""
     NEXT_HOP = auto()
     """A route of a route table may name it."""
     NODE = auto()
@@ -59,6 +59,6 @@ CIRCUIT = Noun("circuit", Trait.SPEAKER | Trait.HOP | Trait.NODE)
 SITE = Noun("site", Trait.SPEAKER | _MACHINE)
 SITE_HOST = Noun("site's host", _MACHINE)
 INTERNET = Noun("Internet", _MACHINE, "the")
-NIC = Noun("NIC", Trait.NIC | Trait.NEXT_HOP | Trait.HOST)
-NVA_NIC = Noun("NIC of an NVA", Trait.NIC | Trait.NEXT_HOP | Trait.HOST)
+NIC = Noun("NIC", Trait.NIC | Trait.NEXT_HOP | Trait.HOST | Trait.HOP)
+NVA_NIC = Noun("NIC of an NVA", Trait.SPEAKER | Trait.NIC | Trait.NEXT_HOP | Trait.HOST | Trait.HOP)
 VIRTUAL_MACHINE = Noun("virtual machine", Trait.NIC | Trait.NEXT_HOP | _MACHINE)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 
-from labkit.azure.model import Nic
+from labkit.azure.model import Azure, Nic
 from labkit.lab import model
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.yaml_source import Path
@@ -48,29 +48,42 @@ class NvaPeerKind(Kind):
 
     def lab(self, draft: Draft, addresses: Addresses, lab: Lab) -> Lab:  # noqa: ARG002
         """See `Kind`: a session has two ends, whichever of them the file names."""
-        named = {
-            (name, machine_of(far)): (lab.azure.find_nic(far), options or PeerOptions())
-            for name, nva in draft.file[NVAS].items()
-            for peer in nva.peers_with
-            for far, options in peer.items()
-        }
-
-        def nic(name: str, far: str) -> Nic:
-            """The NIC of an NVA in its session with another one: as that names it, else one in the other's subnet."""
-            if (far, name) in named:
-                return named[far, name][0]
-            there = named[name, far][0]
-            mine = lab.azure.nics_of(name)
-            return next(
-                (n for n in mine if (n.virtual_network, n.subnet) == (there.virtual_network, there.subnet)), mine[0]
-            )
-
-        peers: dict[str, list[model.NvaPeer]] = {name: [] for name in lab.nva}
+        named, peers = _named(draft), dict[str, list[model.NvaPeer]]()
         for name, far in [pair for pair in product(lab.nva, lab.nva) if {pair, pair[::-1]} & named.keys()]:
             own = named[name, far][1] if (name, far) in named else PeerOptions()
-            ends = nic(name, far).name, nic(far, name).name
-            peers[name].append(model.NvaPeer(far, *ends, own.route_reflector_client, own.next_hop_self))
-        return replace(lab, nvas=tuple(replace(nva, peers=tuple(peers[nva.name])) for nva in lab.nvas))
+            ends = _nic(named, lab.azure, name, far).name, _nic(named, lab.azure, far, name).name
+            peer = model.NvaPeer(far, *ends, own.route_reflector_client, own.next_hop_self)
+            peers.setdefault(name, []).append(peer)
+        return replace(lab, nvas=tuple(replace(nva, peers=tuple(peers.get(nva.name, ()))) for nva in lab.nvas))
+
+
+def peer_nic(draft: Draft, azure: Azure, name: str, far: str) -> Nic | None:
+    """The NIC of an NVA in its session with another one; None if `peers_with` makes none between them."""
+    named = _named(draft)
+    return _nic(named, azure, name, far) if {(name, far), (far, name)} & named.keys() else None
+
+
+_Named = Mapping[tuple[str, str], tuple[str, PeerOptions]]
+
+
+def _named(draft: Draft) -> _Named:
+    """What each NVA's `peers_with` has of another one: its name or that of its NIC, and the options."""
+    return {
+        (name, machine_of(far)): (far, options or PeerOptions())
+        for name, nva in draft.file[NVAS].items()
+        for peer in nva.peers_with
+        for far, options in peer.items()
+    }
+
+
+def _nic(named: _Named, azure: Azure, name: str, far: str) -> Nic:
+    """The NIC of an NVA in its session with another one: as that names it, else one in the other's subnet."""
+    if (far, name) in named:
+        return azure.find_nic(named[far, name][0])
+    there = azure.find_nic(named[name, far][0])
+    mine = azure.nics_of(name)
+    same = (n for n in mine if (n.virtual_network, n.subnet) == (there.virtual_network, there.subnet))
+    return next(same, mine[0])
 
 
 def _check_way(checking: Checking, path: Path) -> None:

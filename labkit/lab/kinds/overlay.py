@@ -80,6 +80,16 @@ class OverlayKind(Kind):
         return replace(lab, overlays=overlays)
 
 
+def overlay_nic(draft: Draft, azure: Azure, nva: str, far: str) -> Nic | None:
+    """The NIC by which an NVA has an overlay with another one; None if there is none between them."""
+    for name, other in ((nva, far), (far, nva)):
+        for overlay in draft.file[NVAS][name].overlays:
+            for end, options in overlay.items():
+                if machine_of(end) == other:
+                    return _near(azure, nva, options or OverlayOptions()) if name == nva else azure.find_nic(end)
+    return None
+
+
 def _near(azure: Azure, nva: str, options: OverlayOptions) -> Nic:
     """The NIC of the NVA that names an overlay."""
     named = (nic for nic in azure.nics_of(nva) if options.nic in {nic.name, nic.name.removeprefix(f"{nva}/")})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from labkit.azure.model import InstanceId, NextHopType
+from labkit.azure.model import InstanceId, NextHopType, Nic
 from labkit.lab import proofs
 from labkit.lab.file import schema_proofs as schema
 from labkit.lab.file.draft import Draft
@@ -16,6 +16,7 @@ from labkit.lab.file.variants import VARIANTS, variant_names
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses
 from labkit.lab.kinds.kind import Checking, Kind
+from labkit.lab.kinds.machine import machine_of
 from labkit.lab.kinds.nouns import (
     CIRCUIT,
     FIREWALL,
@@ -31,13 +32,17 @@ from labkit.lab.kinds.nouns import (
     Noun,
     Trait,
 )
+from labkit.lab.kinds.nva import NVAS
+from labkit.lab.kinds.nva_peer import peer_nic
+from labkit.lab.kinds.overlay import overlay_nic
 from labkit.lab.kinds.route_table import address_of
 from labkit.lab.kinds.site import HOST_SUFFIX, SITES
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import INSTANCES
 from labkit.lab.proofs import TableKind, table_of
 
-_PEERS = (NVA, GATEWAY_INSTANCE)
+_PEERS = (NVA, GATEWAY_INSTANCE, NVA_NIC)
+_IN_NODES = (Trait.NODE, NIC, NVA_NIC)
 _OF_TABLE: dict[TableKind, tuple[tuple[Noun | Trait, ...], ...]] = {
     TableKind.LEARNED: ((ROUTE_SERVER,), _PEERS),
     TableKind.ADVERTISED: ((ROUTE_SERVER,), _PEERS),
@@ -97,6 +102,8 @@ class _Checker:
     def __init__(self, checking: Checking) -> None:
         self.draft = checking.draft
         self.names = checking.names
+        self.azure = checking.azure
+        self.sound = checking.sound
         self.sessions = {frozenset((each.one, each.other)) for each in checking.joined if each.bgp}
 
     def only(self, path: Path, about: str, part: schema.Rows) -> tuple[str, schema.Claim | schema.Rows] | None:
@@ -125,7 +132,7 @@ class _Checker:
                     self._neighbours(path, about, claim.on, claim.from_)
             case schema.AdvertisedRouteProof() | schema.AdvertisedRoutesProof():
                 server = self.names.refer(self.draft, (*path, "by"), about, claim.by, ROUTE_SERVER)
-                peer = self.names.refer(self.draft, (*path, "to"), about, claim.to, NVA, GATEWAY)
+                peer = self.names.refer(self.draft, (*path, "to"), about, claim.to, NVA, GATEWAY, NVA_NIC)
                 if server and peer:
                     self._neighbours(path, about, claim.by, claim.to)
             case schema.EffectiveRouteProof():
@@ -139,7 +146,7 @@ class _Checker:
             case CaptureProof():
                 self._capture(path, about, claim)
             case schema.KernelRouteProof():
-                self._names(path, about, {"on": claim.on}, Trait.NODE, called="node with a kernel's routes")
+                self._names(path, about, {"on": claim.on}, *_IN_NODES, called="node with a kernel's routes")
                 self._next_hops(path, about, claim.via)
             case schema.PingProof():
                 self._travel(path, about, claim.from_, claim.to)
@@ -163,15 +170,22 @@ class _Checker:
                     remedy = f'Its columns are {", ".join(columns)}; write "-" for an empty cell.'
                     self.draft.error(path, text, remedy)
 
-    def _names(self, path: Path, about: str, given: dict[str, str], wanted: Trait, called: str = "BGP speaker") -> bool:
+    def _names(
+        self, path: Path, about: str, given: dict[str, str], *wanted: Noun | Trait, called: str = "BGP speaker"
+    ) -> bool:
         found = [
-            self.names.refer(self.draft, (*path, key), about, name, wanted, called=called)
+            self.names.refer(self.draft, (*path, key), about, name, *wanted, called=called)
             for key, name in given.items()
         ]
         return all(found)
 
-    def _neighbours(self, path: Path, about: str, one: str, other: str) -> None:
+    def _neighbours(self, path: Path, about: str, *names: str) -> None:
+        """Notes that two speakers have no session with each other, or by other NICs than those that are named."""
+        one, other = map(machine_of, names)
         if frozenset((one, other)) in self.sessions:
+            for name, mine, far in zip(names, (one, other), (other, one), strict=True):
+                if name != mine and self.sound:
+                    self._by_nic(path, about, name, far)
             return
         if any(
             self.draft.broken((section, name))
@@ -183,13 +197,32 @@ class _Checker:
         remedy = f"{one} has sessions with {listed(near)}." if near else f"{one} has no sessions."
         self.draft.error(path, f"{about}: {one} and {other} have no session with each other.", remedy)
 
+    def _by_nic(self, path: Path, about: str, name: str, far: str) -> None:
+        """Notes that an NVA has its session with `far` by another NIC than `name`."""
+        nva = machine_of(name)
+        nic = self._nic_of_session(nva, far)
+        if nic is None:
+            text = f"{about}: {nva} has its session with {far} over a link, by no NIC."
+            self.draft.error(path, text, f"Write {nva}.")
+        elif nic.name != name:
+            text = f"{about}: {nva} has its session with {far} by {nic.name}, not by {name}."
+            self.draft.error(path, text, f"Write {nic.name}, or {nva} for whatever NIC it is.")
+
+    def _nic_of_session(self, nva: str, far: str) -> Nic | None:
+        server = self.azure.route_server.get(far)
+        if server is not None:
+            address = next((peer.address for peer in server.peers if peer.name == nva), None)
+            return next((nic for nic in self.azure.nics_of(nva) if address in nic.addresses), None)
+        if far not in self.draft.file[NVAS]:
+            return None
+        return overlay_nic(self.draft, self.azure, nva, far) or peer_nic(self.draft, self.azure, nva, far)
+
     def _next_hops(self, path: Path, about: str, via: Iterable[str] | None) -> None:
         for name in via or ():
             if address_of(name) is None:
                 place: Path = (*path, "via") if "rows" not in path else path
-                self.names.refer(
-                    self.draft, place, about, name, Trait.NODE, LOAD_BALANCER, FIREWALL, NIC, NVA_NIC, called="next hop"
-                )
+                wanted = (*_IN_NODES, LOAD_BALANCER, FIREWALL)
+                self.names.refer(self.draft, place, about, name, *wanted, called="next hop")
 
     def _travel(self, path: Path, about: str, source: str, target: str) -> None:
         self.names.refer(self.draft, (*path, "from"), about, source, Trait.HOST, called="machine")
@@ -199,7 +232,7 @@ class _Checker:
             instances = " or ".join(InstanceId(target, i).node for i in INSTANCES)
             self.draft.error((*path, "to"), f"{about}: {target} has two addresses.", f"Name an instance: {instances}.")
         else:
-            self.names.refer(self.draft, (*path, "to"), about, target, Trait.NODE, NIC, NVA_NIC, called="node")
+            self.names.refer(self.draft, (*path, "to"), about, target, *_IN_NODES, called="node")
 
     def _hops(self, path: Path, about: str, claim: schema.PathProof) -> None:
         for name in claim.through:
@@ -209,9 +242,9 @@ class _Checker:
             else:
                 self.names.refer(self.draft, (*path, "through"), about, name, Trait.HOP, called="hop")
         for name in claim.never:
-            self.names.refer(self.draft, (*path, "never"), about, name, Trait.NODE, ROUTE_SERVER, called="hop")
+            self.names.refer(self.draft, (*path, "never"), about, name, *_IN_NODES, ROUTE_SERVER, called="hop")
         for name in dict.fromkeys(claim.never):
-            if name in claim.through:
+            if name in map(machine_of, claim.through) or name in claim.through:
                 self.draft.error(
                     (*path, "never"), f"{about}: {name} is in through and in never.", "Remove it from one."
                 )

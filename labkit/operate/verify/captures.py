@@ -9,6 +9,7 @@ from labkit.azure.model import NextHopType
 from labkit.azure.rules.rows import LearnedTable
 from labkit.feed.state import Listing
 from labkit.lab.proofs import Capture, Cells, TableKind, TableName
+from labkit.lab.sessions import peer_name
 from labkit.operate.look.live_state import LiveState
 
 
@@ -84,7 +85,8 @@ def _rows(table: TableName, live: LiveState) -> Iterator[Mapping[str, object]]:
     match table.kind, table.names:
         case ((TableKind.LEARNED | TableKind.ADVERTISED), (server, peer)):
             which: Listing = "learned" if table.kind is TableKind.LEARNED else "advertised"
-            yield from (row for rows in live.state.listing(which, server, peer).values() for row in rows)
+            rows_of_instances = live.state.listing(which, server, peer_name(live.lab, peer)).values()
+            yield from (row for rows in rows_of_instances for row in rows)
         case TableKind.GATEWAY, (gateway,):
             yield from live.client.fetch(LearnedTable, "gateways", gateway, "learned-routes")["value"]
         case TableKind.BGP, (node,):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import singledispatch
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -17,6 +18,8 @@ from labkit.daemons.tables import ESTABLISHED
 from labkit.feed.state import Listing
 from labkit.feed.status import RouteServerSession
 from labkit.lab import proofs
+from labkit.lab.model import Lab
+from labkit.lab.plan.nic_tables import RT_TABLE_MAIN
 from labkit.lab.plan.nodes import INSTANCES, target_address
 from labkit.lab.sessions import daemon_of, peer_names, router_daemons, speakers
 from labkit.operate.look.live_state import LiveState
@@ -46,15 +49,15 @@ def _by_speaker(claim: Any, live: LiveState) -> Iterator[str | None]:
         case proofs.SessionClaim():
             yield from _session(claim, live)
         case proofs.LearnedRouteClaim() if claim.on in live.lab.azure.route_server:
-            for peer in peer_names(live.lab, claim.from_):
+            for peer in peer_names(_lab(live, claim.from_), claim.on, claim.from_):
                 rows = live.state.listing("learned", claim.on, peer)
                 missing = f"{claim.on} instance {{}} has no {claim.prefix} from {peer}"
                 yield from _in_both_instances(rows, claim, missing)
         case proofs.LearnedRouteClaim():
-            for node, neighbour in speakers(live.lab, claim.on, claim.from_):
+            for node, neighbour in speakers(_lab(live, claim.on, claim.from_), claim.on, claim.from_):
                 yield _learned(claim, live, node, neighbour)
         case proofs.AdvertisedRouteClaim():
-            for peer in peer_names(live.lab, claim.to):
+            for peer in peer_names(_lab(live, claim.to), claim.by, claim.to):
                 rows = live.state.listing("advertised", claim.by, peer)
                 missing = f"{claim.by} instance {{}} does not advertise {claim.prefix} to {peer}"
                 yield from _in_both_instances(rows, claim, missing)
@@ -63,10 +66,10 @@ def _by_speaker(claim: Any, live: LiveState) -> Iterator[str | None]:
 
 
 def _session(claim: proofs.SessionClaim, live: LiveState) -> Iterator[str | None]:
-    lab = live.lab
+    lab = _lab(live, claim.on, claim.with_)
     server, far = (claim.on, claim.with_) if claim.on in lab.azure.route_server else (claim.with_, claim.on)
     if server in lab.azure.route_server:
-        for peer in peer_names(lab, far):
+        for peer in peer_names(lab, server, far):
             mine = [s for s in live.state.status.sessions if (s.route_server, s.peer) == (server, peer)]
             if len(mine) < len(INSTANCES):
                 yield f"{server}: no session with {peer}. Look: labkit status"
@@ -141,7 +144,7 @@ def _tables(
 ) -> Iterator[tuple[str, dict[IPv4Network, str]]]:
     """The tables that a claim is about, one for each speaker: where it is, and the AS path of every prefix in it."""
     if isinstance(claim, proofs.LearnedRoutesClaim) and claim.on not in live.lab.azure.route_server:
-        for node, neighbour in speakers(live.lab, claim.on, claim.from_):
+        for node, neighbour in speakers(_lab(live, claim.on, claim.from_), claim.on, claim.from_):
             paths = [p for p in live.bgp(node).paths if p.neighbour == neighbour]
             yield f"{node}, from {neighbour}", {p.prefix: _path(p.as_path) for p in paths}
         return
@@ -150,7 +153,7 @@ def _tables(
         which, server, peer = "learned", claim.on, claim.from_
     else:
         which, server, peer = "advertised", claim.by, claim.to
-    for name in peer_names(live.lab, peer):
+    for name in peer_names(_lab(live, peer), server, peer):
         rows = live.state.listing(which, server, name)
         for index in INSTANCES:
             found = rows.get(f"RouteServiceRole_IN_{index}", [])
@@ -215,15 +218,19 @@ def _(claim: proofs.EffectiveRouteClaim, live: LiveState) -> str | None:
 
 @check.register
 def _(claim: proofs.KernelRouteClaim, live: LiveState) -> str | None:
-    rows = [r for r in live.kernel(claim.on) if r.prefix == claim.prefix]
-    hint = f"Look: labkit routes {claim.on}"
+    node, source = _sender(live, claim.on)
+    table = live.table_from(node, source) if source is not None else None
+    rows = [r for r in live.kernel(node, table or RT_TABLE_MAIN) if r.prefix == claim.prefix]
+    hint = (
+        f"Look: labkit routes {node}" if table is None else f"Look: labkit exec {node} -- ip route show table {table}"
+    )
     if not rows:
         return f"the kernel of {claim.on} has no route for {claim.prefix}. {hint}"
     return _wrong_hops(live, claim.via, rows[0].gateways, f"{claim.prefix} in the kernel of {claim.on}", hint)
 
 
 def _sender(live: LiveState, name: str) -> tuple[str, IPv4Address | None]:
-    """The node that sends packets from a node or a NIC, and their source, where that is one of several NICs."""
+    """The node that a node's or a NIC's name means, and the source of its packets if it is one of several NICs."""
     nic = live.lab.azure.nic.get(name)
     return (nic.machine, nic.address) if nic is not None and nic.name != nic.machine else (name, None)
 
@@ -247,20 +254,36 @@ def _(claim: proofs.PathClaim, live: LiveState) -> str | None:
         return f"{way} ends before {target}: {seen}."
     if None in owners:
         return f"{way} has a hop that no node owns: {seen}."
-    names = [o for o in owners if o is not None]
-    remaining = iter(names)
+    shown = " → ".join(live.name_of(h) for h in hops if h)
+    passed = [{str(owner), *_nics(live, hop)} for owner, hop in zip(owners, hops, strict=True)]
+    remaining = iter(passed)
     for node in claim.through:
-        if node not in remaining:
-            return f"{way} does not lead through {node} at that point: {' → '.join(names)}."
+        if not any(node in each for each in remaining):
+            return f"{way} does not lead through {node} at that point: {shown}."
     for node in claim.never:
         if node in live.lab.azure.route_server:
             for instance in (f"{node}-0", f"{node}-1"):
                 count = live.foreign_packets(instance)
                 if count:
                     return f"{instance} got {count} packets that were not for it: a route server is in the data path."
-        elif node in names:
-            return f"{way} leads through {node}: {' → '.join(names)}."
+        elif any(node in each for each in passed):
+            return f"{way} leads through {node}: {shown}."
     return None
+
+
+def _nics(live: LiveState, address: IPv4Address | None) -> Iterator[str]:
+    """The NIC that has an address in its virtual network, by its name."""
+    return (nic.name for nic in live.lab.azure.nics if address in nic.addresses)
+
+
+def _lab(live: LiveState, *ends: str) -> Lab:
+    """The lab whose sessions a claim is about.
+
+    Where an end is named as one of several NICs, it has the peers that there are now, which may have other addresses.
+    """
+    nics = live.lab.azure.nic
+    by_nic = any(nics[end].machine != end for end in ends if end in nics)
+    return replace(live.lab, azure=live.azure) if by_nic else live.lab
 
 
 @check.register

@@ -74,6 +74,7 @@ def test_a_rule_as_it_is_shown_is_that_rule() -> None:
         ("{as_path: _}", 'export rule {as_path: _}: as_path.0: "_" does not match AS paths.', "Write an ASN, or ASNs"),
         ("{deny: x}", "export rule {deny: x}: deny: input should be a valid boolean", "Keys of a rule: to, prefix,"),
         ("{when: x}", "export rule {when: x}: when: extra inputs are not permitted.", "Keys of a rule: to, prefix,"),
+        ("{to: []}", "export rule {to: []}: to: the list is empty.", "Add an item, or remove the key"),
         ("{to: rs9}", "fw has no BGP session with rs9.", "It has: branch, rs1."),
         ("{set: {next_hop: rs1}}", "next_hop: rs1 is not a next hop.", "Write the name of a machine or"),
     ],

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from labkit.azure.changes.route_servers import PutPeer
 from labkit.azure.rules.rows import AdvertisedRow, EffectiveRow, EffectiveTable, LearnedRow
-from labkit.daemons.tables import BgpTable
+from labkit.daemons.tables import BgpNeighbour, BgpTable
 from labkit.errors import CheckFailed
 from labkit.feed.codec import to_json
 from labkit.feed.state import PlatformState
-from labkit.feed.status import PlatformStatus
+from labkit.feed.status import PlatformStatus, RouteServerSession
 from labkit.lab import proofs
 from labkit.lab.load import read
 from labkit.lab.plan.nodes import target_address
+from labkit.lab.sessions import speakers
 from labkit.operate.look.client import LabClient
+from labkit.operate.look.kernel import KernelPath
 from labkit.operate.look.live_state import BgpIsGoneError, LiveState
 from labkit.operate.records.record import Record
 from labkit.operate.verify import checks
@@ -170,6 +174,81 @@ def test_a_route_server_that_gets_packets_of_others_is_in_the_path(
     monkeypatch.setattr(LiveState, "foreign_packets", lambda _, instance: packets if instance == "rs1-1" else 0)
     found = check(proofs.PathClaim("vm1", "branch", never=("rs1",)), here)
     assert (found or "").partition(" got ")[0] == ("rs1-1" if packets else "")
+
+
+def two_nics(peer: str = "10.1.1.50") -> LiveState:
+    """A firewall `fw` that has its sessions inside; `peer` is its address as a peer of the route server now."""
+    lab = read(Path(__file__).parents[2] / "e2e" / "labs" / "two-nics.lab.yml").lab
+    azure = PutPeer(route_server="rs1", name="fw", peer_asn=65002, peer_ip=IPv4Address(peer)).apply(lab.azure)
+    sessions = tuple(RouteServerSession("rs1", i, "fw", "Established", None, "") for i in (0, 1))
+    status = PlatformStatus(lab.name, sessions=sessions)
+    return LiveState(lab, Answers(PlatformState(azure, (), status, {}, {}, {}, {}, {})))
+
+
+def established(monkeypatch: pytest.MonkeyPatch, live: LiveState) -> None:
+    ends = (("fw", "rs1"), ("fw", "nva"), ("nva", "fw"))
+    far = [address for near, name in ends for _, address in speakers(live.lab, near, name)]
+    table = BgpTable({address: BgpNeighbour(address, 65001, "Established", 1.0, 1, 1, 0) for address in far}, ())
+    monkeypatch.setattr(LiveState, "bgp", lambda *_: table)
+
+
+@pytest.mark.parametrize(
+    ("on", "with_", "holds"),
+    [
+        ("rs1", "fw", True),
+        ("rs1", "fw/inside", True),
+        ("fw/inside", "rs1", True),
+        ("rs1", "fw/outside", False),
+        ("nva", "fw/inside", True),
+        ("fw/inside", "nva", True),
+        ("nva", "fw/outside", False),
+    ],
+)
+def test_a_session_is_that_of_the_nic_that_is_named(
+    monkeypatch: pytest.MonkeyPatch, on: str, with_: str, *, holds: bool
+) -> None:
+    live = two_nics()
+    established(monkeypatch, live)
+    claim = proofs.SessionClaim(on, with_)
+    assert (check(claim, live) is None) == holds
+    assert (check(proofs.Absent(claim), live) is None) != holds
+
+
+def test_a_session_that_has_moved_to_another_nic_is_no_longer_that_of_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    live = two_nics("10.1.3.4")
+    established(monkeypatch, live)
+    assert check(proofs.SessionClaim("rs1", "fw"), live) is None
+    assert check(proofs.SessionClaim("rs1", "fw/outside"), live) is None
+    assert (check(proofs.SessionClaim("rs1", "fw/inside"), live) or "").startswith("there is no BGP session")
+
+
+def test_a_path_leads_through_the_nic_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    live = two_nics()
+    target = target_address(live.lab, "internet")
+    monkeypatch.setattr(checks, "traceroute", lambda *_: [IPv4Address("10.1.1.50"), target])
+
+    def problem(*through: str, never: tuple[str, ...] = ()) -> str | None:
+        return check(proofs.PathClaim("client", "internet", through, never), live)
+
+    assert problem("fw") is None
+    assert problem("fw/inside", never=("fw/outside",)) is None
+    assert "does not lead through fw/outside at that point: fw/inside → internet." in (problem("fw/outside") or "")
+    assert "leads through fw/inside: fw/inside → internet." in (problem("fw", never=("fw/inside",)) or "")
+
+
+def test_the_kernel_routes_of_a_nic_are_those_that_its_packets_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    live, prefix = two_nics(), IPv4Network("10.2.0.0/16")
+    own = live.lab.azure.nic["client/inside"].address
+    monkeypatch.setattr(
+        LiveState, "table_from", lambda _, node, source: 101 if (node, source) == ("client", own) else None
+    )
+    path = KernelPath(prefix, "unicast", (live.lab.azure.nic["nva"].address,), "static")
+    monkeypatch.setattr(LiveState, "kernel", lambda _, node, table: (path,) if (node, table) == ("client", 101) else ())
+    assert check(proofs.KernelRouteClaim("client/inside", prefix, ("nva",)), live) is None
+    assert "ip route show table 101" in (check(proofs.KernelRouteClaim("client/inside", prefix, ("fw",)), live) or "")
+    assert "the kernel of client has no route" in (check(proofs.KernelRouteClaim("client", prefix), live) or "")
 
 
 def test_that_strangers_advertise_nothing_to_each_other_is_true(look: LiveState) -> None:
