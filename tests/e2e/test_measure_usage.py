@@ -57,7 +57,8 @@ def test_each_flow_is_counted_by_itself() -> None:
 @pytest.mark.usefixtures("whole_again")
 def test_a_program_that_is_held_up_loses_nothing() -> None:
     """As on a busy machine, for longer than a packet may take there and back."""
-    script = "pkill -STOP -f '[C]LOCK_MONOTONIC'; sleep 2.5; pkill -CONT -f '[C]LOCK_MONOTONIC'"  # how long it is held
+    whose = "ss -uanpH src 10.1.10.5 | grep -o 'pid=[0-9]*' | sort -u | cut -d= -f2"  # of the sockets of the flows
+    script = f"set -e; set -- $({whose}); kill -STOP $1; sleep 2.5; kill -CONT $1"  # how long it is held
     held = shlex.split(labkit("exec", "vm2", "--", "sh", "-c", script))
     found = measured("vm1", "vm2", "--settle", "0.5", "--", *held)
     assert found["recovered"]
