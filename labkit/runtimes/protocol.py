@@ -185,8 +185,9 @@ class Runtime(Protocol):
     def start(self, lab: str, node: str, within: float | None = None) -> None:
         """Power the node on again as after a reboot: same files, same links, `cmd` and `exec` lines run again.
 
-        Returns when it is healthy, or at once if it is on already. Raises `NotReady` if it is not healthy within
-        `within` seconds (None: as long as its healthcheck allows); the node stays on then. It may be stopped meanwhile.
+        Returns when it is healthy; a node that is on already is waited for. Raises `NotReady` if it is not healthy
+        within `within` seconds (None: as long as its healthcheck allows); it stays on then. It may be
+        stopped meanwhile.
         """
         ...
 

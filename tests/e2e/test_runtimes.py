@@ -13,6 +13,7 @@ import subprocess
 import termios
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import InvalidInput, LabkitError
-from labkit.runtimes.protocol import CommandTimeout, NotListening, Process, Progress, Runtime
+from labkit.runtimes.protocol import CommandTimeout, NotListening, NotReady, Process, Progress, Runtime
 from labkit.runtimes.select import SANDBOX
 from tests.e2e.beds import Bed, ContainerlabBed, SandboxBed, apart, refused
 from tests.e2e.images import docker_image, image_layers
@@ -321,6 +322,33 @@ def test_power_off_and_on(bed: Bed) -> None:
         assert bed.run(node, "cat", "/proc/sys/net/ipv4/ip_forward").stdout == "1\n"
         (after,) = json.loads(bed.run(node, "ip", "-j", "link", "show", interface).stdout)
         assert after["address"] == before["address"]
+
+
+def test_a_node_that_is_on_is_waited_for_until_it_is_ready(bed: Bed) -> None:
+    check = "healthcheck: {test: [CMD, test, -e, /run/ready], interval: 1, start-period: 30}"
+    bed.deploy(node_b=f"cmd: sh -c 'test -e /etc/again || touch /run/ready; sleep {bed.token}'\n      {check}")
+    assert bed.run("b", "touch", "/etc/again").rc == 0
+    bed.runtime.stop(bed.name, "b")
+    for _ in range(2):
+        with pytest.raises(NotReady, match="did not become healthy"):
+            bed.runtime.start(bed.name, "b", 0.2)
+    with ThreadPoolExecutor() as threads:
+        start = threads.submit(bed.runtime.start, bed.name, "b")
+        with pytest.raises(TimeoutError):
+            start.result(0.5)
+        assert bed.run("b", "touch", "/run/ready").rc == 0
+        start.result(20)
+        found = bed.runtime.inspect(bed.name)
+        assert found
+        assert found.nodes[1].health == "healthy"
+        bed.runtime.stop(bed.name, "b")
+        with pytest.raises(NotReady):
+            bed.runtime.start(bed.name, "b", 0.2)
+        start = threads.submit(bed.runtime.start, bed.name, "b")
+        with pytest.raises(TimeoutError):
+            start.result(0.5)
+        bed.runtime.stop(bed.name, "b")
+        assert "node b" in str(start.exception(20))
 
 
 def test_power_off_is_silent(bed: Bed) -> None:

@@ -269,7 +269,9 @@ class ContainerlabRuntime:
     def start(self, lab: str, node: str, within: float | None = None) -> None:
         """Power the node on again; returns when its exec lines have run and it is healthy."""
         container = self._container(lab, node)
+        handle = container["Labels"][NODE]
         if container["State"] == "running":
+            self._ready(lab, node, handle, within)
             return
         if state_of(container) == "exited":
             raise EnvironmentProblem(
@@ -277,7 +279,6 @@ class ContainerlabRuntime:
                 f"See why: labkit logs {node} --lab {lab}. Then take the lab down (`labkit down {lab}`) and up again.",
             )
         topology = _topology(container, "start")
-        handle = container["Labels"][NODE]
         lines = _exec_lines(docker_files.read(container["Image"], topology), handle)
         arguments = ["start", "--topo", str(topology), "--node", handle]
         finished = tool.run(arguments, _SWITCH_SECONDS, apart=_keeps_to_itself(topology))
@@ -287,13 +288,16 @@ class ContainerlabRuntime:
             )
         try:
             self._after_start(node, container["Id"], lines, finished)
-            with waiting(f"the services of node {node} to be ready", within or HEALTHY_WITHIN):
-                self._healthy(lab, {handle}, ignore_progress, within)
+            self._ready(lab, node, handle, within)
         except NotReady:
             raise
         except BaseException:
             self.stop(lab, node)  # so that a start can be tried again
             raise
+
+    def _ready(self, lab: str, node: str, handle: str, within: float | None) -> None:
+        with waiting(f"the services of node {node} to be ready", within or HEALTHY_WITHIN):
+            self._healthy(lab, {handle}, ignore_progress, within)
 
     def _after_start(self, node: str, container: str, lines: Sequence[Sequence[str]], finished: tool.Finished) -> None:
         what = f"node {node}"

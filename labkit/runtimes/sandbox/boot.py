@@ -18,7 +18,7 @@ from pathlib import Path
 from labkit.runtimes.sandbox import links, process
 from labkit.runtimes.sandbox.health import Watch
 from labkit.runtimes.sandbox.loop import Loop
-from labkit.runtimes.sandbox.node import Error, RunningNode, environment_error, refused_by_system
+from labkit.runtimes.sandbox.node import HEALTHY, Error, RunningNode, environment_error, refused_by_system
 
 _EXEC_DEADLINE = 120.0
 _DEATH_IS_KNOWN = 0.05
@@ -129,16 +129,13 @@ class NodesBoot:
     def _healthy(self, node: RunningNode, reason: str | None) -> None:
         error = None
         if reason is None:
-            node.health = "healthy"
+            node.health = HEALTHY
             node.drain_log()
             self._event("healthy", node.spec.name)
         else:
             if node.pid:
                 self.unhealthy.append(node.spec.name)
-            error = environment_error(
-                f"node {node.spec.name} did not become healthy. {reason}{log_tail(node)}",
-                "Correct what its log shows.",
-            )
+            error = not_healthy(node, reason)
         if self._step(error):
             self._mark("healthy")
             self._finish(None)
@@ -160,6 +157,12 @@ def watch(loop: Loop, node: RunningNode, done: Callable[[str | None], None], *, 
     if not node.pid:
         found.node_ended()
     return found
+
+
+def not_healthy(node: RunningNode, reason: str) -> Error:
+    """The error for a node that was not healthy in time."""
+    text = f"node {node.spec.name} did not become healthy. {reason}{log_tail(node)}"
+    return environment_error(text, "Correct what its log shows.")
 
 
 def log_tail(node: RunningNode) -> str:

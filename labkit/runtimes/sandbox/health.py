@@ -88,8 +88,7 @@ class Watch:
         self._done: Callable[[str | None], None] | None = done
         self._pause = _FIRST_PAUSE
         self._last = "it was not tried"
-        allowed = health.start_period + health.interval * max(1, health.retries)
-        self._deadline = time.monotonic() + (allowed if within is None else within)
+        self._deadline = time.monotonic() + (health.allowed if within is None else within)
         self._timer: Timer | None = None
         self._inotify: Inotify | None = None
         self._files = [root / path.lstrip("/") for path in marker_files(health.test) or []]
@@ -103,6 +102,11 @@ class Watch:
             self._look()
         else:
             self._try()
+
+    @property
+    def reason(self) -> str:
+        """Why the node is not healthy, as far as the last look shows."""
+        return f"{shlex.join(self._argv)}: {self._last}"
 
     def cancel(self) -> None:
         """Stop; `done` is not called any more."""
@@ -126,7 +130,7 @@ class Watch:
             done(reason)
 
     def _fail(self) -> None:
-        self._finish(f"{shlex.join(self._argv)}: {self._last}")
+        self._finish(self.reason)
 
     def _changed(self) -> None:
         assert self._inotify

@@ -24,6 +24,7 @@ Error = dict[str, str]
 """An error on its way to the user: `kind` (`input`, `environment`), `message`, `remedy`."""
 
 STARTING, RUNNING, EXITED, STOPPED = "starting", "running", "exited", "stopped"
+HEALTHY, UNHEALTHY = "healthy", "unhealthy"
 
 _DISK = "size=256m,nr_inodes=64k"
 """Of what a node writes below its root."""

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from labkit.runtimes.sandbox import links, state
-from labkit.runtimes.sandbox.boot import NodesBoot, watch
+from labkit.runtimes.sandbox.boot import NodesBoot, not_healthy, watch
 from labkit.runtimes.sandbox.loop import Loop
-from labkit.runtimes.sandbox.node import RUNNING, STARTING, STOPPED, Error, RunningNode
+from labkit.runtimes.sandbox.node import HEALTHY, RUNNING, STARTING, STOPPED, UNHEALTHY, Error, RunningNode
 from labkit.runtimes.sandbox.spec import Link, SandboxLab
 from labkit.runtimes.sandbox.warm import WarmProcesses
 
@@ -37,6 +37,7 @@ class Sandbox:
         }
         self._busy: set[str] = set()
         self._starting: dict[str, NodesBoot] = {}
+        self._unready: dict[str, _Unready] = {}
 
     def boot(self, event: Callable[[str, str], None], done: Done) -> NodesBoot:
         """Boot every node."""
@@ -68,7 +69,7 @@ class Sandbox:
         node.kill(dead)
 
     def start(self, name: str, within: float | None, done: Done) -> None:
-        """Power a node on. Harmless if it is on; a node whose command has ended is power-cycled.
+        """Power a node on. One that is on is waited for; one whose command has ended is power-cycled.
 
         If it is not healthy within `within` seconds (None: as long as its healthcheck allows), it stays on.
         """
@@ -77,7 +78,10 @@ class Sandbox:
             done(_busy(name))
             return
         if node.state in (STARTING, RUNNING):
-            done(None)
+            if node.health == UNHEALTHY:
+                self._unready[name].wait(within, done)
+            else:
+                done(None)
             return
         self._busy.add(name)
         parked, mine = node.namespace, self._links_of(name)
@@ -99,8 +103,8 @@ class Sandbox:
                 return
             if boot.unhealthy:
                 self._busy.discard(name)
-                self._wait_on(node)
-                done(error | {"kind": "not-ready", "message": f"node {name} is on, but {error['message']}"})
+                self._unready[name] = _Unready(self._loop, node)
+                done(_not_ready(node, error))
                 return
             if linked:
                 links.down(node, mine)
@@ -116,16 +120,6 @@ class Sandbox:
 
         self._starting[name] = boot = NodesBoot(self._loop, (node,), link, lambda *_: None, booted, within=within)
 
-    def _wait_on(self, node: RunningNode) -> None:
-        """Notice when a node that was not healthy in time becomes so."""
-        node.health = "unhealthy"
-
-        def over(reason: str | None) -> None:
-            if reason is None:
-                node.health = "healthy"
-
-        watch(self._loop, node, over, within=math.inf)
-
     def status(self) -> list[dict[str, object]]:
         """Every node's state, as `labkit.runtimes.protocol.NodeStatus` has it."""
         return [
@@ -138,6 +132,45 @@ class Sandbox:
             }
             for node in self.nodes.values()
         ]
+
+
+class _Unready:
+    """A node that is on and was not healthy in time, and those who wait until it is."""
+
+    def __init__(self, loop: Loop, node: RunningNode) -> None:
+        self._loop, self._node = loop, node
+        self._waiting: list[Callable[[str | None], None]] = []
+        node.health = UNHEALTHY
+        self._watch = watch(loop, node, self._over, within=math.inf)
+
+    def wait(self, within: float | None, done: Done) -> None:
+        """Call back once it is healthy, or has ended, or `within` seconds are over (None: what its check allows)."""
+        node = self._node
+        assert node.spec.health
+
+        def over(reason: str | None) -> None:
+            timer.cancel()
+            if reason is None:
+                done(None)
+            else:
+                done(_powered_off(node.spec.name) if node.state == STOPPED else not_healthy(node, reason))
+
+        def late() -> None:
+            self._waiting.remove(over)
+            done(_not_ready(node, not_healthy(node, self._watch.reason)))
+
+        self._waiting.append(over)
+        timer = self._loop.after(node.spec.health.allowed if within is None else within, late)
+
+    def _over(self, reason: str | None) -> None:
+        if reason is None:
+            self._node.health = HEALTHY
+        for each in self._waiting:
+            each(reason)
+
+
+def _not_ready(node: RunningNode, error: Error) -> Error:
+    return error | {"kind": "not-ready", "message": f"node {node.spec.name} is on, but {error['message']}"}
 
 
 def _powered_off(name: str) -> Error:

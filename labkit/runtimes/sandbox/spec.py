@@ -16,6 +16,11 @@ class Health:
     timeout: float
     retries: int
 
+    @property
+    def allowed(self) -> float:
+        """The seconds that a node has to become healthy."""
+        return self.start_period + self.interval * max(1, self.retries)
+
 
 @dataclass(frozen=True, slots=True)
 class Bind:
