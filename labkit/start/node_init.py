@@ -40,23 +40,19 @@ def main() -> NoReturn:
 
 
 def _lock() -> None:
-    """Take the lock that says that this node lives.
+    """Take the lock that shows that this node lives.
 
     Every process of the node inherits its descriptor, so the kernel frees the lock when the last one is gone, however
-    it died. A new file gets its name only when it is locked: whoever sees it never finds it free while the node comes
-    up.
+    it died. The file is there from the beginning: a node has nothing to write where it meets the controller.
     """
-    if not os.path.isdir(_PLATFORM):
+    try:
+        descriptor = os.open(f"{_PLATFORM}/alive", os.O_RDONLY)
+    except FileNotFoundError:
         return
-    alive, unnamed = f"{_PLATFORM}/alive", f"{_PLATFORM}/.alive"
-    is_new = not os.path.exists(alive)
-    descriptor = os.open(unnamed if is_new else alive, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.dup2(descriptor, _LOCK_DESCRIPTOR)
     if descriptor != _LOCK_DESCRIPTOR:
         os.close(descriptor)
     fcntl.flock(_LOCK_DESCRIPTOR, fcntl.LOCK_EX)
-    if is_new:
-        os.rename(unnamed, alive)
 
 
 def _make_service(name: str) -> list[str]:

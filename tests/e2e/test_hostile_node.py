@@ -74,6 +74,15 @@ _FEED = (
 )
 
 
+def test_a_node_writes_nothing_where_it_meets_the_controller(lab: RunningLab) -> None:
+    """The folder is on the disk of the machine. A router, which has SYS_ADMIN, could mount it otherwise."""
+    for node in ("vm1", "rs1-0", "vnet1", "security-nva"):
+        for change in ("touch /run/labkit/new", "dd if=/dev/zero of=/run/labkit/alive", "rm /run/labkit/feed.sock"):
+            done = lab.client.run(node, "sh", "-c", change)
+            assert done.rc != 0
+            assert "Read-only file system" in done.stderr or "No such file" in done.stderr
+
+
 def test_the_api_is_for_the_operator(lab: RunningLab) -> None:
     """It is a socket in the controller's node, which has no link to any other."""
     assert lab.client.run("controller", "test", "-S", "/run/labkit-api.sock").rc == 0

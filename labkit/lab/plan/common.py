@@ -37,9 +37,13 @@ def nftables(node: str, template: str, /, **context: object) -> tuple[File, Bind
 
 
 def platform_channel(node: str) -> tuple[File, Bind]:
-    """The folder in which the controller and a node meet: out of band, so that no link of the lab carries it."""
+    """The folder in which the controller and a node meet: out of band, so that no link of the lab carries it.
+
+    The node finds the controller's socket and files there, and locks a file for as long as it lives; it writes none,
+    or it could fill the disk that they are on.
+    """
     folder = f"run/{handle(node)}"
-    return File(f"{folder}/.keep", ""), Bind(folder, "/run/labkit", read_only=False)
+    return File(f"{folder}/alive", ""), Bind(folder, "/run/labkit")
 
 
 def environment(lab: str, node: str, **more: str) -> dict[str, str]:

@@ -105,7 +105,7 @@ def test_platform_nodes_meet_the_controller_in_the_run_folder(planned: Plan) -> 
     platform = {Role.FABRIC, Role.FIREWALL, Role.ROUTE_SERVER, Role.NVA, Role.VM}
     for each in planned.nodes:
         channels = [(b.source, b.read_only) for b in each.binds if b.target == "/run/labkit"]
-        assert channels == ([(f"run/{each.name}", False)] if each.role in platform else []), each.name
+        assert channels == ([(f"run/{each.name}", True)] if each.role in platform else []), each.name
     controller = {(b.source, b.target, b.read_only) for b in node(planned, "controller").binds}
     assert controller == {
         ("lab.yml", "/etc/labkit/lab.yml", True),

@@ -116,7 +116,7 @@ def test_our_own_folder_is_brought_up_to_date(tmp_path: Path) -> None:
     assert (tmp_path / "clab-overview" / "topology-data.json").exists()
     assert (tmp_path / "controller" / "events.jsonl").read_text() == "what happened\n"
     assert (tmp_path / "nodes" / "branch" / "frr.conf").read_text().startswith("frr defaults")
-    assert not (tmp_path / "run" / "vm2" / ".keep").exists()
+    assert not (tmp_path / "run" / "vm2" / "alive").exists()
     now = (tmp_path / "nodes" / "sdwan-nva" / "frr.conf").stat()
     assert (now.st_ino, now.st_mtime_ns) == (untouched.st_ino, untouched.st_mtime_ns)
     assert not list(tmp_path.rglob("*.partial"))
