@@ -26,7 +26,7 @@ from typing import Any
 import yaml
 
 from labkit.azure import model
-from labkit.lab.file import schema
+from labkit.lab.json_schema import json_schema
 
 ROOT = Path(__file__).parent.parent
 FACTS = ROOT / "docs" / "fidelity.yml"
@@ -299,8 +299,8 @@ def _default(switch: str) -> str | None:
 
 
 def _in_lab_files(switch: str) -> bool:
-    owner, name = _field(switch)
-    return name in getattr(getattr(schema, owner, None), "model_fields", ())
+    _, name = _field(switch)
+    return any(name in part.get("properties", ()) for part in json_schema()["$defs"].values())
 
 
 def _counts(themes: Sequence[Theme]) -> Iterator[str]:

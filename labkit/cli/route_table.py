@@ -112,7 +112,11 @@ def add(
     table: TableName,
     prefix: Prefix,
     next_hop: Annotated[
-        str, typer.Argument(metavar="NEXT-HOP", help="Internet, VnetLocal, None, or an appliance's name or address.")
+        str,
+        typer.Argument(
+            metavar="NEXT-HOP",
+            help="Internet, VnetLocal, VirtualNetworkGateway, None, or an appliance's name or address.",
+        ),
     ],
     *,
     replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of the one for its prefix.")] = False,

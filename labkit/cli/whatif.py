@@ -11,7 +11,7 @@ from typing import Annotated, TypedDict
 import typer
 
 from labkit.azure.model import EffectiveRoute, NextHopType, RouteState
-from labkit.azure.rules.effective import RESERVED_BLOCKS
+from labkit.azure.rules.effective import RESERVED_BLOCKS, RESERVED_BLOCKS_2021
 from labkit.azure.rules.rows import EffectiveRow, effective_json
 from labkit.cli import complete
 from labkit.cli.changing import Trial, only_changing
@@ -173,7 +173,7 @@ def _changes(routes: Iterable[RouteChange]) -> Iterator[tuple[object, ...]]:
     blocks: dict[tuple[str, str, str], list[IPv4Network]] = {}
     for route in routes:
         texts = _rows(route.before), _rows(route.after), route.why
-        if route.prefix in RESERVED_BLOCKS and {*texts[:2]} == {GONE, NextHopType.NONE}:
+        if route.prefix in (*RESERVED_BLOCKS, *RESERVED_BLOCKS_2021) and {*texts[:2]} == {GONE, NextHopType.NONE}:
             blocks.setdefault(texts, []).append(route.prefix)
         else:
             yield (route.prefix, *texts)

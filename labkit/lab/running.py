@@ -146,6 +146,8 @@ def _obstacles(lab: Lab, edited: Lab) -> Iterator[str]:
     one, other = lab.azure, edited.azure
     if lab.name != edited.name:
         yield f"the file is of lab {edited.name}, and this is lab {lab.name}"
+    if one.reserved_blocks != other.reserved_blocks:
+        yield "assumptions: reserved_blocks differs, which only `labkit up` configures"
     yield from _compared("virtual network", one.virtual_network, other.virtual_network, {"address_space", "subnets"})
     for name in [name for name in one.virtual_network if name in other.virtual_network]:
         had, has = ({f"{name}/{s.name}": s for s in a.virtual_network[name].subnets} for a in (one, other))

@@ -45,6 +45,7 @@ ASSUMPTIONS = {
     "expressroute_wins_ties": st.booleans(),
     "vpn_nva_tie": st.sampled_from(("shared", "vpn", "nva")),
     "preference_needs_branch_to_branch": st.booleans(),
+    "reserved_blocks": st.sampled_from(("2026", "2021")),
 }
 
 
@@ -118,7 +119,7 @@ def _network(draw: st.DrawFn, file: dict[str, Any], name: str, number: int, **su
         "address_space": f"10.{number}.0.0/16",
         "subnets": {**subnets, "workload": workload},
     }
-    hops = st.sampled_from(("Internet", "None", f"10.{number}.1.4", *file["firewalls"]))
+    hops = st.sampled_from(("Internet", "None", "VirtualNetworkGateway", f"10.{number}.1.4", *file["firewalls"]))
     routes = draw(st.dictionaries(st.sampled_from(TARGETS), hops, max_size=2))
     file["route_tables"][table] = {
         "routes": routes,

@@ -41,6 +41,13 @@ def test_who_wins_between_equals(lab: RunningLab) -> None:
     assert gateways(lab, "vm1", ONE_HOP) == with_vpn
 
 
+def test_reserved_blocks(lab: RunningLab) -> None:
+    rows = lab.client.get("effective-routes", "vm1")["value"]
+    found = {prefix for row in rows for prefix in row["addressPrefix"] if row["nextHopType"] == "None"}
+    assert len(found) == {TODAY: 21, OTHERWISE: 15}[lab.lab.variant]
+    assert ("25.48.0.0/12" in found) is (lab.lab.variant == OTHERWISE)
+
+
 def test_communities(lab: RunningLab) -> None:
     spoke, exported, kept = {
         TODAY: ({"65518:65518"}, {"65517:65517"}, set()),

@@ -36,6 +36,7 @@ _REMEDIES = {
     Code.PEER_AZURES_OWN: "Give the address of an appliance.",
     Code.PEER_NOBODYS: "Its sessions stay down: give the address of an appliance's NIC.",
     Code.NEXT_HOP_NOBODYS: "Packets by it are lost: give the name or the address of an appliance.",
+    Code.ROUTE_TO_NO_GATEWAY: "Packets by it are dropped: it takes a VPN gateway, and no ExpressRoute gateway.",
     Code.NIC_NOT_FORWARDING: "Switch it on: labkit nic update {0} --ip-forwarding on",
     Code.PEERS_TOO_MANY: "Delete another one first.",
     Code.PEER_NO_REMOTE_GATEWAYS: "Let its virtual network use remote gateways first.",

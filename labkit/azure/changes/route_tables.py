@@ -12,8 +12,14 @@ from labkit.azure.changes.virtual_networks import virtual_network_of, with_virtu
 from labkit.azure.model import Azure, NextHopType, RouteTable, UserRoute
 from labkit.errors import InvalidInput
 
-_HOPS = (NextHopType.VNET_LOCAL, NextHopType.INTERNET, NextHopType.VIRTUAL_APPLIANCE, NextHopType.NONE)
-"""The next hop types that a user-defined route may have here."""
+_HOPS = (
+    NextHopType.VNET_LOCAL,
+    NextHopType.INTERNET,
+    NextHopType.VIRTUAL_APPLIANCE,
+    NextHopType.VIRTUAL_NETWORK_GATEWAY,
+    NextHopType.NONE,
+)
+"""The next hop types that a user-defined route may have (`RouteNextHopType`)."""
 
 
 class _OfRouteTable(Change):
@@ -115,7 +121,7 @@ class PutRoute(_OfRoute):
         table = route_table_of(azure, self.route_table)
         if self.next_hop_type not in _HOPS:
             raise InvalidInput(
-                f"{self.next_hop_type} can't be the next hop of a user-defined route here.",
+                f"{self.next_hop_type} can't be the next hop of a user-defined route.",
                 f"Write one of: {', '.join(_HOPS)}.",
             )
         if (self.next_hop_type is NextHopType.VIRTUAL_APPLIANCE) is (self.next_hop_ip_address is None):

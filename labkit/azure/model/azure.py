@@ -10,7 +10,7 @@ from labkit.azure.model.appliances import Appliance
 from labkit.azure.model.firewalls import Firewall
 from labkit.azure.model.gateways import Circuit, Connection, Gateway, LocalNetworkGateway
 from labkit.azure.model.load_balancers import LoadBalancer
-from labkit.azure.model.networks import Nic, Peering, RouteTable, VirtualNetwork
+from labkit.azure.model.networks import Nic, Peering, ReservedBlocks, RouteTable, VirtualNetwork
 from labkit.azure.model.route_servers import RouteServer
 
 
@@ -18,7 +18,8 @@ from labkit.azure.model.route_servers import RouteServer
 class Azure:
     """Everything of a lab that Azure itself would know, and what its appliances advertise; the input of every rule.
 
-    Objects are held in tuples in the order of the lab file and found by name through the mappings.
+    Objects are held in tuples in the order of the lab file and found by name through the mappings. `reserved_blocks` is
+    what is assumed of all virtual networks.
     """
 
     virtual_networks: tuple[VirtualNetwork, ...]
@@ -33,6 +34,7 @@ class Azure:
     load_balancers: tuple[LoadBalancer, ...] = ()
     firewalls: tuple[Firewall, ...] = ()
     appliances: tuple[Appliance, ...] = ()
+    reserved_blocks: ReservedBlocks = ReservedBlocks.TODAY
 
     @cached_property
     def virtual_network(self) -> Mapping[str, VirtualNetwork]:

@@ -23,6 +23,13 @@ ON_LINK = frozenset({NextHopType.VNET_LOCAL, NextHopType.VNET_PEERING, NextHopTy
 """The next hop types with which the destination itself is the next hop."""
 
 
+class ReservedBlocks(StrEnum):
+    """The eras of the blocks that Azure lists with next hop None [reserved-blocks, reserved-blocks-2021]."""
+
+    TODAY = "2026"
+    IN_2021 = "2021"
+
+
 @dataclass(frozen=True, slots=True)
 class UserRoute:
     """One route of a route table. `next_hop` is set exactly for `VIRTUAL_APPLIANCE`."""

@@ -30,6 +30,7 @@ class Code(StrEnum):
     PEER_AZURES_OWN = "peer-with-an-address-of-azure"
     PEER_NOBODYS = "peer-without-nic"
     NEXT_HOP_NOBODYS = "next-hop-without-nic"
+    ROUTE_TO_NO_GATEWAY = "route-to-no-gateway"
     NIC_NOT_FORWARDING = "nic-without-ip-forwarding"
     ROUTE_CONFLICT = "route-conflict"
     SUBNET_OUTSIDE = "subnet-outside-address-space"

@@ -27,6 +27,7 @@ from labkit.azure.model import (
     LearnedRoutes,
     NextHopType,
     PeerKind,
+    ReservedBlocks,
     RouteServer,
     RouteSource,
     RouteState,
@@ -42,7 +43,7 @@ from labkit.azure.rules.adjacency import (
     programming_server,
     server_in,
 )
-from labkit.azure.rules.gateways import gateways_in
+from labkit.azure.rules.gateways import gateway_of_user_routes, gateways_in
 from labkit.azure.rules.selection import best
 
 DEFAULT_ROUTE = IPv4Network("0.0.0.0/0")
@@ -77,6 +78,30 @@ RESERVED_BLOCKS = tuple(
     )
 )
 """The 21 blocks that Azure lists with next hop None [reserved-blocks], in its order."""
+
+RESERVED_BLOCKS_2021 = tuple(
+    IPv4Network(n)
+    for n in (
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "25.48.0.0/12",
+        "25.4.0.0/14",
+        "198.18.0.0/15",
+        "157.59.0.0/16",
+        "192.168.0.0/16",
+        "25.33.0.0/16",
+        "40.109.0.0/16",
+        "104.147.0.0/16",
+        "40.108.0.0/17",
+        "104.146.0.0/17",
+        "23.103.0.0/18",
+        "25.41.0.0/20",
+        "20.35.252.0/22",
+    )
+)
+"""The 15 blocks of 2021 [reserved-blocks-2021], in the order of the capture."""
+
+_BLOCKS = {ReservedBlocks.TODAY: RESERVED_BLOCKS, ReservedBlocks.IN_2021: RESERVED_BLOCKS_2021}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +170,7 @@ def effective_table(
     """
     near = Ranges(local_and_adjacent_ranges(azure, key.virtual_network))
     table = azure.route_table[key.route_table] if key.route_table is not None else None
-    user = _user_rows(table, near)
+    user = _user_rows(table, near, _gateway_hops(azure, key.virtual_network, gateways))
     bgp: list[EffectiveRoute] = []
     hub = programming_hub(azure, key.virtual_network)
     if hub is not None and not (table is not None and table.disable_bgp_route_propagation):  # step 4
@@ -158,7 +183,7 @@ def effective_table(
     if DEFAULT_ROUTE not in bgp_prefixes:  # step 7: a BGP 0/0 removes the Default row, a user-defined one marks it
         rows.append(_system_row(DEFAULT_ROUTE, NextHopType.INTERNET, user))
         if DEFAULT_ROUTE not in user or user[DEFAULT_ROUTE].next_hop_type is NextHopType.NONE:
-            rows += _reserved_rows(near, bgp_prefixes, user)
+            rows += _reserved_rows(_BLOCKS[azure.reserved_blocks], near, bgp_prefixes, user)
     return (*rows, *user.values(), *global_peering)
 
 
@@ -190,13 +215,15 @@ def _virtual_network_rows(
     return [r for r in rows if r.next_hop_type is not NextHopType.VNET_GLOBAL_PEERING], late
 
 
-def _reserved_rows(near: Ranges, bgp: Container[IPv4Network], user: Container[IPv4Network]) -> Iterator[EffectiveRoute]:
+def _reserved_rows(
+    blocks: Iterable[IPv4Network], near: Ranges, bgp: Container[IPv4Network], user: Container[IPv4Network]
+) -> Iterator[EffectiveRoute]:
     """The None rows of reserved blocks (step 6), listed while the Default 0/0 is Active, or under a user 0/0 to None.
 
     A block that is wholly a virtual network's, local or peered, has that network's row instead; one that arrives by
     BGP has the BGP row, as for 0/0.
     """
-    for block in RESERVED_BLOCKS:
+    for block in blocks:
         if not near.covers(block) and block not in bgp:
             yield _system_row(block, NextHopType.NONE, user)
 
@@ -210,20 +237,33 @@ def _state_beside(prefix: IPv4Network, user: Container[IPv4Network]) -> RouteSta
     return RouteState.INVALID if prefix in user else RouteState.ACTIVE
 
 
-def _user_rows(table: RouteTable | None, near: Ranges) -> dict[IPv4Network, EffectiveRoute]:
+def _user_rows(
+    table: RouteTable | None, near: Ranges, gateway: tuple[IPv4Address, ...]
+) -> dict[IPv4Network, EffectiveRoute]:
     """The user-defined rows by prefix. Azure refuses two routes for one prefix [route-conflict]: the first counts."""
     rows: dict[IPv4Network, EffectiveRoute] = {}
     for route in table.routes if table is not None else ():
-        rows.setdefault(route.prefix, _user_row(route, near))
+        rows.setdefault(route.prefix, _user_row(route, near, gateway))
     return rows
 
 
-def _user_row(route: UserRoute, near: Ranges) -> EffectiveRoute:
-    hops = () if route.next_hop is None else (route.next_hop,)
+def _user_row(route: UserRoute, near: Ranges, gateway: tuple[IPv4Address, ...]) -> EffectiveRoute:
     kind = route.next_hop_type
+    hops: tuple[IPv4Address, ...] = () if route.next_hop is None else (route.next_hop,)
     if kind is NextHopType.VIRTUAL_APPLIANCE and not any(near.contains(hop) for hop in hops):
         kind, hops = NextHopType.NONE, ()  # step 5: the appliance is neither local nor directly peered
+    elif kind is NextHopType.VIRTUAL_NETWORK_GATEWAY:
+        kind, hops = (kind, gateway) if gateway else (NextHopType.NONE, ())
     return EffectiveRoute(RouteSource.USER, RouteState.ACTIVE, route.prefix, kind, hops)
+
+
+def _gateway_hops(azure: Azure, virtual_network: str, gateways: GatewayRoutes) -> tuple[IPv4Address, ...]:
+    """The next hops of user-defined routes to the gateway: its instances that have routes, all if none has."""
+    gateway = gateway_of_user_routes(azure, virtual_network)
+    if gateway is None:
+        return ()
+    having = {path.peer.address for paths in gateways.get(gateway.name, {}).values() for path in paths}
+    return tuple(sorted(having.intersection(gateway.instances) or gateway.instances))
 
 
 def bgp_paths(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from labkit.azure.model import Azure, BgpPeer, Circuit, Gateway, LocalNetworkGateway, RouteServer
-from labkit.azure.rules.adjacency import server_in
+from labkit.azure.model import Azure, BgpPeer, Circuit, Gateway, LocalNetworkGateway, PeerKind, RouteServer
+from labkit.azure.rules.adjacency import programming_hub, server_in
 
 
 def gateways_in(azure: Azure, virtual_network: str) -> tuple[Gateway, ...]:
@@ -28,6 +28,17 @@ def connected_sites(azure: Azure, gateway: Gateway) -> tuple[LocalNetworkGateway
 def gateways_on(azure: Azure, circuit: Circuit) -> tuple[Gateway, ...]:
     """The gateways connected to a circuit, in the order of the connections."""
     return tuple(azure.gateway[c.gateway] for c in azure.connections if c.remote == circuit.name)
+
+
+def gateway_of_user_routes(azure: Azure, virtual_network: str) -> Gateway | None:
+    """The gateway to which user-defined routes with next hop type VirtualNetworkGateway lead [route-to-gateway].
+
+    It is the VPN gateway of the virtual network, or of the hub whose gateways it uses. None, so that the routes lead
+    nowhere, where there is no gateway, an ExpressRoute gateway, or one of either kind.
+    """
+    hub = programming_hub(azure, virtual_network)
+    found = gateways_in(azure, hub) if hub is not None else ()
+    return found[0] if [gateway.kind for gateway in found] == [PeerKind.VPN_GATEWAY] else None
 
 
 def instance_peer(gateway: Gateway, instance: int) -> BgpPeer:

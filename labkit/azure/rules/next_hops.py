@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
-from labkit.azure.model import Azure, PeerKind
+from labkit.azure.model import Azure, NextHopType, PeerKind
 from labkit.azure.model.problem import Code, Problem
 from labkit.azure.rules.addressing import reserved_addresses
+from labkit.azure.rules.adjacency import programming_hub
+from labkit.azure.rules.gateways import gateway_of_user_routes, gateways_in
 
 
 def next_hop_warnings(azure: Azure) -> Iterator[Problem]:
@@ -24,6 +26,7 @@ def next_hop_warnings(azure: Azure) -> Iterator[Problem]:
                 text = f"the next hop {route.next_hop} of route {route.prefix} of route table {table.name} forwards "
                 text += f"nothing: {whose}"
                 yield Problem(Code.NEXT_HOP_NOBODYS, text, (table.name, str(route.prefix)))
+    yield from _routes_to_no_gateway(azure)
     for server in azure.route_servers:
         for peer in server.peers:
             if peer.kind is PeerKind.NVA and peer.address not in known and azures_own(azure, peer.address) is None:
@@ -35,6 +38,25 @@ def next_hop_warnings(azure: Azure) -> Iterator[Problem]:
             which = f"{nic.name}'s NIC" if nic.name == nic.machine else f"NIC {nic.name}"
             text = f"IP forwarding is off on {which}, and {what} leads packets there that it drops"
             yield Problem(Code.NIC_NOT_FORWARDING, text, (nic.name,))
+
+
+def _routes_to_no_gateway(azure: Azure) -> Iterator[Problem]:
+    """User-defined routes to a gateway that a subnet with their table does not have, each once [route-to-gateway]."""
+    found: dict[tuple[str, str], Problem] = {}
+    for network in azure.virtual_networks:
+        for subnet in network.subnets:
+            if subnet.route_table is None or gateway_of_user_routes(azure, network.name) is not None:
+                continue
+            hub = programming_hub(azure, network.name)
+            kinds = {gateway.kind for gateway in gateways_in(azure, hub)} if hub is not None else set()
+            why = "there is no VPN gateway" if not kinds else "Azure has no such routes with an ExpressRoute gateway"
+            for route in azure.route_table[subnet.route_table].routes:
+                if route.next_hop_type is NextHopType.VIRTUAL_NETWORK_GATEWAY:
+                    text = f"route {route.prefix} of route table {subnet.route_table} is None in subnet {subnet.name} "
+                    subjects = (subnet.route_table, str(route.prefix))
+                    text += f"of {network.name}: {why}"
+                    found.setdefault(subjects, Problem(Code.ROUTE_TO_NO_GATEWAY, text, subjects))
+    yield from found.values()
 
 
 def azures_own(azure: Azure, address: IPv4Address) -> str | None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
+from pydantic.json_schema import WithJsonSchema
 
-from labkit.azure.model import VpnNvaTie
+from labkit.azure.model import Assumptions as AzureAssumptions
+from labkit.azure.model import Azure, ReservedBlocks, VpnNvaTie
+from labkit.lab.file.draft import Draft
 from labkit.lab.file.schema import SingleSection
 from labkit.lab.file.schema_types import Part
+from labkit.lab.kinds.addresses import Addresses
 from labkit.lab.kinds.kind import Kind
 
 
@@ -31,6 +36,14 @@ class Assumptions(Part):
     """VPN and NVA paths of the same length: shared, or one of them wins."""
     preference_needs_branch_to_branch: bool = False
     """True: with branch_to_branch off, ExpressRoute wins on NICs whatever the hub_routing_preference."""
+    reserved_blocks: Annotated[ReservedBlocks, WithJsonSchema({"enum": ["2026", "2021", 2026, 2021]})] = (
+        ReservedBlocks.TODAY
+    )
+    """The blocks that Azure drops by itself: the 21 of 2026, or the 15 of 2021."""
+
+    def of_route_servers(self) -> AzureAssumptions:
+        """What is assumed of every route server."""
+        return AzureAssumptions(**self.model_dump(exclude={"reserved_blocks"}))
 
 
 ASSUMPTIONS: SingleSection[Assumptions] = SingleSection(
@@ -46,3 +59,7 @@ class AssumptionsKind(Kind):
     """The assumptions of a lab."""
 
     section = ASSUMPTIONS
+
+    def azure(self, draft: Draft, addresses: Addresses, azure: Azure) -> Azure:  # noqa: ARG002
+        """See `Kind`."""
+        return replace(azure, reserved_blocks=draft.file[ASSUMPTIONS].reserved_blocks)

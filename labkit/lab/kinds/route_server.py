@@ -240,7 +240,7 @@ class RouteServerKind(Kind):
                 own_ranges=server.own_ranges,
                 routes_per_peer=server.routes_per_peer,
                 total_prefixes=server.total_prefixes,
-                assumptions=model.Assumptions(**draft.file[ASSUMPTIONS].model_dump()),
+                assumptions=draft.file[ASSUMPTIONS].of_route_servers(),
             )
             for name, server in draft.file[ROUTE_SERVERS].items()
             if server.virtual_network in draft.file[VIRTUAL_NETWORKS]

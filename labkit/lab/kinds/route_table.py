@@ -21,17 +21,18 @@ from labkit.lab.kinds.kind import AzureRefusal, Checking, Kind
 from labkit.lab.kinds.names import check_azure_names
 from labkit.lab.kinds.nouns import INSTANCE, ROUTE_SERVER, Trait
 
-_SYSTEM = (NextHopType.INTERNET, NextHopType.VNET_LOCAL, NextHopType.NONE)
+_SYSTEM = (NextHopType.INTERNET, NextHopType.VNET_LOCAL, NextHopType.VIRTUAL_NETWORK_GATEWAY, NextHopType.NONE)
 _TYPES = {str(t).casefold(): t for t in _SYSTEM}
 
-NEXT_HOPS = "Write Internet, VnetLocal, None, or the name or address of an appliance."
+NEXT_HOPS = "Write Internet, VnetLocal, VirtualNetworkGateway, None, or the name or address of an appliance."
 
 
 class RouteTable(Part):
     """A route table: user-defined routes for the subnets that name it."""
 
     routes: dict[Prefix, str] = Field(default_factory=dict)
-    """Next hop by prefix: Internet, VnetLocal, None, or the name or address of an appliance or a load balancer."""
+    """Next hop by prefix: Internet, VnetLocal, VirtualNetworkGateway (the VPN gateway), None, or the name or address of
+    an appliance or a load balancer."""
     disable_bgp_route_propagation: bool = False
     """True: the subnets' NICs get no routes from route servers."""
 
@@ -58,9 +59,6 @@ def no_next_hop(text: str) -> tuple[str, str] | None:
         return None
     if kind is NextHopType.VIRTUAL_APPLIANCE:
         return f"{text} alone can't be a next hop", "Write the appliance's name or address."
-    if kind is NextHopType.VIRTUAL_NETWORK_GATEWAY:
-        why = f"{text} can't be a next hop here: labkit has no user-defined routes to gateways"
-        return why, "Let the gateway's own routes lead there, or write the name or address of an appliance."
     return f"{text} can't be a next hop: peerings bring their routes by themselves", NEXT_HOPS
 
 
@@ -84,6 +82,9 @@ class RouteTableKind(Kind):
     refusals: ClassVar[Mapping[Code, AzureRefusal]] = {
         Code.NEXT_HOP_NOBODYS: AzureRefusal(
             "Packets by it are lost: write the name or the address of an appliance, or None.", _route
+        ),
+        Code.ROUTE_TO_NO_GATEWAY: AzureRefusal(
+            "Azure drops packets by it. Write None if that is meant, or announce the prefix by BGP.", _route
         ),
     }
 

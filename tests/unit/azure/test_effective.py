@@ -11,6 +11,7 @@ from labkit.azure.model import (
     LearnedRoutes,
     NextHopType,
     PathAttributes,
+    ReservedBlocks,
     RouteServer,
     RouteTable,
     UserRoute,
@@ -191,6 +192,15 @@ class TestDefaultRoute:
 
     def test_undisturbed(self) -> None:
         assert self.seen(lab(), {}) == ([INTERNET], 21)
+
+    def test_in_2021_there_are_fifteen_blocks(self) -> None:
+        """The rows of myers-dev/RouteServer-default-route, whose hub has 10.1.0.0/16 [reserved-blocks-2021]."""
+        then = replace(lab(), reserved_blocks=ReservedBlocks.IN_2021)
+        found = [str(r.prefix) for r in effective_routes(then, "vm", {}) if r.next_hop_type is NextHopType.NONE]
+        assert len(found) == 15
+        assert {"25.33.0.0/16", "25.41.0.0/20", "25.48.0.0/12"} <= {*found}
+        assert not {"172.16.0.0/12", "127.0.0.0/8"} & {*found}
+        assert self.seen(replace(then, reserved_blocks=ReservedBlocks.TODAY), {}) == ([INTERNET], 21)
 
     def test_bgp_removes_it(self) -> None:
         assert self.seen(lab(), both(self.BGP)) == ([self.BGP_ROW], 0)

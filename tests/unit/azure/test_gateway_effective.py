@@ -8,17 +8,22 @@ import pytest
 from labkit.azure.model import (
     Assumptions,
     Azure,
+    Gateway,
     GatewayRoutes,
     HubRoutingPreference,
     InstanceRoutes,
     LearnedRoutes,
+    NextHopType,
     RouteServer,
     RouteTable,
+    UserRoute,
 )
+from labkit.azure.model.problem import Code
 from labkit.azure.rules.effective import effective_routes, lookup
 from labkit.azure.rules.gateways import instance_peer
+from labkit.azure.rules.validation import warnings
 
-from .builders import addr, azure, er_gateway, network, nic, nva, path, peered, printed, table, vpn_gateway
+from .builders import addr, azure, er_gateway, net, network, nic, nva, path, peered, printed, table, vpn_gateway
 
 NVA = nva("nva", 65001, "10.1.1.4")
 SERVER = RouteServer("rs1", "hub", (addr("10.1.0.4"), addr("10.1.0.5")), (NVA,))
@@ -74,6 +79,39 @@ def test_propagation_off_removes_them_too() -> None:
 
 def test_a_route_server_with_both_instances_down_does_not_take_them_along() -> None:
     assert leads(lab(), {"rs1": (None, None)}, {"vpn": FROM_VPN}) == BY_VPN
+
+
+@pytest.mark.parametrize(
+    ("gateways", "hops"),
+    [
+        ((VPN,), f"VirtualNetworkGateway {BY_VPN}"),
+        ((), "None"),
+        ((ER,), "None"),
+        ((ER, VPN), "None"),
+    ],
+    ids=["vpn", "none", "expressroute", "both"],
+)
+def test_user_routes_lead_to_a_vpn_gateway_that_is_alone(gateways: tuple[Gateway, ...], hops: str) -> None:
+    """Without propagation, too; from the hub and from spokes that use its gateways [route-to-gateway]."""
+    table = RouteTable("t", (UserRoute(net(P), NextHopType.VIRTUAL_NETWORK_GATEWAY),), True)
+    urg, plain = (network(name, space, table="t") for name, space in (("urg", "10.2.0.0/16"), ("plain", "10.3.0.0/16")))
+    model = replace(lab(server=None), gateways=gateways, route_tables=(table,))
+    model = replace(model, virtual_networks=(model.virtual_networks[0], urg, plain))
+    for where, expected in (("vm", hops), ("vm-urg", hops), ("vm-plain", "None")):
+        assert f"User {P} {expected}" in printed(effective_routes(model, where, {}, {"vpn": FROM_VPN})), where
+    found = [problem.text for problem in warnings(model) if problem.code is Code.ROUTE_TO_NO_GATEWAY]
+    where = "plain" if gateways == (VPN,) else "hub"
+    why = "Azure has no such routes with an ExpressRoute gateway" if ER in gateways else "there is no VPN gateway"
+    assert found == [f"route {P} of route table t is None in subnet w of {where}: {why}"]
+
+
+def test_user_routes_lead_to_the_instances_that_have_routes() -> None:
+    user = RouteTable("t", (UserRoute(net("0.0.0.0/0"), NextHopType.VIRTUAL_NETWORK_GATEWAY),))
+    model = replace(lab(server=None), gateways=(VPN,), route_tables=(user,))
+    for routes, hops in ((FROM_VPN, BY_VPN), (table(path(P, VPN_PEERS[1], "65020")), "10.1.9.5"), ({}, BY_VPN)):
+        rows = printed(effective_routes(model, "vm", {}, {"vpn": routes}))
+        assert f"User 0.0.0.0/0 VirtualNetworkGateway {hops}" in rows
+        assert "Invalid Default 0.0.0.0/0 Internet" in rows
 
 
 class TestPreference:

@@ -69,6 +69,7 @@ assumptions:
   expressroute_wins_ties: false
   vpn_nva_tie: nva
   preference_needs_branch_to_branch: true
+  reserved_blocks: 2021
 proofs:
   - learned_route: {on: rs1, prefix: 10.0.0.0/8, from: fw4, as_path: 65004-65010}
   - learned_route: {on: rs1, prefix: 10.0.0.0/8, from: fw4, as_path: 65004 65010}

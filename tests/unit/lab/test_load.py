@@ -17,6 +17,7 @@ from labkit.azure.model import (
     OwnRangePolicy,
     Peering,
     Probe,
+    ReservedBlocks,
     RouteTable,
     RuleAction,
     RuleProtocol,
@@ -132,6 +133,7 @@ def test_every_form_of_the_file() -> None:
         vpn_nva_tie=VpnNvaTie.NVA,
         preference_needs_branch_to_branch=True,
     )
+    assert azure.reserved_blocks is ReservedBlocks.IN_2021
     assert lab.nva["fw"].timers == BgpTimers(3, 9)
     assert not azure.nic["fw"].ip_forwarding
     assert azure.nic["vm2"].ip_forwarding
@@ -156,7 +158,7 @@ def test_every_form_of_the_file() -> None:
 
 def test_lab_files_can_say_every_assumption_and_none() -> None:
     said = {name: field.default for name, field in assumptions.Assumptions.model_fields.items()}
-    assert said == asdict(Assumptions())
+    assert said == {**asdict(Assumptions()), "reserved_blocks": ReservedBlocks.TODAY}
     assert load(OVERVIEW).azure.route_servers[0].assumptions == Assumptions()
 
 

@@ -422,7 +422,6 @@ class TestRouteTables:
             (NextHopType.VIRTUAL_APPLIANCE, None, "nextHopIpAddress goes with VirtualAppliance"),
             (NextHopType.INTERNET, IPv4Address("10.1.1.4"), "nextHopIpAddress goes with VirtualAppliance"),
             (NextHopType.VNET_PEERING, None, "VNetPeering can't be the next hop"),
-            (NextHopType.VIRTUAL_NETWORK_GATEWAY, None, "VirtualNetworkGateway can't be the next hop"),
         ],
     )
     def test_hops_that_no_route_can_have(self, kind: NextHopType, address: IPv4Address | None, text: str) -> None:

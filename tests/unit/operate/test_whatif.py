@@ -329,9 +329,9 @@ def test_appliances_that_lose_their_route_server_are_a_warning() -> None:
             "Write Internet, Vnet",
         ),
         (
-            "route-table add on-work 10.9.0.0/16 VirtualNetworkGateway",
-            "route 10.9.0.0/16: VirtualNetworkGateway can't be a next hop here",
-            "Let the gateway's own routes lead there",
+            "route-table add on-work 10.9.0.0/16 VNetPeering",
+            "route 10.9.0.0/16: VNetPeering can't be a next hop: peerings bring their routes by themselves",
+            "Write Internet, VnetLocal, VirtualNetworkGateway, None",
         ),
         ("route-table create on-work", "route table on-work already exists.", "Change it: "),
         ("route-table associate on-work spoke", "spoke is not a subnet.", "Write VNET/SUBNET"),
