@@ -75,7 +75,8 @@ class CustomerSpeaker:
 
     `networks` are the prefixes that it originates, `redistributed` the static routes whose prefixes it originates, too,
     `exports` is its export policy. `source` is the address that its own packets leave with, where another one than the
-    interface's is wanted. `subnets` are those of its NICs, `loopback` is an address of its own that is on none of them.
+    interface's is wanted. `subnets` are the networks of its NICs and links, `loopback` is an address of its own that is
+    on none of them.
     """
 
     name: str
@@ -100,6 +101,17 @@ class CustomerSpeaker:
     def is_internal(self, neighbour: Neighbour) -> bool:
         """Whether a neighbour has the speaker's own ASN, so that the session is internal (RFC 4271 §1.1)."""
         return neighbour.asn == self.asn
+
+    def uses(self, neighbour: Neighbour, next_hop: IPv4Address) -> bool:
+        """Whether packets may go to a next hop that a neighbour has given.
+
+        That of an external neighbour must be on one of the speaker's links, as the neighbour itself must, unless the
+        session has multihop.
+        """
+        if self.is_internal(neighbour) or neighbour.nva or (neighbour.route_server and self.ebgp_multihop):
+            return True
+        on_link = next_hop == neighbour.address or any(next_hop in subnet for subnet in self.subnets)
+        return on_link and not neighbour.route_server
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
+from itertools import chain
 from typing import TypeVar
 
 from labkit.azure.forwarding import Backend, Disposition, Packet, Surroundings
@@ -21,8 +21,9 @@ from labkit.lab.plan.speakers import nva_routes
 from labkit.lab.plan.tunnels import sites_tunnels
 from labkit.predict.azure_speakers import AzureSpeakers
 from labkit.predict.converge import RouterState
+from labkit.predict.customer_routers import Router, routers
 from labkit.predict.surroundings import surroundings
-from labkit.predict.walk import Route
+from labkit.predict.walk import Egress, Route
 
 T = TypeVar("T")
 
@@ -62,12 +63,12 @@ class PredictedTables:
     def route(self, node: str, packet: Packet) -> Route:
         """What a node's own table has for a packet: the longest prefix, of equal ones that without BGP."""
         if node in self._machines:
-            return Route(nic=self._nic(node, packet).name)
+            return Route(egresses=(Egress(self._nic(node, packet).name),))
         if node in self._lab.policy_routed:
             own = (nic for nic in self.azure.nics_of(node) if packet.source in nic.addresses)
             by_policy = next(own, None)
             if by_policy is not None:
-                return Route(DEFAULT_ROUTE, by_policy.name)
+                return Route.by_nic(DEFAULT_ROUTE, by_policy.name)
         destination = packet.destination
         found = max(
             ((prefix, route) for table in self._tables(node) for prefix, route in table if destination in prefix),
@@ -98,6 +99,11 @@ class PredictedTables:
         return frozenset(machine.name for machine in self._lab.virtual_machines)
 
     @cached_property
+    def _speaker(self) -> Mapping[str, Router]:
+        """NVAs and sites as speakers, by name."""
+        return routers(self._lab, self.azure)
+
+    @cached_property
     def _instances(self) -> Mapping[str, InstanceId]:
         """The instances of gateways by their nodes' names."""
         return {i.node: i for gateway in self.azure.gateways for i in gateway.instance_ids}
@@ -115,55 +121,56 @@ class PredictedTables:
         lab = self._lab
         for site in lab.sites:
             for interface in site.lan:
-                yield site.name, interface.network, Route(interface.network)
-            yield site.host.name, site.host.address.network, Route(site.host.address.network)
-            yield site.host.name, IPv4Network("0.0.0.0/0"), Route(gateways=(site.lan[0].ip,))
+                yield site.name, interface.network, Route.connected(interface.network, interface.ip)
+            yield site.host.name, site.host.address.network, Route.connected(site.host.address.network)
+            yield site.host.name, DEFAULT_ROUTE, Route.over_link(DEFAULT_ROUTE, site.lan[0].ip)
             for _, address, _, tunnel in sites_tunnels(lab, site.name):
-                yield site.name, IPv4Network(address), Route(IPv4Network(address))
+                yield site.name, IPv4Network(address), Route.connected(IPv4Network(address))
                 for prefix in tunnel.remote_prefixes:
-                    yield site.name, prefix, Route(prefix, gateways=(address,))
+                    yield site.name, prefix, Route.over_link(prefix, address)
         for link in lab.wan_links:
             for node, interface in ((link.router, link.router_address), (link.site, link.site_address)):
-                yield node, interface.network, Route(interface.network)
+                yield node, interface.network, Route.connected(interface.network, interface.ip)
         for overlay in lab.overlays:
             for node, interface in zip(overlay.nvas, overlay.addresses, strict=True):
-                yield node, interface.network, Route(interface.network)
+                yield node, interface.network, Route.connected(interface.network, interface.ip)
         yield from self._in_the_internet()
         for nva in lab.nvas:
             for nic in lab.azure.nics_of(nva.name):
-                yield nva.name, subnet_of(lab.azure, nic), Route(subnet_of(lab.azure, nic), nic.name)
+                subnet = subnet_of(lab.azure, nic)
+                yield nva.name, subnet, Route.by_nic(subnet, nic.name)
             for route in nva_routes(lab, nva):
-                by_nic = Route(route.prefix, route.nic.name if route.nic is not None else None)
-                over_link = Route(route.prefix, gateways=(route.via,))
-                yield nva.name, route.prefix, over_link if route.nic is None else by_nic
+                over_link = Route.over_link(route.prefix, route.via)
+                found = over_link if route.nic is None else Route.by_nic(route.prefix, route.nic.name)
+                yield nva.name, route.prefix, found
         for firewall in self.azure.firewalls:
             for node in (instance.node for instance in firewall.instance_ids):
                 nic = self.azure.primary_nic(node)
-                for prefix in (subnet_of(self.azure, nic), IPv4Network("0.0.0.0/0")):
-                    yield node, prefix, Route(prefix, nic.name)
+                for prefix in (subnet_of(self.azure, nic), DEFAULT_ROUTE):
+                    yield node, prefix, Route.by_nic(prefix, nic.name)
         for node, instance in self._instances.items():
             nic = self.azure.primary_nic(node)
             gateway = self.azure.gateway[instance.name]
             for prefix in (subnet_of(self.azure, nic), *local_and_adjacent_ranges(self.azure, gateway.virtual_network)):
-                yield node, prefix, Route(prefix, nic.name)
+                yield node, prefix, Route.by_nic(prefix, nic.name)
             for line in lab.gateway[instance.name].lines:
                 if line.instance == instance.index:
-                    yield node, IPv4Network(line.edge), Route(IPv4Network(line.edge))
-                    yield line.circuit, IPv4Network(nic.address), Route(IPv4Network(nic.address))
+                    yield node, IPv4Network(line.edge), Route.connected(IPv4Network(line.edge))
+                    yield line.circuit, IPv4Network(nic.address), Route.connected(IPv4Network(nic.address))
             for tunnel in lab.gateway[instance.name].tunnels:
                 if tunnel.instance == instance.index:
-                    yield node, IPv4Network(tunnel.far), Route(IPv4Network(tunnel.far))
+                    yield node, IPv4Network(tunnel.far), Route.connected(IPv4Network(tunnel.far))
 
     def _in_the_internet(self) -> Iterator[tuple[str, IPv4Network, Route]]:
         """The Internet's own routes, and those of the nodes that are in it themselves."""
         internet = self._lab.internet
         for node, address in internet.public.items() if internet is not None else ():
             assert internet is not None
-            yield node, internet.prefix, Route(internet.prefix, gateways=(internet.host,))
-            yield internet.name, IPv4Network(address), Route(IPv4Network(address))
+            yield node, internet.prefix, Route.over_link(internet.prefix, internet.host)
+            yield internet.name, IPv4Network(address), Route.connected(IPv4Network(address))
         for address in internet.translated.values() if internet is not None else ():
             assert internet is not None
-            yield internet.name, IPv4Network(address), Route(IPv4Network(address))
+            yield internet.name, IPv4Network(address), Route.connected(IPv4Network(address))
 
     # What they have by BGP.
 
@@ -174,24 +181,25 @@ class PredictedTables:
                 best = best_at_gateway(gateway, paths)
                 assert best is not None
                 inside = best.source in (PathSource.VIRTUAL_NETWORK, PathSource.ROUTE_SERVER)
-                by_nic = Route(prefix, self.azure.primary_nic(node).name)
-                yield prefix, by_nic if inside else Route(prefix, gateways=(self._far(node, best.sender),))
+                by_nic = Route.by_nic(prefix, self.azure.primary_nic(node).name)
+                yield prefix, by_nic if inside else Route.over_link(prefix, self._far(node, best.sender))
         elif node in self.azure.circuit:
             for prefix, customers in self._speakers.at_circuit.get(node, {}).items():
-                yield prefix, Route(prefix, gateways=tuple(path.address for path in best_in_circuit(customers)))
+                yield prefix, Route.over_link(prefix, *(path.address for path in best_in_circuit(customers)))
         for prefix, chosen in self._routers.loc_rib.get(node, {}).items():
             # What a router advertises itself is in no kernel.
-            sessions = chosen.sessions
-            if sessions and all(session.neighbour.by_nic for session in sessions):
-                way = self._without_bgp_to(node, chosen.attributes.next_hop)
-                yield prefix, replace(way, prefix=prefix, gateways=() if way.nic else (chosen.attributes.next_hop,))
-            elif sessions:
-                yield prefix, Route(prefix, gateways=tuple(session.neighbour.address for session in sessions))
+            speaker, received = self._speaker[node].speaker, self._routers.adj_rib_in[node]
+            next_hops = ((s.neighbour, received[s][prefix].next_hop) for s in chosen.sessions)
+            used = (self._to_next_hop(node, hop) for neighbour, hop in next_hops if speaker.uses(neighbour, hop))
+            egresses = tuple(dict.fromkeys(chain.from_iterable(used)))
+            if egresses:
+                yield prefix, Route(prefix, egresses, speaker.source)
 
-    def _without_bgp_to(self, node: str, address: IPv4Address) -> Route:
-        """What a router has for an address without BGP: it resolves the next hops of what it learns so."""
-        ways = (route for prefix, route in self._statics[node] if address in prefix)
-        return max(ways, key=lambda route: route.prefix.prefixlen if route.prefix is not None else 0)
+    def _to_next_hop(self, node: str, address: IPv4Address) -> Iterator[Egress]:
+        """The ways out of a router to the next hop of what it learns: it resolves by what it has without BGP."""
+        ways = [(prefix.prefixlen, route) for prefix, route in self._statics[node] if address in prefix]
+        for egress in max(ways, key=lambda each: each[0])[1].egresses if ways else ():
+            yield egress if egress.nic is not None or egress.to is not None else Egress(to=address)
 
     def _far(self, node: str, sender: str) -> IPv4Address:
         """The address of a circuit or a site at the far end of a line or a tunnel of a gateway's instance."""

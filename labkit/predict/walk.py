@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache
 from ipaddress import IPv4Address, IPv4Network
+from itertools import chain
 from typing import Protocol
 
 from labkit.azure.flows import UDP
@@ -18,7 +19,7 @@ from labkit.azure.forwarding import Disposition, Packet, Surroundings, Verdict, 
 from labkit.azure.model import Azure, EffectiveRoute, InstanceId, Nic, RuleAction
 from labkit.azure.rules.firewalls import admitted, decides, services, translates
 from labkit.lab.model import Lab
-from labkit.lab.plan.nodes import addresses, owners
+from labkit.lab.plan.nodes import addresses, link_ends, owners
 from labkit.lab.plan.speakers import overlays
 
 OVERLAY = "in the overlay"
@@ -30,18 +31,48 @@ NO_ADDRESS = IPv4Address("0.0.0.0")  # noqa: S104 - the source of a packet whose
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """What a node's own table has for a destination.
+class Egress:
+    """A way out of a node: by its NIC named `nic`; without one over a link, to the gateway `to` or the destination.
 
-    Packets leave by the NIC named `nic`; without one over a link, to one of the `gateways` or, if there are none, to
-    the destination itself. Or they go nowhere: `drops` is the reason, and a `silent` route drops without an answer.
+    Out of a NIC the fabric decides where a packet gets, whatever gateway it is sent to.
+    """
+
+    nic: str | None = None
+    to: IPv4Address | None = None
+
+
+ON_LINK = (Egress(),)
+"""The egresses of a route over a link whose far end is the destination."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a node's own table has for a destination: packets leave by one of the `egresses`, every flow by the same.
+
+    The node's own ones get the address `source`, or that of the interface by which they leave. Or packets go nowhere:
+    `drops` is the reason, and a `silent` route drops without an answer.
     """
 
     prefix: IPv4Network | None = None
-    nic: str | None = None
-    gateways: tuple[IPv4Address, ...] = ()
+    egresses: tuple[Egress, ...] = ()
+    source: IPv4Address | None = None
     drops: Disposition | None = None
     silent: bool = False
+
+    @classmethod
+    def by_nic(cls, prefix: IPv4Network, nic: str) -> Route:
+        """A route out of a NIC."""
+        return cls(prefix, (Egress(nic),))
+
+    @classmethod
+    def over_link(cls, prefix: IPv4Network, *gateways: IPv4Address) -> Route:
+        """A route over links, to gateways."""
+        return cls(prefix, tuple(Egress(to=gateway) for gateway in gateways))
+
+    @classmethod
+    def connected(cls, prefix: IPv4Network, own: IPv4Address | None = None) -> Route:
+        """The route to the network of a link, where the node's address is `own`."""
+        return cls(prefix, ON_LINK, own)
 
 
 class RoutingTables(Protocol):
@@ -214,6 +245,20 @@ class _Way:
         return self.ends(EndStep(self.node, self.address, disposition))
 
 
+@dataclass(frozen=True, slots=True)
+class _Leaving:
+    """A packet that leaves a node by one way out: its way there, the decision, and the egress."""
+
+    way: _Way
+    step: RouterStep
+    egress: Egress
+
+    def goes_on(self, step: RouterStep) -> _Way:
+        """Its way so far, with this step."""
+        hops = self.way.hops[:-1] if step.restores_ttl else self.way.hops
+        return replace(self.way, steps=(*self.way.steps, step), hops=hops, forwarded=(*self.way.forwarded, step.node))
+
+
 class Walker:
     """Follows packets through the tables of a lab.
 
@@ -254,6 +299,8 @@ class Walker:
         }
         """The NIC of an overlay's end, by its NVA and the far one."""
         self._sent_to = {(nva.name, end.far.name): end.sent_to for nva in lab.nvas for end in overlays(lab, nva)}
+        self._own_ends = {(node, far): own for node, own, far in link_ends(lab)}
+        """A node's own address on a link, by the node and the address at the far end."""
         self._surroundings = cache(tables.surroundings)
 
     def walks(self, node: str, destination: IPv4Address, source: IPv4Address | None = None) -> Iterator[Walk]:
@@ -261,20 +308,12 @@ class Walker:
 
         There are several where flows are shared among next hops.
         """
-        address = source if source is not None and self._has(node, source) else self._chosen(node, destination)
-        origin = source or address
-        way = _Way(node, origin, node, address, Packet(origin, destination))
+        origin = source if source is not None else self._addresses[node]
+        address = origin if self._has(node, origin) else self._addresses[node]
+        way = _Way(node, origin, node, address, Packet(source or NO_ADDRESS, destination))
         if self._has(node, destination):
             way = replace(way, address=destination, hops=(destination,))  # a machine answers itself, as one hop
         yield from self._at(way)
-
-    def _chosen(self, node: str, destination: IPv4Address) -> IPv4Address:
-        """The address that a node gives its own packets: that of the NIC by which they leave."""
-        address, azure = self._addresses[node], self._tables.azure
-        if len(azure.nics_of(node)) < 2:
-            return address
-        nic = self._tables.route(node, Packet(NO_ADDRESS, destination)).nic
-        return address if nic is None else azure.nic[nic].address
 
     def _at(self, way: _Way) -> Iterator[Walk]:
         """What becomes of a packet at the node where it is."""
@@ -283,46 +322,107 @@ class Walker:
             # A machine drops what is for others before it looks at the TTL, without an answer.
             yield way.ends(EndStep(way.node, way.address, end), unseen=end is Disposition.NOT_A_ROUTER)
             return
-        node, packet = way.node, way.packet
+        leaving = [self._leaving(way, route, packet) for route, packet in self._routes(way.node, way.packet)]
+        for each in self._taken(leaving):
+            if each.step.disposition.drops:
+                yield each.way.ends(each.step, unseen=each.step.route.silent and bool(way.forwarded))
+            elif each.egress.nic is not None:
+                yield from self._cross(each.goes_on(each.step), each.egress.nic)
+            else:
+                yield from self._over_link(each)
+
+    def _routes(self, node: str, packet: Packet) -> Iterator[tuple[Route, Packet]]:
+        """A node's route for a packet, once for each way out of it, with the packet that may leave by that.
+
+        A packet without a source is the node's own and gets one, by which its routing table may be another one.
+        """
         route = self._tables.route(node, packet)
+        for egress in route.egresses or ON_LINK:
+            only = replace(route, egresses=(egress,))
+            if packet.source != NO_ADDRESS:
+                yield only, packet
+                continue
+            sent = replace(packet, source=route.source or self._near(node, egress, packet.destination))
+            of_source = self._tables.route(node, sent)
+            if of_source == route:
+                yield only, sent
+            else:
+                yield from ((replace(of_source, egresses=(each,)), sent) for each in of_source.egresses or ON_LINK)
+
+    def _near(self, node: str, egress: Egress, destination: IPv4Address) -> IPv4Address:
+        """The address of a node's own at an egress."""
+        if egress.nic is not None:
+            return self._tables.azure.nic[egress.nic].address
+        return self._own_ends.get((node, egress.to or destination), self._addresses[node])
+
+    def _leaving(self, way: _Way, route: Route, packet: Packet) -> _Leaving:
+        """A packet as it leaves the node where it is, by one way out."""
+        node, own = way.node, self._has(way.node, packet.source)
+        egress = next(iter(route.egresses), Egress())
+        way = replace(way, origin=packet.source, address=packet.source) if own and not way.forwarded else way
+        before, ends, admits = packet, route.drops or Disposition.FORWARDED, ""
         # An appliance's own packets stay as they are.
-        if node in self._lab.nva and not self._has(node, packet.source):
-            by = self._lab.nva[node].translates(packet.destination, route.nic)
+        if node in self._lab.nva and not own:
+            by = self._lab.nva[node].translates(packet.destination, egress.nic)
             packet = packet if by is None else replace(packet, source=self._lab.azure.nic[by].address)
-        ends, admits = route.drops or Disposition.FORWARDED, ""
         if node in self._firewalls and way.forwarded and route.drops is None:
             ends, admits = self._judged(node, packet)
             if translates(packet.destination):
                 packet = replace(packet, source=self._addresses[node])
-        step = RouterStep(node, way.address, packet, route, ends, translated=packet != way.packet, admits=admits)
-        if ends.drops:
-            yield way.ends(step, unseen=route.silent and bool(way.forwarded))
+        # Between a line or tunnel and the network a gateway gives the TTL back: nobody sees it.
+        restores = node in self._gateways and way.by_network is (egress.nic is None)
+        restores = restores or (egress.nic is None and node == self._internet)
+        step = RouterStep(
+            node,
+            way.address,
+            packet,
+            route,
+            ends,
+            restores_ttl=restores,
+            translated=packet != before,
+            admits=admits,
+        )
+        return _Leaving(replace(way, packet=packet), step, egress)
+
+    def _taken(self, leaving: Sequence[_Leaving]) -> Sequence[_Leaving]:
+        """Those ways out of a node that are followed."""
+        if len(leaving) < 2:
+            return leaving
+        hops = [tuple(self._next(each)) for each in leaving]
+        position = len(leaving[0].way.hops) - leaving[0].step.restores_ttl
+        followed = self._follow.among(position, tuple(dict.fromkeys(chain.from_iterable(hops))))
+        return [each for each, its in zip(leaving, hops, strict=True) if not {*its}.isdisjoint(followed)]
+
+    def _next(self, leaving: _Leaving) -> Iterator[NextHop]:
+        """The next hops of a packet by one way out, at least one."""
+        destination = leaving.way.packet.destination
+        if leaving.egress.nic is None:
+            address = leaving.egress.to or destination
+            yield NextHop(address, self._owners.get(address))
             return
-        forwarded = (*way.forwarded, node)
-        if route.nic is not None:
-            # Between a line or tunnel and the network a gateway gives the TTL back: nobody sees it.
-            step = replace(step, restores_ttl=node in self._gateways and way.by_network is False)
-            on = replace(way, packet=packet, steps=(*way.steps, step), forwarded=forwarded)
-            yield from self._cross(replace(on, hops=way.hops[:-1]) if step.restores_ttl else on, route.nic)
+        nic = self._tables.azure.nic[leaving.egress.nic]
+        for verdict in self._verdicts(nic, leaving.way.packet)[1]:
+            if verdict.disposition is Disposition.INTERNET:
+                yield NextHop(destination, self._internet)
+            else:
+                yield NextHop(verdict.next_hop or destination, verdict.nic.machine if verdict.nic is not None else None)
+
+    def _over_link(self, leaving: _Leaving) -> Iterator[Walk]:
+        """What becomes of a packet that leaves a node over a link."""
+        (hop,) = self._next(leaving)
+        way, step, node = leaving.way, replace(leaving.step, next_hop=hop), leaving.step.node
+        if hop.node is None:
+            yield way.ends(replace(step, disposition=Disposition.UNKNOWN_DESTINATION, restores_ttl=False))
             return
-        gateways = route.gateways or (packet.destination,)
-        hops = tuple(NextHop(address, self._owners.get(address)) for address in gateways)
-        restores = node == self._internet or (node in self._gateways and way.by_network is True)
-        for hop in self._follow.among(len(way.hops) - restores, hops):
-            if hop.node is None:
-                yield way.ends(replace(step, next_hop=hop, disposition=Disposition.UNKNOWN_DESTINATION))
-                continue
-            between = self._between.get(frozenset((node, hop.node)), "")
-            taken = replace(step, next_hop=hop, between=between, restores_ttl=restores)
-            on = replace(way, packet=packet, steps=(*way.steps, taken), forwarded=forwarded, by_network=False)
-            on = replace(on, hops=way.hops[:-1]) if restores else on
-            if between == OVERLAY:
-                carrying = self._carrying(node, hop.node)
-                on = replace(on, steps=(*on.steps, carrying))
-                if carrying.disposition.drops:
-                    yield Walk(on.source, on.origin, on.steps, on.hops)
-                    continue
-            yield from self._arrive(on, hop.node, hop.address)
+        between = self._between.get(frozenset((node, hop.node)), "")
+        way = replace(leaving.goes_on(replace(step, between=between)), by_network=False)
+        if between == OVERLAY:
+            carrying = self._carrying(node, hop.node)
+            way = replace(way, steps=(*way.steps, carrying))
+            if carrying.disposition.drops:
+                yield Walk(way.source, way.origin, way.steps, way.hops)
+                return
+        yield from self._arrive(way, hop.node, hop.address)
 
     def _judged(self, node: str, packet: Packet) -> tuple[Disposition, str]:
         """What a firewall's instance makes of a packet by its rules, and what these let through between its ends."""
@@ -360,8 +460,7 @@ class Walker:
     def _cross(self, way: _Way, name: str) -> Iterator[Walk]:
         """What the fabric does with a packet out of a NIC."""
         nic = self._tables.azure.nic[name]
-        row = self._tables.row(name, way.packet.destination)
-        verdicts = forward(self._tables.azure, self._surroundings(nic.virtual_network), nic, row, way.packet)
+        row, verdicts = self._verdicts(nic, way.packet)
         for verdict in self._followed(way, verdicts):
             step = FabricStep(nic.virtual_network, nic, way.packet, row, verdicts, verdict)
             on = replace(way, steps=(*way.steps, step), by_network=True)
@@ -373,6 +472,11 @@ class Walker:
                 if verdict.disposition is Disposition.DELIVERED:  # a frontend's packets get a backend's address
                     on = replace(on, packet=replace(way.packet, destination=verdict.next_hop))
                 yield from self._arrive(on, verdict.nic.machine, verdict.next_hop)
+
+    def _verdicts(self, nic: Nic, packet: Packet) -> tuple[EffectiveRoute | None, tuple[Verdict, ...]]:
+        """A NIC's effective route for a packet out of it, and what the fabric decides of each of its next hops."""
+        row = self._tables.row(nic.name, packet.destination)
+        return row, forward(self._tables.azure, self._surroundings(nic.virtual_network), nic, row, packet)
 
     def _followed(self, way: _Way, verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
         """Those of a fabric's verdicts that are followed: of equal next hops, some may be."""
@@ -415,11 +519,9 @@ class Walker:
 
     def _carrying(self, node: str, far: str) -> FabricStep:
         """What the fabric decides of the packet in which an overlay carries another one to the far NVA."""
-        azure = self._tables.azure
-        nic = azure.nic[self._ends[node, far]]
+        nic = self._tables.azure.nic[self._ends[node, far]]
         packet = Packet(nic.address, self._sent_to[node, far])
-        row = self._tables.row(nic.name, packet.destination)
-        verdicts = forward(azure, self._surroundings(nic.virtual_network), nic, row, packet)
+        row, verdicts = self._verdicts(nic, packet)
         verdict = verdicts[0]
         if verdict.disposition in (Disposition.FORWARDED, Disposition.INTERNET):
             way = _Way(node, nic.address, node, nic.address, packet, forwarded=(node,))

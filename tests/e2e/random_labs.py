@@ -214,12 +214,12 @@ def _join(draw: st.DrawFn, file: dict[str, Any]) -> None:
     """Appliances between two peered hubs: with both route servers as peers, and with a tunnel from one to the other."""
     first, second = ([nva for nva in file["nvas"] if nva.startswith(f"nva{hub}")] for hub in (1, 2))
     for server, each in (("rs1", second), ("rs2", first)):
-        # Of equal paths by two NICs, a prediction follows one.
-        others = [nva for nva in each if "nics" not in file["nvas"][nva]]
-        if draw(st.booleans()) and others and server in file["route_servers"]:
-            file["route_servers"][server]["peers"].append(others[0])
+        if draw(st.booleans()) and each and server in file["route_servers"]:
+            nics = file["nvas"][each[0]].get("nics")
+            nic: str = draw(st.sampled_from([*nics])) if nics else ""
+            file["route_servers"][server]["peers"].append(f"{each[0]}/{nic}" if nic else each[0])
             override: str = draw(st.sampled_from(("", "as_override", "strip_route_server_asn")))
-            file["nvas"][others[0]] |= {override: True} if override else {}
+            file["nvas"][each[0]] |= {override: True} if override else {}
     if draw(st.booleans()) and first and second and file["nvas"][first[0]]["asn"] != file["nvas"][second[-1]]["asn"]:
         file["nvas"][first[0]]["overlays"] = [{second[-1]: {"public": draw(st.booleans())}}]
 

@@ -58,8 +58,8 @@ def advertises(
     internal = speaker.is_internal(to)
     if speaker.requires_policy and not internal:
         return {}
-    group = _update_group(speaker, to)
-    echoes = sum(_update_group(speaker, each.neighbour) == group for each in established) > 1
+    group = [s.neighbour for s in established if _update_group(speaker, s.neighbour) == _update_group(speaker, to)]
+    echoes = len(group) > 1
     found = {}
     for prefix, chosen in loc_rib.items():
         if session in chosen.sessions[:1] and not echoes:
@@ -67,7 +67,7 @@ def advertises(
         if internal:  # `allow-outbound-policy` is off
             attributes = exported_internally(speaker, to, prefix, chosen, changes_reflected=False)
         else:
-            attributes = exported(speaker, to, prefix, chosen, _next_hop(speaker, to, chosen))
+            attributes = exported(speaker, to, prefix, chosen, _next_hop(speaker, to, chosen, group))
         if attributes is not None:
             found[prefix] = attributes
     return found
@@ -84,12 +84,19 @@ def _update_group(speaker: CustomerSpeaker, neighbour: Neighbour) -> tuple[objec
     )
 
 
-def _next_hop(speaker: CustomerSpeaker, to: Neighbour, chosen: Best) -> IPv4Address:
+def _next_hop(speaker: CustomerSpeaker, to: Neighbour, chosen: Best, group: Iterable[Neighbour]) -> IPv4Address:
     """The next hop of a path to an external neighbour, as long as no rule sets another one.
 
     A next hop that is in the same subnet as the neighbour and the speaker stays (RFC 4271 §5.1.3, "third party"), that
-    of a static route which is redistributed among them.
+    of a static route which is redistributed among them. That holds if it holds of a neighbour in its update group that
+    is not the sender.
     """
     next_hop = chosen.attributes.next_hop
-    third_party = any(next_hop in subnet and to.address in subnet for subnet in speaker.subnets)
+    sender = chosen.sessions[0].neighbour if chosen.sessions else None
+    near = [subnet for subnet in speaker.subnets if next_hop in subnet]
+
+    def shares(neighbour: Neighbour) -> bool:
+        return any(neighbour.address in subnet for subnet in near)
+
+    third_party = shares(to) and any(shares(each) for each in group if each != sender)
     return next_hop if third_party and not to.next_hop_self else to.own

@@ -79,6 +79,27 @@ def target_address(lab: Lab, target: str | IPv4Address) -> IPv4Address:
     return site.host.address.ip if site is not None else address_of(lab, target)
 
 
+def link_ends(lab: Lab) -> Iterator[tuple[str, IPv4Address, IPv4Address]]:
+    """The ends of links, lines, tunnels and LANs: the node there, its own address, and the far one."""
+    for link in lab.wan_links:
+        near, far = link.router_address.ip, link.site_address.ip
+        yield from ((link.router, near, far), (link.site, far, near))
+    for overlay in lab.overlays:
+        (one, other), (near, far) = overlay.nvas, (interface.ip for interface in overlay.addresses)
+        yield from ((one, near, far), (other, far, near))
+    for gateway in lab.gateways:
+        ends = [(line.instance, line.circuit, line.edge) for line in gateway.lines]
+        ends += [(tunnel.instance, tunnel.site, tunnel.far) for tunnel in gateway.tunnels]
+        for index, node, far in ends:
+            own = lab.azure.gateway[gateway.name].instances[index]
+            yield from ((InstanceId(gateway.name, index).node, own, far), (node, far, own))
+    for site in lab.sites:
+        near, far = site.lan[0].ip, site.host.address.ip
+        yield from ((site.name, near, far), (site.host.name, far, near))
+    if lab.internet is not None:
+        yield from ((node, address, lab.internet.host) for node, address in lab.internet.public.items())
+
+
 def owners(lab: Lab) -> dict[IPv4Address, str]:
     """The node that owns each address: WAN addresses, ends of lines and a site's further LAN addresses included."""
     found = {address: nic.machine for nic in lab.azure.nics for address in nic.addresses}

@@ -52,7 +52,7 @@ def nva_speaker(lab: Lab, nva: Nva, appliance: Appliance) -> CustomerSpeaker:
         requires_policy=nva.requires_policy,
         ebgp_multihop=nva.ebgp_multihop,
         redistributed=tuple(_redistributed(lab, nva)),
-        subnets=tuple(subnet_of(lab.azure, nic) for nic in lab.azure.nics_of(nva.name)),
+        subnets=(*(subnet_of(lab.azure, nic) for nic in lab.azure.nics_of(nva.name)), *_links(lab, nva.name)),
         loopback=nva.loopback,
     )
 
@@ -74,7 +74,7 @@ def _static_routes(lab: Lab, nva: Nva) -> tuple[StaticRoute, ...]:
 
 def site_speaker(lab: Lab, site: Site) -> CustomerSpeaker:
     """A site's router as a BGP speaker."""
-    tunnels = sites_tunnels(lab, site.name)
+    tunnels = tuple(sites_tunnels(lab, site.name))
     return CustomerSpeaker(
         site.name,
         site.asn,
@@ -84,7 +84,18 @@ def site_speaker(lab: Lab, site: Site) -> CustomerSpeaker:
         static_routes=tuple(StaticRoute(p, address) for _, address, _, each in tunnels for p in each.remote_prefixes),
         exports=site.exports,
         source=site.lan[0].ip,
+        subnets=(
+            *(interface.network for interface in site.lan),
+            *_links(lab, site.name),
+            *(IPv4Network(address) for _, address, _, _ in tunnels),
+        ),
     )
+
+
+def _links(lab: Lab, name: str) -> Iterator[IPv4Network]:
+    """The networks of an NVA's or a site's links, and of its overlays."""
+    yield from (link.site_address.network for link in lab.wan_links if name in {link.router, link.site})
+    yield from (overlay.addresses[0].network for overlay in lab.overlays if name in overlay.nvas)
 
 
 def _nva_neighbours(lab: Lab, nva: Nva) -> Iterator[Neighbour]:

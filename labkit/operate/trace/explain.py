@@ -10,6 +10,7 @@ from labkit.azure.forwarding import Disposition, Surroundings
 from labkit.azure.model import ON_LINK, NextHopType
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import frontends, owners
+from labkit.operate.look.kernel import gateways
 from labkit.operate.trace.choice import LONGER, Beaten, Choice, nic_choice
 from labkit.operate.trace.tables import AGENT, BLACKHOLE, NO_ROUTE, KernelRoute, ObservedTables
 from labkit.predict.walk import EndStep, FabricStep, RouterStep, Step, Walk
@@ -85,7 +86,7 @@ class Explainer:
         route = self._tables.kernel(node, destination, own)
         if step.route.drops is not None:
             return replace(self._lost(node, route), address=str(step.address))
-        leads = ", ".join(map(str, route.gateways)) or f"on-link {route.device}"
+        leads = ", ".join(map(str, gateways(route.hops))) or f"on-link {route.hops[0].device}"
         decision, why = f"{route.prefix} → {leads}", f"kernel: {self._by(node, route)}"
         if step.disposition is Disposition.DENIED:
             only = f": {step.admits}" if step.admits else ""
@@ -109,7 +110,8 @@ class Explainer:
     def _by(self, node: str, route: KernelRoute) -> str:
         """Who wrote a kernel's route, in a word or two."""
         if node in self._gateways and route.protocol == "static":
-            by_nic = any(nic.interface == route.device for nic in self._tables.azure.nics_of(node))
+            devices = {hop.device for hop in route.hops}
+            by_nic = any(nic.interface in devices for nic in self._tables.azure.nics_of(node))
             return "static, a virtual network's range" if by_nic else "static, local network gateway"
         return _PROTOCOLS.get(route.protocol, f"proto {route.protocol}")
 
@@ -120,7 +122,7 @@ class Explainer:
         shorter = () if route.protocol == AGENT else route.shorter
         beaten = tuple(Beaten(prefix, "", LONGER) for prefix in shorter)
         table = f"kernel of {node}" + (", from its BGP table" if by_bgp else "")
-        return Choice(table, route.prefix, self._by(node, route), len(route.gateways), paths, beaten)
+        return Choice(table, route.prefix, self._by(node, route), len(route.hops), paths, beaten)
 
     # Virtual networks.
 

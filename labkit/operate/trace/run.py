@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from labkit.azure.forwarding import Disposition
+from labkit.azure.forwarding import Disposition, Packet
 from labkit.errors import InvalidInput
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import addresses, frontends, named, owners, target_address
@@ -15,7 +15,7 @@ from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import MAX_HOPS, traceroute
 from labkit.operate.trace.explain import Explainer, TraceLine
 from labkit.operate.trace.tables import ObservedTables
-from labkit.predict.walk import NextHop, Probing, RouterStep, Walk, Walker
+from labkit.predict.walk import NO_ADDRESS, NextHop, Probing, RouterStep, Walk, Walker
 
 _SPECIAL = {
     IPv4Network("0.0.0.0/8"): "not an address that packets go to",
@@ -140,7 +140,6 @@ class Seen:
     """
 
     def __init__(self, lab: Lab, tables: ObservedTables, real: Sequence[IPv4Address | None]) -> None:
-        self._circuits = lab.azure.circuit
         self._owners = owners(lab)
         self._tables = tables
         self._real = real
@@ -166,8 +165,10 @@ class Seen:
         Among equal ways back it goes by a hash that no table shows; then it is the address that was seen.
         """
         seen = self._seen(position)
-        if seen is not None and node in self._circuits and self._owners.get(seen) == node:
-            return seen
+        if seen is not None and self._owners.get(seen) == node:
+            back = self._tables.route(node, Packet(NO_ADDRESS, source))
+            if len(back.egresses) > 1:
+                return seen
         return self._tables.source(node, source) or arrived_at
 
     def _seen(self, position: int) -> IPv4Address | None:

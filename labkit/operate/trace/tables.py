@@ -14,10 +14,10 @@ from labkit.daemons.tables import LOCAL, BgpPath
 from labkit.errors import CheckFailed
 from labkit.lab.plan.nodes import PROVIDER
 from labkit.lab.sessions import daemon_of, router_daemons
-from labkit.operate.look.kernel import KernelPath, read
+from labkit.operate.look.kernel import KernelHop, KernelPath, read
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.trace.choice import Candidate
-from labkit.predict.walk import Route
+from labkit.predict.walk import Egress, Route
 
 NO_ROUTE = ""
 BLACKHOLE = "blackhole"
@@ -29,14 +29,15 @@ _NOWHERE = (BLACKHOLE, "unreachable", "prohibit")
 class KernelRoute:
     """A kernel's route for a destination. `type` is the kernel's word for it, `NO_ROUTE` if it has none.
 
-    `gateways` is empty for on-link routes; `shorter` are other prefixes of its table that hold the destination.
+    `source` is the address that it gives to packets of its own, if that is not the interface's; `shorter` are other
+    prefixes of its table that hold the destination.
     """
 
     type: str
     prefix: str = ""
-    gateways: tuple[IPv4Address, ...] = ()
-    device: str = ""
+    hops: tuple[KernelHop, ...] = ()
     protocol: str = ""
+    source: IPv4Address | None = None
     shorter: tuple[str, ...] = ()
 
     @property
@@ -78,8 +79,14 @@ class ObservedTables:
         prefix = IPv4Network(found.prefix)
         if not found.leads:
             return Route(prefix, drops=Disposition.BLACK_HOLE, silent=found.type == BLACKHOLE)
-        by_nic = (nic.name for nic in self.azure.nics_of(node) if nic.interface == found.device)
-        return Route(prefix, next(by_nic, None), tuple(hop for hop in found.gateways if hop != PROVIDER))
+        nics = {nic.interface: nic.name for nic in self.azure.nics_of(node)}
+        ways = (
+            Egress(nics[hop.device])
+            if hop.device in nics
+            else Egress(to=hop.gateway if hop.gateway != PROVIDER else None)
+            for hop in found.hops
+        )
+        return Route(prefix, tuple(dict.fromkeys(ways)), found.source)
 
     def surroundings(self, virtual_network: str) -> Surroundings:
         """What the fabric of a virtual network knows apart from effective routes."""
@@ -140,4 +147,4 @@ class ObservedTables:
 
 def kernel_route(path: KernelPath, shorter: tuple[str, ...] = ()) -> KernelRoute:
     """A route of a kernel, with the shorter prefixes of its table that hold the same destination."""
-    return KernelRoute(path.type, str(path.prefix), path.gateways, path.device, path.protocol, shorter)
+    return KernelRoute(path.type, str(path.prefix), path.hops, path.protocol, path.source, shorter)

@@ -12,7 +12,6 @@ from ipaddress import IPv4Address, IPv4Network
 from labkit.azure.model import ON_LINK, NextHopType, Nic
 from labkit.azure.model.ranges import Ranges
 from labkit.azure.rules.effective import DEFAULT_ROUTE
-from labkit.daemons.tables import BgpPath
 from labkit.feed.tables import ForwardingTable
 from labkit.lab.model import Lab
 from labkit.lab.plan.addressing import subnet_of
@@ -138,25 +137,16 @@ def router_differences(router: str, live: LiveState) -> Iterator[Difference]:
 
 
 def inactive(router: str, live: LiveState) -> frozenset[IPv4Network]:
-    """The prefixes whose best path a router's daemon never uses, although its table shows it as the best.
-
-    A path of an external neighbour needs a next hop on one of the router's links, unless the session has multihop.
-    """
+    """The prefixes whose best path a router's daemon never uses, although its table shows it as the best."""
     customers = customer_routers.routers(live.lab, live.azure)
     if router not in customers or not live.has_bgp(router):
         return frozenset()
     speaker = customers[router].speaker
-    near = {
-        n.address: n.route_server
-        for n in speaker.neighbours
-        if not (speaker.is_internal(n) or n.nva or (n.route_server and speaker.ebgp_multihop))
-    }
-    links = Ranges([path.prefix for path in live.kernel(router) if path.protocol == "kernel"])
-
-    def is_far(path: BgpPath) -> bool:
-        return near[path.neighbour] or not (path.next_hop == path.neighbour or links.contains(path.next_hop))
-
-    return frozenset(p.prefix for p in live.bgp(router).paths if p.best and p.neighbour in near and is_far(p))
+    neighbours = {neighbour.address: neighbour for neighbour in speaker.neighbours}
+    best = ((path, neighbours.get(path.neighbour)) for path in live.bgp(router).paths if path.best)
+    return frozenset(
+        path.prefix for path, neighbour in best if neighbour is not None and not speaker.uses(neighbour, path.next_hop)
+    )
 
 
 def _table_differences(  # noqa: PLR0917 - a table, and what a difference in it is reported with

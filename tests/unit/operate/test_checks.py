@@ -21,7 +21,7 @@ from labkit.lab.load import read
 from labkit.lab.plan.nodes import target_address
 from labkit.lab.sessions import speakers
 from labkit.operate.look.client import LabClient
-from labkit.operate.look.kernel import KernelPath
+from labkit.operate.look.kernel import KernelHop, KernelPath
 from labkit.operate.look.live_state import BgpIsGoneError, LiveState
 from labkit.operate.records.record import Record
 from labkit.operate.verify import checks
@@ -244,7 +244,7 @@ def test_the_kernel_routes_of_a_nic_are_those_that_its_packets_follow(monkeypatc
     monkeypatch.setattr(
         LiveState, "table_from", lambda _, node, source: 101 if (node, source) == ("client", own) else None
     )
-    path = KernelPath(prefix, "unicast", (live.lab.azure.nic["nva"].address,), "static")
+    path = KernelPath(prefix, "unicast", (KernelHop("eth1", live.lab.azure.nic["nva"].address),), "static")
     monkeypatch.setattr(LiveState, "kernel", lambda _, node, table: (path,) if (node, table) == ("client", 101) else ())
     assert check(proofs.KernelRouteClaim("client/inside", prefix, ("nva",)), live) is None
     assert "ip route show table 101" in (check(proofs.KernelRouteClaim("client/inside", prefix, ("fw",)), live) or "")

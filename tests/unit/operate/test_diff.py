@@ -38,7 +38,7 @@ from labkit.operate.diff.bgp import (
 from labkit.operate.diff.outside import site_differences
 from labkit.operate.diff.tables import customer_differences, table_problem
 from labkit.operate.look.client import LabClient
-from labkit.operate.look.kernel import KernelPath
+from labkit.operate.look.kernel import KernelHop, KernelPath
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.router_sessions import RouterSession
 from labkit.operate.look.snapshot import Snapshot
@@ -123,13 +123,13 @@ class Healthy:
         )
         self.state = PlatformState(AZURE, (), PlatformStatus(LAB.name, sessions=sessions), {}, {}, {}, {}, tables)
         self.kernels = {
-            node: [KernelPath(path.prefix, "unicast", (path.next_hop,), "bgp") for path in paths if path.best]
+            node: [KernelPath(path.prefix, "unicast", to(path.next_hop), "bgp") for path in paths if path.best]
             for node, paths in self.tables.items()
         }
         for node, kernel in self.kernels.items():
             by_bgp = {path.prefix for path in kernel}
             static = sorted(static_prefixes(LAB, node) - by_bgp)
-            kernel += [KernelPath(prefix, "unicast", (IPv4Address("10.1.10.1"),), "static") for prefix in static]
+            kernel += [KernelPath(prefix, "unicast", to(IPv4Address("10.1.10.1")), "static") for prefix in static]
         self.kernels |= {"vm1": [KernelPath(IPv4Network("10.1.10.0/24"), "unicast", (), "kernel"), *self._right("vm1")]}
 
     def is_by_bgp(self, router: str, prefix: str, protocol: str) -> bool:  # noqa: ARG002 - as with FRR
@@ -186,7 +186,11 @@ class Healthy:
             if row.next_hop_type in {"Internet", "None"}:
                 hops = (IPv4Address("10.1.10.1"),)
             if row.state == "Active":
-                yield KernelPath(row.prefix, "unicast", hops, "65")
+                yield KernelPath(row.prefix, "unicast", to(*hops), "65")
+
+
+def to(*next_hops: IPv4Address) -> tuple[KernelHop, ...]:
+    return tuple(KernelHop("eth0", hop) for hop in next_hops)
 
 
 def shown(prefix: IPv4Network, neighbour: IPv4Address, attributes: PathAttributes, *, best: bool = False) -> BgpPath:
@@ -283,7 +287,7 @@ SDWAN_TO_FW = "via 10.1.0.4 path 65515-65001-65010 igp 65517:65517"
         ),
         (
             lambda lab: lab.kernels["vm1"].append(
-                KernelPath(IPv4Network("192.0.2.0/24"), "unicast", (IPv4Address("10.1.1.4"),), "static")
+                KernelPath(IPv4Network("192.0.2.0/24"), "unicast", to(IPv4Address("10.1.1.4")), "static")
             ),
             {("kernel of vm1", "192.0.2.0/24", "-", "via 10.1.1.4")},
         ),

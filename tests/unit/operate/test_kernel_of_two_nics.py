@@ -17,7 +17,7 @@ from labkit.feed.tables import desired
 from labkit.lab.load import read
 from labkit.lab.plan.addressing import subnet_of
 from labkit.lab.plan.nic_tables import RT_TABLE_MAIN, nic_table
-from labkit.operate.look.kernel import KernelPath
+from labkit.operate.look.kernel import KernelHop, KernelPath
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.verify.difference import NOTHING
 from labkit.operate.verify.oracle import kernel_difference, kernel_differences
@@ -29,8 +29,8 @@ ROWS = {nic.name: list(active(effective_routes(LAB.azure, nic.name, {}))) for ni
 
 def path(row: EffectiveRoute, gateway: IPv4Address) -> KernelPath:
     by_gateway = row.next_hop_type in {NextHopType.INTERNET, NextHopType.NONE}
-    hops = (gateway,) if by_gateway else tuple(sorted(row.next_hops))
-    return KernelPath(row.prefix, "unicast", () if row.next_hop_type in ON_LINK else hops, "65")
+    hops = (gateway,) if by_gateway else () if row.next_hop_type in ON_LINK else tuple(sorted(row.next_hops))
+    return KernelPath(row.prefix, "unicast", tuple(KernelHop("eth0", hop) for hop in hops), "65")
 
 
 class Kernel:

@@ -26,6 +26,7 @@ from labkit.feed.status import PlatformStatus
 from labkit.lab.load import read
 from labkit.lab.model import Lab
 from labkit.operate.look.client import LabClient
+from labkit.operate.look.kernel import KernelHop
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import MAX_HOPS
 from labkit.operate.records.record import Record
@@ -102,14 +103,14 @@ def path(peer: str, next_hop: str, as_path: tuple[int, ...]) -> LearnedRoute:
 
 
 def into_network(protocol: str = "bgp") -> KernelRoute:
-    return KernelRoute("unicast", "10.200.0.0/24", (IPv4Address("10.100.0.193"),), "eth0", protocol)
+    return KernelRoute("unicast", "10.200.0.0/24", (KernelHop("eth0", IPv4Address("10.100.0.193")),), protocol)
 
 
 def by(address: str, device: str = "vxlan1") -> KernelRoute:
-    return KernelRoute("unicast", "10.200.0.0/24", (IPv4Address(address),), device, "static")
+    return KernelRoute("unicast", "10.200.0.0/24", (KernelHop(device, IPv4Address(address)),), "static")
 
 
-HERE = KernelRoute("unicast", "10.200.0.0/24", (), "eth0", "kernel")
+HERE = KernelRoute("unicast", "10.200.0.0/24", (KernelHop("eth0"),), "kernel")
 GATEWAY = "VirtualNetworkGateway"
 TO_VPN0 = (GATEWAY, [str(VPN0)])
 

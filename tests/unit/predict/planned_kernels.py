@@ -26,6 +26,7 @@ from labkit.lab.plan.model import Role
 from labkit.lab.plan.probes import answers_probes
 from labkit.names import handle
 from labkit.operate.look.client import LabClient
+from labkit.operate.look.kernel import KernelHop
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.records.record import Record
 from labkit.operate.trace.tables import AGENT, NO_ROUTE, KernelRoute, ObservedTables
@@ -98,11 +99,11 @@ class PlannedTables(ObservedTables):
             if found := ADDRESS.fullmatch(command):
                 own, peer, device = found.groups()
                 prefix = IPv4Network(peer) if peer else IPv4Interface(own).network
-                connected.append(KernelRoute("unicast", str(prefix), (), device, "kernel"))
+                connected.append(KernelRoute("unicast", str(prefix), (KernelHop(device),), "kernel"))
             elif found := ROUTE.fullmatch(command):
                 to, via, device = found.groups()
-                gateways = (IPv4Address(via),) if via else ()
-                connected.append(KernelRoute("unicast", str(network(to)), gateways, device))
+                hop = KernelHop(device, IPv4Address(via) if via else None)
+                connected.append(KernelRoute("unicast", str(network(to)), (hop,)))
         yield from connected
         for file, form in STATIC.items():
             conf = self._folder / "nodes" / handle(node) / file
@@ -130,7 +131,7 @@ class PlannedTables(ObservedTables):
 
     def _of_agent(self, nic: Nic) -> Iterator[KernelRoute]:
         for row in active(self._network.speakers.effective_routes[nic.name]):
-            yield KernelRoute("unicast", str(row.prefix), (), nic.interface, AGENT)
+            yield KernelRoute("unicast", str(row.prefix), (KernelHop(nic.interface),), AGENT)
 
 
 def network(text: str) -> IPv4Network:
@@ -145,6 +146,6 @@ def longest(routes: list[KernelRoute], destination: IPv4Address) -> KernelRoute:
 
 def resolved(routes: list[KernelRoute], prefix: str, hops: list[IPv4Address], protocol: str) -> KernelRoute:
     """A route to next hops that other routes lead to."""
-    ways = [(hop, longest(routes, hop)) for hop in hops]
-    gateways = tuple(dict.fromkeys(gateway for hop, way in ways for gateway in way.gateways or (hop,)))
-    return replace(ways[0][1], prefix=prefix, gateways=gateways, protocol=protocol)
+    ways = [(hop, by) for hop in hops for by in longest(routes, hop).hops]
+    found = (by if by.gateway is not None else replace(by, gateway=hop) for hop, by in ways)
+    return KernelRoute("unicast", prefix, tuple(dict.fromkeys(found)), protocol)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from labkit.azure.forwarding import Disposition
-from labkit.lab.load import load_text
+from labkit.lab.load import load_text, read
 from labkit.lab.model import Lab
 from labkit.predict.tables import PredictedTables
-from labkit.predict.walk import Walker
+from labkit.predict.walk import RouterStep, Walker
 from labkit.predict.whatif.model import Side
 from labkit.predict.whatif.reach import Reach, predicted, targets
 from tests.unit.azure.builders import addr
@@ -66,3 +68,28 @@ def test_a_machine_forwards_nothing_whatever_its_nic_may(lab: Lab) -> None:
     end = settled(lab)
     (walk,) = Walker(lab, PredictedTables(lab, end.speakers, end.routers)).walks("vm1", addr("10.99.0.1"))
     assert walk.hops == (), "it does not answer when a TTL ends there"
+
+
+@pytest.mark.parametrize("router", ["frr", "bird"])
+def test_equal_paths_by_nics_and_links_are_all_followed(router: str) -> None:
+    """A router's own packets have the address of their way out; what it forwards by one NIC gets that one's."""
+    lab = read(Path(__file__).parents[2] / "e2e" / "labs" / "equal-paths.lab.yml").lab
+    end = settled(lab)
+    walker = Walker(lab, PredictedTables(lab, end.speakers, end.routers))
+    overlay = next(each for each in lab.overlays if router in each.nvas)
+    outside, inside = (lab.azure.nic[f"{router}/{name}"].address for name in ("outside", "inside"))
+    ends = {"up": outside, "down": inside, "far": overlay.addresses[0].ip}
+    branch = lab.site["branch"].host.address.ip
+    own = {walk.nodes[0]: walk.origin for walk in walker.walks(router, branch)}
+    assert own == ends
+    vm = next(nic for nic in lab.azure.nics if nic.subnet == f"by-{router}")
+    forwarded = {
+        walk.nodes[1]: step.packet.source
+        for walk in walker.walks(vm.machine, branch)
+        for step in walk.steps
+        if isinstance(step, RouterStep) and step.node == router
+    }
+    assert forwarded == {"up": vm.address, "down": inside, "far": vm.address}
+    link = next(each for each in lab.wan_links if each.router == router)
+    (walk,) = walker.walks(router, link.site_address.ip)
+    assert walk.origin == link.router_address.ip
