@@ -192,7 +192,7 @@ def _hub(draw: st.DrawFn, file: dict[str, Any], hub: str, number: int) -> None:
         file["gateways"][f"vpn{number}"] = {
             "type": "Vpn",
             "virtual_network": hub,
-            "active_active": draw(st.booleans()),
+            "active_active": f"rs{number}" in file["route_servers"] or draw(st.booleans()),
             "connects_to": [{site: {"bgp": draw(st.booleans())}}],
         }
 

@@ -43,6 +43,7 @@ class Code(StrEnum):
     CONNECTION_REMOTE = "connection-remote"
     CONNECTION_DUPLICATE = "connection-duplicate"
     REMOTE_ASN = "remote-asn"
+    GATEWAY_STANDBY = "route-server-with-active-passive-gateway"
     GATEWAY_NO_TRANSIT = "gateway-no-transit"
     GATEWAY_CUT_OFF = "gateway-cut-off-from-route-server"
     BACKEND_ELSEWHERE = "backend-in-another-virtual-network"

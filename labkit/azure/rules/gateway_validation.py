@@ -28,6 +28,7 @@ def gateway_problems(azure: Azure) -> tuple[Problem, ...]:
     """What Azure refuses, in the order of the lab file."""
     return (
         *(p for gateway in azure.gateways for p in _gateway_problems(azure, gateway)),
+        *(p for gateway in azure.gateways for p in _standby_problems(azure, gateway)),
         *_subnet_problems(azure),
         *_connection_problems(azure),
         *_remote_problems(azure),
@@ -140,21 +141,23 @@ def _remote_problems(azure: Azure) -> Iterator[Problem]:
             yield Problem(Code.REMOTE_ASN, why, (name,))
 
 
+def _standby_problems(azure: Azure, gateway: Gateway) -> Iterator[Problem]:
+    """In the network of a route server, a VPN gateway must be active-active, whichever comes first [vpn-standby]."""
+    server = server_in(azure, gateway.virtual_network)
+    if gateway.kind is PeerKind.VPN_GATEWAY and server is not None and not gateway.active_active:
+        text = f"gateway {gateway.name} is not active-active, as it must be in the virtual network of {server.name}"
+        yield Problem(Code.GATEWAY_STANDBY, text, (gateway.name, server.name))
+
+
 def _transit_problems(azure: Azure, gateway: Gateway) -> Iterator[Problem]:
-    """With a route server, a VPN gateway must be active-active with ASN 65515 [vpn-active-active].
+    """With a route server, a VPN gateway should have ASN 65515 [vpn-asn-of-transit].
 
     Labs with other ASNs worked in part [vpn-own-asn], so Azure does not refuse it.
     """
     server = server_in(azure, gateway.virtual_network)
-    if gateway.kind is not PeerKind.VPN_GATEWAY or server is None:
-        return
-    lacks = []
-    if not gateway.active_active:
-        lacks.append("is not active-active")
-    if gateway.asn != ROUTE_SERVER_ASN:
-        lacks.append(f"has ASN {gateway.asn} instead of {ROUTE_SERVER_ASN}")
-    if lacks:
-        text = f"gateway {gateway.name} {' and '.join(lacks)}, so transit through {server.name} is not supported"
+    if gateway.kind is PeerKind.VPN_GATEWAY and server is not None and gateway.asn != ROUTE_SERVER_ASN:
+        why = f"has ASN {gateway.asn} instead of {ROUTE_SERVER_ASN}"
+        text = f"gateway {gateway.name} {why}, so transit through {server.name} is not supported"
         yield Problem(Code.GATEWAY_NO_TRANSIT, text, (gateway.name, server.name))
 
 

@@ -147,15 +147,6 @@ def _connection(draft: Draft, problem: Problem) -> tuple[Path, str]:
     return ("gateways", name, "connects_to", last), f"gateway {name}: "
 
 
-def _transit_remedy(draft: Draft, problem: Problem) -> str:
-    gateway = draft.file[GATEWAYS][problem.subjects[0]]
-    lacks = [
-        *(["set active_active: true"] if gateway.instance_count == 1 else []),
-        *(["remove its asn"] if gateway.asn != ROUTE_SERVER_ASN else []),
-    ]
-    return f"To have transit, {' and '.join(lacks)}."
-
-
 class GatewayKind(Kind):
     """Gateways; each instance is a node, with a line to each circuit and a tunnel to each site."""
 
@@ -178,7 +169,10 @@ class GatewayKind(Kind):
             "Azure refuses it. Omit asn, or give a VPN gateway another private ASN, such as 65501.", _asn
         ),
         Code.CONNECTION_DUPLICATE: AzureRefusal("Azure refuses the second. Remove it.", _connection),
-        Code.GATEWAY_NO_TRANSIT: AzureRefusal(_transit_remedy, _itself),
+        Code.GATEWAY_STANDBY: AzureRefusal(
+            "Azure refuses it. Set active_active: true, or remove the route server.", _itself
+        ),
+        Code.GATEWAY_NO_TRANSIT: AzureRefusal("To have transit, remove its asn.", _itself),
         Code.GATEWAY_CUT_OFF: AzureRefusal(
             "Give the route table a route for the RouteServerSubnet to VnetLocal.", _itself
         ),

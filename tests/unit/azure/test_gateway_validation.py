@@ -99,7 +99,7 @@ def test_gateway_subnet() -> None:
     ],
 )
 def test_instances(gateway: Gateway, text: str) -> None:
-    model = replace(lab(), gateways=(*(g for g in (ER, VPN) if g.name != gateway.name), gateway))
+    model = replace(lab(), route_servers=(), gateways=(*(g for g in (ER, VPN) if g.name != gateway.name), gateway))
     assert texts(model, Code.GATEWAY_INSTANCES) == [text]
 
 
@@ -175,25 +175,22 @@ class TestRemoteGateways:
         ]
 
 
+@pytest.mark.parametrize("asn", [65515, 300])
+def test_with_a_route_server_a_vpn_gateway_is_active_active(asn: int) -> None:
+    # [vpn-standby]
+    model = replace(lab(), gateways=(ER, vpn_gateway("vpn", "hub", "10.1.9.4", asn=asn)))
+    text = "gateway vpn is not active-active, as it must be in the virtual network of rs1"
+    assert [(p.code, p.text) for p in problems(model)] == [(Code.GATEWAY_STANDBY, text)]
+    assert problems(replace(model, route_servers=(), peerings=())) == ()
+
+
 class TestWarnings:
-    @pytest.mark.parametrize(
-        ("gateway", "why"),
-        [
-            (vpn_gateway("vpn", "hub", "10.1.9.4"), "is not active-active"),
-            (replace(VPN, asn=300), "has ASN 300 instead of 65515"),
-            (
-                vpn_gateway("vpn", "hub", "10.1.9.4", asn=300),
-                "is not active-active and has ASN 300 instead of 65515",
-            ),
-        ],
-    )
-    def test_transit(self, gateway: Gateway, why: str) -> None:
-        # [vpn-active-active]
-        model = replace(lab(), gateways=(ER, gateway))
+    def test_transit(self) -> None:
+        # [vpn-asn-of-transit]
+        model = replace(lab(), gateways=(ER, replace(VPN, asn=300)))
         assert problems(model) == ()
-        assert [(p.code, p.text) for p in warnings(model)] == [
-            (Code.GATEWAY_NO_TRANSIT, f"gateway vpn {why}, so transit through rs1 is not supported")
-        ]
+        text = "gateway vpn has ASN 300 instead of 65515, so transit through rs1 is not supported"
+        assert [(p.code, p.text) for p in warnings(model)] == [(Code.GATEWAY_NO_TRANSIT, text)]
         assert warnings(replace(model, route_servers=())) == ()
 
     @pytest.mark.parametrize(
