@@ -130,13 +130,18 @@ def _network(draw: st.DrawFn, file: dict[str, Any], name: str, number: int, **su
 
 def _firewall_rules() -> st.SearchStrategy[list[dict[str, Any]]]:
     """Rules of a firewall; traceroutes, whose ports some of them name, pass by others."""
-    prefixes = st.lists(st.sampled_from(("10.0.0.0/8", "10.1.10.0/24", "10.11.0.0/16", "198.51.100.0/24")), max_size=2)
+    prefixes = st.sampled_from(("10.0.0.0/8", "10.1.10.0/24", "10.11.0.0/16", "198.51.100.0/24"))
+    either: dict[str, st.SearchStrategy[Any]] = {"action": st.sampled_from(("Allow", "Deny"))}
+    some = {"sources": _some(prefixes), "destinations": _some(prefixes)}
     with_ports = {"protocols": st.sampled_from((["UDP"], ["TCP", "UDP"])), "ports": st.just(["22", "33000-34000"])}
-    either = {"action": st.sampled_from(("Allow", "Deny")), "sources": prefixes, "destinations": prefixes}
-    protocols = {"protocols": st.lists(st.sampled_from(("TCP", "UDP", "ICMP")), unique=True, max_size=2)}
-    return st.lists(
-        st.one_of(st.fixed_dictionaries(either | with_ports), st.fixed_dictionaries(either | protocols)), max_size=4
-    )
+    protocols = {"protocols": _some(st.sampled_from(("TCP", "UDP", "ICMP")))}
+    of_ports = st.fixed_dictionaries(either | with_ports, optional=some)
+    return st.lists(of_ports | st.fixed_dictionaries(either, optional=some | protocols), max_size=4)
+
+
+def _some(values: st.SearchStrategy[str]) -> st.SearchStrategy[list[str]]:
+    """One or two of them: without any, a key of a rule is left out."""
+    return st.lists(values, min_size=1, max_size=2, unique=True)
 
 
 def _hub(draw: st.DrawFn, file: dict[str, Any], hub: str, number: int) -> None:

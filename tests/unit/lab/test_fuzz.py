@@ -16,6 +16,7 @@ from labkit.lab.file.problems import FileProblem, LabFileError
 from labkit.lab.file.yaml_source import parse
 from labkit.lab.load import load_text, read_all_text
 from labkit.lab.plan.nodes import owners
+from tests.e2e.random_labs import lab_files
 
 from .samples import EVERYTHING, OVERVIEW
 
@@ -158,3 +159,8 @@ def test_missing_lines(text: str, data: st.DataObject) -> None:
 def test_golden_files_have_the_promised_shape() -> None:
     for file in ERRORS:
         outcome(file.read_text())
+
+
+@given(lab_files())
+def test_random_labs_that_are_to_boot_have_no_mistake(text: str) -> None:
+    load_text(text, "random.lab.yml")
