@@ -12,15 +12,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from labkit.resources import topologies
 from tests.e2e.chaos.trial import Trial
 
-TIMERS = {"keepalive": 1, "hold": 3}
 
-
-def hasty(text: str) -> str:
-    """A lab file whose appliances notice a silent death within seconds."""
+def hasty(text: str, hold: int = 3) -> str:
+    """A lab file whose appliances notice a silent death within so many seconds."""
     file = _read(yaml.safe_load(text))
     for nva in file.get("nvas", {}).values():
         if "asn" in nva:
-            nva["timers"] = TIMERS
+            nva["timers"] = {"keepalive": hold // 3, "hold": hold}
     return yaml.safe_dump(file, sort_keys=False)
 
 
