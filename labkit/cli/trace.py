@@ -49,7 +49,7 @@ def command(
             for s in found.steps
         ]
         real = [str(hop) if hop else None for hop in found.real]
-        predicted = [str(hop) for hop in found.predicted]
+        predicted = [str(hop) if hop else None for hop in found.predicted]
         put_json(
             {
                 "steps": steps,

@@ -60,8 +60,10 @@ class PredictedTables:
         }
         return surroundings(self._lab, self.azure, virtual_network, backends)
 
-    def route(self, node: str, packet: Packet) -> Route:
+    def route(self, node: str, packet: Packet, *, inbound: bool = False) -> Route:
         """What a node's own table has for a packet: the longest prefix, of equal ones that without BGP."""
+        if inbound:  # [gateway-forwards-by-subnet]
+            return Route.by_nic(DEFAULT_ROUTE, self.azure.primary_nic(node).name)
         if node in self._machines:
             return Route(egresses=(Egress(self._nic(node, packet).name),))
         if node in self._lab.policy_routed:

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from labkit.azure.flows import UDP
 from labkit.azure.forwarding import Disposition, Packet, Surroundings, Verdict, forward
-from labkit.azure.model import Azure, EffectiveRoute, InstanceId, Nic, RuleAction
+from labkit.azure.model import Azure, EffectiveRoute, InstanceId, Nic, PeerKind, RuleAction
 from labkit.azure.rules.firewalls import admitted, decides, services, translates
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import addresses, link_ends, owners
@@ -92,8 +92,8 @@ class RoutingTables(Protocol):
         """A NIC's effective route for a destination; None if it has none."""
         ...
 
-    def route(self, node: str, packet: Packet) -> Route:
-        """What a node's own table has for a packet."""
+    def route(self, node: str, packet: Packet, *, inbound: bool = False) -> Route:
+        """What a node's own table has for a packet, which a gateway may have by a circuit or a tunnel (`inbound`)."""
         ...
 
     def surroundings(self, virtual_network: str) -> Surroundings:
@@ -150,8 +150,9 @@ class Everything:
 class RouterStep:
     """A node's own table has decided: `next_hop` is where the packet goes, None if it goes by a NIC or nowhere.
 
-    `between` is what connects the two nodes, if it is more than a link. `restores_ttl`: a gateway, or the Internet, is
-    no hop here. `translated`: the packet has got its source here. `admits`: what a firewall lets through between the
+    `between` is what connects the two nodes, if it is more than a link. `inbound`: a gateway has it by a circuit or a
+    tunnel. `restores_ttl`: a gateway, or the Internet, is no hop here. `silent`: it is one, but does not answer where a
+    TTL ends. `translated`: the packet has got its source here. `admits`: what a firewall lets through between the
     packet's addresses, if it is not everything.
     """
 
@@ -162,7 +163,9 @@ class RouterStep:
     disposition: Disposition
     next_hop: NextHop | None = None
     between: str = ""
+    inbound: bool = False
     restores_ttl: bool = False
+    silent: bool = False
     translated: bool = False
     admits: str = ""
 
@@ -203,12 +206,15 @@ Step = RouterStep | FabricStep | EndStep
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """A packet's whole way from node `source`, whose address `origin` it has. `hops` are what a traceroute shows."""
+    """A packet's whole way from node `source`, whose address `origin` it has.
+
+    `hops` are what a traceroute shows: None for a hop that does not answer.
+    """
 
     source: str
     origin: IPv4Address
     steps: tuple[Step, ...]
-    hops: tuple[IPv4Address, ...]
+    hops: tuple[IPv4Address | None, ...]
 
     @property
     def disposition(self) -> Disposition:
@@ -233,7 +239,7 @@ class _Way:
     packet: Packet
     by_network: bool | None = None
     steps: tuple[Step, ...] = ()
-    hops: tuple[IPv4Address, ...] = ()
+    hops: tuple[IPv4Address | None, ...] = ()
     forwarded: tuple[str, ...] = ()
 
     def ends(self, step: Step, *, unseen: bool = False) -> Walk:
@@ -256,6 +262,7 @@ class _Leaving:
     def goes_on(self, step: RouterStep) -> _Way:
         """Its way so far, with this step."""
         hops = self.way.hops[:-1] if step.restores_ttl else self.way.hops
+        hops = (*hops[:-1], None) if step.silent else hops
         return replace(self.way, steps=(*self.way.steps, step), hops=hops, forwarded=(*self.way.forwarded, step.node))
 
 
@@ -288,7 +295,7 @@ class Walker:
         of_nics = [(nic.machine, address) for nic in lab.azure.nics for address in nic.addresses]
         for node, address in (*known, *of_nics, *self._addresses.items()):
             self._mine.setdefault(node, set()).add(address)
-        self._gateways = {i.node for gateway in lab.azure.gateways for i in gateway.instance_ids}
+        self._gateways = {i.node: gateway.kind for gateway in lab.azure.gateways for i in gateway.instance_ids}
         self._firewalls = {i.node: i.name for firewall in lab.azure.firewalls for i in firewall.instance_ids}
         self._routers = {*lab.nva, *lab.site, *lab.azure.circuit, *self._gateways, *self._firewalls}
         self._between = dict(_between(lab))
@@ -322,7 +329,7 @@ class Walker:
             # A machine drops what is for others before it looks at the TTL, without an answer.
             yield way.ends(EndStep(way.node, way.address, end), unseen=end is Disposition.NOT_A_ROUTER)
             return
-        leaving = [self._leaving(way, route, packet) for route, packet in self._routes(way.node, way.packet)]
+        leaving = [self._leaving(way, route, packet) for route, packet in self._routes(way)]
         for each in self._taken(leaving):
             if each.step.disposition.drops:
                 yield each.way.ends(each.step, unseen=each.step.route.silent and bool(way.forwarded))
@@ -331,12 +338,13 @@ class Walker:
             else:
                 yield from self._over_link(each)
 
-    def _routes(self, node: str, packet: Packet) -> Iterator[tuple[Route, Packet]]:
+    def _routes(self, way: _Way) -> Iterator[tuple[Route, Packet]]:
         """A node's route for a packet, once for each way out of it, with the packet that may leave by that.
 
         A packet without a source is the node's own and gets one, by which its routing table may be another one.
         """
-        route = self._tables.route(node, packet)
+        node, packet = way.node, way.packet
+        route = self._tables.route(node, packet, inbound=self._inbound(way))
         for egress in route.egresses or ON_LINK:
             only = replace(route, egresses=(egress,))
             if packet.source != NO_ADDRESS:
@@ -348,6 +356,10 @@ class Walker:
                 yield only, sent
             else:
                 yield from ((replace(of_source, egresses=(each,)), sent) for each in of_source.egresses or ON_LINK)
+
+    def _inbound(self, way: _Way) -> bool:
+        """Whether a gateway has a packet by a circuit or a tunnel."""
+        return way.node in self._gateways and way.by_network is False
 
     def _near(self, node: str, egress: Egress, destination: IPv4Address) -> IPv4Address:
         """The address of a node's own at an egress."""
@@ -369,8 +381,11 @@ class Walker:
             ends, admits = self._judged(node, packet)
             if translates(packet.destination):
                 packet = replace(packet, source=self._addresses[node])
-        # Between a line or tunnel and the network a gateway gives the TTL back: nobody sees it.
-        restores = node in self._gateways and way.by_network is (egress.nic is None)
+        # Between a tunnel and the network a gateway gives the TTL back, and from the network to a circuit
+        # [vpn-no-hop, expressroute-gateway-ttl].
+        inbound = self._inbound(way)
+        silent = inbound and self._gateways[node] is PeerKind.EXPRESSROUTE_GATEWAY
+        restores = not silent and node in self._gateways and way.by_network is (egress.nic is None)
         restores = restores or (egress.nic is None and node == self._internet)
         step = RouterStep(
             node,
@@ -378,7 +393,9 @@ class Walker:
             packet,
             route,
             ends,
+            inbound=inbound,
             restores_ttl=restores,
+            silent=silent,
             translated=packet != before,
             admits=admits,
         )

@@ -20,6 +20,7 @@ from labkit.azure.rules.rows import (
 from labkit.feed.codec import to_json
 from labkit.feed.state import PlatformState
 from labkit.lab.model import Lab
+from labkit.lab.plan.gateway_inbound import TABLE
 from labkit.lab.plan.nic_tables import RT_TABLE_MAIN
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
@@ -161,9 +162,12 @@ class WholeTables(ObservedTables):
         """A NIC's effective route for a destination; None if it has none."""
         return lookup(map(_effective_route, self.live.state.effective[nic]["value"]), destination)
 
-    def _kernel(self, node: str, destination: IPv4Address, source: IPv4Address | None) -> KernelRoute:
+    def _kernel(
+        self, node: str, destination: IPv4Address, source: IPv4Address | None, inbound: bool = False
+    ) -> KernelRoute:
         """The kernel's route of the longest prefix for a destination, and of equal ones the first."""
         own = self.live.table_from(node, source) if source is not None else None
+        own = TABLE if inbound else own
         for table in (own, RT_TABLE_MAIN) if own is not None else (RT_TABLE_MAIN,):
             found = [route for route in self._routes(node, table) if destination in IPv4Network(route.prefix)]
             if found:

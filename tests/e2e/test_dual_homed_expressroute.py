@@ -123,7 +123,7 @@ def test_the_overlay_ends_the_loop(overlay: RunningLab) -> None:
     way = traceroute(overlay.client, "vm14", ONPREM2_HOST)
     assert way[:2] == [CSR1, CSR2_OVERLAY]
     assert way[-1] == ONPREM2_HOST
-    assert len(way) == 5, "the circuit and the site are routers, a gateway is no hop"
+    assert len(way) == 5, "the circuit and the site are routers; what leaves by a circuit takes no TTL in the gateway"
 
 
 def test_a_trace_shows_what_carries_the_overlay(overlay: RunningLab) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from labkit.azure.changes.route_servers import SetRouteServerSettings
 from labkit.azure.changes.virtual_networks import SetAddressSpace
+from labkit.lab.plan.nodes import owners
 from labkit.operate.diff.run import differences
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import ping, traceroute
@@ -142,11 +143,15 @@ def heard_by(lab: RunningLab) -> set[str]:
     return heard
 
 
-def test_a_gateway_takes_no_ttl_and_is_no_hop(static: RunningLab) -> None:
-    """What is taken is what routers take: those of the branch and of on-premises, and the circuit's."""
+def test_what_of_the_ttl_gateways_take(static: RunningLab) -> None:
+    """A VPN gateway takes nothing, an ExpressRoute gateway one of what comes by a circuit, and it does not answer. The
+    rest is what routers take: those of the branch and of on-premises, and the circuit's."""
     assert ttl(static, "branch-host", VM1) == 64 - 1
-    assert ttl(static, "vm1", ONPREM_HOST) == 64 - 2
-    assert ttl(static, "branch-host", ONPREM_HOST) == 64 - 3
+    assert ttl(static, "vm1", ONPREM_HOST) == 64 - 3
+    assert ttl(static, "branch-host", ONPREM_HOST) == 64 - 4
+    router, circuit, *beyond = traceroute(static.client, "onprem-host", VM1)
+    assert circuit is not None
+    assert (router, owners(static.lab)[circuit], beyond) == (ONPREM_ROUTER, "circuit1", [None, VM1])
     assert traceroute(static.client, "branch-host", VM1) == [BRANCH_ROUTER, VM1]
     assert traceroute(static.client, "vm1", BRANCH_HOST) == [BRANCH_ROUTER, BRANCH_HOST]
     _, circuit, *beyond = traceroute(static.client, "branch-host", ONPREM_HOST)

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field
 from labkit.azure import model as azure_model
 from labkit.azure.model import ROUTE_SERVER_ASN, Azure, InstanceId, Nic, PeerKind
 from labkit.azure.model.problem import Code, Problem
-from labkit.azure.rules.addressing import GATEWAY_SUBNET, SUBNET_LONGEST
+from labkit.azure.rules.addressing import GATEWAY_SUBNET, SUBNET_LONGEST, gateway_address
 from labkit.daemons.registry import DAEMONS
 from labkit.daemons.speaker import BgpTimers
 from labkit.lab import model
@@ -40,7 +40,9 @@ from labkit.lab.kinds.site import LANS, SITES
 from labkit.lab.kinds.timers import check_timers
 from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS, find_subnet
 from labkit.lab.model import Lab
+from labkit.lab.plan.addressing import subnet_of
 from labkit.lab.plan.common import Planned, nftables, platform_channel, point_to_point, ready
+from labkit.lab.plan.gateway_inbound import MARK, inbound_commands
 from labkit.lab.plan.model import Role
 from labkit.lab.plan.nodes import NIC, lines
 from labkit.lab.plan.router_node import router_node, speaker_files
@@ -372,9 +374,11 @@ def _instance(lab: Lab, wiring: Wiring, gateway: model.Gateway, index: int) -> P
     node = InstanceId(gateway.name, index).node
     tunnels = [t for t in gateway.tunnels if t.instance == index]
     files, binds = speaker_files(gateway.daemon, gateway_speaker(lab, gateway, index))
-    hidden, hidden_bind, load = nftables(node, "nftables-gateway.conf.j2", nic=NIC)
+    vpn = lab.azure.gateway[gateway.name].kind is PeerKind.VPN_GATEWAY
+    hidden, hidden_bind, load = nftables(node, "nftables-gateway.conf.j2", nic=NIC, mark=MARK, vpn=vpn)
     keep, channel = platform_channel(node)
-    commands = [load, *wiring.up(node)]
+    subnet = subnet_of(lab.azure, lab.azure.nic[node])
+    commands = [load, *wiring.up(node), *inbound_commands(NIC, gateway_address(subnet))]
     for each in tunnels:
         commands += tunnel_commands(lab, node, each)
     router = router_node(lab, node, gateway.daemon, Role.GATEWAY, [channel, *binds, hidden_bind], commands)

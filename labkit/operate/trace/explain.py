@@ -83,11 +83,12 @@ class Explainer:
         node, destination = step.node, step.packet.destination
         # The route was chosen before the packet got another source.
         own = None if step.translated else self._tables.own(node, step.packet.source)
-        route = self._tables.kernel(node, destination, own)
+        route = self._tables.kernel(node, destination, own, step.inbound)
         if step.route.drops is not None:
             return replace(self._lost(node, route), address=str(step.address))
         leads = ", ".join(map(str, gateways(route.hops))) or f"on-link {route.hops[0].device}"
-        decision, why = f"{route.prefix} → {leads}", f"kernel: {self._by(node, route)}"
+        by = "what comes from outside goes to the fabric" if step.inbound else self._by(node, route)
+        decision, why = f"{route.prefix} → {leads}", f"kernel: {by}"
         if step.disposition is Disposition.DENIED:
             only = f": {step.admits}" if step.admits else ""
             return TraceLine(node, str(step.address), "denied", f"as UDP, by the firewall's rules here{only}")
@@ -97,7 +98,9 @@ class Explainer:
             decision, why = f"{decision} → dropped", f"{why}; no node there has {step.next_hop.address}"
         why += f"; {step.between}" if step.between else ""
         why += "; does not decrement the TTL" if step.restores_ttl else ""
-        return TraceLine(node, str(step.address), decision, why, self._kernel_choice(node, route))
+        why += "; decrements the TTL, but does not answer" if step.silent else ""
+        choice = None if step.inbound else self._kernel_choice(node, route)
+        return TraceLine(node, str(step.address), decision, why, choice)
 
     def _lost(self, node: str, route: KernelRoute) -> TraceLine:
         """The line of a kernel by which packets do not leave."""

@@ -27,7 +27,7 @@ _SPECIAL = {
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A predicted way and the real one; `predicted` and `real` are the addresses that a traceroute shows.
+    """A predicted way and the real one; `predicted` and `real` are the addresses that a traceroute shows, or None.
 
     `disposition` is how the predicted one ends. `silent` has the hops that the real one lacks because their answers do
     not come back, as `(address, reason)`. `nobodys` is the target if nothing in the lab has that address.
@@ -37,7 +37,7 @@ class Trace:
     """
 
     steps: tuple[TraceLine, ...]
-    predicted: tuple[IPv4Address, ...]
+    predicted: tuple[IPv4Address | None, ...]
     real: tuple[IPv4Address | None, ...]
     disposition: Disposition
     silent: tuple[tuple[IPv4Address, str], ...] = ()
@@ -113,7 +113,8 @@ def trace(lab: Lab, client: LabClient, source: str, target: str) -> Trace:
     tables = ObservedTables(LiveState(lab, client))
     walk = _walk(lab, tables, node, destination, own, real=real)
     predicted, explainer = walk.hops, Explainer(lab, tables)
-    missing = {hop: i for i, hop in reversed([*enumerate(predicted)]) if i >= len(real) or real[i] is None}
+    unseen = ((i, hop) for i, hop in reversed([*enumerate(predicted)]) if i >= len(real) or real[i] is None)
+    missing = {hop: i for i, hop in unseen if hop is not None}
     seen_from = _sources(lab, walk)
     ways = Walker(lab, tables, probe=Probing.TRACEROUTE).walks(node, destination, own)
     silent, lost = [], [*_lost(walk, ways, explainer)] if missing else []
@@ -206,7 +207,7 @@ def _sources(lab: Lab, walk: Walk) -> dict[IPv4Address, tuple[IPv4Address, ...]]
     known: tuple[IPv4Address, ...] = (walk.origin,)
     steps = (step for step in walk.steps if isinstance(step, RouterStep))
     translated = {step.node: step.packet.source for step in steps if step.translated}
-    for hop in walk.hops:
+    for hop in filter(None, walk.hops):
         found.setdefault(hop, known)
         if owners(lab)[hop] in translated:
             known = (translated[owners(lab)[hop]], *known)

@@ -12,6 +12,7 @@ from labkit.azure.rules.decision import Decision
 from labkit.azure.rules.rows import as_path_text
 from labkit.daemons.tables import LOCAL, BgpPath
 from labkit.errors import CheckFailed
+from labkit.lab.plan.gateway_inbound import MARK
 from labkit.lab.plan.nodes import PROVIDER
 from labkit.lab.sessions import daemon_of, router_daemons
 from labkit.operate.look.kernel import KernelHop, KernelPath, read
@@ -71,9 +72,9 @@ class ObservedTables:
         rows = self.decision(nic, destination).rows
         return rows[0] if rows else None
 
-    def route(self, node: str, packet: Packet) -> Route:
+    def route(self, node: str, packet: Packet, *, inbound: bool = False) -> Route:
         """What a node's kernel has for a packet."""
-        found = self.kernel(node, packet.destination, self.own(node, packet.source))
+        found = self.kernel(node, packet.destination, self.own(node, packet.source), inbound)
         if found.type == NO_ROUTE:
             return Route(drops=Disposition.NO_ROUTE)
         prefix = IPv4Network(found.prefix)
@@ -97,10 +98,16 @@ class ObservedTables:
         nics = self.azure.nics_of(node)
         return source if len(nics) > 1 and any(nic.address == source for nic in nics) else None
 
-    def _kernel(self, node: str, destination: IPv4Address, source: IPv4Address | None) -> KernelRoute:
-        """What a node's kernel does with packets to a destination, if they have a source with a table of its own."""
-        holding = self._holding(node, destination, source)
+    def _kernel(
+        self, node: str, destination: IPv4Address, source: IPv4Address | None, inbound: bool = False
+    ) -> KernelRoute:
+        """What a node's kernel does with packets to a destination, if they have a source with a table of its own.
+
+        Or if a gateway has them by a circuit or a tunnel (`inbound`).
+        """
+        holding = () if inbound else self._holding(node, destination, source)
         from_ = () if source is None else ("from", str(source))
+        from_ = ("mark", str(MARK)) if inbound else from_
         prefixes = sorted({path.prefix for path in holding}, key=lambda prefix: -prefix.prefixlen)
         shorter = tuple(map(str, prefixes[1:]))
         rows = self._ip(node, "route", "get", "fibmatch", str(destination), *from_)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
@@ -65,8 +66,10 @@ class Written(ObservedTables):
         self._ways = ways
         self._nics = nics
 
-    def _kernel(self, node: str, _destination: IPv4Address, _source: IPv4Address | None) -> KernelRoute:
-        return self._ways[node]
+    def _kernel(
+        self, node: str, _destination: IPv4Address, _source: IPv4Address | None, inbound: bool = False
+    ) -> KernelRoute:
+        return replace(into_network("static"), prefix="0.0.0.0/0") if inbound else self._ways[node]
 
     def _source(self, _node: str, _destination: IPv4Address) -> IPv4Address | None:
         return None
@@ -141,15 +144,27 @@ def test_from_network_to_tunnel_a_gateway_is_no_hop() -> None:
     assert [step.why.endswith("does not decrement the TTL") for step in steps if step.place == "vpngw-0"] == [True]
 
 
-def test_from_line_to_network_and_on_to_a_tunnel_neither_gateway_is_one() -> None:
+def test_what_comes_by_a_circuit_has_a_hop_in_the_gateway_that_does_not_answer() -> None:
+    """The fabric decides by GatewaySubnet's effective routes; the daemon's route in the main table is not asked."""
     ways = {
         "circuit1": by("10.100.0.204", "eth1"),
-        "ergw-0": into_network(),
+        "ergw-0": by("10.200.0.77", "eth1"),
         "vpngw-0": by("10.200.0.1"),
         "branch": HERE,
     }
-    walk, _ = walked("circuit1", ways, {"ergw-0": TO_VPN0})
-    assert (hops(walk), walk.verdict) == (["10.200.0.1", "10.200.0.10"], "delivered")
+    walk, steps = walked("circuit1", ways, {"ergw-0": TO_VPN0})
+    assert (hops(walk), walk.verdict) == (["None", "10.200.0.1", "10.200.0.10"], "delivered")
+    (inside,) = (step for step in steps if step.place == "ergw-0")
+    assert inside.decision == "0.0.0.0/0 → 10.100.0.193"
+    assert inside.why.endswith("decrements the TTL, but does not answer")
+
+
+def test_what_comes_by_a_tunnel_has_no_hop_in_the_gateway() -> None:
+    ways = {"branch": by(str(VPN0)), "vpngw-0": by("10.200.0.77"), "vpngw-1": by("10.200.0.1")}
+    target = IPv4Address("10.100.1.4")
+    walk, steps = walked("branch", ways, {"vpngw-0": ("VnetLocal", [])}, target=target)
+    assert (hops(walk), walk.verdict) == (["10.100.1.4"], "delivered")
+    assert [step.why.endswith("does not decrement the TTL") for step in steps if step.place == "vpngw-0"] == [True]
 
 
 def test_from_network_to_network_a_gateway_is_a_hop() -> None:
@@ -160,19 +175,20 @@ def test_from_network_to_network_a_gateway_is_a_hop() -> None:
     assert [step.place for step in steps if "does not decrement the TTL" in step.why] == ["vpngw-1"]
 
 
-def test_from_line_to_line_a_gateway_is_a_hop() -> None:
+def test_from_line_to_line_a_gateway_is_one_hop_that_does_not_answer() -> None:
+    """What goes out by the circuit takes no TTL."""
     (link,) = (link for link in LAB.wan_links if link.router == "circuit1")
     to_circuit = by(str(link.router_address.ip), "eth1")
     ways = {link.site: to_circuit, "circuit1": by("10.100.0.204", "eth1"), "ergw-0": by(str(EDGE), "eth1")}
-    walk, _ = walked(link.site, ways, {})
+    walk, _ = walked(link.site, ways, {"ergw-0": (GATEWAY, [str(EDGE)])})
     assert (walk.verdict, walk.disposition) == ("loops until its TTL expires", Disposition.LOOP)
-    assert hops(walk)[1:4] == ["10.100.0.204", str(EDGE), "10.100.0.204"]
+    assert hops(walk)[1:4] == ["None", str(EDGE), "None"]
 
 
 def test_a_packet_that_comes_back_to_its_sender_is_dropped_there() -> None:
     ways = {"circuit1": by("10.100.0.204", "eth1"), "ergw-0": by(str(EDGE), "eth1")}
-    walk, steps = walked("circuit1", ways, {})
-    assert (walk.verdict, walk.disposition, hops(walk)) == ("dropped", Disposition.OWN_SOURCE, ["10.100.0.204"])
+    walk, steps = walked("circuit1", ways, {"ergw-0": (GATEWAY, [str(EDGE)])})
+    assert (walk.verdict, walk.disposition, hops(walk)) == ("dropped", Disposition.OWN_SOURCE, ["None"])
     assert steps[-1].why == "the packet comes back to the node whose source address it has"
 
 

@@ -37,6 +37,7 @@ from labkit.runtimes.select import SANDBOX
 ADDRESS = re.compile(r"ip address replace (\S+)(?: peer (\S+))? dev (\S+)")
 ROUTE = re.compile(r"ip route replace (\S+)(?: via (\S+))? dev (\S+)(?: onlink)?")
 RULE = re.compile(r"ip rule add priority \d+ from (\S+) lookup .*")
+INBOUND = re.compile(r"ip route replace default via (\S+) dev (\S+) table \d+ proto static")
 STATIC = {
     "frr.conf": re.compile(r"^ip route (\S+) (\S+)$", re.MULTILINE),
     "bird.conf": re.compile(r"^ *route (\S+) via (\S+) [{] igp_metric", re.MULTILINE),
@@ -78,7 +79,12 @@ class PlannedTables(ObservedTables):
     def row(self, nic: str, destination: IPv4Address) -> EffectiveRoute | None:
         return lookup(self._network.speakers.effective_routes[nic], destination)
 
-    def _kernel(self, node: str, destination: IPv4Address, source: IPv4Address | None) -> KernelRoute:
+    def _kernel(
+        self, node: str, destination: IPv4Address, source: IPv4Address | None, inbound: bool = False
+    ) -> KernelRoute:
+        if inbound:
+            (found,) = (match for command in self._nodes[node].exec if (match := INBOUND.fullmatch(command)))
+            return KernelRoute("unicast", "0.0.0.0/0", (KernelHop(found[2], IPv4Address(found[1])),), "static")
         rules = (RULE.fullmatch(command) for command in self._nodes[node].exec)
         if source is not None and any(rule is not None and rule[1] == str(source) for rule in rules):
             nic = next(nic for nic in self.azure.nics_of(node) if nic.address == source)
