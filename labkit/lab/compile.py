@@ -17,6 +17,7 @@ from labkit.azure.rules.addressing import SUBNET_LONGEST, is_usable, reserved_ad
 from labkit.azure.rules.validation import problems, warnings
 from labkit.lab.file.draft import Draft, read
 from labkit.lab.file.problems import Severity, listed, nearest
+from labkit.lab.file.references import Namespace, Spellings, spellings
 from labkit.lab.file.schema import shape
 from labkit.lab.file.schema_types import MAX_VARIANT_NAME, OWN_NAME
 from labkit.lab.file.variants import VARIANTS
@@ -71,9 +72,11 @@ def check(source: Source, base: Checked | None = None) -> Checked:
     Of a variant, `base` is its file: what follows from a mistake there is not noted again.
     """
     reported = base.unknown if base is not None else frozenset()
-    draft = read(source, SHAPE, reported, base.left_out if base is not None else ())
+    unread = Draft(SHAPE.model(name="lab"), source, SHAPE)
+    declared = [each for kind in KINDS for each in kind.names(unread)]
+    draft = read(source, SHAPE, _spelled(unread, declared), reported, base.left_out if base is not None else ())
     left_out = frozenset(draft.damaged)
-    checking = Checking(draft, _names(draft, reported))
+    checking = Checking(draft, _names(draft, declared, reported))
     for kind in KINDS:
         kind.references(checking)
     checking.joined = tuple(each for kind in KINDS for each in kind.joins(draft))
@@ -109,12 +112,19 @@ def _assign(draft: Draft, given: Iterable[Given], macs: Iterable[GivenMac], rang
 # Names.
 
 
-def _names(draft: Draft, reported: Collection[str]) -> Names:
+def _spelled(draft: Draft, declared: Iterable[Declared]) -> Spellings:
+    """The spellings of everything that a file may refer to."""
+    networks = draft.names("virtual_networks")
+    subnets = [f"{v}/{s}" for v in networks for s in draft.names("virtual_networks", v, "subnets")]
+    objects = (*(each.name for each in declared), *subnets, INTERNET_NAME)
+    return spellings({Namespace.OBJECTS: objects, Namespace.ROUTE_TABLES: draft.names("route_tables")})
+
+
+def _names(draft: Draft, declared: Sequence[Declared], reported: Collection[str]) -> Names:
     """The names of a file; notes what names may not be, and names that two things have."""
     _check_lab_name(draft)
     names = Names(reported)
     data = draft.source.data
-    declared = [each for kind in KINDS for each in kind.names(draft)]
     for kind in KINDS:
         if kind.section is not None and kind.noun is not None and isinstance(data, dict):
             entries = data.get(kind.section.key)

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from labkit.lab.file.problems import FileProblem, Severity, listed, meant, nearest, suggestion
+from labkit.lab.file.references import Spellings
 from labkit.lab.file.schema import LabFile, Shape
 from labkit.lab.file.schema_types import Part
 from labkit.lab.file.yaml_source import Data, Path, Source
@@ -236,11 +237,17 @@ def _as_written(path: Path, source: Source) -> Path:
             return path
 
 
-def read(source: Source, shape: Shape, unknown: Collection[str] = (), left_out: Iterable[Path] = ()) -> Draft:
+def read(
+    source: Source,
+    shape: Shape,
+    spelled: Spellings,
+    unknown: Collection[str] = (),
+    left_out: Iterable[Path] = (),
+) -> Draft:
     """The sound part of a file. Never raises; a file that is not a mapping at all gives an empty draft.
 
     Of a variant, `left_out` are the places that its file has mistakes at. What is called by a name that is `unknown`
-    there is left out too: it is a patch of what has another name now.
+    there is left out too: it is a patch of what has another name now. References get the spelling of `spelled`.
     """
     problems = list(source.problems)
     if not isinstance(source.data, dict):
@@ -255,7 +262,8 @@ def read(source: Source, shape: Shape, unknown: Collection[str] = (), left_out: 
     while True:
         tree = _without(source.data, damaged)
         try:
-            file = shape.model.model_validate(tree if ("name",) not in damaged else {**tree, "name": "lab"})
+            sound = tree if ("name",) not in damaged else {**tree, "name": "lab"}
+            file = shape.model.model_validate(sound, context=spelled)
         except ValidationError as invalid:
             errors = invalid.errors(include_url=False)
         else:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic.json_schema import WithJsonSchema
 
+from labkit.lab.file.references import as_declared
 from labkit.lab.file.schema_types import Part, mistake
+from labkit.lab.proofs import TableKind
 
 _EMPTY = "-"
 _SEVERAL = ","
@@ -45,6 +47,9 @@ Rows = Annotated[
 ]
 
 
+_COMMANDS = {word for kind in TableKind for word in kind.split()}
+
+
 class DeviationPart(Part):
     """Rows that only Azure has, and rows that only this lab has, for one reason."""
 
@@ -56,10 +61,15 @@ class DeviationPart(Part):
     """What only this lab's table has."""
 
 
+def _words(text: str, info: ValidationInfo) -> str:
+    """The words of a command, names among them as the file spells them."""
+    return " ".join(word if word in _COMMANDS else as_declared(word, info) for word in text.split())
+
+
 class CaptureProof(Part):
     """A table of this lab is the one that somebody published from real Azure, row by row and column by column."""
 
-    table: str
+    table: Annotated[str, AfterValidator(_words)]
     """The words after `labkit` that print the table here, such as: learned-routes rs0 csr1."""
     source: Annotated[str, Field(min_length=1)]
     """Where it was published."""

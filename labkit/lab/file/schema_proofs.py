@@ -7,33 +7,34 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from labkit.azure.model import NextHopType
+from labkit.lab.file.references import Reference
 from labkit.lab.file.schema import ListSection
 from labkit.lab.file.schema_captures import CaptureProof
-from labkit.lab.file.schema_types import AsPath, Part, Prefix, Words
+from labkit.lab.file.schema_types import AsPath, HopReferences, Part, Prefix, References, Words
 from labkit.lab.file.yaml_source import Path
 
 
 class SessionProof(Part):
     """The BGP sessions between the two are Established; of an NVA, by the NIC that is named as nva/nic."""
 
-    on: str
-    with_: Annotated[str, Field(alias="with")]
+    on: Reference
+    with_: Annotated[Reference, Field(alias="with")]
 
 
 class LearnedRouteProof(Part):
     """A route server, an NVA or a site has the prefix from a neighbour."""
 
-    on: str
+    on: Reference
     prefix: Prefix
-    from_: Annotated[str, Field(alias="from")]
+    from_: Annotated[Reference, Field(alias="from")]
     as_path: AsPath | None = None
 
 
 class AdvertisedRouteProof(Part):
     """A route server advertises the prefix to a peer."""
 
-    by: str
-    to: str
+    by: Reference
+    to: Reference
     prefix: Prefix
     as_path: AsPath | None = None
 
@@ -41,57 +42,57 @@ class AdvertisedRouteProof(Part):
 class EffectiveRouteProof(Part):
     """The NIC of an NVA or a virtual machine has the prefix as an Active effective route."""
 
-    on: str
+    on: Reference
     prefix: Prefix
     type: NextHopType | None = None
-    via: Words | None = None
+    via: References | None = None
 
 
 class LearnedRoutesProof(Part):
     """A route server, a gateway, an NVA or a site has these prefixes from a neighbour, and no others."""
 
-    on: str
-    from_: Annotated[str, Field(alias="from")]
+    on: Reference
+    from_: Annotated[Reference, Field(alias="from")]
     rows: dict[Prefix, AsPath]
 
 
 class AdvertisedRoutesProof(Part):
     """A route server advertises these prefixes to a peer, and no others."""
 
-    by: str
-    to: str
+    by: Reference
+    to: Reference
     rows: dict[Prefix, AsPath]
 
 
 class EffectiveRoutesProof(Part):
     """A NIC has these prefixes as Active effective routes, and no others, apart from those of type None."""
 
-    on: str
-    rows: dict[Prefix, Annotated[Words, Field(min_length=1)]]
+    on: Reference
+    rows: dict[Prefix, Annotated[HopReferences, Field(min_length=1)]]
 
 
 class KernelRouteProof(Part):
     """The node's own kernel has the prefix; of a NIC, the table that packets with its address follow."""
 
-    on: str
+    on: Reference
     prefix: Prefix
-    via: Words | None = None
+    via: References | None = None
 
 
 class PingProof(Part):
     """The target answers. A site means its host; from a NIC, packets have its address."""
 
-    from_: Annotated[str, Field(alias="from")]
-    to: str
+    from_: Annotated[Reference, Field(alias="from")]
+    to: Reference
 
 
 class PathProof(Part):
     """A traceroute gets there, through these nodes or NICs in this order, and never through those."""
 
-    from_: Annotated[str, Field(alias="from")]
-    to: str
-    through: Words = ()
-    never: Words = ()
+    from_: Annotated[Reference, Field(alias="from")]
+    to: Reference
+    through: References = ()
+    never: References = ()
 
 
 class Rows(Part):

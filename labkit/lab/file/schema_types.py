@@ -25,6 +25,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 
 from labkit import names
 from labkit.azure.rules.communities import NO_ADVERTISE, NO_EXPORT
+from labkit.lab.file.references import HopReference, Reference
 
 MAX_VARIANT_NAME = 15
 OWN_NAME = r"^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$"
@@ -189,8 +190,14 @@ Communities = Annotated[
     BeforeValidator(_parse_communities),
     WithJsonSchema(_one_or_more({"type": "string", "examples": ["no-advertise", "65001:100"]})),
 ]
-Sides = Annotated[tuple[str, ...] | bool, BeforeValidator(_parse_sides), WithJsonSchema(_SIDES_SCHEMA)]
+Sides = Annotated[tuple[Reference, ...] | bool, BeforeValidator(_parse_sides), WithJsonSchema(_SIDES_SCHEMA)]
 Prefixes = Annotated[tuple[Prefix, ...], BeforeValidator(one_or_more), WithJsonSchema(_one_or_more(_PREFIX_SCHEMA))]
+References = Annotated[
+    tuple[Reference, ...], BeforeValidator(one_or_more), WithJsonSchema(_one_or_more({"type": "string"}))
+]
+HopReferences = Annotated[
+    tuple[HopReference, ...], BeforeValidator(one_or_more), WithJsonSchema(_one_or_more({"type": "string"}))
+]
 Words = Annotated[tuple[str, ...], BeforeValidator(one_or_more), WithJsonSchema(_one_or_more({"type": "string"}))]
 
 # Names are checked where their kind is known (labkit.lab.compile); the patterns are for editors.
@@ -255,7 +262,7 @@ class _NameAlone:
 
 
 _T = TypeVar("_T")
-_Named = Annotated[dict[str, _T | None], BeforeValidator(_as_named), _NameAlone]
+_Named = Annotated[dict[Reference, _T | None], BeforeValidator(_as_named), _NameAlone]
 Named = Annotated[list[_Named[_T]], BeforeValidator(one_or_more), _OneAlone]
 """A list of names, each alone or with options."""
 

@@ -10,6 +10,7 @@ import yaml
 
 from labkit.lab.file.problems import FileProblem, suggestion
 from labkit.lab.file.yaml_source import Data, Path, Source
+from labkit.names import in_any_case
 
 VARIANTS = "variants"
 _DESCRIPTION, _PROOFS, _NOT_IN = "description", "proofs", "not_in"
@@ -63,7 +64,7 @@ class _Patch:
             if key in patch:
                 self._error((key,), key, text, remedy)
         changes = {k: v for k, v in patch.items() if k not in {*_FIXED, _DESCRIPTION, _PROOFS}}
-        data = self._merge({k: v for k, v in base.items() if k != VARIANTS}, changes, ())
+        data = self._merge({k: v for k, v in base.items() if k != VARIANTS}, changes, (), self._written(()))
         positions = self._add_proofs(data, patch.get(_PROOFS))
         lines: dict[Path, int] = {}
         self._place(data, (), (), lines)
@@ -85,23 +86,28 @@ class _Patch:
     def _error(self, path: Path, about: str, text: str, remedy: str) -> None:
         self.problems.append(FileProblem(self.source.line(self._written(path)), f"{about}: {text}", remedy))
 
-    def _merge(self, base: dict[str, Data], patch: dict[str, Data], path: tuple[str, ...]) -> dict[str, Data]:
+    def _merge(
+        self, base: dict[str, Data], patch: dict[str, Data], path: tuple[str, ...], written: Path
+    ) -> dict[str, Data]:
+        """The values at `path` with those of the patch, which the file has at `written`."""
         result = dict(base)
-        for key, value in patch.items():
-            here, former = (*path, key), base.get(key)
+        for spelled, value in patch.items():
+            key = (in_any_case(spelled, base) if _has_names(path) else None) or spelled
+            here, there, former = (*path, key), (*written, spelled), base.get(key)
             if isinstance(value, dict) and isinstance(former, dict):
-                result[key] = self._merge(former, value, here)
+                result[key] = self._merge(former, value, here, there)
                 continue
-            self.origins[here] = self._written(here)
+            self.origins[here] = there
             if isinstance(value, dict):
-                result[key] = self._merge({}, value, here)
+                result[key] = self._merge({}, value, here, there)
             elif value is not None:
                 result[key] = value
             elif key in base:
                 del result[key]
             else:
                 text = "null removes a value, and there is none."
-                self._error(here, ".".join(here), text, suggestion(key, [*base], "keys there"))
+                remedy = suggestion(key, [*base], "keys there")
+                self.problems.append(FileProblem(self.source.line(there), f"{'.'.join(here)}: {text}", remedy))
         return result
 
     def _add_proofs(self, data: dict[str, Data], own: Data) -> tuple[int, ...]:
@@ -134,6 +140,17 @@ class _Patch:
         pairs = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
         for step, value in pairs:
             self._place(value, (*path, step), (*origin, step), lines)
+
+
+def _has_names(path: tuple[str, ...]) -> bool:
+    """Whether the keys of a mapping are names, in which Azure ignores case."""
+    match path:
+        case (section,):
+            return section != VARIANTS
+        case (_, _, "nics" | "subnets" | "prepend"):
+            return True
+        case _:
+            return False
 
 
 def _everywhere(proof: Data) -> Data:

@@ -13,7 +13,17 @@ from pydantic.json_schema import WithJsonSchema
 from labkit.azure import model
 from labkit.azure.model import AsPathMatch, Origin, PrefixMatch
 from labkit.azure.rules.asn import MAX_ASN
-from labkit.lab.file.schema_types import Asn, Communities, NotEmpty, Part, Words, mistake, one_or_more, parse_prefix
+from labkit.lab.file.references import Reference
+from labkit.lab.file.schema_types import (
+    Asn,
+    Communities,
+    NotEmpty,
+    Part,
+    References,
+    mistake,
+    one_or_more,
+    parse_prefix,
+)
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.kind import Checking
 from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY, NVA, ROUTE_SERVER, SITE, Trait
@@ -79,7 +89,7 @@ class PathChanges(Part):
     """How many times more the router puts its own ASN into the path."""
     communities: Communities = ()
     """Communities that are added, such as no-advertise or 65001:100."""
-    next_hop: str | None = None
+    next_hop: Reference | None = None
     """Next hop: a machine, a NIC, a load balancer, an address, or `unchanged`. Default: the router's own address."""
     as_override: bool = False
     """True: in the path, the router's own ASN takes the place of the receiver's."""
@@ -94,7 +104,7 @@ class PathChanges(Part):
 class ExportRule(Part):
     """A rule of an export policy: the first that matches decides. What none matches is advertised unchanged."""
 
-    to: Annotated[Words | None, NotEmpty] = None
+    to: Annotated[References | None, NotEmpty] = None
     """Receivers by name: route servers, NVAs, gateways, circuits or sites. Default: all."""
     prefix: Annotated[PrefixMatches, NotEmpty] = ()
     """Prefixes: exactly these, or `10.0.0.0/8 or longer`. Default: any."""

@@ -16,6 +16,7 @@ from labkit.azure.model.problem import Code, Problem
 from labkit.azure.rules.addressing import FIREWALL_SUBNET, SUBNET_LONGEST, gateway_address
 from labkit.azure.rules.firewalls import PRIVATE
 from labkit.lab.file.draft import Draft
+from labkit.lab.file.references import Reference
 from labkit.lab.file.schema import Section
 from labkit.lab.file.schema_types import Address, AzureName, NotEmpty, Part, Prefixes, one_or_more
 from labkit.lab.file.yaml_source import Path
@@ -83,7 +84,7 @@ class Firewall(Part):
     What they forward to public addresses carries their own address.
     """
 
-    virtual_network: str
+    virtual_network: Reference
     """The virtual network that has its AzureFirewallSubnet, a /26 or larger."""
     address: Address | None = None
     """Its private address. Default: the first free one of its subnet, which is .4."""

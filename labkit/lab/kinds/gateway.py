@@ -19,6 +19,7 @@ from labkit.daemons.registry import DAEMONS
 from labkit.daemons.speaker import BgpTimers
 from labkit.lab import model
 from labkit.lab.file.draft import Draft
+from labkit.lab.file.references import Reference
 from labkit.lab.file.schema import Section
 from labkit.lab.file.schema_types import (
     Address,
@@ -92,7 +93,7 @@ class Gateway(Part):
 
     type: GatewayType
     """ExpressRoute, which always has two instances, or Vpn."""
-    virtual_network: str
+    virtual_network: Reference
     """The virtual network that has its GatewaySubnet."""
     connects_to: Named[GatewayConnection] = Field(default_factory=list)
     """Its circuits, or a VPN gateway's sites: names, or `{circuit: {edges: …}}`, `{site: {bgp: false}}`."""

@@ -14,8 +14,9 @@ from labkit.azure.model.problem import Code, Problem
 from labkit.azure.rules.addressing import PLATFORM_ADDRESS
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.problems import listed
+from labkit.lab.file.references import Reference
 from labkit.lab.file.schema import Section
-from labkit.lab.file.schema_types import Address, AzureName, Part, Words
+from labkit.lab.file.schema_types import Address, AzureName, Part, References
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
 from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Kind
@@ -49,11 +50,11 @@ class LoadBalancer(Part):
     Its frontend is a next hop of `nvas` and routes, and itself answers TCP and UDP by a backend that is up.
     """
 
-    subnet: str
+    subnet: Reference
     """Where its frontend is: virtual-network/subnet."""
     address: Address | None = None
     """Its frontend's address. Default: the first free one of the subnet, after all NICs."""
-    backends: Annotated[Words, Field(min_length=1)]
+    backends: Annotated[References, Field(min_length=1)]
     """The NVAs or virtual machines behind it, in its virtual network; `machine/nic` is another NIC than the primary."""
     probe: Probe
     """How it sees which backends are up."""

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from labkit.azure.model import Nic
 from labkit.azure.rules.addressing import DEDICATED_SUBNETS, SUBNET_LONGEST
 from labkit.lab.file.draft import Draft
+from labkit.lab.file.references import Reference
 from labkit.lab.file.schema_types import (
     Address,
     Addresses,
@@ -43,7 +44,7 @@ MAX_NICS = 8
 class MachineNic(ShortPart):
     """A NIC of a machine that has several: its subnet alone, or the subnet and more."""
 
-    subnet: str
+    subnet: Reference
     """Where the NIC is: virtual-network/subnet."""
     address: Address | None = None
     """The NIC's address. Default: the first free one of the subnet."""
@@ -68,7 +69,7 @@ class Machine(Part):
 
     nics: Mapping[AzureName, MachineNic] = Field(default_factory=dict)
     """Instead of subnet, address and so on: several NICs by name, in one virtual network. The first is the primary."""
-    subnet: Annotated[str | None, Field(validate_default=True)] = None
+    subnet: Annotated[Reference | None, Field(validate_default=True)] = None
     """Where its NIC is: virtual-network/subnet."""
     address: Address | None = None
     """Its NIC's address. Default: the first free one of the subnet."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic.json_schema import WithJsonSchema
 
 from labkit.azure.model import ROUTE_SERVER_ASN, Appliance, Azure, BgpPeer, ExportRule, PathChanges
@@ -16,6 +16,7 @@ from labkit.azure.rules.firewalls import PRIVATE
 from labkit.daemons.speaker import BgpTimers, CustomerSpeaker
 from labkit.lab import model
 from labkit.lab.file.draft import Draft
+from labkit.lab.file.references import Reference
 from labkit.lab.file.schema import Section
 from labkit.lab.file.schema_types import (
     Address,
@@ -66,6 +67,7 @@ from labkit.lab.plan.own_router import own_node, route_commands, variables
 from labkit.lab.plan.router_node import router_node, speaker_files
 from labkit.lab.plan.speakers import nva_speaker, overlays, static_router
 from labkit.lab.plan.wires import Wiring
+from labkit.names import in_any_case
 
 OF_BGP = (
     *("advertises", "connects_to", "overlays", "peers_with", "timers", "exports", *export_rules.SHORTHANDS),
@@ -110,6 +112,11 @@ class NvaNic(MachineNic):
     """True: what the NVA forwards to public addresses by this NIC carries the NIC's address; `all`: to any address."""
 
 
+def _own_nics_first(routes: dict[IPv4Network, str], info: ValidationInfo) -> dict[IPv4Network, str]:
+    nics: Collection[str] = info.data.get("nics", ())
+    return {prefix: in_any_case(hop, nics) or hop for prefix, hop in routes.items()}
+
+
 class Nva(Machine):
     """A network virtual appliance: a router with one NIC, or with several, with or without BGP."""
 
@@ -150,7 +157,7 @@ class Nva(Machine):
     peers_with: Named[PeerOptions] = Field(default_factory=list)
     """NVAs, or NICs of theirs, that it has BGP with from NIC to NIC: names, or `{nva: {next_hop_self:
     true}}`. One side is enough; the other may name it too, for its own options. With one ASN BGP is internal."""
-    static_routes: dict[Prefix, str] = Field(default_factory=dict)
+    static_routes: Annotated[dict[Prefix, Reference], AfterValidator(_own_nics_first)] = Field(default_factory=dict)
     """Next hop by prefix: a NIC of its own (that is, its subnet's gateway), a site or NVA at a link, or an address."""
     redistribute_static: bool = False
     """True: it originates its `static_routes`, too, with ORIGIN incomplete; none of those that labkit gives it."""
@@ -172,10 +179,10 @@ class Nva(Machine):
     """False: its sessions with route servers lack `ebgp-multihop`."""
     communities: Communities = ()
     """Short for a last rule: communities on all paths to route servers, such as no-advertise or 65001:100."""
-    next_hop: str | None = None
+    next_hop: Reference | None = None
     """Short for a last rule: next hop of all paths to route servers: another NVA, a load balancer, an address, or
     `unchanged`: each path's own, as a relay has it."""
-    tracks: str | None = None
+    tracks: Reference | None = None
     """While this does not answer, it withdraws what it `advertises`: a site (its host), internet, or an address."""
 
 

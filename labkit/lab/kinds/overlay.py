@@ -20,6 +20,7 @@ from labkit.lab.kinds.reachability import obstacle
 from labkit.lab.kinds.wan_link import Ends, assign_links, interfaces, link_ranges
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import NIC
+from labkit.names import in_any_case
 
 _OVERLAYS: Slot[dict[tuple[str, str], Ends]] = Slot(dict)
 """The ends of each overlay: that of the NVA which names it, then the other's."""
@@ -92,22 +93,24 @@ def overlay_nic(draft: Draft, azure: Azure, nva: str, far: str) -> Nic | None:
 
 def _near(azure: Azure, nva: str, options: OverlayOptions) -> Nic:
     """The NIC of the NVA that names an overlay."""
-    named = (nic for nic in azure.nics_of(nva) if options.nic in {nic.name, nic.name.removeprefix(f"{nva}/")})
-    return next(named, azure.primary_nic(nva))
+    names = {each: nic for nic in azure.nics_of(nva) for each in (nic.name, nic.name.removeprefix(f"{nva}/"))}
+    named = in_any_case(options.nic, names) if options.nic is not None else None
+    return names[named] if named is not None else azure.primary_nic(nva)
 
 
 def _check_nics(draft: Draft, path: Path, nva: Nva, options: OverlayOptions, unknown: Container[str]) -> bool:
     """Whether the NICs of an overlay's ends can have it; if not, that is noted."""
     name, end = str(path[1]), str(path[-1])
     mine, far = own_nics("nvas", name, nva), draft.file[NVAS].get(machine_of(end))
-    if options.nic is not None and options.nic not in mine:
+    own = in_any_case(options.nic or name, mine)
+    if options.nic is not None and own is None:
         # What others call so is unknown for the same reason.
         if f"{name}/{options.nic}" not in unknown and not draft.broken(("nvas", name, "nics")):
             remedy = draft.suggestion(options.nic, [*nva.nics, *([] if nva.nics else [name])], "NICs of it")
             draft.error((*path, "nic"), f'overlay of NVA {name} to "{end}": it has no NIC "{options.nic}".', remedy)
         return False
     theirs = own_nics("nvas", machine_of(end), far) if far is not None else {}
-    ends = [(mine, options.nic or name), (theirs, end)]
+    ends = [(mine, own or name), (theirs, end)]
     if options.public and any(nics[nic].interface != NIC for nics, nic in ends if nic in nics):
         text = f'overlay of NVA {name} to "{end}": primary NICs alone have public addresses.'
         draft.error(path, text, "Name the primary NICs, or remove public.")

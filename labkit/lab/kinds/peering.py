@@ -13,6 +13,7 @@ from labkit.azure.model.problem import Code, Problem
 from labkit.azure.rules.adjacency import connected_peerings
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.problems import nearest
+from labkit.lab.file.references import Reference
 from labkit.lab.file.schema import ListSection
 from labkit.lab.file.schema_types import Part, Sides
 from labkit.lab.file.yaml_source import Path
@@ -28,7 +29,7 @@ from labkit.names import handle
 class Peering(Part):
     """A peering of two virtual networks, both directions. An option names the side that it is set on."""
 
-    between: tuple[str, str]
+    between: tuple[Reference, Reference]
     """The two virtual networks."""
     use_remote_gateways: Sides = False
     """The side that uses the other's route server ("use the remote virtual network's gateway or route server")."""

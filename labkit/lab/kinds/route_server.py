@@ -18,6 +18,7 @@ from labkit.azure.rules.asn import is_four_byte, reserved_asn
 from labkit.azure.rules.gateways import gateway_peers
 from labkit.azure.rules.limits import MAX_PEERS, too_many_peers
 from labkit.lab.file.draft import Draft
+from labkit.lab.file.references import Reference
 from labkit.lab.file.schema import Section
 from labkit.lab.file.schema_types import Address, Asn, AzureName, Named, Part
 from labkit.lab.file.yaml_source import Path
@@ -67,7 +68,7 @@ class PeerOptions(Part):
 class RouteServer(Part):
     """A route server: two instances, ASN 65515."""
 
-    virtual_network: str
+    virtual_network: Reference
     """The virtual network that has its RouteServerSubnet."""
     peers: Named[PeerOptions] = Field(default_factory=list)
     """The NVAs it peers with, at most eight: names, `nva/nic` for a NIC that is not the primary, `{name: {asn: …}}`."""

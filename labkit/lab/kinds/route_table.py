@@ -13,6 +13,7 @@ from labkit.azure import model
 from labkit.azure.model import NextHopType
 from labkit.azure.model.problem import Code, Problem
 from labkit.lab.file.draft import Draft
+from labkit.lab.file.references import HopReference
 from labkit.lab.file.schema import Section
 from labkit.lab.file.schema_types import AzureName, Part, Prefix
 from labkit.lab.file.yaml_source import Path
@@ -30,7 +31,7 @@ NEXT_HOPS = "Write Internet, VnetLocal, VirtualNetworkGateway, None, or the name
 class RouteTable(Part):
     """A route table: user-defined routes for the subnets that name it."""
 
-    routes: dict[Prefix, str] = Field(default_factory=dict)
+    routes: dict[Prefix, HopReference] = Field(default_factory=dict)
     """Next hop by prefix: Internet, VnetLocal, VirtualNetworkGateway (the VPN gateway), None, or the name or address of
     an appliance or a load balancer."""
     disable_bgp_route_propagation: bool = False

@@ -13,6 +13,7 @@ from labkit.azure.model import ROUTE_SERVER_ASN, ExportRule, PathChanges
 from labkit.azure.rules.asn import AS_TRANS, MAX_ASN
 from labkit.lab import model
 from labkit.lab.file.draft import Draft
+from labkit.lab.file.references import Reference
 from labkit.lab.file.schema import Section
 from labkit.lab.file.schema_types import Address, Asn, AzureName, Part, Prefixes
 from labkit.lab.file.yaml_source import Path
@@ -55,7 +56,7 @@ class Site(Part):
     """The host's address, in the first range. Default: .10."""
     exports: tuple[export_rules.ExportRule, ...] = ()
     """The router's export policy: the first rule that matches decides; what none matches is advertised unchanged."""
-    prepend: dict[str, Annotated[int, Field(ge=0, le=10)]] = Field(default_factory=dict)
+    prepend: dict[Reference, Annotated[int, Field(ge=0, le=10)]] = Field(default_factory=dict)
     """Short for last rules: how many times more the router puts its own ASN into paths, by neighbour."""
 
 

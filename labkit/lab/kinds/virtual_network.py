@@ -21,6 +21,7 @@ from labkit.azure.rules.addressing import (
     wrong_size,
 )
 from labkit.lab.file.draft import Draft
+from labkit.lab.file.references import RouteTableReference
 from labkit.lab.file.schema import Section
 from labkit.lab.file.schema_types import AzureName, Part, Prefix, Prefixes, ShortPart
 from labkit.lab.file.yaml_source import Path
@@ -44,7 +45,7 @@ class Subnet(ShortPart):
 
     prefix: Prefix
     """The subnet's range, inside the virtual network's address space."""
-    route_table: str | None = None
+    route_table: RouteTableReference | None = None
     """The route table of the subnet."""
 
 
