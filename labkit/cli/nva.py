@@ -14,6 +14,7 @@ from labkit.cli.output import Format, FormatOption, LabOption, put, put_json, pu
 from labkit.errors import InvalidInput
 from labkit.lab.export_rules import EXAMPLE, rules_of
 from labkit.lab.route_table import address_prefix
+from labkit.lab.running import with_receivers
 from labkit.operate.changes import Now
 from labkit.operate.look.running import running
 
@@ -102,7 +103,8 @@ def exports(
 
         def make(now: Now) -> Sequence[SetExportPolicy]:
             name = appliance_of(now.azure, nva).name
-            return [SetExportPolicy(name, tuple(rules_of(now.lab, now.azure, name, rules or ())))]
+            wanted = SetExportPolicy(name, tuple(rules_of(now.azure, rules or ())))
+            return [with_receivers(now.lab, now.azure, wanted)]
 
         change(ctx, lab, make)
     elif isinstance(ctx.obj, Trial):

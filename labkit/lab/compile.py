@@ -27,10 +27,10 @@ from labkit.lab.kinds.internet import INTERNET
 from labkit.lab.kinds.internet import NAME as INTERNET_NAME
 from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, GivenMac, Range
 from labkit.lab.kinds.names import Declared, Names, invalid_name
+from labkit.lab.kinds.next_hop import address_of
 from labkit.lab.kinds.nouns import INTERNET as INTERNET_NOUN
 from labkit.lab.kinds.nouns import Trait
 from labkit.lab.kinds.registry import KINDS
-from labkit.lab.kinds.route_table import address_of
 from labkit.lab.model import Lab
 from labkit.lab.plan.macs import FABRIC_MAC
 from labkit.lab.plan.nodes import CONTROLLER

@@ -6,8 +6,8 @@ from ipaddress import IPv4Network
 
 from labkit.azure.model import Azure, NextHopType, UserRoute
 from labkit.errors import InvalidInput
-from labkit.lab.kinds.route_table import NEXT_HOPS, address_of, next_hop_type, no_next_hop
-from labkit.names import meant
+from labkit.lab.kinds.next_hop import next_hop_address, next_hops
+from labkit.lab.kinds.route_table import NEXT_HOPS, next_hop_type, no_next_hop
 
 
 def user_route(prefix: str, hop: str, azure: Azure) -> UserRoute:
@@ -20,9 +20,7 @@ def user_route(prefix: str, hop: str, azure: Azure) -> UserRoute:
     kind = next_hop_type(hop)
     if kind is not None:
         return UserRoute(network, kind)
-    known = meant(hop, (*(nic.machine for nic in azure.nics), *azure.nic, *azure.load_balancer)) or hop
-    named = azure.nic.get(known) or next(iter(azure.nics_of(known)), None) or azure.load_balancer.get(known)
-    address = named.address if named is not None else address_of(hop)
+    address = next_hop_address(hop, next_hops(azure))
     if address is None:
         text, remedy = no_next_hop(hop) or (f"{hop} is not a next hop", NEXT_HOPS)
         raise InvalidInput(f"route {prefix}: {text}.", remedy)

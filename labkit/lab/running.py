@@ -21,6 +21,7 @@ from labkit.azure.rules.adjacency import connected_peerings
 from labkit.errors import InvalidInput
 from labkit.lab.model import Lab
 from labkit.lab.plan.speakers import nva_speaker
+from labkit.names import meant
 
 
 def carry_out(lab: Lab, azure: Azure, changes: Iterable[Change]) -> ChangeOutcome:
@@ -30,22 +31,28 @@ def carry_out(lab: Lab, azure: Azure, changes: Iterable[Change]) -> ChangeOutcom
         InvalidInput: the lab has no node or link for one of them, what it changes does not exist, or Azure would
             refuse the outcome.
     """
-    changes = list(changes)
-    for change in changes:
-        if isinstance(change, SetExportPolicy):
-            _refuse_unknown_receivers(lab, azure, change)
+    changes = [with_receivers(lab, azure, c) if isinstance(c, SetExportPolicy) else c for c in changes]
     return outcome.carry_out(azure, changes, partial(as_built, lab))
 
 
-def _refuse_unknown_receivers(lab: Lab, azure: Azure, change: SetExportPolicy) -> None:
-    """Raises InvalidInput: a rule is for somebody with whom the NVA has no session."""
+def with_receivers(lab: Lab, azure: Azure, change: SetExportPolicy) -> SetExportPolicy:
+    """The export policy with its receivers as the lab has them.
+
+    Raises:
+        InvalidInput: a rule is for somebody with whom the NVA has no session.
+    """
     appliance = appliance_of(azure, change.nva)
     peers = {neighbour.peer for neighbour in nva_speaker(lab, lab.nva[appliance.name], appliance).neighbours}
-    for name in (name for rule in change.exports for name in rule.to or ()):
-        if name not in peers:
-            raise InvalidInput(
-                f"{appliance.name} has no BGP session with {name}.", f"It has: {', '.join(sorted(peers))}."
-            )
+
+    def peer(name: str) -> str:
+        found = meant(name, peers)
+        if found is None:
+            remedy = f"It has: {', '.join(sorted(peers))}."
+            raise InvalidInput(f"{appliance.name} has no BGP session with {name}.", remedy)
+        return found
+
+    exports = (r if r.to is None else replace(r, to=tuple(map(peer, r.to))) for r in change.exports)
+    return replace(change, exports=tuple(exports))
 
 
 def applied(lab: Lab, azure: Azure, changes: Iterable[Change]) -> Azure:

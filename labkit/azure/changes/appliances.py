@@ -111,6 +111,8 @@ def _mistakes(exports: tuple[ExportRule, ...]) -> Iterator[str]:
     for number, rule in enumerate(exports, 1):
         changes, about = rule.changes, f"rule {number}"
         asns = (*changes.strip, *(asn for match in rule.as_paths for asn in match.asns))
+        if rule.to == ():
+            yield f"{about}: to is empty, so that it is for nobody"
         if rule.deny and changes != PathChanges():
             yield f"{about}: what it denies it can't change"
         if changes.as_override and changes.strip:

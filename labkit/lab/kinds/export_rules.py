@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address
 from typing import Annotated
 
@@ -26,8 +26,8 @@ from labkit.lab.file.schema_types import (
 )
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.kind import Checking
-from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY, NVA, ROUTE_SERVER, SITE, Trait
-from labkit.lab.kinds.route_table import address_of
+from labkit.lab.kinds.next_hop import next_hop_address, refer_next_hop
+from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY, NVA, ROUTE_SERVER, SITE
 
 NEXT_HOP_UNCHANGED = "unchanged"
 SHORTHANDS = ("prepend", "as_override", "strip_route_server_asn", "communities", "next_hop")
@@ -133,9 +133,9 @@ def check_export_rules(checking: Checking, place: Path, rules: Iterable[ExportRu
         for name in rule.to or ():
             names.refer(draft, (*path, "to"), about, name, *PEERS, called="BGP peer")
         hop = rule.set.next_hop
-        if hop is not None and hop != NEXT_HOP_UNCHANGED and address_of(hop) is None:
-            place_of_hop, also = (*path, "set", "next_hop"), (NEXT_HOP_UNCHANGED,)
-            names.refer(draft, place_of_hop, f"{about}: next_hop", hop, Trait.NEXT_HOP, called="next hop", also=also)
+        if hop is not None:
+            place_of_hop = (*path, "set", "next_hop")
+            refer_next_hop(checking, place_of_hop, f"{about}: next_hop", hop, (NEXT_HOP_UNCHANGED,))
 
 
 def check_effect(checking: Checking, place: Path, owner: str, rules: Iterable[ExportRule]) -> None:
@@ -160,13 +160,17 @@ def check_effect(checking: Checking, place: Path, owner: str, rules: Iterable[Ex
         decided |= rule.decides_always
 
 
-def export_rules(
-    rules: Iterable[ExportRule], address: Callable[[str | None], IPv4Address | None]
-) -> Iterator[model.ExportRule]:
-    """The rules as values; `address` gives the address of a next hop by its name."""
+def next_hop_set(hop: str | None, named: Mapping[str, IPv4Address]) -> tuple[IPv4Address | None, bool]:
+    """The next hop that a rule sets, if any, and whether it leaves it unchanged; `named` as for `next_hop_address`."""
+    unchanged = hop == NEXT_HOP_UNCHANGED
+    return None if hop is None or unchanged else next_hop_address(hop, named), unchanged
+
+
+def export_rules(rules: Iterable[ExportRule], named: Mapping[str, IPv4Address]) -> Iterator[model.ExportRule]:
+    """The rules as values; `named` are the addresses of next hops by name."""
     for rule in rules:
         changes = rule.set
-        unchanged = changes.next_hop == NEXT_HOP_UNCHANGED
+        address, unchanged = next_hop_set(changes.next_hop, named)
         yield model.ExportRule(
             rule.to,
             rule.prefix,
@@ -176,7 +180,7 @@ def export_rules(
             model.PathChanges(
                 changes.prepend,
                 changes.communities,
-                None if unchanged else address(changes.next_hop),
+                address,
                 unchanged,
                 changes.as_override,
                 changes.strip,

@@ -28,8 +28,8 @@ from labkit.lab.kinds import addresses as assigned
 from labkit.lab.kinds.addresses import Assignment, Slot
 from labkit.lab.kinds.kind import Checking, Given, GivenMac
 from labkit.lab.kinds.names import Declared, check_azure_names
+from labkit.lab.kinds.next_hop import address_of
 from labkit.lab.kinds.nouns import VIRTUAL_NETWORK, Noun
-from labkit.lab.kinds.route_table import address_of
 from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS, find_subnet
 from labkit.lab.plan.nodes import NIC
 

@@ -53,9 +53,9 @@ from labkit.lab.kinds.machine import (
     own_nics,
 )
 from labkit.lab.kinds.names import Declared
-from labkit.lab.kinds.nouns import FIREWALL, INTERNET, LOAD_BALANCER, NVA, NVA_NIC, ROUTE_SERVER, SITE
+from labkit.lab.kinds.next_hop import address_of, refer_next_hop
+from labkit.lab.kinds.nouns import INTERNET, NVA, NVA_NIC, ROUTE_SERVER, SITE
 from labkit.lab.kinds.own_router import check_own
-from labkit.lab.kinds.route_table import address_of
 from labkit.lab.kinds.site import check_asn
 from labkit.lab.kinds.static_routes import check_static_routes, refer_static_routes, static_routes
 from labkit.lab.kinds.timers import check_timers
@@ -245,10 +245,9 @@ class NvaKind(Kind):
             refer_static_routes(checking, place, nva.static_routes, own_nics("nvas", name, nva), _links(nva))
         for name, nva in draft.file[NVAS].items():
             hop = nva.next_hop
-            if hop is not None and hop != export_rules.NEXT_HOP_UNCHANGED and address_of(hop) is None:
+            if hop is not None:
                 path: Path = ("nvas", name, "next_hop")
-                also, appliances = (export_rules.NEXT_HOP_UNCHANGED,), (NVA, LOAD_BALANCER, FIREWALL, NVA_NIC)
-                names.refer(draft, path, f"next_hop of NVA {name}", hop, *appliances, also=also)
+                refer_next_hop(checking, path, f"next_hop of NVA {name}", hop, (export_rules.NEXT_HOP_UNCHANGED,))
             export_rules.check_export_rules(checking, ("nvas", name, "exports"), nva.exports)
             if nva.tracks is not None and address_of(nva.tracks) is None:
                 names.refer(draft, ("nvas", name, "tracks"), f"tracks of NVA {name}", nva.tracks, SITE, INTERNET)
@@ -346,17 +345,13 @@ def _address(text: str | None, named: dict[str, IPv4Address]) -> IPv4Address | N
 def _exports(draft: Draft, name: str, servers: tuple[str, ...], addresses: Addresses) -> Iterator[ExportRule]:
     """An NVA's export policy: its rules, then what its one-word options are short for."""
     nva = draft.file[NVAS][name]
-
-    def address(text: str | None) -> IPv4Address | None:
-        return _address(text, addresses.next_hops)
-
-    yield from export_rules.export_rules(nva.exports, address)
-    unchanged = nva.next_hop == export_rules.NEXT_HOP_UNCHANGED
+    yield from export_rules.export_rules(nva.exports, addresses.next_hops)
+    address, unchanged = export_rules.next_hop_set(nva.next_hop, addresses.next_hops)
     to_all = PathChanges(nva.prepend)
     to_servers = replace(
         to_all,
         communities=nva.communities,
-        next_hop=None if unchanged else address(nva.next_hop),
+        next_hop=address,
         next_hop_unchanged=unchanged,
         as_override=nva.as_override,
         strip=(ROUTE_SERVER_ASN,) if nva.strip_route_server_asn else (),

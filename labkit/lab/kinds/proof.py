@@ -17,6 +17,7 @@ from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses
 from labkit.lab.kinds.kind import Checking, Kind
 from labkit.lab.kinds.machine import machine_of
+from labkit.lab.kinds.next_hop import address_of
 from labkit.lab.kinds.nouns import (
     CIRCUIT,
     FIREWALL,
@@ -35,7 +36,6 @@ from labkit.lab.kinds.nouns import (
 from labkit.lab.kinds.nva import NVAS
 from labkit.lab.kinds.nva_peer import peer_nic
 from labkit.lab.kinds.overlay import overlay_nic
-from labkit.lab.kinds.route_table import address_of
 from labkit.lab.kinds.site import HOST_SUFFIX, SITES
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import INSTANCES

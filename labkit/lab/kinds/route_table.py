@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from typing import ClassVar
 
 from pydantic import Field
@@ -20,7 +20,7 @@ from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses
 from labkit.lab.kinds.kind import AzureRefusal, Checking, Kind
 from labkit.lab.kinds.names import check_azure_names
-from labkit.lab.kinds.nouns import INSTANCE, ROUTE_SERVER, Trait
+from labkit.lab.kinds.next_hop import next_hop_address, refer_next_hop
 
 _SYSTEM = (NextHopType.INTERNET, NextHopType.VNET_LOCAL, NextHopType.VIRTUAL_NETWORK_GATEWAY, NextHopType.NONE)
 _TYPES = {str(t).casefold(): t for t in _SYSTEM}
@@ -63,14 +63,6 @@ def no_next_hop(text: str) -> tuple[str, str] | None:
     return f"{text} can't be a next hop: peerings bring their routes by themselves", NEXT_HOPS
 
 
-def address_of(text: str) -> IPv4Address | None:
-    """The address that a text is, if it is one."""
-    try:
-        return IPv4Address(text)
-    except AddressValueError:
-        return None
-
-
 def _route(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: ARG001
     table, prefix = problem.subjects
     return ("route_tables", table, "routes", prefix), ""
@@ -111,7 +103,7 @@ class RouteTableKind(Kind):
 
 def _routes(prefix: IPv4Network, hop: str, next_hops: Mapping[str, IPv4Address]) -> Iterator[model.UserRoute]:
     kind = next_hop_type(hop)
-    address = address_of(hop) or next_hops.get(hop)
+    address = next_hop_address(hop, next_hops)
     if kind is not None:
         yield model.UserRoute(prefix, kind)
     elif address is not None:
@@ -119,18 +111,12 @@ def _routes(prefix: IPv4Network, hop: str, next_hops: Mapping[str, IPv4Address])
 
 
 def _check_next_hop(checking: Checking, path: Path, hop: str) -> None:
-    draft, names = checking.draft, checking.names
+    draft = checking.draft
     about = draft.subject(path)[0]
-    if next_hop_type(hop) is not None or address_of(hop) is not None:
-        return
     wrong = no_next_hop(hop)
     if wrong is not None:
         text, remedy = wrong
         draft.spoil(path)
         draft.error(path, f"{about}: {text}.", remedy)
-    elif names.nouns.get(hop) in {ROUTE_SERVER, INSTANCE}:
-        draft.spoil(path)
-        text = f"{about}: {hop} is {names.nouns[hop].a}, which never forwards packets."
-        draft.error(path, text, "Name the NVA that the route server has the route from.")
-    else:
-        names.refer(draft, path, about, hop, Trait.NEXT_HOP, called="next hop", also=_SYSTEM)
+    elif next_hop_type(hop) is None:
+        refer_next_hop(checking, path, about, hop, _SYSTEM)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Interface
 from typing import Annotated
 
 from pydantic import Field
@@ -22,7 +22,6 @@ from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
 from labkit.lab.kinds.kind import Checking, Given, Kind, Range
 from labkit.lab.kinds.names import Declared
 from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY, NVA, SITE, SITE_HOST
-from labkit.lab.kinds.route_table import address_of
 from labkit.lab.model import Lab
 from labkit.lab.plan.common import NET_ADMIN, Planned, environment, interface_up, sysctls
 from labkit.lab.plan.model import Node, Role
@@ -171,11 +170,7 @@ class SiteKind(Kind):
 
 def _exports(site: Site, addresses: Addresses) -> Iterator[ExportRule]:
     """A router's export policy: its rules, then what `prepend` is short for."""
-
-    def address(text: str | None) -> IPv4Address | None:
-        return None if text is None else address_of(text) or addresses.next_hops.get(text)
-
-    yield from export_rules.export_rules(site.exports, address)
+    yield from export_rules.export_rules(site.exports, addresses.next_hops)
     yield from (ExportRule((to,), changes=PathChanges(times)) for to, times in site.prepend.items() if times)
 
 

@@ -9,8 +9,8 @@ from labkit.lab.file.draft import Draft
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.kind import Checking
 from labkit.lab.kinds.machine import FileNic
+from labkit.lab.kinds.next_hop import address_of
 from labkit.lab.kinds.nouns import NVA, NVA_NIC, SITE
-from labkit.lab.kinds.route_table import address_of
 from labkit.lab.kinds.virtual_network import find_subnet
 
 _WHERE = "Name a NIC of the NVA, a site or an NVA that it has a link or an overlay with, or an address next to it."

@@ -58,6 +58,7 @@ def test_policies() -> None:
 @pytest.mark.parametrize(
     ("rule", "text"),
     [
+        (ExportRule(()), "to is empty, so that it is for nobody"),
         (ExportRule(changes=PathChanges(11)), "prepend 11 is not between 0 and 10"),
         (ExportRule(changes=PathChanges(strip=(0,))), "an ASN lies between 1 and 4294967295"),
         (ExportRule(as_paths=(AsPathMatch((1 << 32,)),)), "an ASN lies between 1 and 4294967295"),

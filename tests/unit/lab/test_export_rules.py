@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from labkit.azure.model import AsPathMatch, ExportRule, Origin, PathChanges, PrefixMatch
 from labkit.errors import InvalidInput
+from labkit.lab.compile import check
 from labkit.lab.export_rules import rules_of
+from labkit.lab.file.yaml_source import parse
+from labkit.lab.kinds.next_hop import next_hops
 from labkit.lab.load import load_text
+from labkit.lab.route_table import user_route
+from labkit.resources import topologies
 from tests.unit.azure.builders import addr, net
 
 LAB = load_text(
@@ -57,7 +64,7 @@ def test_a_sites_rules() -> None:
 
 
 def test_a_rule_as_it_is_shown_is_that_rule() -> None:
-    assert tuple(rules_of(LAB, LAB.azure, "fw", map(str, EXPORTS))) == EXPORTS
+    assert tuple(rules_of(LAB.azure, map(str, EXPORTS))) == EXPORTS
 
 
 @pytest.mark.parametrize(
@@ -75,12 +82,21 @@ def test_a_rule_as_it_is_shown_is_that_rule() -> None:
         ("{deny: x}", "export rule {deny: x}: deny: input should be a valid boolean", "Keys of a rule: to, prefix,"),
         ("{when: x}", "export rule {when: x}: when: extra inputs are not permitted.", "Keys of a rule: to, prefix,"),
         ("{to: []}", "export rule {to: []}: to: the list is empty.", "Add an item, or remove the key"),
-        ("{to: rs9}", "fw has no BGP session with rs9.", "It has: branch, rs1."),
-        ("{set: {next_hop: rs1}}", "next_hop: rs1 is not a next hop.", "Write the name of a machine or"),
+        ("{set: {next_hop: rs1}}", "next_hop: rs1 is not a next hop.", "Write the name of a machine, a load"),
     ],
 )
 def test_what_is_not_a_rule(text: str, message: str, remedy: str) -> None:
     with pytest.raises(InvalidInput) as refused:
-        list(rules_of(LAB, LAB.azure, "fw", [text]))
+        list(rules_of(LAB.azure, [text]))
     assert refused.value.message.startswith(message)
     assert refused.value.remedy.startswith(remedy)
+
+
+@pytest.mark.parametrize("file", sorted(topologies().glob("*/lab.yml")), ids=lambda file: file.parent.name)
+def test_a_next_hop_has_the_same_names_in_a_lab_file_and_while_the_lab_runs(file: Path) -> None:
+    checked = check(parse(file.read_text(encoding="utf-8")))
+    assert checked.addresses.next_hops == next_hops(checked.azure)
+    for name, address in checked.addresses.next_hops.items():
+        rule = f"{{set: {{next_hop: {name.upper()}}}}}"
+        (made,) = rules_of(checked.azure, [rule])
+        assert made.changes.next_hop == user_route("10.99.0.0/16", name.upper(), checked.azure).next_hop == address

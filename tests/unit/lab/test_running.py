@@ -628,4 +628,6 @@ def test_an_export_rule_for_somebody_without_a_session_is_refused() -> None:
             with pytest.raises(InvalidInput, match=f"sdwan-nva has no BGP session with {to}"):
                 carry_out(lab, lab.azure, [change])
         else:
-            assert carry_out(lab, lab.azure, [change]).azure != lab.azure
+            for spelled in (to, to.upper()):
+                after = carry_out(lab, lab.azure, [replace(change, exports=(ExportRule((spelled,), deny=True),))]).azure
+                assert after.appliance["sdwan-nva"].exports == change.exports != ()
