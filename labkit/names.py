@@ -1,6 +1,6 @@
 """Names as Azure has them, and the short handles by which Linux knows what has them.
 
-Azure takes names of up to 80 characters; Linux ends those of interfaces at 15, and the name of a host is of letters,
+Azure takes names of up to 64 or 80 characters; Linux ends those of interfaces at 15, and a host's name is of letters,
 digits and hyphens. What labkit makes of an object (a node, its container, host name and folder, an interface of a
 fabric) has the object's handle for a name. docs/names.md has the rule for users.
 """
@@ -12,9 +12,13 @@ import re
 from collections.abc import Iterable
 
 PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$"
-"""What Azure takes for the name of a network's object, up to `LONGEST` characters [azure-names]."""
+"""What Azure takes for the name of a network's object, with one of `LENGTHS` [azure-names]."""
 
-LONGEST = 80
+LENGTHS = range(1, 81)
+NETWORK_LENGTHS = range(2, 65)
+"""Of a virtual network's name."""
+MACHINE_LENGTHS = range(1, 65)
+"""Of a virtual machine's name, and of an NVA's, which is one."""
 
 LONGEST_HANDLE = 15
 """Linux ends an interface's name there (IFNAMSIZ, with its final zero byte)."""
@@ -31,9 +35,9 @@ _TAIL = re.compile(r"(?<=[-_.])(\d{1,3}|host)$")
 _MADE = re.compile(rf"[a-z0-9-]{{1,6}}-[{_LETTERS}][{_ALPHABET}]{{{_DIGEST - 1}}}(-\d{{1,3}}|-host)?")
 
 
-def is_valid(name: str) -> bool:
-    """Whether Azure takes a name [azure-names]."""
-    return len(name) <= LONGEST and re.fullmatch(PATTERN, name) is not None
+def is_valid(name: str, lengths: range = LENGTHS) -> bool:
+    """Whether Azure takes a name for an object whose names have these lengths [azure-names]."""
+    return len(name) in lengths and re.fullmatch(PATTERN, name) is not None
 
 
 def handle(name: str) -> str:

@@ -20,6 +20,9 @@ class BgpTimers:
 
 AZURE_TIMERS = BgpTimers()
 
+EBGP_MULTIHOP = 2
+"""The hops that packets of an external session by NICs may take: the gateway of the subnet is one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:

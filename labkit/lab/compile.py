@@ -173,8 +173,8 @@ def _same_handle(draft: Draft, declared: Declared, other: tuple[str, int]) -> No
 
 def _check_name(draft: Draft, declared: Declared) -> None:
     name, noun, path = declared.name, declared.noun, declared.path
-    if not is_valid(name):
-        draft.error(path, *invalid_name(f"{noun} {name}", name))
+    if not is_valid(name, noun.lengths):
+        draft.error(path, *invalid_name(f"{noun} {name}", name, noun.lengths))
     elif name.casefold() in _NEXT_HOP_TYPES and noun.traits & Trait.NEXT_HOP:
         draft.error(path, f"{noun} {name}: {name} is a next hop type of route tables.", "Use another name.")
     elif address_of(name) is not None:

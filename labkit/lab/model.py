@@ -208,7 +208,8 @@ class Internet:
     """The simulated Internet: a documentation prefix, the host that answers in it, a leg per virtual network.
 
     `public` are the addresses of nodes that stand in it themselves: VPN gateways' instances and the sites they reach.
-    `translated` are the public addresses of NICs, by name: what is sent to one gets to the NIC at its own address.
+    `translated` are the public addresses of NICs, by name: what is sent to one gets to the NIC at its own address
+    [public-address].
     """
 
     name: str

@@ -18,6 +18,7 @@ from labkit.azure.rules.limits import (
     tears_down,
     tears_down_in_total,
 )
+from labkit.daemons.speaker import EBGP_MULTIHOP
 from labkit.lab.model import Lab
 from labkit.lab.plan.bgp_sessions import bgp_sessions
 from labkit.lab.sessions import BgpSession, SessionEnd
@@ -25,9 +26,6 @@ from labkit.predict.azure_speakers import AzureSpeakers, OscillationError
 from labkit.predict.converge import ConvergedNetwork, CustomerRouters, converge, everything_up
 from labkit.predict.tables import PredictedTables
 from labkit.predict.walk import RouterStep, Walker
-
-MULTIHOP = 2
-"""The hops that packets of an external session by NICs may take, as templates of daemons have it."""
 
 
 def expected_sessions(lab: Lab, azure: Azure) -> tuple[BgpSession, ...]:
@@ -75,7 +73,7 @@ def expected_sessions(lab: Lab, azure: Azure) -> tuple[BgpSession, ...]:
             speaker = customers.routers[end.node].speaker
             near = next((n for n in speaker.neighbours if n.address == far.address), None)
             multihop = near is not None and near.by_nic and not speaker.is_internal(near)
-            if multihop and any(len(walk.hops) > MULTIHOP for walk in walks):
+            if multihop and any(len(walk.hops) > EBGP_MULTIHOP for walk in walks):
                 return False
         # A neighbour is known by its address.
         translated = (s.translated for walk in walks for s in walk.steps if isinstance(s, RouterStep))

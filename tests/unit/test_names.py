@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.names import LONGEST_HANDLE, handle, in_any_case, interface, is_valid, meant, node
+from labkit.names import (
+    LENGTHS,
+    LONGEST_HANDLE,
+    MACHINE_LENGTHS,
+    NETWORK_LENGTHS,
+    handle,
+    in_any_case,
+    interface,
+    is_valid,
+    meant,
+    node,
+)
 
 NAMES = st.text("abzABZ019_.-", min_size=1, max_size=80).filter(is_valid)
 
@@ -117,6 +128,13 @@ def test_azure_takes(name: str) -> None:
 @pytest.mark.parametrize("name", ["", "-a", "_a", ".a", "a-", "a.", "a b", "a/b", "ä", "x" * 81, "a\n"])
 def test_azure_does_not_take(name: str) -> None:
     assert not is_valid(name)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "shortest", "longest"), [(LENGTHS, 1, 80), (NETWORK_LENGTHS, 2, 64), (MACHINE_LENGTHS, 1, 64)]
+)
+def test_azure_takes_other_lengths_of_networks_and_machines(lengths: range, shortest: int, longest: int) -> None:
+    assert [n for n in range(100) if is_valid("x" * n, lengths)] == [*range(shortest, longest + 1)]
 
 
 def test_case_alone_never_separates_handles() -> None:

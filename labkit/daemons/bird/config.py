@@ -8,7 +8,7 @@ from dataclasses import fields
 
 from labkit.daemons.bird import policy as export_policy
 from labkit.daemons.protocol import Command, ConfigurationFile
-from labkit.daemons.speaker import CustomerSpeaker, Neighbour, Speaker, StaticRouter
+from labkit.daemons.speaker import EBGP_MULTIHOP, CustomerSpeaker, Neighbour, Speaker, StaticRouter
 from labkit.names import handle
 
 PATH = "/etc/bird/labkit.conf"
@@ -23,7 +23,7 @@ def files(speaker: Speaker | StaticRouter) -> tuple[ConfigurationFile, ...]:
     """
     if not isinstance(speaker, CustomerSpeaker):
         raise TypeError(f"{speaker.name}: BIRD routes in NVAs with BGP alone")
-    context = {field.name: getattr(speaker, field.name) for field in fields(speaker)}
+    context = {field.name: getattr(speaker, field.name) for field in fields(speaker)} | {"hops": EBGP_MULTIHOP}
     context |= {
         "protocol_name": protocol_name,
         "originated": tuple(export_policy.originated_lines(speaker)),

@@ -12,14 +12,14 @@ from labkit.azure.rules.limits import VPN_GATEWAY_ROUTES
 from labkit.daemons.frr import policy as export_policy
 from labkit.daemons.frr.config_files import DAEMONS
 from labkit.daemons.protocol import Command, ConfigurationFile
-from labkit.daemons.speaker import CustomerSpeaker, EdgeSpeaker, GatewaySpeaker, Speaker, StaticRouter
+from labkit.daemons.speaker import EBGP_MULTIHOP, CustomerSpeaker, EdgeSpeaker, GatewaySpeaker, Speaker, StaticRouter
 
 PATH = "/etc/frr/frr.conf"
 
 
 def files(speaker: Speaker | StaticRouter) -> tuple[ConfigurationFile, ...]:
     """FRR's one file, for all of its daemons."""
-    context = {field.name: getattr(speaker, field.name) for field in fields(speaker)}
+    context = {field.name: getattr(speaker, field.name) for field in fields(speaker)} | {"hops": EBGP_MULTIHOP}
     match speaker:
         case CustomerSpeaker():
             template = "frr.conf.j2"

@@ -171,8 +171,8 @@ _AS_PATH_SCHEMA = {
 }
 
 
-def _name_schema(pattern: str, longest: int) -> dict[str, Any]:
-    return {"type": "string", "pattern": pattern, "maxLength": longest}
+def _name_schema(pattern: str, lengths: range) -> dict[str, Any]:
+    return {"type": "string", "pattern": pattern, "minLength": lengths[0], "maxLength": lengths[-1]}
 
 
 def _one_or_more(item: dict[str, Any]) -> dict[str, Any]:
@@ -201,8 +201,10 @@ HopReferences = Annotated[
 Words = Annotated[tuple[str, ...], BeforeValidator(one_or_more), WithJsonSchema(_one_or_more({"type": "string"}))]
 
 # Names are checked where their kind is known (labkit.lab.compile); the patterns are for editors.
-AzureName = Annotated[str, WithJsonSchema(_name_schema(names.PATTERN, names.LONGEST))]
-VariantName = Annotated[str, WithJsonSchema(_name_schema(OWN_NAME, MAX_VARIANT_NAME))]
+AzureName = Annotated[str, WithJsonSchema(_name_schema(names.PATTERN, names.LENGTHS))]
+NetworkName = Annotated[str, WithJsonSchema(_name_schema(names.PATTERN, names.NETWORK_LENGTHS))]
+MachineName = Annotated[str, WithJsonSchema(_name_schema(names.PATTERN, names.MACHINE_LENGTHS))]
+VariantName = Annotated[str, WithJsonSchema(_name_schema(OWN_NAME, range(1, MAX_VARIANT_NAME + 1)))]
 
 
 class Part(BaseModel):

@@ -12,7 +12,7 @@ from labkit.lab.file.problems import FileProblem, in_order, listed, some
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.nouns import INTERNET, Noun, Trait
 from labkit.lab.plan.nodes import INSTANCES
-from labkit.names import LONGEST, is_valid
+from labkit.names import LENGTHS, is_valid
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +138,13 @@ def _a(word: str) -> str:
     return f"an {word}" if word.startswith(("NVA", "a", "i")) else f"a {word}"
 
 
-def invalid_name(about: str, name: str) -> tuple[str, str]:
+def invalid_name(about: str, name: str, lengths: range = LENGTHS) -> tuple[str, str]:
     """The text and the remedy for a name that Azure does not take; `about` begins the text."""
     remedy = "Start with a letter or a digit; end with one, or with an underscore."
-    if len(name) > LONGEST:
-        return f"{about}: the name has {len(name)} characters; Azure allows {LONGEST}.", "Shorten it."
+    if len(name) > lengths[-1]:
+        return f"{about}: the name has {len(name)} characters; Azure allows {lengths[-1]}.", "Shorten it."
+    if 0 < len(name) < lengths[0]:
+        return f"{about}: the name has one character; Azure needs {lengths[0]} at least.", "Lengthen it."
     if re.fullmatch(r"[A-Za-z0-9_.-]*", name):
         return f'{about}: "{name}" is not a valid name in Azure.', remedy
     near = re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-.")

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Flag, auto
 
+from labkit.names import LENGTHS, MACHINE_LENGTHS, NETWORK_LENGTHS
+
 
 class Trait(Flag):
     """What something with a name is in the running lab."""
@@ -29,11 +31,12 @@ class Trait(Flag):
 
 @dataclass(frozen=True, slots=True)
 class Noun:
-    """A kind of name in words, with its article."""
+    """A kind of name in words, with its article, and the lengths that Azure allows [azure-names]."""
 
     text: str
     traits: Trait = Trait.NONE
     article: str = "a"
+    lengths: range = LENGTHS
 
     def __str__(self) -> str:
         return self.text
@@ -46,10 +49,10 @@ class Noun:
 
 _MACHINE = Trait.HOST | Trait.HOP | Trait.NODE
 
-VIRTUAL_NETWORK = Noun("virtual network")
+VIRTUAL_NETWORK = Noun("virtual network", lengths=NETWORK_LENGTHS)
 ROUTE_SERVER = Noun("route server", Trait.SPEAKER)
 INSTANCE = Noun("route server instance", Trait.NODE)
-NVA = Noun("NVA", Trait.SPEAKER | Trait.NIC | Trait.NEXT_HOP | _MACHINE, "an")
+NVA = Noun("NVA", Trait.SPEAKER | Trait.NIC | Trait.NEXT_HOP | _MACHINE, "an", MACHINE_LENGTHS)
 LOAD_BALANCER = Noun("load balancer", Trait.NEXT_HOP)
 FIREWALL = Noun("firewall", Trait.NEXT_HOP)
 FIREWALL_INSTANCE = Noun("firewall instance", Trait.HOP | Trait.NODE)
@@ -61,4 +64,4 @@ SITE_HOST = Noun("site's host", _MACHINE)
 INTERNET = Noun("Internet", _MACHINE, "the")
 NIC = Noun("NIC", Trait.NIC | Trait.NEXT_HOP | Trait.HOST | Trait.HOP)
 NVA_NIC = Noun("NIC of an NVA", Trait.SPEAKER | Trait.NIC | Trait.NEXT_HOP | Trait.HOST | Trait.HOP)
-VIRTUAL_MACHINE = Noun("virtual machine", Trait.NIC | Trait.NEXT_HOP | _MACHINE)
+VIRTUAL_MACHINE = Noun("virtual machine", Trait.NIC | Trait.NEXT_HOP | _MACHINE, lengths=MACHINE_LENGTHS)

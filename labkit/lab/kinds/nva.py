@@ -24,6 +24,7 @@ from labkit.lab.file.schema_types import (
     AzureName,
     Communities,
     LinkOptions,
+    MachineName,
     Named,
     OverlayOptions,
     Part,
@@ -189,7 +190,7 @@ class Nva(Machine):
 NVAS: Section[dict[str, Nva]] = Section(
     "nvas",
     "NVA",
-    dict[AzureName, Nva],
+    dict[MachineName, Nva],
     "Network virtual appliances by name.",
     dict,
     parts={

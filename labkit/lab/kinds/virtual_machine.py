@@ -9,7 +9,7 @@ from labkit.azure.model import Azure
 from labkit.lab import model
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.schema import Section
-from labkit.lab.file.schema_types import AzureName, ShortPart
+from labkit.lab.file.schema_types import MachineName, ShortPart
 from labkit.lab.kinds.addresses import Addresses, Assignment
 from labkit.lab.kinds.kind import Checking, Given, GivenMac, Kind
 from labkit.lab.kinds.machine import (
@@ -41,7 +41,7 @@ class VirtualMachine(Machine, ShortPart):
 VIRTUAL_MACHINES: Section[dict[str, VirtualMachine]] = Section(
     "virtual_machines",
     "virtual machine",
-    dict[AzureName, VirtualMachine],
+    dict[MachineName, VirtualMachine],
     "Virtual machines by name.",
     dict,
     parts={"nics": "NIC {1} of virtual machine {0}"},

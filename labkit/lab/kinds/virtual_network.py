@@ -23,7 +23,7 @@ from labkit.azure.rules.addressing import (
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.references import RouteTableReference
 from labkit.lab.file.schema import Section
-from labkit.lab.file.schema_types import AzureName, Part, Prefix, Prefixes, ShortPart
+from labkit.lab.file.schema_types import AzureName, NetworkName, Part, Prefix, Prefixes, ShortPart
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses
 from labkit.lab.kinds.assumptions import ASSUMPTIONS
@@ -61,7 +61,7 @@ class VirtualNetwork(Part):
 VIRTUAL_NETWORKS: Section[dict[str, VirtualNetwork]] = Section(
     "virtual_networks",
     "virtual network",
-    dict[AzureName, VirtualNetwork],
+    dict[NetworkName, VirtualNetwork],
     "Virtual networks by name.",
     dict,
     parts={"subnets": 'subnet "{1}" of virtual network {0}'},

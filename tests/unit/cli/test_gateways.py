@@ -245,9 +245,9 @@ def hints(lab: Lab) -> str:
 def test_to_try_are_appliances_with_a_session() -> None:
     text = """
     name: x
-    virtual_networks: {v: {address_space: 10.1.0.0/16, subnets: {RouteServerSubnet: 10.1.0.0/26, a: 10.1.1.0/24}}}
-    route_servers: {rs1: {virtual_network: v, peers: [PEERS]}}
-    nvas: {fw: {subnet: v/a, asn: 65001}, idle: {subnet: v/a, asn: 65002}}
+    virtual_networks: {vn: {address_space: 10.1.0.0/16, subnets: {RouteServerSubnet: 10.1.0.0/26, a: 10.1.1.0/24}}}
+    route_servers: {rs1: {virtual_network: vn, peers: [PEERS]}}
+    nvas: {fw: {subnet: vn/a, asn: 65001}, idle: {subnet: vn/a, asn: 65002}}
     """
     assert "labkit stop fw " in hints(load_text(text.replace("PEERS", "fw"), "x.yml"))
     assert "labkit shell fw --bgp" in hints(load_text(text.replace("PEERS", "fw"), "x.yml"))

@@ -17,10 +17,10 @@ from labkit.runtimes.image import images, parser
 LAB = """
 name: own
 virtual_networks:
-  v: {address_space: 10.0.0.0/16, subnets: {a: 10.0.1.0/24}}
+  vn: {address_space: 10.0.0.0/16, subnets: {a: 10.0.1.0/24}}
 nvas:
-  fw.1: {subnet: v/a, address: 10.0.1.11, asn: 65001, config: fw.conf, peers_with: [fw.2]}
-  fw.2: {subnet: v/a, address: 10.0.1.12, asn: 65002, config: fw.conf}
+  fw.1: {subnet: vn/a, address: 10.0.1.11, asn: 65001, config: fw.conf, peers_with: [fw.2]}
+  fw.2: {subnet: vn/a, address: 10.0.1.12, asn: 65002, config: fw.conf}
 """
 
 
