@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -46,6 +47,7 @@ class Chaos(RuleBasedStateMachine):
     @initialize(data=st.data())
     def up(self, data: st.DataObject) -> None:
         """A lab is up."""
+        self.began = time.monotonic()
         self.trial = Trial(data.draw(self.labs, label="lab"), self.folder)
 
     @rule(data=st.data())
@@ -64,5 +66,7 @@ class Chaos(RuleBasedStateMachine):
             if not self.trial.failed:
                 self.trial.finish()
                 self.kept.append(len(self.trial.done))
+                took = time.monotonic() - self.began
+                print(f"\n{len(self.kept)}: {self.trial.built.name}, {self.kept[-1]} steps, {took:.0f} s", end="")
         finally:
             self.trial.close()
