@@ -15,7 +15,7 @@ from ipaddress import IPv4Address
 
 from labkit.azure.flows import GRE, IP_IN_IP, TCP, UDP, Flow, backend, chosen
 from labkit.azure.model import ON_LINK, Azure, EffectiveRoute, NextHopType, Nic
-from labkit.azure.rules.adjacency import takes_forwarded
+from labkit.azure.rules.adjacency import peered_ranges, takes_forwarded
 
 _NOT_CARRIED = (IP_IN_IP, GRE)
 
@@ -208,7 +208,7 @@ def _taken(azure: Azure, nic: Nic, packet: Packet, verdict: Verdict) -> Verdict:
         return verdict
     here = nic.virtual_network
     if there.virtual_network != here:
-        own = any(packet.source in prefix for prefix in azure.virtual_network[here].address_space)
+        own = any(packet.source in prefix for prefix in peered_ranges(azure, there.virtual_network, here))
         if not own and not takes_forwarded(azure, there.virtual_network, here):
             return Verdict(Disposition.NOT_ACCEPTED, verdict.next_hop, there)
     if not there.ip_forwarding and verdict.disposition is not Disposition.DELIVERED:

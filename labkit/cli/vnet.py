@@ -12,6 +12,7 @@ from labkit.azure.changes.virtual_networks import (
     DeletePeering,
     PutPeering,
     SetAddressSpace,
+    SyncPeering,
     must_be_a_peering,
     peering_side,
 )
@@ -73,7 +74,7 @@ def update(
     more: Annotated[list[str] | None, typer.Argument(metavar="PREFIX", hidden=True)] = None,
     lab: LabOption = None,
 ) -> None:
-    """Change the address space of a virtual network. NVAs receive the new one by BGP: `labkit events -f`."""
+    """Change the address space of a virtual network. Peered ones have the former until `labkit vnet peering sync`."""
     prefixes = [prefix for given in (*address_prefixes, *(more or ())) for prefix in given.split()]
     if not prefixes:
         raise InvalidInput(
@@ -95,11 +96,13 @@ def list_peerings(lab: LabOption = None, output: FormatOption = Format.TABLE) ->
             p["virtualNetwork"],
             p["remoteVirtualNetwork"],
             p["peeringState"],
+            p["peeringSyncLevel"],
             *(switch_text(p[flag]) for flag in PEERING_FLAGS),
         )
         for p in found
     ]
-    put_table(("VNet", "Remote", "PeeringState", "UseRemoteGateways", "AllowGatewayTransit", "AllowForwarded"), rows)
+    flags = ("UseRemoteGateways", "AllowGatewayTransit", "AllowForwarded")
+    put_table(("VNet", "Remote", "PeeringState", "PeeringSyncLevel", *flags), rows)
 
 
 @peering.command("create")
@@ -163,6 +166,13 @@ def update_peering(
 def delete_peering(ctx: typer.Context, vnet: Network, remote: Remote, lab: LabOption = None) -> None:
     """Delete a side of a peering. No traffic crosses the peering without it."""
     change(ctx, lab, lambda _now: [DeletePeering(vnet, remote)])
+
+
+@peering.command("sync")
+@changing
+def sync_peering(ctx: typer.Context, vnet: Network, remote: Remote, lab: LabOption = None) -> None:
+    """Sync a side of a peering, so that VNET has the address space that REMOTE has now."""
+    change(ctx, lab, lambda _now: [SyncPeering(vnet, remote)])
 
 
 def _ends(now: Now, local: str, remote: str) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from labkit.azure.changes.route_tables import subnets_with
-from labkit.azure.changes.virtual_networks import peering_state
+from labkit.azure.changes.virtual_networks import peering_state, peering_sync_level
 from labkit.azure.model import Azure, BgpPeer, Peering, RouteServer, RouteTable, VirtualNetwork
 
 PROVISIONED = "Succeeded"
@@ -53,6 +53,7 @@ class PeeringJson(TypedDict):
     virtualNetwork: str
     remoteVirtualNetwork: str
     peeringState: str
+    peeringSyncLevel: str
     useRemoteGateways: bool
     allowGatewayTransit: bool
     allowForwardedTraffic: bool
@@ -113,6 +114,7 @@ def peering_json(azure: Azure, peering: Peering) -> PeeringJson:
         "virtualNetwork": peering.local,
         "remoteVirtualNetwork": peering.remote,
         "peeringState": peering_state(azure, peering),
+        "peeringSyncLevel": peering_sync_level(azure, peering),
         "useRemoteGateways": peering.use_remote_gateways,
         "allowGatewayTransit": peering.allow_gateway_transit,
         "allowForwardedTraffic": peering.allow_forwarded_traffic,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from labkit.azure.model import Azure, Nic
-from labkit.azure.rules.adjacency import connected_peerings, takes_forwarded
+from labkit.azure.rules.adjacency import connected_peerings, remote_ranges, takes_forwarded
 from labkit.lab.build import wiring
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import edges_behind
@@ -92,7 +92,7 @@ def fabric_ports(
         there = tuple((a, n.mac) for n in beyond for a in _nic_port(lab, n).addresses)
         anywhere = takes_forwarded(azure, network, peering.remote)
         ports[handle(peering.remote)] = PeeringPort(
-            peering.remote, there, None if anywhere else azure.virtual_network[peering.remote].address_space
+            peering.remote, there, None if anywhere else remote_ranges(azure, peering)
         )
     return ports
 

@@ -25,7 +25,7 @@ from labkit.azure.changes.route_servers import (
     PutPeer,
     SetRouteServerSettings,
 )
-from labkit.azure.changes.virtual_networks import DeletePeering, PutPeering, SetAddressSpace
+from labkit.azure.changes.virtual_networks import DeletePeering, PutPeering, SetAddressSpace, SyncPeering
 from labkit.azure.model import Azure, ExportRule, FirewallRule, PathChanges, PrefixMatch, RuleAction
 from labkit.errors import InvalidInput
 from labkit.lab.model import Lab
@@ -357,6 +357,7 @@ def _candidates(built: Lab, azure: Azure) -> Iterator[Change]:
         yield DeletePeering(side.local, side.remote)
         for uses in (side.use_remote_gateways, not side.use_remote_gateways):
             yield PutPeering(side.local, side.remote, uses, side.allow_gateway_transit, side.allow_forwarded_traffic)
+    yield from (SyncPeering(side.local, side.remote) for side in azure.peerings)
     for number, network in enumerate(azure.virtual_networks, 101):
         first = built.azure.virtual_network[network.name].address_space[0]
         yield SetAddressSpace(network.name, (first,))

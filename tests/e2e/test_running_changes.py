@@ -19,7 +19,7 @@ from labkit.azure.changes.route_tables import (
     PutRoute,
     PutRouteTable,
 )
-from labkit.azure.changes.virtual_networks import DeletePeering, PutPeering, SetAddressSpace
+from labkit.azure.changes.virtual_networks import DeletePeering, PutPeering, SetAddressSpace, SyncPeering
 from labkit.azure.model import NextHopType
 from labkit.cli.app import run as labkit
 from labkit.errors import CheckFailed, InvalidInput
@@ -97,13 +97,34 @@ def configuration(lab: RunningLab, nva: str) -> str:
     return run(lab, nva, "vtysh", "-c", "show running-config")
 
 
+def restart_controller(lab: RunningLab) -> None:
+    pid = run(lab, "controller", "s6-svstat", "-o", "pid", f"{SCAN}/controller")
+    run(lab, "controller", "kill", "-9", pid)
+    eventually(
+        lambda: run(lab, "controller", "s6-svstat", "-o", "pid", f"{SCAN}/controller"),
+        lambda now: now not in {pid, "-1"},
+    )
+    eventually(lambda: unlike_the_model(lab), lambda found: not found, 30)
+
+
 def texts(lab: RunningLab, since: int = 0) -> list[str]:
     return [event.text for event in list(lab.client.events(follow=False))[since:]]
 
 
 def test_a_new_range_reaches_an_appliance_that_nobody_touches(lab: RunningLab) -> None:
+    """Once the hub's side of the peering is synced, which a restart of the controller does not do [peering-sync]."""
     before = configuration(lab, "nva1")
     lab.client.change(SetAddressSpace("spoke", (SPOKE, ADDED)))
+    eventually(lambda: effective(lab, "vm1", ADDED), [("Default", "Active", "VnetLocal", [])].__eq__)
+    restart_controller(lab)
+    levels = {side["virtualNetwork"]: side["peeringSyncLevel"] for side in lab.client.get("peerings")}
+    assert levels == {"hub": "LocalNotInSync", "spoke": "RemoteNotInSync"}
+    assert effective(lab, "hub-vm", ADDED) == []
+    advertised = lab.client.get("advertised-routes", "rs1", "nva1")["RouteServiceRole_IN_0"]
+    assert {row["network"] for row in advertised} >= {str(SPOKE)}
+    assert str(ADDED) not in {row["network"] for row in advertised}
+    eventually(lambda: [str(d) for d in differences(lab.lab, lab.client)], lambda found: found == [])
+    lab.client.change(SyncPeering("hub", "spoke"))
 
     eventually(lambda: ADDED in kernel(lab, "nva1"), bool, 15, "nva1's kernel has the new range")
     heard = [path for path in LiveState(lab.lab, lab.client).bgp("nva1").paths if path.prefix == ADDED]
@@ -114,7 +135,10 @@ def test_a_new_range_reaches_an_appliance_that_nobody_touches(lab: RunningLab) -
     assert configuration(lab, "nva1") == before
 
     lab.client.change(SetAddressSpace("spoke", (SPOKE,)))
+    assert effective(lab, "hub-vm", ADDED) == [("Default", "Active", "VNetPeering", [])], "until it is synced"
+    lab.client.change(SyncPeering("hub", "spoke"))
     eventually(lambda: ADDED in kernel(lab, "branch"), lambda there: not there, 15, "the branch has it no more")
+    assert lab.client.changes() == ()
 
 
 def peer_again(lab: RunningLab) -> None:
@@ -280,13 +304,7 @@ def test_a_route_table_comes_to_a_subnet_and_goes(lab: RunningLab) -> None:
     assert gateways(lab, "vm1", BRANCH) == addresses(lab, "nva1")
     assert not ping(lab.client, "hub-vm", IPv4Address("10.250.0.10")), "the fabric has no way there either"
 
-    pid = run(lab, "controller", "s6-svstat", "-o", "pid", f"{SCAN}/controller")
-    run(lab, "controller", "kill", "-9", pid)
-    eventually(
-        lambda: run(lab, "controller", "s6-svstat", "-o", "pid", f"{SCAN}/controller"),
-        lambda now: now not in {pid, "-1"},
-    )
-    eventually(lambda: unlike_the_model(lab), lambda found: not found, 30)
+    restart_controller(lab)
     (table,) = lab.client.get("route-tables")
     assert (table["disableBgpRoutePropagation"], table["subnets"]) == (True, ["hub/workload"])
 
@@ -350,7 +368,12 @@ def test_the_commands(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> No
     assert f"spoke  {SPOKE}, {ADDED}" in said("vnet", "show")
     shown = {network["name"]: network for network in json.loads(said("vnet", "show", "-o", "json"))}
     assert shown["spoke"]["addressPrefixes"] == [str(SPOKE), str(ADDED)]
+    assert "LocalNotInSync" in said("vnet", "peering", "list")
+    synced = said("vnet", "peering", "sync", "hub", "spoke")
+    assert synced == f" hub to spoke: ranges of spoke {SPOKE} → {SPOKE} {ADDED}\n"
     said("vnet", "update", "spoke", "--address-prefixes", str(SPOKE))
+    said("vnet", "peering", "sync", "hub", "spoke")
+    assert "NotInSync" not in said("vnet", "peering", "list")
 
     assert "already exists" in said("vnet", "peering", "create", "hub", "spoke", status=2)
     assert "nothing to change" in said("vnet", "peering", "update", "hub", "spoke", status=2)
@@ -362,7 +385,7 @@ def test_the_commands(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> No
         "vnet", "peering", "update", "hub", "spoke", "--allow-gateway-transit", "on", status=2
     )
     listed = said("vnet", "peering", "list")
-    assert listed.splitlines()[2].split() == ["spoke", "hub", "Disconnected", "on", "off", "on"]
+    assert listed.splitlines()[2].split() == ["spoke", "hub", "Disconnected", "FullyInSync", "on", "off", "on"]
     create = ("vnet", "peering", "create", "hub", "spoke", "--allow-gateway-transit", "on")
     assert "is Disconnected" in said(*create, status=2)
     assert "Initiated until" in said("vnet", "peering", "update", "spoke", "hub", "--use-remote-gateways", "on")

@@ -246,7 +246,7 @@ def test_route_tables(lab: RunningLab) -> None:
 
 
 VERBS = [
-    ("vnet update spoke --address-prefixes 10.3.0.0/16 10.33.0.0/16", "reset"),
+    ("vnet update spoke --address-prefixes 10.3.0.0/16 10.33.0.0/16, vnet peering sync hub spoke", "reset"),
     (
         "vnet peering update spoke hub --use-remote-gateways off",
         "vnet peering update spoke hub --use-remote-gateways on",

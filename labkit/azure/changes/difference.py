@@ -28,7 +28,9 @@ from labkit.azure.changes.virtual_networks import (
     DeletePeering,
     PutPeering,
     SetAddressSpace,
+    SyncPeering,
     peering_side,
+    with_remote_ranges,
 )
 from labkit.azure.model import Azure, Peering, RouteServer, RouteTable
 
@@ -44,6 +46,7 @@ def difference(before: Azure, after: Azure) -> tuple[Change, ...]:
         *_deletions(before, after),
         *_virtual_networks(before, after),
         *_peerings(before, after),
+        *_syncs(before, after),
         *_route_servers(before, after),
         *_route_tables(before, after),
         *_nics(before, after),
@@ -83,6 +86,19 @@ def _peerings(before: Azure, after: Azure) -> Iterator[Change]:
         flags = _flags(had or Peering(peering.local, peering.remote), peering)
         if had is None or flags or (disconnected and not peering.disconnected):
             yield PutPeering(peering.local, peering.remote, **flags)
+
+
+def _syncs(before: Azure, after: Azure) -> Iterator[Change]:
+    """The sides that have other ranges of their remote networks than a change of those alone leaves them."""
+    for peering in after.peerings:
+        had, ranges = peering_side(before, peering.local, peering.remote), peering.remote_address_space
+        today = after.virtual_network[peering.remote].address_space
+        left = None
+        if had is not None:
+            former = had.remote_address_space or before.virtual_network[peering.remote].address_space
+            left = with_remote_ranges(had, former, today).remote_address_space
+        if left != ranges:
+            yield SyncPeering(peering.local, peering.remote, ranges)
 
 
 def _flags(before: Peering, after: Peering) -> dict[str, bool]:

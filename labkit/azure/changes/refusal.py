@@ -22,6 +22,7 @@ _REMEDIES = {
     Code.PEERING_DISCONNECTED: (
         "Get it back to Initiated first, by any update: labkit vnet peering update {0} {1} --allow-forwarded-traffic on"
     ),
+    Code.PEERING_NOT_IN_SYNC: "Sync the peering: labkit vnet peering sync {0} {1}",
     Code.SUBNET_OUTSIDE: "Keep the ranges that have subnets.",
     Code.URG_TWICE: "Switch use-remote-gateways off on its other peering first.",
     Code.URG_OWN_SERVER: "A virtual network with a route server of its own can't use another's: delete it first.",

@@ -23,7 +23,7 @@ from labkit.azure.changes.route_tables import (
     PutRoute,
     PutRouteTable,
 )
-from labkit.azure.changes.virtual_networks import DeletePeering, PutPeering, SetAddressSpace
+from labkit.azure.changes.virtual_networks import DeletePeering, PutPeering, SetAddressSpace, SyncPeering
 from labkit.errors import InvalidInput
 
 CHANGES: tuple[type[Change], ...] = (
@@ -35,6 +35,7 @@ CHANGES: tuple[type[Change], ...] = (
     SetAddressSpace,
     PutPeering,
     DeletePeering,
+    SyncPeering,
     PutRouteTable,
     DeleteRouteTable,
     PutRoute,

@@ -11,6 +11,7 @@ from pydantic import Field
 from labkit.azure.changes.base import UNCHANGED, Change, named, step, switch
 from labkit.azure.model import Azure, Peering, VirtualNetwork
 from labkit.azure.rules.addressing import LARGEST_SPACE, SUBNET_LONGEST, forbidden_address_space, wrong_size
+from labkit.azure.rules.adjacency import remote_ranges
 from labkit.errors import InvalidInput
 
 PEERING_FLAGS = {
@@ -23,7 +24,10 @@ PEERING_FLAGS = {
 
 @dataclass(frozen=True, slots=True)
 class SetAddressSpace(Change):
-    """Set the address space of a virtual network, all its ranges (`az network vnet update --address-prefixes`)."""
+    """Set the address space of a virtual network, all its ranges (`az network vnet update --address-prefixes`).
+
+    What is peered with it has the former one until its side of the peering is synced [peering-sync].
+    """
 
     kind: ClassVar[str] = "virtual-network"
     virtual_network: str
@@ -49,7 +53,13 @@ class SetAddressSpace(Change):
             size = wrong_size(each)
             if size is not None:
                 raise InvalidInput(f"{each} is too {size}.", f"Azure accepts /{LARGEST_SPACE} to /{SUBNET_LONGEST}.")
-        return with_virtual_network(azure, replace(network, address_space=self._ranges))
+        sides = tuple(
+            with_remote_ranges(side, side.remote_address_space or network.address_space, self._ranges)
+            if side.remote == network.name
+            else side
+            for side in azure.peerings
+        )
+        return with_virtual_network(replace(azure, peerings=sides), replace(network, address_space=self._ranges))
 
     def describe(self, azure: Azure) -> str:
         """See `Change`."""
@@ -162,6 +172,50 @@ class DeletePeering(Change):
         return self.virtual_network, self.remote_virtual_network
 
 
+@dataclass(frozen=True, slots=True)
+class SyncPeering(Change):
+    """Make a side of a peering take the ranges of its remote network (`az network vnet peering sync`) [peering-sync].
+
+    `remote_address_space` are other ranges than those of today: a record of what the side had before.
+    """
+
+    kind: ClassVar[str] = "peering"
+    virtual_network: str
+    remote_virtual_network: str
+    remote_address_space: tuple[IPv4Network, ...] | None = None
+
+    @property
+    def subject(self) -> str:
+        """See `Change`."""
+        return f"{self.virtual_network} to {self.remote_virtual_network}"
+
+    def apply(self, azure: Azure) -> Azure:
+        """See `Change`."""
+        before, after = self._sides(azure)
+        return replace(azure, peerings=tuple(after if side == before else side for side in azure.peerings))
+
+    def describe(self, azure: Azure) -> str:
+        """See `Change`."""
+        before, after = self._sides(azure)
+        if before == after:
+            return UNCHANGED
+        had, has = remote_ranges(azure, before), remote_ranges(azure, after)
+        return f"ranges of {before.remote} {step(_listed(had), _listed(has))}"
+
+    def _sides(self, azure: Azure) -> tuple[Peering, Peering]:
+        """The side before and after."""
+        must_be_a_peering(azure, self.virtual_network, self.remote_virtual_network)
+        before = peering_side(azure, self.virtual_network, self.remote_virtual_network)
+        assert before is not None
+        today = azure.virtual_network[before.remote].address_space
+        return before, with_remote_ranges(before, self.remote_address_space or today, today)
+
+
+def with_remote_ranges(side: Peering, ranges: tuple[IPv4Network, ...], today: tuple[IPv4Network, ...]) -> Peering:
+    """A side of a peering that has these ranges of its remote virtual network, which has those of `today`."""
+    return replace(side, remote_address_space=None if {*ranges} == {*today} else ranges)
+
+
 def virtual_network_of(azure: Azure, name: str) -> VirtualNetwork:
     """The virtual network of this name.
 
@@ -200,6 +254,19 @@ def peering_state(azure: Azure, peering: Peering) -> str:
     if peering_side(azure, peering.remote, peering.local) is not None:
         return "Connected"
     return "Disconnected" if peering.disconnected else "Initiated"
+
+
+def peering_sync_level(azure: Azure, peering: Peering) -> str:
+    """Azure's `peeringSyncLevel` of a side: that whose remote network has changed is LocalNotInSync [peering-sync]."""
+    other = peering_side(azure, peering.remote, peering.local)
+    local = peering.remote_address_space is not None
+    remote = other is not None and other.remote_address_space is not None
+    return {
+        (False, False): "FullyInSync",
+        (True, False): "LocalNotInSync",
+        (False, True): "RemoteNotInSync",
+        (True, True): "LocalAndRemoteNotInSync",
+    }[local, remote]
 
 
 def _listed(ranges: tuple[IPv4Network, ...]) -> str:

@@ -71,6 +71,8 @@ class Peering:
     """One direction of a virtual network peering, as in Azure: `local` is where it is configured.
 
     One that is `disconnected` has lost its other side, and was not touched since (`peeringState` Disconnected).
+    `remote_address_space` are the ranges of the remote virtual network before it changed them, until the side is
+    synced; None while it has those of today.
     """
 
     local: str
@@ -80,6 +82,7 @@ class Peering:
     allow_forwarded_traffic: bool = True
     is_global: bool = False
     disconnected: bool = False
+    remote_address_space: tuple[IPv4Network, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ class Code(StrEnum):
     OVERLAP_PEERED = "peered-address-spaces-overlap"
     PEERING_ONE_SIDED = "peering-one-sided"
     PEERING_DISCONNECTED = "remote-peering-is-disconnected"
+    PEERING_NOT_IN_SYNC = "peering-not-in-sync"
     PEERING_DUPLICATE = "peering-duplicate"
     PEERING_SELF = "peering-with-itself"
     URG_TWICE = "remote-gateways-twice"

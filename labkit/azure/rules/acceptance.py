@@ -18,7 +18,7 @@ from labkit.azure.model import (
     RouteServer,
 )
 from labkit.azure.model.ranges import Ranges
-from labkit.azure.rules.adjacency import gateway_spokes
+from labkit.azure.rules.adjacency import gateway_spokes, peered_ranges
 from labkit.azure.rules.communities import RELAYED
 
 
@@ -52,7 +52,7 @@ def originated_in(azure: Azure, hub: str) -> Originated:
     Facts: [own-ranges-to-nvas, gateways-originate].
     """
     own = azure.virtual_network[hub].address_space
-    spokes = (r for spoke in gateway_spokes(azure, hub) for r in azure.virtual_network[spoke].address_space)
+    spokes = (r for spoke in gateway_spokes(azure, hub) for r in peered_ranges(azure, hub, spoke))
     return Originated(own, tuple(dict.fromkeys(r for r in spokes if r not in own)))
 
 

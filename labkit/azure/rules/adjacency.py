@@ -27,7 +27,22 @@ def local_and_adjacent_ranges(azure: Azure, virtual_network: str) -> Iterator[IP
     """Every range of the virtual network and of those directly peered with it."""
     yield from azure.virtual_network[virtual_network].address_space
     for peering in connected_peerings(azure, virtual_network):
-        yield from azure.virtual_network[peering.remote].address_space
+        yield from remote_ranges(azure, peering)
+
+
+def remote_ranges(azure: Azure, peering: Peering) -> tuple[IPv4Network, ...]:
+    """The ranges of the remote virtual network as this side of a peering has them.
+
+    They are those of the last sync: a new address space is not known before [peering-sync].
+    """
+    former = peering.remote_address_space
+    return azure.virtual_network[peering.remote].address_space if former is None else former
+
+
+def peered_ranges(azure: Azure, virtual_network: str, remote: str) -> tuple[IPv4Network, ...]:
+    """The ranges of a peered virtual network as this one has them; none if they are not connected."""
+    sides = (p for p in connected_peerings(azure, virtual_network) if p.remote == remote)
+    return next((remote_ranges(azure, side) for side in sides), ())
 
 
 def gateway_hub(azure: Azure, virtual_network: str) -> str | None:

@@ -41,6 +41,7 @@ from labkit.azure.rules.adjacency import (
     local_and_adjacent_ranges,
     programming_hub,
     programming_server,
+    remote_ranges,
     server_in,
 )
 from labkit.azure.rules.gateways import gateway_of_user_routes, gateways_in
@@ -208,7 +209,7 @@ def _virtual_network_rows(
     types = dict.fromkeys(azure.virtual_network[virtual_network].address_space, NextHopType.VNET_LOCAL)
     for peering in connected_peerings(azure, virtual_network):
         kind = NextHopType.VNET_GLOBAL_PEERING if peering.is_global else NextHopType.VNET_PEERING
-        for prefix in azure.virtual_network[peering.remote].address_space:
+        for prefix in remote_ranges(azure, peering):
             types.setdefault(prefix, kind)
     rows = [_system_row(prefix, kind, user) for prefix, kind in types.items()]
     late = [r for r in rows if r.next_hop_type is NextHopType.VNET_GLOBAL_PEERING]

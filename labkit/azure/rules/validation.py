@@ -11,7 +11,7 @@ from labkit.azure.model import Azure, BgpPeer, Peering, PeerKind, RouteServer, R
 from labkit.azure.model.problem import Code, Problem
 from labkit.azure.model.ranges import Ranges
 from labkit.azure.rules.addressing import ROUTE_SERVER_SUBNET
-from labkit.azure.rules.adjacency import connected_peerings, gateway_hub, server_in
+from labkit.azure.rules.adjacency import connected_peerings, gateway_hub, remote_ranges, server_in
 from labkit.azure.rules.asn import reserved_asn
 from labkit.azure.rules.firewalls import firewall_problems
 from labkit.azure.rules.gateway_validation import gateway_problems, gateway_warnings
@@ -38,7 +38,25 @@ def problems(azure: Azure) -> tuple[Problem, ...]:
 
 def warnings(azure: Azure) -> tuple[Problem, ...]:
     """What Azure accepts although it does not work, in the order of the lab file."""
-    return (*gateway_warnings(azure), *load_balancer_warnings(azure), *next_hop_warnings(azure))
+    return (
+        *sync_warnings(azure),
+        *gateway_warnings(azure),
+        *load_balancer_warnings(azure),
+        *next_hop_warnings(azure),
+    )
+
+
+def sync_warnings(azure: Azure) -> tuple[Problem, ...]:
+    """Sides of peerings that still have the former ranges of their remote virtual network [peering-sync]."""
+    return tuple(
+        Problem(
+            Code.PEERING_NOT_IN_SYNC,
+            f"{side.local} still has {' '.join(map(str, side.remote_address_space))} of {side.remote}",
+            (side.local, side.remote),
+        )
+        for side in azure.peerings
+        if side.remote_address_space is not None
+    )
 
 
 def address_space_problems(azure: Azure) -> tuple[Problem, ...]:
@@ -146,7 +164,7 @@ def peer_reachable(azure: Azure, server: RouteServer, peer: BgpPeer) -> Problem 
     if Ranges(azure.virtual_network[hub].address_space).contains(peer.address):
         return None
     for peering in connected_peerings(azure, hub):
-        if Ranges(azure.virtual_network[peering.remote].address_space).contains(peer.address):
+        if Ranges(remote_ranges(azure, peering)).contains(peer.address):
             if gateway_hub(azure, peering.remote) == hub or not server.assumptions.peers_need_remote_gateways:
                 return None
             text = f"peer {peer.name} ({peer.address}) is in {peering.remote}, which doesn't use the gateways of {hub}"

@@ -17,7 +17,7 @@ from labkit.azure.changes.nics import SetIpForwarding
 from labkit.azure.changes.registry import CHANGES, from_json, to_json
 from labkit.azure.changes.route_servers import CreateRouteServer, PutPeer, SetRouteServerSettings
 from labkit.azure.changes.route_tables import PutRoute
-from labkit.azure.changes.virtual_networks import SetAddressSpace
+from labkit.azure.changes.virtual_networks import SetAddressSpace, SyncPeering
 from labkit.azure.model import (
     Azure,
     BgpPeer,
@@ -60,6 +60,7 @@ def test_azures_names() -> None:
             CreateRouteServer("rs1", "hub", instances),
             PutPeer("rs1", "nva", 65001, addr("10.1.1.4")),
             SetAddressSpace("hub", (net("10.1.0.0/16"),)),
+            SyncPeering("hub", "spoke"),
             SetIpForwarding("nva", True),
             PutRoute("t", net("0.0.0.0/0"), NextHopType.VIRTUAL_APPLIANCE, addr("10.1.1.4")),
         ]
@@ -78,6 +79,7 @@ def test_azures_names() -> None:
         },
         {"change": "PutPeer", "routeServer": "rs1", "name": "nva", "peerAsn": 65001, "peerIp": "10.1.1.4"},
         {"change": "SetAddressSpace", "virtualNetwork": "hub", "addressPrefixes": ["10.1.0.0/16"]},
+        {"change": "SyncPeering", "virtualNetwork": "hub", "remoteVirtualNetwork": "spoke"},
         {"change": "SetIpForwarding", "nic": "nva", "enableIPForwarding": True},
         {
             "change": "PutRoute",

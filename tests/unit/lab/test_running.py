@@ -33,12 +33,14 @@ from labkit.azure.changes.virtual_networks import (
     DeletePeering,
     PutPeering,
     SetAddressSpace,
+    SyncPeering,
     peering_side,
     peering_state,
+    peering_sync_level,
 )
 from labkit.azure.model import Azure, BgpPeer, ExportRule, HubRoutingPreference, NextHopType, RouteTable, UserRoute
 from labkit.azure.rules.acceptance import originated
-from labkit.azure.rules.adjacency import connected_peerings
+from labkit.azure.rules.adjacency import connected_peerings, peered_ranges
 from labkit.errors import InvalidInput
 from labkit.lab.load import load, load_text
 from labkit.lab.model import Lab
@@ -207,10 +209,42 @@ class TestPeers:
 
 
 class TestAddressSpaces:
-    def test_a_spoke_s_new_range_is_originated(self) -> None:
-        outcome = made(SetAddressSpace("spoke", (net("10.2.0.0/16"), net("10.20.0.0/16"), net("10.2.0.0/16"))))
-        assert originated(outcome.azure, "rs1").spokes == (net("10.2.0.0/16"), net("10.20.0.0/16"))
-        assert outcome.done[0].what == "address space 10.2.0.0/16 → 10.2.0.0/16 10.20.0.0/16"
+    def test_a_spoke_s_new_range_is_originated_once_the_hub_s_side_is_synced(self) -> None:
+        """[peering-sync]."""
+        old, added = net("10.2.0.0/16"), net("10.20.0.0/16")
+        first = made(SetAddressSpace("spoke", (old, added, old)))
+        assert first.done[0].what == "address space 10.2.0.0/16 → 10.2.0.0/16 10.20.0.0/16"
+        assert originated(first.azure, "rs1").spokes == (old,)
+        assert self.levels(first.azure) == ["LocalNotInSync", "RemoteNotInSync"]
+        assert [text for text, _ in cautions(LAB, AZURE, first.azure)] == [
+            "hub still has 10.2.0.0/16 of spoke.",
+            "other still has 10.2.0.0/16 of spoke.",
+        ]
+        second = made(SyncPeering("hub", "spoke"), azure=first.azure)
+        assert second.done[0].what == "ranges of spoke 10.2.0.0/16 → 10.2.0.0/16 10.20.0.0/16"
+        assert originated(second.azure, "rs1").spokes == (old, added)
+        assert self.levels(second.azure) == ["FullyInSync"] * 2
+        assert made(SyncPeering("hub", "spoke"), azure=second.azure).done[0].what == "no change"
+        with refused("no peering hub to other"):
+            made(SyncPeering("hub", "other"))
+
+    def test_who_has_not_synced_has_the_ranges_of_the_last_time(self) -> None:
+        old, added, third = (net(f"10.{n}.0.0/16") for n in (2, 20, 21))
+        changed = made(SetAddressSpace("spoke", (old, added)), SetAddressSpace("spoke", (old, added, third)))
+        assert peered_ranges(changed.azure, "hub", "spoke") == (old,)
+        back = made(SetAddressSpace("spoke", (old,)), azure=changed.azure)
+        assert back.azure == AZURE, "they are in sync again by themselves"
+        synced = made(SyncPeering("hub", "spoke"), azure=changed.azure).azure
+        both = made(SetAddressSpace("hub", (*AZURE.virtual_network["hub"].address_space, net("10.30.0.0/16"))))
+        smaller = made(SetAddressSpace("spoke", (old,)), azure=synced).azure
+        assert peered_ranges(smaller, "hub", "spoke") == (old, added, third)
+        for azure in (changed.azure, synced, smaller, both.azure):
+            for one, other in ((AZURE, azure), (azure, AZURE), (smaller, azure)):
+                assert made(*difference(one, other), azure=one).azure == other
+
+    def levels(self, azure: Azure) -> list[str]:
+        sides = (peering_side(azure, *ends) for ends in (("hub", "spoke"), ("spoke", "hub")))
+        return [peering_sync_level(azure, side) for side in sides if side is not None]
 
     @pytest.mark.parametrize(
         ("prefixes", "text"),
@@ -520,6 +554,7 @@ class TestDifference:
             DeletePeering("other", "spoke"),
             SetAddressSpace("spoke", (net("10.2.0.0/16"), net("10.22.0.0/16"))),
             PutPeering("hub", "spoke", allow_forwarded_traffic=False),
+            SyncPeering("hub", "spoke"),
             SetRouteServerSettings("rs1", True),
             PutRouteTable("new", True),
             PutRoute("new", DEFAULT_ROUTE, NextHopType.NONE),
@@ -534,6 +569,7 @@ class TestDifference:
             PutPeering("hub", "spoke", allow_forwarded_traffic=True),
             PutPeering("spoke", "other"),
             PutPeering("other", "spoke"),
+            SyncPeering("hub", "spoke"),
             SetRouteServerSettings("rs1", False),
             PutPeer("rs1", "nva1", 65001, AZURE.nic["nva1"].address),
             CreateRouteServer("rs2", "other", AZURE.route_server["rs2"].instances),

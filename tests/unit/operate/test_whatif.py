@@ -126,6 +126,10 @@ HUBS_NICS = "sdwan fw vm1 ergw-0 ergw-1"
         ),
         (
             "vnet update spoke --address-prefixes 10.3.0.0/16 10.33.0.0/16",
+            {"vm3": {"10.33.0.0/16": "a range of a virtual network now"}},
+        ),
+        (
+            "vnet update spoke --address-prefixes 10.3.0.0/16 10.33.0.0/16, vnet peering sync hub spoke",
             {
                 HUBS_NICS: {"10.33.0.0/16": "a range of a virtual network now"},
                 "vm3": {"10.33.0.0/16": "a range of a virtual network now"},
