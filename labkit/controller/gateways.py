@@ -13,11 +13,15 @@ from labkit.azure.rules.gateway_policy import GatewayPath, PathSource, learned_f
 from labkit.feed.bgp import SessionState
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import INSTANCES
+from labkit.lab.plan.speakers import router_asn
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayNeighbour:
-    """A BGP neighbour of a gateway's instance: the circuit or route server `sender`, by the node `name`."""
+    """A BGP neighbour of a gateway's instance: the node `name`, which is `sender` or an instance of it.
+
+    That is a circuit, a route server, a customer's device or another gateway.
+    """
 
     name: str
     sender: str
@@ -103,10 +107,10 @@ def _neighbours(lab: Lab, instance: InstanceId) -> dict[IPv4Address, GatewayNeig
         for i in INSTANCES:
             node = InstanceId(server.name, i).node
             found[server.instances[i]] = GatewayNeighbour(node, server.name, PathSource.ROUTE_SERVER, ROUTE_SERVER_ASN)
-    for tunnel in lab.gateway[instance.name].tunnels:
-        if tunnel.instance == instance.index and tunnel.bgp:
-            asn = lab.site[tunnel.site].asn
-            found[tunnel.far] = GatewayNeighbour(tunnel.site, tunnel.site, PathSource.ON_PREMISES, asn)
+    for tunnel in lab.tunnels_of(instance.node):
+        if tunnel.bgp:
+            far, asn = tunnel.far, router_asn(lab, tunnel.far.name)
+            found[far.address] = GatewayNeighbour(far.node, far.name, PathSource.ON_PREMISES, asn)
     for line in lab.gateway[instance.name].lines:
         if line.instance == instance.index:
             found[line.edge] = GatewayNeighbour(line.circuit, line.circuit, PathSource.ON_PREMISES, MICROSOFT_ASN)

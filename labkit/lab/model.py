@@ -162,27 +162,43 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Tunnel:
-    """The tunnel from an instance of a VPN gateway to a site, whose router has the address `far` on its LAN.
+class TunnelEnd:
+    """An end of a VPN tunnel: `node` is the router, `name` the object that the router is, or is an instance of.
 
-    Without `bgp` both sides have static routes: the gateway for the site's prefixes, the site for `remote_prefixes`.
+    `address` is the node's own in the tunnel, and in a BGP session through it; `static_prefixes` are what it sends into
+    the tunnel without BGP.
     """
 
-    instance: int
-    site: str
-    far: IPv4Address
+    node: str
+    name: str
+    address: IPv4Address
+    static_prefixes: tuple[IPv4Network, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """A tunnel of a VPN gateway's connection, as its end `near` has it; `bgp` if there is a session through it.
+
+    One end is an instance of the gateway, the other one a site, an NVA, or an instance of another gateway.
+    """
+
+    near: TunnelEnd
+    far: TunnelEnd
     vni: int
     bgp: bool = True
-    remote_prefixes: tuple[IPv4Network, ...] = ()
+
+    @property
+    def turned(self) -> Tunnel:
+        """The tunnel as the other end has it."""
+        return Tunnel(self.far, self.near, self.vni, self.bgp)
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """What a gateway's instances need beyond what Azure knows of it: lines or tunnels, and their BGP timers."""
+    """What a gateway's instances need beyond what Azure knows of it: lines and their BGP timers."""
 
     name: str
     lines: tuple[Line, ...] = ()
-    tunnels: tuple[Tunnel, ...] = ()
     timers: BgpTimers = AZURE_TIMERS
     daemon: str = DEFAULT
 
@@ -237,6 +253,7 @@ class Lab:
     nvas: tuple[Nva, ...] = ()
     overlays: tuple[Overlay, ...] = ()
     gateways: tuple[Gateway, ...] = ()
+    tunnels: tuple[Tunnel, ...] = ()
     circuits: tuple[Circuit, ...] = ()
     sites: tuple[Site, ...] = ()
     wan_links: tuple[WanLink, ...] = ()
@@ -264,6 +281,17 @@ class Lab:
     def gateway(self) -> Mapping[str, Gateway]:
         """Gateways by name."""
         return {g.name: g for g in self.gateways}
+
+    def tunnels_of(self, node: str) -> tuple[Tunnel, ...]:
+        """The VPN tunnels of a router's node, each as its end there has it."""
+        return self._tunnels.get(node, ())
+
+    @cached_property
+    def _tunnels(self) -> Mapping[str, tuple[Tunnel, ...]]:
+        found: dict[str, tuple[Tunnel, ...]] = {}
+        for each in (end for tunnel in self.tunnels for end in (tunnel, tunnel.turned)):
+            found[each.near.node] = (*found.get(each.near.node, ()), each)
+        return found
 
     @cached_property
     def policy_routed(self) -> frozenset[str]:

@@ -144,12 +144,10 @@ def _speakers(lab: Lab, near: str, far: str) -> Iterator[tuple[str, IPv4Address]
             yield near, overlay.addresses[overlay.nvas.index(far)].ip
     if near in lab.nva:
         yield from ((near, end_of_session(lab, far, p.far_nic)) for p in lab.nva[near].peers if p.name == far)
+    for tunnel in (tunnel for node in nodes for tunnel in lab.tunnels_of(node)):
+        if tunnel.bgp and tunnel.far.name == far:
+            yield tunnel.near.node, tunnel.far.address
     for gateway in lab.gateways:
-        for tunnel in gateway.tunnels:
-            if tunnel.bgp and (gateway.name, tunnel.site) == (near, far):
-                yield InstanceId(near, tunnel.instance).node, tunnel.far
-            if tunnel.bgp and (tunnel.site, gateway.name) == (near, far):
-                yield near, lab.azure.gateway[far].instances[tunnel.instance]
         for line in gateway.lines:
             if (gateway.name, line.circuit) == (near, far):
                 yield InstanceId(near, line.instance).node, line.edge

@@ -61,6 +61,13 @@ class CircuitLine(NamedTuple):
     circuit: str
 
 
+class GatewayTunnel(NamedTuple):
+    """A tunnel from an instance of a gateway to one of another gateway, as the first has it."""
+
+    instance: InstanceId
+    far: InstanceId
+
+
 GatewayTable = Mapping[IPv4Network, tuple[GatewayPath, ...]]
 CircuitTable = Mapping[IPv4Network, tuple[CircuitPath, ...]]
 
@@ -81,12 +88,14 @@ class AdjRibsIn:
         gateways: of sites by BGP, by instance. One that is down is absent.
         circuits: of the customers' edges.
         edges: the circuit's address on every line there is.
+        tunnels: the far instance's address in every tunnel of two gateways through which there is BGP.
     """
 
     servers: Mapping[InstanceId, InstanceRoutes] = field(default_factory=dict)
     gateways: Mapping[InstanceId, GatewayTable] = field(default_factory=dict)
     circuits: Mapping[str, CircuitTable] = field(default_factory=dict)
     edges: Mapping[CircuitLine, IPv4Address] = field(default_factory=dict)
+    tunnels: Mapping[GatewayTunnel, IPv4Address] = field(default_factory=dict)
 
 
 class AzureSpeakers:
@@ -151,7 +160,7 @@ class AzureSpeakers:
         return advertised_by_server(self.servers[server_name], instance, peer, self.azure, learned)
 
     def advertised_by_gateway(self, name: str, instance: int, neighbour: str) -> dict[IPv4Network, PathAttributes]:
-        """What an instance that is up advertises to a site or a circuit."""
+        """What an instance that is up advertises to a site, an NVA, another gateway or a circuit."""
         gateway = self.azure.gateway[name]
         mine = originated_in(self.azure, gateway.virtual_network)
         found = {}
@@ -219,6 +228,12 @@ class AzureSpeakers:
                     received.append((prefix, GatewayPath(PathSource.ON_PREMISES, circuit.name, edge, attributes)))
         for prefix, from_sites in self.adj_ribs_in.gateways[instance].items():
             received += [(prefix, path) for path in from_sites]
+        for tunnel, address in self.adj_ribs_in.tunnels.items():
+            far = tunnel.far
+            if tunnel.instance == instance and far in self.at_gateway:
+                for prefix, attributes in self.advertised_by_gateway(far.name, far.index, gateway.name).items():
+                    source = PathSource.ON_PREMISES
+                    received.append((prefix, GatewayPath(source, far.name, address, attributes)))
         if server is not None:
             for i in server.instance_ids:
                 if i in self.at_server:

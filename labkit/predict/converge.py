@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 from labkit.azure.model import Azure, BgpPeer, InstanceId, LearnedRoute
 from labkit.azure.rules.circuits import CircuitPath
 from labkit.azure.rules.gateway_policy import GatewayPath, PathSource
 from labkit.daemons.speaker import AdjRibIn, Advertisements, LocRib, Session, without_loops
 from labkit.lab.model import Lab
-from labkit.predict.azure_speakers import AdjRibsIn, AzureSpeakers, CircuitLine, OscillationError
+from labkit.predict.azure_speakers import AdjRibsIn, AzureSpeakers, CircuitLine, GatewayTunnel, OscillationError
 from labkit.predict.customer_routers import routers
 
 ROUNDS = 30
@@ -32,7 +32,21 @@ def everything_up(lab: Lab, azure: Azure) -> AdjRibsIn:
             for gateway in lab.gateways
             for line in gateway.lines
         },
+        {
+            GatewayTunnel(instance, far): address
+            for gateway in azure.gateways
+            for instance in gateway.instance_ids
+            for far, address in far_gateways(lab, instance)
+        },
     )
+
+
+def far_gateways(lab: Lab, instance: InstanceId) -> Iterator[tuple[InstanceId, IPv4Address]]:
+    """The instances of other gateways that an instance has tunnels with BGP to, each with its address in that."""
+    instances = {i.node: i for gateway in lab.azure.gateways for i in gateway.instance_ids}
+    for tunnel in lab.tunnels_of(instance.node):
+        if tunnel.bgp and tunnel.far.node in instances:
+            yield instances[tunnel.far.node], tunnel.far.address
 
 
 class CustomerRouters:
@@ -93,7 +107,7 @@ class CustomerRouters:
                 elif far in circuits:
                     customers = circuits[far]
                     customers[prefix] = (*customers.get(prefix, ()), CircuitPath(None, own, attributes))
-        return AdjRibsIn(servers, gateways, circuits, base.edges)
+        return AdjRibsIn(servers, gateways, circuits, base.edges, base.tunnels)
 
     def adj_rib_in(self, speakers: AzureSpeakers, adj_ribs_out: AdjRibsOut, session: Session) -> Advertisements:
         """What a router receives on a session that is up, and accepts."""
@@ -105,14 +119,16 @@ class CustomerRouters:
             return router.import_policy(speakers.advertised_by_server(i.name, i.index, peer))
         if far in self._gateways:
             i = self._gateways[far]
-            return router.import_policy(speakers.advertised_by_gateway(i.name, i.index, session.router))
+            # The next hop is the instance's address in the tunnel.
+            advertised = speakers.advertised_by_gateway(i.name, i.index, session.router)
+            return router.import_policy(_by(session.neighbour.address, advertised))
         if far in self.routers:
             back = self.routers[far].by_address[session.neighbour.own]
             internal = router.speaker.is_internal(session.neighbour)
             return router.import_policy(adj_ribs_out.get(back, {}), internal=internal)
         # A circuit may have several addresses: the customer has it from the one that it is linked to.
         advertised = speakers.advertised_to_customer(far)
-        return router.import_policy({p: replace(a, next_hop=session.neighbour.address) for p, a in advertised.items()})
+        return router.import_policy(_by(session.neighbour.address, advertised))
 
     def state(self, speakers: AzureSpeakers, adj_ribs_out: AdjRibsOut) -> RouterState:
         """What each router accepts and uses, when this is what all of them advertise."""
@@ -160,6 +176,10 @@ class CustomerRouters:
         peers = server.peers if server is not None else ()
         own, asn = session.neighbour.own, self.routers[session.router].asn
         return next((peer for peer in peers if (peer.address, peer.asn) == (own, asn)), None)
+
+
+def _by(next_hop: IPv4Address, advertised: Advertisements) -> Advertisements:
+    return {prefix: replace(attributes, next_hop=next_hop) for prefix, attributes in advertised.items()}
 
 
 @dataclass(frozen=True)

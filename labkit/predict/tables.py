@@ -13,12 +13,11 @@ from labkit.azure.model import Azure, EffectiveRoute, InstanceId, Nic
 from labkit.azure.rules.adjacency import local_and_adjacent_ranges
 from labkit.azure.rules.circuits import best_in_circuit
 from labkit.azure.rules.effective import DEFAULT_ROUTE, lookup
-from labkit.azure.rules.gateway_policy import PathSource, best_at_gateway
+from labkit.azure.rules.gateway_policy import PathSource, used_at_gateway
 from labkit.lab.model import Lab
 from labkit.lab.plan.addressing import subnet_of
 from labkit.lab.plan.probes import answers_probes
 from labkit.lab.plan.speakers import nva_routes
-from labkit.lab.plan.tunnels import sites_tunnels
 from labkit.predict.azure_speakers import AzureSpeakers
 from labkit.predict.converge import RouterState
 from labkit.predict.customer_routers import Router, routers
@@ -126,10 +125,12 @@ class PredictedTables:
                 yield site.name, interface.network, Route.connected(interface.network, interface.ip)
             yield site.host.name, site.host.address.network, Route.connected(site.host.address.network)
             yield site.host.name, DEFAULT_ROUTE, Route.over_link(DEFAULT_ROUTE, site.lan[0].ip)
-            for _, address, _, tunnel in sites_tunnels(lab, site.name):
-                yield site.name, IPv4Network(address), Route.connected(IPv4Network(address))
-                for prefix in tunnel.remote_prefixes:
-                    yield site.name, prefix, Route.over_link(prefix, address)
+        for end in lab.tunnels:
+            for tunnel in (end, end.turned):
+                node, address = tunnel.near.node, tunnel.far.address
+                yield node, IPv4Network(address), Route.connected(IPv4Network(address), tunnel.near.address)
+                statics = tunnel.near.static_prefixes if node in lab.site else ()  # others have theirs below
+                yield from ((node, prefix, Route.over_link(prefix, address)) for prefix in statics)
         for link in lab.wan_links:
             for node, interface in ((link.router, link.router_address), (link.site, link.site_address)):
                 yield node, interface.network, Route.connected(interface.network, interface.ip)
@@ -159,9 +160,6 @@ class PredictedTables:
                 if line.instance == instance.index:
                     yield node, IPv4Network(line.edge), Route.connected(IPv4Network(line.edge))
                     yield line.circuit, IPv4Network(nic.address), Route.connected(IPv4Network(nic.address))
-            for tunnel in lab.gateway[instance.name].tunnels:
-                if tunnel.instance == instance.index:
-                    yield node, IPv4Network(tunnel.far), Route.connected(IPv4Network(tunnel.far))
 
     def _in_the_internet(self) -> Iterator[tuple[str, IPv4Network, Route]]:
         """The Internet's own routes, and those of the nodes that are in it themselves."""
@@ -180,11 +178,13 @@ class PredictedTables:
         if node in self._instances:
             gateway = self.azure.gateway[self._instances[node].name]
             for prefix, paths in self._speakers.at_gateway.get(self._instances[node], {}).items():
-                best = best_at_gateway(gateway, paths)
-                assert best is not None
-                inside = best.source in (PathSource.VIRTUAL_NETWORK, PathSource.ROUTE_SERVER)
-                by_nic = Route.by_nic(prefix, self.azure.primary_nic(node).name)
-                yield prefix, by_nic if inside else Route.over_link(prefix, self._far(node, best.sender))
+                best, *others = used_at_gateway(gateway, paths)
+                if best.source in (PathSource.VIRTUAL_NETWORK, PathSource.ROUTE_SERVER):
+                    yield prefix, Route.by_nic(prefix, self.azure.primary_nic(node).name)
+                elif best.source is PathSource.STATIC:
+                    yield prefix, Route.over_link(prefix, self._into_tunnel(node, prefix))
+                else:
+                    yield prefix, Route.over_link(prefix, *(path.address for path in (best, *others)))
         elif node in self.azure.circuit:
             for prefix, customers in self._speakers.at_circuit.get(node, {}).items():
                 yield prefix, Route.over_link(prefix, *(path.address for path in best_in_circuit(customers)))
@@ -203,9 +203,6 @@ class PredictedTables:
         for egress in max(ways, key=lambda each: each[0])[1].egresses if ways else ():
             yield egress if egress.nic is not None or egress.to is not None else Egress(to=address)
 
-    def _far(self, node: str, sender: str) -> IPv4Address:
-        """The address of a circuit or a site at the far end of a line or a tunnel of a gateway's instance."""
-        instance = self._instances[node]
-        gateway, ends = self._lab.gateway[instance.name], (instance.index, sender)
-        edges = (line.edge for line in gateway.lines if (line.instance, line.circuit) == ends)
-        return next(edges, None) or next(t.far for t in gateway.tunnels if (t.instance, t.site) == ends)
+    def _into_tunnel(self, node: str, prefix: IPv4Network) -> IPv4Address:
+        """The far end of the first tunnel of a gateway's instance into which it sends a prefix without BGP."""
+        return next(t.far.address for t in self._lab.tunnels_of(node) if prefix in t.near.static_prefixes)

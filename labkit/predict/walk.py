@@ -21,6 +21,7 @@ from labkit.azure.rules.firewalls import admitted, decides, services, translates
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import addresses, link_ends, owners
 from labkit.lab.plan.speakers import overlays
+from labkit.lab.plan.tunnels import public_address
 
 OVERLAY = "in the overlay"
 
@@ -304,8 +305,12 @@ class Walker:
             for overlay in lab.overlays
             for pair, nic in zip((overlay.nvas, overlay.nvas[::-1]), overlay.nics, strict=True)
         }
-        """The NIC of an overlay's end, by its NVA and the far one."""
+        """The NIC of an end of an overlay or a VPN tunnel, by its NVA and the node at the far end."""
         self._sent_to = {(nva.name, end.far.name): end.sent_to for nva in lab.nvas for end in overlays(lab, nva)}
+        for tunnel in (tunnel for nva in lab.nva for tunnel in lab.tunnels_of(nva)):
+            pair = tunnel.near.node, tunnel.far.node
+            self._ends[pair] = lab.azure.primary_nic(tunnel.near.node).name
+            self._sent_to[pair] = public_address(lab, tunnel.far.node)
         self._own_ends = {(node, far): own for node, own, far in link_ends(lab)}
         """A node's own address on a link, by the node and the address at the far end."""
         self._surroundings = cache(tables.surroundings)
@@ -433,7 +438,7 @@ class Walker:
             return
         between = self._between.get(frozenset((node, hop.node)), "")
         way = replace(leaving.goes_on(replace(step, between=between)), by_network=False)
-        if between == OVERLAY:
+        if (node, hop.node) in self._ends:
             carrying = self._carrying(node, hop.node)
             way = replace(way, steps=(*way.steps, carrying))
             if carrying.disposition.drops:
@@ -508,9 +513,10 @@ class Walker:
             yield from (hops[hop] for hop in self._follow.among(len(way.hops), tuple(hops)))
 
     def _leave(self, way: _Way, step: FabricStep) -> Iterator[Walk]:
-        """The Internet gets a packet out of a virtual network: for its host, or for the public address of a NIC."""
+        """The Internet gets a packet out of a virtual network: for its host, or for a public address."""
         internet = self._lab.internet
-        if internet is not None and way.packet.destination in (internet.host, *internet.translated.values()):
+        public = () if internet is None else (internet.host, *internet.translated.values(), *internet.public.values())
+        if internet is not None and way.packet.destination in public:
             yield from self._arrive(
                 replace(way, steps=(*way.steps, step), by_network=True), internet.name, internet.host
             )
@@ -535,7 +541,7 @@ class Walker:
             yield from self._at(replace(way, address=address, hops=(*way.hops, address)))
 
     def _carrying(self, node: str, far: str) -> FabricStep:
-        """What the fabric decides of the packet in which an overlay carries another one to the far NVA."""
+        """What the fabric decides of the packet in which an overlay or a tunnel carries another one to its far end."""
         nic = self._tables.azure.nic[self._ends[node, far]]
         packet = Packet(nic.address, self._sent_to[node, far])
         row, verdicts = self._verdicts(nic, packet)
@@ -551,7 +557,7 @@ def _between(lab: Lab) -> Iterator[tuple[frozenset[str], str]]:
     for gateway in lab.gateways:
         for line in gateway.lines:
             yield frozenset((InstanceId(gateway.name, line.instance).node, line.circuit)), f"over {line.circuit}"
-        for tunnel in gateway.tunnels:
-            yield frozenset((InstanceId(gateway.name, tunnel.instance).node, tunnel.site)), "in the VPN tunnel"
+    for tunnel in lab.tunnels:
+        yield frozenset((tunnel.near.node, tunnel.far.node)), "in the VPN tunnel"
     for overlay in lab.overlays:
         yield frozenset(overlay.nvas), OVERLAY

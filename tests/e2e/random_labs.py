@@ -5,7 +5,7 @@ Appliances are between route servers, relay each other's routes, tunnels join th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 from itertools import combinations
@@ -72,6 +72,7 @@ def lab_files(draw: st.DrawFn) -> str:
         site = f"dc{name[-1]}"
         circuit["connects_to"] = [site]
         file["sites"][site] = {"asn": 65020, "prefixes": f"10.21{name[-1]}.0.0/16"}
+    _connections(draw, file)
     for number in range(1, len(hubs) + 1):
         _relays(draw, file, number)
     _second_ways(draw, file)
@@ -82,6 +83,8 @@ def lab_files(draw: st.DrawFn) -> str:
             nva["next_hop"] = draw(st.sampled_from((name, "unchanged")))
     # A default route by BGP cuts a public overlay off once NICs have it, and its session stays for the hold time.
     if any({"0.0.0.0/0", "128.0.0.0/1"} & {*nva.get("advertises", ())} for nva in file["nvas"].values()):
+        for gateway in file["gateways"].values():
+            gateway["connects_to"] = [far for far in gateway["connects_to"] if not {*file["nvas"]} & {*_names(far)}]
         for link in (link for nva in file["nvas"].values() for link in nva.get("overlays", ())):
             link.update({far: {"public": False} for far in link})
     for hub in hubs:
@@ -229,6 +232,42 @@ def _join(draw: st.DrawFn, file: dict[str, Any]) -> None:
         file["nvas"][first[0]]["overlays"] = [{second[-1]: {"public": draw(st.booleans())}}]
 
 
+def _connections(draw: st.DrawFn, file: dict[str, Any]) -> None:
+    """Options of VPN gateways' connections; those without a route server connect to appliances, and to each other."""
+    vpns = {name: gateway for name, gateway in file["gateways"].items() if gateway["type"] == "Vpn"}
+    if draw(st.booleans()) and vpns:
+        file["route_servers"].pop(f"rs{min(vpns)[-1]}", None)
+    served = {server["virtual_network"] for server in file["route_servers"].values()}
+    for name, gateway in vpns.items():
+        number = name[-1]
+        (connection,) = gateway["connects_to"]
+        for options in connection.values():
+            if options["bgp"]:
+                addresses = f"10.22{number}.255.1", f"169.254.2{number}.2"
+                chosen = {
+                    "address_prefixes": f"10.23{number}.0.0/16",
+                    "bgp_peering_address": draw(st.sampled_from(addresses)),
+                }
+                options.update({key: value for key, value in chosen.items() if draw(st.booleans())})
+            if draw(st.booleans()):
+                options["instances"] = [draw(st.integers(0, 1)) if gateway["active_active"] else 0]
+        hub = gateway["virtual_network"]
+        if hub in served:
+            continue
+        gateway["asn"] = 65500 + int(number)
+        far = draw(st.sampled_from([*file["nvas"], ""]))
+        nva = file["nvas"].get(far, {})
+        if "asn" in nva and nva.get("subnet", hub).endswith("/appliances") and not nva["subnet"].startswith(hub):
+            gateway["connects_to"].append(far)
+    one, *others = vpns or [""]
+    if others and vpns[one].get("asn") != vpns[others[0]].get("asn"):
+        vpns[one]["connects_to"].append(others[0])
+
+
+def _names(link: str | dict[str, Any]) -> Iterable[str]:
+    return [link] if isinstance(link, str) else link
+
+
 def _relays(draw: st.DrawFn, file: dict[str, Any], number: int) -> None:
     """Appliances of a hub that peer with each other, from NIC to NIC; some of them with no route server."""
     joined = {name: options["overlays"] for name, options in file["nvas"].items() if "overlays" in options}
@@ -272,7 +311,8 @@ def _exports(draw: st.DrawFn, file: dict[str, Any]) -> None:
     """Export rules of some appliances, towards route servers, sites and whoever is at the end of a tunnel."""
     for name, nva in file["nvas"].items():
         peers = [server for server, options in file["route_servers"].items() if name in options["peers"]]
-        peers += [*nva.get("connects_to", ()), *nva.get("overlays", ())]
+        peers += [far for link in (*nva.get("connects_to", ()), *nva.get("overlays", ())) for far in _names(link)]
+        peers += [gateway for gateway, options in file["gateways"].items() if name in options["connects_to"]]
         if draw(st.booleans()) and peers:
             nva["exports"] = draw(st.lists(_rules(peers), max_size=3))
 

@@ -41,17 +41,28 @@ class Circuit:
 
 @dataclass(frozen=True, slots=True)
 class LocalNetworkGateway:
-    """A site as a VPN gateway knows it: `address_space` is routed to it statically, `asn` is None without BGP."""
+    """A customer's VPN device as a VPN gateway knows it.
+
+    `address_space` is routed to it statically, in addition to BGP or without: `asn` is None without. `device` is the
+    site or the appliance; several local network gateways may be for one.
+    """
 
     name: str
+    device: str
     address_space: tuple[IPv4Network, ...] = ()
     asn: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A gateway's connection: `remote` names an ExpressRoute gateway's `Circuit`, a VPN gateway's local network one."""
+    """A gateway's connection.
+
+    `remote` names an ExpressRoute gateway's `Circuit`, a VPN gateway's `LocalNetworkGateway`, or another VPN gateway,
+    which has a connection of its own to this one then. `instances` are those of a VPN gateway that have a tunnel: the
+    device may have configured one alone. Empty means all.
+    """
 
     name: str
     gateway: str
     remote: str
+    instances: frozenset[int] = frozenset()

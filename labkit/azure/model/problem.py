@@ -43,6 +43,7 @@ class Code(StrEnum):
     GATEWAY_DEFAULT_ROUTE = "gateway-subnet-default-route"
     CONNECTION_REMOTE = "connection-remote"
     CONNECTION_DUPLICATE = "connection-duplicate"
+    CONNECTION_ASN = "connection-asn"
     REMOTE_ASN = "remote-asn"
     GATEWAY_STANDBY = "route-server-with-active-passive-gateway"
     GATEWAY_NO_TRANSIT = "gateway-no-transit"

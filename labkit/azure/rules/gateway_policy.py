@@ -21,7 +21,7 @@ from labkit.azure.model import (
 )
 from labkit.azure.rules.acceptance import Originated, Rejection, RejectionReason, originated_in
 from labkit.azure.rules.communities import RELAYED, may_be_advertised
-from labkit.azure.rules.gateways import connected_sites, instance_peer
+from labkit.azure.rules.gateways import connected_devices, instance_peer
 
 DEFAULT_ROUTE = IPv4Network("0.0.0.0/0")
 
@@ -39,8 +39,8 @@ class PathSource(StrEnum):
 class GatewayPath:
     """A path in an instance of a gateway.
 
-    `sender` names the circuit, local network gateway or route server it is from, or the gateway itself for the ranges
-    of virtual networks; `address` is the speaker's, which breaks ties.
+    `sender` names the circuit, customer's device, other gateway or route server it is from, or the gateway itself for
+    the ranges of virtual networks; `address` is the speaker's, which breaks ties.
     """
 
     source: PathSource
@@ -53,14 +53,15 @@ def own_paths(azure: Azure, gateway: Gateway, instance: int) -> dict[IPv4Network
     """What an instance has without BGP: Azure's `Origin` for it is Network, its AS path empty.
 
     The ranges of the virtual network and of URG spokes [gateways-originate], and of a VPN gateway the static
-    prefixes of its connections' local network gateways [static-prefixes]. ORIGIN is IGP [origin-kept].
+    prefixes of its connections' local network gateways [static-prefixes], where the instance has a tunnel; of several
+    with the same prefix those of the first connection. ORIGIN is IGP [origin-kept].
     """
     address = gateway.instances[instance]
     attributes = PathAttributes(address)
     paths = {
-        prefix: GatewayPath(PathSource.STATIC, site.name, address, attributes)
-        for site in reversed(connected_sites(azure, gateway))
-        for prefix in site.address_space
+        prefix: GatewayPath(PathSource.STATIC, device.device, address, attributes)
+        for device in reversed(connected_devices(azure, gateway, instance))
+        for prefix in device.address_space
     }
     mine = originated_in(azure, gateway.virtual_network)
     own = GatewayPath(PathSource.VIRTUAL_NETWORK, gateway.name, address, attributes)
@@ -121,6 +122,19 @@ def best_at_gateway(gateway: Gateway, paths: Sequence[GatewayPath]) -> GatewayPa
     return min(paths, key=rank, default=None)
 
 
+def used_at_gateway(gateway: Gateway, paths: Sequence[GatewayPath]) -> tuple[GatewayPath, ...]:
+    """The paths that packets are shared among: the best one, and others from on-premises as good as it [gateway-ecmp].
+
+    The first is the best. The result does not depend on the order of `paths`.
+    """
+    best = best_at_gateway(gateway, paths)
+    if best is None or best.source is not PathSource.ON_PREMISES:
+        return () if best is None else (best,)
+    merit = len(best.attributes.as_path), best.attributes.origin
+    equals = (p for p in paths if p.source is best.source and (len(p.attributes.as_path), p.attributes.origin) == merit)
+    return tuple(sorted(equals, key=lambda p: (p != best, int(p.address))))
+
+
 def learned_from_gateway(
     gateway: Gateway, instance: int, prefix: IPv4Network, path: GatewayPath
 ) -> LearnedRoute | None:
@@ -161,11 +175,11 @@ def advertised_to_route_server(
 def advertised_on_premises(  # noqa: PLR0917 - the six facts that the rule asks for
     gateway: Gateway, instance: int, originated: Originated, neighbour: str, prefix: IPv4Network, path: GatewayPath
 ) -> PathAttributes | None:
-    """What an instance advertises to a circuit or a site for a prefix's best path; None if nothing.
+    """What an instance advertises to a circuit, a site, an NVA or another gateway for a prefix's best path.
 
-    `originated` is `originated_in` the gateway's virtual network; `neighbour` is the circuit's or the local network
-    gateway's name. All of it goes over eBGP: the gateway's ASN is prepended, the next hop is the instance, no MED.
-    ORIGIN and communities stay [origin-kept, relay-community-to-sites].
+    None if nothing. `originated` is `originated_in` the gateway's virtual network; `neighbour` is the neighbour's name.
+    All of it goes over eBGP: the gateway's ASN is prepended, the next hop is the instance, no MED. ORIGIN
+    and communities stay [origin-kept, relay-community-to-sites].
 
     - Nothing goes back to where it came from.
     - An ExpressRoute gateway advertises nothing of one circuit to another [no-expressroute-transit].

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address
 from labkit.azure.model import (
     ROUTE_SERVER_ASN,
     Azure,
+    Connection,
     Gateway,
     NextHopType,
     PeerKind,
@@ -112,20 +113,41 @@ def _subnet_problems(azure: Azure) -> Iterator[Problem]:
 
 
 def _connection_problems(azure: Azure) -> Iterator[Problem]:
-    """A connection joins an ExpressRoute gateway with a circuit, a VPN gateway with a local network gateway, once."""
+    """A connection joins an ExpressRoute gateway with a circuit, a VPN gateway with a local network gateway or another.
+
+    Once, and where it has BGP, the ASNs of both ends differ [connection-asns].
+    """
+    vpn = {gateway.name for gateway in azure.gateways if gateway.kind is PeerKind.VPN_GATEWAY}
     for connection in azure.connections:
         gateway = azure.gateway[connection.gateway]
         if gateway.kind is PeerKind.EXPRESSROUTE_GATEWAY:
-            remotes, wanted = azure.circuit.keys(), "an ExpressRoute circuit"
+            remotes, wanted = {*azure.circuit}, "an ExpressRoute circuit"
         else:
-            remotes, wanted = azure.local_network_gateway.keys(), "a local network gateway"
+            others = vpn - {gateway.name}
+            remotes, wanted = {*azure.local_network_gateway, *others}, "a local network gateway or another VPN gateway"
         if connection.remote not in remotes:
             text = f"connection {connection.name} of {gateway.name} needs {wanted}; {connection.remote} is not one"
             yield Problem(Code.CONNECTION_REMOTE, text, (connection.name, connection.remote))
-    for (gateway_name, remote), n in Counter((c.gateway, c.remote) for c in azure.connections).items():
+            continue
+        far, asn = _far_end(azure, connection)
+        reserved = far not in azure.gateway and reserved_asn(gateway.asn) is not None  # that is noted below
+        if asn == gateway.asn and not reserved:
+            text = f"{gateway.name} and {far} both have ASN {asn}"
+            yield Problem(Code.CONNECTION_ASN, text, (gateway.name, far))
+    ends = Counter((c.gateway, _far_end(azure, c)[0]) for c in azure.connections)
+    for (gateway_name, remote), n in ends.items():
         if n > 1:
             text = f"there are {n} connections from {gateway_name} to {remote}"
             yield Problem(Code.CONNECTION_DUPLICATE, text, (gateway_name, remote))
+
+
+def _far_end(azure: Azure, connection: Connection) -> tuple[str, int | None]:
+    """What a connection leads to by name, and its ASN: None where there is no BGP, or nothing."""
+    remote = connection.remote
+    if remote in azure.local_network_gateway:
+        device = azure.local_network_gateway[remote]
+        return device.device, device.asn
+    return remote, azure.gateway[remote].asn if remote in azure.gateway else None
 
 
 def _remote_problems(azure: Azure) -> Iterator[Problem]:
@@ -133,7 +155,7 @@ def _remote_problems(azure: Azure) -> Iterator[Problem]:
 
     The other reserved ones are taken to be those of a route server's peers, for circuits too: our inference.
     """
-    asns = [(site.name, site.asn) for site in azure.local_network_gateways]
+    asns = list(dict.fromkeys((each.device, each.asn) for each in azure.local_network_gateways))
     asns += [(circuit.name, circuit.peer_asn) for circuit in azure.circuits]
     for name, asn in asns:
         why = None if asn is None else reserved_asn(asn)

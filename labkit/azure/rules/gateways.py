@@ -19,10 +19,10 @@ def connected_circuits(azure: Azure, gateway: Gateway) -> tuple[Circuit, ...]:
     return tuple(azure.circuit[r] for r in remotes if r in azure.circuit)
 
 
-def connected_sites(azure: Azure, gateway: Gateway) -> tuple[LocalNetworkGateway, ...]:
-    """The local network gateways that a VPN gateway is connected to, in the order of its connections."""
-    remotes = (c.remote for c in azure.connections if c.gateway == gateway.name)
-    return tuple(azure.local_network_gateway[r] for r in remotes if r in azure.local_network_gateway)
+def connected_devices(azure: Azure, gateway: Gateway, instance: int) -> tuple[LocalNetworkGateway, ...]:
+    """The local network gateways to which an instance of a VPN gateway has tunnels, in the order of its connections."""
+    mine = (c for c in azure.connections if c.gateway == gateway.name and instance in (c.instances or {instance}))
+    return tuple(azure.local_network_gateway[c.remote] for c in mine if c.remote in azure.local_network_gateway)
 
 
 def gateways_on(azure: Azure, circuit: Circuit) -> tuple[Gateway, ...]:

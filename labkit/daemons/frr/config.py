@@ -26,7 +26,7 @@ def files(speaker: Speaker | StaticRouter) -> tuple[ConfigurationFile, ...]:
             context |= _customer(speaker)
         case GatewaySpeaker():
             template = "frr-gateway.conf.j2"
-            context |= _gateway()
+            context |= _gateway(speaker)
         case EdgeSpeaker():
             template = "frr-circuit.conf.j2"
             context |= _edge(speaker)
@@ -65,8 +65,10 @@ def _customer(speaker: CustomerSpeaker) -> dict[str, object]:
     return {"policy": tuple(export_policy.policy_lines(speaker)), "route_maps": maps}
 
 
-def _gateway() -> dict[str, int | str]:
+def _gateway(speaker: GatewaySpeaker) -> dict[str, object]:
+    senders = list(dict.fromkeys(neighbour.peer for neighbour in speaker.neighbours))
     return {
+        "tags": {neighbour.address: 1 + senders.index(neighbour.peer) for neighbour in speaker.neighbours},
         "microsoft_asn": MICROSOFT_ASN,
         "relayed": ":".join(map(str, RELAYED)),
         "most_from_site": VPN_GATEWAY_ROUTES,

@@ -52,10 +52,17 @@ def _sites(circuit: Circuit) -> tuple[str, ...]:
 
 
 def _remote(draft: Draft, problem: Problem) -> tuple[Path, str]:
-    """The site whose ASN is wrong: that of a circuit, or one behind a VPN gateway."""
+    """The site or NVA whose ASN is wrong: that of a circuit, or one behind a VPN gateway."""
     (name,) = problem.subjects
-    sites = _sites(draft.file[CIRCUITS][name]) if name in draft.file[CIRCUITS] else (name,)
-    return ("sites", sites[0], "asn"), f"site {sites[0]}: "
+    name = _sites(draft.file[CIRCUITS][name])[0] if name in draft.file[CIRCUITS] else name
+    return (
+        (("sites", name, "asn"), f"site {name}: ")
+        if name in draft.file[SITES]
+        else (
+            ("nvas", name, "asn"),
+            f"NVA {name}: ",
+        )
+    )
 
 
 class CircuitKind(Kind):
@@ -64,7 +71,7 @@ class CircuitKind(Kind):
     section = CIRCUITS
     noun = CIRCUIT
     refusals: ClassVar[Mapping[Code, AzureRefusal]] = {
-        Code.REMOTE_ASN: AzureRefusal("Azure refuses it. Give the site another private ASN, such as 65010.", _remote),
+        Code.REMOTE_ASN: AzureRefusal("Azure refuses it. Give it another private ASN, such as 65010.", _remote),
     }
 
     def names(self, draft: Draft) -> Iterator[Declared]:

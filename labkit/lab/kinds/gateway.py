@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
-from itertools import count
 from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field
@@ -34,10 +33,9 @@ from labkit.lab.file.schema_types import (
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
 from labkit.lab.kinds.circuit import CIRCUITS
-from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Joined, Kind
+from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Kind
 from labkit.lab.kinds.names import Declared, declared_with_instances
-from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY, GATEWAY_INSTANCE, SITE
-from labkit.lab.kinds.site import LANS, SITES
+from labkit.lab.kinds.nouns import GATEWAY, GATEWAY_INSTANCE
 from labkit.lab.kinds.timers import check_timers
 from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS, find_subnet
 from labkit.lab.model import Lab
@@ -74,18 +72,25 @@ class GatewayType(StrEnum):
 
 
 _KINDS = {GatewayType.EXPRESSROUTE: PeerKind.EXPRESSROUTE_GATEWAY, GatewayType.VPN: PeerKind.VPN_GATEWAY}
-_REMOTES = {GatewayType.EXPRESSROUTE: CIRCUIT, GatewayType.VPN: SITE}
 
 
 class GatewayConnection(Part):
-    """A gateway's connection: an ExpressRoute gateway's to a circuit, a VPN gateway's to a site."""
+    """A gateway's connection: an ExpressRoute gateway's to a circuit; a VPN gateway's to a site, NVA or VPN gateway."""
 
     edges: Annotated[tuple[Address, ...], BeforeValidator(one_or_more)] = ()
     """To a circuit: the addresses of Microsoft's edge, one for each instance. Default: of 100.65.0.0/16."""
     bgp: bool = True
-    """To a site: false for static routes in place of BGP, as with a local network gateway's address space."""
+    """To a site or an NVA: false for static routes alone, those of `address_prefixes`."""
+    address_prefixes: Prefixes = ()
+    """To a site or an NVA: the local network gateway's address space, which the gateway sends into the tunnels, with or
+    without BGP. Default: a site's prefixes without BGP."""
+    bgp_peering_address: Address | None = None
+    """To a site or an NVA: its address in BGP, such as a loopback's or 169.254.21.2; towards one of 169.254.0.0/16 the
+    gateway has such addresses, too. Default: a site's router; an NVA's loopback, else its NIC."""
+    instances: Annotated[tuple[Annotated[int, Field(ge=0, le=1)], ...], BeforeValidator(one_or_more)] = ()
+    """Of a VPN gateway: the instances that have a tunnel. Default: all."""
     remote_prefixes: Prefixes = ()
-    """To a site without BGP: what the site sends into the tunnels. Default: the virtual network's ranges."""
+    """Without BGP: what the site or the NVA sends into the tunnels. Default: the virtual network's ranges."""
 
 
 class Gateway(Part):
@@ -96,7 +101,8 @@ class Gateway(Part):
     virtual_network: Reference
     """The virtual network that has its GatewaySubnet."""
     connects_to: Named[GatewayConnection] = Field(default_factory=list)
-    """Its circuits, or a VPN gateway's sites: names, or `{circuit: {edges: …}}`, `{site: {bgp: false}}`."""
+    """Its circuits, or a VPN gateway's sites, NVAs (`fw`, `fw/outside`) and gateways of other virtual networks, which
+    name it in turn no more: names, or `{circuit: {edges: …}}`, `{site: {bgp: false}}`."""
     active_active: bool = False
     """True: a VPN gateway has two instances, each with its own tunnels, as it must in the network of a route server."""
     asn: Asn = ROUTE_SERVER_ASN
@@ -144,12 +150,6 @@ def _route_table(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: A
     return ("virtual_networks", problem.subjects[0], "subnets", GATEWAY_SUBNET, "route_table"), ""
 
 
-def _connection(draft: Draft, problem: Problem) -> tuple[Path, str]:
-    name, remote = problem.subjects
-    last = max(i for i, c in enumerate(draft.file[GATEWAYS][name].connects_to) if remote in c)
-    return ("gateways", name, "connects_to", last), f"gateway {name}: "
-
-
 class GatewayKind(Kind):
     """Gateways; each instance is a node, with a line to each circuit and a tunnel to each site."""
 
@@ -171,7 +171,6 @@ class GatewayKind(Kind):
         Code.GATEWAY_ASN: AzureRefusal(
             "Azure refuses it. Omit asn, or give a VPN gateway another private ASN, such as 65501.", _asn
         ),
-        Code.CONNECTION_DUPLICATE: AzureRefusal("Azure refuses the second. Remove it.", _connection),
         Code.GATEWAY_STANDBY: AzureRefusal(
             "Azure refuses it. Set active_active: true, or remove the route server.", _itself
         ),
@@ -188,14 +187,7 @@ class GatewayKind(Kind):
     def references(self, checking: Checking) -> None:
         """See `Kind`."""
         for name, gateway in checking.draft.file[GATEWAYS].items():
-            place: Path = ("gateways", name)
-            checking.refer_network(place, f"gateway {name}", gateway.virtual_network)
-            checking.refer_links((*place, "connects_to"), gateway.connects_to, _REMOTES[gateway.type])
-
-    def joins(self, draft: Draft) -> Iterator[Joined]:
-        """See `Kind`."""
-        for name, gateway in draft.file[GATEWAYS].items():
-            yield from (Joined(name, remote, options.bgp) for remote, options in gateway.connections)
+            checking.refer_network(("gateways", name), f"gateway {name}", gateway.virtual_network)
 
     def given(self, draft: Draft) -> Iterator[Given]:
         """See `Kind`."""
@@ -205,11 +197,6 @@ class GatewayKind(Kind):
             for i, address in enumerate(gateway.instances):
                 whose = f"instance {i} of gateway {name}"
                 yield Given(address, whose, ("gateways", name, "instances", i), prefix, where, azure=True)
-            for i, connection in enumerate(gateway.connects_to):
-                for circuit, options in connection.items():
-                    for j, edge in enumerate(options.edges if options is not None else ()):
-                        path = ("gateways", name, "connects_to", i, circuit, "edges", j)
-                        yield Given(edge, f"edge of {draft.subject(path)[0]}", path)
 
     def assign(self, assignment: Assignment) -> None:
         """See `Kind`."""
@@ -242,19 +229,7 @@ class GatewayKind(Kind):
             )
             for name, gateway in found.items()
         )
-        connections = tuple(
-            azure_model.Connection(f"{name}-{remote}", name, remote)
-            for name, gateway in found.items()
-            for remote, _ in gateway.connections
-            if remote in draft.file[CIRCUITS] or remote in draft.file[SITES]
-        )
-        return replace(
-            azure,
-            nics=(*azure.nics, *_nics(draft, addresses)),
-            gateways=gateways,
-            connections=connections,
-            local_network_gateways=tuple(_local_network_gateways(draft)),
-        )
+        return replace(azure, nics=(*azure.nics, *_nics(draft, addresses)), gateways=gateways)
 
     def check(self, checking: Checking) -> None:
         """See `Kind`."""
@@ -262,11 +237,8 @@ class GatewayKind(Kind):
             _check(checking.draft, name, gateway)
 
     def lab(self, draft: Draft, addresses: Addresses, lab: Lab) -> Lab:
-        """See `Kind`: VXLAN numbers count on from those of overlays."""
-        vnis = count(1 + len(lab.overlays))
-        gateways = tuple(
-            _built(draft, addresses, name, gateway, vnis) for name, gateway in draft.file[GATEWAYS].items()
-        )
+        """See `Kind`."""
+        gateways = tuple(_built(draft, addresses, name, gateway) for name, gateway in draft.file[GATEWAYS].items())
         return replace(lab, gateways=gateways)
 
     def wires(self, lab: Lab, interfaces: Interfaces) -> Iterator[Wire]:
@@ -310,78 +282,36 @@ def _nics(draft: Draft, addresses: Addresses) -> Iterator[Nic]:
                 yield Nic(node, node, NIC, network, GATEWAY_SUBNET, address, mac, ip_forwarding=True)
 
 
-def _local_network_gateways(draft: Draft) -> Iterator[azure_model.LocalNetworkGateway]:
-    """Each site as VPN gateways know it: by its prefixes, or by its ASN where they have BGP with it."""
-    connections = [each for gateway in draft.file[GATEWAYS].values() for each in gateway.connections]
-    for name, site in draft.file[SITES].items():
-        found = [options.bgp for remote, options in connections if remote == name]
-        if found:
-            space, asn = () if all(found) else site.prefixes, site.asn if any(found) else None
-            yield azure_model.LocalNetworkGateway(name, space, asn)
-
-
-def _built(draft: Draft, addresses: Addresses, name: str, gateway: Gateway, vnis: Iterator[int]) -> model.Gateway:
-    lines: list[model.Line] = []
-    tunnels: list[model.Tunnel] = []
-    for remote, options in gateway.connections:
-        if remote in draft.file[CIRCUITS]:
-            lines += (model.Line(i, remote, edge) for i, edge in enumerate(addresses[_EDGES][name, remote]))
-            continue
-        ranges = options.remote_prefixes or draft.file[VIRTUAL_NETWORKS][gateway.virtual_network].address_space
-        far = addresses[LANS][remote][0].ip
-        tunnels += (
-            model.Tunnel(i, remote, far, next(vnis), options.bgp, () if options.bgp else ranges)
-            for i in range(gateway.instance_count)
-        )
+def _built(draft: Draft, addresses: Addresses, name: str, gateway: Gateway) -> model.Gateway:
+    lines = (
+        model.Line(i, circuit, edge)
+        for circuit, _ in gateway.connections
+        if circuit in draft.file[CIRCUITS]
+        for i, edge in enumerate(addresses[_EDGES][name, circuit])
+    )
     timers = BgpTimers(gateway.timers.keepalive, gateway.timers.hold)
-    return model.Gateway(name, tuple(lines), tuple(tunnels), timers)
+    return model.Gateway(name, tuple(lines), timers)
 
 
 def _check(draft: Draft, name: str, gateway: Gateway) -> None:
     place: Path = ("gateways", name)
     check_timers(draft, place, gateway.timers)
-    if not gateway.connects_to and not draft.broken((*place, "connects_to")):
+    connected = {far for each in draft.file[GATEWAYS].values() for far, _ in each.connections}
+    if not gateway.connects_to and name not in connected and not draft.broken((*place, "connects_to")):
         draft.warn(place, f"gateway {name} has no connection.", "Name its circuits: connects_to: [circuit1].")
-    instances = gateway.instance_count
-    for i, connection in enumerate(gateway.connects_to):
-        for remote, options in connection.items():
-            if options is None:
-                continue
-            path: Path = (*place, "connects_to", i, remote)
-            _check_options(draft, gateway, path, options)
-            if options.edges and len(options.edges) != instances and not draft.broken((*place, "instances")):
-                given = "one edge" if len(options.edges) == 1 else f"{len(options.edges)} edges"
-                has = f"{instances} instance{'s' * (instances > 1)}"
-                text = f"{draft.subject(path)[0]}: {given}, but the gateway has {has}."
-                remedy = "Each instance has a line of its own: give as many addresses."
-                draft.error((*path, "edges"), text, remedy)
-
-
-def _check_options(draft: Draft, gateway: Gateway, path: Path, options: GatewayConnection) -> None:
-    """What is an option of one type of gateway and means nothing to the other."""
-    about = draft.subject(path)[0]
-    vpn = gateway.type is GatewayType.VPN
-    if vpn and options.edges:
-        draft.error((*path, "edges"), f"{about}: edges are for connections to circuits only.", "Remove edges.")
-    if not vpn and not options.bgp:
-        draft.error((*path, "bgp"), f"{about}: ExpressRoute always uses BGP.", "Remove bgp.")
-    if options.remote_prefixes and (options.bgp or not vpn) and not draft.broken((*path, "bgp")):
-        text = f"{about}: remote_prefixes are for a site without BGP."
-        draft.error((*path, "remote_prefixes"), text, "Add bgp: false, or remove remote_prefixes.")
 
 
 def _instance(lab: Lab, wiring: Wiring, gateway: model.Gateway, index: int) -> Planned:
     """An instance of a gateway: a daemon between its NIC and its lines, and the service that reports of it."""
     node = InstanceId(gateway.name, index).node
-    tunnels = [t for t in gateway.tunnels if t.instance == index]
     files, binds = speaker_files(gateway.daemon, gateway_speaker(lab, gateway, index))
     vpn = lab.azure.gateway[gateway.name].kind is PeerKind.VPN_GATEWAY
     hidden, hidden_bind, load = nftables(node, "nftables-gateway.conf.j2", nic=NIC, mark=MARK, vpn=vpn)
     keep, channel = platform_channel(node)
     subnet = subnet_of(lab.azure, lab.azure.nic[node])
     commands = [load, *wiring.up(node), *inbound_commands(NIC, gateway_address(subnet))]
-    for each in tunnels:
-        commands += tunnel_commands(lab, node, each)
+    for tunnel in lab.tunnels_of(node):
+        commands += tunnel_commands(lab, tunnel)
     router = router_node(lab, node, gateway.daemon, Role.GATEWAY, [channel, *binds, hidden_bind], commands)
     services = (*router.services, SERVICE)
     env = {

@@ -109,7 +109,7 @@ class InternetKind(Kind):
         wanted = {
             _LEGS: [*draft.file[VIRTUAL_NETWORKS]],
             _PUBLIC: _ends(draft),
-            _TRANSLATED: _with_public_overlays(draft),
+            _TRANSLATED: _with_public_addresses(draft),
         }
         for slot, names in wanted.items():
             for name in names:
@@ -162,7 +162,10 @@ class InternetKind(Kind):
 
 
 def _ends(draft: Draft) -> list[str]:
-    """What is in the Internet itself: the instances of VPN gateways, and the sites that they have tunnels with."""
+    """What is in the Internet itself: the instances of VPN gateways, and the sites that they have tunnels with.
+
+    NVAs with tunnels have public addresses by translation.
+    """
     nodes: list[str] = []
     for name, gateway in draft.file[GATEWAYS].items():
         if gateway.type is GatewayType.VPN:
@@ -171,16 +174,18 @@ def _ends(draft: Draft) -> list[str]:
     return list(dict.fromkeys(nodes))
 
 
-def _with_public_overlays(draft: Draft) -> list[str]:
-    """The NVAs that have an overlay over the Internet, at either end."""
-    ends = (
+def _with_public_addresses(draft: Draft) -> list[str]:
+    """The NVAs that have an overlay over the Internet, at either end, or a tunnel of a VPN gateway."""
+    ends = [
         (name, machine_of(far))
         for name, nva in draft.file[NVAS].items()
         for overlay in nva.overlays
         for far, options in overlay.items()
         if options is not None and options.public
-    )
-    return list(dict.fromkeys(name for pair in ends for name in pair))
+    ]
+    remotes = (machine_of(far) for gateway in draft.file[GATEWAYS].values() for far, _ in gateway.connections)
+    vpns = [name for name in remotes if name in draft.file[NVAS]]
+    return list(dict.fromkeys([*(name for pair in ends for name in pair), *vpns]))
 
 
 def _is_documentation(prefix: IPv4Network) -> bool:

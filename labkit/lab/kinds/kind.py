@@ -114,12 +114,12 @@ class Checking:
         """Notes that the object at `place` names a virtual network that is not there."""
         self.names.refer(self.draft, (*place, "virtual_network"), about, name, VIRTUAL_NETWORK)
 
-    def refer_links(self, place: Path, links: Iterable[Mapping[str, object]], *nouns: Noun) -> None:
-        """Notes links, in the list at `place`, to what is not there or is none of `nouns`."""
+    def refer_links(self, place: Path, links: Iterable[Mapping[str, object]], *nouns: Noun, called: str = "") -> None:
+        """Notes links, in the list at `place`, to what is not there or is none of `nouns`, together `called` so."""
         about = f"{place[-1]} of {self.draft.subject(place)[0]}"
         for i, link in enumerate(links):
             for far in link:
-                self.names.refer(self.draft, (*place, i, far), about, far, *nouns)
+                self.names.refer(self.draft, (*place, i, far), about, far, *nouns, called=called)
 
     def is_sound(self, name: str, *nouns: Noun) -> bool:
         """Whether this is the name of one of `nouns`, whose entry in the file is sound."""

@@ -67,6 +67,7 @@ from labkit.lab.plan.nic_tables import nic_rules
 from labkit.lab.plan.own_router import own_node, route_commands, variables
 from labkit.lab.plan.router_node import router_node, speaker_files
 from labkit.lab.plan.speakers import nva_speaker, overlays, static_router
+from labkit.lab.plan.tunnels import tunnel_commands
 from labkit.lab.plan.wires import Wiring
 from labkit.names import in_any_case
 
@@ -456,6 +457,7 @@ def _node(lab: Lab, wiring: Wiring, nva: model.Nva) -> Planned:
             *(address for nic in mine for address in nic.addresses),
             *(link.router_address.ip for link in links),
             *(o.address.ip for o in ends),
+            *(vpn.near.address for vpn in lab.tunnels_of(nva.name)),
             *([nva.loopback] if nva.loopback is not None else []),
         ]
         file, bind, load = nftables(
@@ -478,6 +480,8 @@ def _node(lab: Lab, wiring: Wiring, nva: model.Nva) -> Planned:
     for overlay in ends:
         commands.append(tunnel(overlay.interface, overlay.vni, overlay.nic.address, overlay.sent_to))
         commands += interface_up(overlay.interface, overlay.address)
+    for vpn in lab.tunnels_of(nva.name):
+        commands += tunnel_commands(lab, vpn)
     if nva.container is not None:
         return Planned(own_node(nva.name, nva.container, [*commands, *route_commands(router)]))  # no file is for it
     node = router_node(lab, nva.name, nva.daemon, Role.NVA, binds, commands, bgp=bgp)

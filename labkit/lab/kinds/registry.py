@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from labkit.lab.kinds.assumptions import AssumptionsKind
 from labkit.lab.kinds.circuit import CircuitKind
+from labkit.lab.kinds.connection import ConnectionKind
 from labkit.lab.kinds.firewall import FirewallKind
 from labkit.lab.kinds.gateway import GatewayKind
 from labkit.lab.kinds.internet import InternetKind
@@ -34,6 +35,7 @@ KINDS: tuple[Kind, ...] = (
     OverlayKind(),
     NvaPeerKind(),
     GatewayKind(),
+    ConnectionKind(),
     CircuitKind(),
     InternetKind(),
     SiteKind(),

@@ -28,7 +28,7 @@ from labkit.lab.plan.model import Node, Role
 from labkit.lab.plan.nodes import NIC
 from labkit.lab.plan.router_node import router_node, speaker_files
 from labkit.lab.plan.speakers import site_speaker
-from labkit.lab.plan.tunnels import sites_tunnels, tunnel_commands
+from labkit.lab.plan.tunnels import tunnel_commands
 from labkit.lab.plan.wires import Interfaces, Wire, WireEnd, Wiring
 
 HOST_SUFFIX = "-host"
@@ -195,11 +195,10 @@ def _assign(assignment: Assignment, name: str, site: Site) -> None:
 
 def _router(lab: Lab, wiring: Wiring, site: model.Site) -> Planned:
     """A site's router: between its LAN and the NVAs, circuits and VPN gateways it is linked to."""
-    tunnels = tuple(sites_tunnels(lab, site.name))
     files, binds = speaker_files(site.daemon, site_speaker(lab, site))
     commands = [*interface_up(NIC, *site.lan), *wiring.up(site.name)]
-    for _, _, _, each in tunnels:
-        commands += tunnel_commands(lab, site.name, each)
+    for tunnel in lab.tunnels_of(site.name):
+        commands += tunnel_commands(lab, tunnel)
     return Planned(router_node(lab, site.name, site.daemon, Role.SITE, binds, commands), tuple(files))
 
 

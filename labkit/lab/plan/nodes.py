@@ -88,11 +88,12 @@ def link_ends(lab: Lab) -> Iterator[tuple[str, IPv4Address, IPv4Address]]:
         (one, other), (near, far) = overlay.nvas, (interface.ip for interface in overlay.addresses)
         yield from ((one, near, far), (other, far, near))
     for gateway in lab.gateways:
-        ends = [(line.instance, line.circuit, line.edge) for line in gateway.lines]
-        ends += [(tunnel.instance, tunnel.site, tunnel.far) for tunnel in gateway.tunnels]
-        for index, node, far in ends:
-            own = lab.azure.gateway[gateway.name].instances[index]
-            yield from ((InstanceId(gateway.name, index).node, own, far), (node, far, own))
+        for line in gateway.lines:
+            own = lab.azure.gateway[gateway.name].instances[line.instance]
+            yield InstanceId(gateway.name, line.instance).node, own, line.edge
+            yield line.circuit, line.edge, own
+    for end in (end for tunnel in lab.tunnels for end in (tunnel, tunnel.turned)):
+        yield end.near.node, end.near.address, end.far.address
     for site in lab.sites:
         near, far = site.lan[0].ip, site.host.address.ip
         yield from ((site.name, near, far), (site.host.name, far, near))
@@ -101,12 +102,13 @@ def link_ends(lab: Lab) -> Iterator[tuple[str, IPv4Address, IPv4Address]]:
 
 
 def owners(lab: Lab) -> dict[IPv4Address, str]:
-    """The node that owns each address: WAN addresses, ends of lines and a site's further LAN addresses included."""
+    """The node that owns each address: ends of links, lines and tunnels and a site's further LAN addresses included."""
     found = {address: nic.machine for nic in lab.azure.nics for address in nic.addresses}
     found |= {address: name for name, address in addresses(lab).items()}
     for site in lab.sites:
         found |= {interface.ip: site.name for interface in site.lan}
     found |= {line.edge: line.circuit for gateway in lab.gateways for line in gateway.lines}
+    found |= {end.address: end.node for tunnel in lab.tunnels for end in (tunnel.near, tunnel.far)}
     if lab.internet is not None:
         found |= {address: node for node, address in lab.internet.public.items()}
         found |= {address: lab.azure.nic[nic].machine for nic, address in lab.internet.translated.items()}

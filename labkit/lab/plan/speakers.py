@@ -20,6 +20,8 @@ from labkit.azure.rules.limits import (
     PREMIUM_CUSTOMER_TO_CIRCUIT_ROUTES,
 )
 from labkit.daemons.speaker import (
+    AZURE_TIMERS,
+    BgpTimers,
     CustomerSpeaker,
     EdgeGateway,
     EdgeSpeaker,
@@ -32,7 +34,7 @@ from labkit.lab.model import Gateway, Lab, Line, Nva, Site
 from labkit.lab.plan.addressing import subnet_of
 from labkit.lab.plan.nic_tables import nic_table
 from labkit.lab.plan.nodes import INSTANCES, lines
-from labkit.lab.plan.tunnels import sites_tunnels
+from labkit.lab.plan.tunnels import public_address
 from labkit.lab.sessions import end_of_session, router_id
 
 BMP_PORT = 11019
@@ -74,28 +76,45 @@ def _static_routes(lab: Lab, nva: Nva) -> tuple[StaticRoute, ...]:
 
 def site_speaker(lab: Lab, site: Site) -> CustomerSpeaker:
     """A site's router as a BGP speaker."""
-    tunnels = tuple(sites_tunnels(lab, site.name))
     return CustomerSpeaker(
         site.name,
         site.asn,
         router_id(lab, site.name),
         neighbours=tuple(_site_neighbours(lab, site)),
         networks=tuple(interface.network for interface in site.lan),
-        static_routes=tuple(StaticRoute(p, address) for _, address, _, each in tunnels for p in each.remote_prefixes),
+        static_routes=tuple(_into_tunnels(lab, site.name)),
         exports=site.exports,
         source=site.lan[0].ip,
         subnets=(
             *(interface.network for interface in site.lan),
             *_links(lab, site.name),
-            *(IPv4Network(address) for _, address, _, _ in tunnels),
         ),
     )
 
 
 def _links(lab: Lab, name: str) -> Iterator[IPv4Network]:
-    """The networks of an NVA's or a site's links, and of its overlays."""
+    """The networks of an NVA's or a site's links, overlays and tunnels."""
     yield from (link.site_address.network for link in lab.wan_links if name in {link.router, link.site})
     yield from (overlay.addresses[0].network for overlay in lab.overlays if name in overlay.nvas)
+    yield from (IPv4Network(tunnel.far.address) for tunnel in lab.tunnels_of(name))
+
+
+def _into_tunnels(lab: Lab, node: str) -> Iterator[StaticRoute]:
+    """What a node sends into its tunnels without BGP; of several with the same prefix the first tunnel has it."""
+    found: dict[IPv4Network, StaticRoute] = {}
+    for tunnel in lab.tunnels_of(node):
+        for prefix in tunnel.near.static_prefixes:
+            found.setdefault(prefix, StaticRoute(prefix, tunnel.far.address))
+    yield from found.values()
+
+
+def _through_tunnels(lab: Lab, node: str, timers: BgpTimers = AZURE_TIMERS) -> Iterator[Neighbour]:
+    """The neighbours at the far ends of a node's tunnels."""
+    for tunnel in lab.tunnels_of(node):
+        far = tunnel.far
+        if tunnel.bgp:
+            asn, identifier = router_asn(lab, far.name), router_id(lab, far.node)
+            yield Neighbour(far.node, far.address, tunnel.near.address, asn, identifier, timers, peer=far.name)
 
 
 def _nva_neighbours(lab: Lab, nva: Nva) -> Iterator[Neighbour]:
@@ -118,6 +137,7 @@ def _nva_neighbours(lab: Lab, nva: Nva) -> Iterator[Neighbour]:
             asn, own, identifier = lab.site[link.site].asn, link.router_address.ip, router_id(lab, link.site)
             address = link.site_address.ip
             yield Neighbour(link.site, address, own, asn, identifier, nva.timers, peer=link.site)
+    yield from _through_tunnels(lab, nva.name, nva.timers)
     for end in overlays(lab, nva):
         far, asn, identifier = end.far.name, router_asn(lab, end.far.name), router_id(lab, end.far.name)
         yield Neighbour(far, end.far_address.ip, end.address.ip, asn, identifier, nva.timers, peer=far)
@@ -155,10 +175,7 @@ def _site_neighbours(lab: Lab, site: Site) -> Iterator[Neighbour]:
                 circuit=link.router in lab.azure.circuit,
                 peer=link.router,
             )
-    gateways = {i.node: i.name for gateway in lab.azure.gateways for i in gateway.instance_ids}
-    for node, address, asn, tunnel_end in sites_tunnels(lab, site.name):
-        if tunnel_end.bgp:
-            yield Neighbour(node, address, tunnel_end.far, asn, address, peer=gateways[node])
+    yield from _through_tunnels(lab, site.name)
 
 
 def gateway_speaker(lab: Lab, gateway: Gateway, index: int) -> GatewaySpeaker:
@@ -167,7 +184,6 @@ def gateway_speaker(lab: Lab, gateway: Gateway, index: int) -> GatewaySpeaker:
     nic = lab.azure.nic[InstanceId(gateway.name, index).node]
     server = server_in(lab.azure, azure.virtual_network)
     mine = originated_in(lab.azure, azure.virtual_network)
-    tunnels = [t for t in gateway.tunnels if t.instance == index]
     lines = [line for line in gateway.lines if line.instance == index]
     own, timers = nic.address, gateway.timers
     return GatewaySpeaker(
@@ -198,21 +214,13 @@ def gateway_speaker(lab: Lab, gateway: Gateway, index: int) -> GatewaySpeaker:
                     router_id(lab, line.circuit),
                     timers,
                     circuit=True,
+                    peer=line.circuit,
                 )
                 for line in lines
             ),
-            *(
-                Neighbour(each.site, each.far, own, lab.site[each.site].asn, router_id(lab, each.site), timers)
-                for each in tunnels
-                if each.bgp
-            ),
+            *_through_tunnels(lab, nic.machine, timers),
         ),
-        static_routes=tuple(
-            StaticRoute(prefix, each.far)
-            for each in tunnels
-            if not each.bgp
-            for prefix in lab.azure.local_network_gateway[each.site].address_space
-        ),
+        static_routes=tuple(_into_tunnels(lab, nic.machine)),
         timers=timers,
         bmp_port=BMP_PORT,
     )
@@ -317,15 +325,20 @@ def nva_routes(lab: Lab, nva: Nva) -> tuple[NvaRoute, ...]:
     """What an NVA knows without BGP: its static routes, and what it needs for its sessions.
 
     That are the default route, which Azure's DHCP hands out to the primary NIC alone, and the way to its route servers.
-    And the way to the far ends of its overlays, which BGP would lead into the tunnel itself. And to whatever may be the
-    next hop of what it learns from NVAs that it peers with: their subnets, their route servers. Without the second the
-    route servers' own prefix, whose next hop they are, would resolve through itself [static-routes-to-instances].
+    And the way to the far ends of its overlays and VPN tunnels, which BGP would lead into these themselves. And to
+    whatever may be the next hop of what it learns from NVAs that it peers with: their subnets, their route servers.
+    Without the second the route servers' own prefix, whose next hop they are, would resolve through itself
+    [static-routes-to-instances].
     """
     found = {prefix: _static(lab, nva, prefix, hop) for prefix, hop in nva.static_routes}
-    ends = ((IPv4Network(end.sent_to), end.nic) for end in overlays(lab, nva))
-    default = (DEFAULT_ROUTE, lab.azure.primary_nic(nva.name))
+    ends = [(IPv4Network(end.sent_to), end.nic) for end in overlays(lab, nva)]
+    primary = lab.azure.primary_nic(nva.name)
+    ends += ((IPv4Network(public_address(lab, t.far.node)), primary) for t in lab.tunnels_of(nva.name))
+    default = (DEFAULT_ROUTE, primary)
     for prefix, nic in (default, *_to_route_servers(lab, nva), *ends, *_to_peers(lab, nva)):
         found.setdefault(prefix, _by_gateway(lab, prefix, nic))
+    for route in _into_tunnels(lab, nva.name):
+        found.setdefault(route.prefix, NvaRoute(route.prefix, route.via, None))
     connected = {subnet_of(lab.azure, nic) for nic in lab.azure.nics_of(nva.name)}
     return tuple(route for prefix, route in found.items() if prefix not in connected)
 
@@ -376,10 +389,14 @@ def _by_policy(lab: Lab, nva: Nva) -> Iterator[StaticRoute]:
 
 
 def router_asn(lab: Lab, name: str) -> int:
-    """The ASN of the NVA with BGP, or of the circuit, of this name."""
-    asn = lab.nva[name].asn if name in lab.nva else MICROSOFT_ASN
-    assert asn is not None
-    return asn
+    """The ASN of the NVA with BGP, the site, the gateway or the circuit of this name."""
+    if name in lab.nva:
+        asn = lab.nva[name].asn
+        assert asn is not None
+        return asn
+    if name in lab.site:
+        return lab.site[name].asn
+    return lab.azure.gateway[name].asn if name in lab.azure.gateway else MICROSOFT_ASN
 
 
 def _others_edges(lab: Lab, gateway: Gateway) -> tuple[IPv4Address, ...]:

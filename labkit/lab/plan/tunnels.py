@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from ipaddress import IPv4Address
 
-from labkit.azure.model import InstanceId
 from labkit.lab.model import Lab, Tunnel
 from labkit.lab.plan.common import point_to_point, tunnel
 
 
-def tunnel_commands(lab: Lab, node: str, of: Tunnel) -> tuple[str, ...]:
-    """Commands for the end of a tunnel in `node`: an instance of the gateway, or the site."""
+def tunnel_interface(of: Tunnel) -> str:
+    """The name of a tunnel's interface, at both ends."""
+    return f"vxlan{of.vni}"
+
+
+def tunnel_commands(lab: Lab, of: Tunnel) -> tuple[str, ...]:
+    """Commands for the near end of a tunnel."""
+    name = tunnel_interface(of)
+    near, far = of.near, of.far
+    local = lab.azure.primary_nic(near.node).address if near.node in lab.nva else public_address(lab, near.node)
+    made = tunnel(name, of.vni, local, public_address(lab, far.node))
+    return (made, *point_to_point(name, near.address, far.address))
+
+
+def public_address(lab: Lab, node: str) -> IPv4Address:
+    """Where the packets of tunnels to a router go: an NVA's primary NIC has it by translation, others have it."""
     assert lab.internet is not None
-    gateway = next(g for g in lab.gateways if of in g.tunnels)
-    instance = InstanceId(gateway.name, of.instance).node
-    inside = lab.azure.gateway[gateway.name].instances[of.instance]
-    public = lab.internet.public
-    near, far, own, other = instance, of.site, inside, of.far
-    if node == of.site:
-        near, far, own, other = far, near, other, own
-    name = f"vxlan{of.vni}"
-    return (tunnel(name, of.vni, public[near], public[far]), *point_to_point(name, own, other))
-
-
-def sites_tunnels(lab: Lab, site: str) -> Iterator[tuple[str, IPv4Address, int, Tunnel]]:
-    """The tunnels that end at a site: the far instance's node, its address inside, the gateway's ASN, the tunnel."""
-    for gateway in lab.gateways:
-        azure = lab.azure.gateway[gateway.name]
-        for each in gateway.tunnels:
-            if each.site == site:
-                yield InstanceId(gateway.name, each.instance).node, azure.instances[each.instance], azure.asn, each
+    if node in lab.nva:
+        return lab.internet.translated[lab.azure.primary_nic(node).name]
+    return lab.internet.public[node]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 from labkit.azure.model import BgpPeer, InstanceId, LearnedRoute, PathAttributes, PeerKind
@@ -148,6 +149,34 @@ def gateway_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Differe
                 f"labkit learned-routes {server.name} {node}",
             )
         yield from _circuit_differences(snapshot, live, mine, best)
+        yield from _far_differences(snapshot, mine)
+
+
+def _far_differences(snapshot: Snapshot, instance: InstanceId) -> Iterator[Difference]:
+    """What an instance of a gateway has from those of other gateways against what they should advertise to it."""
+    azure, there = snapshot.azure, snapshot.at_gateway(instance)
+    gateway = azure.gateway[instance.name]
+    for (near, far), address in snapshot.adj_ribs_in.tunnels.items():
+        if near != instance:
+            continue
+        advertised = to_neighbour(snapshot, far, gateway.name, address)
+        source = PathSource.ON_PREMISES
+        accepted = {p: a for p, a in advertised.items() if gateway_rejection(gateway, None, source, a) is None}
+        hint = f"labkit gateway learned-routes {gateway.name}"
+        yield from compare(f"{instance.node}, from {far.node}", accepted, there[address], hint)
+
+
+def to_neighbour(snapshot: Snapshot, instance: InstanceId, neighbour: str, address: IPv4Address) -> Advertisements:
+    """What an instance of a VPN gateway should advertise through a tunnel in which it has the address."""
+    gateway = snapshot.azure.gateway[instance.name]
+    mine, found = originated_in(snapshot.azure, gateway.virtual_network), {}
+    for prefix, paths in at_gateway(snapshot, instance).items():
+        best = best_at_gateway(gateway, paths)
+        if best is not None:
+            attributes = advertised_on_premises(gateway, instance.index, mine, neighbour, prefix, best)
+            if attributes is not None:
+                found[prefix] = replace(attributes, next_hop=address)
+    return found
 
 
 def _circuit_differences(
@@ -198,8 +227,8 @@ def at_gateway(snapshot: Snapshot, instance: InstanceId) -> GatewayTable:
     for server in azure.route_servers:
         if server.virtual_network == gateway.virtual_network:
             senders |= dict.fromkeys(server.instances, (PathSource.ROUTE_SERVER, server.name))
-    for tunnel in lab.gateway[gateway.name].tunnels:
-        senders[tunnel.far] = (PathSource.ON_PREMISES, tunnel.site)
+    for tunnel in lab.tunnels_of(instance.node):
+        senders[tunnel.far.address] = (PathSource.ON_PREMISES, tunnel.far.name)
     for line in lab.gateway[gateway.name].lines:
         senders[line.edge] = (PathSource.ON_PREMISES, line.circuit)
     found: dict[IPv4Network, tuple[GatewayPath, ...]] = {

@@ -18,8 +18,8 @@ from labkit.feed.bgp import RouteGroup
 from labkit.feed.state import PlatformModel, Rib
 from labkit.lab.model import Lab
 from labkit.operate.look.live_state import LiveState
-from labkit.predict.azure_speakers import AdjRibsIn, CircuitLine, CircuitTable, GatewayTable
-from labkit.predict.converge import AdjRibsOut, CustomerRouters
+from labkit.predict.azure_speakers import AdjRibsIn, CircuitLine, CircuitTable, GatewayTable, GatewayTunnel
+from labkit.predict.converge import AdjRibsOut, CustomerRouters, far_gateways
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Snapshot:
             {i: self._from_sites(i) for i in self.gateways},
             self.circuits,
             dict(self._lines()),
+            dict(self._tunnels()),
         )
 
     @property
@@ -88,10 +89,22 @@ class Snapshot:
                 if line.instance == instance.index and line.edge in neighbours:
                     yield CircuitLine(instance, line.circuit), line.edge
 
+    def _tunnels(self) -> Iterator[tuple[GatewayTunnel, IPv4Address]]:
+        """The tunnels between gateways through which BGP runs."""
+        up = frozenset(self.gateways)
+        for instance in up:
+            neighbours = self.at_gateway(instance)
+            for far, address in far_gateways(self.lab, instance):
+                if far in up and address in neighbours:
+                    yield GatewayTunnel(instance, far), address
+
     def _from_sites(self, instance: InstanceId) -> GatewayTable:
         found: dict[IPv4Network, tuple[GatewayPath, ...]] = {}
+        gateways = self.azure.gateway
         sites = {
-            t.far: t.site for t in self.lab.gateway[instance.name].tunnels if t.instance == instance.index and t.bgp
+            t.far.address: t.far.name
+            for t in self.lab.tunnels_of(instance.node)
+            if t.bgp and t.far.name not in gateways
         }
         for address, accepted in self.at_gateway(instance).items():
             for prefix, attributes in accepted.items() if address in sites else ():

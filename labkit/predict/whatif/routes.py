@@ -217,11 +217,11 @@ def _advertised(lab: Lab, side: Side) -> dict[tuple[str, str], dict[IPv4Network,
     for link in lab.wan_links:
         if link.router in side.azure.circuit:
             _add(found.setdefault((link.site, link.router), {}), speakers.advertised_to_customer(link.router))
-    for gateway in lab.gateways:
-        for tunnel in gateway.tunnels:
-            if tunnel.bgp and InstanceId(gateway.name, tunnel.instance) in speakers.at_gateway:
-                to_site = speakers.advertised_by_gateway(gateway.name, tunnel.instance, tunnel.site)
-                _add(found.setdefault((tunnel.site, gateway.name), {}), to_site)
+    for instance in speakers.at_gateway:
+        for tunnel in lab.tunnels_of(instance.node):
+            if tunnel.bgp:
+                sent = speakers.advertised_by_gateway(instance.name, instance.index, tunnel.far.name)
+                _add(found.setdefault((tunnel.far.name, instance.name), {}), sent)
     for session, advertised in side.routers.adj_rib_out.items():
         if session.neighbour.name in lab.nva or session.neighbour.name in lab.site:
             _add(found.setdefault((session.neighbour.name, session.router), {}), advertised)

@@ -125,7 +125,7 @@ def vpn_gateway(name: str, where: str, *instances: str, asn: int = 65515) -> Gat
 
 
 def site(name: str, *prefixes: str, asn: int | None = None) -> LocalNetworkGateway:
-    return LocalNetworkGateway(name, tuple(map(net, prefixes)), asn)
+    return LocalNetworkGateway(name, name, tuple(map(net, prefixes)), asn)
 
 
 def connected(gateway: str, remote: str) -> Connection:

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network
 from labkit.azure.model import Azure, Gateway, LearnedRoute, RouteServer
 from labkit.azure.rules.circuits import CircuitPath
 from labkit.azure.rules.gateway_policy import GatewayPath, PathSource
-from labkit.azure.rules.gateways import connected_sites
+from labkit.azure.rules.gateways import connected_devices
 from labkit.daemons.speaker import Advertisements
 from labkit.predict import azure_speakers as rules
 from labkit.predict.azure_speakers import AdjRibsIn, CircuitLine, GatewayTable
@@ -67,7 +67,7 @@ def _from_nvas(server: RouteServer, nvas: Mapping[str, Advertisements]) -> dict[
 
 def _from_sites(azure: Azure, gateway: Gateway, sites: Mapping[str, Advertisements]) -> GatewayTable:
     found: dict[IPv4Network, tuple[GatewayPath, ...]] = {}
-    for site in connected_sites(azure, gateway):
+    for site in connected_devices(azure, gateway, 0):
         for prefix, attributes in sites.get(site.name, {}).items():
             path = GatewayPath(PathSource.ON_PREMISES, site.name, attributes.next_hop, attributes)
             found[prefix] = (*found.get(prefix, ()), path)

@@ -19,7 +19,7 @@ from labkit.azure.model import (
 from labkit.azure.rules.circuits import best_in_circuit
 from labkit.azure.rules.communities import RELAYED
 from labkit.azure.rules.effective import effective_routes
-from labkit.azure.rules.gateways import connected_sites, instance_peer
+from labkit.azure.rules.gateways import connected_devices, instance_peer
 from labkit.azure.rules.rows import as_path_text, gateway_rows
 
 from .builders import (
@@ -182,7 +182,7 @@ class TestExpressRouteAndVpn:
             sites=[site("local1", "10.100.0.0/23", "10.1.34.0/25"), site("local2", "10.100.0.0/23", "10.1.34.0/25")],
             connections=[connected("vpngw2", "local1"), connected("vpngw2", "local2")],
         )
-        assert [s.name for s in connected_sites(model, model.gateways[0])] == ["local1", "local2"]
+        assert [s.name for s in connected_devices(model, model.gateways[0], 0)] == ["local1", "local2"]
         speakers = SpeakersByName(model)
         assert printed(effective_routes(model, "vm2", {}, speakers.gateway_routes)) == [
             "Default 10.200.0.0/24 VnetLocal",

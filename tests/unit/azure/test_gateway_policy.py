@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from labkit.azure.model import Gateway, LearnedRoute, Origin, PathAttributes, RouteServer
+from labkit.azure.model import Connection, Gateway, LearnedRoute, Origin, PathAttributes, RouteServer
 from labkit.azure.rules.acceptance import Originated, RejectionReason
 from labkit.azure.rules.communities import NO_ADVERTISE, NO_EXPORT, RELAYED
 from labkit.azure.rules.gateway_policy import (
@@ -15,6 +15,7 @@ from labkit.azure.rules.gateway_policy import (
     gateway_rejection,
     learned_from_gateway,
     own_paths,
+    used_at_gateway,
 )
 from labkit.azure.rules.gateways import instance_peer
 
@@ -76,6 +77,11 @@ class TestOwnPaths:
         )
         assert own[net("10.2.0.0/16")].source is PathSource.VIRTUAL_NETWORK
 
+    def test_an_instance_without_a_tunnel_has_no_static_prefix(self) -> None:
+        model = replace(self.MODEL, connections=(Connection("c", "vpn", "s1", frozenset({1})),))
+        assert net("10.200.0.0/24") not in own_paths(model, VPN, 0)
+        assert own_paths(model, VPN, 1)[net("10.200.0.0/24")].address == addr("10.1.9.5")
+
 
 class TestRejection:
     @pytest.mark.parametrize(
@@ -132,6 +138,16 @@ class TestBest:
 
     def test_nothing_from_nothing(self) -> None:
         assert best_at_gateway(ER, ()) is None
+
+    def test_equal_paths_share_packets(self) -> None:
+        # Microsoft's question 96515: the second device of a customer is a standby only by a longer path [gateway-ecmp].
+        first, second = on_premises(address="172.30.0.1"), on_premises("65021", sender="s2", address="172.30.0.2")
+        longer = on_premises("65020-65020", sender="s2", address="172.30.0.2")
+        assert used_at_gateway(VPN, [second, first]) == (first, second)
+        assert used_at_gateway(VPN, [longer, first]) == (first,)
+        assert used_at_gateway(VPN, [first, with_origin(second, Origin.IGP)]) == (with_origin(second, Origin.IGP),)
+        assert used_at_gateway(VPN, [exported(), exported(address="10.1.0.5")]) == (exported(),)
+        assert used_at_gateway(VPN, []) == ()
 
     def test_any_order(self) -> None:
         paths = [on_premises(), exported(), exported("65001-65001"), on_premises("65020", sender="s2")]

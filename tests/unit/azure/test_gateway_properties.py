@@ -107,7 +107,7 @@ def model(draw: st.DrawFn) -> Azure:
         gateways=gateways,
         circuits=[Circuit(c, asn) for c, asn in CUSTOMERS.items()],
         sites=[
-            LocalNetworkGateway(s, tuple(draw(st.lists(st.sampled_from(POOL), unique=True, max_size=2))), asn)
+            LocalNetworkGateway(s, s, tuple(draw(st.lists(st.sampled_from(POOL), unique=True, max_size=2))), asn)
             for s, asn in SITES.items()
         ],
         connections=connections,

@@ -139,12 +139,24 @@ def test_connections() -> None:
     wrong = (Connection("c1", "er", "s1"), Connection("c2", "vpn", "circuit"))
     assert texts(replace(lab(), connections=wrong), Code.CONNECTION_REMOTE) == [
         "connection c1 of er needs an ExpressRoute circuit; s1 is not one",
-        "connection c2 of vpn needs a local network gateway; circuit is not one",
+        "connection c2 of vpn needs a local network gateway or another VPN gateway; circuit is not one",
     ]
     twice = (*lab().connections, Connection("again", "er", "circuit"))
     assert texts(replace(lab(), connections=twice), Code.CONNECTION_DUPLICATE) == [
         "there are 2 connections from er to circuit"
     ]
+
+
+def test_ends_of_a_connection_with_bgp_have_two_asns() -> None:
+    # [connection-asns]
+    far = replace(VPN, name="far", virtual_network="other", asn=65005)
+    networks = (*lab().virtual_networks, replace(hub(), name="other"))
+    gateways, connections = (replace(VPN, asn=65005), far), (Connection("c", "vpn", "far"),)
+    model = replace(lab(), virtual_networks=networks, gateways=gateways, connections=connections)
+    assert texts(model, Code.CONNECTION_ASN) == ["vpn and far both have ASN 65005"]
+    device = replace(model, local_network_gateways=(site("d", asn=65005),), connections=(Connection("c", "vpn", "d"),))
+    assert texts(device, Code.CONNECTION_ASN) == ["vpn and d both have ASN 65005"]
+    assert problems(replace(device, local_network_gateways=(site("d"),))) == ()
 
 
 def test_on_premises_asns() -> None:

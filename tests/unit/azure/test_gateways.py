@@ -6,7 +6,7 @@ from labkit.azure.model import Azure, BgpPeer, Circuit, PeerKind, RouteServer
 from labkit.azure.rules.adjacency import programming_hub, programming_server
 from labkit.azure.rules.gateways import (
     connected_circuits,
-    connected_sites,
+    connected_devices,
     gateway_peers,
     gateways_in,
     gateways_on,
@@ -69,8 +69,8 @@ def test_who_is_where() -> None:
     assert gateways_in(model, "spoke") == ()
     assert [c.name for c in connected_circuits(model, ER)] == ["c2", "c1"]
     assert connected_circuits(model, VPN) == ()
-    assert [s.name for s in connected_sites(model, VPN)] == ["s1"]
-    assert connected_sites(model, ER) == ()
+    assert [s.name for s in connected_devices(model, VPN, 0)] == ["s1"]
+    assert connected_devices(model, ER, 0) == ()
     assert gateways_on(model, model.circuit["c1"]) == (ER, FAR)
 
 

@@ -1,0 +1,281 @@
+"""Connections of gateways: to circuits, and through VPN tunnels to sites, NVAs and gateways of other networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network
+from itertools import count, product
+from typing import ClassVar
+
+from labkit.azure.model import Azure, Connection, InstanceId, LocalNetworkGateway
+from labkit.azure.model.problem import Code, Problem
+from labkit.lab.file.draft import Draft
+from labkit.lab.file.yaml_source import Path
+from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
+from labkit.lab.kinds.circuit import CIRCUITS
+from labkit.lab.kinds.gateway import GATEWAYS, Gateway, GatewayConnection, GatewayType
+from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Joined, Kind
+from labkit.lab.kinds.machine import machine_of
+from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY, NVA, NVA_NIC, SITE
+from labkit.lab.kinds.nva import NVAS
+from labkit.lab.kinds.site import LANS, SITES
+from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS
+from labkit.lab.model import Lab, Tunnel, TunnelEnd
+
+APIPA = IPv4Network("169.254.0.0/16")
+"""Addresses of links (RFC 3927)."""
+
+_CUSTOM = (IPv4Network("169.254.21.0/24"), IPv4Network("169.254.22.0/24"))
+"""Those of them that Azure takes for BGP through tunnels [vpn-apipa]."""
+
+_REMOTES = {GatewayType.EXPRESSROUTE: (CIRCUIT,), GatewayType.VPN: (SITE, NVA, NVA_NIC, GATEWAY)}
+
+_OWN: Slot[dict[tuple[str, str], Mapping[int, IPv4Address]]] = Slot(dict)
+"""The instances' addresses in tunnels to a device with a link's address, by gateway and what it connects to."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A connection in the lab file: of a gateway, to what it names, at a place."""
+
+    gateway: str
+    remote: str
+    options: GatewayConnection
+    path: Path
+
+    @property
+    def device(self) -> str:
+        """What it leads to: a NIC stands for its machine."""
+        return machine_of(self.remote)
+
+
+def _all(draft: Draft) -> Iterator[tuple[Gateway, _Named]]:
+    for name, gateway in draft.file[GATEWAYS].items():
+        for i, connection in enumerate(gateway.connects_to):
+            for remote, options in connection.items():
+                path: Path = ("gateways", name, "connects_to", i, remote)
+                yield gateway, _Named(name, remote, options or GatewayConnection(), path)
+
+
+def _place(draft: Draft, problem: Problem) -> tuple[Path, str]:
+    """The last connection of the two objects: the one that is too much."""
+    name, remote = problem.subjects
+    ends = {(name, remote), (remote, name)}
+    return next(n.path[:-1] for _, n in reversed([*_all(draft)]) if (n.gateway, n.device) in ends), f"gateway {name}: "
+
+
+class ConnectionKind(Kind):
+    """Connections; they have no section of their own, and no links: tunnels go over the Internet."""
+
+    refusals: ClassVar[Mapping[Code, AzureRefusal]] = {
+        Code.CONNECTION_DUPLICATE: AzureRefusal("Azure refuses the second. Remove it.", _place),
+        Code.CONNECTION_ASN: AzureRefusal("They use external BGP with each other. Give one of them another.", _place),
+    }
+
+    def references(self, checking: Checking) -> None:
+        """See `Kind`."""
+        for name, gateway in checking.draft.file[GATEWAYS].items():
+            called = "site, NVA or VPN gateway" if gateway.type is GatewayType.VPN else ""
+            place: Path = ("gateways", name, "connects_to")
+            checking.refer_links(place, gateway.connects_to, *_REMOTES[gateway.type], called=called)
+
+    def joins(self, draft: Draft) -> Iterator[Joined]:
+        """See `Kind`."""
+        yield from (Joined(named.gateway, named.device, named.options.bgp) for _, named in _all(draft))
+
+    def given(self, draft: Draft) -> Iterator[Given]:
+        """See `Kind`: of a device's address the first connection that has it."""
+        seen: set[tuple[str, IPv4Address]] = set()
+        for _, named in _all(draft):
+            about, options = draft.subject(named.path)[0], named.options
+            for j, edge in enumerate(options.edges):
+                yield Given(edge, f"edge of {about}", (*named.path, "edges", j))
+            address = options.bgp_peering_address
+            if address is not None and (named.device, address) not in seen:
+                seen.add((named.device, address))
+                yield Given(address, f"bgp_peering_address of {about}", (*named.path, "bgp_peering_address"))
+
+    def assign(self, assignment: Assignment) -> None:
+        """See `Kind`."""
+        for gateway, named in _all(assignment.draft):
+            theirs = named.options.bgp_peering_address
+            if theirs is None or theirs not in APIPA:
+                continue
+            own: dict[int, IPv4Address] = {}
+            for i in _instances(gateway, named.options):
+                near = (host for host in IPv4Network((theirs, 30), strict=False).hosts() if not own)
+                address = assignment.first(near) or assignment.host(_CUSTOM[i])
+                if address is None:
+                    text = f"bgp_peering_address of {assignment.draft.subject(named.path)[0]}"
+                    assignment.full(named.path, text, _CUSTOM[i], "Give some devices addresses outside of it.")
+                else:
+                    own[i] = address
+            assignment.addresses[_OWN][named.gateway, named.remote] = own
+
+    def azure(self, draft: Draft, addresses: Addresses, azure: Azure) -> Azure:  # noqa: ARG002
+        """See `Kind`."""
+        connections: list[Connection] = []
+        devices: dict[str, LocalNetworkGateway] = {}
+        for gateway, named in _all(draft):
+            title, instances = f"{named.gateway}-{named.device}", frozenset(named.options.instances)
+            if named.gateway not in azure.gateway or named.remote == named.gateway:
+                continue
+            if named.remote in draft.file[CIRCUITS]:
+                connections.append(Connection(title, named.gateway, named.remote))
+            elif named.remote in azure.gateway:
+                back = f"{named.remote}-{named.gateway}"
+                if any(each.name == title for each in connections):  # the other one names this one, too
+                    continue
+                connections.append(Connection(title, named.gateway, named.remote, instances))
+                connections.append(Connection(back, named.remote, named.gateway))
+            elif named.device in {**draft.file[SITES], **draft.file[NVAS]} and gateway.type is GatewayType.VPN:
+                devices[title] = _local_network_gateway(draft, title, named)
+                connections.append(Connection(title, named.gateway, title, instances))
+        return replace(azure, connections=tuple(connections), local_network_gateways=tuple(devices.values()))
+
+    def check(self, checking: Checking) -> None:
+        """See `Kind`."""
+        for gateway, named in _all(checking.draft):
+            _check(checking, gateway, named)
+
+    def lab(self, draft: Draft, addresses: Addresses, lab: Lab) -> Lab:
+        """See `Kind`: VXLAN numbers count on from those of overlays."""
+        vnis = count(1 + len(lab.overlays))
+        vpns = [(gateway, named) for gateway, named in _all(draft) if named.remote not in draft.file[CIRCUITS]]
+        tunnels = (
+            Tunnel(near, far, next(vnis), named.options.bgp)
+            for gateway, named in vpns
+            for near, far in _ends(draft, addresses, lab, gateway, named)
+        )
+        return replace(lab, tunnels=tuple(tunnels))
+
+
+def _instances(gateway: Gateway, options: GatewayConnection) -> tuple[int, ...]:
+    """The instances of a gateway that have a tunnel of a connection."""
+    every = range(gateway.instance_count)
+    return tuple(i for i in every if i in options.instances or not options.instances)
+
+
+def _local_network_gateway(draft: Draft, title: str, named: _Named) -> LocalNetworkGateway:
+    """A device as a VPN gateway knows it: by its ASN with BGP; by prefixes without, and with BGP if they are given."""
+    site, nva = draft.file[SITES].get(named.device), draft.file[NVAS].get(named.device)
+    asn = site.asn if site is not None else nva.asn if nva is not None else None
+    prefixes = named.options.address_prefixes
+    if site is not None and not named.options.bgp:
+        prefixes = prefixes or site.prefixes
+    return LocalNetworkGateway(title, named.device, prefixes, asn if named.options.bgp else None)
+
+
+def _ends(
+    draft: Draft, addresses: Addresses, lab: Lab, gateway: Gateway, named: _Named
+) -> Iterator[tuple[TunnelEnd, TunnelEnd]]:
+    """The ends of a connection's tunnels: from each instance to the device, or to each instance of another gateway."""
+    name, options = named.gateway, named.options
+    mine = [lab.azure.gateway[name].instance_ids[i] for i in _instances(gateway, options)]
+    if named.remote in lab.azure.gateway:
+        for pair in product(mine, lab.azure.gateway[named.remote].instance_ids):
+            near, far = (TunnelEnd(i.node, i.name, _address(lab, i)) for i in pair)
+            yield near, far
+        return
+    statics = lab.azure.local_network_gateway[f"{name}-{named.device}"].address_space
+    back = options.remote_prefixes or draft.file[VIRTUAL_NETWORKS][gateway.virtual_network].address_space
+    theirs = _device_address(draft, addresses, lab, named)
+    own = addresses[_OWN].get((name, named.remote), {})
+    for i in mine:
+        near = TunnelEnd(i.node, name, own.get(i.index, _address(lab, i)), statics)
+        yield near, TunnelEnd(named.device, named.device, theirs, () if options.bgp else back)
+
+
+def _address(lab: Lab, instance: InstanceId) -> IPv4Address:
+    return lab.azure.gateway[instance.name].instances[instance.index]
+
+
+def _device_address(draft: Draft, addresses: Addresses, lab: Lab, named: _Named) -> IPv4Address:
+    """The address of a site's router, or an NVA's, in BGP with a gateway."""
+    given = named.options.bgp_peering_address
+    if given is not None:
+        return given
+    if named.device in draft.file[SITES]:
+        return addresses[LANS][named.device][0].ip
+    loopback = lab.nva[named.device].loopback
+    if loopback is not None and named.remote == named.device:
+        return loopback
+    return lab.azure.find_nic(named.remote).address
+
+
+def _check(checking: Checking, gateway: Gateway, named: _Named) -> None:
+    """What an option means nothing to, or contradicts."""
+    draft, options, path = checking.draft, named.options, named.path
+    about = draft.subject(path)[0]
+    vpn = gateway.type is GatewayType.VPN
+    device = vpn and named.remote not in draft.file[GATEWAYS]
+    if vpn and options.edges:
+        draft.error((*path, "edges"), f"{about}: edges are for connections to circuits only.", "Remove edges.")
+    if not vpn and not options.bgp:
+        draft.error((*path, "bgp"), f"{about}: ExpressRoute always uses BGP.", "Remove bgp.")
+    for key in ("address_prefixes", "bgp_peering_address"):
+        if getattr(options, key) and not device:
+            text = f"{about}: {key} is for connections to sites and NVAs only."
+            draft.error((*path, key), text, f"Remove {key}.")
+    if vpn and not device:
+        _check_gateways(draft, named, about)
+    if options.remote_prefixes and (options.bgp or not vpn) and not draft.broken((*path, "bgp")):
+        text = f"{about}: remote_prefixes are for a site or an NVA without BGP."
+        draft.error((*path, "remote_prefixes"), text, "Add bgp: false, or remove remote_prefixes.")
+    _check_instances(draft, gateway, named, about)
+    if device:
+        _check_device(draft, named, about)
+
+
+def _check_gateways(draft: Draft, named: _Named, about: str) -> None:
+    """A connection of two gateways: VPN gateways of two virtual networks, with BGP; one of them has it in the file."""
+    far = draft.file[GATEWAYS][named.remote]
+    if named.remote == named.gateway or far.virtual_network == draft.file[GATEWAYS][named.gateway].virtual_network:
+        draft.error(named.path, f"{about}: both ends are in one virtual network.", "Name a gateway of another one.")
+    elif far.type is not GatewayType.VPN:
+        text = f"{about}: {named.remote} is not a VPN gateway."
+        draft.error(named.path, text, "Name a VPN gateway; ExpressRoute gateways meet at a circuit.")
+    elif any(named.gateway == n for n, _ in far.connections) and named.gateway > named.remote:
+        text = f"{about}: {named.remote} names {named.gateway}, too."
+        draft.error(named.path, text, "One side stands for both of Azure's connections: remove the other.")
+    if not named.options.bgp:
+        text = f"{about}: a connection of two gateways has BGP here."
+        draft.error((*named.path, "bgp"), text, "Remove bgp.")
+
+
+def _check_instances(draft: Draft, gateway: Gateway, named: _Named, about: str) -> None:
+    """The instances of a connection, and the edges of its lines."""
+    options, path, every = named.options, named.path, gateway.instance_count
+    if draft.broken(("gateways", named.gateway, "instances")):
+        return
+    if options.instances and gateway.type is not GatewayType.VPN:
+        text = f"{about}: each instance of an ExpressRoute gateway has a line."
+        draft.error((*path, "instances"), text, "Remove instances.")
+    elif any(i >= every for i in options.instances):
+        text = f"{about}: the gateway has no instance {max(options.instances)}."
+        draft.error((*path, "instances"), text, "Set active_active: true, or remove instances.")
+    if options.edges and len(options.edges) != every and gateway.type is GatewayType.EXPRESSROUTE:
+        given = "one edge" if len(options.edges) == 1 else f"{len(options.edges)} edges"
+        text = f"{about}: {given}, but the gateway has {every} instance{'s' * (every > 1)}."
+        draft.error((*path, "edges"), text, "Each instance has a line of its own: give as many addresses.")
+
+
+def _check_device(draft: Draft, named: _Named, about: str) -> None:
+    """What a site or an NVA needs for the connection, and its address in BGP."""
+    options, path, nva = named.options, named.path, draft.file[NVAS].get(named.device)
+    if nva is not None and options.bgp and nva.asn is None and not draft.broken(("nvas", named.device, "asn")):
+        text = f"{about}: the connection has BGP, and {named.device} has none."
+        draft.error(path, text, f"Add asn: 65001 to {named.device}, or bgp: false and address_prefixes here.")
+    if nva is not None and not options.bgp and not options.address_prefixes:
+        text = f"{about}: without BGP, the gateway sends nothing to {named.device}."
+        draft.error(path, text, "Add address_prefixes: what lies behind it.")
+    address = options.bgp_peering_address
+    if address is None:
+        return
+    place = (*path, "bgp_peering_address")
+    if not options.bgp:
+        draft.error(place, f"{about}: bgp_peering_address needs BGP.", "Remove bgp: false, or bgp_peering_address.")
+    elif address in APIPA and not any(address in each for each in _CUSTOM):
+        text = f"{about}: Azure does not take {address} for BGP."
+        draft.error(place, text, f"Use one of {_CUSTOM[0][0]} to {_CUSTOM[1][-1]}, or outside {APIPA}.")
