@@ -1,4 +1,4 @@
-"""Sets of address ranges with a fast membership test.
+"""Sets of address ranges with a fast membership test, and tables with a fast longest prefix match.
 
 `ipaddress` takes several microseconds to decide whether one network lies in another. At ten thousand routes for every
 NIC that is the whole budget, so the ranges are kept as integers, grouped by prefix length.
@@ -6,9 +6,11 @@ NIC that is the whole budget, so the ranges are kept as integers, grouped by pre
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network
+from typing import Generic, TypeVar
 
+T = TypeVar("T")
 _BITS = 32
 
 
@@ -37,3 +39,25 @@ class Ranges:
         """Whether `address` lies in one of the ranges."""
         value = int(address)
         return any(value >> shift in heads for _, shift, heads in self._groups)
+
+
+class LongestMatch(Generic[T]):
+    """An immutable table of values by address range, of which the longest prefix that covers an address counts."""
+
+    __slots__ = ("_groups",)
+
+    def __init__(self, values: Mapping[IPv4Network, T]) -> None:
+        groups: dict[int, dict[int, T]] = {}
+        for prefix, value in values.items():
+            shift = _BITS - prefix.prefixlen
+            groups.setdefault(shift, {})[int(prefix.network_address) >> shift] = value
+        self._groups = sorted(groups.items())
+
+    def of(self, address: IPv4Address) -> T | None:
+        """The value of the longest prefix that covers `address`; None if none does."""
+        value = int(address)
+        for shift, heads in self._groups:
+            found = heads.get(value >> shift)
+            if found is not None:
+                return found
+        return None

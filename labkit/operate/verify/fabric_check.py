@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
@@ -16,6 +16,7 @@ from typing import Any
 
 from labkit.azure.forwarding import Disposition, Packet, Surroundings, next_hops
 from labkit.azure.model import ON_LINK, EffectiveRoute, RouteSource, RouteState
+from labkit.azure.model.ranges import LongestMatch
 from labkit.azure.rules.effective import ForwardingKey, active, effective_table
 from labkit.feed.tables import ForwardingTable
 from labkit.lab.fabric_ports import InternetPort, NicPort, PeeringPort, Port, beyond, fabric_ports
@@ -132,12 +133,12 @@ def _wrong(vnet: str, live: LiveState, ports: Mapping[str, Port]) -> Iterator[Wr
         yield Wrong(tuple(bare))
     for table, wanted, names in sharing:
         routes = _routes(live, vnet, wanted)
+        match = LongestMatch(routes)
         seen: set[tuple[IPv4Network, Macs, Macs]] = set()
         for address in sorted(
             {*_corners(routes), *ruleset.corners(table), *surroundings.reachable, *surroundings.frontends}
         ):
-            prefix = _match(routes, address)
-            row = routes[prefix] if prefix is not None else None
+            row = match.of(address)
             right, there = _right(surroundings, row, address, internet), ruleset.leads(table, address)
             if there == right:
                 continue
@@ -165,13 +166,6 @@ def _corners(routes: Iterable[IPv4Network]) -> Iterator[IPv4Address]:
         yield prefix[-1]
         if prefix.prefixlen <= 30:
             yield prefix[4 if prefix.num_addresses > 4 else 1]
-
-
-def _match(routes: Collection[IPv4Network], address: IPv4Address) -> IPv4Network | None:
-    """The longest prefix that covers an address."""
-    return next(
-        (p for length in range(32, -1, -1) if (p := IPv4Network((address, length), strict=False)) in routes), None
-    )
 
 
 def _right(surroundings: Surroundings, row: EffectiveRoute | None, address: IPv4Address, internet: Macs) -> Macs:
