@@ -13,7 +13,7 @@ from labkit.azure.forwarding import Disposition
 from labkit.cli.app import run as labkit
 from labkit.operate.trace.run import Trace, trace
 from labkit.pytest import Boot, RunningLab
-from tests.e2e.in_lab import problems
+from tests.e2e.in_lab import problems, run
 from tests.e2e.waiting import eventually
 
 
@@ -105,6 +105,9 @@ def test_with_a_circuit_off_the_gateway_answers(two_circuits: RunningLab) -> Non
             assert found.verdict == "dropped"
     finally:
         runtime.start(name, "circuit1")
+        # They have not noticed, and would keep their old sessions with it for the hold time.
+        for line in two_circuits.lab.gateway["ergw1"].lines:
+            run(two_circuits, f"ergw1-{line.instance}", "vtysh", "-c", f"clear bgp {line.edge}")
     eventually(lambda: traced(two_circuits, "vm02", "onprem1"), lambda f: f.agrees and f.verdict == "delivered", 60)
 
 

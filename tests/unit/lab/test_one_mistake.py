@@ -14,6 +14,7 @@ from labkit.lab.file.variants import as_text
 from labkit.lab.file.yaml_source import Data, Source, parse
 from labkit.lab.load import read_all_text
 from labkit.resources import topologies
+from tests.extent import LONG
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 FILES = [*sorted(topologies().glob("*/lab.yml")), *sorted((REPOSITORY / "tests/e2e/labs").glob("*.lab.yml"))]
@@ -28,6 +29,9 @@ NAMED = [
     "virtual_networks", "route_tables", "route_servers", "nvas", "load_balancers", "gateways", "circuits", "sites",
     "virtual_machines",
 ]  # fmt: skip
+
+BY_NAME = {*NAMED, "subnets", "nics", "routes"}
+"""The sections whose keys are names."""
 
 
 def errors(data: Data) -> list[str]:
@@ -81,8 +85,17 @@ def replaced(data: Data, path: tuple[str | int, ...], text: str) -> Data:
 
 
 def alike(path: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """What places have in common that are tried once: a lab has many proofs of a kind."""
-    return tuple(step for step in path if isinstance(step, str)) if path[0] == "proofs" else path
+    """What places have in common of which one is tried: a lab has many proofs of a kind.
+
+    It has many objects of a kind, too, of which the long suite tries all.
+    """
+    if path[0] == "proofs":
+        return tuple(step for step in path if isinstance(step, str))
+    if LONG:
+        return path
+    return tuple(
+        s for parent, s in zip(("", *path), path, strict=False) if isinstance(s, str) and parent not in BY_NAME
+    )
 
 
 FOR_EVERY_FILE = pytest.mark.parametrize(
