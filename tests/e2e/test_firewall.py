@@ -97,9 +97,9 @@ def test_rules_change_while_the_lab_runs_and_end_flows_that_they_deny(lab: Runni
     with dialogue(lab, "vm2", ECHO_SERVER) as server:
         assert server.line() == "ready"
         with dialogue(lab, "vm1", TALK, address(lab, "vm2")) as client:
-            assert client.line() == "answered"
+            assert client.ask() == "answered"
             lab.client.change(SetFirewallRules("fw", (ssh,)))
-            eventually(client.line, lambda line: line == "no answer")
+            eventually(client.ask, lambda line: line == "no answer")
             assert not ping(lab.client, "vm1", address(lab, "vm2"))
             assert [firewall_difference(node, LiveState(lab.lab, lab.client)) for node in INSTANCES] == [None, None]
             # What was changed by hand is seen.
@@ -109,7 +109,7 @@ def test_rules_change_while_the_lab_runs_and_end_flows_that_they_deny(lab: Runni
             assert found.startswith("firewall fw-0: -; expected: rule 1, Allow any → any: TCP 22.")
             assert {each.where for each in differences(lab.lab, lab.client)} == {"firewall fw-0"}
             lab.client.change(SetFirewallRules("fw", before))
-            eventually(client.line, lambda line: line == "answered")
+            eventually(client.ask, lambda line: line == "answered")
     assert problems(lab, 10) == []
 
 
@@ -145,14 +145,14 @@ ASK = """
             print(one.recv(100).decode())
 """
 
-# One connection, and question after question on it.
+# One connection, and a question on it for every line.
 TALK = """
     import socket, sys
     with socket.create_connection((sys.argv[1], 7000), 3) as one:
         one.settimeout(0.5)
-        while True:
+        for _ in sys.stdin:
+            one.sendall(b"hello")
             try:
-                one.sendall(b"hello")
                 print("answered" if one.recv(1000) else "closed")
             except TimeoutError:
                 print("no answer")

@@ -13,6 +13,7 @@ from labkit.names import handle, interface
 from labkit.operate.diff.run import differences
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.in_lab import lab_file, problems
+from tests.e2e.waiting import eventually
 from tests.verbs import in_process
 
 HUB, SPOKE = "VNet_Hub.Prod-WestEurope_of.the-platform-team-and-of-64-letters_", "br1"
@@ -141,6 +142,44 @@ def test_changes_are_of_the_objects_that_are_meant(lab: RunningLab) -> None:
         assert len(json.loads(labkit("changes", "--format", "json"))) == 1
     finally:
         labkit("reset")
+    assert problems(lab, 30) == []
+
+
+def as_paths(prefix: str) -> dict[str, set[str]]:
+    """The AS paths of a prefix at both instances of the route server, by the appliance that it is from."""
+    found = {}
+    for nva in (FIRST, SECOND):
+        table = json.loads(labkit("learned-routes", SERVER, nva, "--format", "json"))
+        found[nva] = {row["asPath"] for rows in table.values() for row in rows if row["network"] == prefix}
+    return found
+
+
+@pytest.mark.both_runtimes
+def test_what_appliances_advertise_changes_and_outlives_their_nodes(lab: RunningLab) -> None:
+    """In both daemons: a rule of the export policy, and a prefix that is originated."""
+    asns = {FIRST: 65001, SECOND: 65002}
+    before = {nva: {f"{asn}-65010"} for nva, asn in asns.items()}
+    changed = {nva: {f"{asn}-{asn}-{asn}-65010"} for nva, asn in asns.items()}
+    originated = {nva: {str(asn)} for nva, asn in asns.items()}
+    assert as_paths("10.250.0.0/16") == before
+    try:
+        for nva in asns:
+            labkit("nva", "exports", nva, f"{{to: {SERVER.lower()}, prefix: 10.250.0.0/16, set: {{prepend: 2}}}}")
+            labkit("nva", "advertise", nva, "10.253.0.0/16")
+
+        def is_so() -> bool:
+            return as_paths("10.250.0.0/16") == changed and as_paths("10.253.0.0/16") == originated
+
+        eventually(is_so, bool, 30)
+        for nva in asns:
+            labkit("stop", nva)
+        for nva in asns:
+            labkit("start", nva)
+        eventually(is_so, bool, 60)
+        eventually(lambda: differences(lab.lab, lab.client), lambda found: not found, 30)
+    finally:
+        labkit("reset")
+    eventually(lambda: as_paths("10.250.0.0/16"), lambda found: found == before, 30)
     assert problems(lab, 30) == []
 
 
