@@ -24,6 +24,7 @@ from labkit.operate.look.live_state import LiveState
 from labkit.operate.records import record as records
 from labkit.pytest import RunningLab
 from labkit.render.render import render
+from labkit.resources import topologies
 from labkit.runtimes.image import images
 from labkit.runtimes.protocol import Process
 from tests.e2e.waiting import eventually
@@ -51,6 +52,14 @@ def variant(source: Path, folder: Path, changes: dict[str, str]) -> Path:
         text = text.replace(old, new)
     file = folder / source.name
     file.write_text(text)
+    return file
+
+
+def overview_called(name: str, folder: Path) -> Path:
+    """The overview lab under another name, as a file in `folder`."""
+    file = folder / f"{name}.lab.yml"
+    text = (topologies() / "overview" / "lab.yml").read_text()
+    file.write_text(text.replace("name: overview", f"name: {name}", 1))
     return file
 
 

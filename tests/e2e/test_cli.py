@@ -22,11 +22,11 @@ from typing import Any
 import pytest
 
 from labkit.cli.app import PANEL
-from labkit.resources import topologies
 from labkit.runtimes.image import images
 from labkit.runtimes.sandbox import state
 from tests.e2e import in_lab
 from tests.e2e.command_line import WITHIN, Labkit, in_private_mounts
+from tests.e2e.in_lab import overview_called
 from tests.e2e.terminal import drained, read_until
 from tests.e2e.waiting import eventually
 from tests.verbs import EXEC, VerbShape, in_process, verbs
@@ -43,10 +43,7 @@ def _image() -> None:
 
 @pytest.fixture(scope="module")
 def lab_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    text = (topologies() / "overview" / "lab.yml").read_text()
-    file = tmp_path_factory.mktemp("lab") / "cli.lab.yml"
-    file.write_text(text.replace("name: overview", "name: cli"))
-    return file
+    return overview_called("cli", tmp_path_factory.mktemp("lab"))
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from labkit.resources import topologies
 from labkit.runtimes.image import images
 from labkit.runtimes.sandbox import logs, state
 from tests.bench.accounts import descendants
 from tests.e2e.command_line import Labkit, in_private_mounts
+from tests.e2e.in_lab import overview_called
 from tests.e2e.waiting import eventually
 
 
@@ -32,10 +32,7 @@ def _image() -> None:
 @pytest.fixture(scope="module")
 def lab_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The overview lab under another name."""
-    text = (topologies() / "overview" / "lab.yml").read_text()
-    file = tmp_path_factory.mktemp("lab") / "machine.lab.yml"
-    file.write_text(text.replace("name: overview", "name: machine"))
-    return file
+    return overview_called("machine", tmp_path_factory.mktemp("lab"))
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Protocol, TypeVar
 
 from labkit.azure.changes.appliances import SetAdvertisedPrefixes, SetExportPolicy
 from labkit.azure.changes.base import Change
@@ -44,15 +45,44 @@ def difference(before: Azure, after: Azure) -> tuple[Change, ...]:
     """
     return (
         *_deletions(before, after),
-        *_virtual_networks(before, after),
+        *(
+            SetAddressSpace(each.name, each.address_space)
+            for each in _other(before.virtual_network, after.virtual_networks, lambda network: network.address_space)
+        ),
         *_peerings(before, after),
         *_syncs(before, after),
         *_route_servers(before, after),
         *_route_tables(before, after),
-        *_nics(before, after),
-        *_appliances(before, after),
-        *_firewalls(before, after),
+        *(
+            SetIpForwarding(each.name, each.ip_forwarding)
+            for each in _other(before.nic, after.nics, lambda nic: nic.ip_forwarding)
+        ),
+        *(
+            SetAdvertisedPrefixes(each.name, each.advertises)
+            for each in _other(before.appliance, after.appliances, lambda appliance: appliance.advertises)
+        ),
+        *(
+            SetExportPolicy(each.name, each.exports)
+            for each in _other(before.appliance, after.appliances, lambda appliance: appliance.exports)
+        ),
+        *(
+            SetFirewallRules(each.name, each.rules)
+            for each in _other(before.firewall, after.firewalls, lambda firewall: firewall.rules)
+        ),
     )
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+_T = TypeVar("_T", bound=_Named)
+
+
+def _other(before: Mapping[str, _T], after: Iterable[_T], part: Callable[[_T], object]) -> Iterator[_T]:
+    """The objects that both have, and of which the part is another one afterwards."""
+    return (each for each in after if each.name in before and part(before[each.name]) != part(each))
 
 
 def _deletions(before: Azure, after: Azure) -> Iterator[Change]:
@@ -67,13 +97,6 @@ def _deletions(before: Azure, after: Azure) -> Iterator[Change]:
     for peering in before.peerings:
         if peering_side(after, peering.local, peering.remote) is None:
             yield DeletePeering(peering.local, peering.remote)
-
-
-def _virtual_networks(before: Azure, after: Azure) -> Iterator[Change]:
-    for network in after.virtual_networks:
-        had = before.virtual_network.get(network.name)
-        if had is not None and had.address_space != network.address_space:
-            yield SetAddressSpace(network.name, network.address_space)
 
 
 def _peerings(before: Azure, after: Azure) -> Iterator[Change]:
@@ -143,29 +166,6 @@ def _route_tables(before: Azure, after: Azure) -> Iterator[Change]:
     for table in before.route_tables:
         if table.name not in after.route_table:
             yield DeleteRouteTable(table.name)
-
-
-def _nics(before: Azure, after: Azure) -> Iterator[Change]:
-    for nic in after.nics:
-        had = before.nic.get(nic.name)
-        if had is not None and had.ip_forwarding != nic.ip_forwarding:
-            yield SetIpForwarding(nic.name, nic.ip_forwarding)
-
-
-def _appliances(before: Azure, after: Azure) -> Iterator[Change]:
-    for appliance in after.appliances:
-        had = before.appliance.get(appliance.name)
-        if had is not None and had.advertises != appliance.advertises:
-            yield SetAdvertisedPrefixes(appliance.name, appliance.advertises)
-        if had is not None and had.exports != appliance.exports:
-            yield SetExportPolicy(appliance.name, appliance.exports)
-
-
-def _firewalls(before: Azure, after: Azure) -> Iterator[Change]:
-    for firewall in after.firewalls:
-        had = before.firewall.get(firewall.name)
-        if had is not None and had.rules != firewall.rules:
-            yield SetFirewallRules(firewall.name, firewall.rules)
 
 
 def _associations(before: Azure, after: Azure) -> Iterator[Change]:

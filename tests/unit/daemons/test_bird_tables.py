@@ -63,7 +63,17 @@ v6         BGP        ---        start  2026-11-30 13:45:50.000000  Active
     Neighbor AS:      65010
 
 """
-ROUTES = """Table igp4:
+BEST = """\
+10.20.0.0/16         unicast [rs1-0:10.1.0.4 2026-11-30 13:45:43.645112 from 10.1.0.4] * (100) [AS65100i]
+	via 10.1.1.1 on eth0
+	Type: BGP univ
+	BGP.origin: IGP
+	BGP.as_path: 65515 {12076 65100}
+	BGP.next_hop: 10.1.0.4
+	BGP.local_pref: 100
+	BGP.community: (65515,7) (65535,65281)
+"""
+ROUTES = f"""Table igp4:
 0.0.0.0/0            unicast [node 2026-11-30 13:45:42.872665] * (200)
 	via 10.1.1.1 on eth0
 	Type: static univ
@@ -73,25 +83,9 @@ ROUTES = """Table igp4:
 	Type: device univ
 
 Table kernel4:
-10.20.0.0/16         unicast [rs1-0:10.1.0.4 2026-11-30 13:45:43.645112 from 10.1.0.4] * (100) [AS65100i]
-	via 10.1.1.1 on eth0
-	Type: BGP univ
-	BGP.origin: IGP
-	BGP.as_path: 65515 {12076 65100}
-	BGP.next_hop: 10.1.0.4
-	BGP.local_pref: 100
-	BGP.community: (65515,7) (65535,65281)
-
+{BEST}
 Table master4:
-10.20.0.0/16         unicast [rs1-0:10.1.0.4 2026-11-30 13:45:43.645112 from 10.1.0.4] * (100) [AS65100i]
-	via 10.1.1.1 on eth0
-	Type: BGP univ
-	BGP.origin: IGP
-	BGP.as_path: 65515 {12076 65100}
-	BGP.next_hop: 10.1.0.4
-	BGP.local_pref: 100
-	BGP.community: (65515,7) (65535,65281)
-                     unicast [rs1-1:10.1.0.5 2026-11-30 13:45:43.703727 from 10.1.0.5] (100) [AS65100?]
+{BEST}                     unicast [rs1-1:10.1.0.5 2026-11-30 13:45:43.703727 from 10.1.0.5] (100) [AS65100?]
 	via 10.1.1.1 on eth0
 	Type: BGP univ
 	BGP.origin: Incomplete
