@@ -21,7 +21,7 @@ from labkit.lab.file.schema import Section
 from labkit.lab.file.schema_types import Address, AzureName, NotEmpty, Part, Prefixes, one_or_more
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
-from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Kind
+from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Kind, at
 from labkit.lab.kinds.names import Declared, declared_with_instances
 from labkit.lab.kinds.nouns import FIREWALL, FIREWALL_INSTANCE
 from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS, find_subnet
@@ -104,14 +104,6 @@ FIREWALLS: Section[dict[str, Firewall]] = Section(
 )
 
 
-def _itself(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: ARG001
-    return ("firewalls", problem.subjects[0]), ""
-
-
-def _subnet(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: ARG001
-    return ("virtual_networks", problem.subjects[1], "subnets", FIREWALL_SUBNET), ""
-
-
 def _ports(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: ARG001
     name, number = problem.subjects
     return ("firewalls", name, "rules", int(number) - 1, "ports"), ""
@@ -123,13 +115,15 @@ class FirewallKind(Kind):
     section = FIREWALLS
     noun = FIREWALL
     refusals: ClassVar[Mapping[Code, AzureRefusal]] = {
-        Code.FIREWALL_SECOND: AzureRefusal("Azure allows one in a virtual network. Remove one.", _itself),
+        Code.FIREWALL_SECOND: AzureRefusal("Azure allows one in a virtual network. Remove one.", at("firewalls", 0)),
         Code.FIREWALL_SUBNET: AzureRefusal(
             "Azure refuses it. Add one of /26 to its subnets, such as AzureFirewallSubnet: 10.1.254.0/26.",
-            _itself,
+            at("firewalls", 0),
             lambda draft, problem: draft.broken(("virtual_networks", problem.subjects[1], "subnets")),
         ),
-        Code.FIREWALL_SUBNET_SIZE: AzureRefusal("Azure refuses it. Make it a /26.", _subnet),
+        Code.FIREWALL_SUBNET_SIZE: AzureRefusal(
+            "Azure refuses it. Make it a /26.", at("virtual_networks", 1, "subnets", FIREWALL_SUBNET)
+        ),
         Code.FIREWALL_RULE: AzureRefusal("Remove ports, or give ICMP a rule of its own.", _ports),
         Code.FIREWALL_PORT: AzureRefusal("Write 22, or a range such as 8000-8080, between 1 and 65535.", _ports),
     }

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field
 
 from labkit.azure import model as azure_model
 from labkit.azure.model import ROUTE_SERVER_ASN, Azure, InstanceId, Nic, PeerKind
-from labkit.azure.model.problem import Code, Problem
+from labkit.azure.model.problem import Code
 from labkit.azure.rules.addressing import GATEWAY_SUBNET, SUBNET_LONGEST, gateway_address
 from labkit.daemons.registry import DAEMONS
 from labkit.daemons.speaker import BgpTimers
@@ -33,7 +33,7 @@ from labkit.lab.file.schema_types import (
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
 from labkit.lab.kinds.circuit import CIRCUITS
-from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Kind
+from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Kind, at
 from labkit.lab.kinds.names import Declared, declared_with_instances
 from labkit.lab.kinds.nouns import GATEWAY, GATEWAY_INSTANCE
 from labkit.lab.kinds.timers import check_timers
@@ -134,49 +134,38 @@ GATEWAYS: Section[dict[str, Gateway]] = Section(
 )
 
 
-def _itself(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: ARG001
-    return ("gateways", problem.subjects[0]), ""
-
-
-def _second(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: ARG001
-    return ("gateways", problem.subjects[0]), f"gateway {problem.subjects[0]}: "
-
-
-def _asn(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: ARG001
-    return ("gateways", problem.subjects[0], "asn"), f"gateway {problem.subjects[0]}: "
-
-
-def _route_table(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: ARG001
-    return ("virtual_networks", problem.subjects[0], "subnets", GATEWAY_SUBNET, "route_table"), ""
-
-
 class GatewayKind(Kind):
     """Gateways; each instance is a node, with a line to each circuit and a tunnel to each site."""
 
     section = GATEWAYS
     noun = GATEWAY
     refusals: ClassVar[Mapping[Code, AzureRefusal]] = {
-        Code.GATEWAY_SECOND: AzureRefusal("Azure allows one of each type in a virtual network. Remove one.", _second),
+        Code.GATEWAY_SECOND: AzureRefusal(
+            "Azure allows one of each type in a virtual network. Remove one.", at("gateways", 0, about="gateway {0}: ")
+        ),
         Code.GATEWAY_SUBNET: AzureRefusal(
             "Azure refuses it. Add one of /27 to its subnets, such as GatewaySubnet: 10.1.255.0/27.",
-            _itself,
+            at("gateways", 0),
             lambda draft, problem: draft.broken(("virtual_networks", problem.subjects[1], "subnets")),
         ),
         Code.GATEWAY_PROPAGATION: AzureRefusal(
-            "Azure refuses it: remove disable_bgp_route_propagation there.", _route_table
+            "Azure refuses it: remove disable_bgp_route_propagation there.",
+            at("virtual_networks", 0, "subnets", GATEWAY_SUBNET, "route_table"),
         ),
         Code.GATEWAY_DEFAULT_ROUTE: AzureRefusal(
-            "Azure refuses it. Remove the route, or the route table from GatewaySubnet.", _route_table
+            "Azure refuses it. Remove the route, or the route table from GatewaySubnet.",
+            at("virtual_networks", 0, "subnets", GATEWAY_SUBNET, "route_table"),
         ),
         Code.GATEWAY_ASN: AzureRefusal(
-            "Azure refuses it. Omit asn, or give a VPN gateway another private ASN, such as 65501.", _asn
+            "Azure refuses it. Omit asn, or give a VPN gateway another private ASN, such as 65501.",
+            at("gateways", 0, "asn", about="gateway {0}: "),
         ),
         Code.GATEWAY_STANDBY: AzureRefusal(
-            "Azure refuses it. Set active_active: true, or remove the route server.", _itself
+            "Azure refuses it. Set active_active: true, or remove the route server.", at("gateways", 0)
         ),
-        Code.GATEWAY_NO_TRANSIT: AzureRefusal("To have transit, remove its asn.", _itself),
+        Code.GATEWAY_NO_TRANSIT: AzureRefusal("To have transit, remove its asn.", at("gateways", 0)),
         Code.GATEWAY_CUT_OFF: AzureRefusal(
-            "Give the route table a route for the RouteServerSubnet to VnetLocal.", _itself
+            "Give the route table a route for the RouteServerSubnet to VnetLocal.", at("gateways", 0)
         ),
     }
 

@@ -75,18 +75,32 @@ class Joined:
     bgp: bool = True
 
 
+Place = Callable[[Draft, Problem], tuple[Path, str]]
+"""Where in the file a problem is mended, and the words before its text."""
+
+
+def at(*steps: str | int, about: str = "") -> Place:
+    """The place of these keys; a number stands for the problem's subject of that number, as `{0}` does in `about`."""
+
+    def place(_: Draft, problem: Problem) -> tuple[Path, str]:
+        keys = tuple(problem.subjects[step] if isinstance(step, int) else step for step in steps)
+        return keys, about.format(*problem.subjects)
+
+    return place
+
+
 @dataclass(frozen=True, slots=True)
 class AzureRefusal:
     """What to do about something that Azure refuses, and where.
 
     Attributes:
         remedy: the remedy, in which `{0}` and so on are the problem's subjects; or what makes it.
-        place: the place in the file where it is mended, and the words before the problem's text.
+        place: the place in the file where it is mended; `at` makes simple ones.
         follows: whether the problem may only follow from something that was left out.
     """
 
     remedy: str | Callable[[Draft, Problem], str]
-    place: Callable[[Draft, Problem], tuple[Path, str]]
+    place: Place
     follows: Callable[[Draft, Problem], bool] = field(default=lambda draft, problem: False)  # noqa: ARG005
 
 

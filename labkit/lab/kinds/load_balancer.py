@@ -19,7 +19,7 @@ from labkit.lab.file.schema import Section
 from labkit.lab.file.schema_types import Address, AzureName, Part, References
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
-from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Kind
+from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Kind, at
 from labkit.lab.kinds.machine import check_place, free_address, given_address, machine_of, own_nics
 from labkit.lab.kinds.names import Declared
 from labkit.lab.kinds.nouns import LOAD_BALANCER, NIC, NVA, NVA_NIC, VIRTUAL_MACHINE
@@ -110,11 +110,6 @@ def _backend(draft: Draft, problem: Problem) -> tuple[Path, str]:
     return ("load_balancers", name, "backends", position), f"load balancer {name}: "
 
 
-def _interval(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: ARG001
-    name = problem.subjects[0]
-    return ("load_balancers", name, "probe", "interval"), f"load balancer {name}: "
-
-
 class LoadBalancerKind(Kind):
     """Load balancers; no nodes: the switches of virtual networks do what they do."""
 
@@ -127,7 +122,10 @@ class LoadBalancerKind(Kind):
         Code.BACKEND_TWICE: AzureRefusal(
             "Azure refuses two rules with the same ports, here all, and backend. Remove it from one.", _backend
         ),
-        Code.PROBE_INTERVAL: AzureRefusal("The lab uses it anyway. Omit interval for Azure's shortest.", _interval),
+        Code.PROBE_INTERVAL: AzureRefusal(
+            "The lab uses it anyway. Omit interval for Azure's shortest.",
+            at("load_balancers", 0, "probe", "interval", about="load balancer {0}: "),
+        ),
     }
 
     def names(self, draft: Draft) -> Iterator[Declared]:

@@ -25,7 +25,7 @@ from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
 from labkit.lab.kinds.assumptions import ASSUMPTIONS
 from labkit.lab.kinds.gateway import GATEWAYS
-from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Joined, Kind
+from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Joined, Kind, at
 from labkit.lab.kinds.machine import machine_of
 from labkit.lab.kinds.names import Declared, declared_with_instances
 from labkit.lab.kinds.nouns import INSTANCE, NVA, NVA_NIC, ROUTE_SERVER
@@ -100,11 +100,6 @@ def _peer_names(server: RouteServer) -> tuple[str, ...]:
     return tuple(machine_of(name) for peer in server.peers for name in peer)
 
 
-def _second(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: ARG001
-    name = problem.subjects[0]
-    return ("route_servers", name, "virtual_network"), f"route server {name}: "
-
-
 def _peer(draft: Draft, problem: Problem) -> tuple[Path, str]:
     server, peer = problem.subjects
     listed = enumerate(draft.file[ROUTE_SERVERS][server].peers)
@@ -156,7 +151,8 @@ class RouteServerKind(Kind):
     noun = ROUTE_SERVER
     refusals: ClassVar[Mapping[Code, AzureRefusal]] = {
         Code.SERVER_SECOND: AzureRefusal(
-            "Azure allows one in a virtual network. Remove one, or give it a virtual network of its own.", _second
+            "Azure allows one in a virtual network. Remove one, or give it a virtual network of its own.",
+            at("route_servers", 0, "virtual_network", about="route server {0}: "),
         ),
         Code.SERVER_SUBNET: AzureRefusal(_subnet_remedy, _subnet, _subnet_by_damage),
         Code.PEER_DUPLICATE: AzureRefusal(

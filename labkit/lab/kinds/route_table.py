@@ -11,14 +11,14 @@ from pydantic import Field
 
 from labkit.azure import model
 from labkit.azure.model import NextHopType
-from labkit.azure.model.problem import Code, Problem
+from labkit.azure.model.problem import Code
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.references import HopReference
 from labkit.lab.file.schema import Section
 from labkit.lab.file.schema_types import AzureName, Part, Prefix
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses
-from labkit.lab.kinds.kind import AzureRefusal, Checking, Kind
+from labkit.lab.kinds.kind import AzureRefusal, Checking, Kind, at
 from labkit.lab.kinds.names import check_azure_names
 from labkit.lab.kinds.next_hop import next_hop_address, refer_next_hop
 
@@ -63,21 +63,18 @@ def no_next_hop(text: str) -> tuple[str, str] | None:
     return f"{text} can't be a next hop: peerings bring their routes by themselves", NEXT_HOPS
 
 
-def _route(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: ARG001
-    table, prefix = problem.subjects
-    return ("route_tables", table, "routes", prefix), ""
-
-
 class RouteTableKind(Kind):
     """Route tables; nothing in a lab's nodes but what the rules make of them."""
 
     section = ROUTE_TABLES
     refusals: ClassVar[Mapping[Code, AzureRefusal]] = {
         Code.NEXT_HOP_NOBODYS: AzureRefusal(
-            "Packets by it are lost: write the name or the address of an appliance, or None.", _route
+            "Packets by it are lost: write the name or the address of an appliance, or None.",
+            at("route_tables", 0, "routes", 1),
         ),
         Code.ROUTE_TO_NO_GATEWAY: AzureRefusal(
-            "Azure drops packets by it. Write None if that is meant, or announce the prefix by BGP.", _route
+            "Azure drops packets by it. Write None if that is meant, or announce the prefix by BGP.",
+            at("route_tables", 0, "routes", 1),
         ),
     }
 

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from labkit.azure import model
-from labkit.azure.model.problem import Code, Problem
+from labkit.azure.model.problem import Code
 from labkit.azure.rules.addressing import (
     DEDICATED_SUBNETS,
     LARGEST_SPACE,
@@ -27,7 +27,7 @@ from labkit.lab.file.schema_types import AzureName, NetworkName, Part, Prefix, P
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses
 from labkit.lab.kinds.assumptions import ASSUMPTIONS
-from labkit.lab.kinds.kind import AzureRefusal, Checking, Kind, Range
+from labkit.lab.kinds.kind import AzureRefusal, Checking, Kind, Range, at
 from labkit.lab.kinds.names import Declared, check_azure_names
 from labkit.lab.kinds.nouns import VIRTUAL_NETWORK
 from labkit.lab.kinds.route_table import ROUTE_TABLES
@@ -126,14 +126,13 @@ class VirtualNetworkKind(Kind):
         )
         return replace(azure, virtual_networks=networks)
 
-    @staticmethod
-    def _address_space(draft: Draft, problem: Problem) -> tuple[Path, str]:  # noqa: ARG004
-        return ("virtual_networks", problem.subjects[0], "address_space"), ""
-
     refusals: ClassVar[Mapping[Code, AzureRefusal]] = {
-        Code.OVERLAP_WITHIN: AzureRefusal("Azure refuses it. Remove or shrink one of them.", _address_space),
+        Code.OVERLAP_WITHIN: AzureRefusal(
+            "Azure refuses it. Remove or shrink one of them.", at("virtual_networks", 0, "address_space")
+        ),
         Code.OVERLAP_PEERED: AzureRefusal(
-            "Azure refuses the peering. Move one of the virtual networks, or remove a peering.", _address_space
+            "Azure refuses the peering. Move one of the virtual networks, or remove a peering.",
+            at("virtual_networks", 0, "address_space"),
         ),
     }
 

@@ -1,4 +1,9 @@
-"""The change outside Azure that can be tried: an NVA's AS path prepending. No verb makes it, its daemon does. Pure."""
+"""The change outside Azure that can be tried: an NVA's AS path prepending. No verb makes it, its daemon does. Pure.
+
+It is of what route servers receive, not of an export policy: so it can be tried of routers whose policy labkit neither
+knows nor sets (`config`, `image`), and on top of any policy. What another export policy would do, `whatif nva exports`
+tries.
+"""
 
 from __future__ import annotations
 
