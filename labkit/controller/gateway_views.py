@@ -8,7 +8,8 @@ from datetime import timedelta
 from ipaddress import IPv4Address
 from typing import TypedDict
 
-from labkit.azure.model import Gateway, InstanceId
+from labkit.azure.model import Gateway, InstanceId, PeerKind
+from labkit.azure.rules.adjacency import server_in
 from labkit.azure.rules.gateway_policy import PathSource
 from labkit.azure.rules.gateways import session_server
 from labkit.azure.rules.rows import ADVERTISED_WEIGHT, AdvertisedRow, LearnedTable, as_path_text, gateway_rows
@@ -21,6 +22,9 @@ from labkit.errors import InvalidInput
 from labkit.feed.bgp import AdjRibOutQuery, AdvertisedPaths, NeighboursQuery, NeighbourStates
 from labkit.feed.status import GatewaySession
 from labkit.names import meant
+
+UNKNOWN = "Unknown"
+"""The state in which Azure lists an instance as a neighbour of itself."""
 
 
 class GatewayAdvertisedRow(AdvertisedRow):
@@ -101,7 +105,8 @@ async def advertised(controller: Controller, gateway: Gateway, peer: str) -> Gat
 async def bgp_peers(controller: Controller, gateway: Gateway) -> BgpPeerTable:
     """The state of every session of a gateway, as `az network vnet-gateway list-bgp-peer-status` prints it.
 
-    On-premises comes first. An instance that does not answer has no rows.
+    On-premises comes first. An instance that does not answer has no rows. One of two of a VPN gateway has itself among
+    them, as in Azure.
     """
     known = instances(controller.platform, gateway)
     answers = await asyncio.gather(*(controller.ask(instance.node, NeighboursQuery()) for instance in known))
@@ -114,6 +119,9 @@ async def bgp_peers(controller: Controller, gateway: Gateway) -> BgpPeerTable:
             for address in neighbours(controller.platform, instance)
             if address in by_address
         ]
+        if gateway.active_active and gateway.kind is PeerKind.VPN_GATEWAY and states:
+            own = gateway.instances[instance.index]
+            rows.append(peer_row(own, BgpNeighbour(own, gateway.asn, UNKNOWN, 0.0, 0, 0, 0)))
     return {"value": rows}
 
 
@@ -133,14 +141,19 @@ def instances(platform: Platform, gateway: Gateway) -> list[InstanceId]:
 
 
 def neighbours(platform: Platform, instance: InstanceId) -> Mapping[IPv4Address, GatewayNeighbour]:
-    """With whom an instance has sessions now, by address, on-premises first.
+    """With whom an instance has sessions now, by address: on-premises first, then gateways, then the route server.
 
-    With the route server it has none while branch-to-branch is off [b2b-sessions].
+    With the route server it has none while branch-to-branch is off [b2b-sessions], with gateways of another type none
+    while there is one [gateways-exchange].
     """
-    inside = session_server(platform.azure, platform.azure.gateway[instance.name]) is not None
-    known = platform.gateways.neighbours[instance]
-    outer = {a: n for a, n in known.items() if n.source is not PathSource.ROUTE_SERVER}
-    return outer | ({a: n for a, n in known.items() if a not in outer} if inside else {})
+    azure, known = platform.azure, platform.gateways.neighbours[instance]
+    outer = {a: n for a, n in known.items() if n.source is PathSource.ON_PREMISES}
+    apart = server_in(azure, azure.gateway[instance.name].virtual_network) is None
+    wanted = [PathSource.INSTANCE, *([PathSource.GATEWAY] if apart else [])]
+    gateways = {a: n for a, n in known.items() if n.source in wanted}
+    inside = session_server(azure, azure.gateway[instance.name]) is not None
+    servers = {a: n for a, n in known.items() if n.source is PathSource.ROUTE_SERVER and inside}
+    return outer | gateways | servers
 
 
 def advertised_rows(
@@ -171,6 +184,7 @@ def peer_row(local: IPv4Address, neighbour: BgpNeighbour) -> BgpPeerRow:
     state = "Connected" if neighbour.state == ESTABLISHED else "Connecting"
     if neighbour.state.startswith("Idle"):
         state = "Idle"
+    state = UNKNOWN if neighbour.state == UNKNOWN else state
     return {
         "asn": neighbour.asn,
         "connectedDuration": time_span(neighbour.seconds) if state == "Connected" else None,

@@ -10,6 +10,7 @@ from labkit.azure.model import ROUTE_SERVER_ASN, Azure, GatewayRoutes, InstanceI
 from labkit.azure.rules.adjacency import server_in
 from labkit.azure.rules.asn import MICROSOFT_ASN
 from labkit.azure.rules.gateway_policy import GatewayPath, PathSource, learned_from_gateway, own_paths
+from labkit.azure.rules.gateways import possible_internal_peers
 from labkit.feed.bgp import SessionState
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import INSTANCES
@@ -78,8 +79,10 @@ class Gateways:
             return {}
         own = own_paths(azure, azure.gateway[instance.name], instance.index)
         found: dict[IPv4Network, tuple[GatewayPath, ...]] = {p: (path,) for p, path in own.items()}
+        # The platform knows at once that an instance is down, its own sessions only after their hold time.
+        down = {azure.gateway[i.name].instances[i.index] for i in self.ids if i not in self.running}
         for prefix, paths in known.routes.items():
-            for address in sorted(paths.keys() & self.neighbours[instance].keys()):
+            for address in sorted((paths.keys() & self.neighbours[instance].keys()) - down):
                 neighbour = self.neighbours[instance][address]
                 path = GatewayPath(neighbour.source, neighbour.sender, address, paths[address])
                 found[prefix] = (*found.get(prefix, ()), path)
@@ -101,8 +104,13 @@ class Gateways:
 
 
 def _neighbours(lab: Lab, instance: InstanceId) -> dict[IPv4Address, GatewayNeighbour]:
-    server = server_in(lab.azure, lab.azure.gateway[instance.name].virtual_network)
+    gateway = lab.azure.gateway[instance.name]
+    server = server_in(lab.azure, gateway.virtual_network)
     found = {}
+    for other in possible_internal_peers(lab.azure, instance):
+        source = PathSource.INSTANCE if other.name == instance.name else PathSource.GATEWAY
+        address = lab.azure.gateway[other.name].instances[other.index]
+        found[address] = GatewayNeighbour(other.node, other.name, source, gateway.asn)
     if server is not None:
         for i in INSTANCES:
             node = InstanceId(server.name, i).node

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import IPv4Address
 
-from labkit.azure.model import BgpPeer, InstanceId, PeerKind
+from labkit.azure.model import Azure, BgpPeer, InstanceId, PeerKind
 from labkit.azure.rules.acceptance import Originated, originated, originated_in
 from labkit.azure.rules.addressing import GATEWAY_SUBNET, gateway_address
 from labkit.azure.rules.adjacency import local_and_adjacent_ranges, server_in
-from labkit.azure.rules.gateways import session_server, with_gateway_peers
+from labkit.azure.rules.gateways import possible_internal_peers, session_server, with_gateway_peers
 from labkit.controller.platform import Platform
 from labkit.feed.bgp import GatewayConfig, RouteServerConfig
 
@@ -41,9 +42,17 @@ def gateway_config(platform: Platform, instance: InstanceId) -> GatewayConfig:
         asn=gateway.asn,
         route_servers=built.instances if built is not None else (),
         sessions=session_server(azure, gateway) is not None,
+        gateways=_of_other_gateways(platform.declared.azure, instance),
+        with_gateways=server_in(azure, network) is None,
         no_sessions="branch-to-branch is off" if server_in(azure, network) else "the route server is deleted",
         vpn=gateway.kind is PeerKind.VPN_GATEWAY,
         subnet_gateway=gateway_address(subnet),
         originated=(*mine.own, *mine.spokes),
         adjacent=tuple(dict.fromkeys(local_and_adjacent_ranges(azure, network))),
     )
+
+
+def _of_other_gateways(azure: Azure, instance: InstanceId) -> tuple[IPv4Address, ...]:
+    """The addresses of an instance's internal neighbours that are instances of other gateways."""
+    others = (i for i in possible_internal_peers(azure, instance) if i.name != instance.name)
+    return tuple(azure.gateway[i.name].instances[i.index] for i in others)

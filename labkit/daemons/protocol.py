@@ -193,6 +193,9 @@ class GatewayControl(Protocol):
     def set_sessions(self, asn: int, route_servers: Collection[str], *, on: bool) -> None:
         """Start or shut down the sessions with the route server, with the filter that belongs to them."""
 
+    def set_neighbours(self, asn: int, neighbours: Collection[str], *, on: bool) -> None:
+        """Start or shut down the sessions with instances of other gateways."""
+
     def set_ranges(self, asn: int, subnet_gateway: str, ranges: GatewayRanges, *, vpn: bool) -> None:
         """Make these the ranges that it originates, and leaves to the virtual network."""
 

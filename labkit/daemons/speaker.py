@@ -126,6 +126,8 @@ class GatewaySpeaker:
         adjacent: ranges that it leaves to the virtual network, by `subnet_gateway`.
         hosts: single addresses that it reaches in the same way, whatever BGP has for them.
         route_servers: the instances of its virtual network's route server, `sessions` if their sessions are on.
+        sibling: the other instance of the gateway, if they have a session.
+        gateways: instances of gateways of another type beside it, `with_gateways` if their sessions are on.
         neighbours: circuits (with `circuit`) or sites.
         static_routes: the prefixes of sites without BGP, which it advertises as well.
         bmp_port: where it reports what it receives (RFC 7854), on its own machine.
@@ -141,6 +143,9 @@ class GatewaySpeaker:
     subnet_gateway: IPv4Address
     route_servers: tuple[Neighbour, ...]
     sessions: bool
+    sibling: Neighbour | None
+    gateways: tuple[Neighbour, ...]
+    with_gateways: bool
     neighbours: tuple[Neighbour, ...]
     static_routes: tuple[StaticRoute, ...]
     timers: BgpTimers

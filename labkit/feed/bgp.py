@@ -36,7 +36,8 @@ class GatewayConfig:
     """What an instance of a gateway is to do.
 
     `route_servers` are the instances that the gateway was built with; `sessions`: whether it has sessions with
-    them, and `no_sessions` why not. It originates `originated`, and leaves `adjacent` to the virtual network, by the
+    them, and `no_sessions` why not. `gateways` are instances of other gateways in its virtual network, `with_gateways`
+    whether it has sessions with these. It originates `originated`, and leaves `adjacent` to the virtual network, by the
     address `subnet_gateway`.
     """
 
@@ -45,6 +46,8 @@ class GatewayConfig:
     route_servers: tuple[IPv4Address, ...]
     sessions: bool
     no_sessions: str
+    gateways: tuple[IPv4Address, ...]
+    with_gateways: bool
     vpn: bool
     subnet_gateway: IPv4Address
     originated: tuple[IPv4Network, ...]

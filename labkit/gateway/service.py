@@ -59,8 +59,9 @@ class GatewayService:
         """Whether the controller has got its snapshot on this feed."""
         self._config: GatewayConfig | None = None
         self._sessions: bool | None = None
+        self._with_gateways: bool | None = None
         self._ranges: GatewayRanges | None = None
-        """Both are what the daemon is configured with; None if that is not known."""
+        """These are what the daemon is configured with; None if that is not known."""
         self._connection: socket.socket | None = None
         """The daemon's present connection."""
         self._gone: set[str] = set()
@@ -138,7 +139,7 @@ class GatewayService:
         if self._due.pop(self._lose, None) is not None:
             self._renewed = State()
         else:
-            self._renewed = self._sessions = self._ranges = None
+            self._renewed = self._sessions = self._with_gateways = self._ranges = None
         self._connection = connection
         self._state.connected = True
         # It may have just read its configuration, or been configured by the service before this one.
@@ -218,6 +219,9 @@ class GatewayService:
                 self._state.awaited(route_servers)
             self._sessions = config.sessions
             _log.info("sessions with the route server %s", "on" if self._sessions else "off")
+        if again or config.with_gateways != self._with_gateways:
+            self._daemon.set_neighbours(config.asn, tuple(map(str, config.gateways)), on=config.with_gateways)
+            self._with_gateways = config.with_gateways
         ranges = GatewayRanges(tuple(map(str, config.originated)), tuple(map(str, config.adjacent)))
         if again or ranges != self._ranges:
             self._daemon.set_ranges(config.asn, str(config.subnet_gateway), ranges, vpn=config.vpn)

@@ -39,6 +39,7 @@ from labkit.azure.rules.gateway_policy import (
     GatewayPath,
     PathSource,
     advertised_on_premises,
+    advertised_to_instance,
     advertised_to_route_server,
     best_at_gateway,
     gateway_rejection,
@@ -49,6 +50,7 @@ from labkit.azure.rules.gateways import (
     connected_circuits,
     gateways_on,
     instance_peer,
+    internal_peers,
     session_server,
     with_gateway_peers,
 )
@@ -196,6 +198,18 @@ class AzureSpeakers:
                 found[prefix] = attributes
         return found
 
+    def advertised_to_instance(self, instance: InstanceId) -> dict[IPv4Network, PathAttributes]:
+        """What an instance of a gateway advertises to another one by internal BGP; nothing if it is down."""
+        gateway = self.azure.gateway[instance.name]
+        found = {}
+        for prefix, paths in self.at_gateway.get(instance, {}).items():
+            best = best_at_gateway(gateway, paths)
+            assert best is not None
+            attributes = advertised_to_instance(gateway, instance.index, best)
+            if attributes is not None:
+                found[prefix] = attributes
+        return found
+
     def _circuit(self, circuit: Circuit) -> CircuitTable:
         found: dict[IPv4Network, tuple[CircuitPath, ...]] = {}
         received = [
@@ -243,6 +257,11 @@ class AzureSpeakers:
                         received.append(
                             (prefix, GatewayPath(PathSource.ROUTE_SERVER, server.name, address, attributes))
                         )
+        for other in internal_peers(self.azure, instance):
+            source = PathSource.INSTANCE if other.name == instance.name else PathSource.GATEWAY
+            address = self.azure.gateway[other.name].instances[other.index]
+            for prefix, attributes in self.advertised_to_instance(other).items():
+                received.append((prefix, GatewayPath(source, other.name, address, attributes)))
         table: dict[IPv4Network, tuple[GatewayPath, ...]] = {
             prefix: (path,) for prefix, path in own_paths(self.azure, gateway, instance.index).items()
         }

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 from labkit.azure.model import Azure, InstanceId
 from labkit.azure.rules.acceptance import originated
 from labkit.azure.rules.circuits import CircuitPath, circuit_rejection
-from labkit.azure.rules.gateways import instance_peer, session_server
+from labkit.azure.rules.gateways import instance_peer, internal_peers, session_server
 from labkit.azure.rules.limits import (
     CUSTOMER_TO_CIRCUIT_ROUTES,
     PREMIUM_CUSTOMER_TO_CIRCUIT_ROUTES,
@@ -49,6 +49,8 @@ def expected_sessions(lab: Lab, azure: Azure) -> tuple[BgpSession, ...]:
             server = session_server(azure, azure.gateway[instances[second.node].name])
             return server is not None and server.name == servers[first.node].name
         one, other = ((end.node, end.address) for end in session.ends)
+        if first.node in instances and second.node in instances:
+            return instances[second.node] in internal_peers(azure, instances[first.node])
         customer = second.node in customers.routers
         return not customer or (other, one) in neighbours
 

@@ -14,6 +14,7 @@ from labkit.azure.rules.adjacency import local_and_adjacent_ranges
 from labkit.azure.rules.circuits import best_in_circuit
 from labkit.azure.rules.effective import DEFAULT_ROUTE, lookup
 from labkit.azure.rules.gateway_policy import PathSource, used_at_gateway
+from labkit.azure.rules.gateways import sibling
 from labkit.lab.model import Lab
 from labkit.lab.plan.addressing import subnet_of
 from labkit.lab.plan.probes import answers_probes
@@ -156,6 +157,9 @@ class PredictedTables:
             gateway = self.azure.gateway[instance.name]
             for prefix in (subnet_of(self.azure, nic), *local_and_adjacent_ranges(self.azure, gateway.virtual_network)):
                 yield node, prefix, Route.by_nic(prefix, nic.name)
+            other_one = self._sibling(node)
+            if other_one is not None:
+                yield node, IPv4Network(other_one), Route.connected(IPv4Network(other_one))
             for line in lab.gateway[instance.name].lines:
                 if line.instance == instance.index:
                     yield node, IPv4Network(line.edge), Route.connected(IPv4Network(line.edge))
@@ -179,12 +183,14 @@ class PredictedTables:
             gateway = self.azure.gateway[self._instances[node].name]
             for prefix, paths in self._speakers.at_gateway.get(self._instances[node], {}).items():
                 best, *others = used_at_gateway(gateway, paths)
-                if best.source in (PathSource.VIRTUAL_NETWORK, PathSource.ROUTE_SERVER):
-                    yield prefix, Route.by_nic(prefix, self.azure.primary_nic(node).name)
-                elif best.source is PathSource.STATIC:
+                if best.source is PathSource.STATIC:
                     yield prefix, Route.over_link(prefix, self._into_tunnel(node, prefix))
-                else:
+                elif best.source is PathSource.ON_PREMISES:
                     yield prefix, Route.over_link(prefix, *(path.address for path in (best, *others)))
+                elif best.attributes.next_hop == self._sibling(node) and best.source is not PathSource.VIRTUAL_NETWORK:
+                    yield prefix, Route.over_link(prefix, best.attributes.next_hop)
+                else:
+                    yield prefix, Route.by_nic(prefix, self.azure.primary_nic(node).name)
         elif node in self.azure.circuit:
             for prefix, customers in self._speakers.at_circuit.get(node, {}).items():
                 yield prefix, Route.over_link(prefix, *(path.address for path in best_in_circuit(customers)))
@@ -206,3 +212,8 @@ class PredictedTables:
     def _into_tunnel(self, node: str, prefix: IPv4Network) -> IPv4Address:
         """The far end of the first tunnel of a gateway's instance into which it sends a prefix without BGP."""
         return next(t.far.address for t in self._lab.tunnels_of(node) if prefix in t.near.static_prefixes)
+
+    def _sibling(self, node: str) -> IPv4Address | None:
+        """The address of the other instance of a VPN gateway, to which an instance has a tunnel."""
+        found = sibling(self.azure, self._instances[node])
+        return None if found is None else self.azure.gateway[found.name].instances[found.index]

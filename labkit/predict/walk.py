@@ -18,12 +18,15 @@ from labkit.azure.flows import UDP
 from labkit.azure.forwarding import Disposition, Packet, Surroundings, Verdict, forward
 from labkit.azure.model import Azure, EffectiveRoute, InstanceId, Nic, PeerKind, RuleAction
 from labkit.azure.rules.firewalls import admitted, decides, services, translates
+from labkit.azure.rules.gateways import sibling
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import addresses, link_ends, owners
 from labkit.lab.plan.speakers import overlays
 from labkit.lab.plan.tunnels import public_address
 
 OVERLAY = "in the overlay"
+
+SIBLING = "to the gateway's other instance"
 
 TRACEROUTE_PORT = 33434
 """The first port to which traceroute sends."""
@@ -231,7 +234,11 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """What there is of a way so far: the packet is at `node`, to which it came over a link or out of a network."""
+    """What there is of a way so far: the packet is at `node`, to which it came over a link or out of a network.
+
+    `forwarded` are the nodes that have forwarded it, each with whether a gateway had it from outside: that one may have
+    it once more, out of the network.
+    """
 
     source: str
     origin: IPv4Address
@@ -241,7 +248,13 @@ class _Way:
     by_network: bool | None = None
     steps: tuple[Step, ...] = ()
     hops: tuple[IPv4Address | None, ...] = ()
-    forwarded: tuple[str, ...] = ()
+    forwarded: tuple[tuple[str, bool], ...] = ()
+
+    @property
+    def by_sibling(self) -> bool:
+        """Whether a gateway's instance has it from the other one, in their tunnel."""
+        last = self.steps[-1] if self.steps else None
+        return self.by_network is True and isinstance(last, FabricStep) and last.carries
 
     def ends(self, step: Step, *, unseen: bool = False) -> Walk:
         """The whole way, with its last step; at an `unseen` one no TTL is seen to end."""
@@ -264,7 +277,12 @@ class _Leaving:
         """Its way so far, with this step."""
         hops = self.way.hops[:-1] if step.restores_ttl else self.way.hops
         hops = (*hops[:-1], None) if step.silent else hops
-        return replace(self.way, steps=(*self.way.steps, step), hops=hops, forwarded=(*self.way.forwarded, step.node))
+        return replace(
+            self.way,
+            steps=(*self.way.steps, step),
+            hops=hops,
+            forwarded=(*self.way.forwarded, (step.node, step.inbound)),
+        )
 
 
 class Walker:
@@ -305,12 +323,15 @@ class Walker:
             for overlay in lab.overlays
             for pair, nic in zip((overlay.nvas, overlay.nvas[::-1]), overlay.nics, strict=True)
         }
-        """The NIC of an end of an overlay or a VPN tunnel, by its NVA and the node at the far end."""
+        """The NIC of an end of an overlay or a tunnel, by its NVA or gateway's instance and the node at the far end."""
         self._sent_to = {(nva.name, end.far.name): end.sent_to for nva in lab.nvas for end in overlays(lab, nva)}
         for tunnel in (tunnel for nva in lab.nva for tunnel in lab.tunnels_of(nva)):
             pair = tunnel.near.node, tunnel.far.node
             self._ends[pair] = lab.azure.primary_nic(tunnel.near.node).name
             self._sent_to[pair] = public_address(lab, tunnel.far.node)
+        for instance, other in _siblings(lab):
+            self._ends[instance.node, other.node] = lab.azure.primary_nic(instance.node).name
+            self._sent_to[instance.node, other.node] = lab.azure.gateway[other.name].instances[other.index]
         self._own_ends = {(node, far): own for node, own, far in link_ends(lab)}
         """A node's own address on a link, by the node and the address at the far end."""
         self._surroundings = cache(tables.surroundings)
@@ -366,6 +387,11 @@ class Walker:
         """Whether a gateway has a packet by a circuit or a tunnel."""
         return way.node in self._gateways and way.by_network is False
 
+    def _to_sibling(self, node: str, egress: Egress) -> bool:
+        """Whether a VPN gateway's instance sends a packet to the other one."""
+        far = self._owners.get(egress.to) if egress.to is not None else None
+        return far is not None and self._between.get(frozenset((node, far))) == SIBLING
+
     def _near(self, node: str, egress: Egress, destination: IPv4Address) -> IPv4Address:
         """The address of a node's own at an egress."""
         if egress.nic is not None:
@@ -391,6 +417,7 @@ class Walker:
         inbound = self._inbound(way)
         silent = inbound and self._gateways[node] is PeerKind.EXPRESSROUTE_GATEWAY
         restores = not silent and node in self._gateways and way.by_network is (egress.nic is None)
+        restores = restores and not (way.by_sibling and self._to_sibling(node, egress))
         restores = restores or (egress.nic is None and node == self._internet)
         step = RouterStep(
             node,
@@ -440,7 +467,8 @@ class Walker:
         way = replace(leaving.goes_on(replace(step, between=between)), by_network=False)
         if (node, hop.node) in self._ends:
             carrying = self._carrying(node, hop.node)
-            way = replace(way, steps=(*way.steps, carrying))
+            # What a gateway's instance has from the other one is no packet from outside.
+            way = replace(way, steps=(*way.steps, carrying), by_network=between == SIBLING)
             if carrying.disposition.drops:
                 yield Walk(way.source, way.origin, way.steps, way.hops)
                 return
@@ -463,10 +491,11 @@ class Walker:
         node, packet = way.node, way.packet
         if self._has(node, packet.destination):
             return Disposition.DELIVERED
-        again = len({*way.forwarded}) < len(way.forwarded) or node in way.forwarded
+        visit = node, self._inbound(way)
+        again = len({*way.forwarded}) < len(way.forwarded) or visit in way.forwarded
         if self._circles and len(way.hops) >= self._circles:
             return Disposition.LOOP if again else Disposition.TTL
-        if not self._circles and node in way.forwarded:
+        if not self._circles and visit in way.forwarded:
             return Disposition.LOOP
         if way.forwarded and node not in self._routers and node != self._internet:
             return Disposition.NOT_A_ROUTER
@@ -547,7 +576,7 @@ class Walker:
         row, verdicts = self._verdicts(nic, packet)
         verdict = verdicts[0]
         if verdict.disposition in (Disposition.FORWARDED, Disposition.INTERNET):
-            way = _Way(node, nic.address, node, nic.address, packet, forwarded=(node,))
+            way = _Way(node, nic.address, node, nic.address, packet, forwarded=((node, False),))
             ends = {walk.disposition for walk in self._cross(way, nic.name)}
             verdict = verdict if Disposition.DELIVERED in ends else Verdict(min(ends))
         return FabricStep(nic.virtual_network, nic, packet, row, verdicts, verdict, carries=True)
@@ -561,3 +590,14 @@ def _between(lab: Lab) -> Iterator[tuple[frozenset[str], str]]:
         yield frozenset((tunnel.near.node, tunnel.far.node)), "in the VPN tunnel"
     for overlay in lab.overlays:
         yield frozenset(overlay.nvas), OVERLAY
+    for instance, other in _siblings(lab):
+        yield frozenset((instance.node, other.node)), SIBLING
+
+
+def _siblings(lab: Lab) -> Iterator[tuple[InstanceId, InstanceId]]:
+    """The pairs of instances of VPN gateways, both ways round."""
+    for gateway in lab.azure.gateways:
+        for instance in gateway.instance_ids:
+            other = sibling(lab.azure, instance)
+            if other is not None:
+                yield instance, other

@@ -48,6 +48,7 @@ class Code(StrEnum):
     GATEWAY_STANDBY = "route-server-with-active-passive-gateway"
     GATEWAY_NO_TRANSIT = "gateway-no-transit"
     GATEWAY_CUT_OFF = "gateway-cut-off-from-route-server"
+    GATEWAY_INSTANCES_CUT = "gateway-instances-cut"
     BACKEND_ELSEWHERE = "backend-in-another-virtual-network"
     BACKEND_TWICE = "backend-of-two-load-balancers"
     FIREWALL_SECOND = "second-firewall"

@@ -57,8 +57,8 @@ def export_policy(
     """The attributes with which a best path from `source` goes to `peer`; None if it does not go there.
 
     Between any two peers only with branch-to-branch on [nva-to-nva, nva-to-gateway, branch-routes-to-nvas], and never
-    from a gateway to one of its own kind [no-expressroute-transit]; 0/0 like any other [default-to-nvas]. Well-known
-    communities stop it as in `may_be_advertised`.
+    between instances of an ExpressRoute gateway [no-expressroute-transit]; 0/0 like any other [default-to-nvas].
+    Well-known communities stop it as in `may_be_advertised`.
 
     Over eBGP the next hop is the sending instance, 65515 is prepended once and no MED is sent [ebgp-next-hop,
     prepends-65515, med-not-sent]; to a gateway with ASN 65515 (iBGP) all three stay [ibgp-next-hop]. ORIGIN and
@@ -106,8 +106,8 @@ def originated_routes(
 def _session_relays(server: RouteServer, source: BgpPeer, peer: BgpPeer) -> bool:
     """Whether routes of `source` may go to `peer` at all.
 
-    Facts: [nva-to-nva, nva-to-gateway, branch-routes-to-nvas, no-expressroute-transit].
+    Facts: [nva-to-nva, nva-to-gateway, branch-routes-to-nvas, no-expressroute-transit, instances-exchange].
     """
-    if source.kind is peer.kind and source.kind is not PeerKind.NVA:
+    if source.kind is peer.kind is PeerKind.EXPRESSROUTE_GATEWAY:
         return False
     return server.branch_to_branch

@@ -1,7 +1,4 @@
-"""A gateway's import policy, best path and export policy.
-
-That its instances advertise to each other what they learn [instances-exchange] is left out here.
-"""
+"""A gateway's import policy, best path and export policy."""
 
 from __future__ import annotations
 
@@ -33,6 +30,14 @@ class PathSource(StrEnum):
     STATIC = "local-network-gateway"
     ON_PREMISES = "on-premises"
     ROUTE_SERVER = "route-server"
+    INSTANCE = "instance"
+    """The other instance of the same gateway."""
+    GATEWAY = "gateway"
+    """A gateway of another type in the virtual network."""
+
+
+_INTERNAL = (PathSource.ROUTE_SERVER, PathSource.INSTANCE, PathSource.GATEWAY)
+"""Where paths are from that internal BGP has brought."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,8 @@ def best_at_gateway(gateway: Gateway, paths: Sequence[GatewayPath]) -> GatewayPa
 
     Its own come first. An ExpressRoute gateway then prefers its circuits, whose weight is 32769 where others have
     32768 [gateway-preference, gateway-listings]. Then the shorter AS path, the better ORIGIN (RFC 4271 §9.1.2.2), then
-    on-premises before the route server (eBGP before iBGP), then the lowest address of the speaker and of the next hop.
+    on-premises before the route server and other instances (eBGP before iBGP), then the lowest address of the speaker
+    and of the next hop.
 
     The result does not depend on the order of `paths`.
     """
@@ -108,12 +114,11 @@ def best_at_gateway(gateway: Gateway, paths: Sequence[GatewayPath]) -> GatewayPa
         learned = 2 if from_circuit(gateway, path.source) else 3
         by_source = {PathSource.VIRTUAL_NETWORK: 0, PathSource.STATIC: 1}.get(path.source, learned)
         attributes = path.attributes
-        from_server = path.source is PathSource.ROUTE_SERVER
         return (
             by_source,
             len(attributes.as_path),
             attributes.origin.rank,
-            from_server,
+            path.source in _INTERNAL,
             int(path.address),
             int(attributes.next_hop),
             path.sender,
@@ -142,13 +147,14 @@ def learned_from_gateway(
 
     Over iBGP the AS path stays as it is [prepends-65515]; static prefixes have an empty one [static-prefixes]. The next
     hop of an ExpressRoute route is what the gateway received, an address on Microsoft's side [expressroute-next-hop];
-    of a VPN route it is the instance [active-active-next-hops]. Azure prints the public address of a VPN gateway with
-    one instance; here it is the private one, as for two [single-instance-next-hop].
+    of a VPN route it is the instance, whichever of the two has the tunnel [active-active-next-hops,
+    instances-exchange]. Azure prints the public address of a VPN gateway with one instance; here it is the private one,
+    as for two [single-instance-next-hop].
 
     NICs get these routes whether branch-to-branch is on or off [gateways-program-nics, vpn-takes-default]. A gateway
     with another ASN than 65515 is an eBGP speaker [vpn-own-asn]: path `65515 300 200` at an NVA.
     """
-    if path.source in (PathSource.VIRTUAL_NETWORK, PathSource.ROUTE_SERVER):
+    if path.source in (PathSource.VIRTUAL_NETWORK, PathSource.ROUTE_SERVER, PathSource.GATEWAY):
         return None
     attributes = path.attributes
     if gateway.kind is PeerKind.VPN_GATEWAY:
@@ -163,10 +169,10 @@ def advertised_to_route_server(
 ) -> PathAttributes | None:
     """What an instance advertises to its route server for a prefix's best path; None if nothing.
 
-    On-premises routes only [branch-routes-to-nvas]: what came from the route server does not go back, and the ranges of
-    virtual networks the route server knows itself.
+    On-premises routes only [branch-routes-to-nvas]: what came from the route server or another instance does not go
+    there, and the ranges of virtual networks the route server knows itself.
     """
-    if not may_be_advertised(path.attributes, ebgp=gateway.asn != ROUTE_SERVER_ASN):
+    if path.source in _INTERNAL or not may_be_advertised(path.attributes, ebgp=gateway.asn != ROUTE_SERVER_ASN):
         return None
     route = learned_from_gateway(gateway, instance, prefix, path)
     return None if route is None else route.attributes
@@ -182,6 +188,7 @@ def advertised_on_premises(  # noqa: PLR0917 - the six facts that the rule asks 
     and communities stay [origin-kept, relay-community-to-sites].
 
     - Nothing goes back to where it came from.
+    - An ExpressRoute gateway advertises nothing that it has from a VPN gateway beside it [gateways-exchange].
     - An ExpressRoute gateway advertises nothing of one circuit to another [no-expressroute-transit].
     - A VPN gateway advertises 0/0 to nobody [vpn-withholds-default], and nothing equal to or inside the ranges it
       originates but these themselves [vpn-to-on-premises]; a covering prefix passes [covering-prefix]. An ExpressRoute
@@ -189,7 +196,7 @@ def advertised_on_premises(  # noqa: PLR0917 - the six facts that the rule asks 
     """
     if path.sender == neighbour or not may_be_advertised(path.attributes, ebgp=True):
         return None
-    if from_circuit(gateway, path.source):
+    if from_circuit(gateway, path.source) or path.source is PathSource.GATEWAY:
         return None
     if gateway.kind is PeerKind.VPN_GATEWAY and (
         prefix == DEFAULT_ROUTE or (path.source is not PathSource.VIRTUAL_NETWORK and originated.ranges.covers(prefix))
@@ -199,3 +206,19 @@ def advertised_on_premises(  # noqa: PLR0917 - the six facts that the rule asks 
     return replace(
         attributes, next_hop=gateway.instances[instance], as_path=(gateway.asn, *attributes.as_path), med=None
     )
+
+
+def advertised_to_instance(gateway: Gateway, instance: int, path: GatewayPath) -> PathAttributes | None:
+    """What an instance advertises to another one by internal BGP for a prefix's best path; None if nothing.
+
+    That is the other one of the same gateway, or one of a gateway of another type. The next hop is the instance, the AS
+    path stays, there is no MED. What came by internal BGP does not go on so (RFC 4271 §9.2).
+
+    - A VPN gateway's instance advertises what it has from its tunnels, by BGP or not [instances-exchange].
+    - An ExpressRoute gateway's advertises the ranges of virtual networks, and nothing of circuits [gateways-exchange].
+    """
+    if path.source in _INTERNAL or not may_be_advertised(path.attributes, ebgp=False):
+        return None
+    if (gateway.kind is PeerKind.VPN_GATEWAY) is (path.source is PathSource.VIRTUAL_NETWORK):
+        return None
+    return replace(path.attributes, next_hop=gateway.instances[instance], med=None)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from ipaddress import IPv4Address
 
 from labkit.azure.model import (
     ROUTE_SERVER_ASN,
     Azure,
     Connection,
     Gateway,
-    NextHopType,
     PeerKind,
     RouteTable,
     Subnet,
@@ -20,7 +18,7 @@ from labkit.azure.model.problem import Code, Problem
 from labkit.azure.rules.addressing import GATEWAY_SUBNET, is_usable
 from labkit.azure.rules.adjacency import server_in
 from labkit.azure.rules.asn import reserved_asn
-from labkit.azure.rules.gateways import gateways_in, session_server
+from labkit.azure.rules.gateways import diverting, gateways_in, instances_cut, session_server
 
 _MAX_INSTANCES = 2
 
@@ -41,7 +39,11 @@ def gateway_warnings(azure: Azure) -> tuple[Problem, ...]:
     return tuple(
         problem
         for gateway in azure.gateways
-        for problem in (*_transit_problems(azure, gateway), *_cut_off_problems(azure, gateway))
+        for problem in (
+            *_transit_problems(azure, gateway),
+            *_cut_off_problems(azure, gateway),
+            *_instances_cut_problems(azure, gateway),
+        )
     )
 
 
@@ -192,19 +194,19 @@ def _cut_off_problems(azure: Azure, gateway: Gateway) -> Iterator[Problem]:
     table = _table(azure, _gateway_subnet(azure, gateway.virtual_network))
     if server is None or table is None:
         return
-    space = azure.virtual_network[gateway.virtual_network].address_space
     for address in server.instances:
-        if _taken(table, space_length=max((r.prefixlen for r in space if address in r), default=0), address=address):
+        if diverting(azure, gateway, address) is not None:
             text = f"route table {table.name} diverts traffic of {gateway.name} to {address} of {server.name}"
             yield Problem(Code.GATEWAY_CUT_OFF, text, (gateway.name, table.name))
             return
 
 
-def _taken(table: RouteTable, *, space_length: int, address: IPv4Address) -> bool:
-    """Whether a user-defined route that is no VnetLocal one is the longest match; of equals it beats the system's."""
-    matching = [r for r in table.routes if address in r.prefix and r.prefix.prefixlen >= space_length]
-    best = max(matching, key=lambda r: r.prefix.prefixlen, default=None)
-    return best is not None and best.next_hop_type is not NextHopType.VNET_LOCAL
+def _instances_cut_problems(azure: Azure, gateway: Gateway) -> Iterator[Problem]:
+    """A user-defined route on GatewaySubnet that takes the addresses of gateways' instances [gateway-subnet-cut]."""
+    table = _table(azure, _gateway_subnet(azure, gateway.virtual_network))
+    if table is not None and instances_cut(azure, gateway):
+        text = f"route table {table.name} diverts what gateway {gateway.name} sends to instances of gateways"
+        yield Problem(Code.GATEWAY_INSTANCES_CUT, text, (gateway.name, table.name))
 
 
 def _gateway_subnet(azure: Azure, virtual_network: str) -> Subnet | None:

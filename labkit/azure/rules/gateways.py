@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import IPv4Address
 
-from labkit.azure.model import Azure, BgpPeer, Circuit, Gateway, LocalNetworkGateway, PeerKind, RouteServer
+from labkit.azure.model import (
+    Azure,
+    BgpPeer,
+    Circuit,
+    Gateway,
+    InstanceId,
+    LocalNetworkGateway,
+    NextHopType,
+    PeerKind,
+    RouteServer,
+    UserRoute,
+)
+from labkit.azure.rules.addressing import GATEWAY_SUBNET
 from labkit.azure.rules.adjacency import programming_hub, server_in
 
 
@@ -70,3 +83,67 @@ def session_server(azure: Azure, gateway: Gateway) -> RouteServer | None:
     """The route server that a gateway has sessions with, None if it has none [b2b-sessions, b2b-toggle]."""
     server = server_in(azure, gateway.virtual_network)
     return server if server is not None and server.branch_to_branch else None
+
+
+def internal_peers(azure: Azure, instance: InstanceId) -> tuple[InstanceId, ...]:
+    """The gateways' instances with which an instance has sessions of internal BGP, and can have them.
+
+    The two instances of a VPN gateway with each other [instances-exchange]. Where there is no route server in the
+    virtual network, those of its gateways of different types as well, if their ASNs are equal [gateways-exchange]. Not
+    those from which a route table keeps it [gateway-subnet-cut].
+    """
+    apart = server_in(azure, azure.gateway[instance.name].virtual_network) is None
+    return tuple(
+        other
+        for other in possible_internal_peers(azure, instance)
+        if (apart or other.name == instance.name) and not _cut(azure, instance) and not _cut(azure, other)
+    )
+
+
+def possible_internal_peers(azure: Azure, instance: InstanceId) -> tuple[InstanceId, ...]:
+    """The same, whether there is a route server or not, and whatever route tables say."""
+    gateway, other_one = azure.gateway[instance.name], sibling(azure, instance)
+    beside = (g for g in gateways_in(azure, gateway.virtual_network) if g.kind is not gateway.kind)
+    others = (i for other in beside if other.asn == gateway.asn for i in other.instance_ids)
+    return (*others, *((other_one,) if other_one is not None else ()))
+
+
+def sibling(azure: Azure, instance: InstanceId) -> InstanceId | None:
+    """The other one of a VPN gateway's two instances; None if there is none.
+
+    Those of an ExpressRoute gateway have nothing to do with each other [instances-exchange].
+    """
+    gateway = azure.gateway[instance.name]
+    two = gateway.kind is PeerKind.VPN_GATEWAY and len(gateway.instances) > 1
+    return instance.other if two else None
+
+
+def instances_cut(azure: Azure, gateway: Gateway) -> bool:
+    """Whether a route table keeps an instance of a gateway from another one [gateway-subnet-cut]."""
+    return any(_cut(azure, other) for i in gateway.instance_ids for other in possible_internal_peers(azure, i))
+
+
+def diverting(azure: Azure, gateway: Gateway, address: IPv4Address) -> UserRoute | None:
+    """The user-defined route of GatewaySubnet that a gateway's packets to an address of its virtual network follow.
+
+    None if the system's own route wins, or one to VnetLocal.
+    """
+    network = azure.virtual_network[gateway.virtual_network]
+    table = next((s.route_table for s in network.subnets if s.name == GATEWAY_SUBNET), None)
+    shortest = max((prefix.prefixlen for prefix in network.address_space if address in prefix), default=0)
+    routes = azure.route_table[table].routes if table is not None else ()
+    matching = (route for route in routes if address in route.prefix and route.prefix.prefixlen >= shortest)
+    found = max(matching, key=lambda route: route.prefix.prefixlen, default=None)
+    return None if found is None or found.next_hop_type is NextHopType.VNET_LOCAL else found
+
+
+def _cut(azure: Azure, instance: InstanceId) -> bool:
+    """Whether a user-defined route of GatewaySubnet leads away from an instance in it, to where nobody forwards.
+
+    Through an appliance that forwards, sessions come up.
+    """
+    gateway = azure.gateway[instance.name]
+    route = diverting(azure, gateway, gateway.instances[instance.index])
+    if route is None:
+        return False
+    return not any(nic.ip_forwarding and route.next_hop in nic.addresses for nic in azure.nics)

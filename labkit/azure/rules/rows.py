@@ -14,6 +14,7 @@ from labkit.azure.model import (
     Gateway,
     InstanceRoutes,
     PathAttributes,
+    PeerKind,
     RouteServer,
 )
 from labkit.azure.rules.gateway_policy import GatewayPath, PathSource, from_circuit
@@ -124,7 +125,8 @@ def gateway_rows(
 ) -> list[LearnedRow]:
     """The routes in an instance of a gateway, by ascending prefix: `az network vnet-gateway list-learned-routes`.
 
-    Its own have Origin Network and no next hop, a circuit's routes weight 32769 [gateway-listings].
+    Its own have Origin Network and no next hop. Weight 32769 has what is from circuits, and at a VPN gateway what the
+    ExpressRoute gateway beside it advertises [gateway-listings, gateways-exchange].
     """
     return [
         {
@@ -134,7 +136,7 @@ def gateway_rows(
             "nextHop": "" if path.source in _WITHOUT_BGP else str(path.attributes.next_hop),
             "origin": _gateway_origin(gateway, path),
             "sourcePeer": str(path.address),
-            "weight": LEARNED_WEIGHT + from_circuit(gateway, path.source),
+            "weight": LEARNED_WEIGHT + _by_expressroute(gateway, path.source),
         }
         for prefix in sorted(paths)
         for path in paths[prefix]
@@ -156,4 +158,11 @@ def as_path_text(as_path: AsPath) -> str:
 def _gateway_origin(gateway: Gateway, path: GatewayPath) -> str:
     if path.source in _WITHOUT_BGP:
         return "Network"
+    if path.source in (PathSource.INSTANCE, PathSource.GATEWAY):
+        return "IBgp"
     return "IBgp" if path.source is PathSource.ROUTE_SERVER and gateway.asn == ROUTE_SERVER_ASN else "EBgp"
+
+
+def _by_expressroute(gateway: Gateway, source: PathSource) -> bool:
+    beside = gateway.kind is PeerKind.VPN_GATEWAY and source is PathSource.GATEWAY
+    return beside or from_circuit(gateway, source)

@@ -65,10 +65,16 @@ def _customer(speaker: CustomerSpeaker) -> dict[str, object]:
     return {"policy": tuple(export_policy.policy_lines(speaker)), "route_maps": maps}
 
 
+_INSIDE_TAG, _GATEWAYS_TAG = 1_000_000, 1_000_001
+"""Mark paths from the route server and the other instance, and from other gateways; neighbours count from 1."""
+
+
 def _gateway(speaker: GatewaySpeaker) -> dict[str, object]:
     senders = list(dict.fromkeys(neighbour.peer for neighbour in speaker.neighbours))
     return {
         "tags": {neighbour.address: 1 + senders.index(neighbour.peer) for neighbour in speaker.neighbours},
+        "inside_tag": _INSIDE_TAG,
+        "gateways_tag": _GATEWAYS_TAG,
         "microsoft_asn": MICROSOFT_ASN,
         "relayed": ":".join(map(str, RELAYED)),
         "most_from_site": VPN_GATEWAY_ROUTES,

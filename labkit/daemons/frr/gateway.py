@@ -25,6 +25,16 @@ def set_sessions(asn: int, route_servers: Collection[str], *, on: bool) -> None:
     _run("configure terminal", *session_lines(asn, route_servers, on=on))
 
 
+def set_neighbours(asn: int, neighbours: Collection[str], *, on: bool) -> None:
+    """Start or stop the sessions with instances of other gateways [gateways-exchange].
+
+    Raises:
+        NoAnswer: FRR refuses, or does not answer.
+    """
+    if neighbours:
+        _run("configure terminal", f"router bgp {asn}", *_switching(neighbours, on=on))
+
+
 def session_lines(asn: int, route_servers: Collection[str], *, on: bool) -> tuple[str, ...]:
     """The commands that start or stop the sessions with the route server.
 
@@ -34,9 +44,13 @@ def session_lines(asn: int, route_servers: Collection[str], *, on: bool) -> tupl
         f"route-map from-circuit {'deny' if on else 'permit'} 10",
         "exit",
         f"router bgp {asn}",
-        *(f"{'no ' if on else ''}neighbor {address} shutdown" for address in route_servers),
+        *_switching(route_servers, on=on),
         "do clear bgp ipv4 unicast external soft in",  # what circuits have advertised already passes the filter again
     )
+
+
+def _switching(neighbours: Collection[str], *, on: bool) -> Iterator[str]:
+    yield from (f"{'no ' if on else ''}neighbor {address} shutdown" for address in neighbours)
 
 
 def set_ranges(asn: int, subnet_gateway: str, ranges: GatewayRanges, *, vpn: bool) -> None:

@@ -14,6 +14,7 @@ from labkit.azure import model as azure_model
 from labkit.azure.model import ROUTE_SERVER_ASN, Azure, InstanceId, Nic, PeerKind
 from labkit.azure.model.problem import Code
 from labkit.azure.rules.addressing import GATEWAY_SUBNET, SUBNET_LONGEST, gateway_address
+from labkit.azure.rules.gateways import sibling
 from labkit.daemons.registry import DAEMONS
 from labkit.daemons.speaker import BgpTimers
 from labkit.lab import model
@@ -41,7 +42,7 @@ from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS, find_subnet
 from labkit.lab.model import Lab
 from labkit.lab.plan.addressing import subnet_of
 from labkit.lab.plan.common import Planned, nftables, platform_channel, point_to_point, ready
-from labkit.lab.plan.gateway_inbound import MARK, inbound_commands
+from labkit.lab.plan.gateway_inbound import MARK, SIBLING, inbound_commands, sibling_commands
 from labkit.lab.plan.model import Role
 from labkit.lab.plan.nodes import NIC, lines
 from labkit.lab.plan.router_node import router_node, speaker_files
@@ -166,6 +167,10 @@ class GatewayKind(Kind):
         Code.GATEWAY_NO_TRANSIT: AzureRefusal("To have transit, remove its asn.", at("gateways", 0)),
         Code.GATEWAY_CUT_OFF: AzureRefusal(
             "Give the route table a route for the RouteServerSubnet to VnetLocal.", at("gateways", 0)
+        ),
+        Code.GATEWAY_INSTANCES_CUT: AzureRefusal(
+            "They have no sessions then. Give the route table a route for GatewaySubnet to VnetLocal.",
+            at("gateways", 0),
         ),
     }
 
@@ -292,13 +297,19 @@ def _check(draft: Draft, name: str, gateway: Gateway) -> None:
 
 def _instance(lab: Lab, wiring: Wiring, gateway: model.Gateway, index: int) -> Planned:
     """An instance of a gateway: a daemon between its NIC and its lines, and the service that reports of it."""
-    node = InstanceId(gateway.name, index).node
+    instance = InstanceId(gateway.name, index)
+    node = instance.node
     files, binds = speaker_files(gateway.daemon, gateway_speaker(lab, gateway, index))
-    vpn = lab.azure.gateway[gateway.name].kind is PeerKind.VPN_GATEWAY
-    hidden, hidden_bind, load = nftables(node, "nftables-gateway.conf.j2", nic=NIC, mark=MARK, vpn=vpn)
+    azure = lab.azure.gateway[gateway.name]
+    vpn, own, other = azure.kind is PeerKind.VPN_GATEWAY, azure.instances[index], sibling(lab.azure, instance)
+    hidden, hidden_bind, load = nftables(
+        node, "nftables-gateway.conf.j2", nic=NIC, mark=MARK, vpn=vpn, sibling=SIBLING if other is not None else ""
+    )
     keep, channel = platform_channel(node)
     subnet = subnet_of(lab.azure, lab.azure.nic[node])
     commands = [load, *wiring.up(node), *inbound_commands(NIC, gateway_address(subnet))]
+    if other is not None:
+        commands += sibling_commands(NIC, own, azure.instances[other.index])
     for tunnel in lab.tunnels_of(node):
         commands += tunnel_commands(lab, tunnel)
     router = router_node(lab, node, gateway.daemon, Role.GATEWAY, [channel, *binds, hidden_bind], commands)

@@ -56,7 +56,8 @@ def _neighbours(lab: Lab) -> Iterator[tuple[str, Neighbour]]:
     for gateway in lab.gateways:
         for i in lab.azure.gateway[gateway.name].instance_ids:
             speaker = gateway_speaker(lab, gateway, i.index)
-            yield from ((i.node, each) for each in (*speaker.route_servers, *speaker.neighbours))
+            internal = (*((speaker.sibling,) if speaker.sibling is not None else ()), *speaker.gateways)
+            yield from ((i.node, each) for each in (*speaker.route_servers, *internal, *speaker.neighbours))
     for circuit in lab.azure.circuits:
         edge = edge_speaker(lab, circuit)
         instances = (each for gateway in edge.gateways for each in gateway.instances)

@@ -80,9 +80,13 @@ def interface_up(interface: str, *addresses: IPv4Interface) -> tuple[str, ...]:
     )
 
 
-def tunnel(interface: str, vni: int, local: IPv4Address, remote: IPv4Address) -> str:
-    """The command that makes a VXLAN tunnel (RFC 7348) between two addresses; right as well when run again."""
+def tunnel(interface: str, vni: int, local: IPv4Address, remote: IPv4Address, device: str = "") -> str:
+    """The command that makes a VXLAN tunnel (RFC 7348) between two addresses; right as well when run again.
+
+    Its packets leave by the interface `device`, whatever the way to `remote`, if one is given.
+    """
     ends = f"local {local} remote {remote} dstport {VXLAN_PORT} nolearning"
+    ends += f" dev {device}" if device else ""
     add = f"ip link add {interface} mtu {TUNNEL_MTU} type vxlan id {vni} {ends}"
     return f"sh -c 'ip link show dev {interface} >/dev/null 2>&1 || {add}'"
 

@@ -13,7 +13,7 @@ from labkit.azure.rules.addressing import ROUTE_SERVER_SUBNET, gateway_address
 from labkit.azure.rules.adjacency import local_and_adjacent_ranges, server_in
 from labkit.azure.rules.asn import MICROSOFT_ASN
 from labkit.azure.rules.effective import DEFAULT_ROUTE
-from labkit.azure.rules.gateways import session_server
+from labkit.azure.rules.gateways import possible_internal_peers, session_server
 from labkit.azure.rules.limits import (
     CUSTOMER_TO_CIRCUIT_ROUTES,
     GATEWAY_TO_CIRCUIT_ROUTES,
@@ -39,6 +39,10 @@ from labkit.lab.sessions import end_of_session, router_id
 
 BMP_PORT = 11019
 """Where a gateway's daemon reports to the service in its node what it receives (RFC 7854)."""
+
+
+INTERNAL_TIMERS = BgpTimers(3, 9)
+"""Between instances of gateways. Azure's platform notices the end of one sooner than BGP does."""
 
 
 def nva_speaker(lab: Lab, nva: Nva, appliance: Appliance) -> CustomerSpeaker:
@@ -100,12 +104,12 @@ def _links(lab: Lab, name: str) -> Iterator[IPv4Network]:
 
 
 def _into_tunnels(lab: Lab, node: str) -> Iterator[StaticRoute]:
-    """What a node sends into its tunnels without BGP; of several with the same prefix the first tunnel has it."""
-    found: dict[IPv4Network, StaticRoute] = {}
+    """What a node sends into its tunnels without BGP: into all of those to the first that a prefix leads to."""
+    first: dict[IPv4Network, str] = {}
     for tunnel in lab.tunnels_of(node):
         for prefix in tunnel.near.static_prefixes:
-            found.setdefault(prefix, StaticRoute(prefix, tunnel.far.address))
-    yield from found.values()
+            if first.setdefault(prefix, tunnel.far.name) == tunnel.far.name:
+                yield StaticRoute(prefix, tunnel.far.address)
 
 
 def _through_tunnels(lab: Lab, node: str, timers: BgpTimers = AZURE_TIMERS) -> Iterator[Neighbour]:
@@ -186,6 +190,7 @@ def gateway_speaker(lab: Lab, gateway: Gateway, index: int) -> GatewaySpeaker:
     mine = originated_in(lab.azure, azure.virtual_network)
     lines = [line for line in gateway.lines if line.instance == index]
     own, timers = nic.address, gateway.timers
+    internal = tuple(_internal(lab, InstanceId(gateway.name, index)))
     return GatewaySpeaker(
         InstanceId(gateway.name, index).node,
         azure.asn,
@@ -204,6 +209,9 @@ def gateway_speaker(lab: Lab, gateway: Gateway, index: int) -> GatewaySpeaker:
         if server is not None
         else (),
         sessions=session_server(lab.azure, azure) is not None,
+        sibling=next((each for each in internal if each.peer == gateway.name), None),
+        gateways=tuple(each for each in internal if each.peer != gateway.name),
+        with_gateways=server is None,
         neighbours=(
             *(
                 Neighbour(
@@ -224,6 +232,16 @@ def gateway_speaker(lab: Lab, gateway: Gateway, index: int) -> GatewaySpeaker:
         timers=timers,
         bmp_port=BMP_PORT,
     )
+
+
+def _internal(lab: Lab, instance: InstanceId) -> Iterator[Neighbour]:
+    """The instances of gateways with which an instance of one may have sessions of internal BGP."""
+    gateways = lab.azure.gateway
+    own = gateways[instance.name].instances[instance.index]
+    for other in possible_internal_peers(lab.azure, instance):
+        address = gateways[other.name].instances[other.index]
+        asn = gateways[other.name].asn
+        yield Neighbour(other.node, address, own, asn, address, INTERNAL_TIMERS, peer=other.name)
 
 
 def edge_speaker(lab: Lab, circuit: Circuit) -> EdgeSpeaker:

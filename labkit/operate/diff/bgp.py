@@ -14,13 +14,14 @@ from labkit.azure.rules.gateway_policy import (
     GatewayPath,
     PathSource,
     advertised_on_premises,
+    advertised_to_instance,
     advertised_to_route_server,
     best_at_gateway,
     gateway_rejection,
     learned_from_gateway,
     own_paths,
 )
-from labkit.azure.rules.gateways import connected_circuits, session_server
+from labkit.azure.rules.gateways import connected_circuits, internal_peers, session_server
 from labkit.azure.rules.rows import as_path_text, effective_json
 from labkit.daemons.speaker import Advertisements
 from labkit.operate.look.live_state import LiveState
@@ -148,6 +149,7 @@ def gateway_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Differe
                 snapshot.of_peer(instance, "received", peer),
                 f"labkit learned-routes {server.name} {node}",
             )
+        yield from _internal_differences(snapshot, mine)
         yield from _circuit_differences(snapshot, live, mine, best)
         yield from _far_differences(snapshot, mine)
 
@@ -177,6 +179,25 @@ def to_neighbour(snapshot: Snapshot, instance: InstanceId, neighbour: str, addre
             if attributes is not None:
                 found[prefix] = replace(attributes, next_hop=address)
     return found
+
+
+def _internal_differences(snapshot: Snapshot, mine: InstanceId) -> Iterator[Difference]:
+    """What an instance of a gateway has from others by internal BGP against what these should advertise to it."""
+    azure, running = snapshot.azure, set(snapshot.gateways)
+    for other in internal_peers(azure, mine):
+        gateway = azure.gateway[other.name]
+        accepted = snapshot.at_gateway(mine).get(gateway.instances[other.index])
+        if other not in running or accepted is None:
+            continue
+        best = {prefix: best_at_gateway(gateway, paths) for prefix, paths in at_gateway(snapshot, other).items()}
+        advertised = {
+            prefix: advertised_to_instance(gateway, other.index, path)
+            for prefix, path in best.items()
+            if path is not None
+        }
+        hint = f"labkit gateway learned-routes {mine.name}"
+        given = {prefix: attributes for prefix, attributes in advertised.items() if attributes is not None}
+        yield from compare(f"{mine.node}, from {other.node}", given, accepted, hint)
 
 
 def _circuit_differences(
@@ -227,6 +248,9 @@ def at_gateway(snapshot: Snapshot, instance: InstanceId) -> GatewayTable:
     for server in azure.route_servers:
         if server.virtual_network == gateway.virtual_network:
             senders |= dict.fromkeys(server.instances, (PathSource.ROUTE_SERVER, server.name))
+    for other in internal_peers(azure, instance):
+        source = PathSource.INSTANCE if other.name == instance.name else PathSource.GATEWAY
+        senders[azure.gateway[other.name].instances[other.index]] = source, other.name
     for tunnel in lab.tunnels_of(instance.node):
         senders[tunnel.far.address] = (PathSource.ON_PREMISES, tunnel.far.name)
     for line in lab.gateway[gateway.name].lines:

@@ -45,7 +45,7 @@ def told(server: RouteServer, peer: BgpPeer, *paths: LearnedRoute, instance: int
         (VPN, NVA1, True),
         (VPN, ER, True),
         (ER, er("er2", "10.1.9.13"), False),  # [nva-to-nva, nva-to-gateway, branch-routes-to-nvas]
-        (VPN, vpn("vpn2", "10.1.9.5"), False),
+        (VPN, vpn("vpn2", "10.1.9.5"), True),  # [instances-exchange]
         (NVA1, NVA1, False),
     ],
 )

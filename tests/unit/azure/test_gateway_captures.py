@@ -12,15 +12,21 @@ from labkit.azure.model import (
     Azure,
     Circuit,
     InstanceId,
+    NextHopType,
     OwnRangePolicy,
     PathAttributes,
     RouteServer,
+    RouteTable,
+    UserRoute,
 )
+from labkit.azure.model.problem import Code
 from labkit.azure.rules.circuits import best_in_circuit
 from labkit.azure.rules.communities import RELAYED
 from labkit.azure.rules.effective import effective_routes
-from labkit.azure.rules.gateways import connected_devices, instance_peer
+from labkit.azure.rules.gateway_validation import gateway_warnings
+from labkit.azure.rules.gateways import connected_devices, instance_peer, internal_peers
 from labkit.azure.rules.rows import as_path_text, gateway_rows
+from labkit.predict.azure_speakers import AzureSpeakers
 
 from .builders import (
     addr,
@@ -50,6 +56,13 @@ def said(text: str, next_hop: str) -> dict[IPv4Network, PathAttributes]:
 
 def shown(routes: Mapping[IPv4Network, PathAttributes]) -> dict[str, str]:
     return {str(p): as_path_text(a.as_path) for p, a in routes.items()}
+
+
+def learned(speakers: SpeakersByName, name: str, instance: int) -> list[str]:
+    """The table of an instance of a gateway as Azure lists it."""
+    columns = ("localAddress", "network", "nextHop", "sourcePeer", "origin", "asPath", "weight")
+    rows = gateway_rows(speakers.azure.gateway[name], instance, speakers.at_gateway[InstanceId(name, instance)])
+    return [" ".join(str(row[c]) for c in columns if row[c] != "") for row in rows]  # type: ignore[literal-required]
 
 
 class TestExpressRouteAndNva:
@@ -128,25 +141,25 @@ class TestExpressRouteAndVpn:
             edges={"circuit": addr("10.100.0.199")},
         )
 
-    @staticmethod
-    def learned(speakers: SpeakersByName, name: str, instance: int) -> list[str]:
-        columns = ("localAddress", "network", "nextHop", "sourcePeer", "origin", "asPath", "weight")
-        rows = gateway_rows(speakers.azure.gateway[name], instance, speakers.at_gateway[InstanceId(name, instance)])
-        return [" ".join(str(row[c]) for c in columns if row[c] != "") for row in rows]  # type: ignore[literal-required]
-
     @pytest.mark.parametrize(("instance", "own"), [(0, "10.100.0.196"), (1, "10.100.0.197")])
     def test_vpn_gateway(self, instance: int, own: str) -> None:
-        # Without the rows that an instance has from the other one.
-        assert self.learned(self.speakers(), "vpngw1", instance) == [
-            f"{own} 10.1.34.0/25 10.100.0.199 10.100.0.68 IBgp 12076-65020 32768",
-            f"{own} 10.1.34.0/25 10.100.0.199 10.100.0.69 IBgp 12076-65020 32768",
-            f"{own} 10.100.0.0/23 {own} Network 32768",
-            f"{own} 10.200.0.0/24 {own} Network 32768",
-        ]
+        other = ("10.100.0.197", "10.100.0.196")[instance]
+        # The route server brings the routes of the instance with the lower address to the other one.
+        by_server = [f"{own} 10.200.0.0/24 {other} {sender} IBgp 32768" for sender in ("10.100.0.68", "10.100.0.69")]
+        assert sorted(learned(self.speakers(), "vpngw1", instance)) == sorted(
+            [
+                f"{own} 10.1.34.0/25 10.100.0.199 10.100.0.68 IBgp 12076-65020 32768",
+                f"{own} 10.1.34.0/25 10.100.0.199 10.100.0.69 IBgp 12076-65020 32768",
+                f"{own} 10.100.0.0/23 {own} Network 32768",
+                f"{own} 10.200.0.0/24 {own} Network 32768",
+                f"{own} 10.200.0.0/24 {other} {other} IBgp 32768",
+                *(by_server if instance == 1 else []),
+            ]
+        )
 
     def test_expressroute_gateway(self) -> None:
         # One of the two edge routers.
-        assert self.learned(self.speakers(), "ergw", 0) == [
+        assert learned(self.speakers(), "ergw", 0) == [
             "10.100.0.204 10.1.34.0/25 10.100.0.199 10.100.0.199 EBgp 12076-65020 32769",
             "10.100.0.204 10.100.0.0/23 10.100.0.204 Network 32768",
             "10.100.0.204 10.200.0.0/24 10.100.0.196 10.100.0.68 IBgp 32768",
@@ -190,6 +203,119 @@ class TestExpressRouteAndVpn:
             "VirtualNetworkGateway 10.100.0.0/23 VirtualNetworkGateway 10.200.0.196 10.200.0.197",
             "Default 0.0.0.0/0 Internet",
         ]
+
+
+class TestGatewaysBesideEachOther:
+    """KAY: an ExpressRoute gateway and a VPN gateway of two in a hub without a route server, with two spokes."""
+
+    RANGES = ("10.11.0.0/20", "10.11.16.0/20", "10.1.0.0/20", "10.2.0.0/20")
+
+    def speakers(self, *routes: UserRoute, servers: tuple[RouteServer, ...] = ()) -> SpeakersByName:
+        subnets = {"w": "10.11.1.0/24", "GatewaySubnet": "10.11.16.0/24"}
+        model = azure(
+            [
+                network("hub", *self.RANGES[:2], subnets=subnets, table="t"),
+                network("spoke1", self.RANGES[2]),
+                network("spoke2", self.RANGES[3]),
+            ],
+            peered("spoke1", "hub", urg=True),
+            peered("spoke2", "hub", urg=True),
+            servers=servers,
+            tables=[RouteTable("t", routes)],
+            nics=[nic("nva", "hub", "10.11.1.4"), replace(nic("fw", "hub", "10.11.1.5"), ip_forwarding=True)],
+            gateways=[
+                er_gateway("ergw", "hub", "10.11.16.12", "10.11.16.13"),
+                vpn_gateway("vpngw", "hub", "10.11.16.14", "10.11.16.15"),
+            ],
+            circuits=[Circuit("circuit", 64512)],
+            sites=[site("branch1", asn=65001), site("branch2", asn=65002)],
+            connections=[connected("ergw", "circuit"), connected("vpngw", "branch1"), connected("vpngw", "branch2")],
+        )
+        return SpeakersByName(
+            model,
+            customers={"circuit": said("172.16.0.0/30 64512", "172.16.0.1")},
+            sites={
+                "branch1": said("10.10.0.0/24 65001", "192.168.10.10"),
+                "branch2": said("10.20.0.0/24 65002", "192.168.20.20"),
+            },
+            edges={"circuit": addr("10.11.16.6")},
+        )
+
+    @pytest.mark.parametrize(("instance", "own", "other"), [(0, ".14", ".15"), (1, ".15", ".14")])
+    def test_vpn_gateway(self, instance: int, own: str, other: str) -> None:
+        own, other = f"10.11.16{own}", f"10.11.16{other}"
+        from_er = [f"{own} {r} {a} {a} IBgp 32769" for r in self.RANGES for a in ("10.11.16.12", "10.11.16.13")]
+        assert sorted(learned(self.speakers(), "vpngw", instance)) == sorted(
+            [
+                *from_er,
+                *(f"{own} {r} {own} Network 32768" for r in self.RANGES),
+                f"{own} 10.20.0.0/24 192.168.20.20 192.168.20.20 EBgp 65002 32768",
+                f"{own} 10.20.0.0/24 {other} {other} IBgp 65002 32768",
+                f"{own} 10.10.0.0/24 192.168.10.10 192.168.10.10 EBgp 65001 32768",
+                f"{own} 10.10.0.0/24 {other} {other} IBgp 65001 32768",
+            ]
+        )
+
+    def test_expressroute_gateway(self) -> None:
+        assert sorted(learned(self.speakers(), "ergw", 0)) == sorted(
+            [
+                *(f"10.11.16.12 {r} 10.11.16.12 Network 32768" for r in self.RANGES),
+                *(f"10.11.16.12 10.10.0.0/24 {a} {a} IBgp 65001 32768" for a in ("10.11.16.14", "10.11.16.15")),
+                *(f"10.11.16.12 10.20.0.0/24 {a} {a} IBgp 65002 32768" for a in ("10.11.16.14", "10.11.16.15")),
+                "10.11.16.12 172.16.0.0/30 10.11.16.6 10.11.16.6 EBgp 12076-64512 32769",
+            ]
+        )
+
+    def test_the_circuit_is_told_nothing_of_the_branches(self) -> None:
+        found = self.speakers().advertised_by_gateway("ergw", 0, "circuit")
+        assert [str(prefix) for prefix in sorted(found)] == sorted(self.RANGES, key=net)
+
+    def test_branches_have_each_other_and_not_the_circuit(self) -> None:
+        found = shown(self.speakers().advertised_by_gateway("vpngw", 1, "branch2"))
+        assert found == dict.fromkeys(self.RANGES, "65515") | {"10.10.0.0/24": "65515-65001"}
+
+    def test_machines_have_both_instances(self) -> None:
+        speakers = self.speakers()
+        rows = printed(effective_routes(speakers.azure, "nva", speakers.learned, speakers.gateway_routes))
+        assert [row for row in rows if row.startswith("Virtual")] == [
+            "VirtualNetworkGateway 10.10.0.0/24 VirtualNetworkGateway 10.11.16.14 10.11.16.15",
+            "VirtualNetworkGateway 10.20.0.0/24 VirtualNetworkGateway 10.11.16.14 10.11.16.15",
+            "VirtualNetworkGateway 172.16.0.0/30 VirtualNetworkGateway 10.11.16.6",
+        ]
+
+    def test_an_instance_without_tunnels_has_all_from_the_other(self) -> None:
+        up = self.speakers()
+        received = {**up.adj_ribs_in.gateways, InstanceId("vpngw", 0): {}}
+        speakers = AzureSpeakers(up.azure, replace(up.adj_ribs_in, gateways=received))
+        gateway = speakers.azure.gateway["vpngw"]
+        rows = gateway_rows(gateway, 0, speakers.at_gateway[InstanceId("vpngw", 0)])
+        assert [row["nextHop"] for row in rows if row["network"] == "10.10.0.0/24"] == ["10.11.16.15"]
+        routes = printed(effective_routes(speakers.azure, "nva", speakers.learned, speakers.gateway_routes))
+        assert "VirtualNetworkGateway 10.10.0.0/24 VirtualNetworkGateway 10.11.16.14 10.11.16.15" in routes
+
+    @pytest.mark.parametrize(
+        ("route", "sessions"),
+        [
+            (UserRoute(net("10.11.16.0/20"), NextHopType.VIRTUAL_APPLIANCE, addr("10.11.1.4")), False),
+            (UserRoute(net("10.11.16.0/24"), NextHopType.NONE), False),
+            (UserRoute(net("10.11.16.15/32"), NextHopType.NONE), False),
+            (UserRoute(net("10.11.16.0/20"), NextHopType.VIRTUAL_APPLIANCE, addr("10.11.1.5")), True),
+            (UserRoute(net("10.11.16.0/24"), NextHopType.VNET_LOCAL), True),
+            (UserRoute(net("10.0.0.0/8"), NextHopType.NONE), True),
+        ],
+    )
+    def test_a_route_table_may_cut_the_instances(self, route: UserRoute, sessions: bool) -> None:
+        """[gateway-subnet-cut]"""
+        azure_model = self.speakers(route).azure
+        assert (InstanceId("vpngw", 1) in internal_peers(azure_model, InstanceId("vpngw", 0))) is sessions
+        warned = [p.code for p in gateway_warnings(azure_model)]
+        assert (Code.GATEWAY_INSTANCES_CUT in warned) is not sessions
+
+    def test_with_a_route_server_there_is_no_session_between_the_two(self) -> None:
+        server = RouteServer("rs", "hub", (addr("10.11.2.4"), addr("10.11.2.5")))
+        model = self.speakers(servers=(server,)).azure
+        assert internal_peers(model, InstanceId("ergw", 0)) == ()
+        assert internal_peers(model, InstanceId("vpngw", 0)) == (InstanceId("vpngw", 1),)
 
 
 class TestDualExpressRoute:

@@ -219,8 +219,9 @@ class TestWarnings:
     )
     def test_a_route_that_takes_the_route_server(self, routes: list[UserRoute], cut_off: bool) -> None:
         # [spare-route-server-subnet]
-        found = gateway_warnings(lab(*routes))
-        assert [p.code for p in found] == [Code.GATEWAY_CUT_OFF] * 2 * cut_off
+        found = [p for p in gateway_warnings(lab(*routes)) if p.code is Code.GATEWAY_CUT_OFF]
+        assert len(found) == 2 * cut_off
         if cut_off:
             assert found[0].text.startswith("route table t diverts traffic of er to 10.1.0.")
-        assert gateway_warnings(replace(lab(*routes), route_servers=(replace(SERVER, branch_to_branch=False),))) == ()
+        off = replace(lab(*routes), route_servers=(replace(SERVER, branch_to_branch=False),))
+        assert Code.GATEWAY_CUT_OFF not in [p.code for p in gateway_warnings(off)]

@@ -45,6 +45,8 @@ async def gateways(world: ControllerRig, *, sessions: bool = False) -> list[Feed
             "route_servers": list(SERVERS),
             "sessions": sessions,
             "no_sessions": "branch-to-branch is off",
+            "gateways": [],
+            "with_gateways": False,
             "vpn": False,
             "subnet_gateway": "10.1.255.1",
             "originated": ["10.1.0.0/16"],

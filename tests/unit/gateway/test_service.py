@@ -37,6 +37,8 @@ CONFIG = GatewayConfig(
     route_servers=(IPv4Address(made.SERVER),),
     sessions=True,
     no_sessions="branch-to-branch is off",
+    gateways=(IPv4Address("10.1.255.9"),),
+    with_gateways=False,
     vpn=False,
     subnet_gateway=IPv4Address("10.1.255.1"),
     originated=(IPv4Network("10.1.0.0/16"),),
@@ -99,6 +101,9 @@ class Gateway:
     def set_sessions(self, asn: int, route_servers: Collection[str], *, on: bool) -> None:
         assert (asn, *route_servers) == (65515, made.SERVER)
         self.switched.append(on)
+
+    def set_neighbours(self, asn: int, neighbours: Collection[str], *, on: bool) -> None:
+        assert (asn, *neighbours, on) == (65515, "10.1.255.9", False)
 
     def set_ranges(self, asn: int, subnet_gateway: str, ranges: GatewayRanges, *, vpn: bool) -> None:
         assert (asn, subnet_gateway, ranges.originated, vpn) == (65515, "10.1.255.1", ("10.1.0.0/16",), False)
