@@ -84,6 +84,7 @@ def test_traces_agree_with_real_packets(lab: RunningLab) -> None:
     assert (denied.decision, denied.why) == ("denied", "as UDP, by the firewall's rules here")
 
 
+@pytest.mark.both_runtimes
 def test_rules_change_while_the_lab_runs_and_end_flows_that_they_deny(lab: RunningLab) -> None:
     until_up(lab)
     before = lab.lab.azure.firewall["fw"].rules

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -134,7 +134,7 @@ Claim = (
 )
 
 
-def claims(part: Rows) -> dict[str, Any]:
+def claims(part: Rows) -> dict[str, Claim | Rows]:
     """The claims that a proof or an `absent` states, by key. A valid one states exactly one."""
     keys = (k for k in type(part).model_fields if k not in {"within", "not_in"})
     return {k: v for k in keys if (v := getattr(part, k)) is not None}

@@ -254,6 +254,7 @@ def _proof(draft: Draft, position: int, proof: schema.Proof) -> proofs.Proof:
     ((key, stated),) = schema.claims(proof).items()
     if isinstance(stated, schema.Rows):
         ((_, denied),) = schema.claims(stated).items()
+        assert not isinstance(denied, schema.Rows)  # no `absent` has one of its own
         row = _claim(draft, denied)
         assert not isinstance(row, proofs.PathClaim | proofs.TableProof | proofs.Capture)
         claim: proofs.Claim | proofs.Absent = proofs.Absent(row)

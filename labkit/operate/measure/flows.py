@@ -12,12 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from labkit.errors import CheckFailed, InvalidInput
 from labkit.operate.look.client import LabClient
 from labkit.operate.measure import flow_probe
-from labkit.operate.measure.packets import FlowLoss, Packets
+from labkit.operate.measure.packets import FlowLoss, Packets, ProbeFacts
 
 MOST_FLOWS = 64
 MOST_PACKETS = 5000
@@ -159,7 +159,7 @@ class _Program:
         client: LabClient,
         selector: selectors.BaseSelector,
         node: str,
-        on_facts: Callable[[dict[str, Any]], None],
+        on_facts: Callable[[ProbeFacts], None],
         words: tuple[str, ...],
     ) -> None:
         text = Path(flow_probe.__file__).read_text(encoding="utf-8")
@@ -210,7 +210,7 @@ class _Program:
                 raise self._gone()
         *lines, self._begun = (self._begun + data).split(b"\n")
         for line in lines:
-            facts = json.loads(line)
+            facts: ProbeFacts = json.loads(line)
             self.ports = facts.pop("ports", self.ports)
             self._on_facts(facts)
 

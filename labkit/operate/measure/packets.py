@@ -10,7 +10,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from labkit.operate.measure.flow_loss import OPEN, RETURNED, SEEN, UNSEEN, Direction, judged, losses, recovered
 
@@ -18,6 +18,17 @@ PATIENCE = 1.0
 """Seconds that a packet may take one way, while nobody is held up."""
 _STEADY = bytes([RETURNED]) * 10
 """A flow is steady once so many of its packets came back in a row."""
+
+
+class ProbeFacts(TypedDict, total=False):
+    """A line of `flow_probe`: numbers of packets, times in seconds."""
+
+    ports: list[int]
+    sent: list[float]
+    seen: list[int]
+    back: list[int]
+    looked: float
+    stopped: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +65,15 @@ class Packets:
         self._read = -math.inf
         self.stopped = False
 
-    def take(self, facts: dict[str, Any]) -> None:
+    def take(self, facts: ProbeFacts) -> None:
         """Take in a line of `flow_probe`."""
         if "seen" in facts:
             self._echoed.append(facts["looked"])
         elif "looked" in facts:
             self._read, self.stopped = facts["looked"], facts["stopped"]
         self._times.extend(facts.get("sent", ()))
-        for word, fate in (("seen", SEEN), ("back", RETURNED)):
-            for number in facts.get(word, ()):
+        for numbers, fate in ((facts.get("seen", ()), SEEN), (facts.get("back", ()), RETURNED)):
+            for number in numbers:
                 packet, flow = divmod(number, len(self._fates))
                 self._lengthen(packet + 1)  # the responder's report may come first
                 self._fates[flow][packet] = max(fate, self._fates[flow][packet])

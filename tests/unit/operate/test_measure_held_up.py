@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Address
 from itertools import accumulate, pairwise
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from labkit.operate.look.client import LabClient
 from labkit.operate.measure.flow_loss import Direction
 from labkit.operate.measure.flows import FlowEnds, Flows, Pace
-from labkit.operate.measure.packets import PATIENCE, Packets
+from labkit.operate.measure.packets import PATIENCE, Packets, ProbeFacts
 from tests.e2e.waiting import eventually
 
 NONE = Direction(0, None)
@@ -126,12 +126,12 @@ def test_what_is_known_is_so_however_long_programs_are_held_up(
             seen[look].append(number)
             if home is not None:
                 back[bisect_left(sends, echoes[look] + home)].append(number)
-    first: list[dict[str, Any]] = [
+    first: list[ProbeFacts] = [
         {"sent": [when], "back": back[n], "looked": when, "stopped": False} for n, when in enumerate(sends)
     ]
     for line in first[len(sender) :]:
-        line |= {"sent": [], "stopped": True}
-    second: list[dict[str, Any]] = [{"seen": seen[n], "looked": when} for n, when in enumerate(looks)]
+        line.update({"sent": [], "stopped": True})
+    second: list[ProbeFacts] = [{"seen": seen[n], "looked": when} for n, when in enumerate(looks)]
     packets, echoed, returned = Packets(1, 0.005), set[int](), set[int]()
     while first or second:  # the lines of one may be read long after those of the other
         line = (first if first and (not second or data.draw(st.booleans())) else second).pop(0)
