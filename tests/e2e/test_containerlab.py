@@ -26,7 +26,7 @@ from labkit.resources import topologies
 from labkit.runtimes.containerlab import docker_engine, leftovers
 from labkit.runtimes.containerlab import tool as containerlab_tool
 from labkit.runtimes.containerlab.docker_engine import engine
-from labkit.runtimes.containerlab.runtime import ContainerlabRuntime
+from labkit.runtimes.containerlab.runtime import CUT, MEND, ContainerlabRuntime
 from labkit.runtimes.image import images
 from labkit.runtimes.sandbox.runtime import SandboxRuntime
 from labkit.runtimes.select import CONTAINERLAB
@@ -93,6 +93,24 @@ def test_destroy_without_the_topology_file(bed: ContainerlabBed) -> None:
     file.unlink()
     assert "is gone" in refused(EnvironmentProblem, lambda: bed.runtime.start(bed.name, "a"))
     assert bed.runtime.destroy(bed.name)
+
+
+def test_a_command_that_is_being_started_is_not_frozen(bed: ContainerlabBed) -> None:
+    """The engine waits for it, and with the engine everybody who asks for the container."""
+    bed.deploy()
+    script = 'printf %s "$1" >/proc/$$/comm; echo $$; read -r _'
+    commands = [bed.runtime.stream(bed.name, "a", ["sh", "-c", script, "sh", name]) for name in ("runc:[2:INIT]", "x")]
+    try:
+        pids = [command.stdout.readline().decode().strip() for command in commands if command.stdout]
+        assert bed.run("a", "sh", "-c", CUT).rc == 0
+        states = [bed.run("a", "cut", "-d", " ", "-f", "3", f"/proc/{pid}/stat").stdout.strip() for pid in pids]
+        assert states == ["S", "T"]
+        assert bed.run("a", "sh", "-c", MEND).rc == 0
+    finally:
+        for command in commands:
+            command.kill()
+            command.wait()
+    assert bed.pings()
 
 
 def test_settings_that_a_management_network_changes_are_set_back(

@@ -62,15 +62,21 @@ _DISK_FULL = re.compile(r"Error response from daemon: (.*no space left on device
 """The engine's answer among what containerlab logs. What containerlab itself has no space for is another matter."""
 
 _PARKED = "parked-eth0"
-_CUT = f"""kill -STOP -1 2>/dev/null
+CUT = f"""kill -STOP -1 2>/dev/null
+for each in /proc/[0-9]*; do
+    read -r name <$each/comm && case $name in runc:*) kill -CONT ${{each#/proc/}};; esac
+done 2>/dev/null
 cd /sys/class/net && for each in *; do [ $each = lo ] || ip link set dev $each down || exit 1; done
 [ ! -e eth0 ] || ip link set dev eth0 name {_PARKED}"""
 """Cut a node off. Its processes are frozen, so that they notice nothing and send nothing.
 
+All but a command that runc is starting, such as a healthcheck: the engine waits for it, and answers no question about
+the container until it is there.
+
 containerlab keeps a stopped node's links except `eth0`, which it takes for a management interface of Docker's; labkit's
 nodes have none. So it gets another name for the time.
 """
-_MEND = f"""kill -CONT -1 2>/dev/null
+MEND = f"""kill -CONT -1 2>/dev/null
 cd /sys/class/net && [ -e {_PARKED} ] || exit 1
 ip link set dev {_PARKED} down && ip link set dev {_PARKED} name eth0 && ip link set dev eth0 up"""
 """Undo that; fails if there is nothing to undo."""
@@ -250,7 +256,7 @@ class ContainerlabRuntime:
         if container["State"] != "running":
             return
         topology = _topology(container, "stop")
-        cut = docker_exec.run(container["Id"], f"node {node}", ["sh", "-c", _CUT], None, _CUT_SECONDS)
+        cut = docker_exec.run(container["Id"], f"node {node}", ["sh", "-c", CUT], None, _CUT_SECONDS)
 
         def kill() -> None:
             # Docker before 23 sends SIGTERM, whatever containerlab asks for: the node's init would wait for the rest.
@@ -263,7 +269,7 @@ class ContainerlabRuntime:
         finished = tool.run(arguments, _SWITCH_SECONDS, kill, apart=apart) if cut.rc == 0 else None
         if finished is None or finished.status != 0:
             why = cut.stderr.strip() if finished is None else _paragraph(finished.errors)
-            docker_exec.run(container["Id"], f"node {node}", ["sh", "-c", _MEND], None, _CUT_SECONDS)
+            docker_exec.run(container["Id"], f"node {node}", ["sh", "-c", MEND], None, _CUT_SECONDS)
             raise EnvironmentProblem(f"Node {node} of lab {lab} could not be stopped: {why}", "Try again.")
 
     def start(self, lab: str, node: str, within: float | None = None) -> None:
@@ -301,7 +307,7 @@ class ContainerlabRuntime:
 
     def _after_start(self, node: str, container: str, lines: Sequence[Sequence[str]], finished: tool.Finished) -> None:
         what = f"node {node}"
-        if docker_exec.run(container, what, ["sh", "-c", _MEND], None, _CUT_SECONDS).rc == 0:
+        if docker_exec.run(container, what, ["sh", "-c", MEND], None, _CUT_SECONDS).rc == 0:
             # containerlab has run the lines while the first interface had not its name yet.
             for line in lines:
                 done = docker_exec.run(container, what, line, None, _SWITCH_SECONDS)
