@@ -55,6 +55,7 @@ class Disposition(StrEnum):
     BLACK_HOLE = "black hole", "A router's route for it drops or refuses it."
     NOT_A_ROUTER = "not a router", "It is at a machine that does not forward packets, whatever its NIC may do."
     OWN_SOURCE = "own source", "It is back at the node whose source address it has; the kernel there drops it."
+    NOT_CONNECTED = "not connected", "It enters a tunnel of a connection that is deleted."
     OFF = "powered off", "The node at which it arrives is powered off."
     LOOP = "loop", "It is back at a node that has forwarded it already, and loops until its TTL expires."
     TTL = "TTL expired", "Its TTL expires before it has arrived, though it has not been at any node twice."

@@ -1,4 +1,4 @@
-"""`labkit gateway`: the routes and BGP peers of the running lab's gateways."""
+"""`labkit gateway`: the routes, BGP peers and connections of the running lab's gateways."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ from typing import Annotated
 
 import typer
 
+from labkit.azure.changes.base import Change
+from labkit.azure.changes.gateways import CreateConnection, DeleteConnection
+from labkit.azure.model import Connection
+from labkit.azure.rules.gateways import device_of
 from labkit.cli import complete
+from labkit.cli.changing import change, changing
 from labkit.cli.output import Format, FormatOption, LabOption, put_json, put_table
 from labkit.cli.peering import COLUMNS
+from labkit.errors import InvalidInput
+from labkit.names import meant
+from labkit.operate.changes import Now
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import running
 
-app = typer.Typer(help="Show the routes and BGP peers of the running lab's gateways.", no_args_is_help=True)
+app = typer.Typer(help="Show gateways of the running lab, and change their connections.", no_args_is_help=True)
 
 PEER_COLUMNS = {
     "localAddress": "LocalAddress",
@@ -25,7 +33,20 @@ PEER_COLUMNS = {
     "messagesReceived": "MessagesReceived",
 }
 
+connection = typer.Typer(help="Show and change the connections of gateways.", no_args_is_help=True)
+app.add_typer(connection, name="connection")
+
 GatewayName = Annotated[str, typer.Argument(metavar="GATEWAY", help="The gateway.", autocompletion=complete.gateways)]
+
+
+Remote = Annotated[
+    str,
+    typer.Argument(
+        metavar="REMOTE",
+        help="The circuit, site, NVA or VPN gateway at the other end.",
+        autocompletion=complete.neighbours,
+    ),
+]
 
 
 @app.command()
@@ -67,6 +88,52 @@ def bgp_peers(gateway: GatewayName, lab: LabOption = None, output: FormatOption 
     The columns and the JSON are those of `az network vnet-gateway list-bgp-peer-status`; LocalAddress is the instance.
     """
     _show(("bgp-peers",), gateway, PEER_COLUMNS, lab, output)
+
+
+@connection.command("list")
+def list_connections(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
+    """List the connections of gateways. The JSON has the names of Azure's objects."""
+    found = LabClient(running(lab)[0]).get("connections")
+    if output is Format.JSON:
+        put_json(found)
+        return
+    columns = {"name": "Name", "virtualNetworkGateway": "Gateway", "remote": "Remote"}
+    put_table(tuple(columns.values()), [[each[key] for key in columns] for each in found])
+
+
+@connection.command("create")
+@changing
+def create_connection(ctx: typer.Context, gateway: GatewayName, remote: Remote, lab: LabOption = None) -> None:
+    """Create a connection of a gateway that was deleted. Its line or tunnels are there since the lab was built."""
+
+    def make(now: Now) -> list[Change]:
+        built = _connection(now, gateway, remote)
+        return [CreateConnection(built.name, built.gateway, built.remote)]
+
+    change(ctx, lab, make)
+
+
+@connection.command("delete")
+@changing
+def delete_connection(ctx: typer.Context, gateway: GatewayName, remote: Remote, lab: LabOption = None) -> None:
+    """Delete a connection of a gateway: its sessions end, and nothing goes over its line or tunnels."""
+    change(ctx, lab, lambda now: [DeleteConnection(_connection(now, gateway, remote).name)])
+
+
+def _connection(now: Now, gateway: str, remote: str) -> Connection:
+    """The connection of the lab file between the two.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    azure = now.lab.azure
+    ends = {(c.gateway, device_of(azure, c)): c for c in azure.connections}
+    near = meant(gateway, azure.gateway)
+    far = meant(remote, [each for _, each in ends])
+    if near is None or far is None or (near, far) not in ends:
+        known = ", ".join(" ".join(each) for each in ends) or "none"
+        raise InvalidInput(f"the lab has no connection of {gateway} to {remote}.", f"Its file declares: {known}.")
+    return ends[near, far]
 
 
 def _show(path: tuple[str, ...], gateway: str, columns: dict[str, str], lab: str | None, output: Format) -> None:

@@ -18,7 +18,14 @@ from labkit.azure.rules.rows import AdvertisedRow, LearnedRow, by_instance, effe
 from labkit.controller import gateway_views as views
 from labkit.controller.controller import Controller
 from labkit.controller.model_view import model
-from labkit.controller.objects import peer_json, peering_json, route_server_json, route_table_json, virtual_network_json
+from labkit.controller.objects import (
+    connection_json,
+    peer_json,
+    peering_json,
+    route_server_json,
+    route_table_json,
+    virtual_network_json,
+)
 from labkit.controller.session import shown
 from labkit.errors import EnvironmentProblem, InvalidInput
 from labkit.feed.codec import to_json
@@ -51,6 +58,7 @@ class Api:
                 web.get("/v1/route-servers/{server}/peers", self._peers),
                 web.get("/v1/virtual-networks", self._virtual_networks),
                 web.get("/v1/peerings", self._peerings),
+                web.get("/v1/connections", self._connections),
                 web.get("/v1/gateways/{gateway}/bgp-peers", self._bgp_peers),
                 web.get("/v1/gateways/{gateway}/learned-routes", self._gateway_learned),
                 web.get("/v1/gateways/{gateway}/advertised-routes/{peer}", self._gateway_advertised),
@@ -223,6 +231,10 @@ class Api:
         """The sides of peerings: a list of Peering."""
         azure = self._platform.azure
         return web.json_response([peering_json(azure, peering) for peering in azure.peerings])
+
+    async def _connections(self, _request: web.Request) -> web.Response:
+        """The connections of gateways: a list of Connection."""
+        return web.json_response([connection_json(each) for each in self._platform.azure.connections])
 
     async def _changes(self, _request: web.Request) -> web.Response:
         """The changes that turn what the lab's file has into the lab as it is: a list of changes."""

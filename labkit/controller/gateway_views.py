@@ -21,6 +21,7 @@ from labkit.daemons.tables import ESTABLISHED, AdvertisedPath, BgpNeighbour
 from labkit.errors import InvalidInput
 from labkit.feed.bgp import AdjRibOutQuery, AdvertisedPaths, NeighboursQuery, NeighbourStates
 from labkit.feed.status import GatewaySession
+from labkit.lab.connections import unconnected
 from labkit.names import meant
 
 UNKNOWN = "Unknown"
@@ -144,10 +145,15 @@ def neighbours(platform: Platform, instance: InstanceId) -> Mapping[IPv4Address,
     """With whom an instance has sessions now, by address: on-premises first, then gateways, then the route server.
 
     With the route server it has none while branch-to-branch is off [b2b-sessions], with gateways of another type none
-    while there is one [gateways-exchange].
+    while there is one [gateways-exchange], with on-premises none whose connection is deleted.
     """
     azure, known = platform.azure, platform.gateways.neighbours[instance]
-    outer = {a: n for a, n in known.items() if n.source is PathSource.ON_PREMISES}
+    closed = unconnected(platform.declared, azure)
+    outer = {
+        a: n
+        for a, n in known.items()
+        if n.source is PathSource.ON_PREMISES and frozenset((instance.node, n.name)) not in closed
+    }
     apart = server_in(azure, azure.gateway[instance.name].virtual_network) is None
     wanted = [PathSource.INSTANCE, *([PathSource.GATEWAY] if apart else [])]
     gateways = {a: n for a, n in known.items() if n.source in wanted}
@@ -210,6 +216,11 @@ def _no_neighbour(platform: Platform, gateway: Gateway, peer: str) -> InvalidInp
     configured = [each for i in instances(platform, gateway) for each in platform.gateways.neighbours[i].items()]
     for address, neighbour in configured:
         if peer in (neighbour.name, str(address)):
+            if neighbour.source is PathSource.ON_PREMISES:
+                return InvalidInput(
+                    f"gateway {gateway.name} has no session with {peer}: the connection is deleted.",
+                    f"To have it again: labkit gateway connection create {gateway.name} {neighbour.sender}",
+                )
             if neighbour.sender not in platform.azure.route_server:
                 return InvalidInput(
                     f"gateway {gateway.name} has no session with {peer}: the route server is deleted.",

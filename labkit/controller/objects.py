@@ -6,7 +6,7 @@ from typing import TypedDict
 
 from labkit.azure.changes.route_tables import subnets_with
 from labkit.azure.changes.virtual_networks import peering_state, peering_sync_level
-from labkit.azure.model import Azure, BgpPeer, Peering, RouteServer, RouteTable, VirtualNetwork
+from labkit.azure.model import Azure, BgpPeer, Connection, Peering, RouteServer, RouteTable, VirtualNetwork
 
 PROVISIONED = "Succeeded"
 """Azure's `provisioningState` of what has been created: a lab does so at once. It is not the state of a BGP session."""
@@ -57,6 +57,15 @@ class PeeringJson(TypedDict):
     useRemoteGateways: bool
     allowGatewayTransit: bool
     allowForwardedTraffic: bool
+
+
+class ConnectionJson(TypedDict):
+    """A gateway's connection: `remote` is a circuit, a local network gateway or another gateway."""
+
+    name: str
+    virtualNetworkGateway: str
+    remote: str
+    provisioningState: str
 
 
 class RouteJson(TypedDict):
@@ -118,6 +127,16 @@ def peering_json(azure: Azure, peering: Peering) -> PeeringJson:
         "useRemoteGateways": peering.use_remote_gateways,
         "allowGatewayTransit": peering.allow_gateway_transit,
         "allowForwardedTraffic": peering.allow_forwarded_traffic,
+    }
+
+
+def connection_json(connection: Connection) -> ConnectionJson:
+    """A gateway's connection."""
+    return {
+        "name": connection.name,
+        "virtualNetworkGateway": connection.gateway,
+        "remote": connection.remote,
+        "provisioningState": PROVISIONED,
     }
 
 

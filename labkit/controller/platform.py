@@ -28,8 +28,10 @@ from labkit.controller.gateways import Gateways
 from labkit.controller.tables import Delta, Table, diff
 from labkit.feed.bgp import SessionState
 from labkit.feed.tables import desired
+from labkit.lab.build import wiring
 from labkit.lab.model import Lab
 from labkit.lab.plan.bgp_sessions import bgp_sessions
+from labkit.lab.plan.model import Link
 from labkit.lab.sessions import BgpSession
 
 
@@ -125,6 +127,11 @@ class Platform:
     def built_sessions(self) -> tuple[BgpSession, ...]:
         """The BGP sessions for which nodes are configured."""
         return bgp_sessions(self.declared)
+
+    @cached_property
+    def built_links(self) -> tuple[Link, ...]:
+        """The links between nodes."""
+        return wiring(self.declared).links
 
     @property
     def table_keys(self) -> list[TableKey]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
 
@@ -11,7 +12,10 @@ from labkit.azure.rules.addressing import GATEWAY_SUBNET, gateway_address
 from labkit.azure.rules.adjacency import local_and_adjacent_ranges, server_in
 from labkit.azure.rules.gateways import possible_internal_peers, session_server, with_gateway_peers
 from labkit.controller.platform import Platform
-from labkit.feed.bgp import GatewayConfig, RouteServerConfig
+from labkit.feed.bgp import GatewayConfig, GatewayLink, RouteServerConfig
+from labkit.lab.connections import unconnected
+from labkit.lab.plan.speakers import into_tunnels
+from labkit.lab.plan.tunnels import tunnel_interface
 
 
 def instance_config(platform: Platform, instance: InstanceId) -> RouteServerConfig:
@@ -49,6 +53,16 @@ def gateway_config(platform: Platform, instance: InstanceId) -> GatewayConfig:
         subnet_gateway=gateway_address(subnet),
         originated=(*mine.own, *mine.spokes),
         adjacent=tuple(dict.fromkeys(local_and_adjacent_ranges(azure, network))),
+        links=tuple(_links(platform, instance)),
+        built_routes=tuple(
+            (prefix, tunnel.far.address)
+            for tunnel in platform.declared.tunnels_of(instance.node)
+            for prefix in tunnel.near.static_prefixes
+        ),
+        static_routes=tuple(
+            (route.prefix, route.via)
+            for route in into_tunnels(platform.declared, instance.node, unconnected(platform.declared, azure))
+        ),
     )
 
 
@@ -56,3 +70,17 @@ def _of_other_gateways(azure: Azure, instance: InstanceId) -> tuple[IPv4Address,
     """The addresses of an instance's internal neighbours that are instances of other gateways."""
     others = (i for i in possible_internal_peers(azure, instance) if i.name != instance.name)
     return tuple(azure.gateway[i.name].instances[i.index] for i in others)
+
+
+def _links(platform: Platform, instance: InstanceId) -> Iterator[GatewayLink]:
+    """The lines and tunnels of a gateway's instance."""
+    lab, closed = platform.declared, unconnected(platform.declared, platform.azure)
+    for wire in platform.built_links:
+        for near, far in ((wire.a, wire.b), (wire.b, wire.a)):
+            for line in lab.gateway[instance.name].lines if near.node == instance.node else ():
+                if (line.instance, line.circuit) == (instance.index, far.node):
+                    connected = frozenset((near.node, far.node)) not in closed
+                    yield GatewayLink(near.interface, line.edge, True, connected)
+    for tunnel in lab.tunnels_of(instance.node):
+        connected = frozenset((tunnel.near.node, tunnel.far.node)) not in closed
+        yield GatewayLink(tunnel_interface(tunnel), tunnel.far.address, tunnel.bgp, connected)

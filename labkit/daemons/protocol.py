@@ -199,6 +199,14 @@ class GatewayControl(Protocol):
     def set_ranges(self, asn: int, subnet_gateway: str, ranges: GatewayRanges, *, vpn: bool) -> None:
         """Make these the ranges that it originates, and leaves to the virtual network."""
 
+    def set_connections(self, asn: int, sessions: Mapping[str, bool]) -> None:
+        """Start or shut down the sessions with the far ends of lines and tunnels, by their addresses."""
+
+    def set_static_routes(
+        self, asn: int, built: Collection[tuple[str, str]], routes: Collection[tuple[str, str]]
+    ) -> None:
+        """Make these the static routes into tunnels, as (prefix, far end), of those that the node was `built` with."""
+
     def advertised(self, peer: str) -> tuple[AdvertisedPath, ...]:
         """The Adj-RIB-Out of a peer; empty if there is no such peer."""
 

@@ -32,13 +32,27 @@ class RouteServerConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class GatewayLink:
+    """A line or a tunnel of a gateway's instance, and whether its connection exists.
+
+    `far` is the address at its far end, with which there is a session by `bgp`.
+    """
+
+    interface: str
+    far: IPv4Address
+    bgp: bool
+    connected: bool
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayConfig:
     """What an instance of a gateway is to do.
 
     `route_servers` are the instances that the gateway was built with; `sessions`: whether it has sessions with
     them, and `no_sessions` why not. `gateways` are instances of other gateways in its virtual network, `with_gateways`
     whether it has sessions with these. It originates `originated`, and leaves `adjacent` to the virtual network, by the
-    address `subnet_gateway`.
+    address `subnet_gateway`. `links` are those that it was built with, as are `built_routes`, static routes into
+    tunnels, each a prefix and the far end; it has those of them that are `static_routes`.
     """
 
     TYPE: ClassVar = "config"
@@ -52,6 +66,9 @@ class GatewayConfig:
     subnet_gateway: IPv4Address
     originated: tuple[IPv4Network, ...]
     adjacent: tuple[IPv4Network, ...]
+    links: tuple[GatewayLink, ...] = ()
+    built_routes: tuple[tuple[IPv4Network, IPv4Address], ...] = ()
+    static_routes: tuple[tuple[IPv4Network, IPv4Address], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from labkit.feed.client import Feed, Lost, Received, follow
 from labkit.feed.service import Inbox, Settings, watch
 from labkit.gateway.bmp import CLOSED_HERE, Message, PeerDown
 from labkit.gateway.kernel import KernelRoutes
+from labkit.gateway.link import set_up
 from labkit.gateway.monitor import BmpEvent, Connected, Disconnected, Reported, listen
 from labkit.gateway.state import State
 
@@ -62,6 +63,8 @@ class GatewayService:
         self._with_gateways: bool | None = None
         self._ranges: GatewayRanges | None = None
         """These are what the daemon is configured with; None if that is not known."""
+        self._links: tuple[object, object] | None = None
+        """The lines and tunnels, and the static routes, as they were switched last."""
         self._connection: socket.socket | None = None
         """The daemon's present connection."""
         self._gone: set[str] = set()
@@ -204,6 +207,9 @@ class GatewayService:
         config = self._config
         if config is not None and not config.sessions and IPv4Address(message.peer) in config.route_servers:
             return replace(message, reason=config.no_sessions)
+        links = config.links if config is not None else ()
+        if any(str(link.far) == message.peer and not link.connected for link in links):
+            return replace(message, reason="the connection is deleted")
         return replace(message, reason=self._daemon.why_closed(message.peer) or CLOSED_HERE)
 
     # The daemon's configuration, and what it shows.
@@ -222,10 +228,31 @@ class GatewayService:
         if again or config.with_gateways != self._with_gateways:
             self._daemon.set_neighbours(config.asn, tuple(map(str, config.gateways)), on=config.with_gateways)
             self._with_gateways = config.with_gateways
+        self._connect(config, again=again)
         ranges = GatewayRanges(tuple(map(str, config.originated)), tuple(map(str, config.adjacent)))
         if again or ranges != self._ranges:
             self._daemon.set_ranges(config.asn, str(config.subnet_gateway), ranges, vpn=config.vpn)
             self._ranges = ranges
+
+    def _connect(self, config: GatewayConfig, *, again: bool) -> None:
+        """Switch lines and tunnels on or off, with what goes over them."""
+        if not again and (config.links, config.static_routes) == self._links:
+            return
+        for link in config.links:
+            if link.connected:
+                set_up(link.interface, up=True)
+        sessions = {str(link.far): link.connected for link in config.links if link.bgp}
+        if sessions:
+            self._daemon.set_connections(config.asn, sessions)
+        built, routes = (
+            [(str(prefix), str(far)) for prefix, far in each] for each in (config.built_routes, config.static_routes)
+        )
+        if built:
+            self._daemon.set_static_routes(config.asn, built, routes)
+        for link in config.links:
+            if not link.connected:  # its session is shut down before, so that the far end gets a NOTIFICATION
+                set_up(link.interface, up=False)
+        self._links = config.links, config.static_routes
 
     def _advertised(self, peer: str) -> tuple[AdvertisedPath, ...]:
         """The Adj-RIB-Out of a peer (its address); nothing while the daemon does not answer."""

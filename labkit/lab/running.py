@@ -121,6 +121,14 @@ def as_built(lab: Lab, azure: Azure) -> Azure:
                 f"the lab has no link between {peering.local} and {peering.remote}.",
                 f"The lab file links {peering.local} to: {', '.join(linked) or 'none'}.",
             )
+    known = {connection.name: connection for connection in lab.azure.connections}
+    for connection in azure.connections:
+        of_file = known.get(connection.name)
+        if of_file is None or (of_file.gateway, of_file.remote) != (connection.gateway, connection.remote):
+            raise InvalidInput(
+                f"the lab has no line and no tunnel for a connection of {connection.gateway} to {connection.remote}.",
+                f"Its file declares: {', '.join(known) or 'none'}.",
+            )
     for nva in lab.nvas:
         if nva.own_router and azure.appliance.get(nva.name) != lab.azure.appliance.get(nva.name):
             raise InvalidInput(
@@ -138,7 +146,8 @@ def as_built(lab: Lab, azure: Azure) -> Azure:
     )
     sides = {(p.local, p.remote): p.is_global for p in lab.azure.peerings}
     peerings = tuple(replace(p, is_global=sides[p.local, p.remote]) for p in azure.peerings)
-    return replace(azure, route_servers=servers, peerings=peerings)
+    connections = tuple(known[connection.name] for connection in azure.connections)
+    return replace(azure, route_servers=servers, peerings=peerings, connections=connections)
 
 
 def obstacles(lab: Lab, edited: Lab) -> tuple[str, ...]:

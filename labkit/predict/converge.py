@@ -10,6 +10,7 @@ from labkit.azure.model import Azure, BgpPeer, InstanceId, LearnedRoute
 from labkit.azure.rules.circuits import CircuitPath
 from labkit.azure.rules.gateway_policy import GatewayPath, PathSource
 from labkit.daemons.speaker import AdjRibIn, Advertisements, LocRib, Session, without_loops
+from labkit.lab.connections import unconnected
 from labkit.lab.model import Lab
 from labkit.predict.azure_speakers import AdjRibsIn, AzureSpeakers, CircuitLine, GatewayTunnel, OscillationError
 from labkit.predict.customer_routers import routers
@@ -23,6 +24,7 @@ AdjRibsOut = Mapping[Session, Advertisements]
 
 def everything_up(lab: Lab, azure: Azure) -> AdjRibsIn:
     """All speakers of a lab whose Azure has become this, before they have received anything from outside."""
+    closed = unconnected(lab, azure)
     return AdjRibsIn(
         {i: {} for server in azure.route_servers for i in server.instance_ids},
         {i: {} for gateway in azure.gateways for i in gateway.instance_ids},
@@ -31,12 +33,14 @@ def everything_up(lab: Lab, azure: Azure) -> AdjRibsIn:
             CircuitLine(InstanceId(gateway.name, line.instance), line.circuit): line.edge
             for gateway in lab.gateways
             for line in gateway.lines
+            if frozenset((InstanceId(gateway.name, line.instance).node, line.circuit)) not in closed
         },
         {
             GatewayTunnel(instance, far): address
             for gateway in azure.gateways
             for instance in gateway.instance_ids
             for far, address in far_gateways(lab, instance)
+            if frozenset((instance.node, far.node)) not in closed
         },
     )
 
@@ -73,7 +77,8 @@ class CustomerRouters:
 
     def established(self, azure: Azure, base: AdjRibsIn, sessions: Iterable[Session]) -> frozenset[Session]:
         """The sessions whose far end is there: an instance that is up and has the NVA as a peer, a line."""
-        circuits = {line.circuit for line in base.edges}
+        closed = unconnected(self.lab, azure)
+        circuits = {line.circuit for line in base.edges} | {node for ends in closed for node in ends}
 
         def is_established(session: Session) -> bool:
             far = session.neighbour.name
@@ -82,7 +87,7 @@ class CustomerRouters:
             if far in self._servers:
                 return self._servers[far] in base.servers and self._peer(azure, session) is not None
             if far in self._gateways:
-                return self._gateways[far] in base.gateways
+                return self._gateways[far] in base.gateways and frozenset((session.router, far)) not in closed
             return far in self.routers or far in circuits
 
         return frozenset(session for session in sessions if is_established(session))

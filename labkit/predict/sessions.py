@@ -19,6 +19,7 @@ from labkit.azure.rules.limits import (
     tears_down_in_total,
 )
 from labkit.daemons.speaker import EBGP_MULTIHOP
+from labkit.lab.connections import unconnected
 from labkit.lab.model import Lab
 from labkit.lab.plan.bgp_sessions import bgp_sessions
 from labkit.lab.sessions import BgpSession, SessionEnd
@@ -43,8 +44,12 @@ def expected_sessions(lab: Lab, azure: Azure) -> tuple[BgpSession, ...]:
 
     firewalls = {i.node for firewall in azure.firewalls for i in firewall.instance_ids}
 
+    closed = unconnected(lab, azure)
+
     def configured(session: BgpSession) -> bool:
         first, second = session.ends
+        if frozenset((first.node, second.node)) in closed:
+            return False
         if first.node in servers and second.node in instances:
             server = session_server(azure, azure.gateway[instances[second.node].name])
             return server is not None and server.name == servers[first.node].name

@@ -15,10 +15,11 @@ from labkit.azure.rules.circuits import best_in_circuit
 from labkit.azure.rules.effective import DEFAULT_ROUTE, lookup
 from labkit.azure.rules.gateway_policy import PathSource, used_at_gateway
 from labkit.azure.rules.gateways import sibling
+from labkit.lab.connections import unconnected
 from labkit.lab.model import Lab
 from labkit.lab.plan.addressing import subnet_of
 from labkit.lab.plan.probes import answers_probes
-from labkit.lab.plan.speakers import nva_routes
+from labkit.lab.plan.speakers import into_tunnels, nva_routes
 from labkit.predict.azure_speakers import AzureSpeakers
 from labkit.predict.converge import RouterState
 from labkit.predict.customer_routers import Router, routers
@@ -120,7 +121,7 @@ class PredictedTables:
         return found
 
     def _without_bgp(self) -> Iterator[tuple[str, IPv4Network, Route]]:
-        lab = self._lab
+        lab, closed = self._lab, unconnected(self._lab, self.azure)
         for site in lab.sites:
             for interface in site.lan:
                 yield site.name, interface.network, Route.connected(interface.network, interface.ip)
@@ -129,6 +130,8 @@ class PredictedTables:
         for end in lab.tunnels:
             for tunnel in (end, end.turned):
                 node, address = tunnel.near.node, tunnel.far.address
+                if node in self._instances and frozenset((node, tunnel.far.node)) in closed:
+                    continue  # a gateway's end is down; the other one does not know
                 yield node, IPv4Network(address), Route.connected(IPv4Network(address), tunnel.near.address)
                 statics = tunnel.near.static_prefixes if node in lab.site else ()  # others have theirs below
                 yield from ((node, prefix, Route.over_link(prefix, address)) for prefix in statics)
@@ -161,7 +164,7 @@ class PredictedTables:
             if other_one is not None:
                 yield node, IPv4Network(other_one), Route.connected(IPv4Network(other_one))
             for line in lab.gateway[instance.name].lines:
-                if line.instance == instance.index:
+                if line.instance == instance.index and frozenset((node, line.circuit)) not in closed:
                     yield node, IPv4Network(line.edge), Route.connected(IPv4Network(line.edge))
                     yield line.circuit, IPv4Network(nic.address), Route.connected(IPv4Network(nic.address))
 
@@ -211,7 +214,8 @@ class PredictedTables:
 
     def _into_tunnel(self, node: str, prefix: IPv4Network) -> IPv4Address:
         """The far end of the first tunnel of a gateway's instance into which it sends a prefix without BGP."""
-        return next(t.far.address for t in self._lab.tunnels_of(node) if prefix in t.near.static_prefixes)
+        routes = into_tunnels(self._lab, node, unconnected(self._lab, self.azure))
+        return next(route.via for route in routes if route.prefix == prefix)
 
     def _sibling(self, node: str) -> IPv4Address | None:
         """The address of the other instance of a VPN gateway, to which an instance has a tunnel."""

@@ -19,6 +19,7 @@ from labkit.azure.forwarding import Disposition, Packet, Surroundings, Verdict, 
 from labkit.azure.model import Azure, EffectiveRoute, InstanceId, Nic, PeerKind, RuleAction
 from labkit.azure.rules.firewalls import admitted, decides, services, translates
 from labkit.azure.rules.gateways import sibling
+from labkit.lab.connections import unconnected
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import addresses, link_ends, owners
 from labkit.lab.plan.speakers import overlays
@@ -318,6 +319,7 @@ class Walker:
         self._firewalls = {i.node: i.name for firewall in lab.azure.firewalls for i in firewall.instance_ids}
         self._routers = {*lab.nva, *lab.site, *lab.azure.circuit, *self._gateways, *self._firewalls}
         self._between = dict(_between(lab))
+        self._closed = unconnected(lab, tables.azure)
         self._ends = {
             pair: nic
             for overlay in lab.overlays
@@ -463,7 +465,11 @@ class Walker:
         if hop.node is None:
             yield way.ends(replace(step, disposition=Disposition.UNKNOWN_DESTINATION, restores_ttl=False))
             return
-        between = self._between.get(frozenset((node, hop.node)), "")
+        ends = frozenset((node, hop.node))
+        if ends in self._closed:
+            yield way.ends(replace(step, disposition=Disposition.NOT_CONNECTED, restores_ttl=False))
+            return
+        between = self._between.get(ends, "")
         way = replace(leaving.goes_on(replace(step, between=between)), by_network=False)
         if (node, hop.node) in self._ends:
             carrying = self._carrying(node, hop.node)

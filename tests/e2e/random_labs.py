@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from labkit.azure.changes.appliances import SetAdvertisedPrefixes, SetExportPolicy
 from labkit.azure.changes.base import Change
 from labkit.azure.changes.firewalls import SetFirewallRules
+from labkit.azure.changes.gateways import CreateConnection, DeleteConnection
 from labkit.azure.changes.nics import SetIpForwarding, customer_nics
 from labkit.azure.changes.route_servers import (
     CreateRouteServer,
@@ -390,6 +391,8 @@ def _candidates(built: Lab, azure: Azure) -> Iterator[Change]:
         yield DeleteRouteServer(server.name)
         yield SetRouteServerSettings(server.name, not server.branch_to_branch)
         yield from (DeletePeer(server.name, peer.name) for peer in server.peers)
+    yield from (DeleteConnection(each.name) for each in azure.connections)
+    yield from (CreateConnection(each.name, each.gateway, each.remote) for each in built.azure.connections)
     for server in built.azure.route_servers:
         yield CreateRouteServer(server.name, server.virtual_network, server.instances)
         yield from (PutPeer(server.name, peer.name, peer.asn, peer.address) for peer in server.peers)

@@ -10,12 +10,14 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
+from labkit.azure.changes.gateways import CreateConnection, DeleteConnection
 from labkit.azure.changes.route_servers import SetRouteServerSettings
 from labkit.azure.model import AsPath, Origin
 from labkit.azure.rules.asn import MICROSOFT_ASN
 from labkit.azure.rules.circuits import CircuitPath, advertised_to_customer, best_in_circuit
 from labkit.azure.rules.limits import CUSTOMER_TO_CIRCUIT_ROUTES, GATEWAY_TO_CIRCUIT_ROUTES, VPN_GATEWAY_ROUTES
 from labkit.daemons.tables import ESTABLISHED
+from labkit.operate.diff.run import differences
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import ping
 from labkit.pytest import Boot, RunningLab
@@ -189,6 +191,17 @@ def test_a_circuit_takes_a_thousand_prefixes_of_a_gateway_and_no_more(lab: Runni
         run(lab, "circuit1", "vtysh", "-c", "clear bgp *")
         eventually(lambda: sessions(lab, "ergw", "circuit1"), lambda found: found == {(ESTABLISHED, "")})
         eventually(lambda: ping(lab.client, "vm1", DC_HOST), bool)
+
+
+def test_a_circuit_s_connection_is_deleted_and_created(lab: RunningLab) -> None:
+    """The circuit and its customer's session go on without a gateway."""
+    lab.client.change(DeleteConnection("ergw-circuit1"))
+    eventually(lambda: gateways(lab, "vm1", DC), lambda hops: hops is None)
+    eventually(lambda: gateways(lab, "dc", HUB), lambda hops: hops is None)
+    assert not ping(lab.client, "vm1", DC_HOST)
+    eventually(lambda: [str(d) for d in differences(lab.lab, lab.client)], lambda found: found == [], 30)
+    lab.client.change(CreateConnection("ergw-circuit1", "ergw", "circuit1"))
+    eventually(lambda: ping(lab.client, "vm1", DC_HOST), bool, 30)
 
 
 def test_sites_beyond_the_limit_of_a_circuit_and_a_vpn_gateway(lab: RunningLab) -> None:

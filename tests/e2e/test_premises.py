@@ -1,4 +1,4 @@
-"""Networks on premises behind a VPN gateway: user-defined routes that lead there."""
+"""Networks on premises behind a VPN gateway: user-defined routes that lead there, connections that come and go."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
+from labkit.azure.changes.gateways import CreateConnection, DeleteConnection
 from labkit.azure.changes.route_tables import DeleteRoute, PutRoute
 from labkit.azure.model import NextHopType
+from labkit.cli.app import run as labkit
 from labkit.operate.diff.run import differences
 from labkit.operate.look.probes import ping
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.in_lab import gateways, lab_file, problems, without_bgpd
 from tests.e2e.waiting import eventually
 
-BRANCH, OFFICE = IPv4Network("10.250.0.0/16"), IPv4Network("10.251.0.0/16")
+HUB, BRANCH, SHOP, OFFICE = (IPv4Network(f"10.{n}.0.0/16") for n in (1, 250, 251, 252))
 BRANCH_HOST = IPv4Address("10.250.0.10")
 
 
@@ -29,15 +31,53 @@ def test_every_proof_holds_and_nothing_differs_from_the_rules(lab: RunningLab) -
 
 
 def test_user_defined_routes_lead_to_the_gateway(lab: RunningLab) -> None:
-    """To both its instances, and to the one that has routes [route-to-gateway]."""
+    """To both its instances [route-to-gateway]."""
     one, other = lab.lab.azure.gateway["vpngw"].instances
     assert gateways(lab, "vm2", BRANCH) == (one, other)
-    with without_bgpd(lab, "vpngw-0"):
-        eventually(lambda: gateways(lab, "vm2", BRANCH), lambda hops: hops == (other,))
-        eventually(lambda: ping(lab.client, "vm2", BRANCH_HOST), bool)
-    eventually(lambda: gateways(lab, "vm2", BRANCH), lambda hops: hops == (one, other), 60)
     lab.client.change(PutRoute("to-branch", OFFICE, NextHopType.VIRTUAL_NETWORK_GATEWAY))
     eventually(lambda: gateways(lab, "vm2", OFFICE), lambda hops: hops == (one, other))
     lab.client.change(DeleteRoute("to-branch", OFFICE))
     eventually(lambda: gateways(lab, "vm2", OFFICE), lambda hops: hops is None)
     assert problems(lab, 30) == []
+
+
+def test_connections_come_and_go(lab: RunningLab) -> None:
+    """With the routes that they bring, by BGP and without; a gateway's daemon that dies does not bring one back."""
+    vm1, vm2 = (lab.lab.azure.nic[nic].address for nic in ("vm1", "vm2"))
+    both = [CreateConnection(f"vpngw-{name}", "vpngw", f"vpngw-{name}") for name in ("branch", "shop")]
+    lab.client.change(*(DeleteConnection(each.connection) for each in both))
+    for prefix in (BRANCH, SHOP):
+        eventually(lambda prefix=prefix: gateways(lab, "vm1", prefix), lambda hops: hops is None)  # type: ignore[misc]
+    eventually(lambda: gateways(lab, "branch", HUB), lambda hops: hops is None)
+    assert not ping(lab.client, "shop-host", vm1)
+    assert not ping(lab.client, "vm2", BRANCH_HOST), "a user-defined route leads to the gateway, which has none"
+    neighbours = {row["neighbor"] for row in lab.client.get("gateways", "vpngw", "bgp-peers")["value"]}
+    assert neighbours == {*map(str, lab.lab.azure.gateway["vpngw"].instances)}, "each other"
+    with without_bgpd(lab, "vpngw-0"):
+        pass
+    eventually(lambda: [str(d) for d in differences(lab.lab, lab.client)], lambda found: found == [], 30)
+    assert {each.connection for each in lab.client.changes() if isinstance(each, DeleteConnection)} == {
+        each.connection for each in both
+    }
+
+    lab.client.change(*both)
+    eventually(lambda: gateways(lab, "vm1", SHOP) == gateways(lab, "vm1", BRANCH) is not None, bool, 30)
+    for source, target in (("shop-host", vm1), ("vm2", BRANCH_HOST), ("branch-host", vm2)):
+        eventually(lambda s=source, t=target: ping(lab.client, s, t), bool)  # type: ignore[misc]
+    assert lab.client.changes() == ()
+    assert problems(lab, 60) == []
+
+
+def test_what_a_connection_brings_is_predicted(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> None:
+    name = lab.client.record.lab
+    assert labkit(["whatif", "gateway", "connection", "delete", "vpngw", "shop", "--lab", name]) == 0
+    assert str(SHOP) in capsys.readouterr().out
+    assert labkit(["gateway", "connection", "delete", "vpngw", "shop", "--lab", name]) == 0
+    assert labkit(["whatif", "gateway", "connection", "create", "vpngw", "shop", "--lab", name]) == 0
+    assert f"{SHOP}" in capsys.readouterr().out
+    assert labkit(["gateway", "connection", "create", "vpngw", "shop", "--lab", name]) == 0
+    assert labkit(["gateway", "connection", "list", "--lab", name]) == 0
+    assert "vpngw-shop" in capsys.readouterr().out
+    assert labkit(["gateway", "connection", "create", "vpngw", "office", "--lab", name]) == 2
+    assert "the lab has no connection of vpngw to office" in capsys.readouterr().err
+    assert problems(lab, 60) == []

@@ -23,7 +23,7 @@ ROOMS = (
     ("daemons",),
     ("lab.proofs",),
     ("lab.model",),
-    ("lab.sessions",),
+    ("lab.connections", "lab.sessions"),
     ("lab.file", "lab.plan"),
     ("lab.kinds",),
     ("lab.compile", "lab.export_rules", "lab.route_table", "lab.running"),

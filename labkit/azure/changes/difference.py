@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 from labkit.azure.changes.appliances import SetAdvertisedPrefixes, SetExportPolicy
 from labkit.azure.changes.base import Change
 from labkit.azure.changes.firewalls import SetFirewallRules
+from labkit.azure.changes.gateways import CreateConnection, DeleteConnection
 from labkit.azure.changes.nics import SetIpForwarding
 from labkit.azure.changes.route_servers import (
     CreateRouteServer,
@@ -69,6 +70,7 @@ def difference(before: Azure, after: Azure) -> tuple[Change, ...]:
             SetFirewallRules(each.name, each.rules)
             for each in _other(before.firewall, after.firewalls, lambda firewall: firewall.rules)
         ),
+        *_connections(before, after),
     )
 
 
@@ -94,9 +96,18 @@ def _deletions(before: Azure, after: Azure) -> Iterator[Change]:
         for peer in server.peers:
             if peer.name not in names:
                 yield DeletePeer(server.name, peer.name)
+    kept = {connection.name for connection in after.connections}
+    yield from (DeleteConnection(each.name) for each in before.connections if each.name not in kept)
     for peering in before.peerings:
         if peering_side(after, peering.local, peering.remote) is None:
             yield DeletePeering(peering.local, peering.remote)
+
+
+def _connections(before: Azure, after: Azure) -> Iterator[Change]:
+    known = {connection.name for connection in before.connections}
+    for connection in after.connections:
+        if connection.name not in known:
+            yield CreateConnection(connection.name, connection.gateway, connection.remote)
 
 
 def _peerings(before: Azure, after: Azure) -> Iterator[Change]:

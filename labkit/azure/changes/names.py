@@ -43,6 +43,9 @@ _KNOWN: Mapping[str, tuple[_Find, _Known]] = {
     "route_table": (in_any_case, lambda azure, _: azure.route_table),
     "nva": (meant, lambda azure, _: azure.appliance),
     "firewall": (meant, lambda azure, _: azure.firewall),
+    "connection": (meant, lambda azure, _: [each.name for each in azure.connections]),
+    "gateway": (meant, lambda azure, _: azure.gateway),
+    "remote": (meant, lambda azure, _: (*azure.circuit, *azure.local_network_gateway, *azure.gateway)),
     "nic": (meant, lambda azure, _: azure.nic),
 }
 """By fields of changes: how the name is found among which, given the names in fields before it."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from labkit.azure.changes.appliances import SetAdvertisedPrefixes, SetExportPolicy
 from labkit.azure.changes.base import Change, Json
 from labkit.azure.changes.firewalls import SetFirewallRules
+from labkit.azure.changes.gateways import CreateConnection, DeleteConnection
 from labkit.azure.changes.nics import SetIpForwarding
 from labkit.azure.changes.route_servers import (
     CreateRouteServer,
@@ -46,6 +47,8 @@ CHANGES: tuple[type[Change], ...] = (
     SetAdvertisedPrefixes,
     SetExportPolicy,
     SetFirewallRules,
+    CreateConnection,
+    DeleteConnection,
 )
 """The closed set of changes. A new one is added here, and docs/api.md is made again: tools/api.py."""
 

@@ -9,6 +9,7 @@ from labkit.azure.model import (
     Azure,
     BgpPeer,
     Circuit,
+    Connection,
     Gateway,
     InstanceId,
     LocalNetworkGateway,
@@ -36,6 +37,12 @@ def connected_devices(azure: Azure, gateway: Gateway, instance: int) -> tuple[Lo
     """The local network gateways to which an instance of a VPN gateway has tunnels, in the order of its connections."""
     mine = (c for c in azure.connections if c.gateway == gateway.name and instance in (c.instances or {instance}))
     return tuple(azure.local_network_gateway[c.remote] for c in mine if c.remote in azure.local_network_gateway)
+
+
+def device_of(azure: Azure, connection: Connection) -> str:
+    """What is at the other end of a connection: a circuit, a customer's device, or a gateway."""
+    local = azure.local_network_gateway.get(connection.remote)
+    return connection.remote if local is None else local.device
 
 
 def gateways_on(azure: Azure, circuit: Circuit) -> tuple[Gateway, ...]:

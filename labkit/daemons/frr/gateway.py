@@ -107,6 +107,59 @@ def route_lines(configuration: str, subnet_gateway: str, ranges: GatewayRanges) 
     yield from (f"no ip route {prefix} {subnet_gateway}" for prefix in present if prefix not in ranges.adjacent)
 
 
+def set_connections(asn: int, sessions: Mapping[str, bool]) -> None:
+    """Start or shut down the sessions with the far ends of lines and tunnels, those that are otherwise.
+
+    Raises:
+        NoAnswer: FRR refuses, or does not answer.
+    """
+    if commands := list(session_changes(_statements("bgpd"), sessions)):
+        _run("configure terminal", f"router bgp {asn}", *commands)
+
+
+def session_changes(there: Collection[str], sessions: Mapping[str, bool]) -> Iterator[str]:
+    """The commands that start or shut down sessions, given bgpd's statements; none for those that are so."""
+    for far, on in sessions.items():
+        shutdown = f"neighbor {far} shutdown"
+        if (shutdown in there) is on:
+            yield f"no {shutdown}" if on else shutdown
+
+
+def set_static_routes(asn: int, built: Collection[tuple[str, str]], routes: Collection[tuple[str, str]]) -> None:
+    """Make these the static routes into tunnels, as (prefix, far end), of those that the node was `built` with.
+
+    Raises:
+        NoAnswer: FRR refuses, or does not answer.
+    """
+    for daemon, lines in (
+        ("mgmtd", static_lines(_statements("mgmtd"), built, routes)),
+        ("bgpd", network_lines(_statements("bgpd"), asn, built, routes)),
+    ):
+        if commands := list(lines):
+            _run("configure terminal", *commands, daemon=daemon)
+
+
+def static_lines(
+    there: Collection[str], built: Collection[tuple[str, str]], routes: Collection[tuple[str, str]]
+) -> Iterator[str]:
+    """The commands that make these mgmtd's static routes into tunnels, given its statements."""
+    for prefix, far in built:
+        statement = f"ip route {prefix} {far}"
+        if (statement in there) is not ((prefix, far) in routes):
+            yield f"no {statement}" if statement in there else statement
+
+
+def network_lines(
+    there: Collection[str], asn: int, built: Collection[tuple[str, str]], routes: Collection[tuple[str, str]]
+) -> Iterator[str]:
+    """The commands that make bgpd originate the prefixes of these static routes alone, given its statements."""
+    wanted = {prefix for prefix, _ in routes}
+    statements = {f"network {prefix}": prefix in wanted for prefix, _ in built}
+    changes = [f"{'' if on else 'no '}{text}" for text, on in statements.items() if (text in there) is not on]
+    if changes:
+        yield from (f"router bgp {asn}", "address-family ipv4 unicast", *changes)
+
+
 def advertised(peer: str) -> tuple[AdvertisedPath, ...]:
     """The Adj-RIB-Out of a peer (its address); empty if there is no such peer.
 
@@ -155,6 +208,11 @@ _RESETS = {"Admin. shutdown": "administrative shutdown", "User reset": "administ
 
 def _ask(query: Query[T]) -> T:
     return query.read(_run(*query.lines))
+
+
+def _statements(daemon: str) -> frozenset[str]:
+    """The statements of a daemon's configuration, without their context."""
+    return frozenset(line.strip() for line in _configuration(daemon).splitlines())
 
 
 def _configuration(daemon: str) -> str:

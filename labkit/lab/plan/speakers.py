@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from itertools import chain
@@ -86,7 +86,7 @@ def site_speaker(lab: Lab, site: Site) -> CustomerSpeaker:
         router_id(lab, site.name),
         neighbours=tuple(_site_neighbours(lab, site)),
         networks=tuple(interface.network for interface in site.lan),
-        static_routes=tuple(_into_tunnels(lab, site.name)),
+        static_routes=tuple(into_tunnels(lab, site.name)),
         exports=site.exports,
         source=site.lan[0].ip,
         subnets=(
@@ -103,11 +103,14 @@ def _links(lab: Lab, name: str) -> Iterator[IPv4Network]:
     yield from (IPv4Network(tunnel.far.address) for tunnel in lab.tunnels_of(name))
 
 
-def _into_tunnels(lab: Lab, node: str) -> Iterator[StaticRoute]:
-    """What a node sends into its tunnels without BGP: into all of those to the first that a prefix leads to."""
+def into_tunnels(lab: Lab, node: str, closed: Collection[frozenset[str]] = ()) -> Iterator[StaticRoute]:
+    """What a node sends into its tunnels without BGP: into all of those to the first that a prefix leads to.
+
+    Those between the nodes of a pair in `closed` are left out.
+    """
     first: dict[IPv4Network, str] = {}
     for tunnel in lab.tunnels_of(node):
-        for prefix in tunnel.near.static_prefixes:
+        for prefix in tunnel.near.static_prefixes if frozenset((node, tunnel.far.node)) not in closed else ():
             if first.setdefault(prefix, tunnel.far.name) == tunnel.far.name:
                 yield StaticRoute(prefix, tunnel.far.address)
 
@@ -228,7 +231,7 @@ def gateway_speaker(lab: Lab, gateway: Gateway, index: int) -> GatewaySpeaker:
             ),
             *_through_tunnels(lab, nic.machine, timers),
         ),
-        static_routes=tuple(_into_tunnels(lab, nic.machine)),
+        static_routes=tuple(into_tunnels(lab, nic.machine)),
         timers=timers,
         bmp_port=BMP_PORT,
     )
@@ -282,18 +285,19 @@ def _instance(lab: Lab, gateway: Gateway, line: Line) -> Neighbour:
     return Neighbour(node, address, line.edge, azure.asn, address, gateway.timers)
 
 
-def static_prefixes(lab: Lab, node: str) -> frozenset[IPv4Network]:
-    """The prefixes of the static routes in the main table of a router: NVA, site, circuit or instance of a gateway."""
+def static_prefixes(lab: Lab, node: str, closed: Collection[frozenset[str]] = ()) -> frozenset[IPv4Network]:
+    """The prefixes of the static routes in the main table of a router: NVA, site, circuit or instance of a gateway.
+
+    An instance of a gateway has none into tunnels between the nodes of a pair in `closed`.
+    """
     if node in lab.nva:
         return frozenset(route.prefix for route in nva_routes(lab, lab.nva[node]))
     if node in lab.azure.circuit:
         return frozenset()
-    speaker: CustomerSpeaker | GatewaySpeaker
-    if node in lab.site:
-        speaker = site_speaker(lab, lab.site[node])
-    else:
+    if node not in lab.site:
         instance = next(i for gateway in lab.azure.gateways for i in gateway.instance_ids if i.node == node)
-        speaker = gateway_speaker(lab, lab.gateway[instance.name], instance.index)
+        return frozenset(route.prefix for route in into_tunnels(lab, instance.node, closed))
+    speaker = site_speaker(lab, lab.site[node])
     return frozenset(route.prefix for route in speaker.static_routes if route.table is None)
 
 
@@ -355,7 +359,7 @@ def nva_routes(lab: Lab, nva: Nva) -> tuple[NvaRoute, ...]:
     default = (DEFAULT_ROUTE, primary)
     for prefix, nic in (default, *_to_route_servers(lab, nva), *ends, *_to_peers(lab, nva)):
         found.setdefault(prefix, _by_gateway(lab, prefix, nic))
-    for route in _into_tunnels(lab, nva.name):
+    for route in into_tunnels(lab, nva.name):
         found.setdefault(route.prefix, NvaRoute(route.prefix, route.via, None))
     connected = {subnet_of(lab.azure, nic) for nic in lab.azure.nics_of(nva.name)}
     return tuple(route for prefix, route in found.items() if prefix not in connected)

@@ -96,6 +96,8 @@ class Explainer:
         why += f"; SNAT to {step.packet.source}" if step.translated else ""
         if step.disposition is Disposition.UNKNOWN_DESTINATION and step.next_hop is not None:
             decision, why = f"{decision} → dropped", f"{why}; no node there has {step.next_hop.address}"
+        if step.disposition is Disposition.NOT_CONNECTED:
+            decision, why = f"{decision} → dropped", f"{why}; the connection is deleted"
         why += f"; {step.between}" if step.between else ""
         why += "; does not decrement the TTL" if step.restores_ttl else ""
         why += "; decrements the TTL, but does not answer" if step.silent else ""

@@ -89,6 +89,7 @@ def predict(
     new = tuple(f"{problem.text}." for problem in warnings(changed) if problem.text not in known)
     if followers is None:
         return Prediction(before, Side(changed, received), new)
+    received = followers.connected(received, azure, changed)
     with _settles():
         end = followers.after(changed, received)
     after = Side(changed, end.speakers.adj_ribs_in, end.routers)

@@ -13,7 +13,7 @@ from ipaddress import IPv4Network
 from labkit.azure.model import AsPath, Azure, PathAttributes
 from labkit.daemons.speaker import Advertisements, Session
 from labkit.predict.azure_speakers import AdjRibsIn, AzureSpeakers
-from labkit.predict.converge import AdjRibsOut, ConvergedNetwork, CustomerRouters, RouterState, converge
+from labkit.predict.converge import AdjRibsOut, ConvergedNetwork, CustomerRouters, RouterState, converge, everything_up
 
 ASSUMED = (
     "NVAs and sites choose and forward as the lab file configures them; they drop nothing.",
@@ -53,6 +53,16 @@ class Followers:
             for adj_rib_in in (self.now.adj_rib_in[name],)
             for session in adj_rib_in
         }
+
+    def connected(self, adj_ribs_in: AdjRibsIn, before: Azure, after: Azure) -> AdjRibsIn:
+        """What Azure's speakers receive, over the lines and tunnels of connections that there are after a change."""
+        lab = self.customers.lab
+        were, will = everything_up(lab, before), everything_up(lab, after)
+        edges = {line: edge for line, edge in adj_ribs_in.edges.items() if line in will.edges}
+        tunnels = {tunnel: far for tunnel, far in adj_ribs_in.tunnels.items() if tunnel in will.tunnels}
+        new_edges = {line: edge for line, edge in will.edges.items() if line not in were.edges}
+        new_tunnels = {tunnel: far for tunnel, far in will.tunnels.items() if tunnel not in were.tunnels}
+        return replace(adj_ribs_in, edges=edges | new_edges, tunnels=tunnels | new_tunnels)
 
     def after(self, azure: Azure, adj_ribs_in: AdjRibsIn) -> ConvergedNetwork:
         """The network once a model is `azure`, and what its speakers receive from outside has become `adj_ribs_in`.

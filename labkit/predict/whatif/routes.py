@@ -18,6 +18,7 @@ from labkit.azure.model import (
 from labkit.azure.rules.adjacency import programming_hub, programming_server
 from labkit.azure.rules.effective import DEFAULT_ROUTE, forwarding_key
 from labkit.azure.rules.rows import as_path_text
+from labkit.lab.connections import unconnected
 from labkit.lab.model import Lab
 from labkit.predict.whatif.model import Prediction, Rows, Side, same
 
@@ -217,9 +218,10 @@ def _advertised(lab: Lab, side: Side) -> dict[tuple[str, str], dict[IPv4Network,
     for link in lab.wan_links:
         if link.router in side.azure.circuit:
             _add(found.setdefault((link.site, link.router), {}), speakers.advertised_to_customer(link.router))
+    closed = unconnected(lab, side.azure)
     for instance in speakers.at_gateway:
         for tunnel in lab.tunnels_of(instance.node):
-            if tunnel.bgp:
+            if tunnel.bgp and frozenset((tunnel.near.node, tunnel.far.node)) not in closed:
                 sent = speakers.advertised_by_gateway(instance.name, instance.index, tunnel.far.name)
                 _add(found.setdefault((tunnel.far.name, instance.name), {}), sent)
     for session, advertised in side.routers.adj_rib_out.items():

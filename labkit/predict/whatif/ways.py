@@ -41,6 +41,8 @@ def ended(step: Step) -> tuple[str, str]:
             return _in_fabric(step)
         case RouterStep(disposition=Disposition.DENIED):
             return step.node, "its rules let nothing through between these two"
+        case RouterStep(disposition=Disposition.NOT_CONNECTED):
+            return step.node, "the connection is deleted"
         case RouterStep():
             hop = step.next_hop
             return step.node, str(step.disposition) if hop is None else f"no node has {hop.address}"

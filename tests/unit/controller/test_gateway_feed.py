@@ -51,6 +51,9 @@ async def gateways(world: ControllerRig, *, sessions: bool = False) -> list[Feed
             "subnet_gateway": "10.1.255.1",
             "originated": ["10.1.0.0/16"],
             "adjacent": ["10.1.0.0/16"],
+            "links": [{"interface": "eth1", "far": edge, "bgp": True, "connected": True}],
+            "built_routes": [],
+            "static_routes": [],
         }
         await feed.report("snapshot", via(edge), sessions=established(edge))
         feeds.append(feed)

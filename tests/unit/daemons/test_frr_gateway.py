@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from labkit.daemons.frr.gateway import range_lines, route_lines, session_lines, why_reset
+from labkit.daemons.frr.gateway import (
+    network_lines,
+    range_lines,
+    route_lines,
+    session_changes,
+    session_lines,
+    static_lines,
+    why_reset,
+)
 from labkit.daemons.protocol import GatewayRanges
 
 
@@ -105,3 +113,29 @@ def test_what_is_adjacent_is_left_to_the_virtual_network() -> None:
         "ip route 10.3.0.0/16 10.1.255.1",
         "no ip route 10.2.0.0/16 10.1.255.1",
     ]
+
+
+def test_sessions_of_connections() -> None:
+    """Only those that are otherwise."""
+    there = {"neighbor 10.9.0.1 shutdown", "neighbor 10.9.0.2 remote-as 65010"}
+    wanted = {"10.9.0.1": True, "10.9.0.2": False, "10.9.0.3": True}
+    assert list(session_changes(there, wanted)) == ["no neighbor 10.9.0.1 shutdown", "neighbor 10.9.0.2 shutdown"]
+
+
+def test_static_routes_into_tunnels() -> None:
+    """A prefix that another tunnel has now is originated on."""
+    built = [("10.7.0.0/16", "10.9.0.1"), ("10.7.0.0/16", "10.9.0.2"), ("10.8.0.0/16", "10.9.0.1")]
+    routes = [("10.7.0.0/16", "10.9.0.2")]
+    there = {"ip route 10.7.0.0/16 10.9.0.1", "ip route 10.8.0.0/16 10.9.0.1", "ip route 10.1.0.0/16 10.1.0.1"}
+    assert list(static_lines(there, built, routes)) == [
+        "no ip route 10.7.0.0/16 10.9.0.1",
+        "ip route 10.7.0.0/16 10.9.0.2",
+        "no ip route 10.8.0.0/16 10.9.0.1",
+    ]
+    networks = {"network 10.7.0.0/16", "network 10.8.0.0/16", "network 10.1.0.0/16"}
+    assert list(network_lines(networks, 65515, built, routes)) == [
+        "router bgp 65515",
+        "address-family ipv4 unicast",
+        "no network 10.8.0.0/16",
+    ]
+    assert list(network_lines({"network 10.7.0.0/16"}, 65515, built, routes)) == []

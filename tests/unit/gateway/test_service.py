@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from itertools import repeat
@@ -95,6 +95,8 @@ class Gateway:
 
     def __init__(self) -> None:
         self.switched: list[bool] = []
+        self.connected: list[bool] = []
+        self.routes: list[tuple[int, tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]] = []
         self.has_paths: Iterator[bool] = iter([False])
         self.asked: list[frozenset[str]] = []
 
@@ -104,6 +106,15 @@ class Gateway:
 
     def set_neighbours(self, asn: int, neighbours: Collection[str], *, on: bool) -> None:
         assert (asn, *neighbours, on) == (65515, "10.1.255.9", False)
+
+    def set_connections(self, asn: int, sessions: Mapping[str, bool]) -> None:
+        assert (asn, *sessions) == (65515, made.CIRCUIT)
+        self.connected += sessions.values()
+
+    def set_static_routes(
+        self, asn: int, built: Collection[tuple[str, str]], routes: Collection[tuple[str, str]]
+    ) -> None:
+        self.routes.append((asn, tuple(built), tuple(routes)))
 
     def set_ranges(self, asn: int, subnet_gateway: str, ranges: GatewayRanges, *, vpn: bool) -> None:
         assert (asn, subnet_gateway, ranges.originated, vpn) == (65515, "10.1.255.1", ("10.1.0.0/16",), False)
