@@ -5,7 +5,7 @@ Appliances are between route servers, relay each other's routes, tunnels join th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 from itertools import combinations
@@ -37,8 +37,10 @@ POOL = ("0.0.0.0/0", "10.90.0.0/16", "10.91.0.0/16", "10.1.1.0/24", "10.2.128.0/
 """What appliances may advertise: defaults, ranges of nobody, ranges inside and around virtual networks."""
 TARGETS = ("10.90.0.0/16", "10.201.0.0/16", "10.202.0.0/16", "0.0.0.0/0", "10.1.10.0/24")
 PREFERENCES = ("ExpressRoute", "VpnGateway", "ASPath")
-STYLES = ("{}", "{}", "{}_Prod.WestEurope", "of-the-platform-team-in-westeurope-that-has-so-many-letters.{}", "{:_<80}")
+STYLES = ("{}", "{}", "{}_Prod.WestEurope", "of-the-platform-team-in-westeurope-with-letters.{}", "{:_<{longest}}")
 """What people put around a name."""
+LONGEST = dict.fromkeys(("virtual_networks", "nvas", "virtual_machines"), 64)
+"""The characters of names by section; others have up to 80."""
 ASSUMPTIONS = {
     "spoke_community": st.booleans(),
     "nva_relay_community": st.booleans(),
@@ -97,20 +99,27 @@ def lab_files(draw: st.DrawFn) -> str:
 
 
 def _named_as_people_do(draw: st.DrawFn, file: dict[str, Any]) -> dict[str, Any]:
-    """The file with names as they are in Azure: objects' names with what people put around them."""
-    sections = [
-        section for section in file.values() if isinstance(section, dict) and section is not file["assumptions"]
-    ]
-    names = {name: draw(st.sampled_from(STYLES)).format(name) for section in sections for name in section}
+    """The file with names as they are in Azure: objects' names with what people put around them.
+
+    In every other lab what refers to them has another case.
+    """
+    names = {
+        name: draw(st.sampled_from(STYLES)).format(name, longest=LONGEST.get(key, 80))
+        for key, section in file.items()
+        if isinstance(section, dict) and key != "assumptions"
+        for name in section
+    }
+
+    refer: Callable[[str], str] = str.swapcase if len(names) % 2 else str
 
     def renamed(value: Any) -> Any:
         if isinstance(value, dict):
-            return {renamed(key): renamed(item) for key, item in value.items()}
+            return {names.get(key, key): renamed(item) for key, item in value.items()}
         if isinstance(value, list):
             return [*map(renamed, value)]
         if isinstance(value, str):
             name, slash, part = value.partition("/")
-            return f"{names.get(name, name)}{slash}{part}"
+            return refer(f"{names[name]}{slash}{part}") if name in names else value
         return value
 
     return {key: value if key == "assumptions" else renamed(value) for key, value in file.items()}
