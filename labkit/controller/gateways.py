@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network
 from labkit.azure.model import ROUTE_SERVER_ASN, Azure, GatewayRoutes, InstanceId, LearnedRoute, PathAttributes
 from labkit.azure.rules.adjacency import server_in
 from labkit.azure.rules.asn import MICROSOFT_ASN
-from labkit.azure.rules.gateway_policy import GatewayPath, PathSource, learned_from_gateway, own_paths
+from labkit.azure.rules.gateway_policy import GatewayPath, PathSource, own_paths, programmed_by_gateway
 from labkit.azure.rules.gateways import possible_internal_peers
 from labkit.feed.bgp import SessionState
 from labkit.lab.model import Lab
@@ -94,10 +94,10 @@ class Gateways:
         for instance in self.ids:
             if instance not in self.running:
                 continue
-            routes = found.setdefault(instance.name, {})
+            gateway, routes = azure.gateway[instance.name], found.setdefault(instance.name, {})
             for prefix, paths in self.table(azure, instance).items():
                 for path in paths:
-                    route = learned_from_gateway(azure.gateway[instance.name], instance.index, prefix, path)
+                    route = programmed_by_gateway(azure, gateway, instance.index, prefix, path)
                     if route is not None:
                         routes[prefix] = (*routes.get(prefix, ()), route)
         return found

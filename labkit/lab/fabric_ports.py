@@ -10,7 +10,7 @@ from labkit.azure.model import Azure, Nic
 from labkit.azure.rules.adjacency import connected_peerings, remote_ranges, takes_forwarded
 from labkit.lab.build import wiring
 from labkit.lab.model import Lab
-from labkit.lab.plan.nodes import edges_behind
+from labkit.lab.plan.nodes import beyond as addresses_beyond
 from labkit.lab.plan.wires import instance_nics, port
 from labkit.names import handle
 
@@ -73,8 +73,8 @@ def fabric_ports(
     `azure` is what operators have made of the lab's own since it was built: its NICs have its settings, and peerings
     that are no more have no ports, though their links are there. So it is with the NICs of nodes that are `gone`.
 
-    Beyond the NIC of a gateway's instance are the far ends of its lines: Microsoft's edge is the next hop of what comes
-    over a circuit [expressroute-next-hop], and the gateway is the way there.
+    Beyond the NIC of a gateway's instance are the far ends of its lines, and next hops of what lies behind it: an
+    address of the platform for a circuit [expressroute-next-hop, edge-addresses], the public one of an only instance.
 
     Raises:
         KeyError: the lab has no virtual network of this name.
@@ -98,4 +98,4 @@ def fabric_ports(
 
 
 def _nic_port(lab: Lab, nic: Nic) -> NicPort:
-    return NicPort(nic, edges_behind(lab, nic.machine))
+    return NicPort(nic, addresses_beyond(lab, nic.machine))

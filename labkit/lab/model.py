@@ -153,12 +153,14 @@ class Overlay:
 class Line:
     """The line from an instance of a gateway to a circuit, whose end has the address `edge`.
 
-    The instance's end has the instance's own address: no packet shows the line itself.
+    The instance's end has the instance's own address: no packet shows the line itself. `next_hop` is what NICs have for
+    what lies behind the circuit: an address of the platform that no node has.
     """
 
     instance: int
     circuit: str
     edge: IPv4Address
+    next_hop: IPv4Address
 
 
 @dataclass(frozen=True, slots=True)

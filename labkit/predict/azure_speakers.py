@@ -43,8 +43,8 @@ from labkit.azure.rules.gateway_policy import (
     advertised_to_route_server,
     best_at_gateway,
     gateway_rejection,
-    learned_from_gateway,
     own_paths,
+    programmed_by_gateway,
 )
 from labkit.azure.rules.gateways import (
     connected_circuits,
@@ -140,10 +140,10 @@ class AzureSpeakers:
         """What gateways have from on-premises, as the rules of effective routes take it."""
         found: dict[str, dict[IPv4Network, tuple[LearnedRoute, ...]]] = {}
         for instance, table in self.at_gateway.items():
-            routes = found.setdefault(instance.name, {})
+            gateway, routes = self.azure.gateway[instance.name], found.setdefault(instance.name, {})
             for prefix, paths in table.items():
                 for path in paths:
-                    route = learned_from_gateway(self.azure.gateway[instance.name], instance.index, prefix, path)
+                    route = programmed_by_gateway(self.azure, gateway, instance.index, prefix, path)
                     if route is not None:
                         routes[prefix] = (*routes.get(prefix, ()), route)
         return found

@@ -10,7 +10,7 @@ from labkit.azure.model import Azure, Nic
 from labkit.azure.rules.adjacency import connected_peerings
 from labkit.azure.rules.load_balancers import load_balancers_near
 from labkit.lab.model import Lab
-from labkit.lab.plan.nodes import edges_behind
+from labkit.lab.plan.nodes import beyond
 from labkit.lab.plan.wires import instance_nics
 
 
@@ -19,8 +19,8 @@ def surroundings(
 ) -> Surroundings:
     """What the fabric of a virtual network knows, while Azure's objects are `azure`.
 
-    `backends` are those behind every frontend there is. Beyond the NIC of a gateway's instance are the far ends of its
-    lines, as `labkit.lab.fabric_ports` has it.
+    `backends` are those behind every frontend there is. Beyond the NIC of a gateway's instance are further addresses,
+    as `labkit.lab.fabric_ports` has it.
     """
     near = (virtual_network, *(peering.remote for peering in connected_peerings(azure, virtual_network)))
     reachable: dict[IPv4Address, Nic] = {}
@@ -28,7 +28,7 @@ def surroundings(
     for network in reversed(near):
         for nic in _nics(lab, azure):
             if nic.virtual_network == network:
-                reachable |= dict.fromkeys((*edges_behind(lab, nic.machine), *nic.addresses), nic)
+                reachable |= dict.fromkeys((*beyond(lab, nic.machine), *nic.addresses), nic)
     balancers = load_balancers_near(azure, virtual_network)
     frontends = {b.address: backends[b.address] for b in reversed(balancers)}
     return Surroundings(reachable, frontends, lab.internet is not None)

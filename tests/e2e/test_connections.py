@@ -6,9 +6,10 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
+from labkit.operate.look.probes import ping
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.by_the_rules import astray, unlike
-from tests.e2e.in_lab import gateways, lab_file, problems, without_bgpd
+from tests.e2e.in_lab import effective, gateways, lab_file, problems, without_bgpd
 from tests.e2e.waiting import eventually
 
 CUSTOMER = IPv4Network("10.155.0.0/16")
@@ -24,6 +25,15 @@ def test_everything_is_as_the_rules_have_it(lab: RunningLab) -> None:
     assert problems(lab) == []
     assert unlike(lab.lab, lab.lab.azure, lab.client) == []
     assert astray(lab.lab, lab.client) == []
+
+
+def test_the_only_instance_of_a_gateway_is_a_public_next_hop(lab: RunningLab) -> None:
+    """Azure's tables of NICs have the public address, and packets get to the gateway all the same."""
+    assert lab.lab.internet is not None
+    public = lab.lab.internet.public["fargw-0"]
+    assert gateways(lab, "farvm", CUSTOMER) == (public,)
+    assert [hops for _, _, _, hops in effective(lab, "farvm", CUSTOMER)] == [[str(public)]]
+    assert ping(lab.client, "farvm", lab.lab.site["dev1"].host.address.ip)
 
 
 def test_a_prepended_path_is_used_without_the_shorter_one(lab: RunningLab) -> None:

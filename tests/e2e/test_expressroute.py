@@ -37,7 +37,9 @@ from tests.e2e.waiting import eventually
 HUB, BRANCH, ONPREM = map(IPv4Network, ("10.1.0.0/16", "10.250.0.0/16", "10.2.0.0/16"))
 NVA, BRANCH_HOST, ONPREM_HOST = map(IPv4Address, ("10.1.1.4", "10.250.0.10", "10.2.0.10"))
 INSTANCE = IPv4Address("10.1.255.4"), IPv4Address("10.1.255.5")
-EDGE = IPv4Address("100.65.0.1"), IPv4Address("100.65.0.2")
+EDGE = IPv4Address("10.1.255.6"), IPv4Address("10.1.255.7")
+NEXT_HOP = IPv4Address("100.65.0.1"), IPv4Address("100.65.0.2")
+"""The edge as the gateway's sessions have it, and as NICs do [edge-addresses]."""
 SERVER = IPv4Address("10.1.0.4"), IPv4Address("10.1.0.5")
 VMS = ("vm1", "vm2")
 
@@ -207,14 +209,14 @@ def test_branches_meet_while_branch_to_branch_is_on(lab: RunningLab) -> None:
 
 @pytest.mark.usefixtures("_whole_again")
 def test_without_bgp_on_one_instance_the_other_carries_all(lab: RunningLab) -> None:
-    vms_leave_by(lab, EDGE[0])
+    vms_leave_by(lab, NEXT_HOP[0])
     with without_bgpd(lab, "ergw-0"):
-        vms_leave_by(lab, EDGE[1])
+        vms_leave_by(lab, NEXT_HOP[1])
         circuit_enters_by(lab, INSTANCE[1])
         assert ping(lab.client, "vm1", ONPREM_HOST)
         assert ping(lab.client, "onprem2-host", lab.lab.azure.nic["vm2"].address)
         assert {row["localAddress"] for row in listed(lab, "bgp-peers")} == {str(INSTANCE[1])}
-    vms_leave_by(lab, EDGE[0])
+    vms_leave_by(lab, NEXT_HOP[0])
     circuit_enters_by(lab, *INSTANCE)
 
 
@@ -222,7 +224,7 @@ def test_without_bgp_on_one_instance_the_other_carries_all(lab: RunningLab) -> N
 def test_an_instance_that_is_off_is_left_at_once_and_noticed_after_the_hold_time(lab: RunningLab) -> None:
     name = lab.client.record.lab
     lab.client.runtime.stop(name, "ergw-0")
-    vms_leave_by(lab, EDGE[1])
+    vms_leave_by(lab, NEXT_HOP[1])
     circuit_enters_by(lab, INSTANCE[1])
     assert ping(lab.client, "vm1", ONPREM_HOST)
     assert {row[0] for row in advertised(lab, "circuit1")} == {str(INSTANCE[1])}
@@ -231,7 +233,7 @@ def test_an_instance_that_is_off_is_left_at_once_and_noticed_after_the_hold_time
     states = [(s["instance"], s["state"]) for s in lab.client.get("status")["gateways"]]
     assert states == [(0, "instance down"), (1, "Established")]
     lab.client.runtime.start(name, "ergw-0")
-    vms_leave_by(lab, EDGE[0])
+    vms_leave_by(lab, NEXT_HOP[0])
     circuit_enters_by(lab, *INSTANCE)
 
 
@@ -289,7 +291,7 @@ def test_a_route_server_is_deleted_and_created_beside_a_gateway(lab: RunningLab)
     with branch_to_branch(lab):
         lab.client.change(DeleteRouteServer("rs1"))
         eventually(lambda: gateways(lab, "onprem2", BRANCH), lambda found: found is None, 15)
-        eventually(lambda: [gateways(lab, vm, ONPREM) for vm in VMS], lambda found: found == [EDGE] * len(VMS), 15)
+        eventually(lambda: [gateways(lab, vm, ONPREM) for vm in VMS], lambda found: found == [NEXT_HOP] * len(VMS), 15)
         assert ping(lab.client, "vm1", ONPREM_HOST)
         rows = [row for row in lab.client.get("status")["gateways"] if row["neighbour"].startswith("rs1")]
         assert rows == [], "nobody to have a session with"

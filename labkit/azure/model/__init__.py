@@ -21,7 +21,7 @@ from labkit.azure.model.bgp import (
 )
 from labkit.azure.model.effective_routes import EffectiveRoute, RouteSource, RouteState
 from labkit.azure.model.firewalls import Firewall, FirewallRule, RuleAction, RuleProtocol
-from labkit.azure.model.gateways import Circuit, Connection, Gateway, LocalNetworkGateway
+from labkit.azure.model.gateways import Circuit, Connection, Edge, Gateway, LocalNetworkGateway
 from labkit.azure.model.instances import InstanceId
 from labkit.azure.model.load_balancers import LoadBalancer, Probe
 from labkit.azure.model.networks import (
@@ -48,6 +48,7 @@ __all__ = [
     "BgpPeer",
     "Circuit",
     "Connection",
+    "Edge",
     "EffectiveRoute",
     "ExportRule",
     "Firewall",

@@ -13,8 +13,9 @@ from labkit.azure.model.instances import InstanceId
 class Gateway:
     """A virtual network gateway, of one of the two gateway kinds.
 
-    `instances` are its one or two addresses in GatewaySubnet. `active_active` is what Azure asks of a VPN gateway
-    in a network with a route server; it has no meaning for an ExpressRoute gateway.
+    `instances` are its one or two addresses in GatewaySubnet, `public_addresses` those of a VPN gateway's instances in
+    the Internet. `active_active` is what Azure asks of a VPN gateway in a network with a route server; it has no
+    meaning for an ExpressRoute gateway.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Gateway:
     instances: tuple[IPv4Address, ...]
     asn: int = ROUTE_SERVER_ASN
     active_active: bool = False
+    public_addresses: tuple[IPv4Address, ...] = ()
 
     @property
     def instance_ids(self) -> tuple[InstanceId, ...]:
@@ -37,6 +39,17 @@ class Circuit:
     name: str
     peer_asn: int
     premium: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Microsoft's edge of a circuit as one virtual network has it [edge-addresses].
+
+    `address` is the gateway's BGP neighbour's, `next_hop` what NICs have for what lies behind it: the platform's.
+    """
+
+    address: IPv4Address
+    next_hop: IPv4Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +72,11 @@ class Connection:
 
     `remote` names an ExpressRoute gateway's `Circuit`, a VPN gateway's `LocalNetworkGateway`, or another VPN gateway,
     which has a connection of its own to this one then. `instances` are those of a VPN gateway that have a tunnel: the
-    device may have configured one alone. Empty means all.
+    device may have configured one alone. Empty means all. `edges` are those at the far ends of lines to a circuit.
     """
 
     name: str
     gateway: str
     remote: str
     instances: frozenset[int] = frozenset()
+    edges: tuple[Edge, ...] = ()

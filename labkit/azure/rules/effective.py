@@ -44,7 +44,7 @@ from labkit.azure.rules.adjacency import (
     remote_ranges,
     server_in,
 )
-from labkit.azure.rules.gateways import gateway_of_user_routes, gateways_in
+from labkit.azure.rules.gateways import gateway_of_user_routes, gateways_in, nic_next_hop
 from labkit.azure.rules.selection import best
 
 DEFAULT_ROUTE = IPv4Network("0.0.0.0/0")
@@ -264,7 +264,8 @@ def _gateway_hops(azure: Azure, virtual_network: str, gateways: GatewayRoutes) -
     if gateway is None:
         return ()
     having = {path.peer.address for paths in gateways.get(gateway.name, {}).values() for path in paths}
-    return tuple(sorted(having.intersection(gateway.instances) or gateway.instances))
+    hops = {address: nic_next_hop(gateway, instance) for instance, address in enumerate(gateway.instances)}
+    return tuple(sorted(hops[address] for address in having.intersection(hops) or hops))
 
 
 def bgp_paths(

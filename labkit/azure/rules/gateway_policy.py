@@ -18,7 +18,7 @@ from labkit.azure.model import (
 )
 from labkit.azure.rules.acceptance import Originated, Rejection, RejectionReason, originated_in
 from labkit.azure.rules.communities import RELAYED, may_be_advertised
-from labkit.azure.rules.gateways import connected_devices, instance_peer
+from labkit.azure.rules.gateways import connected_devices, instance_peer, nic_next_hop
 
 DEFAULT_ROUTE = IPv4Network("0.0.0.0/0")
 
@@ -143,16 +143,12 @@ def used_at_gateway(gateway: Gateway, paths: Sequence[GatewayPath]) -> tuple[Gat
 def learned_from_gateway(
     gateway: Gateway, instance: int, prefix: IPv4Network, path: GatewayPath
 ) -> LearnedRoute | None:
-    """An on-premises path as a route server receives it and NICs are programmed with it; None for any other path.
+    """An on-premises path as a route server receives it; None for any other path.
 
     Over iBGP the AS path stays as it is [prepends-65515]; static prefixes have an empty one [static-prefixes]. The next
     hop of an ExpressRoute route is what the gateway received, an address on Microsoft's side [expressroute-next-hop];
-    of a VPN route it is the instance, whichever of the two has the tunnel [active-active-next-hops,
-    instances-exchange]. Azure prints the public address of a VPN gateway with one instance; here it is the private one,
-    as for two [single-instance-next-hop].
-
-    NICs get these routes whether branch-to-branch is on or off [gateways-program-nics, vpn-takes-default]. A gateway
-    with another ASN than 65515 is an eBGP speaker [vpn-own-asn]: path `65515 300 200` at an NVA.
+    of a VPN route it is the instance, whichever of the two has the tunnel [instances-exchange]. A gateway with another
+    ASN than 65515 is an eBGP speaker [vpn-own-asn]: path `65515 300 200` at an NVA.
     """
     if path.source in (PathSource.VIRTUAL_NETWORK, PathSource.ROUTE_SERVER, PathSource.GATEWAY):
         return None
@@ -162,6 +158,28 @@ def learned_from_gateway(
     if gateway.asn != ROUTE_SERVER_ASN:
         attributes = replace(attributes, as_path=(gateway.asn, *attributes.as_path), med=None)
     return LearnedRoute(prefix, attributes, instance_peer(gateway, instance))
+
+
+def programmed_by_gateway(
+    azure: Azure, gateway: Gateway, instance: int, prefix: IPv4Network, path: GatewayPath
+) -> LearnedRoute | None:
+    """An on-premises path as NICs are programmed with it; None for any other path.
+
+    NICs get these routes whether branch-to-branch is on or off [gateways-program-nics, vpn-takes-default]. Their next
+    hop is the platform's address of the edge, which the gateway itself does not know [edge-addresses]; the instance's
+    address in GatewaySubnet [active-active-next-hops], or where it is the only one, the public one
+    [single-instance-next-hop].
+    """
+    route = learned_from_gateway(gateway, instance, prefix, path)
+    if route is None:
+        return None
+    next_hop = route.attributes.next_hop
+    if gateway.kind is PeerKind.VPN_GATEWAY:
+        next_hop = nic_next_hop(gateway, instance)
+    else:
+        edges = (edge for c in azure.connections if c.gateway == gateway.name for edge in c.edges)
+        next_hop = next((edge.next_hop for edge in edges if edge.address == next_hop), next_hop)
+    return replace(route, attributes=replace(route.attributes, next_hop=next_hop))
 
 
 def advertised_to_route_server(

@@ -66,6 +66,15 @@ def instance_peer(gateway: Gateway, instance: int) -> BgpPeer:
     return BgpPeer(f"{gateway.name}-{instance}", gateway.asn, gateway.instances[instance], gateway.kind)
 
 
+def nic_next_hop(gateway: Gateway, instance: int) -> IPv4Address:
+    """What NICs have as next hop of what lies behind an instance of a VPN gateway.
+
+    Of the only one that is the public address [single-instance-next-hop], of two the private ones.
+    """
+    public = gateway.public_addresses if len(gateway.instances) == 1 else ()
+    return public[0] if public else gateway.instances[instance]
+
+
 def gateway_peers(azure: Azure, server: RouteServer) -> tuple[BgpPeer, ...]:
     """The gateway instances that a route server has sessions with, both of its own instances with each of them.
 

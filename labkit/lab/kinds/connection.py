@@ -14,7 +14,7 @@ from labkit.lab.file.draft import Draft
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
 from labkit.lab.kinds.circuit import CIRCUITS
-from labkit.lab.kinds.gateway import GATEWAYS, Gateway, GatewayConnection, GatewayType
+from labkit.lab.kinds.gateway import EDGES, GATEWAYS, Gateway, GatewayConnection, GatewayType
 from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Joined, Kind
 from labkit.lab.kinds.machine import machine_of
 from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY, NVA, NVA_NIC, SITE
@@ -89,8 +89,9 @@ class ConnectionKind(Kind):
         seen: set[tuple[str, IPv4Address]] = set()
         for _, named in _all(draft):
             about, options = draft.subject(named.path)[0], named.options
-            for j, edge in enumerate(options.edges):
-                yield Given(edge, f"edge of {about}", (*named.path, "edges", j))
+            for key in ("edges", "next_hops"):
+                for j, address in enumerate(getattr(options, key)):
+                    yield Given(address, f"{key.removesuffix('s')} of {about}", (*named.path, key, j))
             address = options.bgp_peering_address
             if address is not None and (named.device, address) not in seen:
                 seen.add((named.device, address))
@@ -113,7 +114,7 @@ class ConnectionKind(Kind):
                     own[i] = address
             assignment.addresses[_OWN][named.gateway, named.remote] = own
 
-    def azure(self, draft: Draft, addresses: Addresses, azure: Azure) -> Azure:  # noqa: ARG002
+    def azure(self, draft: Draft, addresses: Addresses, azure: Azure) -> Azure:
         """See `Kind`."""
         connections: list[Connection] = []
         devices: dict[str, LocalNetworkGateway] = {}
@@ -122,7 +123,8 @@ class ConnectionKind(Kind):
             if named.gateway not in azure.gateway or named.remote == named.gateway:
                 continue
             if named.remote in draft.file[CIRCUITS]:
-                connections.append(Connection(title, named.gateway, named.remote))
+                edges = addresses[EDGES].get((named.gateway, named.remote), ())
+                connections.append(Connection(title, named.gateway, named.remote, edges=edges))
             elif named.remote in azure.gateway:
                 back = f"{named.remote}-{named.gateway}"
                 if any(each.name == title for each in connections):  # the other one names this one, too
@@ -210,8 +212,9 @@ def _check(checking: Checking, gateway: Gateway, named: _Named) -> None:
     about = draft.subject(path)[0]
     vpn = gateway.type is GatewayType.VPN
     device = vpn and named.remote not in draft.file[GATEWAYS]
-    if vpn and options.edges:
-        draft.error((*path, "edges"), f"{about}: edges are for connections to circuits only.", "Remove edges.")
+    for key in ("edges", "next_hops"):
+        if vpn and getattr(options, key):
+            draft.error((*path, key), f"{about}: {key} are for connections to circuits only.", f"Remove {key}.")
     if not vpn and not options.bgp:
         draft.error((*path, "bgp"), f"{about}: ExpressRoute always uses BGP.", "Remove bgp.")
     for key in ("address_prefixes", "bgp_peering_address"):
@@ -255,10 +258,12 @@ def _check_instances(draft: Draft, gateway: Gateway, named: _Named, about: str) 
     elif any(i >= every for i in options.instances):
         text = f"{about}: the gateway has no instance {max(options.instances)}."
         draft.error((*path, "instances"), text, "Set active_active: true, or remove instances.")
-    if options.edges and len(options.edges) != every and gateway.type is GatewayType.EXPRESSROUTE:
-        given = "one edge" if len(options.edges) == 1 else f"{len(options.edges)} edges"
-        text = f"{about}: {given}, but the gateway has {every} instance{'s' * (every > 1)}."
-        draft.error((*path, "edges"), text, "Each instance has a line of its own: give as many addresses.")
+    for key, one in (("edges", "one edge"), ("next_hops", "one next hop")):
+        n = len(getattr(options, key))
+        if n not in {0, every} and gateway.type is GatewayType.EXPRESSROUTE:
+            given = one if n == 1 else f"{n} {key}"
+            text = f"{about}: {given}, but the gateway has {every} instance{'s' * (every > 1)}."
+            draft.error((*path, key), text, "Each instance has a line of its own: give as many addresses.")
 
 
 def _check_device(draft: Draft, named: _Named, about: str) -> None:

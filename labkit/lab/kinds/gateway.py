@@ -53,16 +53,16 @@ from labkit.lab.plan.wires import Interfaces, Wire, WireEnd, Wiring
 SERVICE = "gateway"
 """What reports of the daemon of an instance."""
 
-EDGES = IPv4Network("100.65.0.0/16")
-"""Microsoft's side of the lines between gateways and circuits."""
+PLATFORM = IPv4Network("100.65.0.0/16")
+"""The addresses of Microsoft's edges on NICs: in Azure they belong to nothing that a customer sees [edge-addresses]."""
 
 NOWHERE = IPv4Address(0)
 """The instances of a gateway without a subnet, until its file is mended."""
 
 _ADDRESSES: Slot[dict[str, tuple[IPv4Address, ...]]] = Slot(dict)
 
-_EDGES: Slot[dict[tuple[str, str], tuple[IPv4Address, ...]]] = Slot(dict)
-"""The edges by gateway and circuit: an address for each instance of the gateway."""
+EDGES: Slot[dict[tuple[str, str], tuple[azure_model.Edge, ...]]] = Slot(dict)
+"""The edges by gateway and circuit: one for each instance of the gateway."""
 
 
 class GatewayType(StrEnum):
@@ -79,7 +79,10 @@ class GatewayConnection(Part):
     """A gateway's connection: an ExpressRoute gateway's to a circuit; a VPN gateway's to a site, NVA or VPN gateway."""
 
     edges: Annotated[tuple[Address, ...], BeforeValidator(one_or_more)] = ()
-    """To a circuit: the addresses of Microsoft's edge, one for each instance. Default: of 100.65.0.0/16."""
+    """To a circuit: the addresses of Microsoft's edge as the gateway has it, one for each instance. Default: the first
+    free ones of GatewaySubnet."""
+    next_hops: Annotated[tuple[Address, ...], BeforeValidator(one_or_more)] = ()
+    """To a circuit: the next hops that NICs have in place of `edges`, as many. Default: of 100.65.0.0/16."""
     bgp: bool = True
     """To a site or an NVA: false for static routes alone, those of `address_prefixes`."""
     address_prefixes: Prefixes = ()
@@ -203,11 +206,11 @@ class GatewayKind(Kind):
             for index in range(len(instances)):
                 node = InstanceId(name, index).node
                 addresses.macs[node] = assignment.mac(node)
-            for circuit, options in gateway.connections:
+        for name, gateway in assignment.draft.file[GATEWAYS].items():
+            for circuit, options in gateway.connections if name in addresses[_ADDRESSES] else ():
                 if circuit in assignment.draft.file[CIRCUITS]:
-                    addresses[_EDGES][name, circuit] = options.edges or tuple(
-                        edge for _ in instances if (edge := assignment.host(EDGES)) is not None
-                    )
+                    edges = (_edge(assignment, gateway, options, i) for i in range(gateway.instance_count))
+                    addresses[EDGES][name, circuit] = tuple(edge for edge in edges if edge is not None)
 
     def azure(self, draft: Draft, addresses: Addresses, azure: Azure) -> Azure:
         """See `Kind`."""
@@ -265,6 +268,17 @@ def _free_instances(assignment: Assignment, name: str, gateway: Gateway) -> tupl
     return instances
 
 
+def _edge(
+    assignment: Assignment, gateway: Gateway, options: GatewayConnection, instance: int
+) -> azure_model.Edge | None:
+    """The edge at the far end of an instance's line; where GatewaySubnet is full, its address is the platform's."""
+    found = find_subnet(assignment.draft, f"{gateway.virtual_network}/{GATEWAY_SUBNET}")
+    next_hop = options.next_hops[instance] if instance < len(options.next_hops) else assignment.host(PLATFORM)
+    given = options.edges[instance] if instance < len(options.edges) else None
+    free = assignment.usable(found[2].prefix) if given is None and found is not None else given
+    return azure_model.Edge(free or next_hop, next_hop) if next_hop is not None else None
+
+
 def _nics(draft: Draft, addresses: Addresses) -> Iterator[Nic]:
     """The NICs of gateways' instances, which no user of Azure ever sees, named like the instances' nodes."""
     for name, instances in addresses[_ADDRESSES].items():
@@ -278,10 +292,10 @@ def _nics(draft: Draft, addresses: Addresses) -> Iterator[Nic]:
 
 def _built(draft: Draft, addresses: Addresses, name: str, gateway: Gateway) -> model.Gateway:
     lines = (
-        model.Line(i, circuit, edge)
+        model.Line(i, circuit, edge.address, edge.next_hop)
         for circuit, _ in gateway.connections
         if circuit in draft.file[CIRCUITS]
-        for i, edge in enumerate(addresses[_EDGES][name, circuit])
+        for i, edge in enumerate(addresses[EDGES][name, circuit])
     )
     timers = BgpTimers(gateway.timers.keepalive, gateway.timers.hold)
     return model.Gateway(name, tuple(lines), timers)

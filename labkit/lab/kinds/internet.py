@@ -14,7 +14,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
-from labkit.azure.model import InstanceId
+from labkit.azure.model import Azure, InstanceId
 from labkit.lab import model
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.schema import SingleSection
@@ -121,6 +121,15 @@ class InternetKind(Kind):
                 "It needs one for its host, each virtual network and each end of a VPN or public overlay: widen it."
             )
             assignment.full((NAME,), NAME, prefix, remedy)
+
+    def azure(self, draft: Draft, addresses: Addresses, azure: Azure) -> Azure:  # noqa: ARG002
+        """See `Kind`: the public addresses of VPN gateways."""
+        public = addresses[_PUBLIC]
+        gateways = (
+            replace(gateway, public_addresses=tuple(public[i.node] for i in gateway.instance_ids if i.node in public))
+            for gateway in azure.gateways
+        )
+        return replace(azure, gateways=tuple(gateways))
 
     def check(self, checking: Checking) -> None:
         """See `Kind`."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 
 from labkit.azure.model import InstanceId
+from labkit.azure.rules.gateways import nic_next_hop
 from labkit.lab.model import Gateway, Lab, Line
 from labkit.names import meant
 
@@ -22,10 +23,21 @@ def lines(lab: Lab) -> Iterator[tuple[Gateway, Line]]:
     return ((gateway, line) for gateway in lab.gateways for line in gateway.lines)
 
 
-def edges_behind(lab: Lab, node: str) -> tuple[IPv4Address, ...]:
-    """The far ends of the lines of a gateway's instance; none for any other node."""
-    found = ((InstanceId(gateway.name, line.instance), line.edge) for gateway, line in lines(lab))
-    return tuple(edge for instance, edge in found if instance.node == node)
+def beyond(lab: Lab, node: str) -> tuple[IPv4Address, ...]:
+    """Addresses for which the NIC of a gateway's instance gets packets in addition to its own; none for another node.
+
+    They are Microsoft's edges at the far ends of its lines, and the next hops that NICs have for what lies behind it.
+    """
+    found = [
+        address
+        for gateway, line in lines(lab)
+        if InstanceId(gateway.name, line.instance).node == node
+        for address in (line.edge, line.next_hop)
+    ]
+    for gateway in lab.azure.gateways:
+        found += (nic_next_hop(gateway, i.index) for i in gateway.instance_ids if i.node == node)
+    own = {address for nic in lab.azure.nics_of(node) for address in nic.addresses} if found else set()
+    return tuple(address for address in dict.fromkeys(found) if address not in own)
 
 
 def instance_addresses(lab: Lab, server: str) -> tuple[IPv4Address, IPv4Address]:
@@ -107,7 +119,8 @@ def owners(lab: Lab) -> dict[IPv4Address, str]:
     found |= {address: name for name, address in addresses(lab).items()}
     for site in lab.sites:
         found |= {interface.ip: site.name for interface in site.lan}
-    found |= {line.edge: line.circuit for gateway in lab.gateways for line in gateway.lines}
+    for line in (line for gateway in lab.gateways for line in gateway.lines):
+        found |= {line.next_hop: line.circuit, line.edge: line.circuit}
     found |= {end.address: end.node for tunnel in lab.tunnels for end in (tunnel.near, tunnel.far)}
     if lab.internet is not None:
         found |= {address: node for node, address in lab.internet.public.items()}

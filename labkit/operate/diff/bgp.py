@@ -18,8 +18,8 @@ from labkit.azure.rules.gateway_policy import (
     advertised_to_route_server,
     best_at_gateway,
     gateway_rejection,
-    learned_from_gateway,
     own_paths,
+    programmed_by_gateway,
 )
 from labkit.azure.rules.gateways import connected_circuits, internal_peers, session_server
 from labkit.azure.rules.rows import as_path_text, effective_json
@@ -42,10 +42,10 @@ def effective_differences(snapshot: Snapshot) -> Iterator[Difference]:
         learned[server.name] = (tables[0], tables[1])
     gateways: dict[str, dict[IPv4Network, tuple[LearnedRoute, ...]]] = {}
     for instance in snapshot.gateways:
-        routes = gateways.setdefault(instance.name, {})
+        gateway, routes = azure.gateway[instance.name], gateways.setdefault(instance.name, {})
         for prefix, paths in at_gateway(snapshot, instance).items():
             for path in paths:
-                route = learned_from_gateway(azure.gateway[instance.name], instance.index, prefix, path)
+                route = programmed_by_gateway(azure, gateway, instance.index, prefix, path)
                 if route is not None:
                     routes[prefix] = (*routes.get(prefix, ()), route)
     found: dict[tuple[str, str, str], list[str]] = {}

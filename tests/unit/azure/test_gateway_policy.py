@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from labkit.azure.model import Connection, Gateway, LearnedRoute, Origin, PathAttributes, RouteServer
+from labkit.azure.model import Connection, Edge, Gateway, LearnedRoute, Origin, PathAttributes, RouteServer
 from labkit.azure.rules.acceptance import Originated, RejectionReason
 from labkit.azure.rules.communities import NO_ADVERTISE, NO_EXPORT, RELAYED
 from labkit.azure.rules.gateway_policy import (
@@ -15,6 +15,7 @@ from labkit.azure.rules.gateway_policy import (
     gateway_rejection,
     learned_from_gateway,
     own_paths,
+    programmed_by_gateway,
     used_at_gateway,
 )
 from labkit.azure.rules.gateways import instance_peer
@@ -45,6 +46,26 @@ def with_origin(path: GatewayPath, origin: Origin) -> GatewayPath:
 
 def on_premises(text: str = "65020", **more: str) -> GatewayPath:
     return learned(PathSource.ON_PREMISES, text, **more)  # type: ignore[arg-type]
+
+
+def test_next_hops_on_nics() -> None:
+    # Microsoft's question 82788, and the beds of 4-general [edge-addresses, single-instance-next-hop].
+    edge, public = Edge(addr("172.30.0.9"), addr("10.2.146.52")), (addr("198.51.100.7"), addr("198.51.100.8"))
+    model = replace(TestOwnPaths.MODEL, connections=(Connection("c", "er", "circuit", edges=(edge,)),))
+    path = on_premises("12076-65020")
+
+    def programmed(gateway: Gateway) -> list[str]:
+        route = programmed_by_gateway(model, gateway, 0, P, path)
+        sent = learned_from_gateway(gateway, 0, P, path)
+        assert route is not None
+        assert sent is not None
+        return [str(route.attributes.next_hop), str(sent.attributes.next_hop)]
+
+    assert programmed(ER) == ["10.2.146.52", "172.30.0.9"]
+    assert programmed(replace(VPN, public_addresses=public)) == ["10.1.9.4", "10.1.9.4"]
+    alone = replace(VPN, instances=VPN.instances[:1], public_addresses=public[:1])
+    assert programmed(alone) == ["198.51.100.7", "10.1.9.4"]
+    assert programmed_by_gateway(model, ER, 0, P, exported()) is None
 
 
 def exported(text: str = "65001", address: str = "10.1.0.4") -> GatewayPath:

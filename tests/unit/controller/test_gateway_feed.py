@@ -18,7 +18,9 @@ from .world import ControllerRig, Feed, established, route, table_when
 
 LAB = load(topologies() / "expressroute" / "lab.yml")
 ONPREM = "10.2.0.0/16"
-EDGES = ("100.65.0.1", "100.65.0.2")
+EDGES = ("10.1.255.6", "10.1.255.7")
+NEXT_HOPS = ("100.65.0.1", "100.65.0.2")
+"""What NICs have in place of the edges [edge-addresses]."""
 SERVERS = ("10.1.0.4", "10.1.0.5")
 
 
@@ -73,7 +75,7 @@ def test_what_a_gateway_has_is_programmed_and_shown(tmp_path: Path) -> None:
         async with world.controller():
             await gateways(world)
             agent = await world.feed("vm1", "agent")
-            await table_when(agent, has(EDGES[0]))
+            await table_when(agent, has(NEXT_HOPS[0]))
             rows = (await world.call("GET", "gateways/ergw/learned-routes"))[1]["value"]
             assert [(r["localAddress"], r["network"], r["asPath"], r["origin"], r["weight"]) for r in rows] == [
                 ("10.1.255.4", "10.1.0.0/16", "", "Network", 32768),
@@ -103,10 +105,10 @@ def test_a_session_that_goes_takes_its_routes_and_is_logged_with_a_reason(tmp_pa
         async with world.controller():
             first, second = await gateways(world)
             agent = await world.feed("vm1", "agent")
-            await table_when(agent, has(EDGES[0]))
+            await table_when(agent, has(NEXT_HOPS[0]))
             down = {"state": "Idle", "since": 2.0, "reason": "hold timer expired"}
             await first.report("delta", sessions={EDGES[0]: down})
-            await table_when(agent, has(EDGES[1]))
+            await table_when(agent, has(NEXT_HOPS[1]))
             await second.report("delta", withdrawn=[{"peer": EDGES[1], "prefixes": [ONPREM]}])
             await table_when(agent, lambda table: ONPREM not in table)
             said = await events(world)
@@ -121,11 +123,11 @@ def test_a_dead_instance_takes_its_routes_and_a_lost_feed_does_not(tmp_path: Pat
         async with world.controller():
             first, _ = await gateways(world)
             agent = await world.feed("vm1", "agent")
-            await table_when(agent, has(EDGES[0]))
+            await table_when(agent, has(NEXT_HOPS[0]))
             await first.socket.close()
             assert await agent.silent()
             world.kill("ergw-0")
-            await table_when(agent, has(EDGES[1]))
+            await table_when(agent, has(NEXT_HOPS[1]))
             status = (await world.call("GET", "status"))[1]
             assert [row["state"] for row in status["gateways"]] == ["instance down", "Established"]
             rows = (await world.call("GET", "gateways/ergw/learned-routes"))[1]["value"]
@@ -139,7 +141,7 @@ def test_a_service_that_comes_back_reports_the_same_and_nothing_happens(tmp_path
         async with world.controller():
             first, _ = await gateways(world)
             agent = await world.feed("vm1", "agent")
-            await table_when(agent, has(EDGES[0]))
+            await table_when(agent, has(NEXT_HOPS[0]))
             await first.socket.close()
             before = [e["text"] for e in await events(world) if e["kind"] == "session"]
             again = await world.feed("ergw-0", "gateway")

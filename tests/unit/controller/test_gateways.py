@@ -13,7 +13,9 @@ from labkit.resources import topologies
 
 LAB = load(topologies() / "expressroute" / "lab.yml")
 VNET, ONPREM, BRANCH = map(IPv4Network, ("10.1.0.0/16", "10.2.0.0/16", "10.250.0.0/16"))
-EDGES = IPv4Address("100.65.0.1"), IPv4Address("100.65.0.2")
+EDGES = IPv4Address("10.1.255.6"), IPv4Address("10.1.255.7")
+NEXT_HOP = IPv4Address("100.65.0.1")
+"""Of the first edge, on NICs [edge-addresses]."""
 SERVER, NVA = IPv4Address("10.1.0.4"), IPv4Address("10.1.1.4")
 FIRST, SECOND = InstanceId("ergw", 0), InstanceId("ergw", 1)
 FROM_CIRCUIT = PathAttributes(EDGES[0], (12076, 65020))
@@ -52,7 +54,9 @@ def test_a_table_has_its_own_and_every_neighbours_paths() -> None:
 
 def test_only_what_is_from_on_premises_counts_for_machines() -> None:
     routes = made().routes(LAB.azure)
-    assert {p: [r.attributes for r in paths] for p, paths in routes["ergw"].items()} == {ONPREM: [FROM_CIRCUIT]}
+    assert {p: [r.attributes for r in paths] for p, paths in routes["ergw"].items()} == {
+        ONPREM: [replace(FROM_CIRCUIT, next_hop=NEXT_HOP)]
+    }
 
 
 def test_withdrawn_and_forgotten() -> None:
@@ -69,7 +73,7 @@ def test_an_announcement_replaces_the_one_before_it() -> None:
     longer = replace(FROM_CIRCUIT, as_path=(12076, 65020, 65020))
     gateways.announce(FIRST, EDGES[0], longer, [ONPREM])
     (path,) = gateways.routes(LAB.azure)["ergw"][ONPREM]
-    assert path.attributes == longer
+    assert path.attributes == replace(longer, next_hop=NEXT_HOP)
 
 
 def test_one_that_comes_up_again_has_nothing() -> None:

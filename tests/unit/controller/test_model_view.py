@@ -20,7 +20,7 @@ from .world import ATTRIBUTES, ControllerRig, Feed, established, route
 
 LAB = load(topologies() / "expressroute" / "lab.yml")
 BRANCH, OWN, ONPREM = "10.250.0.0/16", "10.1.10.0/24", "10.2.0.0/16"
-EDGE = "100.65.0.1"
+EDGE = "10.1.255.6"
 SAID = {"next_hop": "10.1.1.4", "as_path": [65001, 65010]}
 
 

@@ -33,11 +33,19 @@ def test_each_instance_of_a_gateway_has_a_line_of_its_own() -> None:
 
 
 def test_microsofts_edge_is_behind_the_gateways_port() -> None:
-    """The next hop of what comes over a circuit is on Microsoft's side [expressroute-next-hop]."""
+    """The next hop of what comes over a circuit is on Microsoft's side, by two addresses [edge-addresses]."""
     port = fabric_ports(lab("expressroute-vpn"), "hub")["ergw-0"]
     assert isinstance(port, NicPort)
-    assert port.beyond == (IPv4Address("10.100.0.199"),)
-    assert owners(lab("expressroute-vpn"))[IPv4Address("10.100.0.199")] == "circuit1"
+    assert port.beyond == (IPv4Address("10.100.0.199"), IPv4Address("100.65.0.1"))
+    assert {owners(lab("expressroute-vpn"))[address] for address in port.beyond} == {"circuit1"}
+
+
+def test_edges_are_the_first_free_addresses_of_the_gateways_subnet() -> None:
+    (gateway,) = lab("expressroute").gateways
+    assert [(str(line.edge), str(line.next_hop)) for line in gateway.lines] == [
+        ("10.1.255.6", "100.65.0.1"),
+        ("10.1.255.7", "100.65.0.2"),
+    ]
 
 
 def test_a_peered_network_reaches_the_edge_too() -> None:

@@ -263,8 +263,8 @@ SDWAN_TO_FW = "via 10.1.0.4 path 65515-65001-65010 igp 65517:65517"
         (
             lambda lab: drop(lab.model["route_servers"]["rs1-1"]["ergw-0"]["received"], ONPREM),
             {
-                ("rs1-1, learned from ergw-0", ONPREM, "-", "via 100.65.0.1 path 12076-65020 igp"),
-                ("rs1-1, received from ergw-0", ONPREM, "via 100.65.0.1 path 12076-65020 igp", "-"),
+                ("rs1-1, learned from ergw-0", ONPREM, "-", "via 10.1.255.6 path 12076-65020 igp"),
+                ("rs1-1, received from ergw-0", ONPREM, "via 10.1.255.6 path 12076-65020 igp", "-"),
             },
         ),
         (

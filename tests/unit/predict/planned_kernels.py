@@ -17,7 +17,7 @@ from typing import Any
 from labkit.azure.model import EffectiveRoute, Nic
 from labkit.azure.rules.circuits import best_in_circuit
 from labkit.azure.rules.effective import active, lookup
-from labkit.azure.rules.gateway_policy import PathSource, best_at_gateway
+from labkit.azure.rules.gateway_policy import PathSource, used_at_gateway
 from labkit.feed.state import PlatformState
 from labkit.feed.status import UP, BackendStatus, PlatformStatus
 from labkit.lab.build import plan
@@ -124,9 +124,9 @@ class PlannedTables(ObservedTables):
         for gateway in self.azure.gateways:
             for instance in gateway.instance_ids:
                 for prefix, paths in speakers.at_gateway[instance].items() if instance.node == node else ():
-                    best = best_at_gateway(gateway, paths)
-                    if best is not None and best.source not in (PathSource.VIRTUAL_NETWORK, PathSource.STATIC):
-                        yield resolved(known, str(prefix), [best.attributes.next_hop], "bgp")
+                    used = used_at_gateway(gateway, paths)
+                    if used[0].source not in (PathSource.VIRTUAL_NETWORK, PathSource.STATIC):
+                        yield resolved(known, str(prefix), [path.attributes.next_hop for path in used], "bgp")
         for prefix, of_circuit in speakers.at_circuit.get(node, {}).items():
             yield resolved(known, str(prefix), [path.address for path in best_in_circuit(of_circuit)], "bgp")
         for prefix, chosen in routers.loc_rib.get(node, {}).items():
