@@ -78,11 +78,12 @@ def lab_files(draw: st.DrawFn) -> str:
     _connections(draw, file)
     for number in range(1, len(hubs) + 1):
         _relays(draw, file, number)
+    _loopbacks(draw, file)
     _second_ways(draw, file)
+    _static_routes(draw, file)
     _exports(draw, file)
     for name, nva in file["nvas"].items():
-        # A next hop on a site's link is a black hole in Azure, and what gateways make of it is not known.
-        if "peers_with" in nva and not any(other.get("connects_to") for other in file["nvas"].values()):
+        if "peers_with" in nva:
             nva["next_hop"] = draw(st.sampled_from((name, "unchanged")))
     # A default route by BGP cuts a public overlay off once NICs have it, and its session stays for the hold time.
     if any({"0.0.0.0/0", "128.0.0.0/1"} & {*nva.get("advertises", ())} for nva in file["nvas"].values()):
@@ -299,6 +300,36 @@ def _relays(draw: st.DrawFn, file: dict[str, Any], number: int) -> None:
             if internal:
                 options["route_reflector_client"] = draw(st.booleans())
             file["nvas"][one].setdefault("peers_with", []).append({other: options})
+
+
+def _loopbacks(draw: st.DrawFn, file: dict[str, Any]) -> None:
+    """Loopbacks of some appliances that peer with each other, and what leads there from every subnet with peers."""
+    ends = {far for nva in file["nvas"].values() for peer in nva.get("peers_with", ()) for far in peer}
+    ends |= {name for name, nva in file["nvas"].items() if "peers_with" in nva}
+    found = {}
+    for number, name in enumerate(name for name in file["nvas"] if name in ends):
+        if draw(st.integers(0, 2)) == 0:
+            found[name] = file["nvas"][name]["loopback"] = f"10.99.0.{number}"
+    routes = {f"{address}/32": name for name, address in found.items()}
+    for hub in (name for name in file["virtual_networks"] if name.startswith("hub") and routes):
+        subnets, table = file["virtual_networks"][hub]["subnets"], f"{hub}-appliances"
+        subnets["appliances"] = {"prefix": subnets["appliances"], "route_table": table}
+        file["route_tables"][table] = {"routes": dict(routes)}
+        file["route_tables"][f"{hub}-work"]["routes"] |= routes
+
+
+def _static_routes(draw: st.DrawFn, file: dict[str, Any]) -> None:
+    """Static routes of some appliances: to links' far ends, to their own NICs, to an address next to them."""
+    for name, nva in file["nvas"].items():
+        hops = [*nva.get("connects_to", ()), *(far for link in nva.get("overlays", ()) for far in link)]
+        hops += [*nva.get("nics", ())]
+        if nva.get("subnet", "").endswith("/appliances"):
+            hops.append(f"10.{nva['subnet'].removeprefix('hub')[0]}.1.9")
+        if "asn" not in nva or not hops or draw(st.integers(0, 2)):
+            continue
+        more = draw(st.dictionaries(st.sampled_from(TARGETS), st.sampled_from(hops), min_size=1, max_size=2))
+        nva["static_routes"] = nva.get("static_routes", {}) | more
+        nva["redistribute_static"] = draw(st.booleans())
 
 
 def _second_ways(draw: st.DrawFn, file: dict[str, Any]) -> None:
