@@ -27,14 +27,14 @@ from labkit.daemons.speaker import (
 
 
 def import_policy(
-    speaker: CustomerSpeaker, received: Advertisements, *, internal: bool
+    speaker: CustomerSpeaker, neighbour: Neighbour, received: Advertisements
 ) -> dict[IPv4Network, PathAttributes]:
-    """What a speaker accepts of a neighbour's routes, on a session that may be internal.
+    """What a speaker accepts of a neighbour's routes.
 
     Nothing with its own ASN in the path (RFC 4271 §9.1.2), nothing whose next hop it is itself (RFC 4271 §6.3), nor
     what it has originated or reflected (RFC 4456 §8).
     """
-    if speaker.requires_policy and not internal:
+    if speaker.requires_policy and not speaker.is_internal(neighbour):
         return {}
     own = {neighbour.own for neighbour in speaker.neighbours}
     return {

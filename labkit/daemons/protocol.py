@@ -16,6 +16,7 @@ from labkit.daemons.speaker import (
     Best,
     CustomerSpeaker,
     LocRib,
+    Neighbour,
     Session,
     Speaker,
     StaticRouter,
@@ -137,10 +138,13 @@ class Tables(Protocol):
 class Decide(Protocol):
     """What a daemon makes of routes, for predictions. Pure."""
 
+    RESOLVES_BY_BGP: bool
+    """Whether routes by BGP lead to next hops of others."""
+
     def import_policy(
-        self, speaker: CustomerSpeaker, received: Advertisements, *, internal: bool
+        self, speaker: CustomerSpeaker, neighbour: Neighbour, received: Advertisements
     ) -> dict[IPv4Network, PathAttributes]:
-        """What a speaker accepts of a neighbour's routes, on a session that may be internal."""
+        """What a speaker accepts of a neighbour's routes."""
 
     def connects(self, speaker: CustomerSpeaker, session: Session) -> bool:
         """Whether a speaker opens a session with a neighbour that is there, or accepts it."""

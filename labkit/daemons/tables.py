@@ -38,7 +38,8 @@ class BgpNeighbour:
 class BgpPath:
     """A path of the Adj-RIB-In from a neighbour, after import policy; of the Loc-RIB where it is `best`.
 
-    `rejected` is why the path is not in use, where a table was asked for a single prefix; empty for one in use.
+    `rejected` is why the path is not in use, where a table was asked for a single prefix; empty for one in use. No
+    route leads to the next hop of one that is not `resolved`.
     """
 
     prefix: IPv4Network
@@ -46,6 +47,7 @@ class BgpPath:
     attributes: PathAttributes
     best: bool
     rejected: str = ""
+    resolved: bool = True
 
     @property
     def next_hop(self) -> IPv4Address:
@@ -91,6 +93,10 @@ class BgpTable:
     def adj_rib_in(self, neighbour: IPv4Address) -> dict[IPv4Network, PathAttributes]:
         """What it has accepted from a neighbour."""
         return {path.prefix: path.attributes for path in self.paths if path.neighbour == neighbour}
+
+    def resolved(self, neighbour: IPv4Address) -> dict[IPv4Network, PathAttributes]:
+        """What of it takes part in the decision: where a route leads to the next hop."""
+        return {p.prefix: p.attributes for p in self.paths if p.neighbour == neighbour and p.resolved}
 
     @property
     def loc_rib(self) -> frozenset[IPv4Network]:

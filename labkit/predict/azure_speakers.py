@@ -6,7 +6,7 @@ What is outside Azure (NVAs, sites, customers' edges) advertises what is given h
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
@@ -45,6 +45,7 @@ from labkit.azure.rules.gateway_policy import (
     gateway_rejection,
     own_paths,
     programmed_by_gateway,
+    resolved,
 )
 from labkit.azure.rules.gateways import (
     connected_circuits,
@@ -246,8 +247,8 @@ class AzureSpeakers:
             far = tunnel.far
             if tunnel.instance == instance and far in self.at_gateway:
                 for prefix, attributes in self.advertised_by_gateway(far.name, far.index, gateway.name).items():
-                    source = PathSource.ON_PREMISES
-                    received.append((prefix, GatewayPath(source, far.name, address, attributes)))
+                    source, by = PathSource.ON_PREMISES, replace(attributes, next_hop=address)
+                    received.append((prefix, GatewayPath(source, far.name, address, by)))
         if server is not None:
             for i in server.instance_ids:
                 if i in self.at_server:
@@ -268,7 +269,15 @@ class AzureSpeakers:
         for prefix, path in received:
             if gateway_rejection(gateway, server, path.source, path.attributes) is None:
                 table[prefix] = (*table.get(prefix, ()), path)
-        return table
+        return resolved(self.azure, gateway, table, self._edges(gateway.virtual_network))
+
+    def _edges(self, virtual_network: str) -> tuple[IPv4Address, ...]:
+        """The far ends of the lines of a virtual network's gateways."""
+        return tuple(
+            edge
+            for line, edge in self.adj_ribs_in.edges.items()
+            if self.azure.gateway[line.instance.name].virtual_network == virtual_network
+        )
 
     def _server(self, instance: InstanceId) -> InstanceRoutes:
         server = self.servers[instance.name]

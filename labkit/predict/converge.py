@@ -121,19 +121,18 @@ class CustomerRouters:
             peer = self._peer(speakers.azure, session)
             assert peer is not None
             i = self._servers[far]
-            return router.import_policy(speakers.advertised_by_server(i.name, i.index, peer))
+            return router.import_policy(session, speakers.advertised_by_server(i.name, i.index, peer))
         if far in self._gateways:
             i = self._gateways[far]
             # The next hop is the instance's address in the tunnel.
             advertised = speakers.advertised_by_gateway(i.name, i.index, session.router)
-            return router.import_policy(_by(session.neighbour.address, advertised))
+            return router.import_policy(session, _by(session.neighbour.address, advertised))
         if far in self.routers:
             back = self.routers[far].by_address[session.neighbour.own]
-            internal = router.speaker.is_internal(session.neighbour)
-            return router.import_policy(adj_ribs_out.get(back, {}), internal=internal)
+            return router.import_policy(session, adj_ribs_out.get(back, {}))
         # A circuit may have several addresses: the customer has it from the one that it is linked to.
         advertised = speakers.advertised_to_customer(far)
-        return router.import_policy(_by(session.neighbour.address, advertised))
+        return router.import_policy(session, _by(session.neighbour.address, advertised))
 
     def state(self, speakers: AzureSpeakers, adj_ribs_out: AdjRibsOut) -> RouterState:
         """What each router accepts and uses, when this is what all of them advertise."""
@@ -145,12 +144,15 @@ class CustomerRouters:
         return RouterState(adj_rib_in, loc_rib, adj_ribs_out)
 
     def accepted(self, session: Session, advertised: Advertisements) -> Advertisements:
-        """What the far end of a session accepts, where only that can be seen: NVAs, sites and gateways drop loops."""
-        far = session.neighbour.name
+        """What the far end of a session accepts, where only that can be seen: of NVAs, sites and gateways."""
+        far, own = session.neighbour.name, session.neighbour.own
         if far in self.routers:
-            internal = session.neighbour.asn == self.routers[session.router].asn
-            return self.routers[far].import_policy(advertised, internal=internal)
-        return without_loops(session.neighbour.asn, advertised) if far in self._gateways else advertised
+            router = self.routers[far]
+            return router.import_policy(router.by_address[own], advertised)
+        if far in self._gateways:
+            accepted = without_loops(session.neighbour.asn, advertised).items()
+            return {prefix: attributes for prefix, attributes in accepted if attributes.next_hop == own}
+        return advertised
 
     def adj_ribs_out(self, received: AdjRibsIn, between: AdjRibsOut, up: Iterable[Session]) -> AdjRibsOut:
         """What NVAs and sites advertise on the sessions that are `up`.

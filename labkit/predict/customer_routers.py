@@ -46,9 +46,9 @@ class Router:
         """Whether it opens a session with a neighbour that is there, or accepts it."""
         return self.daemon.decide.connects(self.speaker, session)
 
-    def import_policy(self, received: Advertisements, *, internal: bool = False) -> dict[IPv4Network, PathAttributes]:
-        """What it accepts of a neighbour's routes, on a session that may be internal."""
-        return self.daemon.decide.import_policy(self.speaker, received, internal=internal)
+    def import_policy(self, session: Session, received: Advertisements) -> dict[IPv4Network, PathAttributes]:
+        """What it accepts of the routes that it receives on one of its sessions."""
+        return self.daemon.decide.import_policy(self.speaker, session.neighbour, received)
 
     def loc_rib(self, adj_rib_in: AdjRibIn) -> dict[IPv4Network, Best]:
         """Its best paths."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
-from itertools import chain
 from typing import TypeVar
 
 from labkit.azure.forwarding import Backend, Disposition, Packet, Surroundings
@@ -15,6 +14,7 @@ from labkit.azure.rules.circuits import best_in_circuit
 from labkit.azure.rules.effective import DEFAULT_ROUTE, lookup
 from labkit.azure.rules.gateway_policy import PathSource, used_at_gateway
 from labkit.azure.rules.gateways import sibling
+from labkit.daemons.speaker import Best
 from labkit.lab.connections import unconnected
 from labkit.lab.model import Lab
 from labkit.lab.plan.addressing import subnet_of
@@ -29,6 +29,7 @@ from labkit.predict.walk import Egress, Route
 T = TypeVar("T")
 
 _NO_ROUTE = Route(drops=Disposition.NO_ROUTE)
+_NONE: frozenset[IPv4Network] = frozenset()
 
 RouteTable = Mapping[IPv4Network, Route]
 
@@ -199,18 +200,36 @@ class PredictedTables:
                 yield prefix, Route.over_link(prefix, *(path.address for path in best_in_circuit(customers)))
         for prefix, chosen in self._routers.loc_rib.get(node, {}).items():
             # What a router advertises itself is in no kernel.
-            speaker, received = self._speaker[node].speaker, self._routers.adj_rib_in[node]
-            next_hops = ((s.neighbour, received[s][prefix].next_hop) for s in chosen.sessions)
-            used = (self._to_next_hop(node, hop) for neighbour, hop in next_hops if speaker.uses(neighbour, hop))
-            egresses = tuple(dict.fromkeys(chain.from_iterable(used)))
+            egresses = tuple(dict.fromkeys(self._learned(node, prefix, chosen)))
             if egresses:
-                yield prefix, Route(prefix, egresses, speaker.source)
+                yield prefix, Route(prefix, egresses, self._speaker[node].speaker.source)
 
-    def _to_next_hop(self, node: str, address: IPv4Address) -> Iterator[Egress]:
-        """The ways out of a router to the next hop of what it learns: it resolves by what it has without BGP."""
-        ways = [(prefix.prefixlen, route) for prefix, route in self._statics[node] if address in prefix]
-        for egress in max(ways, key=lambda each: each[0])[1].egresses if ways else ():
-            yield egress if egress.nic is not None or egress.to is not None else Egress(to=address)
+    def _learned(
+        self, node: str, prefix: IPv4Network, chosen: Best, by: frozenset[IPv4Network] = _NONE
+    ) -> Iterator[Egress]:
+        """The ways out of a router for what it has from neighbours; the routes `by` lead to next hops already."""
+        speaker, received = self._speaker[node].speaker, self._routers.adj_rib_in[node]
+        for session in chosen.sessions:
+            next_hop = received[session][prefix].next_hop
+            if speaker.uses(session.neighbour, next_hop):
+                yield from self._to_next_hop(node, next_hop, by | {prefix})
+
+    def _to_next_hop(self, node: str, address: IPv4Address, by: frozenset[IPv4Network]) -> Iterator[Egress]:
+        """The ways out of a router to a next hop, by what it has without BGP, or by BGP too if its daemon does that."""
+        static = max(
+            ((prefix, route) for prefix, route in self._statics[node] if address in prefix),
+            key=lambda each: each[0].prefixlen,
+            default=None,
+        )
+        at_least = static[0].prefixlen if static is not None else -1
+        learned = self._routers.loc_rib[node] if self._speaker[node].daemon.decide.RESOLVES_BY_BGP else {}
+        longer = (p for p in learned if p.prefixlen > at_least and address in p and p not in by and learned[p].sessions)
+        by_bgp = max(longer, key=lambda prefix: prefix.prefixlen, default=None)
+        if by_bgp is not None:
+            yield from self._learned(node, by_bgp, learned[by_bgp], by)
+        elif static is not None:
+            for egress in static[1].egresses:
+                yield egress if egress.nic is not None or egress.to is not None else Egress(to=address)
 
     def _into_tunnel(self, node: str, prefix: IPv4Network) -> IPv4Address:
         """The far end of the first tunnel of a gateway's instance into which it sends a prefix without BGP."""

@@ -320,7 +320,7 @@ def _loopbacks(draw: st.DrawFn, file: dict[str, Any]) -> None:
 
 def _static_routes(draw: st.DrawFn, file: dict[str, Any]) -> None:
     """Static routes of some appliances: to links' far ends, to their own NICs, to an address next to them."""
-    for name, nva in file["nvas"].items():
+    for nva in file["nvas"].values():
         hops = [*nva.get("connects_to", ()), *(far for link in nva.get("overlays", ()) for far in link)]
         hops += [*nva.get("nics", ())]
         if nva.get("subnet", "").endswith("/appliances"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
@@ -16,7 +16,9 @@ from labkit.azure.model import (
     PeerKind,
     RouteServer,
 )
+from labkit.azure.model.ranges import Ranges
 from labkit.azure.rules.acceptance import Originated, Rejection, RejectionReason, originated_in
+from labkit.azure.rules.adjacency import local_and_adjacent_ranges
 from labkit.azure.rules.communities import RELAYED, may_be_advertised
 from labkit.azure.rules.gateways import connected_devices, instance_peer, nic_next_hop
 
@@ -97,6 +99,44 @@ def gateway_rejection(
             RejectionReason.RELAYED, f"it comes from a route server, and {server.name} is in the gateway's network"
         )
     return None
+
+
+def resolved(
+    azure: Azure, gateway: Gateway, table: Mapping[IPv4Network, tuple[GatewayPath, ...]], edges: Collection[IPv4Address]
+) -> dict[IPv4Network, tuple[GatewayPath, ...]]:
+    """The paths whose next hop an instance reaches, which alone it may use [gateway-next-hop].
+
+    `edges` are the far ends of the lines of its virtual network's gateways. A route by BGP may lead to the next hop of
+    another one.
+    """
+    found: dict[IPv4Network, tuple[GatewayPath, ...]] = {}
+    while True:
+        reached = reached_from(azure, gateway, edges, found)
+        kept = {prefix: tuple(path for path in paths if resolves(path, reached)) for prefix, paths in table.items()}
+        more = {prefix: paths for prefix, paths in kept.items() if paths}
+        if more.keys() == found.keys():
+            return more
+        found = more
+
+
+def reached_from(
+    azure: Azure, gateway: Gateway, edges: Iterable[IPv4Address], prefixes: Iterable[IPv4Network]
+) -> Ranges:
+    """Where next hops may be: in its virtual network and those peered with it, at `edges`, in `prefixes` of its own."""
+    return Ranges(
+        (*local_and_adjacent_ranges(azure, gateway.virtual_network), *(IPv4Network(edge) for edge in edges), *prefixes)
+    )
+
+
+def resolves(path: GatewayPath, reached: Ranges) -> bool:
+    """Whether an instance has a way to a path's next hop (RFC 4271 §9.1.2.1) [gateway-next-hop].
+
+    A neighbour on-premises is one hop away and must be the next hop itself (RFC 4271 §6.3), what internal BGP brings
+    has one in `reached`.
+    """
+    if path.source in _INTERNAL:
+        return reached.contains(path.attributes.next_hop)
+    return path.source is not PathSource.ON_PREMISES or path.attributes.next_hop == path.address
 
 
 def best_at_gateway(gateway: Gateway, paths: Sequence[GatewayPath]) -> GatewayPath | None:

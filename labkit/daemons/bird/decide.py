@@ -10,10 +10,19 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 from labkit.azure.model import Origin, PathAttributes
-from labkit.daemons.policy import ReceivedPath, best_paths, exported, exported_internally, import_policy
-from labkit.daemons.speaker import AdjRibIn, Best, CustomerSpeaker, LocRib, Session
+from labkit.daemons import policy
+from labkit.daemons.policy import ReceivedPath, best_paths, exported, exported_internally
+from labkit.daemons.speaker import (
+    AdjRibIn,
+    Advertisements,
+    Best,
+    CustomerSpeaker,
+    LocRib,
+    Neighbour,
+    Session,
+)
 
-__all__ = ["advertises", "connects", "import_policy", "loc_rib"]
+RESOLVES_BY_BGP = False
 
 _HERE = PathAttributes(IPv4Address(0))
 """A prefix that a router originates: BIRD sends it without a MED."""
@@ -22,6 +31,14 @@ _HERE = PathAttributes(IPv4Address(0))
 def connects(speaker: CustomerSpeaker, session: Session) -> bool:
     """Without `multihop` BIRD neither opens nor accepts a connection with a neighbour that is not on a link."""
     return speaker.ebgp_multihop or not session.neighbour.route_server
+
+
+def import_policy(
+    speaker: CustomerSpeaker, neighbour: Neighbour, received: Advertisements
+) -> dict[IPv4Network, PathAttributes]:
+    """What a speaker accepts of a neighbour's routes: of one on a link, only what has a next hop on one, too."""
+    accepted = policy.import_policy(speaker, neighbour, received)
+    return {prefix: path for prefix, path in accepted.items() if speaker.uses(neighbour, path.next_hop)}
 
 
 def loc_rib(speaker: CustomerSpeaker, adj_rib_in: AdjRibIn) -> dict[IPv4Network, Best]:

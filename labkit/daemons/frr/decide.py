@@ -10,11 +10,14 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 from labkit.azure.model import Origin, PathAttributes
+from labkit.azure.model.ranges import Ranges
 from labkit.daemons.frr.policy import route_map
 from labkit.daemons.policy import ReceivedPath, best_paths, exported, exported_internally, import_policy
-from labkit.daemons.speaker import AdjRibIn, Best, CustomerSpeaker, LocRib, Neighbour, Session
+from labkit.daemons.speaker import AdjRibIn, Advertisements, Best, CustomerSpeaker, LocRib, Neighbour, Session
 
-__all__ = ["advertises", "connects", "import_policy", "loc_rib"]
+__all__ = ["RESOLVES_BY_BGP", "advertises", "connects", "import_policy", "loc_rib"]
+
+RESOLVES_BY_BGP = True
 
 _HERE = PathAttributes(IPv4Address(0), med=0)
 """A prefix that a router originates: FRR sends it with a MED of 0."""
@@ -30,12 +33,31 @@ def loc_rib(speaker: CustomerSpeaker, adj_rib_in: AdjRibIn) -> dict[IPv4Network,
 
     MEDs are compared as `bgp deterministic-med` has it. Packets are shared among paths with the same MED that come from
     the same AS, or, on internal sessions, have the same AS path (FRR's multipath without `as-path multipath-relax`).
+
+    A path is there for decision only if a route leads to its next hop, which may be one by BGP (RFC 4271 §9.1.2.1).
     """
     own = {
         route.prefix: Best(replace(_HERE, next_hop=route.via, origin=Origin.INCOMPLETE), ())
         for route in speaker.redistributed
     }
-    return best_paths(speaker, adj_rib_in, _share) | own | {prefix: Best(_HERE, ()) for prefix in speaker.networks}
+    own |= {prefix: Best(_HERE, ()) for prefix in speaker.networks}
+    reached = {*speaker.subnets, *(route.prefix for route in speaker.static_routes if route.table is None)}
+    while True:
+        ranges = Ranges(reached)
+        found = best_paths(speaker, {s: _resolved(ranges, paths) for s, paths in adj_rib_in.items()}, _share)
+        used = {
+            prefix
+            for prefix, best in (found | own).items()
+            if best.sessions and speaker.uses(best.sessions[0].neighbour, best.attributes.next_hop)
+        }
+        if used <= reached:
+            return found | own
+        reached |= used
+
+
+def _resolved(reached: Ranges, paths: Advertisements) -> dict[IPv4Network, PathAttributes]:
+    """The paths to whose next hop a route leads."""
+    return {prefix: path for prefix, path in paths.items() if reached.contains(path.next_hop)}
 
 
 def _share(best: ReceivedPath, other: ReceivedPath) -> bool:

@@ -146,7 +146,7 @@ class ShownPath:
                 originator_id=self.originator_id,
                 cluster_list=self.cluster_list,
             )
-        return BgpPath(prefix, self.peer, attributes, self.best, rejected)
+        return BgpPath(prefix, self.peer, attributes, self.best, rejected, self.valid)
 
     def why_rejected(self, best: ShownPath) -> str:
         """Why FRR uses `best` and not this path, in the order of its decision; empty if it uses this one too."""

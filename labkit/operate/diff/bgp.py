@@ -20,6 +20,8 @@ from labkit.azure.rules.gateway_policy import (
     gateway_rejection,
     own_paths,
     programmed_by_gateway,
+    reached_from,
+    resolves,
 )
 from labkit.azure.rules.gateways import connected_circuits, internal_peers, session_server
 from labkit.azure.rules.rows import as_path_text, effective_json
@@ -97,7 +99,8 @@ def held_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Difference
 
     Of NVAs with routers of the user's own it is not known what they drop.
 
-    A router drops what has its own ASN in the path, or everything without a policy; a gateway what its own rules drop.
+    A router drops what has its own ASN in the path, or everything without a policy; a gateway what its own rules drop,
+    and what has a next hop that it does not reach.
     """
     customers = routers(snapshot.lab, snapshot.azure)
     for instance in snapshot.servers:
@@ -108,15 +111,12 @@ def held_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Difference
                 continue
             advertised = snapshot.of_peer(instance, "advertised", peer)
             if peer.kind is PeerKind.NVA:
-                accepted = customers[peer.name].import_policy(advertised)
+                router, held = customers[peer.name], live.bgp(peer.name).adj_rib_in(address)
+                accepted = router.import_policy(router.by_address[address], advertised)
             else:
-                accepted = {prefix: a for prefix, a in advertised.items() if _gateway_accepts(snapshot, peer, a)}
-            yield from compare(
-                f"{peer.name}, from {instance.node}",
-                accepted,
-                live.bgp(peer.name).adj_rib_in(address),
-                f"labkit routes {peer.name} --bgp",
-            )
+                accepted, held = _gateway_accepts(snapshot, peer, advertised), live.bgp(peer.name).resolved(address)
+            where = f"{peer.name}, from {instance.node}"
+            yield from compare(where, accepted, held, f"labkit routes {peer.name} --bgp")
 
 
 def gateway_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Difference]:
@@ -127,7 +127,7 @@ def gateway_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Differe
         hint = f"labkit gateway learned-routes {name}"
         for address, accepted in snapshot.at_gateway(mine).items():
             who = live.owners.get(address, str(address))
-            there = live.bgp(node).adj_rib_in(address)
+            there = live.bgp(node).resolved(address)
             yield from compare(f"{node}, the controller's, from {who}", there, accepted, hint)
         table = at_gateway(snapshot, mine)
         best = {prefix: best_at_gateway(gateway, paths) for prefix, paths in table.items()}
@@ -304,7 +304,22 @@ def _is_up(live: LiveState, instance: InstanceId, peer: BgpPeer) -> bool:
     return any((session.id, session.peer) == (instance, peer.name) and session.established for session in sessions)
 
 
-def _gateway_accepts(snapshot: Snapshot, peer: BgpPeer, attributes: PathAttributes) -> bool:
-    gateway = snapshot.azure.gateway[peer.name.rpartition("-")[0]]
-    server = session_server(snapshot.azure, gateway)
-    return gateway_rejection(gateway, server, PathSource.ROUTE_SERVER, attributes) is None
+def _gateway_accepts(
+    snapshot: Snapshot, peer: BgpPeer, advertised: Advertisements
+) -> dict[IPv4Network, PathAttributes]:
+    """What an instance of a gateway accepts of what its route server advertises to it."""
+    azure, source = snapshot.azure, PathSource.ROUTE_SERVER
+    instance = next(each for each in snapshot.gateways if each.node == peer.name)
+    gateway = azure.gateway[instance.name]
+    server = session_server(azure, gateway)
+    lines = snapshot.adj_ribs_in.edges.items()
+    edges = (
+        edge for line, edge in lines if azure.gateway[line.instance.name].virtual_network == gateway.virtual_network
+    )
+    reached = reached_from(azure, gateway, edges, at_gateway(snapshot, instance))
+    return {
+        prefix: attributes
+        for prefix, attributes in advertised.items()
+        if gateway_rejection(gateway, server, source, attributes) is None
+        and resolves(GatewayPath(source, "", peer.address, attributes), reached)
+    }

@@ -27,9 +27,8 @@ def site_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Difference
             far, address = session.neighbour.name, session.neighbour.address
             advertised = _advertised(snapshot, live, session) if live.has_bgp(far) else None
             if advertised is not None and live.bgp(name).is_established(address):
-                there = live.bgp(name).adj_rib_in(address)
-                hint = f"labkit routes {name} --bgp"
-                yield from compare(f"{name}, from {far}", router.import_policy(advertised), there, hint)
+                accepted, there = router.import_policy(session, advertised), live.bgp(name).adj_rib_in(address)
+                yield from compare(f"{name}, from {far}", accepted, there, f"labkit routes {name} --bgp")
 
 
 def _advertised(snapshot: Snapshot, live: LiveState, session: Session) -> Advertisements | None:

@@ -101,6 +101,9 @@ def _learned(claim: proofs.LearnedRouteClaim, live: LiveState, node: str, neighb
     found = [p for p in live.bgp(node).paths if p.prefix == claim.prefix and p.neighbour == neighbour]
     if not found:
         return f"{node} has no {claim.prefix} from {neighbour} ({claim.from_}). Look: labkit routes {node} --bgp"
+    if not found[0].resolved:
+        where = f"{claim.prefix} from {neighbour} ({claim.from_})"
+        return f"{node} does not use {where}: no route leads to the next hop {found[0].next_hop}."
     internal = node not in live.lab.nva  # a gateway's session with a route server, which leaves next hops alone
     if claim.from_ in live.lab.azure.route_server and not internal and found[0].next_hop != neighbour:
         return f"{node} has {claim.prefix} from {neighbour}, but with next hop {found[0].next_hop}."
@@ -145,7 +148,7 @@ def _tables(
     """The tables that a claim is about, one for each speaker: where it is, and the AS path of every prefix in it."""
     if isinstance(claim, proofs.LearnedRoutesClaim) and claim.on not in live.lab.azure.route_server:
         for node, neighbour in speakers(_lab(live, claim.on, claim.from_), claim.on, claim.from_):
-            paths = [p for p in live.bgp(node).paths if p.neighbour == neighbour]
+            paths = [p for p in live.bgp(node).paths if p.neighbour == neighbour and p.resolved]
             yield f"{node}, from {neighbour}", {p.prefix: _path(p.as_path) for p in paths}
         return
     which: Listing

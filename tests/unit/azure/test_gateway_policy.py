@@ -16,6 +16,7 @@ from labkit.azure.rules.gateway_policy import (
     learned_from_gateway,
     own_paths,
     programmed_by_gateway,
+    resolved,
     used_at_gateway,
 )
 from labkit.azure.rules.gateways import instance_peer
@@ -70,6 +71,38 @@ def test_next_hops_on_nics() -> None:
 
 def exported(text: str = "65001", address: str = "10.1.0.4") -> GatewayPath:
     return learned(PathSource.ROUTE_SERVER, text, sender="rs1", address=address)
+
+
+class TestNextHops:
+    """Which paths a gateway may use [gateway-next-hop]."""
+
+    MODEL = azure(
+        [network("hub", "10.1.0.0/16"), network("other", "10.2.0.0/16")], peered("hub", "other"), gateways=[VPN]
+    )
+    EDGE = addr("100.65.0.1")
+
+    @pytest.mark.parametrize(
+        ("next_hop", "kept"),
+        [("10.1.1.4", True), ("10.2.1.4", True), ("100.65.0.1", True), ("100.64.0.2", False), ("10.9.0.1", False)],
+    )
+    def test_of_the_route_server(self, next_hop: str, kept: bool) -> None:
+        path = exported()
+        moved = replace(path, attributes=replace(path.attributes, next_hop=addr(next_hop)))
+        assert bool(resolved(self.MODEL, VPN, {P: (moved,)}, [self.EDGE])) is kept
+
+    def test_a_neighbour_on_premises_is_the_next_hop_itself(self) -> None:
+        path = on_premises()
+        assert resolved(self.MODEL, VPN, {P: (path,)}, ()) == {}
+        own = replace(path, attributes=replace(path.attributes, next_hop=path.address))
+        assert resolved(self.MODEL, VPN, {P: (own, path)}, ()) == {P: (own,)}
+
+    def test_by_way_of_another_path_and_never_of_itself(self) -> None:
+        path, site = exported(), on_premises()
+        there = replace(path, attributes=replace(path.attributes, next_hop=addr("10.250.0.1")))
+        own = replace(site, attributes=replace(site.attributes, next_hop=site.address))
+        far = net("10.9.0.0/16")
+        assert resolved(self.MODEL, VPN, {far: (there,), P: (own,)}, ()) == {far: (there,), P: (own,)}
+        assert resolved(self.MODEL, VPN, {far: (there,), P: (there,)}, ()) == {}
 
 
 class TestOwnPaths:

@@ -46,6 +46,17 @@ def test_a_longer_path_shares_nothing() -> None:
     assert decide.loc_rib(FW, table)[PREFIX].sessions == (session("two"),)
 
 
+def test_what_has_a_next_hop_that_is_on_no_link_is_not_accepted_over_one() -> None:
+    """FRR accepts it, shows it as best where a route leads there, and does not use it."""
+    one, rs = session("one").neighbour, session("rs1-0").neighbour
+    near, far = replace(path(65010), next_hop=addr("10.1.1.9")), replace(path(65010), next_hop=addr("10.1.2.9"))
+    for neighbour, attributes, accepts in ((one, near, True), (one, far, False), (rs, far, True)):
+        assert (PREFIX in decide.import_policy(FW, neighbour, {PREFIX: attributes})) is accepts
+        assert FW.uses(neighbour, attributes.next_hop) is accepts
+    assert PREFIX in frr.import_policy(FW, one, {PREFIX: far})
+    assert frr.loc_rib(FW, {session("one"): {PREFIX: far}})[PREFIX].sessions == (session("one"),)
+
+
 def test_what_it_originates_is_better_and_has_no_med() -> None:
     assert decide.loc_rib(FW, {session("one"): {net("10.9.0.0/16"): path(65010)}}) == {
         net("10.9.0.0/16"): Best(PathAttributes(addr("0.0.0.0")), ())

@@ -69,8 +69,8 @@ def test_sessions() -> None:
 def test_import_policy_drops_loops() -> None:
     there = {PREFIX: path(65010, 65020), net("10.21.0.0/16"): path(65010, 65001), net("10.22.0.0/16"): path(65010)}
     there[net("10.22.0.0/16")] = replace(path(), as_path=(65010, frozenset({65001, 65003})))
-    assert set(decide.import_policy(PLAIN, there, internal=False)) == {PREFIX}
-    assert decide.import_policy(replace(PLAIN, requires_policy=True), there, internal=False) == {}
+    assert set(decide.import_policy(PLAIN, session(PLAIN, "site").neighbour, there)) == {PREFIX}
+    assert decide.import_policy(replace(PLAIN, requires_policy=True), session(PLAIN, "site").neighbour, there) == {}
 
 
 @pytest.mark.parametrize(
@@ -112,6 +112,30 @@ def test_the_med_decides_among_paths_of_one_as_alone() -> None:
     far, site = path(65002, med=9), path(65010, med=1)
     adj_rib_in = {session(PLAIN, "far"): {PREFIX: far}, session(PLAIN, "site"): {PREFIX: site}}
     assert decide.loc_rib(PLAIN, adj_rib_in)[PREFIX].attributes == far, "the lower identifier, of two ASes"
+
+
+def test_a_path_needs_a_next_hop_to_which_a_route_leads() -> None:
+    """A site has no default route; another neighbour's path may lead there."""
+    plain, far = session(SITE, "plain"), session(SITE, "far")
+    kept = replace(path(65001), next_hop=addr("10.77.0.1"))
+    assert PREFIX not in decide.loc_rib(SITE, {plain: {PREFIX: kept}})
+    way = replace(path(65002), next_hop=far.neighbour.address)
+    there = {plain: {PREFIX: kept}, far: {net("10.77.0.0/16"): way}}
+    assert decide.loc_rib(SITE, there)[PREFIX].sessions == (plain,)
+    assert not SITE.uses(plain.neighbour, kept.next_hop)
+    there[far] = {net("10.77.0.0/16"): replace(way, next_hop=addr("10.77.0.9"))}
+    assert not {PREFIX, net("10.77.0.0/16")} & decide.loc_rib(SITE, there).keys(), "a route does not lead to itself"
+
+
+def test_a_third_partys_next_hop_stays_on_a_link_too() -> None:
+    """That of a static route to the site is the site itself; of what it has from the sender, nobody else's counts."""
+    site = session(PLAIN, "site").neighbour
+    exported = advertised(PLAIN, "site", path(next_hop=site.address))
+    assert exported is not None
+    assert exported.next_hop == site.address
+    assert decide.import_policy(SITE, ROUTERS["site"].by_address[site.own].neighbour, {PREFIX: exported}) == {}
+    echo = advertised(PLAIN, "site", path(65010, next_hop=site.address), "site")
+    assert echo is None or echo.next_hop == site.own
 
 
 def test_a_static_route_that_is_redistributed() -> None:

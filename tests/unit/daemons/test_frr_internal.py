@@ -104,7 +104,8 @@ def test_export_rules_change_nothing_of_what_is_reflected_but_may_deny_it() -> N
     set_by_rule = {"next_hop": addr("10.1.1.200"), "communities": ((9, 9),), "med": 3, "as_path": (65001, 65002)}
     found = decide.advertises(RELAY, session("plain"), best, RELAY.sessions)
     assert found == {changed: internal(65002, **set_by_rule)}
-    assert decide.import_policy(ROUTERS["plain"].speaker, found, internal=True) == {}, "its own ASN is in the path"
+    plain = ROUTERS["plain"].speaker
+    assert decide.import_policy(plain, plain.neighbours[0], found) == {}, "its own ASN is in the path"
 
 
 def test_a_reflected_path_keeps_everything_and_has_whence_it_came() -> None:
@@ -163,8 +164,8 @@ def test_without_a_policy_external_sessions_alone_are_without_routes() -> None:
     best = {PREFIX: Best(internal(), (session("client1"),))}
     there = {n.name for n in wary.neighbours if decide.advertises(wary, session(n.name), best, wary.sessions)}
     assert there == {"client2", "plain", "other"}
-    assert decide.import_policy(wary, {PREFIX: internal()}, internal=True) == {PREFIX: internal()}
-    assert decide.import_policy(wary, {PREFIX: internal()}, internal=False) == {}
+    assert decide.import_policy(wary, session("client1").neighbour, {PREFIX: internal()}) == {PREFIX: internal()}
+    assert decide.import_policy(wary, session("near").neighbour, {PREFIX: internal()}) == {}
 
 
 @pytest.mark.parametrize(
@@ -177,8 +178,9 @@ def test_without_a_policy_external_sessions_alone_are_without_routes() -> None:
     ],
 )
 def test_what_is_back_where_it_was_is_dropped(returned: InternalAttributes) -> None:
-    assert decide.import_policy(RELAY, {PREFIX: returned}, internal=True) == {}
-    assert decide.import_policy(ROUTERS["near"].speaker, {PREFIX: returned}, internal=False) == {PREFIX: returned}
+    near = ROUTERS["near"].speaker
+    assert decide.import_policy(RELAY, session("client1").neighbour, {PREFIX: returned}) == {}
+    assert decide.import_policy(near, near.neighbours[0], {PREFIX: returned}) == {PREFIX: returned}
 
 
 @pytest.mark.parametrize(
