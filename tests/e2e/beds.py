@@ -104,7 +104,7 @@ topology:
 
     def pings(self, name: str = "") -> bool:
         """Whether the link carries packets."""
-        return self.runtime.exec(name or self.name, "a", ["ping", "-c1", "-W2", "10.0.0.2"], timeout=10).rc == 0
+        return self.runtime.exec(name or self.name, "a", ["ping", "-c1", "-W2", "10.0.0.2"], timeout=60).rc == 0
 
     def processes(self) -> list[str]:
         """The commands of all processes on this machine that have to do with this bed."""
@@ -144,7 +144,7 @@ topology:
 
     def nothing_left(self) -> None:
         """Nothing of the bed's labs runs or is left anywhere."""
-        eventually(self.processes, lambda found: not found, 10)
+        eventually(self.processes, lambda found: not found, 60)
 
     @abstractmethod
     def end(self) -> None:
@@ -174,7 +174,7 @@ class SandboxBed(Bed):
 
     def nothing_left(self) -> None:
         super().nothing_left()
-        eventually(lambda: list(self.state.glob("labs/*")), lambda found: not found, 10)
+        eventually(lambda: list(self.state.glob("labs/*")), lambda found: not found, 60)
 
     def end(self) -> None:
         for lab in self.runtime.labs():
@@ -193,7 +193,7 @@ class ContainerlabBed(Bed):
 
     def nothing_left(self) -> None:
         super().nothing_left()
-        eventually(host, lambda after: after == self._before, 10)
+        eventually(host, lambda after: after == self._before, 60)
 
     def end(self) -> None:
         self.runtime.destroy(self.name)

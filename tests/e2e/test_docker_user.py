@@ -13,12 +13,12 @@ import pytest
 
 from labkit.operate.labs import lifecycle
 from labkit.operate.records import record as records
-from labkit.resources import topologies
 from labkit.runtimes.containerlab.docker_engine import socket_path
 from labkit.runtimes.containerlab.runtime import ContainerlabRuntime
 from labkit.runtimes.image import images
 from labkit.runtimes.select import CONTAINERLAB, runtime
 from tests.e2e.engines import host, need_containerlab
+from tests.e2e.in_lab import lab_file, variant
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 NOBODY = 65534
@@ -32,8 +32,7 @@ def test_whoever_may_use_docker_may_use_labs_there(
     need_containerlab()
     before = host()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "hidden"))
-    file = tmp_path / "overview.lab.yml"
-    file.write_text((topologies() / "overview" / "lab.yml").read_text().replace("name: overview", f"name: {LAB}", 1))
+    file = variant(lab_file("small"), tmp_path, {"name: small": f"name: {LAB}"})
     made = lifecycle.up(str(file), runtime(CONTAINERLAB), lifecycle.Silent())
     try:
         assert [outcome.problem for outcome in made.outcomes if not outcome.ok] == []
