@@ -203,8 +203,11 @@ class GatewayControl(Protocol):
     def set_ranges(self, asn: int, subnet_gateway: str, ranges: GatewayRanges, *, vpn: bool) -> None:
         """Make these the ranges that it originates, and leaves to the virtual network."""
 
-    def set_connections(self, asn: int, sessions: Mapping[str, bool]) -> None:
-        """Start or shut down the sessions with the far ends of lines and tunnels, by their addresses."""
+    def set_connections(self, asn: int, sessions: Mapping[str, bool], *, vpn: bool) -> None:
+        """Start or shut down the sessions with the far ends of lines and tunnels, by their addresses.
+
+        A VPN gateway originates the addresses of those that are on.
+        """
 
     def set_static_routes(
         self, asn: int, built: Collection[tuple[str, str]], routes: Collection[tuple[str, str]]

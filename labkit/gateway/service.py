@@ -243,7 +243,7 @@ class GatewayService:
                 set_up(link.interface, up=True)
         sessions = {str(link.far): link.connected for link in config.links if link.bgp}
         if sessions:
-            self._daemon.set_connections(config.asn, sessions)
+            self._daemon.set_connections(config.asn, sessions, vpn=config.vpn)
         built, routes = (
             [(str(prefix), str(far)) for prefix, far in each] for each in (config.built_routes, config.static_routes)
         )

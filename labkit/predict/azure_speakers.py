@@ -199,14 +199,14 @@ class AzureSpeakers:
                 found[prefix] = attributes
         return found
 
-    def advertised_to_instance(self, instance: InstanceId) -> dict[IPv4Network, PathAttributes]:
-        """What an instance of a gateway advertises to another one by internal BGP; nothing if it is down."""
+    def advertised_to_instance(self, instance: InstanceId, to: str) -> dict[IPv4Network, PathAttributes]:
+        """What an instance of a gateway advertises to one of the gateway `to` by internal BGP; nothing while down."""
         gateway = self.azure.gateway[instance.name]
         found = {}
         for prefix, paths in self.at_gateway.get(instance, {}).items():
             best = best_at_gateway(gateway, paths)
             assert best is not None
-            attributes = advertised_to_instance(gateway, instance.index, best)
+            attributes = advertised_to_instance(gateway, instance.index, to, best)
             if attributes is not None:
                 found[prefix] = attributes
         return found
@@ -261,7 +261,7 @@ class AzureSpeakers:
         for other in internal_peers(self.azure, instance):
             source = PathSource.INSTANCE if other.name == instance.name else PathSource.GATEWAY
             address = self.azure.gateway[other.name].instances[other.index]
-            for prefix, attributes in self.advertised_to_instance(other).items():
+            for prefix, attributes in self.advertised_to_instance(other, instance.name).items():
                 received.append((prefix, GatewayPath(source, other.name, address, attributes)))
         table: dict[IPv4Network, tuple[GatewayPath, ...]] = {
             prefix: (path,) for prefix, path in own_paths(self.azure, gateway, instance.index).items()

@@ -187,6 +187,8 @@ class PredictedTables:
             gateway = self.azure.gateway[self._instances[node].name]
             for prefix, paths in self._speakers.at_gateway.get(self._instances[node], {}).items():
                 best, *others = used_at_gateway(gateway, paths)
+                if best.source is PathSource.NEIGHBOUR:  # it is connected
+                    continue
                 if best.source is PathSource.STATIC:
                     yield prefix, Route.over_link(prefix, self._into_tunnel(node, prefix))
                 elif best.source is PathSource.ON_PREMISES:

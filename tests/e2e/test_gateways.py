@@ -98,6 +98,16 @@ def test_gateways_beside_each_other_exchange_routes(lab: RunningLab) -> None:
     assert of_branch1(lab, "beside") == sorted(
         (own, peer, "IBgp", "65001", 32768) for own in BESIDE for peer in (ZERO, ONE)
     )
+    own = [row for row in listed(lab, "vpngw", "learned-routes") if row["network"] == f"{BRANCH1_ROUTER}/32"]
+    assert sorted((row["localAddress"], row["sourcePeer"], row["origin"]) for row in own) == [
+        (ZERO, ZERO, "Network"),
+        (ZERO, ONE, "IBgp"),
+        (ONE, ZERO, "IBgp"),
+        (ONE, ONE, "Network"),
+    ]
+    given = LiveState(lab.lab, lab.client).bgp("branch2").paths
+    assert [p.as_path for p in given if str(p.prefix) == f"{BRANCH1_ROUTER}/32"] == [(65515,)] * 2
+    assert f"{BRANCH1_ROUTER}/32" not in {row["network"] for row in listed(lab, "beside", "learned-routes")}
     ranges = [row for row in listed(lab, "vpngw", "learned-routes") if row["network"] == "10.64.0.0/16"]
     by_beside = {(row["localAddress"], row["sourcePeer"]) for row in ranges if row["weight"] == 32769}
     assert by_beside == {(own, peer) for own in (ZERO, ONE) for peer in BESIDE}

@@ -56,14 +56,16 @@ class Edge:
 class LocalNetworkGateway:
     """A customer's VPN device as a VPN gateway knows it.
 
-    `address_space` is routed to it statically, in addition to BGP or without: `asn` is None without. `device` is the
-    site or the appliance; several local network gateways may be for one.
+    `address_space` is routed to it statically, in addition to BGP or without: `asn` and `bgp_peering_address`, the
+    device's address in BGP, are None without. `device` is the site or the appliance; several local network gateways may
+    be for one.
     """
 
     name: str
     device: str
     address_space: tuple[IPv4Network, ...] = ()
     asn: int | None = None
+    bgp_peering_address: IPv4Address | None = None
 
 
 @dataclass(frozen=True, slots=True)

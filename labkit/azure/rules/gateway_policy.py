@@ -11,6 +11,7 @@ from labkit.azure.model import (
     ROUTE_SERVER_ASN,
     Azure,
     Gateway,
+    InstanceId,
     LearnedRoute,
     PathAttributes,
     PeerKind,
@@ -20,7 +21,13 @@ from labkit.azure.model.ranges import Ranges
 from labkit.azure.rules.acceptance import Originated, Rejection, RejectionReason, originated_in
 from labkit.azure.rules.adjacency import local_and_adjacent_ranges
 from labkit.azure.rules.communities import RELAYED, may_be_advertised
-from labkit.azure.rules.gateways import connected_devices, instance_peer, nic_next_hop
+from labkit.azure.rules.gateways import (
+    connected_devices,
+    instance_peer,
+    neighbour_addresses,
+    nic_next_hop,
+    stands_alone,
+)
 
 DEFAULT_ROUTE = IPv4Network("0.0.0.0/0")
 
@@ -30,6 +37,8 @@ class PathSource(StrEnum):
 
     VIRTUAL_NETWORK = "virtual-network"
     STATIC = "local-network-gateway"
+    NEIGHBOUR = "neighbour"
+    """It is the address of a BGP neighbour in a tunnel."""
     ON_PREMISES = "on-premises"
     ROUTE_SERVER = "route-server"
     INSTANCE = "instance"
@@ -37,6 +46,9 @@ class PathSource(StrEnum):
     GATEWAY = "gateway"
     """A gateway of another type in the virtual network."""
 
+
+_OWN = {PathSource.VIRTUAL_NETWORK: 0, PathSource.STATIC: 1, PathSource.NEIGHBOUR: 1}
+"""What an instance has without BGP, and its rank."""
 
 _INTERNAL = (PathSource.ROUTE_SERVER, PathSource.INSTANCE, PathSource.GATEWAY)
 """Where paths are from that internal BGP has brought."""
@@ -61,7 +73,8 @@ def own_paths(azure: Azure, gateway: Gateway, instance: int) -> dict[IPv4Network
 
     The ranges of the virtual network and of URG spokes [gateways-originate], and of a VPN gateway the static
     prefixes of its connections' local network gateways [static-prefixes], where the instance has a tunnel; of several
-    with the same prefix those of the first connection. ORIGIN is IGP [origin-kept].
+    with the same prefix those of the first connection. And the addresses of the neighbours with BGP in its tunnels,
+    each as a prefix [bgp-neighbour-routes]. ORIGIN is IGP [origin-kept].
     """
     address = gateway.instances[instance]
     attributes = PathAttributes(address)
@@ -69,6 +82,10 @@ def own_paths(azure: Azure, gateway: Gateway, instance: int) -> dict[IPv4Network
         prefix: GatewayPath(PathSource.STATIC, device.device, address, attributes)
         for device in reversed(connected_devices(azure, gateway, instance))
         for prefix in device.address_space
+    }
+    paths |= {
+        prefix: GatewayPath(PathSource.NEIGHBOUR, name, address, attributes)
+        for prefix, name in neighbour_addresses(azure, InstanceId(gateway.name, instance)).items()
     }
     mine = originated_in(azure, gateway.virtual_network)
     own = GatewayPath(PathSource.VIRTUAL_NETWORK, gateway.name, address, attributes)
@@ -152,7 +169,7 @@ def best_at_gateway(gateway: Gateway, paths: Sequence[GatewayPath]) -> GatewayPa
 
     def rank(path: GatewayPath) -> tuple[int, int, int, int, int, int, str]:
         learned = 2 if from_circuit(gateway, path.source) else 3
-        by_source = {PathSource.VIRTUAL_NETWORK: 0, PathSource.STATIC: 1}.get(path.source, learned)
+        by_source = _OWN.get(path.source, learned)
         attributes = path.attributes
         return (
             by_source,
@@ -208,10 +225,15 @@ def programmed_by_gateway(
     NICs get these routes whether branch-to-branch is on or off [gateways-program-nics, vpn-takes-default]. Their next
     hop is the platform's address of the edge, which the gateway itself does not know [edge-addresses]; the instance's
     address in GatewaySubnet [active-active-next-hops], or where it is the only one, the public one
-    [single-instance-next-hop].
+    [single-instance-next-hop]. The addresses of a gateway's BGP neighbours are among them only where it stands alone
+    [bgp-neighbour-routes].
     """
     route = learned_from_gateway(gateway, instance, prefix, path)
     if route is None:
+        return None
+    single = prefix.prefixlen == prefix.max_prefixlen and path.source in (PathSource.NEIGHBOUR, PathSource.INSTANCE)
+    of_neighbour = single and any(prefix in neighbour_addresses(azure, i) for i in gateway.instance_ids)
+    if of_neighbour and not stands_alone(azure, gateway):
         return None
     next_hop = route.attributes.next_hop
     if gateway.kind is PeerKind.VPN_GATEWAY:
@@ -228,9 +250,12 @@ def advertised_to_route_server(
     """What an instance advertises to its route server for a prefix's best path; None if nothing.
 
     On-premises routes only [branch-routes-to-nvas]: what came from the route server or another instance does not go
-    there, and the ranges of virtual networks the route server knows itself.
+    there, nor do neighbours' addresses [bgp-neighbour-routes], and the ranges of virtual networks the route server
+    knows itself.
     """
-    if path.source in _INTERNAL or not may_be_advertised(path.attributes, ebgp=gateway.asn != ROUTE_SERVER_ASN):
+    if path.source not in (PathSource.STATIC, PathSource.ON_PREMISES):
+        return None
+    if not may_be_advertised(path.attributes, ebgp=gateway.asn != ROUTE_SERVER_ASN):
         return None
     route = learned_from_gateway(gateway, instance, prefix, path)
     return None if route is None else route.attributes
@@ -245,7 +270,7 @@ def advertised_on_premises(  # noqa: PLR0917 - the six facts that the rule asks 
     All of it goes over eBGP: the gateway's ASN is prepended, the next hop is the instance, no MED. ORIGIN
     and communities stay [origin-kept, relay-community-to-sites].
 
-    - Nothing goes back to where it came from.
+    - Nothing goes back to where it came from, no neighbour's own address either [bgp-neighbour-routes].
     - An ExpressRoute gateway advertises nothing that it has from a VPN gateway beside it [gateways-exchange].
     - An ExpressRoute gateway advertises nothing of one circuit to another [no-expressroute-transit].
     - A VPN gateway advertises 0/0 to nobody [vpn-withholds-default], and nothing equal to or inside the ranges it
@@ -266,11 +291,11 @@ def advertised_on_premises(  # noqa: PLR0917 - the six facts that the rule asks 
     )
 
 
-def advertised_to_instance(gateway: Gateway, instance: int, path: GatewayPath) -> PathAttributes | None:
+def advertised_to_instance(gateway: Gateway, instance: int, to: str, path: GatewayPath) -> PathAttributes | None:
     """What an instance advertises to another one by internal BGP for a prefix's best path; None if nothing.
 
-    That is the other one of the same gateway, or one of a gateway of another type. The next hop is the instance, the AS
-    path stays, there is no MED. What came by internal BGP does not go on so (RFC 4271 §9.2).
+    That is the other one of the same gateway, or one of a gateway of another type, `to` by name. The next hop is the
+    instance, the AS path stays, there is no MED. What came by internal BGP does not go on so (RFC 4271 §9.2).
 
     - A VPN gateway's instance advertises what it has from its tunnels, by BGP or not [instances-exchange].
     - An ExpressRoute gateway's advertises the ranges of virtual networks, and nothing of circuits [gateways-exchange].
@@ -278,5 +303,7 @@ def advertised_to_instance(gateway: Gateway, instance: int, path: GatewayPath) -
     if path.source in _INTERNAL or not may_be_advertised(path.attributes, ebgp=False):
         return None
     if (gateway.kind is PeerKind.VPN_GATEWAY) is (path.source is PathSource.VIRTUAL_NETWORK):
+        return None
+    if path.source is PathSource.NEIGHBOUR and to != gateway.name:  # [bgp-neighbour-routes]
         return None
     return replace(path.attributes, next_hop=gateway.instances[instance], med=None)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 from labkit.azure.model import (
     Azure,
@@ -163,3 +164,32 @@ def _cut(azure: Azure, instance: InstanceId) -> bool:
     if route is None:
         return False
     return not any(nic.ip_forwarding and route.next_hop in nic.addresses for nic in azure.nics)
+
+
+def neighbour_addresses(azure: Azure, instance: InstanceId) -> dict[IPv4Network, str]:
+    """The addresses of a VPN gateway's BGP neighbours in the tunnels of an instance, with what they are, as prefixes.
+
+    Those are customers' devices, and the instances of other gateways. Circuits have none [bgp-neighbour-routes].
+    """
+    gateway = azure.gateway[instance.name]
+    found: dict[IPv4Network, str] = {}
+    for device in connected_devices(azure, gateway, instance.index):
+        if device.bgp_peering_address is not None:
+            found.setdefault(IPv4Network(device.bgp_peering_address), device.device)
+    for connection in azure.connections:
+        far = azure.gateway.get(connection.remote)
+        if far is None or connection.gateway != gateway.name or instance.index not in _with_tunnel(connection, gateway):
+            continue
+        back = (c for c in azure.connections if (c.gateway, c.remote) == (far.name, gateway.name))
+        found |= {IPv4Network(far.instances[i]): far.name for c in back for i in _with_tunnel(c, far)}
+    return found
+
+
+def stands_alone(azure: Azure, gateway: Gateway) -> bool:
+    """Whether there is neither a route server nor another gateway in a gateway's virtual network."""
+    network = gateway.virtual_network
+    return server_in(azure, network) is None and len(gateways_in(azure, network)) == 1
+
+
+def _with_tunnel(connection: Connection, gateway: Gateway) -> Iterable[int]:
+    return connection.instances or range(len(gateway.instances))

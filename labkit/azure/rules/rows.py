@@ -24,7 +24,7 @@ RowT = TypeVar("RowT")
 LEARNED_WEIGHT = 32768
 ADVERTISED_WEIGHT = 0
 
-_WITHOUT_BGP = (PathSource.VIRTUAL_NETWORK, PathSource.STATIC)
+_WITHOUT_BGP = (PathSource.VIRTUAL_NETWORK, PathSource.STATIC, PathSource.NEIGHBOUR)
 
 
 class EffectiveRow(TypedDict):

@@ -107,14 +107,20 @@ def route_lines(configuration: str, subnet_gateway: str, ranges: GatewayRanges) 
     yield from (f"no ip route {prefix} {subnet_gateway}" for prefix in present if prefix not in ranges.adjacent)
 
 
-def set_connections(asn: int, sessions: Mapping[str, bool]) -> None:
+def set_connections(asn: int, sessions: Mapping[str, bool], *, vpn: bool) -> None:
     """Start or shut down the sessions with the far ends of lines and tunnels, those that are otherwise.
+
+    A VPN gateway originates the addresses of those it has [bgp-neighbour-routes].
 
     Raises:
         NoAnswer: FRR refuses, or does not answer.
     """
-    if commands := list(session_changes(_statements("bgpd"), sessions)):
+    there = _statements("bgpd")
+    if commands := list(session_changes(there, sessions)):
         _run("configure terminal", f"router bgp {asn}", *commands)
+    built = [(f"{far}/32", far) for far in sessions if vpn]
+    if commands := list(network_lines(there, asn, built, [(prefix, far) for prefix, far in built if sessions[far]])):
+        _run("configure terminal", *commands)
 
 
 def session_changes(there: Collection[str], sessions: Mapping[str, bool]) -> Iterator[str]:

@@ -132,7 +132,8 @@ class ConnectionKind(Kind):
                 connections.append(Connection(title, named.gateway, named.remote, instances))
                 connections.append(Connection(back, named.remote, named.gateway))
             elif named.device in {**draft.file[SITES], **draft.file[NVAS]} and gateway.type is GatewayType.VPN:
-                devices[title] = _local_network_gateway(draft, title, named)
+                peering = _device_address(draft, addresses, azure, named) if named.options.bgp else None
+                devices[title] = _local_network_gateway(draft, title, named, peering)
                 connections.append(Connection(title, named.gateway, title, instances))
         return replace(azure, connections=tuple(connections), local_network_gateways=tuple(devices.values()))
 
@@ -159,14 +160,14 @@ def _instances(gateway: Gateway, options: GatewayConnection) -> tuple[int, ...]:
     return tuple(i for i in every if i in options.instances or not options.instances)
 
 
-def _local_network_gateway(draft: Draft, title: str, named: _Named) -> LocalNetworkGateway:
+def _local_network_gateway(draft: Draft, title: str, named: _Named, peering: IPv4Address | None) -> LocalNetworkGateway:
     """A device as a VPN gateway knows it: by its ASN with BGP; by prefixes without, and with BGP if they are given."""
     site, nva = draft.file[SITES].get(named.device), draft.file[NVAS].get(named.device)
     asn = site.asn if site is not None else nva.asn if nva is not None else None
     prefixes = named.options.address_prefixes
     if site is not None and not named.options.bgp:
         prefixes = prefixes or site.prefixes
-    return LocalNetworkGateway(title, named.device, prefixes, asn if named.options.bgp else None)
+    return LocalNetworkGateway(title, named.device, prefixes, asn if named.options.bgp else None, peering)
 
 
 def _ends(
@@ -182,7 +183,8 @@ def _ends(
         return
     statics = lab.azure.local_network_gateway[f"{name}-{named.device}"].address_space
     back = options.remote_prefixes or draft.file[VIRTUAL_NETWORKS][gateway.virtual_network].address_space
-    theirs = _device_address(draft, addresses, lab, named)
+    theirs = _device_address(draft, addresses, lab.azure, named)
+    assert theirs is not None, "of a file without mistakes"
     own = addresses[_OWN].get((name, named.remote), {})
     for i in mine:
         near = TunnelEnd(i.node, name, own.get(i.index, _address(lab, i)), statics)
@@ -193,17 +195,19 @@ def _address(lab: Lab, instance: InstanceId) -> IPv4Address:
     return lab.azure.gateway[instance.name].instances[instance.index]
 
 
-def _device_address(draft: Draft, addresses: Addresses, lab: Lab, named: _Named) -> IPv4Address:
-    """The address of a site's router, or an NVA's, in BGP with a gateway."""
+def _device_address(draft: Draft, addresses: Addresses, azure: Azure, named: _Named) -> IPv4Address | None:
+    """The address of a site's router, or an NVA's, in BGP with a gateway; None until its file is mended."""
     given = named.options.bgp_peering_address
     if given is not None:
         return given
     if named.device in draft.file[SITES]:
-        return addresses[LANS][named.device][0].ip
-    loopback = lab.nva[named.device].loopback
+        lan = addresses[LANS].get(named.device)
+        return lan[0].ip if lan else None
+    loopback = draft.file[NVAS][named.device].loopback
     if loopback is not None and named.remote == named.device:
         return loopback
-    return lab.azure.find_nic(named.remote).address
+    known = named.remote in azure.nic or azure.nics_of(named.remote)
+    return azure.find_nic(named.remote).address if known else None
 
 
 def _check(checking: Checking, gateway: Gateway, named: _Named) -> None:

@@ -191,7 +191,7 @@ def _internal_differences(snapshot: Snapshot, mine: InstanceId) -> Iterator[Diff
             continue
         best = {prefix: best_at_gateway(gateway, paths) for prefix, paths in at_gateway(snapshot, other).items()}
         advertised = {
-            prefix: advertised_to_instance(gateway, other.index, path)
+            prefix: advertised_to_instance(gateway, other.index, mine.name, path)
             for prefix, path in best.items()
             if path is not None
         }

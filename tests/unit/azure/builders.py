@@ -124,8 +124,9 @@ def vpn_gateway(name: str, where: str, *instances: str, asn: int = 65515) -> Gat
     )
 
 
-def site(name: str, *prefixes: str, asn: int | None = None) -> LocalNetworkGateway:
-    return LocalNetworkGateway(name, name, tuple(map(net, prefixes)), asn)
+def site(name: str, *prefixes: str, asn: int | None = None, peering: str | None = None) -> LocalNetworkGateway:
+    address = addr(peering) if peering is not None else None
+    return LocalNetworkGateway(name, name, tuple(map(net, prefixes)), asn, address)
 
 
 def connected(gateway: str, remote: str) -> Connection:

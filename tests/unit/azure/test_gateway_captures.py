@@ -228,7 +228,10 @@ class TestGatewaysBesideEachOther:
                 vpn_gateway("vpngw", "hub", "10.11.16.14", "10.11.16.15"),
             ],
             circuits=[Circuit("circuit", 64512)],
-            sites=[site("branch1", asn=65001), site("branch2", asn=65002)],
+            sites=[
+                site("branch1", asn=65001, peering="192.168.10.10"),
+                site("branch2", asn=65002, peering="192.168.20.20"),
+            ],
             connections=[connected("ergw", "circuit"), connected("vpngw", "branch1"), connected("vpngw", "branch2")],
         )
         return SpeakersByName(
@@ -253,6 +256,8 @@ class TestGatewaysBesideEachOther:
                 f"{own} 10.20.0.0/24 {other} {other} IBgp 65002 32768",
                 f"{own} 10.10.0.0/24 192.168.10.10 192.168.10.10 EBgp 65001 32768",
                 f"{own} 10.10.0.0/24 {other} {other} IBgp 65001 32768",
+                *(f"{own} {a}/32 {own} Network 32768" for a in ("192.168.10.10", "192.168.20.20")),
+                *(f"{own} {a}/32 {other} {other} IBgp 32768" for a in ("192.168.10.10", "192.168.20.20")),
             ]
         )
 
@@ -272,7 +277,20 @@ class TestGatewaysBesideEachOther:
 
     def test_branches_have_each_other_and_not_the_circuit(self) -> None:
         found = shown(self.speakers().advertised_by_gateway("vpngw", 1, "branch2"))
-        assert found == dict.fromkeys(self.RANGES, "65515") | {"10.10.0.0/24": "65515-65001"}
+        others = {"10.10.0.0/24": "65515-65001", "192.168.10.10/32": "65515"}
+        assert found == dict.fromkeys(self.RANGES, "65515") | others
+
+    def test_neighbours_addresses_are_on_nics_where_the_gateway_stands_alone(self) -> None:
+        """[bgp-neighbour-routes]"""
+        beside = self.speakers()
+        vpn = beside.azure.gateway["vpngw"]
+        connections = tuple(c for c in beside.azure.connections if c.gateway == vpn.name)
+        alone = replace(beside, azure=replace(beside.azure, gateways=(vpn,), connections=connections))
+        rows = printed(effective_routes(alone.azure, "nva", alone.learned, alone.gateway_routes))
+        assert [row for row in rows if "/32" in row] == [
+            "VirtualNetworkGateway 192.168.10.10/32 VirtualNetworkGateway 10.11.16.14 10.11.16.15",
+            "VirtualNetworkGateway 192.168.20.20/32 VirtualNetworkGateway 10.11.16.14 10.11.16.15",
+        ]
 
     def test_machines_have_both_instances(self) -> None:
         speakers = self.speakers()

@@ -107,8 +107,8 @@ class Gateway:
     def set_neighbours(self, asn: int, neighbours: Collection[str], *, on: bool) -> None:
         assert (asn, *neighbours, on) == (65515, "10.1.255.9", False)
 
-    def set_connections(self, asn: int, sessions: Mapping[str, bool]) -> None:
-        assert (asn, *sessions) == (65515, made.CIRCUIT)
+    def set_connections(self, asn: int, sessions: Mapping[str, bool], *, vpn: bool) -> None:
+        assert (asn, *sessions, vpn) == (65515, made.CIRCUIT, False)
         self.connected += sessions.values()
 
     def set_static_routes(

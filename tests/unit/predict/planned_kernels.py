@@ -34,6 +34,7 @@ from labkit.predict.converge import ConvergedNetwork
 from labkit.render.render import render
 from labkit.runtimes.select import SANDBOX
 
+_WITHOUT_BGP = (PathSource.VIRTUAL_NETWORK, PathSource.STATIC, PathSource.NEIGHBOUR)
 ADDRESS = re.compile(r"ip address replace (\S+)(?: peer (\S+))? dev (\S+)")
 ROUTE = re.compile(r"ip route replace (\S+)(?: via (\S+))? dev (\S+)(?: onlink)?")
 RULE = re.compile(r"ip rule add priority \d+ from (\S+) lookup .*")
@@ -125,7 +126,7 @@ class PlannedTables(ObservedTables):
             for instance in gateway.instance_ids:
                 for prefix, paths in speakers.at_gateway[instance].items() if instance.node == node else ():
                     used = used_at_gateway(gateway, paths)
-                    if used[0].source not in (PathSource.VIRTUAL_NETWORK, PathSource.STATIC):
+                    if used[0].source not in _WITHOUT_BGP:
                         yield resolved(known, str(prefix), [path.attributes.next_hop for path in used], "bgp")
         for prefix, of_circuit in speakers.at_circuit.get(node, {}).items():
             yield resolved(known, str(prefix), [path.address for path in best_in_circuit(of_circuit)], "bgp")
