@@ -26,9 +26,6 @@ INTERVAL = 5.0
 WITHIN = 120.0
 
 
-pytestmark = pytest.mark.both_runtimes
-
-
 @pytest.fixture(scope="module")
 def lab(labkit_lab: Boot, overview_file: Path) -> RunningLab:
     return labkit_lab(overview_file)
@@ -85,6 +82,7 @@ def consistent(flow: dict[str, Any]) -> None:
         assert way["longest_ms"] <= way["longest_packets"] * INTERVAL * 2 + 1000
 
 
+@pytest.mark.both_runtimes
 def test_nothing_breaks() -> None:
     for source, target in (("vm1", "branch"), ("branch", "vm2"), ("vm2", "internet")):
         found = measured(source, target, "--seconds", "1", "--flows", "3")
@@ -96,6 +94,7 @@ def test_nothing_breaks() -> None:
             assert 50 < flow["sent"] <= 1.5 / 0.005, "some 200 in a second"
 
 
+@pytest.mark.both_runtimes
 def test_power_off_and_on() -> None:
     script = f"{labkit('stop', 'sdwan-nva')} && {labkit('start', 'sdwan-nva')}"
     found = measured("vm1", "branch", "--", "sh", "-c", script)
@@ -148,6 +147,7 @@ def test_an_end_that_is_off() -> None:
         subprocess.run(shlex.split(labkit("start", "branch-host")), env=environment(), check=True, capture_output=True)
 
 
+@pytest.mark.both_runtimes
 @pytest.mark.parametrize("node", ["branch-host", "vm1"])
 def test_an_end_that_goes_off(node: str) -> None:
     done = failover("vm1", "branch", "--", *shlex.split(labkit("stop", node)))
@@ -158,6 +158,7 @@ def test_an_end_that_goes_off(node: str) -> None:
     assert "Both ends must stay on" in remedy
 
 
+@pytest.mark.both_runtimes
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interruption_leaves_nothing(lab: RunningLab, number: signal.Signals) -> None:
     """Killed at once, labkit can end nothing: the programs see that it is gone."""
