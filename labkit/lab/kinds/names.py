@@ -119,9 +119,10 @@ class Names:
         by_owner: dict[str, list[FileProblem]] = {}
         for name, problems in self.unknown.items():
             owner = _owner(name)
-            by_owner.setdefault(name if owner in self.nouns else owner, []).extend(problems)
+            by_owner.setdefault((name if owner in self.nouns else owner).casefold(), []).extend(problems)
+        reported = {name.casefold() for name in self.reported}
         for name, problems in by_owner.items():
-            if name in self.reported:
+            if name in reported:
                 continue
             first, *others = in_order(problems)
             lines = [str(line) for line in dict.fromkeys(p.line for p in others) if line != first.line]

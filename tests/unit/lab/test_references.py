@@ -28,7 +28,7 @@ def other_case(data: Data, names: frozenset[str]) -> Data:
 
     def inside(value: Data, *, listed: bool = False) -> Data:
         if isinstance(value, dict):
-            pairs = ((k, v if k in {"config", "type"} else inside(v)) for k, v in value.items())
+            pairs = ((k, v if k in {"config", "daemon", "type"} else inside(v)) for k, v in value.items())
             return {turned(k) if listed and len(value) == 1 else k: v for k, v in pairs}
         if isinstance(value, list):
             return [inside(v, listed=True) for v in value]
