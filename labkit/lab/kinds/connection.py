@@ -14,7 +14,7 @@ from labkit.lab.file.draft import Draft
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
 from labkit.lab.kinds.circuit import CIRCUITS
-from labkit.lab.kinds.gateway import EDGES, GATEWAYS, Gateway, GatewayConnection, GatewayType
+from labkit.lab.kinds.gateway import EDGES, GATEWAYS, Gateway, GatewayConnection, GatewayType, instances_unread
 from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Joined, Kind
 from labkit.lab.kinds.machine import machine_of
 from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY, NVA, NVA_NIC, SITE
@@ -254,7 +254,7 @@ def _check_gateways(draft: Draft, named: _Named, about: str) -> None:
 def _check_instances(draft: Draft, gateway: Gateway, named: _Named, about: str) -> None:
     """The instances of a connection, and the edges of its lines."""
     options, path, every = named.options, named.path, gateway.instance_count
-    if draft.broken(("gateways", named.gateway, "instances")):
+    if instances_unread(draft, named.gateway):
         return
     if options.instances and gateway.type is not GatewayType.VPN:
         text = f"{about}: each instance of an ExpressRoute gateway has a line."

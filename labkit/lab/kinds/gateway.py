@@ -138,6 +138,11 @@ GATEWAYS: Section[dict[str, Gateway]] = Section(
 )
 
 
+def instances_unread(draft: Draft, name: str) -> bool:
+    """Whether a mistake hides how many instances a gateway has."""
+    return any(draft.broken(("gateways", name, key)) for key in ("instances", "active_active"))
+
+
 class GatewayKind(Kind):
     """Gateways; each instance is a node, with a line to each circuit and a tunnel to each site."""
 
@@ -165,7 +170,9 @@ class GatewayKind(Kind):
             at("gateways", 0, "asn", about="gateway {0}: "),
         ),
         Code.GATEWAY_STANDBY: AzureRefusal(
-            "Azure refuses it. Set active_active: true, or remove the route server.", at("gateways", 0)
+            "Azure refuses it. Set active_active: true, or remove the route server.",
+            at("gateways", 0),
+            lambda draft, problem: instances_unread(draft, problem.subjects[0]),
         ),
         Code.GATEWAY_NO_TRANSIT: AzureRefusal("To have transit, remove its asn.", at("gateways", 0)),
         Code.GATEWAY_CUT_OFF: AzureRefusal(
