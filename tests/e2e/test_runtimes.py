@@ -327,7 +327,7 @@ def test_power_off_and_on(bed: Bed) -> None:
 def test_a_node_that_is_on_is_waited_for_until_it_is_ready(bed: Bed) -> None:
     check = "healthcheck: {test: [CMD, test, -e, /run/ready], interval: 1, start-period: 30}"
     bed.deploy(node_b=f"cmd: sh -c 'test -e /etc/again || touch /run/ready; sleep {bed.token}'\n      {check}")
-    assert bed.run("b", "touch", "/etc/again").rc == 0
+    assert bed.run("b", "sh", "-c", "touch /etc/again; rm /run/ready").rc == 0
     bed.runtime.stop(bed.name, "b")
     for _ in range(2):
         with pytest.raises(NotReady, match="did not become healthy"):
@@ -341,6 +341,7 @@ def test_a_node_that_is_on_is_waited_for_until_it_is_ready(bed: Bed) -> None:
         found = bed.runtime.inspect(bed.name)
         assert found
         assert found.nodes[1].health == "healthy"
+        assert bed.run("b", "rm", "/run/ready").rc == 0
         bed.runtime.stop(bed.name, "b")
         with pytest.raises(NotReady):
             bed.runtime.start(bed.name, "b", 0.2)
