@@ -61,6 +61,18 @@ def test_one_that_is_killed_comes_back_with_what_it_had(lab: RunningLab) -> None
     become_right(lab)
 
 
+def test_a_neighbour_that_is_off_takes_its_routes_with_it(lab: RunningLab) -> None:
+    """Once its hold time is over: FRR offers to keep routes while it restarts, which BIRD would do for two minutes."""
+    name, ways = lab.lab.name, partial(gateways, lab, "alone", BRANCH)
+    assert len(ways() or ()) == 2
+    lab.client.runtime.stop(name, "other")
+    try:
+        eventually(ways, lambda now: now is not None and len(now) == 1)
+    finally:
+        lab.client.runtime.start(name, "other")
+    become_right(lab)
+
+
 def test_what_it_tracks_decides_what_it_originates(lab: RunningLab) -> None:
     firewall, name = (lab.lab.azure.primary_nic("firewall").address,), lab.lab.name
     default = partial(gateways, lab, "vm1", DEFAULT)
