@@ -11,6 +11,7 @@ from labkit.lab.load import Loaded, read, read_all
 from labkit.operate.labs.lifecycle import contents
 from labkit.operate.labs.own_files import checked
 from labkit.operate.records.lab_files import find_lab_file
+from labkit.predict.sessions import session_warnings
 from labkit.runtimes.image.images import installed, node_image
 
 
@@ -29,8 +30,9 @@ def command(lab: LabFileArgument, variant: VariantOption = "", output: FormatOpt
             put_json({"file": error.name, "lab": None, "ok": False, "problems": [_row(p) for p in error.problems]})
         raise
     first = labs[0]
+    warnings = [*first.warnings, *dict.fromkeys(warning for each in labs for warning in session_warnings(each.lab))]
     if output is Format.JSON:
-        problems = [_row(warning) for warning in first.warnings]
+        problems = [_row(warning) for warning in warnings]
         put_json(
             {
                 "file": first.name,
@@ -41,7 +43,7 @@ def command(lab: LabFileArgument, variant: VariantOption = "", output: FormatOpt
             }
         )
         return
-    for warning in first.warnings:
+    for warning in warnings:
         note(warning.show(first.name))
     for each in labs:
         which = f", variant {each.lab.variant}," if each.lab.variant else ""

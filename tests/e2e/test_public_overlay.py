@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
 
+from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import ping
 from labkit.operate.trace.run import trace
+from labkit.predict.sessions import cut_sessions
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.by_the_rules import astray, unlike
-from tests.e2e.in_lab import dialogue, lab_file, problems, python
+from tests.e2e.in_lab import dialogue, lab_file, problems, python, variant
+from tests.e2e.waiting import eventually
 
 WHO = """
     import socket
@@ -66,3 +70,20 @@ def test_a_public_address_is_its_nics_in_both_directions(lab: RunningLab) -> Non
         assert ping(lab.client, node, csr1)
         found = trace(lab.lab, lab.client, node, str(csr1))
         assert (found.verdict, found.agrees) == ("delivered", True), found
+
+
+def test_a_default_route_by_bgp_cuts_it_off_as_foretold(labkit_lab: Boot, tmp_path: Path) -> None:
+    changes = {
+        "name: public-overlay": "name: cut-overlay",
+        "peers: [csr1]": "peers: [csr1, fw]",
+        "csr1: {": "csr1: {timers: {keepalive: 1, hold: 3}, ",
+        "nvas:\n": "nvas:\n  fw: {subnet: hub1/work, asn: 65003, advertises: 0.0.0.0/0}\n",
+    }
+    file = variant(lab_file("public-overlay"), tmp_path, changes)
+    file.write_text(file.read_text().partition("\nproofs:")[0])
+    cut = labkit_lab(file)
+    (foretold,) = cut_sessions(cut.lab, cut.lab.azure)
+    assert (str(foretold.session), foretold.session.hold, foretold.returns) == ("csr1 - csr2", 3, False)
+    far = cut.lab.overlays[0].addresses[1].ip
+    eventually(lambda: LiveState(cut.lab, cut.client).bgp("csr1").is_established(far), lambda found: not found, 20.0)
+    assert problems(cut) == []

@@ -19,7 +19,7 @@ from labkit.lab.kinds.nva import NVAS
 def obstacle(draft: Draft, azure: Azure, nic: Nic, target: IPv4Address, far: Nic | None) -> str | None:
     """Why no packet gets from a NIC to an address, whatever BGP brings; None if one may.
 
-    It is that of the NIC `far`, or public if that is None.
+    It is that of the NIC `far`, or public if that is None. What BGP brings is known by prediction alone, which warns.
     """
     if far is not None and not _joined(draft, azure, nic.virtual_network, far.virtual_network):
         return f"nothing joins virtual networks {nic.virtual_network} and {far.virtual_network}"

@@ -24,6 +24,7 @@ from labkit.operate.records.lab_files import find_lab_file
 from labkit.operate.records.record import Record
 from labkit.operate.verify.run import Attempt, Check, Outcome, verify
 from labkit.paths import state_home
+from labkit.predict.sessions import session_warnings
 from labkit.render.own_files import OwnFiles, read_own_files
 from labkit.render.render import render
 from labkit.runtimes.image import images
@@ -90,7 +91,7 @@ def up(name: str, engine: Runtime, reporter: Reporter, variant: str = "", *, for
     """
     lab_file = find_lab_file(name)
     loaded = read(lab_file, variant)
-    for warning in loaded.warnings:
+    for warning in (*loaded.warnings, *session_warnings(loaded.lab)):
         reporter.note(warning.show(loaded.name))
     must_have_images(loaded, engine.name)
     lab, spec = loaded.lab, images.node_image()

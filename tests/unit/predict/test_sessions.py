@@ -9,7 +9,7 @@ from labkit.azure.changes.route_servers import DeletePeer, PutPeer, SetRouteServ
 from labkit.lab.load import load_text
 from labkit.lab.plan.bgp_sessions import bgp_sessions
 from labkit.lab.running import carry_out
-from labkit.predict.sessions import comes_to_rest, expected_sessions
+from labkit.predict.sessions import comes_to_rest, cut_sessions, expected_sessions, session_warnings
 from tests.unit.predict.test_converge import CHASE
 
 HUB = """
@@ -160,3 +160,49 @@ sites: {branch: {asn: 65010, prefixes: 10.250.0.0/16}}
     lab = load_text(text, "policy")
     expected = [str(session) for session in expected_sessions(lab, lab.azure)]
     assert expected == ["fw1 - fw2", "fw1 - branch"]
+
+
+CUT = """
+name: cut
+internet: 198.51.100.0/24
+virtual_networks:
+  hub1:
+    address_space: 10.1.0.0/16
+    subnets: {RouteServerSubnet: 10.1.0.0/26, nvas: {prefix: 10.1.1.0/24, route_table: on-nvas}, work: 10.1.10.0/24}
+  hub2: {address_space: 10.2.0.0/16, subnets: {nvas: 10.2.1.0/24}}
+route_tables:
+  on-nvas: {routes: {}}
+route_servers:
+  rs1: {virtual_network: hub1, peers: [csr1, fw]}
+nvas:
+  csr1: {subnet: hub1/nvas, asn: 65001, as_override: true, overlays: [{csr2: {public: true}}]}
+  csr2: {subnet: hub2/nvas, asn: 65002}
+  fw: {subnet: hub1/work, asn: 65003}
+"""
+
+
+def cut(text: str) -> list[tuple[str, str, bool, bool]]:
+    lab = load_text(text, "lab.yml")
+    found = cut_sessions(lab, lab.azure)
+    assert [w.text for w in session_warnings(lab)] == [*map(str, found)]
+    return [(str(each.session), each.how, each.comes_up, each.returns) for each in found]
+
+
+def test_bgp_itself_ends_the_session_of_a_public_overlay() -> None:
+    """By a default route that goes elsewhere; for good, or until its own route is gone with it."""
+    assert cut(CUT) == []
+    elsewhere = CUT.replace("asn: 65003", "asn: 65003, advertises: 0.0.0.0/0")
+    assert cut(elsewhere) == [("csr1 - csr2", "from csr1: loop at NIC csr1 by 0.0.0.0/0", True, False)]
+    by_itself = CUT.replace("asn: 65002", "asn: 65002, advertises: 0.0.0.0/0")
+    ((session, _, comes_up, returns),) = cut(by_itself)
+    assert (session, comes_up, returns) == ("csr1 - csr2", True, True)
+    lab = load_text(by_itself, "lab.yml")
+    assert "comes up and ends again and again" in str(cut_sessions(lab, lab.azure)[0])
+    own_way = "on-nvas: {routes: {198.51.100.0/24: Internet}}"
+    assert cut(elsewhere.replace("on-nvas: {routes: {}}", own_way)) == []
+
+
+def test_where_only_bgp_could_lead_a_session_may_never_come_up() -> None:
+    """A lab file alone does not show whether it does."""
+    black_hole = CUT.replace("on-nvas: {routes: {}}", "on-nvas: {routes: {198.51.100.0/24: None}}")
+    assert cut(black_hole) == [("csr1 - csr2", "from csr1: next hop None at NIC csr1 by 198.51.100.0/24", False, False)]
