@@ -59,6 +59,7 @@ class Disposition(StrEnum):
     OFF = "powered off", "The node at which it arrives is powered off."
     LOOP = "loop", "It is back at a node that has forwarded it already, and loops until its TTL expires."
     TTL = "TTL expired", "Its TTL expires before it has arrived, though it has not been at any node twice."
+    UNREAD = "not known", "It is at a router whose table can't be read."
 
     meaning: str
 

@@ -12,7 +12,7 @@ from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import frontends, owners
 from labkit.operate.look.kernel import gateways
 from labkit.operate.trace.choice import LONGER, Beaten, Choice, nic_choice
-from labkit.operate.trace.tables import AGENT, BLACKHOLE, NO_ROUTE, KernelRoute, ObservedTables
+from labkit.operate.trace.tables import AGENT, BLACKHOLE, NO_ROUTE, UNREAD, KernelRoute, ObservedTables
 from labkit.predict.walk import EndStep, FabricStep, RouterStep, Step, Walk
 
 _PROTOCOLS = {AGENT: "agent", "": "from boot on"}
@@ -108,6 +108,9 @@ class Explainer:
         """The line of a kernel by which packets do not leave."""
         if route.type == NO_ROUTE:
             return TraceLine(node, "", "no route", "its kernel has no route")
+        if route.type == UNREAD:
+            why = "its kernel's routes can't be read: the ip of its image has no JSON output (iproute2 has)"
+            return TraceLine(node, "", "not known from here on", why)
         what = "a black hole" if route.type == BLACKHOLE else "a route that rejects it"
         why = f"{what} in its kernel, by {self._by(node, route)}"
         return TraceLine(node, "", f"{route.prefix} → dropped", why, self._kernel_choice(node, route))

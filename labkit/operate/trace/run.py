@@ -25,6 +25,10 @@ _SPECIAL = {
 }
 
 
+_NOT_LOST = (Disposition.LOOP, Disposition.UNREAD)
+"""How ways end on which packets are not dropped without an answer, or nobody knows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trace:
     """A predicted way and the real one; `predicted` and `real` are the addresses that a traceroute shows, or None.
@@ -52,6 +56,8 @@ class Trace:
                 return "delivered"
             case Disposition.LOOP:
                 return "loops until its TTL expires"
+            case Disposition.UNREAD:
+                return "not known from there on"
             case _:
                 return "dropped"
 
@@ -60,6 +66,8 @@ class Trace:
         """Whether the packets did what the kernels' and NICs' tables predict."""
         silent = {address for address, _ in self.silent}
         answers = [None if hop in silent else hop for hop in self.predicted]
+        if self.disposition is Disposition.UNREAD:
+            return answers == list(self.real[: len(answers)])
         if self.nobodys is not None:
             # Whether the last node or the one before it answers that there is nobody is up to their kernels.
             answers = answers[: max(len(self.real), len(answers) - 1)]
@@ -197,7 +205,7 @@ def _lost(walk: Walk, ways: Iterable[Walk], explainer: Explainer) -> Iterator[tu
     for way in ways:
         *_, last = explainer.lines(way)
         same = (last.place, last.decision, last.why) == (end.place, end.decision, end.why)
-        if way.disposition.drops and way.disposition is not Disposition.LOOP and not same:
+        if way.disposition.drops and way.disposition not in _NOT_LOST and not same:
             yield len(way.hops), f"{last.place}: {last.decision} ({last.why})"
 
 
@@ -226,7 +234,7 @@ def _answers_lost(
         # The Internet answers to a public address of the virtual network, which is the sender's there.
         if lab.internet is None or node != lab.internet.name:
             ways = [*Walker(lab, tables, probe=Probing.ICMP_ERROR).walks(node, source, answers_as)]
-            gone = [way for way in ways if way.disposition is not Disposition.DELIVERED]
+            gone = [way for way in ways if way.disposition not in {Disposition.DELIVERED, Disposition.UNREAD}]
             for way in gone[:1]:
                 *_, last = explainer.lines(way)
                 some = f"{last.place}: {last.decision} ({last.why})"

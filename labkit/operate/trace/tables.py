@@ -21,6 +21,7 @@ from labkit.operate.trace.choice import Candidate
 from labkit.predict.walk import Egress, Route
 
 NO_ROUTE = ""
+UNREAD = "unread"
 BLACKHOLE = "blackhole"
 AGENT = "65"
 _NOWHERE = (BLACKHOLE, "unreachable", "prohibit")
@@ -29,6 +30,8 @@ _NOWHERE = (BLACKHOLE, "unreachable", "prohibit")
 @dataclass(frozen=True, slots=True)
 class KernelRoute:
     """A kernel's route for a destination. `type` is the kernel's word for it, `NO_ROUTE` if it has none.
+
+    It is `UNREAD` where the image of a node is the user's own, and its `ip` has no JSON.
 
     `source` is the address that it gives to packets of its own, if that is not the interface's; `shorter` are other
     prefixes of its table that hold the destination.
@@ -44,7 +47,7 @@ class KernelRoute:
     @property
     def leads(self) -> bool:
         """Whether packets leave by it."""
-        return self.type not in {NO_ROUTE, *_NOWHERE}
+        return self.type not in {NO_ROUTE, UNREAD, *_NOWHERE}
 
 
 class ObservedTables:
@@ -54,6 +57,7 @@ class ObservedTables:
         self.live = live
         self.kernel = cache(self._kernel)
         self.source = cache(self._source)
+        self.readable = cache(self._readable)
         self.bgp = cache(self._bgp)
         self.decision = cache(self._decision)
 
@@ -77,6 +81,8 @@ class ObservedTables:
         found = self.kernel(node, packet.destination, self.own(node, packet.source), inbound)
         if found.type == NO_ROUTE:
             return Route(drops=Disposition.NO_ROUTE)
+        if found.type == UNREAD:
+            return Route(drops=Disposition.UNREAD)
         prefix = IPv4Network(found.prefix)
         if not found.leads:
             return Route(prefix, drops=Disposition.BLACK_HOLE, silent=found.type == BLACKHOLE)
@@ -105,6 +111,8 @@ class ObservedTables:
 
         Or if a gateway has them by a circuit or a tunnel (`inbound`).
         """
+        if not self.readable(node):
+            return KernelRoute(UNREAD)
         holding = () if inbound else self._holding(node, destination, source)
         from_ = () if source is None else ("from", str(source))
         from_ = ("mark", str(MARK)) if inbound else from_
@@ -116,6 +124,14 @@ class ObservedTables:
             return kernel_route(lost, shorter) if lost is not None else KernelRoute(NO_ROUTE)
         return kernel_route(rows[0], shorter)
 
+    def _readable(self, node: str) -> bool:
+        """Whether a node's kernel can be read: an image of the user's own may have no `ip`, or one without JSON."""
+        nva = self.live.lab.nva.get(node)
+        if nva is None or nva.container is None:
+            return True
+        done = self.live.client.run(node, "ip", "-4", "-j", "route", "show")
+        return done.rc == 0 and done.stdout.lstrip().startswith("[")
+
     def _holding(self, node: str, destination: IPv4Address, source: IPv4Address | None) -> tuple[KernelPath, ...]:
         """The routes that hold a destination, in the first table with any that packets with this source follow."""
         table = None if source is None else self.live.table_from(node, source)
@@ -125,7 +141,7 @@ class ObservedTables:
 
     def _source(self, node: str, destination: IPv4Address) -> IPv4Address | None:
         """The address from which a node's kernel answers a destination; None if it has no way there."""
-        rows = self._ip(node, "route", "get", str(destination))
+        rows = self._ip(node, "route", "get", str(destination)) if self.readable(node) else ()
         return rows[0].source if rows else None
 
     def _bgp(self, node: str, prefix: str) -> tuple[Candidate, ...]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 
 import pytest
 
-from labkit.azure.forwarding import Disposition
+from labkit.azure.forwarding import Disposition, Packet
 from labkit.azure.model import (
     BgpPeer,
     EffectiveRoute,
@@ -35,8 +36,9 @@ from labkit.operate.trace.choice import USER_FIRST, Beaten, Candidate, Choice, n
 from labkit.operate.trace.explain import Explainer, TraceLine
 from labkit.operate.trace.run import Seen, Trace
 from labkit.operate.trace.tables import BLACKHOLE, NO_ROUTE, KernelRoute, ObservedTables
-from labkit.predict.walk import Walker
+from labkit.predict.walk import RouterStep, Walker
 from labkit.resources import topologies
+from labkit.runtimes.protocol import Completed
 from labkit.runtimes.select import SANDBOX
 
 LAB = read(topologies() / "expressroute-vpn" / "lab.yml").lab
@@ -376,3 +378,41 @@ def test_a_choice_without_anything_to_print() -> None:
     assert [*Choice("kernel of vm1", "10.1.0.0/16", "agent", 0).lines()] == []
     lines = Choice("kernel of n", "10.1.0.0/16", "proto bgp", 1, (), (Beaten("0.0.0.0/0", "", "so"),)).lines()
     assert [*lines] == ["over 0.0.0.0/0: so"]
+
+
+class Printing(LabClient):
+    """A lab in which every command prints the same."""
+
+    def __init__(self, lab: Lab, printed: str, rc: int) -> None:
+        super().__init__(Record(lab.name, SANDBOX, "", "", 0.0))
+        self._done = Completed(rc, printed, "")
+
+    def run(self, node: str, *argv: str, timeout: float = 30.0) -> Completed:  # noqa: ARG002
+        return self._done
+
+
+VENDOR = read(Path(__file__).parents[2] / "e2e" / "labs" / "vendor.lab.yml").lab
+
+
+@pytest.mark.parametrize(
+    ("printed", "rc", "way"),
+    [
+        ("", 127, "not known"),
+        ("ip: invalid option -- 'j'", 1, "not known"),
+        ("default via 10.1.1.1 dev eth0", 0, "not known"),
+        ('[{"dst": "default", "gateway": "10.1.1.1", "dev": "eth0"}]', 0, "0.0.0.0/0 → 10.1.1.1"),
+    ],
+)
+def test_an_image_whose_ip_has_no_json(printed: str, rc: int, way: str) -> None:
+    """A trace ends there in clear words, and what a traceroute shows from there on is no difference."""
+    tables = ObservedTables(WrittenLook(VENDOR, Printing(VENDOR, printed, rc)))
+    target, known = IPv4Address("10.250.0.10"), (VENDOR.azure.nic["fw"].address,)
+    packet = Packet(VENDOR.azure.nic["vm1"].address, target)
+    route = tables.route("fw", packet)
+    assert (route.drops is Disposition.UNREAD) is (way == "not known")
+    line = Explainer(VENDOR, tables).line(RouterStep("fw", known[0], packet, route, Disposition.UNREAD))
+    assert line.decision.startswith(way)
+    assert tables.source("fw", target) is None
+    ended = Trace((line,), known, (*known, target), Disposition.UNREAD)
+    assert (ended.agrees, ended.verdict) == (True, "not known from there on")
+    assert not Trace((line,), known, (target,), Disposition.UNREAD).agrees
