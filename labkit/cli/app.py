@@ -22,6 +22,7 @@ PANELS = {
     "Inspect and change": (
         "routes",
         "effective-routes",
+        "next-hop",
         "learned-routes",
         "advertised-routes",
         "route-server",

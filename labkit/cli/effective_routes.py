@@ -18,7 +18,9 @@ def command(
     nic: Annotated[
         str,
         typer.Argument(
-            metavar="NIC", help="A machine or NVA (its primary NIC), or machine/NIC.", autocompletion=complete.nics
+            metavar="NIC",
+            help="A machine or NVA (its primary NIC), machine/NIC, a gateway's instance, or network/GatewaySubnet.",
+            autocompletion=complete.nics,
         ),
     ],
     lab: LabOption = None,
@@ -26,7 +28,9 @@ def command(
 ) -> None:
     """Show the effective routes of a NIC, as Azure does.
 
-    The columns and the JSON are those of `az network nic show-effective-route-table`.
+    The columns and the JSON are those of `az network nic show-effective-route-table`. Azure itself can't show those of
+    GatewaySubnet: by them goes what a gateway receives by circuits and tunnels, while its BGP table (`labkit gateway
+    learned-routes`) decides over which of these it sends what comes out of the virtual network.
     """
     answer = LabClient(running(lab)[0]).get("effective-routes", nic)
     if output is Format.JSON:

@@ -13,8 +13,10 @@ from aiohttp import web
 from labkit.azure.changes import registry
 from labkit.azure.changes.difference import difference
 from labkit.azure.model import BgpPeer, Gateway, RouteServer
+from labkit.azure.rules.addressing import GATEWAY_SUBNET
 from labkit.azure.rules.decision import Decision, decide
-from labkit.azure.rules.rows import AdvertisedRow, LearnedRow, by_instance, effective_json, learned_rows
+from labkit.azure.rules.effective import lookup
+from labkit.azure.rules.rows import AdvertisedRow, LearnedRow, by_instance, effective_json, learned_rows, next_hop_json
 from labkit.controller import gateway_views as views
 from labkit.controller.controller import Controller
 from labkit.controller.model_view import model
@@ -52,6 +54,7 @@ class Api:
                 web.get("/v1/advertised-routes/{server}/{peer}", self._advertised),
                 web.get("/v1/effective-routes/{nic}", self._effective),
                 web.get("/v1/decisions/{nic}/{destination}", self._decision),
+                web.get("/v1/next-hops/{nic}/{destination}", self._next_hop),
                 web.get("/v1/route-tables", self._route_tables),
                 web.get("/v1/route-servers", self._route_servers),
                 web.get("/v1/route-servers/{server}", self._route_server),
@@ -179,11 +182,7 @@ class Api:
 
     async def _decision(self, request: web.Request) -> web.Response:
         """What a NIC does with packets to an address, and why: a Decision."""
-        nic, platform = self._nic(request), self._platform
-        try:
-            destination = IPv4Address(request.match_info["destination"])
-        except AddressValueError:
-            raise InvalidInput(f"{request.match_info['destination']} is not an IPv4 address.") from None
+        nic, platform, destination = self._nic(request), self._platform, _destination(request)
         found = decide(
             platform.azure,
             nic,
@@ -194,17 +193,26 @@ class Api:
         )
         return web.json_response(to_json(Decision, found))
 
+    async def _next_hop(self, request: web.Request) -> web.Response:
+        """Where a NIC sends packets to an address, as Network Watcher has it: a NextHopRow."""
+        nic, platform = self._nic(request), self._platform
+        key = platform.table_key[nic]
+        found = lookup(platform.rows(nic), _destination(request))
+        return web.json_response(next_hop_json(found, key.route_table or None))
+
     def _nic(self, request: web.Request) -> str:
-        """The NIC that a path names, by its own name or as the primary one of a machine.
+        """The NIC that a path names, by its own name or as the primary one of a machine; of a GatewaySubnet the first.
 
         Raises:
             InvalidInput: there is none of this name.
         """
         name, azure = request.match_info["nic"], self._platform.azure
-        known = meant(name, (*azure.nic, *(nic.machine for nic in azure.nics)))
+        gateways = (nic for nic in reversed(azure.nics) if nic.subnet == GATEWAY_SUBNET)
+        of_subnet = {f"{nic.virtual_network}/{nic.subnet}": nic.name for nic in gateways}
+        known = meant(name, (*azure.nic, *(nic.machine for nic in azure.nics), *of_subnet))
         if known is None:
             raise InvalidInput(f"there is no NIC {name}.", f"These are: {', '.join(sorted(azure.nic))}.")
-        return azure.find_nic(known).name
+        return of_subnet.get(known) or azure.find_nic(known).name
 
     async def _route_tables(self, _request: web.Request) -> web.Response:
         """A list of RouteTable."""
@@ -318,6 +326,14 @@ class Api:
         if known is None:
             raise InvalidInput(f"there is no gateway {name}.", f"These are: {', '.join(sorted(gateways))}.")
         return gateways[known]
+
+
+def _destination(request: web.Request) -> IPv4Address:
+    text = request.match_info["destination"]
+    try:
+        return IPv4Address(text)
+    except AddressValueError:
+        raise InvalidInput(f"{text} is not an IPv4 address.") from None
 
 
 @web.middleware

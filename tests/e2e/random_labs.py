@@ -47,6 +47,7 @@ ASSUMPTIONS = {
     "honours_no_export": st.booleans(),
     "expressroute_wins_ties": st.booleans(),
     "vpn_nva_tie": st.sampled_from(("shared", "vpn", "nva")),
+    "one_expressroute_connection": st.booleans(),
     "preference_needs_branch_to_branch": st.booleans(),
     "reserved_blocks": st.sampled_from(("2026", "2021")),
 }

@@ -111,6 +111,12 @@ def test_azures_listings(lab: Labkit) -> None:
     assert re.split(r" {2,}", head) == ["Source", "State", "Address Prefix", "Next Hop Type", "Next Hop IP"]
     assert set(rule) == {"-", " "}
     assert len(body) == len(rows)
+    assert lab.json("next-hop", "vm1", "10.250.0.10") == {
+        "nextHopIpAddress": "10.1.1.4",
+        "nextHopType": "VirtualNetworkGateway",
+        "routeTableId": "System Route",
+    }
+    assert lab.ok("next-hop", "security-nva", "203.0.113.1").split()[-2:] == ["Internet", "direct-internet"]
     learned = lab.json("learned-routes", "rs1", "sdwan-nva")
     assert [row["network"] for role in learned.values() for row in role] == ["10.250.0.0/16"] * 2
     assert "SourcePeer" in lab.ok("learned-routes", "rs1", "sdwan-nva")
@@ -401,6 +407,8 @@ def in_front(lab: Labkit, command: str) -> None:
         ("stop vm9", "lab cli has no node 'vm9'.", "Its nodes are: "),
         ("logs vm9", "there is no log of a node 'vm9'.", "Nodes with logs: "),
         ("effective-routes branch", "there is no NIC branch.", "These are: "),
+        ("next-hop branch 10.1.0.1", "there is no NIC branch.", "These are: "),
+        ("next-hop vm1 there", "there is not an IPv4 address.", ""),
         ("learned-routes rs9 sdwan-nva", "there is no route server rs9.", "These are: rs1."),
         ("learned-routes rs1 vm1", "route server rs1 has no peer vm1.", "Its peers are: "),
         ("advertised-routes rs1 %ff", "route server rs1 has no peer %ff.", "Its peers are: "),

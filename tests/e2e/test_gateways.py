@@ -41,6 +41,13 @@ def seen(lab: RunningLab, found: Trace) -> list[str | None]:
 
 def test_from_circuit_to_circuit_by_the_routes_of_the_gateway_subnet(lab: RunningLab) -> None:
     """Not by the gateway's own BGP table, which has both sides: without the table they meet without the appliance."""
+    of_subnet = lab.client.get("effective-routes", "core/GatewaySubnet")["value"]
+    assert [row["nextHopIpAddress"] for row in of_subnet if row["source"] == "User"] == [["10.63.0.4"]] * 2
+    assert lab.client.get("next-hops", "ergw-1", "10.170.0.4") == {
+        "nextHopIpAddress": "10.63.0.4",
+        "nextHopType": "VirtualAppliance",
+        "routeTableId": "by-nva",
+    }
     assert seen(lab, agreed(lab, "vm1", "vm2")) == ["c1", None, "nva", "c2", None, "vm2"]
     assert astray(lab.lab, lab.client) == []
     put_table(lab, "by-nva")

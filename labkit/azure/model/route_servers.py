@@ -60,6 +60,11 @@ class Assumptions:
     """Whether ExpressRoute wins equal lengths under `ASPath`, as in Virtual WAN [as-path-tie-expressroute]."""
     vpn_nva_tie: VpnNvaTie = VpnNvaTie.SHARED
     """Who wins between VPN and NVA paths of equal length [vpn-nva-tie]."""
+    one_expressroute_connection: bool = True
+    """Whether one ExpressRoute connection is used beside a route server, and all equal ones otherwise.
+
+    Documented so; of captures three show one and two show two [one-expressroute-connection].
+    """
     preference_needs_branch_to_branch: bool = False
     """Whether `hub_routing_preference` counts on NICs only with branch-to-branch on; ExpressRoute wins without it.
 

@@ -13,9 +13,11 @@ from labkit.azure.model import (
     EffectiveRoute,
     Gateway,
     InstanceRoutes,
+    NextHopType,
     PathAttributes,
     PeerKind,
     RouteServer,
+    RouteSource,
 )
 from labkit.azure.rules.gateway_policy import GatewayPath, PathSource, from_circuit
 
@@ -23,6 +25,8 @@ RowT = TypeVar("RowT")
 
 LEARNED_WEIGHT = 32768
 ADVERTISED_WEIGHT = 0
+SYSTEM_ROUTE = "System Route"
+"""The id of the route table of a route that is not a user's."""
 
 _WITHOUT_BGP = (PathSource.VIRTUAL_NETWORK, PathSource.STATIC, PathSource.NEIGHBOUR)
 
@@ -41,6 +45,14 @@ class EffectiveTable(TypedDict):
     """The JSON document of `az network nic show-effective-route-table`."""
 
     value: list[EffectiveRow]
+
+
+class NextHopRow(TypedDict):
+    """The JSON document of `az network watcher show-next-hop`."""
+
+    nextHopIpAddress: str
+    nextHopType: str
+    routeTableId: str
 
 
 class AdvertisedRow(TypedDict):
@@ -82,6 +94,21 @@ def effective_json(rows: Iterable[EffectiveRoute]) -> EffectiveTable:
             }
             for row in rows
         ]
+    }
+
+
+def next_hop_json(row: EffectiveRoute | None, route_table: str | None) -> NextHopRow:
+    """An effective route that packets follow as Network Watcher's next hop: of several equal ones the first.
+
+    `route_table` is that of the NIC's subnet: only its routes have an id. Without a route the type is None, as for one
+    that drops [next-hop-document].
+    """
+    if row is None:
+        return {"nextHopIpAddress": "", "nextHopType": str(NextHopType.NONE), "routeTableId": SYSTEM_ROUTE}
+    return {
+        "nextHopIpAddress": str(row.next_hops[0]) if row.next_hops else "",
+        "nextHopType": str(row.next_hop_type),
+        "routeTableId": (row.source is RouteSource.USER and route_table) or SYSTEM_ROUTE,
     }
 
 

@@ -34,10 +34,10 @@ def best(
 
     First by preference [prefer-expressroute, prefer-vpn, prefer-as-path], then by AS path length, an AS_SET being one
     hop [vpn-nva-equal, active-passive]; every NVA path of equal length is programmed [nva-ecmp]. MED, weight and ORIGIN
-    play no role [no-med]. ExpressRoute paths never tie: where gateway and route server share a virtual network one
-    connection is used [one-expressroute-connection]; without a route server all equal ones are. Whether ExpressRoute
-    wins a tie under `ASPath` [as-path-tie-expressroute], and who wins between VPN and NVA paths of equal length
-    [vpn-nva-tie], is assumed.
+    play no role [no-med]. Without a route server all equal ExpressRoute paths are used. Whether one alone is where
+    gateway and route server share a virtual network [one-expressroute-connection], whether ExpressRoute wins a tie
+    under `ASPath` [as-path-tie-expressroute], and who wins between VPN and NVA paths of equal length [vpn-nva-tie], is
+    assumed.
 
     The result does not depend on the order of `paths`. It is empty exactly when `paths` is.
     """
@@ -48,7 +48,8 @@ def best(
     by_next_hop: dict[IPv4Address, LearnedRoute] = {}
     over_expressroute = False
     for path in (paths[entry[-1]] for entry in ranked if entry[0] == top):
-        if path.peer.kind is PeerKind.EXPRESSROUTE_GATEWAY and beside_route_server:
+        alone = beside_route_server and assumptions.one_expressroute_connection
+        if path.peer.kind is PeerKind.EXPRESSROUTE_GATEWAY and alone:
             if over_expressroute:
                 continue
             over_expressroute = True

@@ -34,6 +34,8 @@ class Assumptions(Part):
     """False: under hub_routing_preference ASPath, ExpressRoute shares with VPN and NVA paths of the same length."""
     vpn_nva_tie: VpnNvaTie = VpnNvaTie.SHARED
     """VPN and NVA paths of the same length: shared, or one of them wins."""
+    one_expressroute_connection: bool = True
+    """False: beside a route server, NICs use all equal paths over ExpressRoute and not one."""
     preference_needs_branch_to_branch: bool = False
     """True: with branch_to_branch off, ExpressRoute wins on NICs whatever the hub_routing_preference."""
     reserved_blocks: Annotated[ReservedBlocks, WithJsonSchema({"enum": ["2026", "2021", 2026, 2021]})] = (

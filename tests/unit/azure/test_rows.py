@@ -1,3 +1,5 @@
+import pytest
+
 from labkit.azure.model import (
     EffectiveRoute,
     NextHopType,
@@ -15,6 +17,7 @@ from labkit.azure.rules.rows import (
     effective_json,
     gateway_rows,
     learned_rows,
+    next_hop_json,
 )
 
 from .builders import addr, er, net, nva, path, table, vpn_gateway
@@ -100,3 +103,28 @@ def test_effective() -> None:
 def test_as_path_text() -> None:
     assert as_path_text(()) == ""
     assert as_path_text((65001, frozenset({65003, 65002}))) == "65001-{65002,65003}"
+
+
+def entry(prefix: str, kind: NextHopType, *hops: str, source: RouteSource = RouteSource.DEFAULT) -> EffectiveRoute:
+    return EffectiveRoute(source, RouteState.ACTIVE, net(prefix), kind, tuple(map(addr, hops)))
+
+
+@pytest.mark.parametrize(
+    ("row", "document"),
+    [
+        (None, ("", "None", "System Route")),
+        (entry("10.1.0.0/16", NextHopType.VNET_LOCAL), ("", "VnetLocal", "System Route")),
+        (
+            entry("10.2.0.0/16", NextHopType.VIRTUAL_NETWORK_GATEWAY, "10.1.1.4", "10.1.1.5"),
+            ("10.1.1.4", "VirtualNetworkGateway", "System Route"),
+        ),
+        (
+            entry("0.0.0.0/0", NextHopType.VIRTUAL_APPLIANCE, "10.1.1.4", source=RouteSource.USER),
+            ("10.1.1.4", "VirtualAppliance", "t"),
+        ),
+        (entry("10.3.0.0/16", NextHopType.NONE, source=RouteSource.USER), ("", "None", "t")),
+    ],
+)
+def test_a_next_hop_as_network_watcher_has_it(row: EffectiveRoute | None, document: tuple[str, str, str]) -> None:
+    """[next-hop-document]"""
+    assert tuple(next_hop_json(row, "t").values()) == document

@@ -126,6 +126,7 @@ def test_er_paths_never_tie() -> None:
     # One ER connection only [one-expressroute-connection].
     paths = [path(P, er("er-b", "10.1.9.13"), "12076"), path(P, er("er-a", "10.1.9.12"), "12076")]
     assert names(best(paths, ER)) == ["er-a"]
+    assert names(best(paths, ER, Assumptions(one_expressroute_connection=False))) == ["er-a", "er-b"]
 
 
 def test_er_paths_tie_without_a_route_server() -> None:
