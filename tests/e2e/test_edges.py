@@ -80,7 +80,8 @@ def saying(lab: RunningLab, site: str, neighbour: IPv4Address, prefix: IPv4Netwo
         with announcing(lab, site, prefix):
             yield
     finally:
-        configure(lab, site, *router, f"no neighbor {neighbour} route-map odd out", "exit", "exit", "no route-map odd")
+        ends = ("exit", "exit", "no route-map odd", "no ip prefix-list odd")
+        configure(lab, site, *router, f"no neighbor {neighbour} route-map odd out", *ends)
 
 
 def some(count: int) -> list[IPv4Network]:
@@ -217,7 +218,8 @@ def test_sites_beyond_the_limit_of_a_circuit_and_a_vpn_gateway(lab: RunningLab) 
         return circuits() == ESTABLISHED and sessions(lab, "vpngw", "office") == {(ESTABLISHED, "")}
 
     def kept() -> tuple[int, set[int]]:
-        of_office = [r["routesReceived"] for r in lab.client.get("gateways", "vpngw", "bgp-peers")["value"]]
+        rows = lab.client.get("gateways", "vpngw", "bgp-peers")["value"]
+        of_office = [row["routesReceived"] for row in rows if row["asn"] == lab.lab.site["office"].asn]
         return sum(p.gateway is None for paths in held(lab).values() for p in paths), set(of_office)
 
     *fill, last = some(CUSTOMER_TO_CIRCUIT_ROUTES)
