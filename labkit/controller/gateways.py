@@ -10,7 +10,7 @@ from labkit.azure.model import ROUTE_SERVER_ASN, Azure, GatewayRoutes, InstanceI
 from labkit.azure.rules.adjacency import server_in
 from labkit.azure.rules.asn import MICROSOFT_ASN
 from labkit.azure.rules.gateway_policy import GatewayPath, PathSource, own_paths, programmed_by_gateway
-from labkit.azure.rules.gateways import possible_internal_peers
+from labkit.azure.rules.gateways import possible_internal_peers, routing_weight
 from labkit.feed.bgp import SessionState
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import INSTANCES
@@ -77,14 +77,16 @@ class Gateways:
         known = self.running.get(instance)
         if known is None:
             return {}
-        own = own_paths(azure, azure.gateway[instance.name], instance.index)
+        gateway = azure.gateway[instance.name]
+        own = own_paths(azure, gateway, instance.index)
         found: dict[IPv4Network, tuple[GatewayPath, ...]] = {p: (path,) for p, path in own.items()}
         # The platform knows at once that an instance is down, its own sessions only after their hold time.
         down = {azure.gateway[i.name].instances[i.index] for i in self.ids if i not in self.running}
         for prefix, paths in known.routes.items():
             for address in sorted((paths.keys() & self.neighbours[instance].keys()) - down):
                 neighbour = self.neighbours[instance][address]
-                path = GatewayPath(neighbour.source, neighbour.sender, address, paths[address])
+                weight = routing_weight(azure, gateway, neighbour.sender)
+                path = GatewayPath(neighbour.source, neighbour.sender, address, paths[address], weight)
                 found[prefix] = (*found.get(prefix, ()), path)
         return found
 
@@ -96,10 +98,9 @@ class Gateways:
                 continue
             gateway, routes = azure.gateway[instance.name], found.setdefault(instance.name, {})
             for prefix, paths in self.table(azure, instance).items():
-                for path in paths:
-                    route = programmed_by_gateway(azure, gateway, instance.index, prefix, path)
-                    if route is not None:
-                        routes[prefix] = (*routes.get(prefix, ()), route)
+                programmed = tuple(programmed_by_gateway(azure, gateway, instance.index, prefix, paths))
+                if programmed:
+                    routes[prefix] = (*routes.get(prefix, ()), *programmed)
         return found
 
 

@@ -34,6 +34,7 @@ class Neighbour:
 
     `route_reflector_client`: an internal neighbour that gets all routes, and whose routes all internal ones get
     (RFC 4456). `next_hop_self`: paths to it have the own address as next hop, those that are reflected excepted.
+    `weight`: of circuits, a gateway prefers the one with the highest.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Neighbour:
     nva: bool = False
     route_reflector_client: bool = False
     next_hop_self: bool = False
+    weight: int = 0
 
     @property
     def by_nic(self) -> bool:

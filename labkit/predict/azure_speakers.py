@@ -52,6 +52,7 @@ from labkit.azure.rules.gateways import (
     gateways_on,
     instance_peer,
     internal_peers,
+    routing_weight,
     session_server,
     with_gateway_peers,
 )
@@ -143,10 +144,9 @@ class AzureSpeakers:
         for instance, table in self.at_gateway.items():
             gateway, routes = self.azure.gateway[instance.name], found.setdefault(instance.name, {})
             for prefix, paths in table.items():
-                for path in paths:
-                    route = programmed_by_gateway(self.azure, gateway, instance.index, prefix, path)
-                    if route is not None:
-                        routes[prefix] = (*routes.get(prefix, ()), route)
+                programmed = tuple(programmed_by_gateway(self.azure, gateway, instance.index, prefix, paths))
+                if programmed:
+                    routes[prefix] = (*routes.get(prefix, ()), *programmed)
         return found
 
     @cached_property
@@ -240,7 +240,8 @@ class AzureSpeakers:
             for prefix, paths in self.at_circuit[circuit.name].items():
                 attributes = advertised_to_gateway(gateway, best_in_circuit(paths)[0], edge)
                 if attributes is not None:
-                    received.append((prefix, GatewayPath(PathSource.ON_PREMISES, circuit.name, edge, attributes)))
+                    source, weight = PathSource.ON_PREMISES, routing_weight(self.azure, gateway, circuit.name)
+                    received.append((prefix, GatewayPath(source, circuit.name, edge, attributes, weight)))
         for prefix, from_sites in self.adj_ribs_in.gateways[instance].items():
             received += [(prefix, path) for path in from_sites]
         for tunnel, address in self.adj_ribs_in.tunnels.items():

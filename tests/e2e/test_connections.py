@@ -47,3 +47,23 @@ def test_a_prepended_path_is_used_without_the_shorter_one(lab: RunningLab) -> No
         eventually(ways, lambda found: found == {(DEVICES["dev2"],)})
     eventually(ways, lambda found: found == {(DEVICES["dev1"],)})
     assert problems(lab, 10) == []
+
+
+@pytest.fixture(scope="module")
+def bow_tie(labkit_lab: Boot) -> RunningLab:
+    return labkit_lab(lab_file("bow-tie"))
+
+
+def test_gateways_and_circuits_in_every_combination(bow_tie: RunningLab) -> None:
+    """The connection with the highest weight is used, however long its path; without it the others are."""
+    dc = IPv4Network("10.164.0.0/16")
+    edges = {e for c in bow_tie.lab.azure.connections if (c.gateway, c.remote) == ("ereast", "c2") for e in c.edges}
+    assert problems(bow_tie) == []
+    assert unlike(bow_tie.lab, bow_tie.lab.azure, bow_tie.client) == []
+    assert astray(bow_tie.lab, bow_tie.client) == []
+    before = gateways(bow_tie, "vmeast", dc)
+    with without_bgpd(bow_tie, "dc1"):
+        eventually(lambda: {*(gateways(bow_tie, "vmeast", dc) or ())}, lambda hops: hops == {e.next_hop for e in edges})
+        assert ping(bow_tie.client, "vmeast", bow_tie.lab.site["dc2"].host.address.ip)
+    eventually(lambda: gateways(bow_tie, "vmeast", dc), lambda hops: hops == before)
+    assert problems(bow_tie, 10) == []

@@ -34,10 +34,10 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
-    """An ExpressRoute circuit with private peering. `peer_asn` is the customer's (`peerASN`)."""
+    """An ExpressRoute circuit with private peering. `peer_asn` is the customer's (`peerASN`); None without one."""
 
     name: str
-    peer_asn: int
+    peer_asn: int | None
     premium: bool = False
 
 
@@ -74,7 +74,8 @@ class Connection:
 
     `remote` names an ExpressRoute gateway's `Circuit`, a VPN gateway's `LocalNetworkGateway`, or another VPN gateway,
     which has a connection of its own to this one then. `instances` are those of a VPN gateway that have a tunnel: the
-    device may have configured one alone. Empty means all. `edges` are those at the far ends of lines to a circuit.
+    device may have configured one alone. Empty means all. `edges` are those at the far ends of lines to a circuit;
+    of several circuits, the connection with the highest `routing_weight` is used [connection-weight].
     """
 
     name: str
@@ -82,3 +83,4 @@ class Connection:
     remote: str
     instances: frozenset[int] = frozenset()
     edges: tuple[Edge, ...] = ()
+    routing_weight: int = 0

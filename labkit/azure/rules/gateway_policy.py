@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
@@ -59,13 +59,15 @@ class GatewayPath:
     """A path in an instance of a gateway.
 
     `sender` names the circuit, customer's device, other gateway or route server it is from, or the gateway itself for
-    the ranges of virtual networks; `address` is the speaker's, which breaks ties.
+    the ranges of virtual networks; `address` is the speaker's, which breaks ties. `weight` is the routing weight of the
+    connection to a circuit.
     """
 
     source: PathSource
     sender: str
     address: IPv4Address
     attributes: PathAttributes
+    weight: int = 0
 
 
 def own_paths(azure: Azure, gateway: Gateway, instance: int) -> dict[IPv4Network, GatewayPath]:
@@ -160,19 +162,21 @@ def best_at_gateway(gateway: Gateway, paths: Sequence[GatewayPath]) -> GatewayPa
     """The one path that a gateway uses and passes on [gateway-one-best-path].
 
     Its own come first. An ExpressRoute gateway then prefers its circuits, whose weight is 32769 where others have
-    32768 [gateway-preference, gateway-listings]. Then the shorter AS path, the better ORIGIN (RFC 4271 §9.1.2.2), then
+    32768 [gateway-preference, gateway-listings], and of these the connection with the highest routing weight
+    [connection-weight]. Then the shorter AS path, the better ORIGIN (RFC 4271 §9.1.2.2), then
     on-premises before the route server and other instances (eBGP before iBGP), then the lowest address of the speaker
     and of the next hop.
 
     The result does not depend on the order of `paths`.
     """
 
-    def rank(path: GatewayPath) -> tuple[int, int, int, int, int, int, str]:
+    def rank(path: GatewayPath) -> tuple[int, int, int, int, int, int, int, str]:
         learned = 2 if from_circuit(gateway, path.source) else 3
         by_source = _OWN.get(path.source, learned)
         attributes = path.attributes
         return (
             by_source,
+            -path.weight,
             len(attributes.as_path),
             attributes.origin.rank,
             path.source in _INTERNAL,
@@ -192,8 +196,11 @@ def used_at_gateway(gateway: Gateway, paths: Sequence[GatewayPath]) -> tuple[Gat
     best = best_at_gateway(gateway, paths)
     if best is None or best.source is not PathSource.ON_PREMISES:
         return () if best is None else (best,)
-    merit = len(best.attributes.as_path), best.attributes.origin
-    equals = (p for p in paths if p.source is best.source and (len(p.attributes.as_path), p.attributes.origin) == merit)
+
+    def merit(path: GatewayPath) -> tuple[PathSource, int, int, int]:
+        return path.source, path.weight, len(path.attributes.as_path), path.attributes.origin.rank
+
+    equals = (path for path in paths if merit(path) == merit(best))
     return tuple(sorted(equals, key=lambda p: (p != best, int(p.address))))
 
 
@@ -218,30 +225,32 @@ def learned_from_gateway(
 
 
 def programmed_by_gateway(
-    azure: Azure, gateway: Gateway, instance: int, prefix: IPv4Network, path: GatewayPath
-) -> LearnedRoute | None:
-    """An on-premises path as NICs are programmed with it; None for any other path.
+    azure: Azure, gateway: Gateway, instance: int, prefix: IPv4Network, paths: Sequence[GatewayPath]
+) -> Iterator[LearnedRoute]:
+    """The on-premises paths of an instance as NICs are programmed with them.
 
-    NICs get these routes whether branch-to-branch is on or off [gateways-program-nics, vpn-takes-default]. Their next
-    hop is the platform's address of the edge, which the gateway itself does not know [edge-addresses]; the instance's
-    address in GatewaySubnet [active-active-next-hops], or where it is the only one, the public one
-    [single-instance-next-hop]. The addresses of a gateway's BGP neighbours are among them only where it stands alone
-    [bgp-neighbour-routes].
+    Of circuits' those of the highest routing weight [connection-weight]. NICs get these routes whether branch-to-branch
+    is on or off [gateways-program-nics, vpn-takes-default]. Their next hop is the platform's address of the edge, which
+    the gateway itself does not know [edge-addresses]; the instance's address in GatewaySubnet
+    [active-active-next-hops], or where it is the only one, the public one [single-instance-next-hop]. The addresses of
+    a gateway's BGP neighbours are among them only where it stands alone [bgp-neighbour-routes].
     """
-    route = learned_from_gateway(gateway, instance, prefix, path)
-    if route is None:
-        return None
-    single = prefix.prefixlen == prefix.max_prefixlen and path.source in (PathSource.NEIGHBOUR, PathSource.INSTANCE)
-    of_neighbour = single and any(prefix in neighbour_addresses(azure, i) for i in gateway.instance_ids)
-    if of_neighbour and not stands_alone(azure, gateway):
-        return None
-    next_hop = route.attributes.next_hop
-    if gateway.kind is PeerKind.VPN_GATEWAY:
-        next_hop = nic_next_hop(gateway, instance)
-    else:
-        edges = (edge for c in azure.connections if c.gateway == gateway.name for edge in c.edges)
-        next_hop = next((edge.next_hop for edge in edges if edge.address == next_hop), next_hop)
-    return replace(route, attributes=replace(route.attributes, next_hop=next_hop))
+    heaviest = max((path.weight for path in paths if from_circuit(gateway, path.source)), default=0)
+    for path in paths:
+        route = learned_from_gateway(gateway, instance, prefix, path)
+        if route is None or (from_circuit(gateway, path.source) and path.weight < heaviest):
+            continue
+        single = prefix.prefixlen == prefix.max_prefixlen and path.source in (PathSource.NEIGHBOUR, PathSource.INSTANCE)
+        of_neighbour = single and any(prefix in neighbour_addresses(azure, i) for i in gateway.instance_ids)
+        if of_neighbour and not stands_alone(azure, gateway):
+            continue
+        next_hop = route.attributes.next_hop
+        if gateway.kind is PeerKind.VPN_GATEWAY:
+            next_hop = nic_next_hop(gateway, instance)
+        else:
+            edges = (edge for c in azure.connections if c.gateway == gateway.name for edge in c.edges)
+            next_hop = next((edge.next_hop for edge in edges if edge.address == next_hop), next_hop)
+        yield replace(route, attributes=replace(route.attributes, next_hop=next_hop))
 
 
 def advertised_to_route_server(

@@ -51,6 +51,12 @@ def gateways_on(azure: Azure, circuit: Circuit) -> tuple[Gateway, ...]:
     return tuple(azure.gateway[c.gateway] for c in azure.connections if c.remote == circuit.name)
 
 
+def routing_weight(azure: Azure, gateway: Gateway, remote: str) -> int:
+    """The routing weight of a gateway's connection to a circuit; 0 for anything else [connection-weight]."""
+    found = (c.routing_weight for c in azure.connections if (c.gateway, c.remote) == (gateway.name, remote))
+    return next(found, 0)
+
+
 def gateway_of_user_routes(azure: Azure, virtual_network: str) -> Gateway | None:
     """The gateway to which user-defined routes with next hop type VirtualNetworkGateway lead [route-to-gateway].
 

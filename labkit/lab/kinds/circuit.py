@@ -32,7 +32,7 @@ class Circuit(Part):
     """An ExpressRoute circuit with private peering; Microsoft's edge router, ASN 12076, is its node."""
 
     connects_to: Named[LinkOptions] = Field(default_factory=list)
-    """The site at its customer's end: a name, or `{site: prefix of the link}`."""
+    """The site at its customer's end: a name, or `{site: prefix of the link}`. Without one, gateways meet there."""
     premium: bool = False
     """True: the premium add-on, which takes more of the customer's routes."""
 
@@ -82,13 +82,11 @@ class CircuitKind(Kind):
     def azure(self, draft: Draft, addresses: Addresses, azure: azure_model.Azure) -> azure_model.Azure:  # noqa: ARG002
         """See `Kind`."""
         sites = draft.file[SITES]
-        circuits = tuple(
-            azure_model.Circuit(name, sites[site].asn, circuit.premium)
-            for name, circuit in draft.file[CIRCUITS].items()
-            for site in _sites(circuit)[:1]
-            if site in sites
-        )
-        return replace(azure, circuits=circuits)
+        circuits = []
+        for name, circuit in draft.file[CIRCUITS].items():
+            asns = (sites[site].asn for site in _sites(circuit) if site in sites)
+            circuits.append(azure_model.Circuit(name, next(asns, None), circuit.premium))
+        return replace(azure, circuits=tuple(circuits))
 
     def check(self, checking: Checking) -> None:
         """See `Kind`."""
@@ -96,11 +94,15 @@ class CircuitKind(Kind):
         for name, circuit in draft.file[CIRCUITS].items():
             path: Path = ("circuits", name)
             sites = _sites(circuit)
-            if len(sites) != 1 and not draft.broken((*path, "connects_to")):
-                text = f"circuit {name} is connected to {f'{len(sites)} sites' if sites else 'no site'}."
-                draft.error(path, text, "A circuit ends at one customer's edge: connects_to: [one site].")
             linked = any(checking.names.nouns.get(other) == GATEWAY for other in checking.joined_to(name))
-            if not linked and not draft.broken(("gateways",)):
+            if len(sites) > 1 and not draft.broken((*path, "connects_to")):
+                text = f"circuit {name} is connected to {len(sites)} sites."
+                draft.error(path, text, "A circuit ends at one customer's edge: connects_to: [one site].")
+            unread = draft.broken((*path, "connects_to")) or draft.broken(("gateways",))
+            if not sites and not linked and not unread:
+                text = f"circuit {name} is connected to nothing."
+                draft.error(path, text, f"Connect gateways to it, connects_to: [{name}], or it to a site.")
+            elif not linked and not draft.broken(("gateways",)):
                 remedy = f"Connect one: connects_to: [{name}]."
                 draft.warn(path, f"circuit {name}: no gateway is connected to it.", remedy)
 

@@ -124,7 +124,8 @@ class ConnectionKind(Kind):
                 continue
             if named.remote in draft.file[CIRCUITS]:
                 edges = addresses[EDGES].get((named.gateway, named.remote), ())
-                connections.append(Connection(title, named.gateway, named.remote, edges=edges))
+                weight = named.options.routing_weight
+                connections.append(Connection(title, named.gateway, named.remote, edges=edges, routing_weight=weight))
             elif named.remote in azure.gateway:
                 back = f"{named.remote}-{named.gateway}"
                 if any(each.name == title for each in connections):  # the other one names this one, too
@@ -219,6 +220,9 @@ def _check(checking: Checking, gateway: Gateway, named: _Named) -> None:
     for key in ("edges", "next_hops"):
         if vpn and getattr(options, key):
             draft.error((*path, key), f"{about}: {key} are for connections to circuits only.", f"Remove {key}.")
+    if vpn and options.routing_weight:
+        text = f"{about}: routing_weight is for connections to circuits only."
+        draft.error((*path, "routing_weight"), text, "Remove routing_weight.")
     if not vpn and not options.bgp:
         draft.error((*path, "bgp"), f"{about}: ExpressRoute always uses BGP.", "Remove bgp.")
     for key in ("address_prefixes", "bgp_peering_address"):

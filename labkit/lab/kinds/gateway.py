@@ -83,6 +83,8 @@ class GatewayConnection(Part):
     free ones of GatewaySubnet."""
     next_hops: Annotated[tuple[Address, ...], BeforeValidator(one_or_more)] = ()
     """To a circuit: the next hops that NICs have in place of `edges`, as many. Default: of 100.65.0.0/16."""
+    routing_weight: Annotated[int, Field(ge=0, le=32000)] = 0
+    """To a circuit: of several circuits with the same prefix, the connection with the highest weight is used."""
     bgp: bool = True
     """To a site or an NVA: false for static routes alone, those of `address_prefixes`."""
     address_prefixes: Prefixes = ()

@@ -13,7 +13,7 @@ from labkit.azure.rules.addressing import ROUTE_SERVER_SUBNET, gateway_address
 from labkit.azure.rules.adjacency import local_and_adjacent_ranges, server_in
 from labkit.azure.rules.asn import MICROSOFT_ASN
 from labkit.azure.rules.effective import DEFAULT_ROUTE
-from labkit.azure.rules.gateways import possible_internal_peers, session_server
+from labkit.azure.rules.gateways import possible_internal_peers, routing_weight, session_server
 from labkit.azure.rules.limits import (
     CUSTOMER_TO_CIRCUIT_ROUTES,
     GATEWAY_TO_CIRCUIT_ROUTES,
@@ -226,6 +226,7 @@ def gateway_speaker(lab: Lab, gateway: Gateway, index: int) -> GatewaySpeaker:
                     timers,
                     circuit=True,
                     peer=line.circuit,
+                    weight=routing_weight(lab.azure, azure, line.circuit),
                 )
                 for line in lines
             ),

@@ -23,7 +23,7 @@ from labkit.azure.rules.gateway_policy import (
     reached_from,
     resolves,
 )
-from labkit.azure.rules.gateways import connected_circuits, internal_peers, session_server
+from labkit.azure.rules.gateways import connected_circuits, internal_peers, routing_weight, session_server
 from labkit.azure.rules.rows import as_path_text, effective_json
 from labkit.daemons.speaker import Advertisements
 from labkit.operate.look.live_state import LiveState
@@ -46,10 +46,9 @@ def effective_differences(snapshot: Snapshot) -> Iterator[Difference]:
     for instance in snapshot.gateways:
         gateway, routes = azure.gateway[instance.name], gateways.setdefault(instance.name, {})
         for prefix, paths in at_gateway(snapshot, instance).items():
-            for path in paths:
-                route = programmed_by_gateway(azure, gateway, instance.index, prefix, path)
-                if route is not None:
-                    routes[prefix] = (*routes.get(prefix, ()), route)
+            programmed = tuple(programmed_by_gateway(azure, gateway, instance.index, prefix, paths))
+            if programmed:
+                routes[prefix] = (*routes.get(prefix, ()), *programmed)
     found: dict[tuple[str, str, str], list[str]] = {}
     for nic in azure.nic:
         rows = effective_table(azure, forwarding_key(azure, nic, learned), learned, gateways)
@@ -260,7 +259,8 @@ def at_gateway(snapshot: Snapshot, instance: InstanceId) -> GatewayTable:
     }
     for address, accepted in snapshot.at_gateway(instance).items():
         for prefix, attributes in accepted.items() if address in senders else ():
-            path = GatewayPath(*senders[address], address, attributes)
+            source, sender = senders[address]
+            path = GatewayPath(source, sender, address, attributes, routing_weight(azure, gateway, sender))
             found[prefix] = (*found.get(prefix, ()), path)
     return found
 

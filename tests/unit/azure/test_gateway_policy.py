@@ -56,9 +56,8 @@ def test_next_hops_on_nics() -> None:
     path = on_premises("12076-65020")
 
     def programmed(gateway: Gateway) -> list[str]:
-        route = programmed_by_gateway(model, gateway, 0, P, path)
+        (route,) = programmed_by_gateway(model, gateway, 0, P, [path])
         sent = learned_from_gateway(gateway, 0, P, path)
-        assert route is not None
         assert sent is not None
         return [str(route.attributes.next_hop), str(sent.attributes.next_hop)]
 
@@ -66,7 +65,17 @@ def test_next_hops_on_nics() -> None:
     assert programmed(replace(VPN, public_addresses=public)) == ["10.1.9.4", "10.1.9.4"]
     alone = replace(VPN, instances=VPN.instances[:1], public_addresses=public[:1])
     assert programmed(alone) == ["198.51.100.7", "10.1.9.4"]
-    assert programmed_by_gateway(model, ER, 0, P, exported()) is None
+    assert [*programmed_by_gateway(model, ER, 0, P, [exported()])] == []
+
+
+def test_the_connection_with_the_highest_weight() -> None:
+    # [connection-weight]: before the length of the path, on NICs too.
+    light, heavy = on_premises("12076", address="172.30.0.1"), on_premises("12076-65020-65020", address="172.30.0.5")
+    heavy = replace(heavy, weight=100)
+    assert best_at_gateway(ER, [light, heavy]) == heavy
+    assert used_at_gateway(ER, [light, heavy]) == (heavy,)
+    routes = programmed_by_gateway(TestOwnPaths.MODEL, ER, 0, P, [light, heavy])
+    assert [len(route.attributes.as_path) for route in routes] == [3]
 
 
 def exported(text: str = "65001", address: str = "10.1.0.4") -> GatewayPath:
