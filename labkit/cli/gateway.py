@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from labkit.azure.changes.base import Change
-from labkit.azure.changes.gateways import CreateConnection, DeleteConnection
+from labkit.azure.changes.gateways import CreateConnection, CreateGateway, DeleteConnection, DeleteGateway
 from labkit.azure.model import Connection
 from labkit.azure.rules.gateways import device_of
 from labkit.cli import complete
 from labkit.cli.changing import change, changing
-from labkit.cli.output import Format, FormatOption, LabOption, put_json, put_table
+from labkit.cli.output import Format, FormatOption, LabOption, Switch, put_json, put_table, switch_text
 from labkit.cli.peering import COLUMNS
 from labkit.errors import InvalidInput
 from labkit.names import meant
@@ -20,7 +20,7 @@ from labkit.operate.changes import Now
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import running
 
-app = typer.Typer(help="Show gateways of the running lab, and change their connections.", no_args_is_help=True)
+app = typer.Typer(help="Show and change gateways of the running lab and their connections.", no_args_is_help=True)
 
 PEER_COLUMNS = {
     "localAddress": "LocalAddress",
@@ -47,6 +47,63 @@ Remote = Annotated[
         autocompletion=complete.neighbours,
     ),
 ]
+
+
+@app.command("list")
+def list_gateways(lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
+    """List the gateways. The JSON has the names of `az network vnet-gateway list`."""
+    found = LabClient(running(lab)[0]).get("gateways")
+    if output is Format.JSON:
+        put_json(found)
+        return
+    rows = [
+        (
+            *(each[key] for key in ("name", "virtualNetwork", "gatewayType")),
+            switch_text(each["activeActive"]),
+            each["asn"],
+            ", ".join(each["ipAddresses"]),
+        )
+        for each in found
+    ]
+    put_table(("Name", "VNet", "GatewayType", "ActiveActive", "ASN", "IpAddresses"), rows)
+
+
+@app.command()
+@changing
+def create(
+    ctx: typer.Context,
+    gateway: GatewayName,
+    active_active: Annotated[
+        Switch | None,
+        typer.Option(help="Whether a VPN gateway has two instances. Default: as in the lab file.", show_default=False),
+    ] = None,
+    lab: LabOption = None,
+) -> None:
+    """Create a gateway that was deleted, without connections (`connection create`)."""
+
+    def make(now: Now) -> list[Change]:
+        built = now.lab.azure.gateway
+        known = meant(gateway, built)
+        if known is None:
+            raise InvalidInput(
+                f"the lab has no nodes for a gateway {gateway}.", f"Its file declares: {', '.join(built) or 'none'}."
+            )
+        of_file = built[known]
+        addresses = of_file.instances[:1] if active_active is Switch.OFF else of_file.instances
+        if active_active is Switch.ON and len(addresses) == 1:
+            raise InvalidInput(
+                f"the lab has one node for gateway {known}.", "Set active_active: true in the lab file for two."
+            )
+        return [CreateGateway(known, of_file.virtual_network, of_file.kind, addresses, of_file.asn)]
+
+    change(ctx, lab, make)
+
+
+@app.command()
+@changing
+def delete(ctx: typer.Context, gateway: GatewayName, lab: LabOption = None) -> None:
+    """Delete a gateway that has no connection. NICs lose the routes that it programmed."""
+    change(ctx, lab, lambda _now: [DeleteGateway(gateway)])
 
 
 @app.command()

@@ -22,6 +22,7 @@ from labkit.controller.controller import Controller
 from labkit.controller.model_view import model
 from labkit.controller.objects import (
     connection_json,
+    gateway_json,
     peer_json,
     peering_json,
     route_server_json,
@@ -62,6 +63,7 @@ class Api:
                 web.get("/v1/virtual-networks", self._virtual_networks),
                 web.get("/v1/peerings", self._peerings),
                 web.get("/v1/connections", self._connections),
+                web.get("/v1/gateways", self._gateways),
                 web.get("/v1/gateways/{gateway}/bgp-peers", self._bgp_peers),
                 web.get("/v1/gateways/{gateway}/learned-routes", self._gateway_learned),
                 web.get("/v1/gateways/{gateway}/advertised-routes/{peer}", self._gateway_advertised),
@@ -239,6 +241,10 @@ class Api:
         """The sides of peerings: a list of Peering."""
         azure = self._platform.azure
         return web.json_response([peering_json(azure, peering) for peering in azure.peerings])
+
+    async def _gateways(self, _request: web.Request) -> web.Response:
+        """A list of Gateway."""
+        return web.json_response([gateway_json(each) for each in self._platform.azure.gateways])
 
     async def _connections(self, _request: web.Request) -> web.Response:
         """The connections of gateways: a list of Connection."""

@@ -128,7 +128,7 @@ async def bgp_peers(controller: Controller, gateway: Gateway) -> BgpPeerTable:
 
 def sessions(platform: Platform) -> Iterator[GatewaySession]:
     """The sessions of every gateway."""
-    for instance in platform.gateways.ids:
+    for instance in platform.gateways.existing(platform.azure):
         known = platform.gateways.running.get(instance)
         for address, neighbour in neighbours(platform, instance).items():
             session = known.sessions.get(address) if known is not None else None
@@ -138,7 +138,7 @@ def sessions(platform: Platform) -> Iterator[GatewaySession]:
 
 def instances(platform: Platform, gateway: Gateway) -> list[InstanceId]:
     """The instances of a gateway, whether they run or not."""
-    return [instance for instance in platform.gateways.ids if instance.name == gateway.name]
+    return [instance for instance in platform.gateways.existing(platform.azure) if instance.name == gateway.name]
 
 
 def neighbours(platform: Platform, instance: InstanceId) -> Mapping[IPv4Address, GatewayNeighbour]:
@@ -156,7 +156,8 @@ def neighbours(platform: Platform, instance: InstanceId) -> Mapping[IPv4Address,
     }
     apart = server_in(azure, azure.gateway[instance.name].virtual_network) is None
     wanted = [PathSource.INSTANCE, *([PathSource.GATEWAY] if apart else [])]
-    gateways = {a: n for a, n in known.items() if n.source in wanted}
+    there = {address for gateway in azure.gateways for address in gateway.instances}
+    gateways = {a: n for a, n in known.items() if n.source in wanted and a in there}
     inside = session_server(azure, azure.gateway[instance.name]) is not None
     servers = {a: n for a, n in known.items() if n.source is PathSource.ROUTE_SERVER and inside}
     return outer | gateways | servers

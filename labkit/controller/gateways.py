@@ -10,7 +10,7 @@ from labkit.azure.model import ROUTE_SERVER_ASN, Azure, GatewayRoutes, InstanceI
 from labkit.azure.rules.adjacency import server_in
 from labkit.azure.rules.asn import MICROSOFT_ASN
 from labkit.azure.rules.gateway_policy import GatewayPath, PathSource, own_paths, programmed_by_gateway
-from labkit.azure.rules.gateways import possible_internal_peers, routing_weight
+from labkit.azure.rules.gateways import is_instance, possible_internal_peers, routing_weight
 from labkit.feed.bgp import SessionState
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import INSTANCES
@@ -81,7 +81,7 @@ class Gateways:
         own = own_paths(azure, gateway, instance.index)
         found: dict[IPv4Network, tuple[GatewayPath, ...]] = {p: (path,) for p, path in own.items()}
         # The platform knows at once that an instance is down, its own sessions only after their hold time.
-        down = {azure.gateway[i.name].instances[i.index] for i in self.ids if i not in self.running}
+        down = {azure.gateway[i.name].instances[i.index] for i in self.existing(azure) if i not in self.running}
         for prefix, paths in known.routes.items():
             for address in sorted((paths.keys() & self.neighbours[instance].keys()) - down):
                 neighbour = self.neighbours[instance][address]
@@ -90,10 +90,14 @@ class Gateways:
                 found[prefix] = (*found.get(prefix, ()), path)
         return found
 
+    def existing(self, azure: Azure) -> tuple[InstanceId, ...]:
+        """The instances of gateways that are not deleted."""
+        return tuple(i for i in self.ids if is_instance(azure, i))
+
     def routes(self, azure: Azure) -> GatewayRoutes:
         """What gateways have from on-premises, in the form that the rules want."""
         found: dict[str, dict[IPv4Network, tuple[LearnedRoute, ...]]] = {}
-        for instance in self.ids:
+        for instance in self.existing(azure):
             if instance not in self.running:
                 continue
             gateway, routes = azure.gateway[instance.name], found.setdefault(instance.name, {})

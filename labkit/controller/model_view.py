@@ -25,7 +25,7 @@ async def model(controller: Controller) -> PlatformModel:
         platform.azure,
         {i.node: None for i in platform.instance_ids}
         | {i.node: answer for i, answer in zip(instances, answers, strict=True)},
-        {gateway.node: _gateway(platform, gateway) for gateway in platform.gateways.ids},
+        {gateway.node: _gateway(platform, gateway) for gateway in platform.gateways.existing(platform.azure)},
         {nic.name: effective_json(platform.rows(nic.name)) for nic in platform.azure.nics},
         tuple(i.node for i in instances if i.node not in controller.feeds.connections),
     )

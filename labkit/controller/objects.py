@@ -6,7 +6,17 @@ from typing import TypedDict
 
 from labkit.azure.changes.route_tables import subnets_with
 from labkit.azure.changes.virtual_networks import peering_state, peering_sync_level
-from labkit.azure.model import Azure, BgpPeer, Connection, Peering, RouteServer, RouteTable, VirtualNetwork
+from labkit.azure.model import (
+    Azure,
+    BgpPeer,
+    Connection,
+    Gateway,
+    Peering,
+    PeerKind,
+    RouteServer,
+    RouteTable,
+    VirtualNetwork,
+)
 
 PROVISIONED = "Succeeded"
 """Azure's `provisioningState` of what has been created: a lab does so at once. It is not the state of a BGP session."""
@@ -57,6 +67,18 @@ class PeeringJson(TypedDict):
     useRemoteGateways: bool
     allowGatewayTransit: bool
     allowForwardedTraffic: bool
+
+
+class GatewayJson(TypedDict):
+    """A gateway, as `az network vnet-gateway show` prints it, with the addresses of its instances."""
+
+    name: str
+    virtualNetwork: str
+    gatewayType: str
+    activeActive: bool
+    asn: int
+    ipAddresses: list[str]
+    provisioningState: str
 
 
 class ConnectionJson(TypedDict):
@@ -127,6 +149,19 @@ def peering_json(azure: Azure, peering: Peering) -> PeeringJson:
         "useRemoteGateways": peering.use_remote_gateways,
         "allowGatewayTransit": peering.allow_gateway_transit,
         "allowForwardedTraffic": peering.allow_forwarded_traffic,
+    }
+
+
+def gateway_json(gateway: Gateway) -> GatewayJson:
+    """A gateway."""
+    return {
+        "name": gateway.name,
+        "virtualNetwork": gateway.virtual_network,
+        "gatewayType": "Vpn" if gateway.kind is PeerKind.VPN_GATEWAY else "ExpressRoute",
+        "activeActive": gateway.active_active,
+        "asn": gateway.asn,
+        "ipAddresses": [str(address) for address in gateway.instances],
+        "provisioningState": PROVISIONED,
     }
 
 

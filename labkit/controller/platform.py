@@ -226,7 +226,7 @@ class Platform:
         self._rows, self._tables = {}, {}
         sharing: dict[tuple[TableKey, TableKey], list[str]] = {}
         for nic, key in self.table_key.items():
-            sharing.setdefault((key, former[nic]), []).append(nic)
+            sharing.setdefault((key, former.get(nic, key)), []).append(nic)
         deltas: dict[TableKey, Delta] = {}
         changes = []
         for (key, came_from), nics in sorted(sharing.items()):

@@ -10,7 +10,7 @@ from labkit.azure.model import Azure, BgpPeer, InstanceId, PeerKind
 from labkit.azure.rules.acceptance import Originated, originated, originated_in
 from labkit.azure.rules.addressing import GATEWAY_SUBNET, gateway_address
 from labkit.azure.rules.adjacency import local_and_adjacent_ranges, server_in
-from labkit.azure.rules.gateways import possible_internal_peers, session_server, with_gateway_peers
+from labkit.azure.rules.gateways import is_instance, possible_internal_peers, session_server, with_gateway_peers
 from labkit.controller.platform import Platform
 from labkit.feed.bgp import GatewayConfig, GatewayLink, RouteServerConfig
 from labkit.lab.connections import unconnected
@@ -35,9 +35,10 @@ def instance_config(platform: Platform, instance: InstanceId) -> RouteServerConf
 
 
 def gateway_config(platform: Platform, instance: InstanceId) -> GatewayConfig:
-    """The configuration of an instance of a gateway."""
+    """The configuration of an instance of a gateway. One of a deleted gateway has no sessions outside."""
     azure = platform.azure
-    gateway = azure.gateway[instance.name]
+    there = is_instance(azure, instance)
+    gateway = (azure if there else platform.declared.azure).gateway[instance.name]
     network = gateway.virtual_network
     built = server_in(platform.declared.azure, network)
     mine = originated_in(azure, network)
@@ -45,10 +46,10 @@ def gateway_config(platform: Platform, instance: InstanceId) -> GatewayConfig:
     return GatewayConfig(
         asn=gateway.asn,
         route_servers=built.instances if built is not None else (),
-        sessions=session_server(azure, gateway) is not None,
+        sessions=there and session_server(azure, gateway) is not None,
         gateways=_of_other_gateways(platform.declared.azure, instance),
-        with_gateways=server_in(azure, network) is None,
-        no_sessions="branch-to-branch is off" if server_in(azure, network) else "the route server is deleted",
+        with_gateways=there and server_in(azure, network) is None,
+        no_sessions=_no_sessions(azure, network) if there else "the gateway is deleted",
         vpn=gateway.kind is PeerKind.VPN_GATEWAY,
         subnet_gateway=gateway_address(subnet),
         originated=(*mine.own, *mine.spokes),
@@ -64,6 +65,10 @@ def gateway_config(platform: Platform, instance: InstanceId) -> GatewayConfig:
             for route in into_tunnels(platform.declared, instance.node, unconnected(platform.declared, azure))
         ),
     )
+
+
+def _no_sessions(azure: Azure, network: str) -> str:
+    return "branch-to-branch is off" if server_in(azure, network) else "the route server is deleted"
 
 
 def _of_other_gateways(azure: Azure, instance: InstanceId) -> tuple[IPv4Address, ...]:

@@ -26,12 +26,16 @@ def unconnected(lab: Lab, azure: Azure) -> frozenset[frozenset[str]]:
 
 def _unconnected(lab: Lab, azure: Azure) -> Iterator[tuple[str, str]]:
     there = {connection.name for connection in azure.connections}
-    if there == {connection.name for connection in lab.azure.connections}:
+    instances = {i.node for gateway in azure.gateways for i in gateway.instance_ids}
+    built = {i.node for gateway in lab.azure.gateways for i in gateway.instance_ids}
+    if there == {connection.name for connection in lab.azure.connections} and instances == built:
         return
     for gateway in lab.gateways:
         for line in gateway.lines:
-            if connection_name(gateway.name, line) not in there:
-                yield InstanceId(gateway.name, line.instance).node, line.circuit
+            node = InstanceId(gateway.name, line.instance).node
+            if connection_name(gateway.name, line) not in there or node not in instances:
+                yield node, line.circuit
     for tunnel in lab.tunnels:
-        if not there.issuperset(connection_names(lab, tunnel)):
+        missing = {tunnel.near.node, tunnel.far.node} & built - instances
+        if missing or not there.issuperset(connection_names(lab, tunnel)):
             yield tunnel.near.node, tunnel.far.node

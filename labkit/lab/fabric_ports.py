@@ -82,14 +82,14 @@ def fabric_ports(
     azure = lab.azure if azure is None else azure
     network = azure.virtual_network[virtual_network].name
     nics = [nic for nic in (*azure.nics, *instance_nics(lab)) if nic.machine not in gone]
-    ports: dict[str, Port] = {port(nic): _nic_port(lab, nic) for nic in nics if nic.virtual_network == network}
+    ports: dict[str, Port] = {port(nic): _nic_port(lab, azure, nic) for nic in nics if nic.virtual_network == network}
     if lab.internet is not None:
         for link in wiring(lab).links:
             if link.a.node == network and link.b.node == lab.internet.name:
                 ports[link.a.interface] = InternetPort(link.b.mac)
     for peering in connected_peerings(azure, network):
         beyond = (nic for nic in nics if nic.virtual_network == peering.remote)
-        there = tuple((a, n.mac) for n in beyond for a in _nic_port(lab, n).addresses)
+        there = tuple((a, n.mac) for n in beyond for a in _nic_port(lab, azure, n).addresses)
         anywhere = takes_forwarded(azure, network, peering.remote)
         ports[handle(peering.remote)] = PeeringPort(
             peering.remote, there, None if anywhere else remote_ranges(azure, peering)
@@ -97,5 +97,5 @@ def fabric_ports(
     return ports
 
 
-def _nic_port(lab: Lab, nic: Nic) -> NicPort:
-    return NicPort(nic, addresses_beyond(lab, nic.machine))
+def _nic_port(lab: Lab, azure: Azure, nic: Nic) -> NicPort:
+    return NicPort(nic, addresses_beyond(lab, nic.machine, azure))

@@ -15,7 +15,7 @@ from labkit.azure.changes.base import Change
 from labkit.azure.changes.names import as_known
 from labkit.azure.changes.outcome import ChangeOutcome
 from labkit.azure.changes.virtual_networks import peering_side
-from labkit.azure.model import Azure, BgpPeer, Nic
+from labkit.azure.model import Azure, BgpPeer, Gateway, Nic
 from labkit.azure.model.problem import Code, Problem
 from labkit.azure.rules.adjacency import connected_peerings
 from labkit.errors import InvalidInput
@@ -121,6 +121,7 @@ def as_built(lab: Lab, azure: Azure) -> Azure:
                 f"the lab has no link between {peering.local} and {peering.remote}.",
                 f"The lab file links {peering.local} to: {', '.join(linked) or 'none'}.",
             )
+    gateways = tuple(_built_gateway(lab, gateway) for gateway in azure.gateways)
     known = {connection.name: connection for connection in lab.azure.connections}
     for connection in azure.connections:
         of_file = known.get(connection.name)
@@ -147,7 +148,32 @@ def as_built(lab: Lab, azure: Azure) -> Azure:
     sides = {(p.local, p.remote): p.is_global for p in lab.azure.peerings}
     peerings = tuple(replace(p, is_global=sides[p.local, p.remote]) for p in azure.peerings)
     connections = tuple(known[connection.name] for connection in azure.connections)
-    return replace(azure, route_servers=servers, peerings=peerings, connections=connections)
+    instances = {i.node for gateway in azure.gateways for i in gateway.instance_ids}
+    nics = tuple(azure.nic.get(nic.name, nic) for nic in lab.azure.nics if nic.name in {*azure.nic, *instances})
+    return replace(
+        azure, route_servers=servers, peerings=peerings, connections=connections, nics=nics, gateways=gateways
+    )
+
+
+def _built_gateway(lab: Lab, gateway: Gateway) -> Gateway:
+    """A gateway with what only building a lab decides; it may have one of two instances.
+
+    Raises:
+        InvalidInput: the lab has no nodes for it.
+    """
+    there, count = lab.azure.gateway.get(gateway.name), len(gateway.instances)
+    kept = (gateway.virtual_network, gateway.kind, gateway.asn, gateway.instances)
+    if there is None or kept != (there.virtual_network, there.kind, there.asn, there.instances[:count]):
+        raise InvalidInput(
+            f"the lab has no nodes for a gateway {gateway.name} like this.",
+            f"Its file declares: {', '.join(lab.azure.gateway) or 'none'}.",
+        )
+    return replace(
+        there,
+        instances=gateway.instances,
+        active_active=gateway.active_active,
+        public_addresses=there.public_addresses[:count],
+    )
 
 
 def obstacles(lab: Lab, edited: Lab) -> tuple[str, ...]:

@@ -121,10 +121,11 @@ def _configured(lab: Lab, azure: Azure) -> Iterator[BgpSession]:
     instances = {i.node: i for gateway in azure.gateways for i in gateway.instance_ids}
     servers = {i.node: i for server in lab.azure.route_servers for i in server.instance_ids}
     closed = unconnected(lab, azure)
+    deleted = {i.node for gateway in lab.azure.gateways for i in gateway.instance_ids} - instances.keys()
 
     def configured(session: BgpSession) -> bool:
         first, second = session.ends
-        if frozenset((first.node, second.node)) in closed:
+        if frozenset((first.node, second.node)) in closed or {first.node, second.node} & deleted:
             return False
         if first.node in servers and second.node in instances:
             server = session_server(azure, azure.gateway[instances[second.node].name])

@@ -28,7 +28,7 @@ def surroundings(
     for network in reversed(near):
         for nic in _nics(lab, azure):
             if nic.virtual_network == network:
-                reachable |= dict.fromkeys((*beyond(lab, nic.machine), *nic.addresses), nic)
+                reachable |= dict.fromkeys((*beyond(lab, nic.machine, azure), *nic.addresses), nic)
     balancers = load_balancers_near(azure, virtual_network)
     frontends = {b.address: backends[b.address] for b in reversed(balancers)}
     return Surroundings(reachable, frontends, lab.internet is not None)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from labkit.azure.changes.appliances import SetAdvertisedPrefixes, SetExportPolicy
 from labkit.azure.changes.base import Change
 from labkit.azure.changes.firewalls import SetFirewallRules
-from labkit.azure.changes.gateways import CreateConnection, DeleteConnection
+from labkit.azure.changes.gateways import CreateConnection, CreateGateway, DeleteConnection, DeleteGateway
 from labkit.azure.changes.nics import SetIpForwarding, customer_nics
 from labkit.azure.changes.route_servers import (
     CreateRouteServer,
@@ -432,6 +432,9 @@ def _candidates(built: Lab, azure: Azure) -> Iterator[Change]:
         yield DeleteRouteServer(server.name)
         yield SetRouteServerSettings(server.name, not server.branch_to_branch)
         yield from (DeletePeer(server.name, peer.name) for peer in server.peers)
+    yield from (DeleteGateway(each.name) for each in azure.gateways)
+    for gateway in built.azure.gateways:
+        yield CreateGateway(gateway.name, gateway.virtual_network, gateway.kind, gateway.instances, gateway.asn)
     yield from (DeleteConnection(each.name) for each in azure.connections)
     yield from (CreateConnection(each.name, each.gateway, each.remote) for each in built.azure.connections)
     for server in built.azure.route_servers:

@@ -6,14 +6,16 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from labkit.azure.changes.gateways import CreateConnection, DeleteConnection
+from labkit.azure.changes.gateways import CreateConnection, CreateGateway, DeleteConnection, DeleteGateway
 from labkit.azure.changes.route_tables import DeleteRoute, PutRoute
+from labkit.azure.changes.virtual_networks import PutPeering
 from labkit.azure.model import NextHopType
 from labkit.cli.app import run as labkit
+from labkit.errors import InvalidInput
 from labkit.operate.diff.run import differences
 from labkit.operate.look.probes import ping
 from labkit.pytest import Boot, RunningLab
-from tests.e2e.in_lab import gateways, lab_file, problems, without_bgpd
+from tests.e2e.in_lab import effective, gateways, lab_file, problems, without_bgpd
 from tests.e2e.waiting import eventually
 
 HUB, BRANCH, SHOP, OFFICE = (IPv4Network(f"10.{n}.0.0/16") for n in (1, 250, 251, 252))
@@ -80,4 +82,30 @@ def test_what_a_connection_brings_is_predicted(lab: RunningLab, capsys: pytest.C
     assert "vpngw-shop" in capsys.readouterr().out
     assert labkit(["gateway", "connection", "create", "vpngw", "office", "--lab", name]) == 2
     assert "the lab has no connection of vpngw to office" in capsys.readouterr().err
+    assert problems(lab, 60) == []
+
+
+def test_a_gateway_is_deleted_and_created_with_one_instance(lab: RunningLab) -> None:
+    """Its nodes stay; a reset makes it active-active again."""
+    gateway = lab.lab.azure.gateway["vpngw"]
+    deletions = [DeleteConnection("vpngw-branch"), DeleteConnection("vpngw-shop"), DeleteGateway("vpngw")]
+    with pytest.raises(InvalidInput, match="has connections"):
+        lab.client.change(DeleteGateway("vpngw"))
+    lab.client.change(PutPeering("spoke", "hub", use_remote_gateways=False))
+    lab.client.change(*deletions)
+    eventually(lambda: gateways(lab, "vm1", BRANCH), lambda hops: hops is None)
+    eventually(lambda: effective(lab, "vm2", BRANCH), [("User", "Active", "None", [])].__eq__)
+    eventually(lambda: [str(d) for d in differences(lab.lab, lab.client)], lambda found: found == [], 30)
+    lab.client.change(
+        CreateGateway("vpngw", "hub", gateway.kind, gateway.instances[:1], gateway.asn),
+        CreateConnection("vpngw-branch", "vpngw", "vpngw-branch"),
+    )
+    public = gateway.public_addresses[0]
+    eventually(lambda: gateways(lab, "vm1", BRANCH), lambda hops: hops == (public,), 30)
+    eventually(lambda: ping(lab.client, "vm1", BRANCH_HOST), bool)
+    eventually(lambda: [str(d) for d in differences(lab.lab, lab.client)], lambda found: found == [], 30)
+
+    assert labkit(["reset", "--lab", lab.client.record.lab]) == 0
+    eventually(lambda: gateways(lab, "vm1", BRANCH), lambda hops: hops == gateway.instances, 30)
+    assert lab.client.changes() == ()
     assert problems(lab, 60) == []

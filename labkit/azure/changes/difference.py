@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from labkit.azure.changes.appliances import SetAdvertisedPrefixes, SetExportPolicy
 from labkit.azure.changes.base import Change
 from labkit.azure.changes.firewalls import SetFirewallRules
-from labkit.azure.changes.gateways import CreateConnection, DeleteConnection
+from labkit.azure.changes.gateways import CreateConnection, CreateGateway, DeleteConnection, DeleteGateway
 from labkit.azure.changes.nics import SetIpForwarding
 from labkit.azure.changes.route_servers import (
     CreateRouteServer,
@@ -70,7 +70,7 @@ def difference(before: Azure, after: Azure) -> tuple[Change, ...]:
             SetFirewallRules(each.name, each.rules)
             for each in _other(before.firewall, after.firewalls, lambda firewall: firewall.rules)
         ),
-        *_connections(before, after),
+        *_gateways(before, after),
     )
 
 
@@ -97,17 +97,30 @@ def _deletions(before: Azure, after: Azure) -> Iterator[Change]:
             if peer.name not in names:
                 yield DeletePeer(server.name, peer.name)
     kept = {connection.name for connection in after.connections}
-    yield from (DeleteConnection(each.name) for each in before.connections if each.name not in kept)
+    gone = _other_gateways(before, after)
+    for each in before.connections:
+        if each.name not in kept or {each.gateway, each.remote} & gone:
+            yield DeleteConnection(each.name)
+    yield from (DeleteGateway(name) for name in sorted(gone))
     for peering in before.peerings:
         if peering_side(after, peering.local, peering.remote) is None:
             yield DeletePeering(peering.local, peering.remote)
 
 
-def _connections(before: Azure, after: Azure) -> Iterator[Change]:
-    known = {connection.name for connection in before.connections}
-    for connection in after.connections:
-        if connection.name not in known:
-            yield CreateConnection(connection.name, connection.gateway, connection.remote)
+def _gateways(before: Azure, after: Azure) -> Iterator[Change]:
+    gone = _other_gateways(before, after)
+    for gateway in after.gateways:
+        if gateway.name in gone or gateway.name not in before.gateway:
+            yield CreateGateway(gateway.name, gateway.virtual_network, gateway.kind, gateway.instances, gateway.asn)
+    known = {each.name for each in before.connections if not {each.gateway, each.remote} & gone}
+    for each in after.connections:
+        if each.name not in known:
+            yield CreateConnection(each.name, each.gateway, each.remote)
+
+
+def _other_gateways(before: Azure, after: Azure) -> set[str]:
+    """The gateways that are gone, or are others now: those are deleted, and created again."""
+    return {gateway.name for gateway in before.gateways if after.gateway.get(gateway.name) != gateway}
 
 
 def _peerings(before: Azure, after: Azure) -> Iterator[Change]:

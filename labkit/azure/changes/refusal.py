@@ -45,7 +45,7 @@ _REMEDIES = {
     Code.PEER_UNREACHABLE: "Peer the two virtual networks first.",
     Code.FIREWALL_RULE: "Give ICMP a rule of its own.",
     Code.FIREWALL_PORT: "Write 22, or a range such as 8000-8080, between 1 and 65535.",
-    Code.GATEWAY_STANDBY: "Make the gateway active-active in the lab file: active_active: true.",
+    Code.GATEWAY_STANDBY: "The gateway must be active-active: labkit gateway create {0} --active-active on",
     Code.GATEWAY_PROPAGATION: "Keep propagation on there, or give GatewaySubnet a route table of its own.",
     Code.GATEWAY_CUT_OFF: "Give the route table a route for the RouteServerSubnet to VnetLocal.",
     Code.GATEWAY_DEFAULT_ROUTE: "Give GatewaySubnet a route table of its own, without a route for 0.0.0.0/0.",

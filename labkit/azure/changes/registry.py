@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from labkit.azure.changes.appliances import SetAdvertisedPrefixes, SetExportPolicy
 from labkit.azure.changes.base import Change, Json
 from labkit.azure.changes.firewalls import SetFirewallRules
-from labkit.azure.changes.gateways import CreateConnection, DeleteConnection
+from labkit.azure.changes.gateways import CreateConnection, CreateGateway, DeleteConnection, DeleteGateway
 from labkit.azure.changes.nics import SetIpForwarding
 from labkit.azure.changes.route_servers import (
     CreateRouteServer,
@@ -47,6 +47,8 @@ CHANGES: tuple[type[Change], ...] = (
     SetAdvertisedPrefixes,
     SetExportPolicy,
     SetFirewallRules,
+    CreateGateway,
+    DeleteGateway,
     CreateConnection,
     DeleteConnection,
 )

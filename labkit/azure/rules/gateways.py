@@ -28,6 +28,12 @@ def gateways_in(azure: Azure, virtual_network: str) -> tuple[Gateway, ...]:
     return tuple(g for g in azure.gateways if g.virtual_network == virtual_network)
 
 
+def is_instance(azure: Azure, instance: InstanceId) -> bool:
+    """Whether this is an instance of a gateway that there is."""
+    gateway = azure.gateway.get(instance.name)
+    return gateway is not None and instance in gateway.instance_ids
+
+
 def connected_circuits(azure: Azure, gateway: Gateway) -> tuple[Circuit, ...]:
     """The circuits that a gateway is connected to, in the order of its connections."""
     remotes = (c.remote for c in azure.connections if c.gateway == gateway.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
-from labkit.azure.model import InstanceId
+from labkit.azure.model import Azure, InstanceId
 from labkit.azure.rules.gateways import nic_next_hop
 from labkit.lab.model import Gateway, Lab, Line
 from labkit.names import meant
@@ -23,10 +23,11 @@ def lines(lab: Lab) -> Iterator[tuple[Gateway, Line]]:
     return ((gateway, line) for gateway in lab.gateways for line in gateway.lines)
 
 
-def beyond(lab: Lab, node: str) -> tuple[IPv4Address, ...]:
+def beyond(lab: Lab, node: str, azure: Azure) -> tuple[IPv4Address, ...]:
     """Addresses for which the NIC of a gateway's instance gets packets in addition to its own; none for another node.
 
-    They are Microsoft's edges at the far ends of its lines, and the next hops that NICs have for what lies behind it.
+    They are Microsoft's edges at the far ends of its lines, and the next hops that NICs have for what lies behind it,
+    where Azure has become `azure`.
     """
     found = [
         address
@@ -34,7 +35,7 @@ def beyond(lab: Lab, node: str) -> tuple[IPv4Address, ...]:
         if InstanceId(gateway.name, line.instance).node == node
         for address in (line.edge, line.next_hop)
     ]
-    for gateway in lab.azure.gateways:
+    for gateway in azure.gateways:
         found += (nic_next_hop(gateway, i.index) for i in gateway.instance_ids if i.node == node)
     own = {address for nic in lab.azure.nics_of(node) for address in nic.addresses} if found else set()
     return tuple(address for address in dict.fromkeys(found) if address not in own)

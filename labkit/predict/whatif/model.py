@@ -9,6 +9,7 @@ from functools import cached_property
 from ipaddress import IPv4Network
 
 from labkit.azure.model import Azure, EffectiveRoute
+from labkit.azure.rules.gateways import is_instance
 from labkit.azure.rules.validation import warnings
 from labkit.errors import InvalidInput
 from labkit.predict.azure_speakers import AdjRibsIn, AzureSpeakers, OscillationError
@@ -97,10 +98,15 @@ def predict(
 
 
 def _of_servers(adj_ribs_in: AdjRibsIn, before: Azure, after: Azure) -> AdjRibsIn:
-    """What Azure's speakers receive, without route servers that are deleted, and with those that are created."""
+    """What Azure's speakers receive, without route servers and gateways that are deleted, with those created."""
     servers = {i: table for i, table in adj_ribs_in.servers.items() if i.name in after.route_server}
+    gateways = {i: table for i, table in adj_ribs_in.gateways.items() if is_instance(after, i)}
+    instances = (i for gateway in after.gateways for i in gateway.instance_ids)
+    gateways |= {i: {} for i in instances if not is_instance(before, i)}
     created = [server for server in after.route_servers if server.name not in before.route_server]
-    return replace(adj_ribs_in, servers=servers | {i: {} for server in created for i in server.instance_ids})
+    return replace(
+        adj_ribs_in, gateways=gateways, servers=servers | {i: {} for server in created for i in server.instance_ids}
+    )
 
 
 @contextmanager

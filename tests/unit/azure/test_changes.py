@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from labkit.azure.changes.base import UNCHANGED, Change
 from labkit.azure.changes.difference import difference
+from labkit.azure.changes.gateways import CreateGateway
 from labkit.azure.changes.nics import SetIpForwarding
 from labkit.azure.changes.registry import CHANGES, from_json, to_json
 from labkit.azure.changes.route_servers import CreateRouteServer, PutPeer, SetRouteServerSettings
@@ -38,6 +39,10 @@ ADDRESSES = st.ip_addresses(v=4)
 st.register_type_strategy(PutPeer, st.builds(PutPeer, peer_asn=st.integers(1, (1 << 32) - 1)))
 st.register_type_strategy(IPv4Network, PREFIXES)
 st.register_type_strategy(SetAddressSpace, st.builds(SetAddressSpace, NAMES, st.lists(PREFIXES, min_size=1).map(tuple)))
+st.register_type_strategy(
+    CreateGateway,
+    st.builds(CreateGateway, NAMES, ip_addresses=st.lists(ADDRESSES, min_size=1, max_size=2).map(tuple)),
+)
 ANY_CHANGE = st.one_of([st.from_type(change) for change in CHANGES])
 
 

@@ -1,4 +1,4 @@
-"""Connections of gateways that are deleted and created while a lab runs, whose lines and tunnels stay."""
+"""Gateways and connections that are deleted and created while a lab runs, whose nodes, lines and tunnels stay."""
 
 import re
 from dataclasses import replace
@@ -9,8 +9,9 @@ import pytest
 
 from labkit.azure.changes.base import Change
 from labkit.azure.changes.difference import difference
-from labkit.azure.changes.gateways import CreateConnection, DeleteConnection
-from labkit.azure.model import Azure
+from labkit.azure.changes.gateways import CreateConnection, CreateGateway, DeleteConnection, DeleteGateway
+from labkit.azure.changes.route_servers import CreateRouteServer, DeleteRouteServer
+from labkit.azure.model import Azure, PeerKind
 from labkit.errors import InvalidInput
 from labkit.lab.connections import unconnected
 from labkit.lab.load import load
@@ -37,7 +38,10 @@ def test_a_device_s_tunnels_are_unconnected_and_nothing_else() -> None:
 
 
 def test_between_two_gateways_either_connection_takes_the_tunnels_away() -> None:
-    pairs = {frozenset((f"vpngw-{i}", f"fargw-{j}")) for i in (0, 1) for j in (0, 1)}
+    pairs = {
+        frozenset((t.near.node, t.far.node)) for t in LAB.tunnels if {t.near.name, t.far.name} == {"vpngw", "fargw"}
+    }
+    assert pairs
     for name in ("vpngw-fargw", "fargw-vpngw"):
         assert unconnected(LAB, after(DeleteConnection(name))) == pairs
     assert not everything_up(LAB, after(DeleteConnection("fargw-vpngw"))).tunnels
@@ -82,3 +86,62 @@ def test_what_was_deleted_is_created_as_it_was() -> None:
 def test_what_can_t_be_is_refused(change: Change, text: str) -> None:
     with pytest.raises(InvalidInput, match=re.escape(text)):
         after(change)
+
+
+VPNGW = EDGES.azure.gateway["vpngw"]
+NO_VPN = (DeleteConnection("vpngw-office"), DeleteGateway("vpngw"))
+
+
+def edges(*changes: Change, azure: Azure = EDGES.azure) -> Azure:
+    return carry_out(EDGES, azure, changes).azure
+
+
+def created(count: int) -> CreateGateway:
+    return CreateGateway("vpngw", "hub", PeerKind.VPN_GATEWAY, VPNGW.instances[:count], VPNGW.asn)
+
+
+def test_a_gateway_is_deleted_with_its_nics_and_created_as_it_was() -> None:
+    gone = edges(*NO_VPN)
+    assert [gateway.name for gateway in gone.gateways] == ["ergw"]
+    assert not {"vpngw-0", "vpngw-1"} & gone.nic.keys()
+    assert difference(EDGES.azure, gone) == NO_VPN
+    back = difference(gone, EDGES.azure)
+    assert back == (created(2), CreateConnection("vpngw-office", "vpngw", "vpngw-office"))
+    again = edges(*back, azure=gone)
+    assert again.nics == EDGES.azure.nics
+    assert {*again.gateways} == {*EDGES.azure.gateways}
+    left = {str(session) for session in expected_sessions(EDGES, gone)}
+    assert not [session for session in left if "vpngw" in session]
+    assert {str(session) for session in expected_sessions(EDGES, again)} == left | {
+        str(session) for session in expected_sessions(EDGES, EDGES.azure) if "vpngw" in str(session)
+    }
+
+
+def test_a_gateway_in_use_stays() -> None:
+    # [gateway-in-use]
+    with pytest.raises(InvalidInput, match="gateway vpngw has connections: vpngw-office"):
+        edges(DeleteGateway("vpngw"))
+
+
+def test_a_route_server_and_an_active_passive_gateway_exclude_each_other_in_any_order() -> None:
+    # [vpn-standby]
+    server = EDGES.azure.route_server["rs1"]
+    with pytest.raises(InvalidInput, match="is not active-active") as refused:
+        edges(*NO_VPN, created(1))
+    assert "--active-active on" in refused.value.remedy
+    standby = edges(*NO_VPN, DeleteRouteServer("rs1"), created(1))
+    assert [nic for nic in standby.nic if nic.startswith("vpngw")] == ["vpngw-0"]
+    with pytest.raises(InvalidInput, match="is not active-active"):
+        edges(CreateRouteServer("rs1", "hub", server.instances), azure=standby)
+    connected = edges(CreateConnection("vpngw-office", "vpngw", "vpngw-office"), azure=standby)
+    assert unconnected(EDGES, connected) == {frozenset(("vpngw-1", "office"))}
+    assert difference(connected, EDGES.azure)[:2] == NO_VPN
+
+
+def test_a_gateway_that_the_lab_has_no_nodes_for_is_refused() -> None:
+    for change in (
+        CreateGateway("other", "hub", PeerKind.VPN_GATEWAY, VPNGW.instances, VPNGW.asn),
+        CreateGateway("vpngw", "hub", PeerKind.VPN_GATEWAY, VPNGW.instances[::-1], VPNGW.asn),
+    ):
+        with pytest.raises(InvalidInput, match="no nodes for a gateway"):
+            edges(*NO_VPN, change)
