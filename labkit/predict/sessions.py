@@ -132,7 +132,8 @@ def _configured(lab: Lab, azure: Azure) -> Iterator[BgpSession]:
             return server is not None and server.name == servers[first.node].name
         one, other = ((end.node, end.address) for end in session.ends)
         if first.node in instances and second.node in instances:
-            return instances[second.node] in internal_peers(azure, instances[first.node])
+            connected = any(tunnel.far.node == second.node for tunnel in lab.tunnels_of(first.node))
+            return connected or instances[second.node] in internal_peers(azure, instances[first.node])
         customer = second.node in customers.routers
         return not customer or (other, one) in neighbours
 
