@@ -12,6 +12,7 @@ from labkit.azure.rules.asn import MICROSOFT_ASN
 from labkit.azure.rules.gateway_policy import GatewayPath, PathSource, own_paths, programmed_by_gateway
 from labkit.azure.rules.gateways import is_instance, possible_internal_peers, routing_weight
 from labkit.feed.bgp import SessionState
+from labkit.lab.connections import unconnected
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import INSTANCES
 from labkit.lab.plan.speakers import router_asn
@@ -42,6 +43,7 @@ class Gateways:
     """The gateways' side of a platform. Instances that are down are absent from `running`."""
 
     def __init__(self, lab: Lab) -> None:
+        self._lab = lab
         self.running: dict[InstanceId, GatewayInstance] = {}
         self.ids = tuple(i for g in lab.azure.gateways for i in g.instance_ids)
         self.neighbours: Mapping[InstanceId, Mapping[IPv4Address, GatewayNeighbour]] = {
@@ -73,7 +75,11 @@ class Gateways:
         self.withdraw(instance, peer, [p for p, paths in self.running[instance].routes.items() if peer in paths])
 
     def table(self, azure: Azure, instance: InstanceId) -> dict[IPv4Network, tuple[GatewayPath, ...]]:
-        """Every path that an instance holds, its own first; nothing of one that is down."""
+        """Every path that an instance holds, its own first; nothing of one that is down.
+
+        Nor anything of a neighbour whose connection is deleted, although the instance withdraws it a moment later: what
+        the connection had of it is no longer known, an edge's address on NICs for one.
+        """
         known = self.running.get(instance)
         if known is None:
             return {}
@@ -82,9 +88,15 @@ class Gateways:
         found: dict[IPv4Network, tuple[GatewayPath, ...]] = {p: (path,) for p, path in own.items()}
         # The platform knows at once that an instance is down, its own sessions only after their hold time.
         down = {azure.gateway[i.name].instances[i.index] for i in self.existing(azure) if i not in self.running}
+        closed = unconnected(self._lab, azure)
+        neighbours = {
+            address: neighbour
+            for address, neighbour in self.neighbours[instance].items()
+            if address not in down and frozenset((instance.node, neighbour.name)) not in closed
+        }
         for prefix, paths in known.routes.items():
-            for address in sorted((paths.keys() & self.neighbours[instance].keys()) - down):
-                neighbour = self.neighbours[instance][address]
+            for address in sorted(paths.keys() & neighbours.keys()):
+                neighbour = neighbours[address]
                 weight = routing_weight(azure, gateway, neighbour.sender)
                 path = GatewayPath(neighbour.source, neighbour.sender, address, paths[address], weight)
                 found[prefix] = (*found.get(prefix, ()), path)

@@ -21,6 +21,7 @@ from labkit.operate.diff.run import differences
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import ping
 from labkit.pytest import Boot, RunningLab
+from tests.e2e.chaos.watch import watching
 from tests.e2e.in_lab import configure, gateways, lab_file, problems, run
 from tests.e2e.waiting import eventually
 from tests.extent import LONG
@@ -195,9 +196,16 @@ def test_a_circuit_takes_a_thousand_prefixes_of_a_gateway_and_no_more(lab: Runni
 
 
 def test_a_circuit_s_connection_is_deleted_and_created(lab: RunningLab) -> None:
-    """The circuit and its customer's session go on without a gateway."""
-    lab.client.change(DeleteConnection("ergw-circuit1"))
-    eventually(lambda: gateways(lab, "vm1", DC), lambda hops: hops is None)
+    """The circuit and its customer's session go on without a gateway.
+
+    A machine goes by the edges' addresses until the end, never by what the gateway has in their place.
+    """
+    with watching(lab, "vm1") as watch:
+        before = watch.fib.hops(DC_HOST)
+        lab.client.change(DeleteConnection("ergw-circuit1"))
+        eventually(lambda: gateways(lab, "vm1", DC), lambda hops: hops is None)
+        assert watch.since([DC_HOST]) == {DC_HOST: before | watch.fib.hops(DC_HOST)}
+        assert watch.missed() == []
     eventually(lambda: gateways(lab, "dc", HUB), lambda hops: hops is None)
     assert not ping(lab.client, "vm1", DC_HOST)
     eventually(lambda: [str(d) for d in differences(lab.lab, lab.client)], lambda found: found == [], 30)

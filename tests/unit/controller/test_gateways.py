@@ -59,6 +59,12 @@ def test_only_what_is_from_on_premises_counts_for_machines() -> None:
     }
 
 
+def test_what_came_by_a_deleted_connection_counts_no_longer() -> None:
+    deleted = replace(LAB.azure, connections=())
+    assert [path.sender for path in made().table(deleted, FIRST)[ONPREM]] == ["rs1"]
+    assert made().routes(deleted) == {"ergw": {}}
+
+
 def test_withdrawn_and_forgotten() -> None:
     gateways = made()
     gateways.withdraw(FIRST, EDGES[0], [ONPREM, BRANCH])
