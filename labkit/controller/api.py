@@ -339,7 +339,7 @@ def _destination(request: web.Request) -> IPv4Address:
     try:
         return IPv4Address(text)
     except AddressValueError:
-        raise InvalidInput(f"{text} is not an IPv4 address.") from None
+        raise InvalidInput(f"{text} is not an IPv4 address.", "Write one such as 10.1.1.4.") from None
 
 
 @web.middleware

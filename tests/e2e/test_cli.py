@@ -408,7 +408,7 @@ def in_front(lab: Labkit, command: str) -> None:
         ("logs vm9", "there is no log of a node 'vm9'.", "Nodes with logs: "),
         ("effective-routes branch", "there is no NIC branch.", "These are: "),
         ("next-hop branch 10.1.0.1", "there is no NIC branch.", "These are: "),
-        ("next-hop vm1 there", "there is not an IPv4 address.", ""),
+        ("next-hop vm1 there", "there is not an IPv4 address.", "Write one such as 10.1.1.4."),
         ("learned-routes rs9 sdwan-nva", "there is no route server rs9.", "These are: rs1."),
         ("learned-routes rs1 vm1", "route server rs1 has no peer vm1.", "Its peers are: "),
         ("advertised-routes rs1 %ff", "route server rs1 has no peer %ff.", "Its peers are: "),
