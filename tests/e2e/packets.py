@@ -122,7 +122,7 @@ class Node:
         """Begin to see what comes in."""
         return Sniffer(self)
 
-    def ping(self, to: str, *, ttl: int = 64, timeout: float = 1.0, source: str = "") -> Answer | None:
+    def ping(self, to: str, *, ttl: int = 64, timeout: float = 5.0, source: str = "") -> Answer | None:
         """One ICMP echo request: the first answer to it, or None."""
         self._sequence += 1
         body = struct.pack("!HH", 0x6C6B, self._sequence) + b"labkit--"

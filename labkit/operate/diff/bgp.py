@@ -111,7 +111,10 @@ def held_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Difference
             advertised = snapshot.of_peer(instance, "advertised", peer)
             if peer.kind is PeerKind.NVA:
                 router, held = customers[peer.name], live.bgp(peer.name).adj_rib_in(address)
-                accepted = router.import_policy(router.by_address[address], advertised)
+                session = router.by_address.get(address)
+                if session is None:  # configured by hand, which is a difference of its own
+                    continue
+                accepted = router.import_policy(session, advertised)
             else:
                 accepted, held = _gateway_accepts(snapshot, peer, advertised), live.bgp(peer.name).resolved(address)
             where = f"{peer.name}, from {instance.node}"

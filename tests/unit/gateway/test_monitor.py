@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
@@ -104,8 +105,12 @@ def test_a_route_that_frr_does_not_use_is_reported_after_a_while(
 def test_every_connection_begins_and_ends(routes: tuple[KernelRoutes, socket.socket]) -> None:
     inbox: Inbox[BmpEvent] = Inbox()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        arguments = (listener, FRR.bmp, routes[0], inbox.put)
-        threading.Thread(target=listen, args=arguments, daemon=True).start()
+
+        def listening() -> None:
+            with suppress(OSError):  # the listener is closed at the end
+                listen(listener, FRR.bmp, routes[0], inbox.put)
+
+        threading.Thread(target=listening, daemon=True).start()
         for _ in range(2):
             with socket.create_connection(listener.getsockname()) as frr:
                 frr.sendall(made.peer_up(made.CIRCUIT))
