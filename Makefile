@@ -40,7 +40,7 @@ lab-status: prepare ## nodes and BGP sessions of the lab LAB
 # adds that target, as continuous integration does.
 test: ## everything: lint, types, unit, golden, end-to-end
 	@$(MAKE) --no-print-directory --jobs=3 $(WITH) lint image
-	@$(PYTEST) --numprocesses=4 --durations=40
+	@$(PYTEST) --numprocesses=3 --durations=40
 
 test-quick: ## lint, types, unit, golden and one lab: for the inner loop
 	@$(MAKE) --no-print-directory --jobs=2 lint image
@@ -66,7 +66,7 @@ bench: prepare-dev image ## the figures, as ratios measured in one run; PARTS="u
 	@$(BIN)/python -m tests.bench $(PARTS)
 
 soak: prepare-dev image ## the long suite: every lab on both runtimes, a thousand examples a property, LABS random labs (200)
-	@LABKIT_SOAK=$(LABS) $(PYTEST) --numprocesses=4 --durations=40
+	@LABKIT_SOAK=$(LABS) $(PYTEST) --numprocesses=3 --durations=40
 
 chaos: prepare-dev image ## random faults, repairs and changes of RUNS labs (60, one to two hours); a failure leaves a script
 	@LABKIT_CHAOS=$(RUNS) $(PYTEST) --labkit-runtime=sandbox -s tests/e2e/chaos
