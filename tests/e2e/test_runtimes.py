@@ -31,6 +31,8 @@ from tests.e2e.waiting import eventually
 pytestmark = pytest.mark.both_runtimes
 
 NEVER = "test: [CMD, test, -e, /run/never], interval: 1, start-period: 60"
+UNTIL_DEPLOYED = "until ping -c 1 -W 1 10.0.0.2 >/dev/null 2>&1; do sleep 0.1; done"
+"""Both nodes have run their commands: what ends before takes the link along, which is another failure."""
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +113,10 @@ def test_health_decides_when_it_is_up(bed: Bed) -> None:
         ({"node_a": "binds: [nothing-here:/x]"}, "nothing-here"),
         ({"extra": "sysctls: {net.ipv4.no_such: 1}"}, "no_such"),
         ({"extra": "healthcheck: {test: [CMD, sh, -c, 'echo not yet; false'], interval: 1, retries: 1}"}, "not yet"),
-        ({"node_a": f"cmd: sh -c 'echo cannot start; exit 3'\n      healthcheck: {{{NEVER}}}"}, "cannot start"),
+        (
+            {"node_a": f"cmd: sh -c '{UNTIL_DEPLOYED}; echo cannot start; exit 3'\n      healthcheck: {{{NEVER}}}"},
+            "cannot start",
+        ),
         ({"node_b": "no-such-key: 1"}, "no-such-key"),
     ],
 )
