@@ -103,7 +103,13 @@ def group(request: pytest.FixtureRequest) -> Iterator[Path]:
     yield folder
     with suppress(OSError):
         (folder / "memory.force_empty").write_text("0")
-    folder.rmdir()
+
+    def empty() -> bool:
+        with suppress(OSError):
+            folder.rmdir()
+        return not folder.exists()
+
+    eventually(empty, bool, 30, "the last process of the group has ended")
 
 
 @pytest.mark.parametrize(

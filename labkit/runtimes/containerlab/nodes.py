@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from labkit.errors import EnvironmentProblem
+from labkit.errors import EnvironmentProblem, LabkitError
 from labkit.runtimes.containerlab import docker_exec, leftovers
 from labkit.runtimes.containerlab.docker_engine import engine, translated
 from labkit.runtimes.containerlab.logs import tail
@@ -94,3 +94,9 @@ def _tried(container: str, node: str, argv: Sequence[str], timeout: float) -> Co
         return docker_exec.run(container, f"node {node}", argv, None, timeout)
     except CommandTimeout as late:  # a failure like others, as the engine has it: the next one may be quicker
         return Completed(1, "", late.message)
+    except LabkitError as refused:
+        with translated():
+            running = engine().inspect_container(container)["State"]["Running"]
+        if running:
+            raise
+        return Completed(1, "", refused.message)  # it has just ended: the next look at it shows how
