@@ -23,7 +23,7 @@ from labkit.lab.load import load
 from labkit.pytest import RunningLab, labs_on
 from labkit.render.render import render as render_folder
 from labkit.resources import topologies
-from labkit.runtimes.containerlab import docker_engine, leftovers
+from labkit.runtimes.containerlab import docker_engine, leftovers, nodes
 from labkit.runtimes.containerlab import tool as containerlab_tool
 from labkit.runtimes.containerlab.docker_engine import engine
 from labkit.runtimes.containerlab.runtime import CUT, MEND, ContainerlabRuntime
@@ -60,6 +60,20 @@ def bed(tmp_path: Path, image: str) -> Iterator[ContainerlabBed]:
 
 
 # --- links and nodes
+
+
+def test_a_node_that_ends_while_its_health_is_tried(bed: ContainerlabBed) -> None:
+    """What was asked of it before it ended: it is not healthy, and whoever looks again sees how it ended."""
+    bed.deploy(extra="healthcheck: {test: [CMD, 'true'], interval: 3600}")
+    (container,) = (
+        each for each in ContainerlabRuntime().labs_containers(bed.name) if each["Labels"][nodes.NODE] == "a"
+    )
+    ran = engine().inspect_container(container["Id"])
+    ran["State"].pop("Health", None)
+    engine().stop(container["Id"], timeout=0)
+    assert not nodes.is_healthy("a", ran, 0)
+    with pytest.raises(EnvironmentProblem, match="node a: its command ended with status 137"):
+        nodes.is_healthy("a", engine().inspect_container(container["Id"]), 0)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user's containerlab makes its links on the host")
