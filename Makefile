@@ -68,7 +68,7 @@ bench: prepare-dev image ## the figures, as ratios measured in one run; PARTS="u
 soak: prepare-dev image ## the long suite: every lab on both runtimes, a thousand examples a property, LABS random labs (200)
 	@LABKIT_SOAK=$(LABS) $(PYTEST) --numprocesses=3 --durations=40
 
-chaos: prepare-dev image ## random faults, repairs and changes of RUNS labs (60, one to two hours); a failure leaves a script
+chaos: prepare-dev image ## random faults, repairs and changes of RUNS labs (60, up to two hours); a failure leaves a script
 	@LABKIT_CHAOS=$(RUNS) $(PYTEST) --labkit-runtime=sandbox -s tests/e2e/chaos
 
 fresh: prepare-dev ## the README's two commands in a bare Debian, as an ordinary user (needs root)
