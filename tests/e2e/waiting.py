@@ -13,13 +13,23 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.2
 
 
 def eventually(read: Callable[[], T], holds: Callable[[T], bool], within: float = 15.0, what: str = "") -> T:
-    """What `read` gives once `holds` is true of it; fails with `what` was waited for and the last value seen."""
+    """What `read` gives once `holds` is true of it; fails with `what` was waited for and the last value seen.
+
+    A look that fails an assertion of its own does not hold yet: a command may fail while what it looks at changes, as
+    `ip route get` does between one route and the next. At the deadline that failure is the one reported.
+    """
     deadline = time.monotonic() + within
     while True:
         began = time.monotonic()
-        value = read()
-        if holds(value):
-            return value
-        now = time.monotonic()
-        assert now < deadline, f"not within {within} s{f': {what}' if what else ''}; last seen: {value}"
-        time.sleep(min(max(SHORTEST_PAUSE, now - began), LONGEST_PAUSE))
+        try:
+            value = read()
+        except AssertionError:
+            if time.monotonic() >= deadline:
+                raise
+        else:
+            if holds(value):
+                return value
+            assert time.monotonic() < deadline, (
+                f"not within {within} s{f': {what}' if what else ''}; last seen: {value}"
+            )
+        time.sleep(min(max(SHORTEST_PAUSE, time.monotonic() - began), LONGEST_PAUSE))
