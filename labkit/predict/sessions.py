@@ -28,7 +28,8 @@ from labkit.lab.sessions import BgpSession, SessionEnd
 from labkit.predict.azure_speakers import AzureSpeakers, OscillationError
 from labkit.predict.converge import ConvergedNetwork, CustomerRouters, converge, everything_up
 from labkit.predict.tables import PredictedTables
-from labkit.predict.walk import FabricStep, RouterStep, Step, Walker
+from labkit.predict.walk.steps import FabricStep, RouterStep, Step
+from labkit.predict.walk.walker import Walker
 
 
 def expected_sessions(lab: Lab, azure: Azure) -> tuple[BgpSession, ...]:

@@ -24,7 +24,7 @@ from labkit.predict.azure_speakers import AzureSpeakers
 from labkit.predict.converge import RouterState
 from labkit.predict.customer_routers import Router, routers
 from labkit.predict.surroundings import surroundings
-from labkit.predict.walk import Egress, Route
+from labkit.predict.walk.routing import Egress, Route
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from labkit.lab.plan.nodes import frontends, owners
 from labkit.operate.look.kernel import gateways
 from labkit.operate.trace.choice import LONGER, Beaten, Choice, nic_choice
 from labkit.operate.trace.tables import AGENT, BLACKHOLE, NO_ROUTE, UNREAD, KernelRoute, ObservedTables
-from labkit.predict.walk import EndStep, FabricStep, RouterStep, Step, Walk
+from labkit.predict.walk.steps import EndStep, FabricStep, RouterStep, Step, Walk
 
 _PROTOCOLS = {AGENT: "agent", "": "from boot on"}
 _AT_NODE = {

@@ -15,7 +15,9 @@ from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import MAX_HOPS, traceroute
 from labkit.operate.trace.explain import Explainer, TraceLine
 from labkit.operate.trace.tables import ObservedTables
-from labkit.predict.walk import NO_ADDRESS, NextHop, Probing, RouterStep, Walk, Walker
+from labkit.predict.walk.nodes import NO_ADDRESS, Probing
+from labkit.predict.walk.steps import NextHop, RouterStep, Walk
+from labkit.predict.walk.walker import Walker
 
 _SPECIAL = {
     IPv4Network("0.0.0.0/8"): "not an address that packets go to",

@@ -18,7 +18,7 @@ from labkit.lab.sessions import daemon_of, router_daemons
 from labkit.operate.look.kernel import KernelHop, KernelPath, read
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.trace.choice import Candidate
-from labkit.predict.walk import Egress, Route
+from labkit.predict.walk.routing import Egress, Route
 
 NO_ROUTE = ""
 UNREAD = "unread"

@@ -9,7 +9,9 @@ from ipaddress import IPv4Address
 from labkit.azure.forwarding import Disposition
 from labkit.lab.model import Lab
 from labkit.predict.tables import PredictedTables
-from labkit.predict.walk import EndStep, RouterStep, RoutingTables, Walk, Walker
+from labkit.predict.walk.routing import RoutingTables
+from labkit.predict.walk.steps import EndStep, RouterStep, Walk
+from labkit.predict.walk.walker import Walker
 from labkit.predict.whatif.model import Side
 from labkit.predict.whatif.ways import Way, ended
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from labkit.azure.forwarding import Disposition
 from labkit.azure.model import ON_LINK, NextHopType
-from labkit.predict.walk import EndStep, FabricStep, RouterStep, Step
+from labkit.predict.walk.steps import EndStep, FabricStep, RouterStep, Step
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -36,7 +36,8 @@ from labkit.operate.trace.choice import USER_FIRST, Beaten, Candidate, Choice, n
 from labkit.operate.trace.explain import Explainer, TraceLine
 from labkit.operate.trace.run import Seen, Trace
 from labkit.operate.trace.tables import BLACKHOLE, NO_ROUTE, KernelRoute, ObservedTables
-from labkit.predict.walk import RouterStep, Walker
+from labkit.predict.walk.steps import RouterStep
+from labkit.predict.walk.walker import Walker
 from labkit.resources import topologies
 from labkit.runtimes.protocol import Completed
 from labkit.runtimes.select import SANDBOX

@@ -10,7 +10,8 @@ from labkit.azure.forwarding import Disposition
 from labkit.lab.load import load_text, read
 from labkit.lab.model import Lab
 from labkit.predict.tables import PredictedTables
-from labkit.predict.walk import RouterStep, Walker
+from labkit.predict.walk.steps import RouterStep
+from labkit.predict.walk.walker import Walker
 from labkit.predict.whatif.model import Side
 from labkit.predict.whatif.reach import Reach, predicted, targets
 from tests.unit.azure.builders import addr
