@@ -164,6 +164,7 @@ def feeds(channel: Channel[Down, Up], node: str, path: Path = FEED_SOCKET) -> It
             if time.monotonic() - connected >= LASTING:
                 waiting_since = time.monotonic()
         waited = time.monotonic() - waiting_since
+        # No event: a server's socket is there before it listens, and stays when it has died.
         time.sleep(min(max(waited / 10, FIRST_PAUSE), longest))
 
 

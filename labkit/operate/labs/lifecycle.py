@@ -155,7 +155,7 @@ def _alive(record: Record) -> bool:
     """Whether the lab's nodes run. If another labkit was killed while it booted them, they may need a moment to end."""
     deadline = time.monotonic() + _SETTLES_WITHIN
     while (found := inspect(record)) is not None and found.state == "deploying" and time.monotonic() < deadline:
-        time.sleep(_PAUSE)
+        time.sleep(_PAUSE)  # whichever runtime has it: what ends there is not this process's to wait for
     return found is not None and found.state != "dead" and bool(found.nodes)
 
 

@@ -118,7 +118,7 @@ def verify(
                     _check(settled if _programmed(live) else later, live)
                 return outcomes
             if waiting:
-                time.sleep(PAUSE)
+                time.sleep(PAUSE)  # daemons and kernels of all nodes: there is no event for "has converged"
     return outcomes
 
 

@@ -24,7 +24,7 @@ def read_lines(container: str, *, follow: bool) -> Iterator[str]:
                     return
                 since = time.time()
                 while not engine().inspect_container(container)["State"]["Running"]:
-                    time.sleep(_PAUSE)
+                    time.sleep(_PAUSE)  # the engine ends a log with its container, and has no wait for a start
         except NotFound:
             return
 

@@ -166,7 +166,7 @@ class ContainerlabRuntime:
                 return nodes_of(self.labs_containers(lab), healthy=nodes)
             if within is not None and time.monotonic() - began > within:
                 raise NotReady(f"node {', '.join(waiting)} did not become healthy within {within:g} s.")
-            time.sleep(_PAUSE)
+            time.sleep(_PAUSE)  # healthchecks are commands, which are run until they succeed
 
     def destroy(self, lab: str) -> bool:
         """Take the lab away, whatever state it is in; False if there was none."""

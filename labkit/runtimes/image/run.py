@@ -158,7 +158,7 @@ def _await_rest(group: int) -> None:
             os.killpg(group, 0)  # no signal: only whether there is anybody
         except (ProcessLookupError, PermissionError):
             return
-        time.sleep(_PAUSE)
+        time.sleep(_PAUSE)  # they are nobody's children here, and a process group has no descriptor
 
 
 def need_space(directory: Path, megabytes: int, what: str) -> None:

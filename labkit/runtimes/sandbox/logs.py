@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterator
-from contextlib import suppress
+import select
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
 from labkit import names
 from labkit.errors import InvalidInput
+from labkit.inotify import CREATE, MODIFY, MOVED_TO, Inotify
 from labkit.runtimes.sandbox import state
 from labkit.runtimes.sandbox.loop import Loop
 
@@ -20,7 +21,8 @@ MOST = 4 << 20
 _PIECE = 1 << 16
 _BREAK = 0.01
 """Seconds between two pieces of a log: the init has other work than a command that never stops writing."""
-_PAUSE = 0.05
+_UNSEEN = 1.0
+"""Seconds between two looks whether a lab is gone whose first process nobody knows."""
 
 
 def former(path: Path) -> Path:
@@ -100,16 +102,36 @@ def read_lines(directory: Path, node: str, *, follow: bool) -> Iterator[str]:
 
 def _lines(directory: Path, path: Path, *, follow: bool) -> Iterator[str]:
     partial = ""
-    for piece in _pieces(directory, path, follow=follow):
-        partial += piece
-        if partial.endswith("\n"):
-            yield partial[:-1]
-            partial = ""
+    with _changes(directory) as change:
+        for piece in _pieces(directory, path, change, follow=follow):
+            partial += piece
+            if partial.endswith("\n"):
+                yield partial[:-1]
+                partial = ""
     if partial:
         yield partial
 
 
-def _pieces(directory: Path, path: Path, *, follow: bool) -> Iterator[str]:
+@contextmanager
+def _changes(directory: Path) -> Iterator[Callable[[], None]]:
+    """A function that waits until one of the lab's logs has changed, or the lab is gone."""
+    with closing(Inotify()) as inotify, state.ending(directory) as end:
+        inotify.watch(str(directory / state.LOGS), CREATE | MODIFY | MOVED_TO)
+        poll = select.poll()
+        for descriptor in (inotify.descriptor, *([end] if end is not None else ())):
+            poll.register(descriptor, select.POLLIN)
+
+        def wait() -> None:
+            ready = [descriptor for descriptor, _ in poll.poll(None if end is not None else _UNSEEN * 1000)]
+            if inotify.descriptor in ready:
+                list(inotify.read())
+            if end in ready:
+                state.wait_unlocked(directory)
+
+        yield wait
+
+
+def _pieces(directory: Path, path: Path, change: Callable[[], None], *, follow: bool) -> Iterator[str]:
     """Lines with their ends, or what is there of them yet."""
     with suppress(FileNotFoundError), _opened(former(path)) as file:
         yield from file
@@ -120,7 +142,7 @@ def _pieces(directory: Path, path: Path, *, follow: bool) -> Iterator[str]:
             # The former one has just been put aside, and perhaps the disk has no room for another.
             if not (follow and state.locked(directory)):
                 return
-            time.sleep(_PAUSE)
+            change()
             continue
         with file:
             while True:
@@ -129,7 +151,7 @@ def _pieces(directory: Path, path: Path, *, follow: bool) -> Iterator[str]:
                 yield from file
                 if not living or replaced:
                     break
-                time.sleep(_PAUSE)
+                change()
         if not replaced:
             return
 

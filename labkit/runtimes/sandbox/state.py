@@ -167,13 +167,24 @@ def kill(identity: Identity) -> None:
             raise TimeoutError(f"process {identity.pid} did not die within {_KILL_DEADLINE:.0f} s")
 
 
+@contextmanager
+def ending(directory: Path) -> Iterator[int | None]:
+    """A descriptor that is readable once the lab's init has ended; None if nobody knows which process it is."""
+    identity = read(directory)
+    if identity is None:
+        yield None
+        return
+    with _pidfd(identity.pid) as pidfd:
+        yield pidfd if identify(identity.pid) == identity else None
+
+
 def wait_unlocked(directory: Path) -> bool:
     """Wait until nothing of the lab lives; False if that takes unreasonably long."""
     deadline = time.monotonic() + _KILL_DEADLINE
     while locked(directory):
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.002)
+        time.sleep(0.002)  # flock(2) has no deadline
     return True
 
 
