@@ -108,9 +108,10 @@ def delete(ctx: typer.Context, gateway: GatewayName, lab: LabOption = None) -> N
 
 @app.command()
 def learned_routes(gateway: GatewayName, lab: LabOption = None, output: FormatOption = Format.TABLE) -> None:
-    """Show the routes that both instances of a gateway have learned.
+    """Show the routes that a gateway has learned.
 
     The columns and the JSON are those of `az network vnet-gateway list-learned-routes`; LocalAddress is the instance.
+    Of an ExpressRoute gateway Azure lists one of two: `labkit routes INSTANCE --bgp` has each.
     """
     _show(("learned-routes",), gateway, COLUMNS, lab, output)
 
@@ -129,10 +130,10 @@ def advertised_routes(
     lab: LabOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Show the routes that the instances of a gateway advertise to a neighbour.
+    """Show the routes that a gateway advertises to a neighbour.
 
     The columns and the JSON are those of `az network vnet-gateway list-advertised-routes`; LocalAddress is the
-    instance.
+    instance: of an ExpressRoute gateway Azure lists one of two.
     """
     columns = {key: title for key, title in COLUMNS.items() if key != "sourcePeer"}
     _show(("advertised-routes", peer), gateway, columns, lab, output)
@@ -143,6 +144,7 @@ def bgp_peers(gateway: GatewayName, lab: LabOption = None, output: FormatOption 
     """Show the BGP peers of a gateway's instances.
 
     The columns and the JSON are those of `az network vnet-gateway list-bgp-peer-status`; LocalAddress is the instance.
+    Of an ExpressRoute gateway Azure lists one of two: `labkit status` has all sessions.
     """
     _show(("bgp-peers",), gateway, PEER_COLUMNS, lab, output)
 

@@ -140,7 +140,7 @@ class Api:
             self.status(),
             learned,
             advertised,
-            {gateway.name: views.learned(platform, gateway) for gateway in platform.azure.gateways},
+            {g.name: views.learned(platform, g, views.instances(platform, g)) for g in platform.azure.gateways},
             {nic: effective_json(platform.rows(nic)) for nic in nics},
             {nic: platform.table(platform.table_key[nic]).message() for nic in nics},
         )
@@ -261,12 +261,13 @@ class Api:
         return web.json_response([{"subject": each.change.subject, "what": each.what} for each in done])
 
     async def _gateway_learned(self, request: web.Request) -> web.Response:
-        """What both instances of a gateway have learned: `value`, a list of LearnedRow."""
-        gateway = self._gateway(request)
-        return web.json_response(views.learned(self._platform, gateway))
+        """What a gateway has learned, one instance of an ExpressRoute gateway: `value`, a list of LearnedRow."""
+        platform, gateway = self._platform, self._gateway(request)
+        running = [i for i in views.instances(platform, gateway) if i in platform.gateways.running]
+        return web.json_response(views.learned(platform, gateway, views.listed(gateway, running)))
 
     async def _gateway_advertised(self, request: web.Request) -> web.Response:
-        """What both instances of a gateway advertise to a neighbour: `value`, a list of AdvertisedRow."""
+        """What a gateway advertises to a neighbour: `value`, a list of AdvertisedRow."""
         gateway = self._gateway(request)
         return web.json_response(await views.advertised(self._controller, gateway, request.match_info["peer"]))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from ipaddress import IPv4Address
 from typing import TypedDict
@@ -62,12 +62,12 @@ class BgpPeerTable(TypedDict):
     value: list[BgpPeerRow]
 
 
-def learned(platform: Platform, gateway: Gateway) -> LearnedTable:
-    """What both instances hold, as `az network vnet-gateway list-learned-routes` prints it."""
+def learned(platform: Platform, gateway: Gateway, of: Iterable[InstanceId]) -> LearnedTable:
+    """What instances of a gateway have, as `az network vnet-gateway list-learned-routes` prints it."""
     return {
         "value": [
             row
-            for instance in instances(platform, gateway)
+            for instance in of
             for row in gateway_rows(gateway, instance.index, platform.gateways.table(platform.azure, instance))
         ]
     }
@@ -76,7 +76,7 @@ def learned(platform: Platform, gateway: Gateway) -> LearnedTable:
 async def advertised(controller: Controller, gateway: Gateway, peer: str) -> GatewayAdvertisedTable:
     """What the instances advertise to a neighbour (name or address), as `list-advertised-routes --peer` prints it.
 
-    Each instance is asked; one that does not answer has no rows.
+    Each instance is asked; one that does not answer has no rows. Of an ExpressRoute gateway one is `listed`.
 
     Raises:
         InvalidInput: the gateway has no such neighbour.
@@ -93,12 +93,18 @@ async def advertised(controller: Controller, gateway: Gateway, peer: str) -> Gat
     answers = await asyncio.gather(
         *(controller.ask(instance.node, AdjRibOutQuery(str(address))) for instance, address, _ in sessions)
     )
+    found = [
+        (instance, neighbour.asn, answer.paths)
+        for (instance, _, neighbour), answer in zip(sessions, answers, strict=True)
+        if isinstance(answer, AdvertisedPaths)
+    ]
+    of = listed(gateway, [instance for instance, _, paths in found if paths])
     return {
         "value": [
             row
-            for (instance, _, neighbour), answer in zip(sessions, answers, strict=True)
-            if isinstance(answer, AdvertisedPaths)
-            for row in advertised_rows(gateway, instance.index, neighbour.asn, answer.paths)
+            for instance, asn, paths in found
+            if instance in of
+            for row in advertised_rows(gateway, instance.index, asn, paths)
         ]
     }
 
@@ -106,21 +112,26 @@ async def advertised(controller: Controller, gateway: Gateway, peer: str) -> Gat
 async def bgp_peers(controller: Controller, gateway: Gateway) -> BgpPeerTable:
     """The state of every session of a gateway, as `az network vnet-gateway list-bgp-peer-status` prints it.
 
-    On-premises comes first. An instance that does not answer has no rows. One of two of a VPN gateway has itself among
-    them, as in Azure.
+    On-premises comes first. An instance that does not answer has no rows; of an ExpressRoute gateway one is `listed`.
+    One of two of a VPN gateway has itself among them, as in Azure.
     """
     known = instances(controller.platform, gateway)
     answers = await asyncio.gather(*(controller.ask(instance.node, NeighboursQuery()) for instance in known))
+    found = {
+        instance: answer.neighbours
+        for instance, answer in zip(known, answers, strict=True)
+        if isinstance(answer, NeighbourStates) and answer.neighbours
+    }
     rows = []
-    for instance, answer in zip(known, answers, strict=True):
-        states = answer.neighbours if isinstance(answer, NeighbourStates) else ()
+    for instance in listed(gateway, [*found]):
+        states = found[instance]
         by_address = {state.address: state for state in states}
         rows += [
             peer_row(gateway.instances[instance.index], by_address[address])
             for address in neighbours(controller.platform, instance)
             if address in by_address
         ]
-        if gateway.active_active and gateway.kind is PeerKind.VPN_GATEWAY and states:
+        if gateway.active_active and gateway.kind is PeerKind.VPN_GATEWAY:
             own = gateway.instances[instance.index]
             rows.append(peer_row(own, BgpNeighbour(own, gateway.asn, UNKNOWN, 0.0, 0, 0, 0)))
     return {"value": rows}
@@ -139,6 +150,14 @@ def sessions(platform: Platform) -> Iterator[GatewaySession]:
 def instances(platform: Platform, gateway: Gateway) -> list[InstanceId]:
     """The instances of a gateway, whether they run or not."""
     return [instance for instance in platform.gateways.existing(platform.azure) if instance.name == gateway.name]
+
+
+def listed(gateway: Gateway, answering: Sequence[InstanceId]) -> Sequence[InstanceId]:
+    """Whose rows are in Azure's listings, of the instances of a gateway that answer [gateway-listings].
+
+    All of a VPN gateway's; of an ExpressRoute gateway one's. It may be either in Azure, and is the first here.
+    """
+    return answering if gateway.kind is PeerKind.VPN_GATEWAY else answering[:1]
 
 
 def neighbours(platform: Platform, instance: InstanceId) -> Mapping[IPv4Address, GatewayNeighbour]:

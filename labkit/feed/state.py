@@ -27,8 +27,8 @@ class PlatformState:
     """A running lab with its tables as Azure prints them.
 
     `gone` are the nodes of deleted route servers. `learned` and `advertised` are by route server, peer and instance
-    (`RouteServiceRole_IN_0`), `gateways` by gateway, `effective` and `forwarding` (what the rows amount to for a kernel
-    or a fabric) by NIC.
+    (`RouteServiceRole_IN_0`), `gateways` by gateway, of every instance, `effective` and `forwarding` (what the rows
+    amount to for a kernel or a fabric) by NIC.
     """
 
     azure: Azure

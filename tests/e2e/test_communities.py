@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from labkit.operate.diff.run import differences
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.in_lab import lab_file, problems, run
 
@@ -22,7 +23,9 @@ def communities(lab: RunningLab, node: str, prefix: str) -> set[str]:
 
 
 def test_every_proof_holds(lab: RunningLab) -> None:
+    """A VPN gateway with an ASN of its own sends back nothing of what a route server advertises to it."""
     assert problems(lab) == []
+    assert differences(lab.lab, lab.client) == []
 
 
 @pytest.mark.parametrize(("node", "prefix"), [("quiet", "10.92.0.0/16"), ("ergw-0", "10.92.0.0/16")])

@@ -64,6 +64,8 @@ def test_gateways_and_circuits_in_every_combination(bow_tie: RunningLab) -> None
     before = gateways(bow_tie, "vmeast", dc)
     with without_bgpd(bow_tie, "dc1"):
         eventually(lambda: {*(gateways(bow_tie, "vmeast", dc) or ())}, lambda hops: hops == {e.next_hop for e in edges})
+        peers = bow_tie.client.get("gateways", "ereast", "bgp-peers")["value"]
+        assert {row["state"] for row in peers} == {"Connected"}, "with the edge, whose customer is gone"
         # The machine may be ahead of its fabric, and of the gateway's own kernel.
         eventually(lambda: ping(bow_tie.client, "vmeast", bow_tie.lab.site["dc2"].host.address.ip), bool)
     eventually(lambda: gateways(bow_tie, "vmeast", dc), lambda hops: hops == before)

@@ -115,8 +115,8 @@ def advertised(lab: RunningLab, peer: str) -> set[tuple[str, str, str, str]]:
 
 
 def received_by_circuit(lab: RunningLab) -> set[tuple[str, str, str, str]]:
-    """What the circuit has from the gateway, in the same form."""
-    paths = [p for p in LiveState(lab.lab, lab.client).bgp("circuit1").paths if p.neighbour in INSTANCE]
+    """What the circuit has from the instance of the gateway that Azure lists, in the same form."""
+    paths = [p for p in LiveState(lab.lab, lab.client).bgp("circuit1").paths if p.neighbour == INSTANCE[0]]
     return {(str(p.neighbour), str(p.prefix), "-".join(map(str, p.as_path)), str(p.next_hop)) for p in paths}
 
 
@@ -128,7 +128,7 @@ def foreign_packets(lab: RunningLab) -> list[int]:
 def test_the_gateways_sessions_in_azures_words(lab: RunningLab) -> None:
     rows = listed(lab, "bgp-peers")
     assert [(r["localAddress"], r["neighbor"], r["asn"], r["state"], r["routesReceived"]) for r in rows] == [
-        (str(instance), str(edge), 12076, "Connected", 1) for instance, edge in zip(INSTANCE, EDGE, strict=True)
+        (str(INSTANCE[0]), str(EDGE[0]), 12076, "Connected", 1)
     ]
     assert all(r["messagesReceived"] > 1 and r["messagesSent"] > 1 for r in rows)
     assert all(r["connectedDuration"].startswith("00:0") for r in rows)
@@ -175,18 +175,10 @@ def test_branches_meet_while_branch_to_branch_is_on(lab: RunningLab) -> None:
         assert advertised(lab, "circuit1") == received_by_circuit(lab)
         heard = {
             (row["sourcePeer"], row["network"], row["asPath"], row["nextHop"])
-            for node in ("ergw-0", "ergw-1")
-            for row in lab.client.get("learned-routes", "rs1", node)["RouteServiceRole_IN_0"]
+            for row in lab.client.get("learned-routes", "rs1", "ergw-0")["RouteServiceRole_IN_0"]
         }
-        assert (
-            advertised(lab, "rs1-0")
-            == heard
-            == {
-                (str(instance), str(ONPREM), "12076-65020", str(edge))
-                for instance, edge in zip(INSTANCE, EDGE, strict=True)
-            }
-        )
-        assert len(listed(lab, "bgp-peers")) == 6
+        assert advertised(lab, "rs1-0") == heard == {(str(INSTANCE[0]), str(ONPREM), "12076-65020", str(EDGE[0]))}
+        assert len(listed(lab, "bgp-peers")) == 3
 
         # Packets: the gateway does not answer, and the route server is not on the way.
         assert ping(lab.client, "onprem1-host", ONPREM_HOST)
@@ -244,7 +236,7 @@ def test_a_service_that_was_killed_comes_back_and_loses_nothing(lab: RunningLab)
     before, received = events(), lab.client.get("status")["received"]
     kill_service(lab, "ergw-0", "gateway")
     eventually(lambda: lab.client.get("status")["received"], lambda now: now > received)
-    assert len(listed(lab, "bgp-peers")) == 2
+    assert len(listed(lab, "bgp-peers")) == 1
     assert events() == before, "it told nothing new, and took nothing back"
 
 

@@ -48,6 +48,8 @@ _REMEDIES = {
     Code.GATEWAY_STANDBY: "The gateway must be active-active: labkit gateway create {0} --active-active on",
     Code.GATEWAY_PROPAGATION: "Keep propagation on there, or give GatewaySubnet a route table of its own.",
     Code.GATEWAY_CUT_OFF: "Give the route table a route for the RouteServerSubnet to VnetLocal.",
+    Code.GATEWAY_INSTANCES_CUT: "Their sessions end: give the route table a route for GatewaySubnet to VnetLocal.",
+    Code.GATEWAY_NO_TRANSIT: "To have transit, remove its asn from the lab file.",
     Code.GATEWAY_DEFAULT_ROUTE: "Give GatewaySubnet a route table of its own, without a route for 0.0.0.0/0.",
 }
 

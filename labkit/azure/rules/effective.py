@@ -328,7 +328,7 @@ def _bgp_rows(
 def hub_preference(server: RouteServer | None) -> HubRoutingPreference:
     """The preference by which NICs choose between a route server's and gateways' paths [prefer-vpn].
 
-    ExpressRoute where nobody can set one: in a virtual network with gateways alone (our inference), and with
+    ExpressRoute where nobody can set one: in a virtual network with gateways alone [expressroute-before-vpn], and with
     branch-to-branch off where `preference_needs_branch_to_branch` is assumed [preference-needs-b2b].
     """
     if server is None or (server.assumptions.preference_needs_branch_to_branch and not server.branch_to_branch):

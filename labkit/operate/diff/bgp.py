@@ -126,7 +126,7 @@ def gateway_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Differe
     for mine in snapshot.gateways:
         name, node = mine.name, mine.node
         gateway = snapshot.azure.gateway[name]
-        hint = f"labkit gateway learned-routes {name}"
+        hint = f"labkit routes {node} --bgp"
         for address, accepted in snapshot.at_gateway(mine).items():
             who = live.owners.get(address, str(address))
             there = live.bgp(node).resolved(address)
@@ -166,7 +166,7 @@ def _far_differences(snapshot: Snapshot, instance: InstanceId) -> Iterator[Diffe
         advertised = to_neighbour(snapshot, far, gateway.name, address)
         source = PathSource.ON_PREMISES
         accepted = {p: a for p, a in advertised.items() if gateway_rejection(gateway, None, source, a) is None}
-        hint = f"labkit gateway learned-routes {gateway.name}"
+        hint = f"labkit routes {instance.node} --bgp"
         yield from compare(f"{instance.node}, from {far.node}", accepted, there[address], hint)
 
 
@@ -197,7 +197,7 @@ def _internal_differences(snapshot: Snapshot, mine: InstanceId) -> Iterator[Diff
             for prefix, path in best.items()
             if path is not None
         }
-        hint = f"labkit gateway learned-routes {mine.name}"
+        hint = f"labkit routes {mine.node} --bgp"
         given = {prefix: attributes for prefix, attributes in advertised.items() if attributes is not None}
         yield from compare(f"{mine.node}, from {other.node}", given, accepted, hint)
 
@@ -237,9 +237,7 @@ def _circuit_differences(
             if attributes is not None and gateway_rejection(gateway, server, PathSource.ON_PREMISES, attributes) is None
         }
         at_edge = snapshot.at_gateway(instance).get(edge, {})
-        yield from compare(
-            f"{node}, from {circuit.name}", accepted, at_edge, f"labkit gateway learned-routes {gateway.name}"
-        )
+        yield from compare(f"{node}, from {circuit.name}", accepted, at_edge, f"labkit routes {node} --bgp")
 
 
 def at_gateway(snapshot: Snapshot, instance: InstanceId) -> GatewayTable:

@@ -11,12 +11,13 @@ from labkit.azure.changes.base import Change
 from labkit.azure.changes.difference import difference
 from labkit.azure.changes.gateways import CreateConnection, CreateGateway, DeleteConnection, DeleteGateway
 from labkit.azure.changes.route_servers import CreateRouteServer, DeleteRouteServer
-from labkit.azure.model import Azure, PeerKind
+from labkit.azure.changes.route_tables import PutRoute
+from labkit.azure.model import Azure, NextHopType, PeerKind
 from labkit.errors import InvalidInput
 from labkit.lab.connections import unconnected
 from labkit.lab.load import load
 from labkit.lab.plan.speakers import static_prefixes
-from labkit.lab.running import carry_out
+from labkit.lab.running import carry_out, cautions
 from labkit.predict.converge import CustomerRouters, everything_up
 from labkit.predict.sessions import expected_sessions
 
@@ -136,6 +137,19 @@ def test_a_route_server_and_an_active_passive_gateway_exclude_each_other_in_any_
     connected = edges(CreateConnection("vpngw-office", "vpngw", "vpngw-office"), azure=standby)
     assert unconnected(EDGES, connected) == {frozenset(("vpngw-1", "office"))}
     assert difference(connected, EDGES.azure)[:2] == NO_VPN
+
+
+def test_a_route_table_that_cuts_instances_while_the_lab_runs_is_a_caution() -> None:
+    # [gateway-subnet-cut]
+    lab = load(LABS / "gateways.lab.yml")
+    cut = carry_out(lab, lab.azure, [PutRoute("empty", IPv4Network("10.64.200.0/24"), NextHopType.NONE)]).azure
+    assert {(text, remedy) for text, remedy in cautions(lab, lab.azure, cut)} == {
+        (
+            f"route table empty diverts what gateway {gateway} sends to instances of gateways.",
+            "Their sessions end: give the route table a route for GatewaySubnet to VnetLocal.",
+        )
+        for gateway in ("beside", "vpngw")
+    }
 
 
 def test_a_gateway_that_the_lab_has_no_nodes_for_is_refused() -> None:
