@@ -32,6 +32,7 @@ PANELS = {
         "nva",
         "firewall",
         "gateway",
+        "circuit",
         "trace",
         "whatif",
         "measure",

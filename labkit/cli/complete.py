@@ -86,6 +86,11 @@ def gateways(ctx: typer.Context) -> list[str]:
     return list(_read(ctx, "lab_file", "gateways"))
 
 
+def circuits(ctx: typer.Context) -> list[str]:
+    """The circuits of the running lab."""
+    return list(_read(ctx, "lab_file", "circuits"))
+
+
 def neighbours(ctx: typer.Context) -> list[str]:
     """The possible BGP neighbours of the gateway that the line names: outside Azure, and its route server."""
     gateway = str(ctx.params.get("gateway"))

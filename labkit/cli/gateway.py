@@ -162,12 +162,26 @@ def list_connections(lab: LabOption = None, output: FormatOption = Format.TABLE)
 
 @connection.command("create")
 @changing
-def create_connection(ctx: typer.Context, gateway: GatewayName, remote: Remote, lab: LabOption = None) -> None:
+def create_connection(
+    ctx: typer.Context,
+    gateway: GatewayName,
+    remote: Remote,
+    authorization: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The authorization of another subscription's circuit. Default: as in the lab file.",
+            show_default=False,
+        ),
+    ] = None,
+    lab: LabOption = None,
+) -> None:
     """Create a connection of a gateway that was deleted. Its line or tunnels are there since the lab was built."""
 
     def make(now: Now) -> list[Change]:
         built = _connection(now, gateway, remote)
-        return [CreateConnection(built.name, built.gateway, built.remote)]
+        redeemed = authorization or built.authorization or None
+        return [CreateConnection(built.name, built.gateway, built.remote, redeemed)]
 
     change(ctx, lab, make)
 

@@ -28,7 +28,7 @@ from labkit.predict.whatif.ways import Way
 SHOWN = 20
 """Rows of one table that are shown; JSON has them all."""
 
-VERBS = ("route-server", "route-table", "vnet", "nic", "nva", "gateway", "firewall", "apply", "reset")
+VERBS = ("route-server", "route-table", "vnet", "nic", "nva", "gateway", "circuit", "firewall", "apply", "reset")
 """The verbs that change a running lab."""
 
 SEPARATOR = ","
@@ -53,7 +53,7 @@ def command(
 
     labkit whatif route-server update rs1 --branch-to-branch on
 
-    It is one of route-server, route-table, vnet, nic, nva, gateway or firewall that changes the lab, or apply or reset.
+    It changes the lab: route-server, route-table, vnet, nic, nva, gateway, circuit, firewall, apply or reset.
 
     Several commands, with a comma between them, are tried together: their outcome is judged.
 

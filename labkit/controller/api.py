@@ -21,6 +21,7 @@ from labkit.controller import gateway_views as views
 from labkit.controller.controller import Controller
 from labkit.controller.model_view import model
 from labkit.controller.objects import (
+    authorizations_json,
     connection_json,
     gateway_json,
     peer_json,
@@ -63,6 +64,7 @@ class Api:
                 web.get("/v1/virtual-networks", self._virtual_networks),
                 web.get("/v1/peerings", self._peerings),
                 web.get("/v1/connections", self._connections),
+                web.get("/v1/authorizations", self._authorizations),
                 web.get("/v1/gateways", self._gateways),
                 web.get("/v1/gateways/{gateway}/bgp-peers", self._bgp_peers),
                 web.get("/v1/gateways/{gateway}/learned-routes", self._gateway_learned),
@@ -249,6 +251,10 @@ class Api:
     async def _connections(self, _request: web.Request) -> web.Response:
         """The connections of gateways: a list of Connection."""
         return web.json_response([connection_json(each) for each in self._platform.azure.connections])
+
+    async def _authorizations(self, _request: web.Request) -> web.Response:
+        """The authorizations of circuits: a list of Authorization."""
+        return web.json_response(authorizations_json(self._platform.azure))
 
     async def _changes(self, _request: web.Request) -> web.Response:
         """The changes that turn what the lab's file has into the lab as it is: a list of changes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+from labkit.azure.changes.circuits import redeemed_by
 from labkit.azure.changes.route_tables import subnets_with
 from labkit.azure.changes.virtual_networks import peering_state, peering_sync_level
 from labkit.azure.model import (
@@ -90,6 +91,19 @@ class ConnectionJson(TypedDict):
     provisioningState: str
 
 
+class AuthorizationJson(TypedDict):
+    """A circuit's authorization, as `az network express-route auth show` prints it, with the names of the objects.
+
+    `authorizationUseStatus` is Available or InUse, by `connection`.
+    """
+
+    name: str
+    circuit: str
+    authorizationUseStatus: str
+    connection: str | None
+    provisioningState: str
+
+
 class RouteJson(TypedDict):
     """A route of a route table, as `az network route-table route show` prints it."""
 
@@ -173,6 +187,24 @@ def connection_json(connection: Connection) -> ConnectionJson:
         "remote": connection.remote,
         "provisioningState": PROVISIONED,
     }
+
+
+def authorizations_json(azure: Azure) -> list[AuthorizationJson]:
+    """The authorizations of all circuits."""
+    found: list[AuthorizationJson] = []
+    for circuit in azure.circuits:
+        for name in circuit.authorizations:
+            connection = redeemed_by(azure, circuit.name, name)
+            found.append(
+                {
+                    "name": name,
+                    "circuit": circuit.name,
+                    "authorizationUseStatus": "Available" if connection is None else "InUse",
+                    "connection": None if connection is None else connection.name,
+                    "provisioningState": PROVISIONED,
+                }
+            )
+    return found
 
 
 def route_table_json(azure: Azure, table: RouteTable) -> RouteTableJson:

@@ -15,7 +15,7 @@ from labkit.azure.changes.base import Change
 from labkit.azure.changes.names import as_known
 from labkit.azure.changes.outcome import ChangeOutcome
 from labkit.azure.changes.virtual_networks import peering_side
-from labkit.azure.model import Azure, BgpPeer, Gateway, Nic
+from labkit.azure.model import Azure, BgpPeer, Connection, Gateway, Nic
 from labkit.azure.model.problem import Code, Problem
 from labkit.azure.rules.adjacency import connected_peerings
 from labkit.errors import InvalidInput
@@ -122,14 +122,7 @@ def as_built(lab: Lab, azure: Azure) -> Azure:
                 f"The lab file links {peering.local} to: {', '.join(linked) or 'none'}.",
             )
     gateways = tuple(_built_gateway(lab, gateway) for gateway in azure.gateways)
-    known = {connection.name: connection for connection in lab.azure.connections}
-    for connection in azure.connections:
-        of_file = known.get(connection.name)
-        if of_file is None or (of_file.gateway, of_file.remote) != (connection.gateway, connection.remote):
-            raise InvalidInput(
-                f"the lab has no line and no tunnel for a connection of {connection.gateway} to {connection.remote}.",
-                f"Its file declares: {', '.join(known) or 'none'}.",
-            )
+    connections = tuple(_built_connection(lab, connection) for connection in azure.connections)
     for nva in lab.nvas:
         if nva.own_router and azure.appliance.get(nva.name) != lab.azure.appliance.get(nva.name):
             raise InvalidInput(
@@ -147,12 +140,32 @@ def as_built(lab: Lab, azure: Azure) -> Azure:
     )
     sides = {(p.local, p.remote): p.is_global for p in lab.azure.peerings}
     peerings = tuple(replace(p, is_global=sides[p.local, p.remote]) for p in azure.peerings)
-    connections = tuple(known[connection.name] for connection in azure.connections)
     instances = {i.node for gateway in azure.gateways for i in gateway.instance_ids}
     nics = tuple(azure.nic.get(nic.name, nic) for nic in lab.azure.nics if nic.name in {*azure.nic, *instances})
     return replace(
         azure, route_servers=servers, peerings=peerings, connections=connections, nics=nics, gateways=gateways
     )
+
+
+def _built_connection(lab: Lab, connection: Connection) -> Connection:
+    """A connection with what only building a lab decides.
+
+    Raises:
+        InvalidInput: the lab has no line or tunnels for it, or it needs an authorization.
+    """
+    known = {each.name: each for each in lab.azure.connections}
+    there = known.get(connection.name)
+    if there is None or (there.gateway, there.remote) != (connection.gateway, connection.remote):
+        raise InvalidInput(
+            f"the lab has no line and no tunnel for a connection of {connection.gateway} to {connection.remote}.",
+            f"Its file declares: {', '.join(known) or 'none'}.",
+        )
+    if there.authorization and not connection.authorization:
+        raise InvalidInput(
+            f"{connection.remote} is a circuit of another subscription than {connection.gateway}.",
+            "The connection has to redeem an authorization: labkit gateway connection create --authorization NAME",
+        )
+    return replace(there, authorization=connection.authorization)
 
 
 def _built_gateway(lab: Lab, gateway: Gateway) -> Gateway:
@@ -205,10 +218,10 @@ def _obstacles(lab: Lab, edited: Lab) -> Iterator[str]:
     yield from _compared("site", lab.site, edited.site)
     yield from _compared("gateway", one.gateway, other.gateway)
     yield from _compared("gateway", lab.gateway, edited.gateway)
-    yield from _compared("circuit", one.circuit, other.circuit)
+    yield from _compared("circuit", one.circuit, other.circuit, {"authorizations"})
     yield from _compared("local network gateway", one.local_network_gateway, other.local_network_gateway)
     connections = [{connection.name: connection for connection in azure.connections} for azure in (one, other)]
-    yield from _compared("connection", *connections)
+    yield from _compared("connection", *connections, {"authorization"})
     yield from _compared("firewall", one.firewall, other.firewall, {"rules"})
     yield from _compared("load balancer", one.load_balancer, other.load_balancer)
     links = [{f"{link.router} to {link.site}": link for link in each.wan_links} for each in (lab, edited)]

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from labkit.azure.changes.appliances import SetAdvertisedPrefixes, SetExportPolicy
 from labkit.azure.changes.base import Change
+from labkit.azure.changes.circuits import CreateAuthorization, DeleteAuthorization
 from labkit.azure.changes.firewalls import SetFirewallRules
 from labkit.azure.changes.gateways import CreateConnection, CreateGateway, DeleteConnection, DeleteGateway
 from labkit.azure.changes.nics import SetIpForwarding, customer_nics
@@ -203,7 +204,8 @@ def _hub(draw: st.DrawFn, file: dict[str, Any], hub: str, number: int) -> None:
     if draw(st.booleans()):
         circuit = draw(st.sampled_from(("circuit1", f"circuit{number}")))
         file["circuits"].setdefault(circuit, {})
-        file["gateways"][f"er{number}"] = {"type": "ExpressRoute", "virtual_network": hub, "connects_to": [circuit]}
+        link: str | dict[str, Any] = draw(st.sampled_from((circuit, {circuit: {"authorization": f"of-{number}"}})))
+        file["gateways"][f"er{number}"] = {"type": "ExpressRoute", "virtual_network": hub, "connects_to": [link]}
         if draw(st.booleans()):
             file["gateways"][f"er{number}"]["instances"] = [f"10.{number}.255.9"]
     if draw(st.booleans()):
@@ -436,7 +438,12 @@ def _candidates(built: Lab, azure: Azure) -> Iterator[Change]:
     for gateway in built.azure.gateways:
         yield CreateGateway(gateway.name, gateway.virtual_network, gateway.kind, gateway.instances, gateway.asn)
     yield from (DeleteConnection(each.name) for each in azure.connections)
-    yield from (CreateConnection(each.name, each.gateway, each.remote) for each in built.azure.connections)
+    for circuit in azure.circuits:
+        yield from (DeleteAuthorization(circuit.name, name) for name in circuit.authorizations)
+    for circuit in built.azure.circuits:
+        yield from (CreateAuthorization(circuit.name, name) for name in circuit.authorizations)
+    for each in built.azure.connections:
+        yield CreateConnection(each.name, each.gateway, each.remote, each.authorization or None)
     for server in built.azure.route_servers:
         yield CreateRouteServer(server.name, server.virtual_network, server.instances)
         yield from (PutPeer(server.name, peer.name, peer.asn, peer.address) for peer in server.peers)

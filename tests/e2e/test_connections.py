@@ -6,6 +6,8 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
+from labkit.cli.app import run
+from labkit.operate.diff.run import differences
 from labkit.operate.look.probes import ping
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.by_the_rules import astray, unlike
@@ -70,3 +72,36 @@ def test_gateways_and_circuits_in_every_combination(bow_tie: RunningLab) -> None
         eventually(lambda: ping(bow_tie.client, "vmeast", bow_tie.lab.site["dc2"].host.address.ip), bool)
     eventually(lambda: gateways(bow_tie, "vmeast", dc), lambda hops: hops == before)
     assert problems(bow_tie, 10) == []
+
+
+def test_the_owner_of_a_circuit_takes_back_an_authorization(
+    bow_tie: RunningLab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its connection is deleted with it, and created by another one [circuit-authorization]."""
+    dc, name = IPv4Network("10.164.0.0/16"), bow_tie.client.record.lab
+    before = gateways(bow_tie, "vmeast", dc)
+
+    def labkit(*words: str) -> tuple[int, str]:
+        status = run([*words, "--lab", name])
+        shown = capsys.readouterr()
+        return status, shown.out + shown.err
+
+    status, shown = labkit("whatif", "circuit", "auth", "delete", "c1", "EAST")
+    assert (status, "c1: authorization east deleted, and connection ereast-c1 with it" in shown) == (0, True), shown
+    assert labkit("circuit", "auth", "delete", "c1", "EAST")[0] == 0
+    eventually(lambda: gateways(bow_tie, "vmeast", dc), lambda hops: hops not in {None, before})
+    eventually(lambda: ping(bow_tie.client, "vmeast", bow_tie.lab.site["dc2"].host.address.ip), bool)
+    eventually(lambda: [str(d) for d in differences(bow_tie.lab, bow_tie.client)], lambda found: found == [], 30)
+    status, shown = labkit("gateway", "connection", "create", "ereast", "c1")
+    assert (status, "labkit circuit auth create c1 east" in shown) == (2, True), shown
+
+    assert labkit("circuit", "auth", "create", "c1", "again")[0] == 0
+    assert bow_tie.client.get("authorizations")[0]["authorizationUseStatus"] == "Available"
+    assert labkit("gateway", "connection", "create", "ereast", "c1", "--authorization", "again")[0] == 0
+    eventually(lambda: gateways(bow_tie, "vmeast", dc), lambda hops: hops == before, 30)
+    status, shown = labkit("circuit", "auth", "list")
+    assert [line.split() for line in shown.splitlines()[2:]] == [["again", "c1", "InUse", "ereast-c1"]]
+    assert labkit("reset")[0] == 0
+    assert bow_tie.client.changes() == ()
+    assert [each["name"] for each in bow_tie.client.get("authorizations")] == ["east"]
+    assert problems(bow_tie, 30) == []

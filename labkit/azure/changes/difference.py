@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from labkit.azure.changes.appliances import SetAdvertisedPrefixes, SetExportPolicy
 from labkit.azure.changes.base import Change
+from labkit.azure.changes.circuits import CreateAuthorization, DeleteAuthorization
 from labkit.azure.changes.firewalls import SetFirewallRules
 from labkit.azure.changes.gateways import CreateConnection, CreateGateway, DeleteConnection, DeleteGateway
 from labkit.azure.changes.nics import SetIpForwarding
@@ -40,9 +41,10 @@ from labkit.azure.model import Azure, Peering, RouteServer, RouteTable
 def difference(before: Azure, after: Azure) -> tuple[Change, ...]:
     """The changes that make `after` of `before`, in an order in which `carry_out` takes them.
 
-    What changes can't make (networks, subnets, machines, gateways) is not compared. Nothing is deleted to be created
-    again: a route server keeps its sessions, and a peering its traffic, while its settings change. Deletions come
-    first, since Azure never refuses them; route tables are deleted when no subnet has them.
+    What changes can't make (networks, subnets, machines) is not compared. Nothing is deleted to be created again, but
+    for gateways with other instances and connections with other authorizations: a route server keeps its sessions, and
+    a peering its traffic, while its settings change. Deletions come first, since Azure never refuses them; route tables
+    are deleted when no subnet has them.
     """
     return (
         *_deletions(before, after),
@@ -96,15 +98,14 @@ def _deletions(before: Azure, after: Azure) -> Iterator[Change]:
         for peer in server.peers:
             if peer.name not in names:
                 yield DeletePeer(server.name, peer.name)
-    kept = {connection.name for connection in after.connections}
-    gone = _other_gateways(before, after)
-    for each in before.connections:
-        if each.name not in kept or {each.gateway, each.remote} & gone:
-            yield DeleteConnection(each.name)
-    yield from (DeleteGateway(name) for name in sorted(gone))
+    gone, kept = _other_gateways(before, after), _kept_connections(before, after)
+    yield from (DeleteConnection(each.name) for each in before.connections if each.name not in kept)
+    yield from (DeleteAuthorization(*each) for each in _authorizations(before, without=after))
     for peering in before.peerings:
         if peering_side(after, peering.local, peering.remote) is None:
             yield DeletePeering(peering.local, peering.remote)
+    # Azure may refuse to delete a gateway: it comes after all that uses one, and is judged with what follows.
+    yield from (DeleteGateway(name) for name in sorted(gone))
 
 
 def _gateways(before: Azure, after: Azure) -> Iterator[Change]:
@@ -112,10 +113,30 @@ def _gateways(before: Azure, after: Azure) -> Iterator[Change]:
     for gateway in after.gateways:
         if gateway.name in gone or gateway.name not in before.gateway:
             yield CreateGateway(gateway.name, gateway.virtual_network, gateway.kind, gateway.instances, gateway.asn)
-    known = {each.name for each in before.connections if not {each.gateway, each.remote} & gone}
+    yield from (CreateAuthorization(*each) for each in _authorizations(after, without=before))
+    kept = _kept_connections(before, after)
     for each in after.connections:
-        if each.name not in known:
-            yield CreateConnection(each.name, each.gateway, each.remote)
+        if each.name not in kept:
+            yield CreateConnection(each.name, each.gateway, each.remote, each.authorization or None)
+
+
+def _kept_connections(before: Azure, after: Azure) -> set[str]:
+    """The connections that both have, of gateways that stay, and which redeem the same authorization."""
+    gone, had = _other_gateways(before, after), {each.name: each for each in before.connections}
+    return {
+        each.name
+        for each in after.connections
+        if each.name in had
+        and not {each.gateway, each.remote} & gone
+        and had[each.name].authorization == each.authorization
+    }
+
+
+def _authorizations(azure: Azure, without: Azure) -> Iterator[tuple[str, str]]:
+    """The authorizations of circuits that both models have, which only the first one has."""
+    for circuit in azure.circuits:
+        there = without.circuit.get(circuit.name, circuit).authorizations
+        yield from ((circuit.name, name) for name in circuit.authorizations if name not in there)
 
 
 def _other_gateways(before: Azure, after: Azure) -> set[str]:

@@ -105,12 +105,14 @@ class _OfConnection(Change):
 class CreateConnection(_OfConnection):
     """Create a gateway's connection (`az network vpn-connection create`).
 
-    `remote` is an ExpressRoute circuit, a local network gateway, or a VPN gateway of another virtual network.
+    `remote` is an ExpressRoute circuit, a local network gateway, or a VPN gateway of another virtual network. The
+    connection to a circuit of another subscription redeems an `authorization` of it [circuit-authorization].
     """
 
     connection: str
     gateway: str
     remote: str
+    authorization: str | None = None
 
     def apply(self, azure: Azure) -> Azure:
         """See `Change`."""
@@ -120,7 +122,8 @@ class CreateConnection(_OfConnection):
             raise InvalidInput(
                 f"connection {self.connection} already exists.", "List them: labkit gateway connection list"
             )
-        return replace(azure, connections=(*azure.connections, Connection(self.connection, self.gateway, self.remote)))
+        made = Connection(self.connection, self.gateway, self.remote, authorization=self.authorization or "")
+        return replace(azure, connections=(*azure.connections, made))
 
     def describe(self, azure: Azure) -> str:  # noqa: ARG002 - the same in every model
         """See `Change`."""

@@ -14,9 +14,9 @@ def as_known(change: Change, azure: Azure) -> Change:
     """The change with the names of objects as the model has them; a name that it does not have stays as it is."""
     found: dict[str, str] = {}
     for field in fields(change):  # type: ignore[arg-type] # every change is a dataclass
-        if field.name in _KNOWN:
+        value = getattr(change, field.name)
+        if field.name in _KNOWN and isinstance(value, str):
             find, known = _KNOWN[field.name]
-            value = str(getattr(change, field.name))
             found[field.name] = find(value, known(azure, found)) or value
     return replace(change, **found)  # type: ignore[type-var]
 
@@ -29,6 +29,11 @@ def _subnets(azure: Azure, found: Mapping[str, str]) -> Iterable[str]:
 def _peers(azure: Azure, found: Mapping[str, str]) -> Iterable[str]:
     server = azure.route_server.get(found["route_server"])
     return [peer.name for peer in server.peers] if server is not None else ()
+
+
+def _authorizations(azure: Azure, found: Mapping[str, str]) -> Iterable[str]:
+    circuit = azure.circuit.get(found.get("circuit") or found["remote"])
+    return circuit.authorizations if circuit is not None else ()
 
 
 _Find = Callable[[str, Iterable[str]], str | None]
@@ -46,6 +51,8 @@ _KNOWN: Mapping[str, tuple[_Find, _Known]] = {
     "connection": (meant, lambda azure, _: [each.name for each in azure.connections]),
     "gateway": (meant, lambda azure, _: azure.gateway),
     "remote": (meant, lambda azure, _: (*azure.circuit, *azure.local_network_gateway, *azure.gateway)),
+    "circuit": (meant, lambda azure, _: azure.circuit),
+    "authorization": (in_any_case, _authorizations),
     "nic": (meant, lambda azure, _: azure.nic),
 }
 """By fields of changes: how the name is found among which, given the names in fields before it."""

@@ -46,6 +46,8 @@ _REMEDIES = {
     Code.FIREWALL_RULE: "Give ICMP a rule of its own.",
     Code.FIREWALL_PORT: "Write 22, or a range such as 8000-8080, between 1 and 65535.",
     Code.GATEWAY_STANDBY: "The gateway must be active-active: labkit gateway create {0} --active-active on",
+    Code.AUTHORIZATION_MISSING: "The circuit's owner creates it: labkit circuit auth create {0} {1}",
+    Code.AUTHORIZATION_IN_USE: "The circuit's owner creates another one: labkit circuit auth create {0} NAME",
     Code.GATEWAY_PROPAGATION: "Keep propagation on there, or give GatewaySubnet a route table of its own.",
     Code.GATEWAY_CUT_OFF: "Give the route table a route for the RouteServerSubnet to VnetLocal.",
     Code.GATEWAY_INSTANCES_CUT: "Their sessions end: give the route table a route for GatewaySubnet to VnetLocal.",

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from labkit.azure.changes.appliances import SetAdvertisedPrefixes, SetExportPolicy
 from labkit.azure.changes.base import Change, Json
+from labkit.azure.changes.circuits import CreateAuthorization, DeleteAuthorization
 from labkit.azure.changes.firewalls import SetFirewallRules
 from labkit.azure.changes.gateways import CreateConnection, CreateGateway, DeleteConnection, DeleteGateway
 from labkit.azure.changes.nics import SetIpForwarding
@@ -51,6 +52,8 @@ CHANGES: tuple[type[Change], ...] = (
     DeleteGateway,
     CreateConnection,
     DeleteConnection,
+    CreateAuthorization,
+    DeleteAuthorization,
 )
 """The closed set of changes. A new one is added here, and docs/api.md is made again: tools/api.py."""
 

@@ -34,11 +34,15 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
-    """An ExpressRoute circuit with private peering. `peer_asn` is the customer's (`peerASN`); None without one."""
+    """An ExpressRoute circuit with private peering. `peer_asn` is the customer's (`peerASN`); None without one.
+
+    Each of `authorizations`, by name, lets a gateway of another subscription connect to it [circuit-authorization].
+    """
 
     name: str
     peer_asn: int | None
     premium: bool = False
+    authorizations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,8 @@ class Connection:
     `remote` names an ExpressRoute gateway's `Circuit`, a VPN gateway's `LocalNetworkGateway`, or another VPN gateway,
     which has a connection of its own to this one then. `instances` are those of a VPN gateway that have a tunnel: the
     device may have configured one alone. Empty means all. `edges` are those at the far ends of lines to a circuit;
-    of several circuits, the connection with the highest `routing_weight` is used [connection-weight].
+    of several circuits, the connection with the highest `routing_weight` is used [connection-weight]. `authorization`
+    is the one of the circuit that it redeems; empty where gateway and circuit are in one subscription.
     """
 
     name: str
@@ -84,3 +89,4 @@ class Connection:
     instances: frozenset[int] = frozenset()
     edges: tuple[Edge, ...] = ()
     routing_weight: int = 0
+    authorization: str = ""

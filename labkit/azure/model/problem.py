@@ -45,6 +45,8 @@ class Code(StrEnum):
     CONNECTION_DUPLICATE = "connection-duplicate"
     CONNECTION_ASN = "connection-asn"
     REMOTE_ASN = "remote-asn"
+    AUTHORIZATION_MISSING = "authorization-missing"
+    AUTHORIZATION_IN_USE = "authorization-in-use"
     GATEWAY_STANDBY = "route-server-with-active-passive-gateway"
     GATEWAY_NO_TRANSIT = "gateway-no-transit"
     GATEWAY_CUT_OFF = "gateway-cut-off-from-route-server"

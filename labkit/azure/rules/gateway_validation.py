@@ -31,6 +31,7 @@ def gateway_problems(azure: Azure) -> tuple[Problem, ...]:
         *_subnet_problems(azure),
         *_connection_problems(azure),
         *_remote_problems(azure),
+        *_authorization_problems(azure),
     )
 
 
@@ -141,6 +142,18 @@ def _connection_problems(azure: Azure) -> Iterator[Problem]:
         if n > 1:
             text = f"there are {n} connections from {gateway_name} to {remote}"
             yield Problem(Code.CONNECTION_DUPLICATE, text, (gateway_name, remote))
+
+
+def _authorization_problems(azure: Azure) -> Iterator[Problem]:
+    """An authorization that a connection redeems must exist, and is for one connection [circuit-authorization]."""
+    redeemed = Counter((c.remote, c.authorization) for c in azure.connections if c.authorization)
+    for (name, authorization), n in redeemed.items():
+        if name not in azure.circuit or authorization not in azure.circuit[name].authorizations:
+            text = f"{name} has no authorization {authorization}"
+            yield Problem(Code.AUTHORIZATION_MISSING, text, (name, authorization))
+        elif n > 1:
+            text = f"{n} connections redeem authorization {authorization} of {name}, which is for one"
+            yield Problem(Code.AUTHORIZATION_IN_USE, text, (name, authorization))
 
 
 def _far_end(azure: Azure, connection: Connection) -> tuple[str, int | None]:

@@ -85,7 +85,8 @@ class CircuitKind(Kind):
         circuits = []
         for name, circuit in draft.file[CIRCUITS].items():
             asns = (sites[site].asn for site in _sites(circuit) if site in sites)
-            circuits.append(azure_model.Circuit(name, next(asns, None), circuit.premium))
+            redeemed = dict.fromkeys(c.authorization for c in azure.connections if c.remote == name and c.authorization)
+            circuits.append(azure_model.Circuit(name, next(asns, None), circuit.premium, tuple(redeemed)))
         return replace(azure, circuits=tuple(circuits))
 
     def check(self, checking: Checking) -> None:

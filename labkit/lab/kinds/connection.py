@@ -17,11 +17,13 @@ from labkit.lab.kinds.circuit import CIRCUITS
 from labkit.lab.kinds.gateway import EDGES, GATEWAYS, Gateway, GatewayConnection, GatewayType, instances_unread
 from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Joined, Kind
 from labkit.lab.kinds.machine import machine_of
+from labkit.lab.kinds.names import invalid_name
 from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY, NVA, NVA_NIC, SITE
 from labkit.lab.kinds.nva import NVAS
 from labkit.lab.kinds.site import LANS, SITES
 from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS
 from labkit.lab.model import Lab, Tunnel, TunnelEnd
+from labkit.names import in_any_case, is_valid
 
 APIPA = IPv4Network("169.254.0.0/16")
 """Addresses of links (RFC 3927)."""
@@ -65,11 +67,22 @@ def _place(draft: Draft, problem: Problem) -> tuple[Path, str]:
     return next(n.path[:-1] for _, n in reversed([*_all(draft)]) if (n.gateway, n.device) in ends), f"gateway {name}: "
 
 
+def _redeeming(draft: Draft, problem: Problem) -> tuple[Path, str]:
+    """The last connection that redeems the authorization of the circuit."""
+    circuit, authorization = problem.subjects
+    redeeming = (
+        n for _, n in _all(draft) if n.remote == circuit and in_any_case(n.options.authorization, [authorization])
+    )
+    named = [*redeeming][-1]
+    return (*named.path, "authorization"), f"gateway {named.gateway}: "
+
+
 class ConnectionKind(Kind):
     """Connections; they have no section of their own, and no links: tunnels go over the Internet."""
 
     refusals: ClassVar[Mapping[Code, AzureRefusal]] = {
         Code.CONNECTION_DUPLICATE: AzureRefusal("Azure refuses the second. Remove it.", _place),
+        Code.AUTHORIZATION_IN_USE: AzureRefusal("Azure refuses the second. Give each one of its own.", _redeeming),
         Code.CONNECTION_ASN: AzureRefusal("They use external BGP with each other. Give one of them another.", _place),
     }
 
@@ -124,8 +137,18 @@ class ConnectionKind(Kind):
                 continue
             if named.remote in draft.file[CIRCUITS]:
                 edges = addresses[EDGES].get((named.gateway, named.remote), ())
-                weight = named.options.routing_weight
-                connections.append(Connection(title, named.gateway, named.remote, edges=edges, routing_weight=weight))
+                weight, redeemed = named.options.routing_weight, named.options.authorization
+                known = (each.authorization for each in connections if each.remote == named.remote)
+                connections.append(
+                    Connection(
+                        title,
+                        named.gateway,
+                        named.remote,
+                        edges=edges,
+                        routing_weight=weight,
+                        authorization=in_any_case(redeemed, known) or redeemed,
+                    )
+                )
             elif named.remote in azure.gateway:
                 back = f"{named.remote}-{named.gateway}"
                 if any(each.name == title for each in connections):  # the other one names this one, too
@@ -220,9 +243,11 @@ def _check(checking: Checking, gateway: Gateway, named: _Named) -> None:
     for key in ("edges", "next_hops"):
         if vpn and getattr(options, key):
             draft.error((*path, key), f"{about}: {key} are for connections to circuits only.", f"Remove {key}.")
-    if vpn and options.routing_weight:
-        text = f"{about}: routing_weight is for connections to circuits only."
-        draft.error((*path, "routing_weight"), text, "Remove routing_weight.")
+    for key in ("routing_weight", "authorization"):
+        if vpn and getattr(options, key):
+            draft.error((*path, key), f"{about}: {key} is for connections to circuits only.", f"Remove {key}.")
+    if options.authorization and not is_valid(options.authorization):
+        draft.error((*path, "authorization"), *invalid_name(f"authorization of {about}", options.authorization))
     if not vpn and not options.bgp:
         draft.error((*path, "bgp"), f"{about}: ExpressRoute always uses BGP.", "Remove bgp.")
     for key in ("address_prefixes", "bgp_peering_address"):

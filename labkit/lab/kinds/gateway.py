@@ -85,6 +85,8 @@ class GatewayConnection(Part):
     """To a circuit: the next hops that NICs have in place of `edges`, as many. Default: of 100.65.0.0/16."""
     routing_weight: Annotated[int, Field(ge=0, le=32000)] = 0
     """To a circuit: of several circuits with the same prefix, the connection with the highest weight is used."""
+    authorization: AzureName = ""
+    """To a circuit of another subscription: the name of the circuit's authorization that the connection redeems."""
     bgp: bool = True
     """To a site or an NVA: false for static routes alone, those of `address_prefixes`."""
     address_prefixes: Prefixes = ()

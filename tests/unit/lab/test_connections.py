@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from labkit.azure.changes.base import Change
+from labkit.azure.changes.circuits import CreateAuthorization, DeleteAuthorization
 from labkit.azure.changes.difference import difference
 from labkit.azure.changes.gateways import CreateConnection, CreateGateway, DeleteConnection, DeleteGateway
 from labkit.azure.changes.route_servers import CreateRouteServer, DeleteRouteServer
@@ -81,12 +82,59 @@ def test_what_was_deleted_is_created_as_it_was() -> None:
         (CreateConnection("vpngw-dev1", "vpngw", "vpngw-dev1"), "connection vpngw-dev1 already exists"),
         (CreateConnection("a", "nobody", "vpngw-dev1"), "there is no gateway nobody"),
         (CreateConnection("a", "vpngw", "nobody"), "there is no remote end nobody"),
+        (CreateAuthorization("nothing", "a"), "there is no circuit nothing"),
         (CreateConnection("a", "fargw", "vpngw-dev1"), "no line and no tunnel for a connection of fargw to vpngw-dev1"),
     ],
 )
 def test_what_can_t_be_is_refused(change: Change, text: str) -> None:
     with pytest.raises(InvalidInput, match=re.escape(text)):
         after(change)
+
+
+BOW_TIE = load(LABS / "bow-tie.lab.yml")
+TO_C1 = CreateConnection("ereast-c1", "ereast", "c1", "east")
+
+
+def bow_tie(*changes: Change, azure: Azure = BOW_TIE.azure) -> Azure:
+    return carry_out(BOW_TIE, azure, changes).azure
+
+
+def test_a_connection_goes_with_the_authorization_that_it_redeems() -> None:
+    # [circuit-authorization]
+    deletion = DeleteAuthorization("c1", "east")
+    (done,) = carry_out(BOW_TIE, BOW_TIE.azure, [deletion]).done
+    assert done.title == "c1: authorization east deleted, and connection ereast-c1 with it"
+    gone = bow_tie(deletion)
+    assert unconnected(BOW_TIE, gone) == {frozenset((f"ereast-{i}", "c1")) for i in (0, 1)}
+    assert difference(BOW_TIE.azure, gone) == (DeleteConnection("ereast-c1"), deletion)
+    back = difference(gone, BOW_TIE.azure)
+    assert back == (CreateAuthorization("c1", "east"), TO_C1)
+    again = bow_tie(*back, azure=gone)
+    assert {*again.connections} == {*BOW_TIE.azure.connections}
+    assert again.circuits == BOW_TIE.azure.circuits
+
+
+def test_an_authorization_is_redeemed_by_one_connection() -> None:
+    # [circuit-authorization]
+    gone = bow_tie(DeleteAuthorization("c1", "east"))
+    with pytest.raises(InvalidInput, match="c1 has no authorization east") as refused:
+        bow_tie(TO_C1, azure=gone)
+    assert refused.value.remedy.endswith("labkit circuit auth create c1 east")
+    with pytest.raises(InvalidInput, match="c1 is a circuit of another subscription"):
+        bow_tie(replace(TO_C1, authorization=None), azure=gone)
+    other = bow_tie(CreateAuthorization("c1", "again"), replace(TO_C1, authorization="AGAIN"), azure=gone)
+    assert difference(other, BOW_TIE.azure) == (
+        DeleteConnection("ereast-c1"),
+        DeleteAuthorization("c1", "again"),
+        CreateAuthorization("c1", "east"),
+        TO_C1,
+    )
+    to_west = CreateConnection("erwest-c1", "erwest", "c1", "east")
+    with pytest.raises(InvalidInput, match="2 connections redeem authorization east of c1, which is for one"):
+        bow_tie(DeleteConnection("erwest-c1"), to_west)
+    free = bow_tie(DeleteConnection("ereast-c1"))
+    assert free.circuit["c1"].authorizations == ("east",)
+    assert bow_tie(DeleteConnection("erwest-c1"), to_west, azure=free)
 
 
 VPNGW = EDGES.azure.gateway["vpngw"]
