@@ -37,6 +37,8 @@ def command(
 
     An edited file is reached by the least disruptive changes: nothing is deleted to be created again.
 
+    Gateways and connections that the file lacks are deleted, and those that it has again are created.
+
     What needs new nodes or links is refused. `labkit whatif apply FILE` predicts what follows.
     """
 

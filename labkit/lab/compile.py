@@ -66,10 +66,11 @@ class Checked:
         return lab
 
 
-def check(source: Source, base: Checked | None = None) -> Checked:
+def check(source: Source, base: Checked | None = None, reserved: Iterable[IPv4Address] = ()) -> Checked:
     """The values of a lab file against their shape, and against what Azure and labkit can do.
 
-    Of a variant, `base` is its file: what follows from a mistake there is not noted again.
+    Of a variant, `base` is its file: what follows from a mistake there is not noted again. `reserved` are addresses
+    that are chosen for nothing, but may be given.
     """
     reported = base.unknown if base is not None else frozenset()
     unread = Draft(SHAPE.model(name="lab"), source, SHAPE)
@@ -86,7 +87,7 @@ def check(source: Source, base: Checked | None = None) -> Checked:
     _check_given(draft, given)
     macs = [each for kind in KINDS for each in kind.macs(draft)]
     _check_macs(draft, macs)
-    addresses = _assign(draft, given, macs, ranges)
+    addresses = _assign(draft, [*(each.address for each in given), *reserved], macs, ranges)
     azure = Azure(())
     for kind in KINDS:
         azure = kind.azure(draft, addresses, azure)
@@ -100,9 +101,9 @@ def check(source: Source, base: Checked | None = None) -> Checked:
     return Checked(draft, addresses, azure, left_out, frozenset((*checking.names.unknown, *checking.names.adrift)))
 
 
-def _assign(draft: Draft, given: Iterable[Given], macs: Iterable[GivenMac], ranges: Sequence[Range]) -> Addresses:
+def _assign(draft: Draft, given: Iterable[IPv4Address], macs: Iterable[GivenMac], ranges: Sequence[Range]) -> Addresses:
     links = [r.prefix for r in ranges if r.link and r.prefix.prefixlen >= WAN_LENGTH]
-    taken = [*(g.address for g in given), *(end for link in links for end in ends(link))]
+    taken = [*given, *(end for link in links for end in ends(link))]
     assignment = Assignment(draft, taken, [each.mac for each in macs], [r.prefix for r in ranges if not _hostless(r)])
     for kind in KINDS:
         kind.assign(assignment)

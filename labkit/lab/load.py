@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from labkit.lab.compile import check
@@ -47,13 +48,13 @@ def load(path: Path | str) -> Lab:
     return read(path).lab
 
 
-def load_text(text: str, name: str, variant: str = "") -> Lab:
-    """The lab of a text; `name` is the file's in messages.
+def load_text(text: str, name: str, variant: str = "", reserved: Iterable[IPv4Address] = ()) -> Lab:
+    """The lab of a text; `name` is the file's in messages, `reserved` are addresses that labkit chooses for nothing.
 
     Raises:
         LabFileError: the text has mistakes; it holds all of them.
     """
-    return read_text(text, name, variant).lab
+    return _read(text, name, [variant] if variant else [], frozenset(reserved))[-1].lab
 
 
 def read(path: Path | str, variant: str = "") -> Loaded:
@@ -125,7 +126,7 @@ def decoded(data: bytes, name: str) -> str:
         raise LabFileError(name, [FileProblem(0, text, "Save the file as UTF-8 text.")]) from None
 
 
-def _read(text: str, name: str, wanted: Sequence[str] | None) -> list[Loaded]:
+def _read(text: str, name: str, wanted: Sequence[str] | None, reserved: Collection[IPv4Address] = ()) -> list[Loaded]:
     """The base and the variants `wanted`, None for all of them."""
     base = parse(text)
     known = variant_names(base)
@@ -136,8 +137,8 @@ def _read(text: str, name: str, wanted: Sequence[str] | None) -> list[Loaded]:
             base.line((VARIANTS.key,)), text, "Keep fewer variants in a file, or name one: --variant."
         )
         raise LabFileError(name, [problem])
-    checked = [check(base)]
-    checked += (check(patched(base, variant), checked[0]) for variant in wanted if variant in known)
+    checked = [check(base, reserved=reserved)]
+    checked += (check(patched(base, variant), checked[0], reserved) for variant in wanted if variant in known)
     problems = _each_once({each.draft.source.variant: each.draft.problems for each in checked})
     problems += [
         FileProblem(0, f'there is no variant "{variant}".', suggestion(variant, known, "variants"))

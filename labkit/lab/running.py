@@ -1,12 +1,12 @@
 """A running lab under change: its nodes and links stay as they were built. Pure.
 
-What the lab has no node or link for can't be made by a change; `obstacles` names what of an edited lab file that is.
+What the lab has no node or link for can't be made by a change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 
 from labkit.azure.changes import outcome, refusal
@@ -14,7 +14,6 @@ from labkit.azure.changes.appliances import SetExportPolicy, appliance_of
 from labkit.azure.changes.base import Change
 from labkit.azure.changes.names import as_known
 from labkit.azure.changes.outcome import ChangeOutcome
-from labkit.azure.changes.virtual_networks import peering_side
 from labkit.azure.model import Azure, BgpPeer, Connection, Gateway, Nic
 from labkit.azure.model.problem import Code, Problem
 from labkit.azure.rules.adjacency import connected_peerings
@@ -187,78 +186,3 @@ def _built_gateway(lab: Lab, gateway: Gateway) -> Gateway:
         active_active=gateway.active_active,
         public_addresses=there.public_addresses[:count],
     )
-
-
-def obstacles(lab: Lab, edited: Lab) -> tuple[str, ...]:
-    """What of an edited lab file no change of the running lab can make, each as a sentence without a full stop."""
-    found = list(_obstacles(lab, edited))
-    if not found:  # addresses are given out in order: they may move although nothing is new
-        found = list(_compared("NIC", lab.azure.nic, edited.azure.nic, {"ip_forwarding"}))
-    return tuple(found)
-
-
-def _obstacles(lab: Lab, edited: Lab) -> Iterator[str]:
-    one, other = lab.azure, edited.azure
-    if lab.name != edited.name:
-        yield f"the file is of lab {edited.name}, and this is lab {lab.name}"
-    if one.reserved_blocks != other.reserved_blocks:
-        yield "assumptions: reserved_blocks differs, which only `labkit up` configures"
-    yield from _compared("virtual network", one.virtual_network, other.virtual_network, {"address_space", "subnets"})
-    for name in [name for name in one.virtual_network if name in other.virtual_network]:
-        had, has = ({f"{name}/{s.name}": s for s in a.virtual_network[name].subnets} for a in (one, other))
-        yield from _compared("subnet", had, has, {"route_table"})
-    changeable = {"peers", "branch_to_branch", "hub_routing_preference"}
-    gone = one.route_server.keys() - other.route_server.keys()
-    kept = {name: server for name, server in one.route_server.items() if name not in gone}
-    yield from _compared("route server", kept, other.route_server, changeable)
-    yield from _peerings(one, other)
-    yield from _compared("NVA", lab.nva, edited.nva, {"route_servers"})
-    machines = [{machine.name: machine for machine in each.virtual_machines} for each in (lab, edited)]
-    yield from _compared("virtual machine", *machines)
-    yield from _compared("site", lab.site, edited.site)
-    yield from _compared("gateway", one.gateway, other.gateway)
-    yield from _compared("gateway", lab.gateway, edited.gateway)
-    yield from _compared("circuit", one.circuit, other.circuit, {"authorizations"})
-    yield from _compared("local network gateway", one.local_network_gateway, other.local_network_gateway)
-    connections = [{connection.name: connection for connection in azure.connections} for azure in (one, other)]
-    yield from _compared("connection", *connections, {"authorization"})
-    yield from _compared("firewall", one.firewall, other.firewall, {"rules"})
-    yield from _compared("load balancer", one.load_balancer, other.load_balancer)
-    links = [{f"{link.router} to {link.site}": link for link in each.wan_links} for each in (lab, edited)]
-    yield from _compared("link", *links)
-    overlays = [{" to ".join(overlay.nvas): overlay for overlay in each.overlays} for each in (lab, edited)]
-    yield from _compared("overlay", *overlays)
-    internet = [{each.internet.name: each.internet} if each.internet is not None else {} for each in (lab, edited)]
-    yield from _compared("network", *internet)
-
-
-def _peerings(before: Azure, after: Azure) -> Iterator[str]:
-    for peering in {frozenset((p.local, p.remote)): p for p in reversed(after.peerings)}.values():
-        built = peering_side(before, peering.local, peering.remote)
-        ends = f"the peering of {peering.local} and {peering.remote}"
-        if built is None:
-            yield f"{ends} is new: it needs a link"
-        elif built.is_global != peering.is_global:
-            yield f"{ends}: global differs, which only `labkit up` configures"
-
-
-def _compared(
-    kind: str, before: Mapping[str, object], after: Mapping[str, object], changeable: Iterable[str] = ()
-) -> Iterator[str]:
-    """What is new, gone or otherwise among objects of a kind, their `changeable` fields left out."""
-    for name in dict.fromkeys((*before, *after)):
-        if name not in before:
-            yield f"{kind} {name} is new: it has no node or link in the running lab"
-        elif name not in after:
-            yield f"{kind} {name} is gone: its node or link stays while the lab runs"
-        else:
-            for what in _fields(before[name], after[name], changeable):
-                yield f"{kind} {name}: {what} differs, which only `labkit up` configures"
-
-
-def _fields(before: object, after: object, changeable: Iterable[str]) -> Iterator[str]:
-    assert is_dataclass(before)
-    assert not isinstance(before, type)
-    for field in fields(before):
-        if field.name not in changeable and getattr(before, field.name) != getattr(after, field.name):
-            yield field.name

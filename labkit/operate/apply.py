@@ -12,9 +12,10 @@ from labkit.azure.changes.difference import difference
 from labkit.azure.changes.registry import from_json
 from labkit.azure.changes.route_servers import PutPeer
 from labkit.errors import InvalidInput
+from labkit.lab.edited import freed_addresses, obstacles
 from labkit.lab.load import LONGEST, decoded, file_text, load_text
 from labkit.lab.model import Lab
-from labkit.lab.running import carry_out, obstacles
+from labkit.lab.running import carry_out
 from labkit.operate.changes import Now
 from labkit.operate.records.lab_files import find_lab_file
 
@@ -44,7 +45,10 @@ def plan(now: Now, file: str, variant: str | None) -> tuple[Step, ...]:
         changes = _changes(name, text)
         reasons = [f"change {number} of {name}" for number in range(1, len(changes) + 1)]
     else:
-        edited = load_text(text, name, now.record.variant if variant is None else variant)
+        variant = now.record.variant if variant is None else variant
+        edited = load_text(text, name, variant)
+        if freed := freed_addresses(now.lab, edited):
+            edited = load_text(text, name, variant, freed)
         _must_be_buildable(now.lab, edited)
         changes = difference(now.azure, edited.azure)
         reasons = list(_reasons(now, edited, changes))

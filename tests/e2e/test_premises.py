@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +83,42 @@ def test_what_a_connection_brings_is_predicted(lab: RunningLab, capsys: pytest.C
     assert "vpngw-shop" in capsys.readouterr().out
     assert labkit(["gateway", "connection", "create", "vpngw", "office", "--lab", name]) == 2
     assert "the lab has no connection of vpngw to office" in capsys.readouterr().err
+    assert problems(lab, 60) == []
+
+
+def test_a_lab_follows_its_file_with_a_connection_and_a_gateway_less(lab: RunningLab, tmp_path: Path) -> None:
+    """And with them again; the connections that stay keep their sessions."""
+    built, file, name = Path(lab.client.record.lab_file), tmp_path / "edited.lab.yml", lab.client.record.lab
+
+    def without(*texts: str) -> None:
+        text = built.read_text().partition("\nproofs:")[0]
+        for each in texts:
+            assert text.count(each) == 1, each
+            text = text.replace(each, "")
+        file.write_text(text)
+        assert labkit(["apply", str(file), "--lab", name]) == 0
+
+    def settled() -> bool:
+        return [str(d) for d in differences(lab.lab, lab.client)] == []
+
+    def sessions() -> list[float | None]:
+        return [session["since"] for session in lab.client.get("status")["gateways"]]
+
+    since = sessions()
+    without(", {shop: {bgp: false, remote_prefixes: [10.1.0.0/16, 10.250.0.0/16]}}")
+    assert lab.client.changes() == (DeleteConnection("vpngw-shop"),)
+    eventually(lambda: gateways(lab, "vm1", SHOP), lambda hops: hops is None)
+    eventually(settled, bool, 30)
+    assert sessions() == since
+
+    (gateway,) = [line for line in built.read_text().splitlines() if line.startswith("  vpngw:")]
+    without(f"gateways:\n{gateway}\n", ", use_remote_gateways: spoke, allow_gateway_transit: hub")
+    eventually(lambda: gateways(lab, "vm1", BRANCH), lambda hops: hops is None)
+    eventually(settled, bool, 30)
+    assert lab.client.get("gateways") == []
+    assert labkit(["apply", str(built), "--lab", name]) == 0
+    assert lab.client.changes() == ()
+    eventually(lambda: gateways(lab, "vm1", SHOP) == gateways(lab, "vm1", BRANCH) is not None, bool, 30)
     assert problems(lab, 60) == []
 
 

@@ -26,7 +26,7 @@ ROOMS = (
     ("lab.connections", "lab.sessions"),
     ("lab.file", "lab.plan"),
     ("lab.kinds",),
-    ("lab.compile", "lab.export_rules", "lab.route_table", "lab.running"),
+    ("lab.compile", "lab.edited", "lab.export_rules", "lab.route_table", "lab.running"),
     ("lab.load", "lab.json_schema", "lab.build"),
     ("lab.fabric_ports",),
     ("predict.walk",),

@@ -16,7 +16,9 @@ from labkit.azure.changes.route_tables import PutRoute
 from labkit.azure.model import Azure, NextHopType, PeerKind
 from labkit.errors import InvalidInput
 from labkit.lab.connections import unconnected
-from labkit.lab.load import load
+from labkit.lab.edited import freed_addresses, obstacles
+from labkit.lab.load import load, load_text
+from labkit.lab.model import Lab
 from labkit.lab.plan.speakers import static_prefixes
 from labkit.lab.running import carry_out, cautions
 from labkit.predict.converge import CustomerRouters, everything_up
@@ -73,6 +75,75 @@ def test_what_was_deleted_is_created_as_it_was() -> None:
     again = after(*created, azure=deleted)
     assert set(again.connections) == set(LAB.azure.connections)
     assert replace(again, connections=LAB.azure.connections) == LAB.azure
+
+
+def edited(lab: Lab, file: str, *replaced: tuple[str, str]) -> Lab:
+    """The lab of its file with texts replaced, as `labkit apply` reads it."""
+    text = (LABS / f"{file}.lab.yml").read_text()
+    for old, new in replaced:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return load_text(text, "edited", reserved=freed_addresses(lab, load_text(text, "edited")))
+
+
+FARGW = "  fargw: {type: Vpn, virtual_network: far, asn: 65006}\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "replaced", "wanted"),
+    [
+        ("connections", [("      - dev1\n", "")], [DeleteConnection("vpngw-dev1")]),
+        (
+            "connections",
+            [("      - fw\n", ""), ("      - depot: {bgp_peering_address: 169.254.21.2, instances: [1]}\n", "")],
+            [DeleteConnection("vpngw-depot"), DeleteConnection("vpngw-fw")],
+        ),
+        (
+            "connections",
+            [("      - fargw\n", ""), (FARGW, "")],
+            [DeleteConnection("vpngw-fargw"), DeleteConnection("fargw-vpngw"), DeleteGateway("fargw")],
+        ),
+        (
+            "bow-tie",
+            [("{c1: {routing_weight: 100, authorization: east}}, ", "")],
+            [DeleteConnection("ereast-c1"), DeleteAuthorization("c1", "east")],
+        ),
+        (
+            "edges",
+            [("  ergw: {type: ExpressRoute, virtual_network: hub, connects_to: [circuit1]}\n", "")],
+            [DeleteConnection("ergw-circuit1"), DeleteGateway("ergw")],
+        ),
+    ],
+)
+def test_an_edited_file_has_connections_and_gateways_less(
+    file: str, replaced: list[tuple[str, str]], wanted: list[Change]
+) -> None:
+    """What stays has its addresses still, and what was left out can be had again."""
+    lab = load(LABS / f"{file}.lab.yml")
+    less = edited(lab, file, *replaced)
+    assert obstacles(lab, less) == ()
+    assert difference(lab.azure, less.azure) == tuple(wanted)
+    gone = carry_out(lab, lab.azure, wanted).azure
+    assert {each.name for each in gone.connections} == {each.name for each in less.azure.connections}
+    again = carry_out(lab, gone, difference(gone, lab.azure)).azure
+    assert {*again.connections} == {*lab.azure.connections}
+    assert {*again.gateways} == {*lab.azure.gateways}
+
+
+@pytest.mark.parametrize(
+    ("replaced", "wanted"),
+    [
+        (
+            ("  fargw: {type: Vpn, virtual_network: far, asn: 65006}", FARGW[:-2] + ", connects_to: [depot]}"),
+            "connection fargw-depot is new: it has no line and no tunnel in the running lab",
+        ),
+        (("169.254.21.2", "169.254.21.3"), "local network gateway vpngw-depot: bgp_peering_address differs"),
+        (("instances: [1]", "instances: [0]"), "connection vpngw-depot: instances differs"),
+    ],
+)
+def test_what_an_edited_file_has_more_is_refused(replaced: tuple[str, str], wanted: str) -> None:
+    found = obstacles(LAB, edited(LAB, "connections", replaced, ("      - dev1\n", "")))
+    assert [each.removesuffix(", which only `labkit up` configures") for each in found] == [wanted]
 
 
 @pytest.mark.parametrize(

@@ -42,9 +42,10 @@ from labkit.azure.model import Azure, BgpPeer, ExportRule, HubRoutingPreference,
 from labkit.azure.rules.acceptance import originated
 from labkit.azure.rules.adjacency import connected_peerings, peered_ranges
 from labkit.errors import InvalidInput
+from labkit.lab.edited import obstacles
 from labkit.lab.load import load, load_text
 from labkit.lab.model import Lab
-from labkit.lab.running import as_built, carry_out, cautions, obstacles
+from labkit.lab.running import as_built, carry_out, cautions
 from labkit.resources import topologies
 
 TEXT = """
