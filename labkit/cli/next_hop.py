@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from labkit.azure.rules.decision import Decision
 from labkit.cli import complete
-from labkit.cli.output import Format, FormatOption, LabOption, put_json, put_table
+from labkit.cli.output import Format, FormatOption, LabOption, note, put_json, put_table
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.running import running
 
@@ -29,11 +30,17 @@ def command(
 ) -> None:
     """Show where a NIC sends packets to an address.
 
-    The columns and the JSON are those of `az network watcher show-next-hop`. Of equal next hops it has one; `labkit
-    effective-routes` has all of them, and `labkit trace` what comes after.
+    The columns and the JSON are those of `az network watcher show-next-hop`, which has one of several equal next hops.
+
+    All of them are named below the table. `labkit trace` has what comes after.
     """
-    row = LabClient(running(lab)[0]).get("next-hops", nic, address)
+    client = LabClient(running(lab)[0])
+    row = client.get("next-hops", nic, address)
     if output is Format.JSON:
         put_json(row)
         return
     put_table(COLUMNS, [(row["nextHopIpAddress"], row["nextHopType"], row["routeTableId"])])
+    decision = client.fetch(Decision, "decisions", nic, address)
+    hops = decision.rows[0].next_hops if decision.rows else ()
+    if len(hops) > 1:
+        note(f" one of {len(hops)} equal next hops: {', '.join(map(str, hops))}")
