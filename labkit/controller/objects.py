@@ -88,6 +88,7 @@ class ConnectionJson(TypedDict):
     name: str
     virtualNetworkGateway: str
     remote: str
+    enableBgp: bool
     provisioningState: str
 
 
@@ -185,6 +186,7 @@ def connection_json(connection: Connection) -> ConnectionJson:
         "name": connection.name,
         "virtualNetworkGateway": connection.gateway,
         "remote": connection.remote,
+        "enableBgp": connection.bgp,
         "provisioningState": PROVISIONED,
     }
 

@@ -61,8 +61,7 @@ def gateway_config(platform: Platform, instance: InstanceId) -> GatewayConfig:
             for prefix in tunnel.near.static_prefixes
         ),
         static_routes=tuple(
-            (route.prefix, route.via)
-            for route in into_tunnels(platform.declared, instance.node, unconnected(platform.declared, azure))
+            (route.prefix, route.via) for route in into_tunnels(platform.declared, instance.node, azure)
         ),
     )
 

@@ -52,7 +52,7 @@ class GatewayConfig:
     them, and `no_sessions` why not. `gateways` are instances of other gateways in its virtual network, `with_gateways`
     whether it has sessions with these. It originates `originated`, and leaves `adjacent` to the virtual network, by the
     address `subnet_gateway`. `links` are those that it was built with, as are `built_routes`, static routes into
-    tunnels, each a prefix and the far end; it has those of them that are `static_routes`.
+    tunnels, each a prefix and the far end; those that it has now are `static_routes`.
     """
 
     TYPE: ClassVar = "config"

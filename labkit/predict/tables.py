@@ -190,7 +190,8 @@ class PredictedTables:
                 if best.source is PathSource.NEIGHBOUR:  # it is connected
                     continue
                 if best.source is PathSource.STATIC:
-                    yield prefix, Route.over_link(prefix, self._into_tunnel(node, prefix))
+                    routes = into_tunnels(self._lab, node, self.azure)
+                    yield prefix, Route.over_link(prefix, *(r.via for r in routes if r.prefix == prefix))
                 elif best.source is PathSource.ON_PREMISES:
                     yield prefix, Route.over_link(prefix, *(path.address for path in (best, *others)))
                 elif best.attributes.next_hop == self._sibling(node) and best.source is not PathSource.VIRTUAL_NETWORK:
@@ -232,11 +233,6 @@ class PredictedTables:
         elif static is not None:
             for egress in static[1].egresses:
                 yield egress if egress.nic is not None or egress.to is not None else Egress(to=address)
-
-    def _into_tunnel(self, node: str, prefix: IPv4Network) -> IPv4Address:
-        """The far end of the first tunnel of a gateway's instance into which it sends a prefix without BGP."""
-        routes = into_tunnels(self._lab, node, unconnected(self._lab, self.azure))
-        return next(route.via for route in routes if route.prefix == prefix)
 
     def _sibling(self, node: str) -> IPv4Address | None:
         """The address of the other instance of a VPN gateway, to which an instance has a tunnel."""

@@ -204,7 +204,7 @@ def _hub(draw: st.DrawFn, file: dict[str, Any], hub: str, number: int) -> None:
     if draw(st.booleans()):
         circuit = draw(st.sampled_from(("circuit1", f"circuit{number}")))
         file["circuits"].setdefault(circuit, {})
-        link: str | dict[str, Any] = draw(st.sampled_from((circuit, {circuit: {"authorization": f"of-{number}"}})))
+        link = {circuit: {"authorization": f"of-{number}"} if draw(st.booleans()) else {}}
         file["gateways"][f"er{number}"] = {"type": "ExpressRoute", "virtual_network": hub, "connects_to": [link]}
         if draw(st.booleans()):
             file["gateways"][f"er{number}"]["instances"] = [f"10.{number}.255.9"]
@@ -274,8 +274,9 @@ def _connections(draw: st.DrawFn, file: dict[str, Any]) -> None:
         if "asn" in nva and nva.get("subnet", hub).endswith("/appliances") and not nva["subnet"].startswith(hub):
             gateway["connects_to"].append(far)
     one, *others = vpns or [""]
-    if others and vpns[one].get("asn") != vpns[others[0]].get("asn"):
-        vpns[one]["connects_to"].append(others[0])
+    bgp = draw(st.booleans())
+    if others and (not bgp or vpns[one].get("asn") != vpns[others[0]].get("asn")):
+        vpns[one]["connects_to"].append(others[0] if bgp else {others[0]: {"bgp": False}})
 
 
 def _names(link: str | dict[str, Any]) -> Iterable[str]:

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
+from labkit.azure.changes.virtual_networks import SetAddressSpace
 from labkit.cli.app import run
 from labkit.operate.diff.run import differences
 from labkit.operate.look.probes import ping
@@ -27,6 +28,7 @@ def test_everything_is_as_the_rules_have_it(lab: RunningLab) -> None:
     assert problems(lab) == []
     assert unlike(lab.lab, lab.lab.azure, lab.client) == []
     assert astray(lab.lab, lab.client) == []
+    eventually(lambda: [str(d) for d in differences(lab.lab, lab.client)], lambda found: found == [])
 
 
 def test_the_only_instance_of_a_gateway_is_a_public_next_hop(lab: RunningLab) -> None:
@@ -49,6 +51,30 @@ def test_a_prepended_path_is_used_without_the_shorter_one(lab: RunningLab) -> No
         eventually(ways, lambda found: found == {(DEVICES["dev2"],)})
     eventually(ways, lambda found: found == {(DEVICES["dev1"],)})
     assert problems(lab, 10) == []
+
+
+def test_next_hop_names_all_equal_ones(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> None:
+    """Below the table, which has one as Network Watcher does; nothing is below the only one."""
+    one, other = lab.lab.azure.gateway["vpngw"].instances
+    for address, below in (("10.155.0.1", f" one of 2 equal next hops: {one}, {other}\n"), ("10.47.1.9", "")):
+        assert run(["next-hop", "vm", address, "--lab", lab.client.record.lab]) == 0
+        assert capsys.readouterr().err == below
+
+
+def test_gateways_without_bgp_route_the_address_spaces_of_their_networks(lab: RunningLab) -> None:
+    """As they are now [vnet-to-vnet-without-bgp]; a local network gateway has the prefixes that it was given."""
+    more, both = IPv4Network("10.99.0.0/16"), lab.lab.azure.gateway["vpngw"].instances
+    spaces = {name: lab.lab.azure.virtual_network[name].address_space for name in ("plain", "prem")}
+    lab.client.change(SetAddressSpace("plain", (*spaces["plain"], more)))
+    eventually(lambda: gateways(lab, "vm", more), lambda hops: hops == both, 30)
+    eventually(lambda: gateways(lab, "dev1", more), bool, 30)
+    eventually(lambda: [str(d) for d in differences(lab.lab, lab.client)], lambda found: found == [], 30)
+    lab.client.change(SetAddressSpace("plain", spaces["plain"]), SetAddressSpace("prem", (*spaces["prem"], more)))
+    eventually(lambda: gateways(lab, "vm", more), lambda hops: hops is None, 30)
+    eventually(lambda: gateways(lab, "dev1", more), lambda hops: hops is None, 30)
+    eventually(lambda: [str(d) for d in differences(lab.lab, lab.client)], lambda found: found == [], 30)
+    lab.client.change(SetAddressSpace("prem", spaces["prem"]))
+    assert problems(lab, 30) == []
 
 
 @pytest.fixture(scope="module")

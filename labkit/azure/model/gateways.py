@@ -58,11 +58,11 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class LocalNetworkGateway:
-    """A customer's VPN device as a VPN gateway knows it.
+    """A customer's VPN device, or a gateway of an on-premises virtual network, as a VPN gateway knows it.
 
     `address_space` is routed to it statically, in addition to BGP or without: `asn` and `bgp_peering_address`, the
-    device's address in BGP, are None without. `device` is the site or the appliance; several local network gateways may
-    be for one.
+    device's address in BGP, are None without. `device` is the site, the appliance or the gateway; several local network
+    gateways may be for one.
     """
 
     name: str
@@ -77,7 +77,8 @@ class Connection:
     """A gateway's connection.
 
     `remote` names an ExpressRoute gateway's `Circuit`, a VPN gateway's `LocalNetworkGateway`, or another VPN gateway,
-    which has a connection of its own to this one then. `instances` are those of a VPN gateway that have a tunnel: the
+    which has a connection of its own to this one then; without `bgp`, the address spaces of the two virtual networks
+    are routed between these [vnet-to-vnet-without-bgp]. `instances` are those of a VPN gateway that have a tunnel: the
     device may have configured one alone. Empty means all. `edges` are those at the far ends of lines to a circuit;
     of several circuits, the connection with the highest `routing_weight` is used [connection-weight]. `authorization`
     is the one of the circuit that it redeems; empty where gateway and circuit are in one subscription.
@@ -90,3 +91,4 @@ class Connection:
     edges: tuple[Edge, ...] = ()
     routing_weight: int = 0
     authorization: str = ""
+    bgp: bool = True

@@ -22,11 +22,11 @@ from labkit.azure.rules.acceptance import Originated, Rejection, RejectionReason
 from labkit.azure.rules.adjacency import local_and_adjacent_ranges
 from labkit.azure.rules.communities import RELAYED, may_be_advertised
 from labkit.azure.rules.gateways import (
-    connected_devices,
     instance_peer,
     neighbour_addresses,
     nic_next_hop,
     stands_alone,
+    static_remotes,
 )
 
 DEFAULT_ROUTE = IPv4Network("0.0.0.0/0")
@@ -74,16 +74,17 @@ def own_paths(azure: Azure, gateway: Gateway, instance: int) -> dict[IPv4Network
     """What an instance has without BGP: Azure's `Origin` for it is Network, its AS path empty.
 
     The ranges of the virtual network and of URG spokes [gateways-originate], and of a VPN gateway the static
-    prefixes of its connections' local network gateways [static-prefixes], where the instance has a tunnel; of several
-    with the same prefix those of the first connection. And the addresses of the neighbours with BGP in its tunnels,
+    prefixes of its connections' local network gateways [static-prefixes], and the ranges of virtual networks to whose
+    gateways it is connected without BGP [vnet-to-vnet-without-bgp], where the instance has a tunnel; of several with
+    the same prefix those of the first connection. And the addresses of the neighbours with BGP in its tunnels,
     each as a prefix [bgp-neighbour-routes]. ORIGIN is IGP [origin-kept].
     """
     address = gateway.instances[instance]
     attributes = PathAttributes(address)
     paths = {
-        prefix: GatewayPath(PathSource.STATIC, device.device, address, attributes)
-        for device in reversed(connected_devices(azure, gateway, instance))
-        for prefix in device.address_space
+        prefix: GatewayPath(PathSource.STATIC, far, address, attributes)
+        for far, prefixes in reversed([*static_remotes(azure, gateway, instance)])
+        for prefix in prefixes
     }
     paths |= {
         prefix: GatewayPath(PathSource.NEIGHBOUR, name, address, attributes)

@@ -162,7 +162,7 @@ def _far_end(azure: Azure, connection: Connection) -> tuple[str, int | None]:
     if remote in azure.local_network_gateway:
         device = azure.local_network_gateway[remote]
         return device.device, device.asn
-    return remote, azure.gateway[remote].asn if remote in azure.gateway else None
+    return remote, azure.gateway[remote].asn if remote in azure.gateway and connection.bgp else None
 
 
 def _remote_problems(azure: Azure) -> Iterator[Problem]:

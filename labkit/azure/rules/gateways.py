@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
@@ -20,7 +20,7 @@ from labkit.azure.model import (
     UserRoute,
 )
 from labkit.azure.rules.addressing import GATEWAY_SUBNET
-from labkit.azure.rules.adjacency import programming_hub, server_in
+from labkit.azure.rules.adjacency import local_and_adjacent_ranges, programming_hub, server_in
 
 
 def gateways_in(azure: Azure, virtual_network: str) -> tuple[Gateway, ...]:
@@ -44,6 +44,24 @@ def connected_devices(azure: Azure, gateway: Gateway, instance: int) -> tuple[Lo
     """The local network gateways to which an instance of a VPN gateway has tunnels, in the order of its connections."""
     mine = (c for c in azure.connections if c.gateway == gateway.name and instance in (c.instances or {instance}))
     return tuple(azure.local_network_gateway[c.remote] for c in mine if c.remote in azure.local_network_gateway)
+
+
+def static_remotes(azure: Azure, gateway: Gateway, instance: int) -> Iterator[tuple[str, tuple[IPv4Network, ...]]]:
+    """What an instance of a VPN gateway sends into its tunnels without BGP: by what they lead to, in order.
+
+    Of a local network gateway that is its address space; of another gateway without BGP that of its virtual network, as
+    it is now, but for ranges that a peering leads to [static-prefixes, vnet-to-vnet-without-bgp].
+    """
+    adjacent = local_and_adjacent_ranges(azure, gateway.virtual_network)
+    for connection in azure.connections:
+        device, far = azure.local_network_gateway.get(connection.remote), azure.gateway.get(connection.remote)
+        if connection.gateway != gateway.name or instance not in _with_tunnel(connection, gateway):
+            continue
+        if device is not None:
+            yield device.device, device.address_space
+        elif far is not None and not connection.bgp:
+            space = azure.virtual_network[far.virtual_network].address_space
+            yield far.name, tuple(prefix for prefix in space if prefix not in adjacent)
 
 
 def device_of(azure: Azure, connection: Connection) -> str:
@@ -190,7 +208,9 @@ def neighbour_addresses(azure: Azure, instance: InstanceId) -> dict[IPv4Network,
             found.setdefault(IPv4Network(device.bgp_peering_address), device.device)
     for connection in azure.connections:
         far = azure.gateway.get(connection.remote)
-        if far is None or connection.gateway != gateway.name or instance.index not in _with_tunnel(connection, gateway):
+        if far is None or not connection.bgp or connection.gateway != gateway.name:
+            continue
+        if instance.index not in _with_tunnel(connection, gateway):
             continue
         back = (c for c in azure.connections if (c.gateway, c.remote) == (far.name, gateway.name))
         found |= {IPv4Network(far.instances[i]): far.name for c in back for i in _with_tunnel(c, far)}

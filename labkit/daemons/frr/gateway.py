@@ -132,35 +132,47 @@ def session_changes(there: Collection[str], sessions: Mapping[str, bool]) -> Ite
 
 
 def set_static_routes(asn: int, built: Collection[tuple[str, str]], routes: Collection[tuple[str, str]]) -> None:
-    """Make these the static routes into tunnels, as (prefix, far end), of those that the node was `built` with.
+    """Make these the static routes into tunnels, as (prefix, far end); `built` are those that the node was built with.
 
     Raises:
         NoAnswer: FRR refuses, or does not answer.
     """
+    there = _statements("mgmtd")
+    known = known_routes(there, built, routes)
     for daemon, lines in (
-        ("mgmtd", static_lines(_statements("mgmtd"), built, routes)),
-        ("bgpd", network_lines(_statements("bgpd"), asn, built, routes)),
+        ("mgmtd", static_lines(there, known, routes)),
+        ("bgpd", network_lines(_statements("bgpd"), asn, known, routes)),
     ):
         if commands := list(lines):
             _run("configure terminal", *commands, daemon=daemon)
 
 
-def static_lines(
+def known_routes(
     there: Collection[str], built: Collection[tuple[str, str]], routes: Collection[tuple[str, str]]
+) -> tuple[tuple[str, str], ...]:
+    """All static routes into these tunnels that there were, are or should be, given mgmtd's statements."""
+    ends = {far for _, far in (*built, *routes)}
+    words = (statement.split() for statement in there)
+    left = sorted((each[2], each[3]) for each in words if each[:2] == ["ip", "route"] and each[3] in ends)
+    return tuple(dict.fromkeys((*built, *left, *routes)))
+
+
+def static_lines(
+    there: Collection[str], known: Collection[tuple[str, str]], routes: Collection[tuple[str, str]]
 ) -> Iterator[str]:
-    """The commands that make these mgmtd's static routes into tunnels, given its statements."""
-    for prefix, far in built:
+    """The commands that make these the `known` static routes of mgmtd, given its statements."""
+    for prefix, far in known:
         statement = f"ip route {prefix} {far}"
         if (statement in there) is not ((prefix, far) in routes):
             yield f"no {statement}" if statement in there else statement
 
 
 def network_lines(
-    there: Collection[str], asn: int, built: Collection[tuple[str, str]], routes: Collection[tuple[str, str]]
+    there: Collection[str], asn: int, known: Collection[tuple[str, str]], routes: Collection[tuple[str, str]]
 ) -> Iterator[str]:
-    """The commands that make bgpd originate the prefixes of these static routes alone, given its statements."""
+    """The commands that make bgpd originate these of the `known` static routes, given its statements."""
     wanted = {prefix for prefix, _ in routes}
-    statements = {f"network {prefix}": prefix in wanted for prefix, _ in built}
+    statements = {f"network {prefix}": prefix in wanted for prefix, _ in known}
     changes = [f"{'' if on else 'no '}{text}" for text, on in statements.items() if (text in there) is not on]
     if changes:
         yield from (f"router bgp {asn}", "address-family ipv4 unicast", *changes)

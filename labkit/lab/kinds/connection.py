@@ -15,11 +15,13 @@ from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
 from labkit.lab.kinds.circuit import CIRCUITS
 from labkit.lab.kinds.gateway import EDGES, GATEWAYS, Gateway, GatewayConnection, GatewayType, instances_unread
+from labkit.lab.kinds.internet import INTERNET
 from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Joined, Kind
 from labkit.lab.kinds.machine import machine_of
 from labkit.lab.kinds.names import invalid_name
 from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY, NVA, NVA_NIC, SITE
 from labkit.lab.kinds.nva import NVAS
+from labkit.lab.kinds.reachability import obstacle
 from labkit.lab.kinds.site import LANS, SITES
 from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS
 from labkit.lab.model import Lab, Tunnel, TunnelEnd
@@ -50,6 +52,11 @@ class _Named:
     def device(self) -> str:
         """What it leads to: a NIC stands for its machine."""
         return machine_of(self.remote)
+
+    @property
+    def site_to_site(self) -> bool:
+        """Whether each of two gateways has a local network gateway for the other one: some prefixes are given."""
+        return bool(self.options.address_prefixes or self.options.remote_prefixes)
 
 
 def _all(draft: Draft) -> Iterator[tuple[Gateway, _Named]]:
@@ -153,12 +160,17 @@ class ConnectionKind(Kind):
                 back = f"{named.remote}-{named.gateway}"
                 if any(each.name == title for each in connections):  # the other one names this one, too
                     continue
-                connections.append(Connection(title, named.gateway, named.remote, instances))
-                connections.append(Connection(back, named.remote, named.gateway))
+                ends, bgp = {title: named.remote, back: named.gateway}, named.options.bgp
+                if named.site_to_site:
+                    spaces = _spaces(azure, named)
+                    devices |= {n: LocalNetworkGateway(n, far, spaces[far]) for n, far in ends.items()}
+                    ends = {name: name for name in ends}
+                connections.append(Connection(title, named.gateway, ends[title], instances, bgp=bgp))
+                connections.append(Connection(back, named.remote, ends[back], bgp=bgp))
             elif named.device in {**draft.file[SITES], **draft.file[NVAS]} and gateway.type is GatewayType.VPN:
                 peering = _device_address(draft, addresses, azure, named) if named.options.bgp else None
                 devices[title] = _local_network_gateway(draft, title, named, peering)
-                connections.append(Connection(title, named.gateway, title, instances))
+                connections.append(Connection(title, named.gateway, title, instances, bgp=named.options.bgp))
         return replace(azure, connections=tuple(connections), local_network_gateways=tuple(devices.values()))
 
     def check(self, checking: Checking) -> None:
@@ -201,8 +213,10 @@ def _ends(
     name, options = named.gateway, named.options
     mine = [lab.azure.gateway[name].instance_ids[i] for i in _instances(gateway, options)]
     if named.remote in lab.azure.gateway:
+        spaces = {} if options.bgp else _spaces(lab.azure, named)
+        into = {name: spaces.get(named.remote, ()), named.remote: spaces.get(name, ())}
         for pair in product(mine, lab.azure.gateway[named.remote].instance_ids):
-            near, far = (TunnelEnd(i.node, i.name, _address(lab, i)) for i in pair)
+            near, far = (TunnelEnd(i.node, i.name, _address(lab, i), into[i.name]) for i in pair)
             yield near, far
         return
     statics = lab.azure.local_network_gateway[f"{name}-{named.device}"].address_space
@@ -213,6 +227,15 @@ def _ends(
     for i in mine:
         near = TunnelEnd(i.node, name, own.get(i.index, _address(lab, i)), statics)
         yield near, TunnelEnd(named.device, named.device, theirs, () if options.bgp else back)
+
+
+def _spaces(azure: Azure, named: _Named) -> dict[str, tuple[IPv4Network, ...]]:
+    """What lies behind either one of two gateways that are connected without BGP, as the other one has it."""
+    ends = {named.remote: named.options.address_prefixes, named.gateway: named.options.remote_prefixes}
+    return {
+        name: given or azure.virtual_network[azure.gateway[name].virtual_network].address_space
+        for name, given in ends.items()
+    }
 
 
 def _address(lab: Lab, instance: InstanceId) -> IPv4Address:
@@ -250,22 +273,38 @@ def _check(checking: Checking, gateway: Gateway, named: _Named) -> None:
         draft.error((*path, "authorization"), *invalid_name(f"authorization of {about}", options.authorization))
     if not vpn and not options.bgp:
         draft.error((*path, "bgp"), f"{about}: ExpressRoute always uses BGP.", "Remove bgp.")
-    for key in ("address_prefixes", "bgp_peering_address"):
-        if getattr(options, key) and not device:
-            text = f"{about}: {key} is for connections to sites and NVAs only."
-            draft.error((*path, key), text, f"Remove {key}.")
+    if options.bgp_peering_address and not device:
+        text = f"{about}: bgp_peering_address is for connections to sites and NVAs only."
+        draft.error((*path, "bgp_peering_address"), text, "Remove bgp_peering_address.")
+    if options.address_prefixes and not vpn:
+        text = f"{about}: address_prefixes are for connections of VPN gateways only."
+        draft.error((*path, "address_prefixes"), text, "Remove address_prefixes.")
     if vpn and not device:
         _check_gateways(draft, named, about)
     if options.remote_prefixes and (options.bgp or not vpn) and not draft.broken((*path, "bgp")):
-        text = f"{about}: remote_prefixes are for a site or an NVA without BGP."
+        text = f"{about}: remote_prefixes are for tunnels without BGP."
         draft.error((*path, "remote_prefixes"), text, "Add bgp: false, or remove remote_prefixes.")
     _check_instances(draft, gateway, named, about)
     if device:
         _check_device(draft, named, about)
+    if vpn and named.device in draft.file[NVAS]:
+        _check_way(checking, named, about)
+
+
+def _check_way(checking: Checking, named: _Named, about: str) -> None:
+    """Notes tunnels to an NVA whose packets get nowhere: they go into the Internet, by its primary NIC."""
+    draft, azure = checking.draft, checking.azure
+    internet = draft.file[INTERNET]
+    if not checking.sound or internet is None:
+        return
+    found = obstacle(draft, azure, azure.primary_nic(named.device), internet.prefix[1], None)
+    if found is not None:
+        text = f"{about}: packets of its tunnels don't get from {named.device} into the Internet: {found}."
+        draft.error(named.path, text, "Give its subnet a route table with 0.0.0.0/0: Internet.")
 
 
 def _check_gateways(draft: Draft, named: _Named, about: str) -> None:
-    """A connection of two gateways: VPN gateways of two virtual networks, with BGP; one of them has it in the file."""
+    """A connection of two gateways: VPN gateways of two virtual networks; one of them has it in the file."""
     far = draft.file[GATEWAYS][named.remote]
     if named.remote == named.gateway or far.virtual_network == draft.file[GATEWAYS][named.gateway].virtual_network:
         draft.error(named.path, f"{about}: both ends are in one virtual network.", "Name a gateway of another one.")
@@ -275,9 +314,9 @@ def _check_gateways(draft: Draft, named: _Named, about: str) -> None:
     elif any(named.gateway == n for n, _ in far.connections) and named.gateway > named.remote:
         text = f"{about}: {named.remote} names {named.gateway}, too."
         draft.error(named.path, text, "One side stands for both of Azure's connections: remove the other.")
-    if not named.options.bgp:
-        text = f"{about}: a connection of two gateways has BGP here."
-        draft.error((*named.path, "bgp"), text, "Remove bgp.")
+    if named.options.bgp and named.options.address_prefixes and not draft.broken((*named.path, "bgp")):
+        text = f"{about}: with BGP, two gateways have no static prefixes here."
+        draft.error((*named.path, "address_prefixes"), text, "Add bgp: false, or remove address_prefixes.")
 
 
 def _check_instances(draft: Draft, gateway: Gateway, named: _Named, about: str) -> None:

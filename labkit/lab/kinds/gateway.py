@@ -88,17 +88,18 @@ class GatewayConnection(Part):
     authorization: AzureName = ""
     """To a circuit of another subscription: the name of the circuit's authorization that the connection redeems."""
     bgp: bool = True
-    """To a site or an NVA: false for static routes alone, those of `address_prefixes`."""
+    """Of a VPN gateway: false for static routes alone, those of `address_prefixes`."""
     address_prefixes: Prefixes = ()
-    """To a site or an NVA: the local network gateway's address space, which the gateway sends into the tunnels, with or
-    without BGP. Default: a site's prefixes without BGP."""
+    """Of a VPN gateway: the local network gateway's address space, which it sends into the tunnels, to a site or an NVA
+    with BGP or without. Default without BGP: a site's prefixes, the ranges of another gateway's virtual network."""
     bgp_peering_address: Address | None = None
     """To a site or an NVA: its address in BGP, such as a loopback's or 169.254.21.2; towards one of 169.254.0.0/16 the
     gateway has such addresses, too. Default: a site's router; an NVA's loopback, else its NIC."""
     instances: Annotated[tuple[Annotated[int, Field(ge=0, le=1)], ...], BeforeValidator(one_or_more)] = ()
     """Of a VPN gateway: the instances that have a tunnel. Default: all."""
     remote_prefixes: Prefixes = ()
-    """Without BGP: what the site or the NVA sends into the tunnels. Default: the virtual network's ranges."""
+    """Without BGP: what the site, the NVA or the other gateway sends into the tunnels. Default: the virtual network's
+    ranges."""
 
 
 class Gateway(Part):
@@ -233,7 +234,7 @@ class GatewayKind(Kind):
                 _KINDS[gateway.type],
                 addresses[_ADDRESSES].get(name, (NOWHERE,) * gateway.instance_count),
                 asn=gateway.asn,
-                active_active=gateway.instance_count > 1,
+                active_active=gateway.type is GatewayType.VPN and gateway.instance_count > 1,
             )
             for name, gateway in found.items()
         )

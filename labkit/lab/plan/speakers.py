@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from itertools import chain
 
-from labkit.azure.model import ROUTE_SERVER_ASN, Appliance, Circuit, InstanceId, Nic, PeerKind
+from labkit.azure.model import ROUTE_SERVER_ASN, Appliance, Azure, Circuit, InstanceId, Nic, PeerKind
 from labkit.azure.rules.acceptance import originated_in
 from labkit.azure.rules.addressing import ROUTE_SERVER_SUBNET, gateway_address
 from labkit.azure.rules.adjacency import local_and_adjacent_ranges, server_in
 from labkit.azure.rules.asn import MICROSOFT_ASN
 from labkit.azure.rules.effective import DEFAULT_ROUTE
-from labkit.azure.rules.gateways import possible_internal_peers, routing_weight, session_server
+from labkit.azure.rules.gateways import (
+    possible_internal_peers,
+    routing_weight,
+    session_server,
+    static_remotes,
+)
 from labkit.azure.rules.limits import (
     CUSTOMER_TO_CIRCUIT_ROUTES,
     GATEWAY_TO_CIRCUIT_ROUTES,
@@ -30,6 +35,7 @@ from labkit.daemons.speaker import (
     StaticRoute,
     StaticRouter,
 )
+from labkit.lab.connections import unconnected
 from labkit.lab.model import Gateway, Lab, Line, Nva, Site
 from labkit.lab.plan.addressing import subnet_of
 from labkit.lab.plan.nic_tables import nic_table
@@ -103,16 +109,22 @@ def _links(lab: Lab, name: str) -> Iterator[IPv4Network]:
     yield from (IPv4Network(tunnel.far.address) for tunnel in lab.tunnels_of(name))
 
 
-def into_tunnels(lab: Lab, node: str, closed: Collection[frozenset[str]] = ()) -> Iterator[StaticRoute]:
+def into_tunnels(lab: Lab, node: str, azure: Azure | None = None) -> Iterator[StaticRoute]:
     """What a node sends into its tunnels without BGP: into all of those to the first that a prefix leads to.
 
-    Those between the nodes of a pair in `closed` are left out.
+    `azure` is what Azure has become, to which a gateway keeps; by default it is as the lab was built.
     """
+    azure = lab.azure if azure is None else azure
+    instance = next((i for gateway in azure.gateways for i in gateway.instance_ids if i.node == node), None)
+    sent = dict(static_remotes(azure, azure.gateway[instance.name], instance.index)) if instance is not None else {}
+    closed = unconnected(lab, azure)
     first: dict[IPv4Network, str] = {}
     for tunnel in lab.tunnels_of(node):
-        for prefix in tunnel.near.static_prefixes if frozenset((node, tunnel.far.node)) not in closed else ():
-            if first.setdefault(prefix, tunnel.far.name) == tunnel.far.name:
-                yield StaticRoute(prefix, tunnel.far.address)
+        far = tunnel.far
+        prefixes = tunnel.near.static_prefixes if tunnel.near.name not in lab.gateway else sent.get(far.name, ())
+        for prefix in prefixes if frozenset((node, far.node)) not in closed else ():
+            if first.setdefault(prefix, far.name) == far.name:
+                yield StaticRoute(prefix, far.address)
 
 
 def _through_tunnels(lab: Lab, node: str, timers: BgpTimers = AZURE_TIMERS) -> Iterator[Neighbour]:
@@ -286,18 +298,17 @@ def _instance(lab: Lab, gateway: Gateway, line: Line) -> Neighbour:
     return Neighbour(node, address, line.edge, azure.asn, address, gateway.timers)
 
 
-def static_prefixes(lab: Lab, node: str, closed: Collection[frozenset[str]] = ()) -> frozenset[IPv4Network]:
+def static_prefixes(lab: Lab, node: str, azure: Azure | None = None) -> frozenset[IPv4Network]:
     """The prefixes of the static routes in the main table of a router: NVA, site, circuit or instance of a gateway.
 
-    An instance of a gateway has none into tunnels between the nodes of a pair in `closed`.
+    `azure` is what Azure has become, to which a gateway keeps; by default it is as the lab was built.
     """
     if node in lab.nva:
         return frozenset(route.prefix for route in nva_routes(lab, lab.nva[node]))
     if node in lab.azure.circuit:
         return frozenset()
     if node not in lab.site:
-        instance = next(i for gateway in lab.azure.gateways for i in gateway.instance_ids if i.node == node)
-        return frozenset(route.prefix for route in into_tunnels(lab, instance.node, closed))
+        return frozenset(route.prefix for route in into_tunnels(lab, node, azure))
     speaker = site_speaker(lab, lab.site[node])
     return frozenset(route.prefix for route in speaker.static_routes if route.table is None)
 

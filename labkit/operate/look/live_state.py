@@ -18,7 +18,6 @@ from labkit.daemons.registry import DAEMONS
 from labkit.daemons.tables import BgpNeighbour, BgpTable, Query
 from labkit.errors import CheckFailed
 from labkit.feed.state import PlatformState
-from labkit.lab.connections import unconnected
 from labkit.lab.model import Lab
 from labkit.lab.plan.nic_tables import RT_TABLE_MAIN
 from labkit.lab.plan.nodes import frontends, owners
@@ -136,7 +135,7 @@ class LiveState:
         daemon = router_daemons(self.lab).get(node)
         if daemon is None or protocol != DAEMONS[daemon].tables.KERNEL_PROTOCOL:
             return False
-        return IPv4Network(prefix) not in static_prefixes(self.lab, node, unconnected(self.lab, self.azure))
+        return IPv4Network(prefix) not in static_prefixes(self.lab, node, self.azure)
 
     def table_from(self, node: str, source: IPv4Address) -> int | None:
         """The routing table that packets with a source address follow by a node's first policy rule for it, if any."""

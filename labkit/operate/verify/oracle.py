@@ -13,7 +13,6 @@ from labkit.azure.model import ON_LINK, NextHopType, Nic
 from labkit.azure.model.ranges import Ranges
 from labkit.azure.rules.effective import DEFAULT_ROUTE
 from labkit.feed.tables import ForwardingTable
-from labkit.lab.connections import unconnected
 from labkit.lab.model import Lab
 from labkit.lab.plan.addressing import subnet_of
 from labkit.lab.plan.nic_tables import RT_TABLE_MAIN, nic_table
@@ -120,7 +119,7 @@ def router_differences(router: str, live: LiveState) -> Iterator[Difference]:
         return
     used, kernel = live.bgp(router).loc_rib if with_bgp else frozenset(), live.kernel(router)
     where, hint = f"kernel of {router}", f"labkit routes {router}"
-    static = static_prefixes(live.lab, router, unconnected(live.lab, live.azure))
+    static = static_prefixes(live.lab, router, live.azure)
     there = {route.prefix for route in kernel}
     for prefix in sorted(static - there):
         yield Difference(where, str(prefix), STATIC, NOTHING, hint)

@@ -145,6 +145,27 @@ class TestOwnPaths:
         assert net("10.200.0.0/24") not in own_paths(model, VPN, 0)
         assert own_paths(model, VPN, 1)[net("10.200.0.0/24")].address == addr("10.1.9.5")
 
+    def test_without_bgp_two_gateways_have_the_ranges_of_each_others_networks(self) -> None:
+        # [vnet-to-vnet-without-bgp]
+        far = vpn_gateway("far", "there", "10.7.9.4")
+        ends = (Connection("c", "vpn", "far", bgp=False), Connection("d", "far", "vpn", bgp=False))
+        networks = (*self.MODEL.virtual_networks, network("there", "10.7.0.0/16"))
+        model = replace(self.MODEL, virtual_networks=networks, gateways=(VPN, far), connections=ends)
+        assert own_paths(model, VPN, 1)[net("10.7.0.0/16")] == GatewayPath(
+            PathSource.STATIC, "far", addr("10.1.9.5"), PathAttributes(addr("10.1.9.5"))
+        )
+        # Its own, and those of the other network, without spokes of that.
+        assert [(str(p), path.source) for p, path in own_paths(model, far, 0).items()] == [
+            ("10.1.0.0/16", PathSource.STATIC),
+            ("10.9.0.0/24", PathSource.STATIC),
+            ("10.7.0.0/16", PathSource.VIRTUAL_NETWORK),
+        ]
+        with_bgp = replace(model, connections=tuple(replace(c, bgp=True) for c in ends))
+        assert {path.source for path in own_paths(with_bgp, far, 0).values()} == {
+            PathSource.NEIGHBOUR,
+            PathSource.VIRTUAL_NETWORK,
+        }
+
 
 class TestRejection:
     @pytest.mark.parametrize(

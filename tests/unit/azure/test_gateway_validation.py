@@ -154,6 +154,7 @@ def test_ends_of_a_connection_with_bgp_have_two_asns() -> None:
     gateways, connections = (replace(VPN, asn=65005), far), (Connection("c", "vpn", "far"),)
     model = replace(lab(), virtual_networks=networks, gateways=gateways, connections=connections)
     assert texts(model, Code.CONNECTION_ASN) == ["vpn and far both have ASN 65005"]
+    assert problems(replace(model, connections=(Connection("c", "vpn", "far", bgp=False),))) == ()
     device = replace(model, local_network_gateways=(site("d", asn=65005),), connections=(Connection("c", "vpn", "d"),))
     assert texts(device, Code.CONNECTION_ASN) == ["vpn and d both have ASN 65005"]
     assert problems(replace(device, local_network_gateways=(site("d"),))) == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from labkit.daemons.frr.gateway import (
+    known_routes,
     network_lines,
     range_lines,
     route_lines,
@@ -139,3 +140,15 @@ def test_static_routes_into_tunnels() -> None:
         "no network 10.8.0.0/16",
     ]
     assert list(network_lines({"network 10.7.0.0/16"}, 65515, built, routes)) == []
+
+
+def test_static_routes_that_the_node_was_not_built_with() -> None:
+    """The address space of a network behind a tunnel has changed before, and does again."""
+    built, routes = [("10.7.0.0/16", "10.9.0.1")], [("10.6.0.0/16", "10.9.0.1")]
+    there = {"ip route 10.5.0.0/16 10.9.0.1", "ip route 10.1.0.0/16 10.1.0.1", "ip prefix-list a permit any"}
+    known = known_routes(there, built, routes)
+    assert known == (("10.7.0.0/16", "10.9.0.1"), ("10.5.0.0/16", "10.9.0.1"), ("10.6.0.0/16", "10.9.0.1"))
+    assert list(static_lines(there, known, routes)) == [
+        "no ip route 10.5.0.0/16 10.9.0.1",
+        "ip route 10.6.0.0/16 10.9.0.1",
+    ]
