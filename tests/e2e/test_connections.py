@@ -112,14 +112,14 @@ def test_the_owner_of_a_circuit_takes_back_an_authorization(
         shown = capsys.readouterr()
         return status, shown.out + shown.err
 
-    status, shown = labkit("whatif", "circuit", "auth", "delete", "c1", "EAST")
-    assert (status, "c1: authorization east deleted, and connection ereast-c1 with it" in shown) == (0, True), shown
-    assert labkit("circuit", "auth", "delete", "c1", "EAST")[0] == 0
+    status, shown = labkit("whatif", "circuit", "auth", "delete", "c1", "PARTNER")
+    assert (status, "c1: authorization partner deleted, and connection ereast-c1 with it" in shown) == (0, True), shown
+    assert labkit("circuit", "auth", "delete", "c1", "PARTNER")[0] == 0
     eventually(lambda: gateways(bow_tie, "vmeast", dc), lambda hops: hops not in {None, before})
     eventually(lambda: ping(bow_tie.client, "vmeast", bow_tie.lab.site["dc2"].host.address.ip), bool)
     eventually(lambda: [str(d) for d in differences(bow_tie.lab, bow_tie.client)], lambda found: found == [], 30)
     status, shown = labkit("gateway", "connection", "create", "ereast", "c1")
-    assert (status, "labkit circuit auth create c1 east" in shown) == (2, True), shown
+    assert (status, "labkit circuit auth create c1 partner" in shown) == (2, True), shown
 
     assert labkit("circuit", "auth", "create", "c1", "again")[0] == 0
     assert bow_tie.client.get("authorizations")[0]["authorizationUseStatus"] == "Available"
@@ -129,5 +129,5 @@ def test_the_owner_of_a_circuit_takes_back_an_authorization(
     assert [line.split() for line in shown.splitlines()[2:]] == [["again", "c1", "InUse", "ereast-c1"]]
     assert labkit("reset")[0] == 0
     assert bow_tie.client.changes() == ()
-    assert [each["name"] for each in bow_tie.client.get("authorizations")] == ["east"]
+    assert [each["name"] for each in bow_tie.client.get("authorizations")] == ["partner"]
     assert problems(bow_tie, 30) == []

@@ -117,8 +117,8 @@ FARGW = "  fargw: {type: Vpn, virtual_network: far, asn: 65006}\n"
         ),
         (
             "bow-tie",
-            [("{c1: {routing_weight: 100, authorization: east}}, ", "")],
-            [DeleteConnection("ereast-c1"), DeleteAuthorization("c1", "east")],
+            [("{c1: {routing_weight: 100, authorization: partner}}, ", "")],
+            [DeleteConnection("ereast-c1"), DeleteAuthorization("c1", "partner")],
         ),
         (
             "edges",
@@ -175,7 +175,7 @@ def test_what_can_t_be_is_refused(change: Change, text: str) -> None:
 
 
 BOW_TIE = load(LABS / "bow-tie.lab.yml")
-TO_C1 = CreateConnection("ereast-c1", "ereast", "c1", "east")
+TO_C1 = CreateConnection("ereast-c1", "ereast", "c1", "partner")
 
 
 def bow_tie(*changes: Change, azure: Azure = BOW_TIE.azure) -> Azure:
@@ -184,14 +184,14 @@ def bow_tie(*changes: Change, azure: Azure = BOW_TIE.azure) -> Azure:
 
 def test_a_connection_goes_with_the_authorization_that_it_redeems() -> None:
     # [circuit-authorization]
-    deletion = DeleteAuthorization("c1", "east")
+    deletion = DeleteAuthorization("c1", "partner")
     (done,) = carry_out(BOW_TIE, BOW_TIE.azure, [deletion]).done
-    assert done.title == "c1: authorization east deleted, and connection ereast-c1 with it"
+    assert done.title == "c1: authorization partner deleted, and connection ereast-c1 with it"
     gone = bow_tie(deletion)
     assert unconnected(BOW_TIE, gone) == {frozenset((f"ereast-{i}", "c1")) for i in (0, 1)}
     assert difference(BOW_TIE.azure, gone) == (DeleteConnection("ereast-c1"), deletion)
     back = difference(gone, BOW_TIE.azure)
-    assert back == (CreateAuthorization("c1", "east"), TO_C1)
+    assert back == (CreateAuthorization("c1", "partner"), TO_C1)
     again = bow_tie(*back, azure=gone)
     assert {*again.connections} == {*BOW_TIE.azure.connections}
     assert again.circuits == BOW_TIE.azure.circuits
@@ -199,24 +199,24 @@ def test_a_connection_goes_with_the_authorization_that_it_redeems() -> None:
 
 def test_an_authorization_is_redeemed_by_one_connection() -> None:
     # [circuit-authorization]
-    gone = bow_tie(DeleteAuthorization("c1", "east"))
-    with pytest.raises(InvalidInput, match="c1 has no authorization east") as refused:
+    gone = bow_tie(DeleteAuthorization("c1", "partner"))
+    with pytest.raises(InvalidInput, match="c1 has no authorization partner") as refused:
         bow_tie(TO_C1, azure=gone)
-    assert refused.value.remedy.endswith("labkit circuit auth create c1 east")
+    assert refused.value.remedy.endswith("labkit circuit auth create c1 partner")
     with pytest.raises(InvalidInput, match="c1 is a circuit of another subscription"):
         bow_tie(replace(TO_C1, authorization=None), azure=gone)
     other = bow_tie(CreateAuthorization("c1", "again"), replace(TO_C1, authorization="AGAIN"), azure=gone)
     assert difference(other, BOW_TIE.azure) == (
         DeleteConnection("ereast-c1"),
         DeleteAuthorization("c1", "again"),
-        CreateAuthorization("c1", "east"),
+        CreateAuthorization("c1", "partner"),
         TO_C1,
     )
-    to_west = CreateConnection("erwest-c1", "erwest", "c1", "east")
-    with pytest.raises(InvalidInput, match="2 connections redeem authorization east of c1, which is for one"):
+    to_west = CreateConnection("erwest-c1", "erwest", "c1", "partner")
+    with pytest.raises(InvalidInput, match="2 connections redeem authorization partner of c1, which is for one"):
         bow_tie(DeleteConnection("erwest-c1"), to_west)
     free = bow_tie(DeleteConnection("ereast-c1"))
-    assert free.circuit["c1"].authorizations == ("east",)
+    assert free.circuit["c1"].authorizations == ("partner",)
     assert bow_tie(DeleteConnection("erwest-c1"), to_west, azure=free)
 
 
