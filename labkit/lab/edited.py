@@ -13,7 +13,7 @@ from ipaddress import IPv4Address
 from labkit.azure.changes.virtual_networks import peering_side
 from labkit.azure.model import Azure
 from labkit.lab.connections import connection_name, connection_names
-from labkit.lab.model import Lab, Tunnel
+from labkit.lab.model import Lab, Tunnel, TunnelEnd
 
 
 def freed_addresses(lab: Lab, edited: Lab) -> frozenset[IPv4Address]:
@@ -94,7 +94,18 @@ def obstacles(lab: Lab, edited: Lab) -> tuple[str, ...]:
 
 
 def _tunnels(lab: Lab) -> dict[str, Tunnel]:
-    return {f"{tunnel.near.node} to {tunnel.far.node}": tunnel for tunnel in lab.tunnels}
+    """The tunnels by their ends; what an end sends by the address space of the other's network may change with that."""
+    found = {}
+    for tunnel in lab.tunnels:
+        near, far = (_without_space(lab, *ends) for ends in ((tunnel.near, tunnel.far), (tunnel.far, tunnel.near)))
+        found[f"{near.node} to {far.node}"] = replace(tunnel, near=near, far=far)
+    return found
+
+
+def _without_space(lab: Lab, end: TunnelEnd, other: TunnelEnd) -> TunnelEnd:
+    gateway = lab.azure.gateway.get(other.name)
+    space = () if gateway is None else lab.azure.virtual_network[gateway.virtual_network].address_space
+    return replace(end, static_prefixes=()) if end.static_prefixes == space else end
 
 
 def _obstacles(lab: Lab, edited: Lab) -> Iterator[str]:

@@ -142,6 +142,23 @@ def test_an_edited_file_has_connections_and_gateways_less(
     assert {*again.gateways} == {*lab.azure.gateways}
 
 
+def test_an_edited_address_space_is_no_new_tunnel() -> None:
+    """Two gateways without BGP follow it; a site has to be configured, as in Azure."""
+    more = IPv4Network("10.99.0.0/16")
+    for network, space in (("plain", "10.50.0.0/22"), ("core", "10.47.0.0/22")):
+        less = edited(
+            LAB,
+            "connections",
+            (f"  {network}: {{address_space: {space}", f"  {network}: {{address_space: [{space}, {more}]"),
+        )
+        assert obstacles(LAB, less) == ()
+        assert difference(LAB.azure, less.azure) == (SetAddressSpace(network, (IPv4Network(space), more)),)
+    old, new = "remote_prefixes: [10.47.0.0/22, 10.155.0.0/16]", "remote_prefixes: 10.47.0.0/22"
+    assert obstacles(LAB, edited(LAB, "connections", (old, new))) == (
+        "local network gateway premgw-vpngw: address_space differs, which only `labkit up` configures",
+    )
+
+
 @pytest.mark.parametrize(
     ("replaced", "wanted"),
     [
