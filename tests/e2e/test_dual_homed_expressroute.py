@@ -11,7 +11,9 @@ from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import MAX_HOPS, ping, traceroute
 from labkit.operate.trace.run import trace
 from labkit.pytest import Boot, RunningLab
-from tests.e2e.in_lab import gateways, kernel, problems, without_bgpd
+from tests.e2e.by_the_rules import tables as speakers_tables
+from tests.e2e.chaos.rules import expected
+from tests.e2e.in_lab import configure, gateways, kernel, problems, without_bgpd
 from tests.e2e.waiting import eventually
 from tests.unit.azure.test_captures import TestDualExpressRoute as FabE
 from tests.unit.azure.test_captures import listing, sent
@@ -66,6 +68,24 @@ def test_what_the_spoke_receives_is_what_was_published(lab: RunningLab, csr: str
 def test_what_the_spoke_advertises_is_what_was_published(lab: RunningLab) -> None:
     for csr in (FabE.CSR1, FabE.CSR2):
         assert tables(lab, "advertised", "rs0", csr.name) == [sent(FabE().lab(), FabE.RS0, csr, FabE.AT_RS0)] * 2
+
+
+def test_an_only_instance_gets_its_own_routes_back(lab: RunningLab) -> None:
+    """FRR advertises a path to its sender even where no other neighbour gets it; seen first with an instance off."""
+    first, second = (f"neighbor {address}" for address in lab.lab.azure.route_server["rs0"].instances)
+    configure(lab, "csr1", "router bgp 65001", f"{first} shutdown", f"{second} shutdown")
+    try:
+        eventually(lambda: tables(lab, "learned", "rs0", "csr1"), lambda rows: rows == [{}, {}], 30)
+        configure(lab, "csr1", "router bgp 65001", f"no {first} shutdown")
+        wanted = listing(FabE.CSR1_SENDS)
+        eventually(lambda: tables(lab, "learned", "rs0", "csr1"), lambda rows: rows == [wanted, {}], 30)
+        # What the model makes of it, given the same sessions.
+        one = expected(lab.lab, lab.lab.azure, (), {}, frozenset({frozenset({"csr1", "rs0-1"})}))
+        rows = speakers_tables(one.speakers)["learned"]["rs0"]["csr1"]["RouteServiceRole_IN_0"]
+        assert {row["network"]: row["asPath"] for row in rows} == wanted
+    finally:
+        configure(lab, "csr1", "router bgp 65001", f"no {first} shutdown", f"no {second} shutdown")
+    eventually(lambda: tables(lab, "learned", "rs0", "csr1"), lambda rows: rows == [wanted] * 2, 30)
 
 
 def test_both_edges_have_the_same_eight_prefixes(lab: RunningLab) -> None:

@@ -73,19 +73,16 @@ def advertises(
 ) -> dict[IPv4Network, PathAttributes]:
     """What a speaker advertises on a session; `established` are its sessions that are up.
 
-    FRR withholds a path from its sender only where that is the only neighbour of its update group: both instances of a
-    route server get back what one of them advertises, and drop it for their own ASN [path-with-65515].
+    FRR advertises a path to its sender, too, unless it is configured as `solo`: a route server gets back what it
+    advertises, and drops it for its own ASN [path-with-65515].
     """
     to = session.neighbour
     internal = speaker.is_internal(to)
     if speaker.requires_policy and not internal:
         return {}
     group = [s.neighbour for s in established if _update_group(speaker, s.neighbour) == _update_group(speaker, to)]
-    echoes = len(group) > 1
     found = {}
     for prefix, chosen in loc_rib.items():
-        if session in chosen.sessions[:1] and not echoes:
-            continue
         if internal:  # `allow-outbound-policy` is off
             attributes = exported_internally(speaker, to, prefix, chosen, changes_reflected=False)
         else:

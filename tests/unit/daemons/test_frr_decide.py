@@ -135,7 +135,8 @@ def test_a_third_partys_next_hop_stays_on_a_link_too() -> None:
     assert exported.next_hop == site.address
     assert decide.import_policy(SITE, ROUTERS["site"].by_address[site.own].neighbour, {PREFIX: exported}) == {}
     echo = advertised(PLAIN, "site", path(65010, next_hop=site.address), "site")
-    assert echo is None or echo.next_hop == site.own
+    assert echo is not None
+    assert echo.next_hop == site.own
 
 
 def test_a_static_route_that_is_redistributed() -> None:
@@ -158,7 +159,9 @@ def test_what_an_nva_advertises() -> None:
     assert advertised(PLAIN, "rs1-0", path(med=0)) == PathAttributes(nic, (65001, 65001), med=0), (
         "its own, with the MED"
     )
-    assert advertised(PLAIN, "site", from_site, "site") is None
+    back = advertised(PLAIN, "site", from_site, "site")
+    assert back is not None
+    assert decide.import_policy(SITE, SITE.neighbours[0], {PREFIX: back}) == {}, "its own ASN is in the path"
     assert advertised(replace(PLAIN, requires_policy=True), "rs1-0", from_site, "site") is None
 
 
@@ -169,7 +172,7 @@ def towards(peer: str, **changes: object) -> CustomerSpeaker:
 
 
 def test_what_has_the_route_servers_asn_in_its_path() -> None:
-    """Both route server instances get back what one advertises, unless only one is there: they drop it."""
+    """Route server instances get back what one advertises, also where only that one is there: they drop it."""
     echo = path(65515, 12076)
     assert advertised(PLAIN, "site", echo, "rs1-0") is not None
     for speaker, wanted in (
@@ -183,7 +186,7 @@ def test_what_has_the_route_servers_asn_in_its_path() -> None:
             assert exported.as_path == wanted
         alone = [session(speaker, "rs1-0")]
         best = {PREFIX: Best(echo, (session(speaker, "rs1-0"),))}
-        assert decide.advertises(speaker, session(speaker, "rs1-0"), best, alone) == {}
+        assert decide.advertises(speaker, session(speaker, "rs1-0"), best, alone)[PREFIX].as_path == wanted
         mixed = advertised(speaker, "rs1-0", replace(path(), as_path=(7, frozenset({8, 65515}))), "site")
         assert mixed is not None
         member = {PLAIN.exports: {65515}, towards("rs1", strip=(65515,)).exports: set()}.get(speaker.exports, {65001})

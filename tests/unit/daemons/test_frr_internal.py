@@ -81,13 +81,14 @@ def advertised(to: str, attributes: PathAttributes, by: str | None) -> PathAttri
 @pytest.mark.parametrize(
     ("by", "to"),
     [
-        ("client1", {"client2", "plain", "other", "near", "far", "kept", "selfish", "rs1-0", "site"}),
+        ("client1", {"client1", "client2", "plain", "other", "near", "far", "kept", "selfish", "rs1-0", "site"}),
         ("plain", {"client1", "client2", "near", "far", "kept", "selfish", "rs1-0", "site"}),
-        ("near", {"client1", "client2", "plain", "other", "far", "kept", "selfish", "rs1-0", "site"}),
+        ("near", {"client1", "client2", "plain", "other", "near", "far", "kept", "selfish", "rs1-0", "site"}),
         (None, {"client1", "client2", "plain", "other", "near", "far", "kept", "selfish", "rs1-0", "site"}),
     ],
 )
 def test_internal_routes_are_reflected_from_clients_and_to_clients_only(by: str | None, to: set[str]) -> None:
+    """What goes back to its sender, that drops it: it is its originator, or has its own ASN in the path."""
     path = internal() if by in {"client1", "plain"} else PathAttributes(NODES[0], (65002,))
     assert {n.name for n in RELAY.neighbours if advertised(n.name, path, by) is not None} - {"rs1-1"} == to
 
@@ -163,7 +164,7 @@ def test_without_a_policy_external_sessions_alone_are_without_routes() -> None:
     wary = replace(RELAY, requires_policy=True)
     best = {PREFIX: Best(internal(), (session("client1"),))}
     there = {n.name for n in wary.neighbours if decide.advertises(wary, session(n.name), best, wary.sessions)}
-    assert there == {"client2", "plain", "other"}
+    assert there == {"client1", "client2", "plain", "other"}
     assert decide.import_policy(wary, session("client1").neighbour, {PREFIX: internal()}) == {PREFIX: internal()}
     assert decide.import_policy(wary, session("near").neighbour, {PREFIX: internal()}) == {}
 
