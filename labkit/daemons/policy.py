@@ -129,7 +129,7 @@ def exported(
     received = chosen.attributes
     if not may_be_advertised(received, ebgp=True):
         return None
-    if to.circuit and to.asn in asns(received.as_path):
+    if to.circuit and _is_kept_from_circuit(speaker, to, chosen):
         return None
     rule = deciding_rule(speaker.exports, to, prefix, received) or _UNCHANGED
     if rule.deny:
@@ -144,6 +144,13 @@ def exported(
         received.unknown,
     )
     return exported_attributes(rule, sent, received)
+
+
+def _is_kept_from_circuit(speaker: CustomerSpeaker, to: Neighbour, chosen: Best) -> bool:
+    """Whether a path does not go to a circuit: one of any circuit, and if the speaker relays those, one of the same."""
+    if speaker.transit:
+        return any(session.neighbour.peer == to.peer for session in chosen.sessions[:1])
+    return to.asn in asns(chosen.attributes.as_path)
 
 
 def exported_internally(

@@ -29,8 +29,7 @@ class Neighbour:
     """A BGP neighbour: a node, its address and BGP identifier, and the speaker's `own` address towards it.
 
     `peer` is the name of the object that the node is, or is an instance of: export rules name it. `route_server`: an
-    instance, several hops away. `nva`: an appliance that is reached by a NIC, too. `circuit`: an edge router, which
-    gets no path with its ASN in it, as customers' routers have it.
+    instance, several hops away. `nva`: an appliance that is reached by a NIC, too. `circuit`: an edge router.
 
     `route_reflector_client`: an internal neighbour that gets all routes, and whose routes all internal ones get
     (RFC 4456). `next_hop_self`: paths to it have the own address as next hop, those that are reflected excepted.
@@ -81,7 +80,8 @@ class CustomerSpeaker:
     `networks` are the prefixes that it originates, `redistributed` the static routes whose prefixes it originates, too,
     `exports` is its export policy. `source` is the address that its own packets leave with, where another one than the
     interface's is wanted. `subnets` are the networks of its NICs and links, `loopback` is an address of its own that is
-    on none of them.
+    on none of them. With `transit` it relays to circuits what it has from others; without it, no circuit gets a path
+    with the circuit's ASN. What is for `discarded` prefixes goes nowhere, and is answered as unreachable.
     """
 
     name: str
@@ -97,6 +97,8 @@ class CustomerSpeaker:
     redistributed: tuple[StaticRoute, ...] = ()
     subnets: tuple[IPv4Network, ...] = ()
     loopback: IPv4Address | None = None
+    transit: bool = False
+    discarded: tuple[IPv4Network, ...] = ()
 
     @cached_property
     def sessions(self) -> tuple[Session, ...]:

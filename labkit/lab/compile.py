@@ -15,7 +15,7 @@ from labkit.azure.model import Azure
 from labkit.azure.model.problem import Problem
 from labkit.azure.rules.addressing import SUBNET_LONGEST, is_usable, reserved_addresses
 from labkit.azure.rules.validation import problems, warnings
-from labkit.lab.file.draft import Draft, read
+from labkit.lab.file.draft import Draft, known_keys, read
 from labkit.lab.file.problems import Severity, listed, nearest
 from labkit.lab.file.references import Namespace, Spellings, spellings
 from labkit.lab.file.schema import shape
@@ -31,6 +31,7 @@ from labkit.lab.kinds.next_hop import address_of
 from labkit.lab.kinds.nouns import INTERNET as INTERNET_NOUN
 from labkit.lab.kinds.nouns import Trait
 from labkit.lab.kinds.registry import KINDS
+from labkit.lab.kinds.site import SITES
 from labkit.lab.model import Lab
 from labkit.lab.plan.macs import FABRIC_MAC
 from labkit.lab.plan.nodes import CONTROLLER
@@ -134,6 +135,10 @@ def _names(draft: Draft, declared: Sequence[Declared], reported: Collection[str]
     for key in draft.names():
         if key != "name" and key not in SHAPE.sections and (beneath := draft.names(key)):
             names.adrift |= {*beneath, *filter(None, [nearest(key, SHAPE.sections)])}
+    known = known_keys(SHAPE.model, (SITES.key, ""))
+    for site in draft.names(SITES.key):  # its routers, if the key is misspelt
+        unknown = (key for key in draft.names(SITES.key, site) if key not in known)
+        names.adrift |= {name for key in unknown for name in draft.names(SITES.key, site, key)}
     taken: dict[str, tuple[str, int]] = {CONTROLLER: ("labkit's controller", 0), INTERNET_NAME: ("the Internet", 0)}
     handles: dict[str, tuple[str, int]] = {}
     for each in sorted(declared, key=lambda d: draft.line(d.path)):
@@ -217,7 +222,11 @@ def _check_ranges(draft: Draft, ranges: Iterable[Range]) -> None:
         else:
             wrong.add(other.path)
             text = f"{other.what}: {other.prefix} overlaps {one.prefix} of {one.what}."
-            draft.error(other.path, text, "Each needs a range of its own: move one of them.")
+            remedy = "Each needs a range of its own: move one of them."
+            if one.shared and one.path[:2] == other.path[:2]:
+                wider = max(one.prefix, other.prefix, key=lambda prefix: prefix.num_addresses)
+                remedy = f"Each needs a range of its own: move one of them, or announce {wider} by advertises."
+            draft.error(other.path, text, remedy)
 
 
 def _has_no_hosts(draft: Draft, item: Range) -> bool:
@@ -225,7 +234,11 @@ def _has_no_hosts(draft: Draft, item: Range) -> bool:
     bad = _hostless(item)
     if item.prefix.prefixlen == 0:
         text = f"{item.what}: {item.prefix} is a default route, and no range of hosts."
-        draft.error(item.path, text, "Give it a range of its own. For a default route, have an NVA advertise it.")
+        draft.error(
+            item.path,
+            text,
+            "Give it a range of its own. A default route is what it may announce: advertises: [0.0.0.0/0].",
+        )
     elif bad:
         text = f"{item.what}: hosts can't have addresses in {listed(map(str, bad))}."
         draft.error(item.path, text, "Use another range.")

@@ -126,7 +126,10 @@ def _obstacles(lab: Lab, edited: Lab) -> Iterator[str]:
     yield from _compared("NVA", lab.nva, edited.nva, {"route_servers"})
     machines = [{machine.name: machine for machine in each.virtual_machines} for each in (lab, edited)]
     yield from _compared("virtual machine", *machines)
-    yield from _compared("site", lab.site, edited.site)
+    yield from _compared("site", lab.site, edited.site, {"routers"})
+    sites = {*lab.site} & {*edited.site}
+    routers = [{name: each for name, each in lab.site_router.items() if each.site in sites} for lab in (lab, edited)]
+    yield from _compared("router", *routers)
     yield from _compared("gateway", one.gateway, other.gateway)
     yield from _compared("gateway", lab.gateway, edited.gateway)
     yield from _compared("circuit", one.circuit, other.circuit, {"authorizations"})

@@ -17,6 +17,9 @@ from labkit.daemons.registry import DEFAULT
 from labkit.daemons.speaker import AZURE_TIMERS, BgpTimers
 from labkit.lab.proofs import Proof
 
+LAN_SUFFIX = "-lan"
+"""What follows a site's name in that of the switch of its LAN."""
+
 
 class Snat(StrEnum):
     """What gets a NIC's address as its source when an appliance forwards it by that NIC, by where it goes to."""
@@ -111,23 +114,57 @@ class SiteHost:
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """A branch or data centre: a router, its LAN prefixes and one host in the first of them.
+class SiteRouter:
+    """A router of the site `site`; the only one has its name.
 
-    `lan` holds the router's own address in each prefix, in order. `exports` is the router's export policy.
+    `lan` holds its own address in each prefix of the site, in order. It originates these prefixes, what it
+    `advertises`, and with `advertise_links` the ranges of its links. `static_routes` lead to the far ends of links and
+    to routers of its site, by name, and to addresses. With `transit` it relays what it has from one circuit to the
+    others. With `snat` it has a link to the Internet, and what it forwards there gets its public address.
     """
 
     name: str
+    site: str
     asn: int
     lan: tuple[IPv4Interface, ...]
-    host: SiteHost
+    advertises: tuple[IPv4Network, ...] = ()
+    advertise_links: bool = False
+    static_routes: tuple[tuple[IPv4Network, str | IPv4Address], ...] = ()
     exports: tuple[ExportRule, ...] = ()
+    transit: bool = False
+    snat: bool = False
     daemon: str = DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
+class Site:
+    """A branch or data centre: its routers, and one host in the first of its prefixes.
+
+    All of them are on one LAN; `default_gateway` is the router that the host sends everything else to.
+    """
+
+    name: str
+    routers: tuple[SiteRouter, ...]
+    host: SiteHost
+    default_gateway: str
+
+    @property
+    def gateway(self) -> SiteRouter:
+        """The router that the host sends everything else to."""
+        return next(router for router in self.routers if router.name == self.default_gateway)
+
+    @property
+    def switch(self) -> str | None:
+        """The node that joins the routers and the host; None where there is one router."""
+        return f"{self.name}{LAN_SUFFIX}" if len(self.routers) > 1 else None
+
+
+@dataclass(frozen=True, slots=True)
 class WanLink:
-    """A point-to-point link between an NVA or a circuit (`router`) and a site, with each side's address."""
+    """A point-to-point link between an NVA, a circuit or a site's router (`router`) and a site's, with both addresses.
+
+    `site` is the name of the router at the site.
+    """
 
     router: str
     site: str
@@ -305,3 +342,8 @@ class Lab:
     def site(self) -> Mapping[str, Site]:
         """Sites by name."""
         return {s.name: s for s in self.sites}
+
+    @cached_property
+    def site_router(self) -> Mapping[str, SiteRouter]:
+        """The routers of all sites by name."""
+        return {router.name: router for site in self.sites for router in site.routers}

@@ -42,9 +42,9 @@ class BgpSession:
 
 
 def router_id(lab: Lab, node: str) -> IPv4Address:
-    """The BGP identifier of an NVA, a site, a circuit or an instance of a gateway: the lower one breaks a tie."""
-    if node in lab.site:
-        return lab.site[node].lan[0].ip
+    """The BGP identifier of an NVA, a site's router, a circuit or a gateway's instance: the lower breaks a tie."""
+    if node in lab.site_router:
+        return lab.site_router[node].lan[0].ip
     if lab.azure.nics_of(node):
         loopback = lab.nva[node].loopback if node in lab.nva else None
         return loopback if loopback is not None else lab.azure.primary_nic(node).address
@@ -68,7 +68,7 @@ def router_daemons(lab: Lab) -> dict[str, str]:
         **{nva.name: nva.daemon for nva in lab.bgp_nvas if nva.container is None},
         **{node: gateway.daemon for node, gateway in instances.items()},
         **{circuit.name: circuit.daemon for circuit in lab.circuits},
-        **{name: site.daemon for name, site in lab.site.items()},
+        **{name: router.daemon for name, router in lab.site_router.items()},
     }
 
 
@@ -142,6 +142,8 @@ def _speakers(lab: Lab, near: str, far: str) -> Iterator[tuple[str, IPv4Address]
     for overlay in lab.overlays:
         if {near, far} == set(overlay.nvas):
             yield near, overlay.addresses[overlay.nvas.index(far)].ip
+    if near in lab.site_router and far in lab.site_router and lab.site_router[near].site == lab.site_router[far].site:
+        yield near, lab.site_router[far].lan[0].ip
     if near in lab.nva:
         yield from ((near, end_of_session(lab, far, p.far_nic)) for p in lab.nva[near].peers if p.name == far)
     for tunnel in (tunnel for node in nodes for tunnel in lab.tunnels_of(node)):

@@ -64,4 +64,5 @@ def routers(lab: Lab, azure: Azure) -> dict[str, Router]:
     found = {
         nva.name: Router(nva_speaker(lab, nva, azure.appliance[nva.name]), DAEMONS[nva.daemon]) for nva in lab.bgp_nvas
     }
-    return found | {site.name: Router(site_speaker(lab, site), DAEMONS[site.daemon]) for site in lab.sites}
+    of_sites = lab.site_router.values()
+    return found | {router.name: Router(site_speaker(lab, router), DAEMONS[router.daemon]) for router in of_sites}

@@ -14,12 +14,12 @@ from labkit.azure.rules.circuits import best_in_circuit
 from labkit.azure.rules.effective import DEFAULT_ROUTE, lookup
 from labkit.azure.rules.gateway_policy import PathSource, used_at_gateway
 from labkit.azure.rules.gateways import sibling
-from labkit.daemons.speaker import Best
+from labkit.daemons.speaker import Best, StaticRoute
 from labkit.lab.connections import unconnected
 from labkit.lab.model import Lab
 from labkit.lab.plan.addressing import subnet_of
 from labkit.lab.plan.probes import answers_probes
-from labkit.lab.plan.speakers import into_tunnels, nva_routes
+from labkit.lab.plan.speakers import discarded, into_tunnels, nva_routes, site_routes
 from labkit.predict.azure_speakers import AzureSpeakers
 from labkit.predict.converge import RouterState
 from labkit.predict.customer_routers import Router, routers
@@ -124,18 +124,21 @@ class PredictedTables:
     def _without_bgp(self) -> Iterator[tuple[str, IPv4Network, Route]]:
         lab, closed = self._lab, unconnected(self._lab, self.azure)
         for site in lab.sites:
-            for interface in site.lan:
-                yield site.name, interface.network, Route.connected(interface.network, interface.ip)
+            for router in site.routers:
+                for interface in router.lan:
+                    yield router.name, interface.network, Route.connected(interface.network, interface.ip)
+                for prefix, hops in _by_prefix(site_routes(lab, router)).items():
+                    yield router.name, prefix, Route.over_link(prefix, *hops)
+                for prefix in discarded(lab, router):
+                    yield router.name, prefix, Route(prefix, drops=Disposition.BLACK_HOLE)
             yield site.host.name, site.host.address.network, Route.connected(site.host.address.network)
-            yield site.host.name, DEFAULT_ROUTE, Route.over_link(DEFAULT_ROUTE, site.lan[0].ip)
+            yield site.host.name, DEFAULT_ROUTE, Route.over_link(DEFAULT_ROUTE, site.gateway.lan[0].ip)
         for end in lab.tunnels:
             for tunnel in (end, end.turned):
                 node, address = tunnel.near.node, tunnel.far.address
                 if node in self._instances and frozenset((node, tunnel.far.node)) in closed:
                     continue  # a gateway's end is down; the other one does not know
                 yield node, IPv4Network(address), Route.connected(IPv4Network(address), tunnel.near.address)
-                statics = tunnel.near.static_prefixes if node in lab.site else ()  # others have theirs below
-                yield from ((node, prefix, Route.over_link(prefix, address)) for prefix in statics)
         for link in lab.wan_links:
             for node, interface in ((link.router, link.router_address), (link.site, link.site_address)):
                 yield node, interface.network, Route.connected(interface.network, interface.ip)
@@ -174,7 +177,8 @@ class PredictedTables:
         internet = self._lab.internet
         for node, address in internet.public.items() if internet is not None else ():
             assert internet is not None
-            yield node, internet.prefix, Route.over_link(internet.prefix, internet.host)
+            if node not in self._instances:  # whose tunnels alone go there
+                yield node, internet.prefix, Route.over_link(internet.prefix, internet.host)
             yield internet.name, IPv4Network(address), Route.connected(IPv4Network(address))
         for address in internet.translated.values() if internet is not None else ():
             assert internet is not None
@@ -238,3 +242,11 @@ class PredictedTables:
         """The address of the other instance of a VPN gateway, to which an instance has a tunnel."""
         found = sibling(self.azure, self._instances[node])
         return None if found is None else self.azure.gateway[found.name].instances[found.index]
+
+
+def _by_prefix(routes: Iterable[StaticRoute]) -> dict[IPv4Network, list[IPv4Address]]:
+    """The next hops of routes, by prefix: of several to one prefix the daemon makes one."""
+    found: dict[IPv4Network, list[IPv4Address]] = {}
+    for route in routes:
+        found.setdefault(route.prefix, []).append(route.via)
+    return found

@@ -86,7 +86,7 @@ def _gateway(lab: RunningLab, name: str) -> Tables:
 def _frr_nodes(lab: RunningLab) -> list[str]:
     circuits = {line.circuit for gateway in lab.lab.gateways for line in gateway.lines}
     instances = [i.node for gateway in lab.lab.azure.gateways for i in gateway.instance_ids]
-    return sorted({*(nva.name for nva in lab.lab.nvas), *(site.name for site in lab.lab.sites), *circuits, *instances})
+    return sorted({*(nva.name for nva in lab.lab.nvas), *lab.lab.site_router, *circuits, *instances})
 
 
 def _bgp(look: LiveState, node: str) -> list[str]:

@@ -53,7 +53,7 @@ def _whole_again(lab: RunningLab) -> Iterator[None]:
 @contextmanager
 def announcing(lab: RunningLab, node: str, *prefixes: IPv4Network) -> Iterator[None]:
     """A router announces these prefixes too."""
-    router = lab.lab.nva.get(node) or lab.lab.site[node]
+    router = lab.lab.nva.get(node) or lab.lab.site_router[node]
 
     def say(words: str) -> None:
         lines = ["configure terminal", f"router bgp {router.asn}", "address-family ipv4 unicast"]
@@ -69,7 +69,7 @@ def announcing(lab: RunningLab, node: str, *prefixes: IPv4Network) -> Iterator[N
 @contextmanager
 def saying(lab: RunningLab, site: str, neighbour: IPv4Address, prefix: IPv4Network, *words: str) -> Iterator[None]:
     """A site advertises a prefix to a neighbour, with what these lines of a route map set."""
-    router = (f"router bgp {lab.lab.site[site].asn}", "address-family ipv4 unicast")
+    router = (f"router bgp {lab.lab.site_router[site].asn}", "address-family ipv4 unicast")
     configure(
         lab,
         site,
@@ -227,7 +227,7 @@ def test_sites_beyond_the_limit_of_a_circuit_and_a_vpn_gateway(lab: RunningLab) 
 
     def kept() -> tuple[int, set[int]]:
         rows = lab.client.get("gateways", "vpngw", "bgp-peers")["value"]
-        of_office = [row["routesReceived"] for row in rows if row["asn"] == lab.lab.site["office"].asn]
+        of_office = [row["routesReceived"] for row in rows if row["asn"] == lab.lab.site_router["office"].asn]
         return sum(p.gateway is None for paths in held(lab).values() for p in paths), set(of_office)
 
     *fill, last = some(CUSTOMER_TO_CIRCUIT_ROUTES)

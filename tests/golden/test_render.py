@@ -118,6 +118,14 @@ def test_bird(tmp_path: Path) -> None:
     must_be_golden(rendered, GOLDEN.with_name("bird"))
 
 
+def test_sites(tmp_path: Path) -> None:
+    """The routers of a site with several of them, and of one with a way to the Internet: tests/e2e/test_sites.py."""
+    file = Path(__file__).parents[1] / "e2e" / "labs" / "sites.lab.yml"
+    render(plan(read(file).lab), tmp_path, image=IMAGE, lab_file=b"")
+    kept = ("nodes/hq-", "nodes/plant/")
+    must_be_golden({p: t for p, t in files(tmp_path).items() if p.startswith(kept)}, GOLDEN.with_name("sites"))
+
+
 def must_be_golden(rendered: dict[str, str], golden: Path) -> None:
     if os.environ.get("LABKIT_UPDATE_GOLDEN") == "1":
         shutil.rmtree(golden, ignore_errors=True)

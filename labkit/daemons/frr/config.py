@@ -60,9 +60,10 @@ def mistakes(configuration: str, output: str) -> Iterator[tuple[int, str]]:
 
 def _customer(speaker: CustomerSpeaker) -> dict[str, object]:
     if speaker.requires_policy:  # any would let routes out
-        return {"policy": (), "route_maps": {}}
+        return {"policy": (), "route_maps": {}, "relayed": ()}
     maps = {neighbour.address: export_policy.route_map(speaker, neighbour) for neighbour in speaker.neighbours}
-    return {"policy": tuple(export_policy.policy_lines(speaker)), "route_maps": maps}
+    relayed = [each for each in speaker.neighbours if export_policy.circuit_tag(speaker, each) is not None]
+    return {"policy": tuple(export_policy.policy_lines(speaker)), "route_maps": maps, "relayed": relayed}
 
 
 _INSIDE_TAG, _GATEWAYS_TAG = 1_000_000, 1_000_001

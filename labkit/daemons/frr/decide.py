@@ -96,7 +96,7 @@ def _update_group(speaker: CustomerSpeaker, neighbour: Neighbour) -> tuple[objec
     """What neighbours have in common to which FRR sends the same UPDATEs: the route-map, options."""
     return (
         route_map(speaker, neighbour),
-        neighbour.asn if neighbour.circuit else 0,
+        neighbour.asn if neighbour.circuit and not speaker.transit else 0,
         speaker.is_internal(neighbour),
         neighbour.route_reflector_client,
         neighbour.next_hop_self,

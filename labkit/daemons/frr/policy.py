@@ -14,7 +14,16 @@ _LONGEST = 32
 
 def route_map(speaker: CustomerSpeaker, neighbour: Neighbour) -> str | None:
     """The name of the route-map for what is advertised to a neighbour; None if nothing changes it."""
-    return f"to-{neighbour.peer}" if rules_towards(speaker.exports, neighbour) else None
+    filtered = rules_towards(speaker.exports, neighbour) or circuit_tag(speaker, neighbour) is not None
+    return f"to-{neighbour.peer}" if filtered else None
+
+
+def circuit_tag(speaker: CustomerSpeaker, neighbour: Neighbour) -> int | None:
+    """What marks the paths of a circuit, which do not go back to it; None if the speaker relays nothing to it."""
+    if not (speaker.transit and neighbour.circuit):
+        return None
+    circuits = list(dict.fromkeys(each.peer for each in speaker.neighbours if each.circuit))
+    return 1 + circuits.index(neighbour.peer)
 
 
 def policy_lines(speaker: CustomerSpeaker) -> Iterator[str]:
@@ -37,7 +46,10 @@ def policy(speaker: CustomerSpeaker) -> str:
 
 
 def _route_map(speaker: CustomerSpeaker, neighbour: Neighbour, name: str) -> Iterator[str]:
-    rules = rules_towards(speaker.exports, neighbour)
+    rules, tag = rules_towards(speaker.exports, neighbour), circuit_tag(speaker, neighbour)
+    if tag is not None:
+        yield from (f"route-map from-{neighbour.peer} permit {_STEP}", f" set tag {tag}", "exit", "!")
+        yield from (f"route-map {name} deny 1", f" match tag {tag}", "exit", "!")
     for number, rule in enumerate(rules, 1):
         lists = [*_lists(f"{name}-{number * _STEP}", rule)]
         yield from (*lists, *(["!"] if lists else []))
@@ -46,7 +58,7 @@ def _route_map(speaker: CustomerSpeaker, neighbour: Neighbour, name: str) -> Ite
         if not rule.deny:
             yield from _changes(speaker, neighbour, rule)
         yield from ("exit", "!")
-    if not rules[-1].is_for_all_paths:
+    if not (rules and rules[-1].is_for_all_paths):
         yield from (f"route-map {name} permit {(len(rules) + 1) * _STEP}", "exit", "!")
 
 

@@ -19,7 +19,7 @@ from labkit.lab.kinds.addresses import Addresses
 from labkit.lab.kinds.kind import AzureRefusal, Checking, Kind
 from labkit.lab.kinds.names import Declared
 from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY
-from labkit.lab.kinds.site import SITES
+from labkit.lab.kinds.site import site_routers
 from labkit.lab.model import Lab
 from labkit.lab.plan.common import Planned
 from labkit.lab.plan.model import Role
@@ -32,7 +32,8 @@ class Circuit(Part):
     """An ExpressRoute circuit with private peering; Microsoft's edge router, ASN 12076, is its node."""
 
     connects_to: Named[LinkOptions] = Field(default_factory=list)
-    """The site at its customer's end: a name, or `{site: prefix of the link}`. Without one, gateways meet there."""
+    """The site, or the router of one, at its customer's end: a name, or `{site: prefix of the link}`. Without one,
+    gateways meet there."""
     premium: bool = False
     """True: the premium add-on, which takes more of the customer's routes."""
 
@@ -55,14 +56,10 @@ def _remote(draft: Draft, problem: Problem) -> tuple[Path, str]:
     """The site or NVA whose ASN is wrong: that of a circuit, or one behind a VPN gateway."""
     (name,) = problem.subjects
     name = _sites(draft.file[CIRCUITS][name])[0] if name in draft.file[CIRCUITS] else name
-    return (
-        (("sites", name, "asn"), f"site {name}: ")
-        if name in draft.file[SITES]
-        else (
-            ("nvas", name, "asn"),
-            f"NVA {name}: ",
-        )
-    )
+    router = site_routers(draft).get(name)
+    if router is not None:
+        return ("sites", router.site, "asn"), f"site {router.site}: "
+    return ("nvas", name, "asn"), f"NVA {name}: "
 
 
 class CircuitKind(Kind):
@@ -81,10 +78,10 @@ class CircuitKind(Kind):
 
     def azure(self, draft: Draft, addresses: Addresses, azure: azure_model.Azure) -> azure_model.Azure:  # noqa: ARG002
         """See `Kind`."""
-        sites = draft.file[SITES]
+        routers = site_routers(draft)
         circuits = []
         for name, circuit in draft.file[CIRCUITS].items():
-            asns = (sites[site].asn for site in _sites(circuit) if site in sites)
+            asns = (routers[site].of_site.asn for site in _sites(circuit) if site in routers)
             redeemed = dict.fromkeys(c.authorization for c in azure.connections if c.remote == name and c.authorization)
             circuits.append(azure_model.Circuit(name, next(asns, None), circuit.premium, tuple(redeemed)))
         return replace(azure, circuits=tuple(circuits))

@@ -19,10 +19,10 @@ from labkit.lab.kinds.internet import INTERNET
 from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Joined, Kind
 from labkit.lab.kinds.machine import machine_of
 from labkit.lab.kinds.names import invalid_name
-from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY, NVA, NVA_NIC, SITE
+from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY, NVA, NVA_NIC, SITE, SITE_ROUTER
 from labkit.lab.kinds.nva import NVAS
 from labkit.lab.kinds.reachability import obstacle
-from labkit.lab.kinds.site import LANS, SITES
+from labkit.lab.kinds.site import LANS, FileRouter, site_routers
 from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS
 from labkit.lab.model import Lab, Tunnel, TunnelEnd
 from labkit.names import in_any_case, is_valid
@@ -33,7 +33,7 @@ APIPA = IPv4Network("169.254.0.0/16")
 _CUSTOM = (IPv4Network("169.254.21.0/24"), IPv4Network("169.254.22.0/24"))
 """Those of them that Azure takes for BGP through tunnels [vpn-apipa]."""
 
-_REMOTES = {GatewayType.EXPRESSROUTE: (CIRCUIT,), GatewayType.VPN: (SITE, NVA, NVA_NIC, GATEWAY)}
+_REMOTES = {GatewayType.EXPRESSROUTE: (CIRCUIT,), GatewayType.VPN: (SITE, SITE_ROUTER, NVA, NVA_NIC, GATEWAY)}
 
 _OWN: Slot[dict[tuple[str, str], Mapping[int, IPv4Address]]] = Slot(dict)
 """The instances' addresses in tunnels to a device with a link's address, by gateway and what it connects to."""
@@ -138,6 +138,7 @@ class ConnectionKind(Kind):
         """See `Kind`."""
         connections: list[Connection] = []
         devices: dict[str, LocalNetworkGateway] = {}
+        routers = site_routers(draft)
         for gateway, named in _all(draft):
             title, instances = f"{named.gateway}-{named.device}", frozenset(named.options.instances)
             if named.gateway not in azure.gateway or named.remote == named.gateway:
@@ -167,9 +168,9 @@ class ConnectionKind(Kind):
                     ends = {name: name for name in ends}
                 connections.append(Connection(title, named.gateway, ends[title], instances, bgp=bgp))
                 connections.append(Connection(back, named.remote, ends[back], bgp=bgp))
-            elif named.device in {**draft.file[SITES], **draft.file[NVAS]} and gateway.type is GatewayType.VPN:
+            elif (named.device in routers or named.device in draft.file[NVAS]) and gateway.type is GatewayType.VPN:
                 peering = _device_address(draft, addresses, azure, named) if named.options.bgp else None
-                devices[title] = _local_network_gateway(draft, title, named, peering)
+                devices[title] = _local_network_gateway(draft, title, named, peering, routers.get(named.device))
                 connections.append(Connection(title, named.gateway, title, instances, bgp=named.options.bgp))
         return replace(azure, connections=tuple(connections), local_network_gateways=tuple(devices.values()))
 
@@ -196,9 +197,12 @@ def _instances(gateway: Gateway, options: GatewayConnection) -> tuple[int, ...]:
     return tuple(i for i in every if i in options.instances or not options.instances)
 
 
-def _local_network_gateway(draft: Draft, title: str, named: _Named, peering: IPv4Address | None) -> LocalNetworkGateway:
+def _local_network_gateway(
+    draft: Draft, title: str, named: _Named, peering: IPv4Address | None, router: FileRouter | None
+) -> LocalNetworkGateway:
     """A device as a VPN gateway knows it: by its ASN with BGP; by prefixes without, and with BGP if they are given."""
-    site, nva = draft.file[SITES].get(named.device), draft.file[NVAS].get(named.device)
+    nva = draft.file[NVAS].get(named.device)
+    site = router.of_site if router is not None else None
     asn = site.asn if site is not None else nva.asn if nva is not None else None
     prefixes = named.options.address_prefixes
     if site is not None and not named.options.bgp:
@@ -247,8 +251,8 @@ def _device_address(draft: Draft, addresses: Addresses, azure: Azure, named: _Na
     given = named.options.bgp_peering_address
     if given is not None:
         return given
-    if named.device in draft.file[SITES]:
-        lan = addresses[LANS].get(named.device)
+    lan = addresses[LANS].get(named.device)
+    if lan is not None:
         return lan[0].ip if lan else None
     loopback = draft.file[NVAS][named.device].loopback
     if loopback is not None and named.remote == named.device:

@@ -42,7 +42,7 @@ from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS, find_subnet
 from labkit.lab.model import Lab
 from labkit.lab.plan.addressing import subnet_of
 from labkit.lab.plan.common import Planned, nftables, platform_channel, point_to_point, ready
-from labkit.lab.plan.gateway_inbound import MARK, SIBLING, inbound_commands, sibling_commands
+from labkit.lab.plan.gateway_inbound import MARK, SIBLING, rule_commands, sibling_commands
 from labkit.lab.plan.model import Role
 from labkit.lab.plan.nodes import NIC, lines
 from labkit.lab.plan.router_node import router_node, speaker_files
@@ -333,7 +333,8 @@ def _instance(lab: Lab, wiring: Wiring, gateway: model.Gateway, index: int) -> P
     )
     keep, channel = platform_channel(node)
     subnet = subnet_of(lab.azure, lab.azure.nic[node])
-    commands = [load, *wiring.up(node), *inbound_commands(NIC, gateway_address(subnet))]
+    public = lab.internet.public.get(node) if lab.internet is not None else None
+    commands = [load, *wiring.up(node), *rule_commands(NIC, gateway_address(subnet), public)]
     if other is not None:
         commands += sibling_commands(NIC, own, azure.instances[other.index])
     for tunnel in lab.tunnels_of(node):

@@ -24,10 +24,11 @@ from labkit.lab.kinds.gateway import GATEWAYS, GatewayType
 from labkit.lab.kinds.kind import Checking, Given, Kind, Range
 from labkit.lab.kinds.machine import machine_of
 from labkit.lab.kinds.nva import NVAS
-from labkit.lab.kinds.site import SITES
+from labkit.lab.kinds.site import site_routers
 from labkit.lab.kinds.virtual_network import VIRTUAL_NETWORKS
 from labkit.lab.model import Lab
 from labkit.lab.plan.common import NET_ADMIN, Planned, environment, interface_up, nftables, point_to_point, sysctls
+from labkit.lab.plan.gateway_inbound import underlay_commands
 from labkit.lab.plan.macs import FABRIC_MAC
 from labkit.lab.plan.model import Node, Role
 from labkit.lab.plan.nic_tables import RULE_PROTOCOL
@@ -140,6 +141,10 @@ class InternetKind(Kind):
             if gateway.type is GatewayType.VPN and gateway.connects_to:
                 text = f"gateway {name}: its tunnels need the Internet, and the lab has none."
                 draft.error(("gateways", name), text, "Add internet: {prefix: 198.51.100.0/24}.")
+        for router in site_routers(draft).values():
+            if router.keys.snat:
+                text = f"{draft.subject(router.place)[0]}: snat needs the Internet, and the lab has none."
+                draft.error((*router.place, "snat"), text, "Add internet: {prefix: 198.51.100.0/24}.")
 
     def lab(self, draft: Draft, addresses: Addresses, lab: Lab) -> Lab:
         """See `Kind`."""
@@ -161,6 +166,8 @@ class InternetKind(Kind):
                 *point_to_point(one.interface, address, internet.host),
                 f"ip route replace {internet.prefix} via {internet.host} dev {one.interface}",
             )
+            if node not in lab.site_router:
+                one_up = underlay_commands(one.interface, address, internet.host, internet.prefix)
             other_up = (*interface_up(other.interface), f"ip route replace {address} dev {other.interface}")
             yield Wire(one, other, one_up, other_up)
 
@@ -171,15 +178,17 @@ class InternetKind(Kind):
 
 
 def _ends(draft: Draft) -> list[str]:
-    """What is in the Internet itself: the instances of VPN gateways, and the sites that they have tunnels with.
+    """What is in the Internet itself: the instances of VPN gateways, and sites with tunnels to them or with `snat`.
 
     NVAs with tunnels have public addresses by translation.
     """
+    routers = site_routers(draft)
     nodes: list[str] = []
     for name, gateway in draft.file[GATEWAYS].items():
         if gateway.type is GatewayType.VPN:
             nodes += [InstanceId(name, i).node for i in range(gateway.instance_count)]
-            nodes += [site for site, _ in gateway.connections if site in draft.file[SITES]]
+            nodes += [site for site, _ in gateway.connections if site in routers]
+    nodes += [router.name for router in routers.values() if router.keys.snat]
     return list(dict.fromkeys(nodes))
 
 

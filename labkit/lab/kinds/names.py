@@ -132,7 +132,7 @@ class Names:
 
 def _owner(name: str) -> str:
     """What has a node or a NIC of this name, by the form of the name; other names have themselves."""
-    return re.sub(r"(?<=.)(-[01]|-host|/.*)$", "", name)
+    return re.sub(r"(?<=.)(-[01]|-host|-lan|/.*)$", "", name)
 
 
 def _a(word: str) -> str:

@@ -54,7 +54,7 @@ from labkit.lab.kinds.machine import (
 )
 from labkit.lab.kinds.names import Declared
 from labkit.lab.kinds.next_hop import address_of, refer_next_hop
-from labkit.lab.kinds.nouns import INTERNET, NVA, NVA_NIC, ROUTE_SERVER, SITE
+from labkit.lab.kinds.nouns import INTERNET, NVA, NVA_NIC, ROUTE_SERVER, SITE, SITE_OF_ROUTERS
 from labkit.lab.kinds.own_router import check_own
 from labkit.lab.kinds.site import check_asn
 from labkit.lab.kinds.static_routes import check_static_routes, refer_static_routes, static_routes
@@ -246,7 +246,8 @@ class NvaKind(Kind):
                 refer_next_hop(checking, path, f"next_hop of NVA {name}", hop, (export_rules.NEXT_HOP_UNCHANGED,))
             export_rules.check_export_rules(checking, ("nvas", name, "exports"), nva.exports)
             if nva.tracks is not None and address_of(nva.tracks) is None:
-                names.refer(draft, ("nvas", name, "tracks"), f"tracks of NVA {name}", nva.tracks, SITE, INTERNET)
+                wanted = (SITE, SITE_OF_ROUTERS, INTERNET)
+                names.refer(draft, ("nvas", name, "tracks"), f"tracks of NVA {name}", nva.tracks, *wanted)
 
     def given(self, draft: Draft) -> Iterator[Given]:
         """See `Kind`."""

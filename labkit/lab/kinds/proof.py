@@ -30,13 +30,15 @@ from labkit.lab.kinds.nouns import (
     NVA_NIC,
     ROUTE_SERVER,
     SITE,
+    SITE_OF_ROUTERS,
+    SITE_ROUTER,
     Noun,
     Trait,
 )
 from labkit.lab.kinds.nva import NVAS
 from labkit.lab.kinds.nva_peer import peer_nic
 from labkit.lab.kinds.overlay import overlay_nic
-from labkit.lab.kinds.site import HOST_SUFFIX, SITES
+from labkit.lab.kinds.site import HOST_SUFFIX, SITES, site_routers
 from labkit.lab.model import Lab
 from labkit.lab.plan.nodes import INSTANCES
 from labkit.lab.proofs import TableKind, table_of
@@ -48,7 +50,7 @@ _OF_TABLE: dict[TableKind, tuple[tuple[Noun | Trait, ...], ...]] = {
     TableKind.ADVERTISED: ((ROUTE_SERVER,), _PEERS),
     TableKind.EFFECTIVE: ((Trait.NIC,),),
     TableKind.GATEWAY: ((GATEWAY,),),
-    TableKind.BGP: ((NVA, SITE, CIRCUIT, GATEWAY_INSTANCE),),
+    TableKind.BGP: ((NVA, SITE, SITE_ROUTER, CIRCUIT, GATEWAY_INSTANCE),),
 }
 _TABLES = (
     "learned-routes SERVER PEER",
@@ -187,11 +189,11 @@ class _Checker:
                 if name != mine and self.sound:
                     self._by_nic(path, about, name, far)
             return
-        if any(
-            self.draft.broken((section, name))
-            for section in ("route_servers", "nvas", "gateways", "circuits")
-            for name in (one, other)
-        ):
+        sections = ("route_servers", "nvas", "gateways", "circuits")
+        places: list[Path] = [(section, name) for section in sections for name in (one, other)]
+        of_sites = (router for router in site_routers(self.draft).values() if router.name in {one, other})
+        places += [(*router.place, "connects_to") for router in of_sites]
+        if any(self.draft.broken(place) for place in places):
             return
         near = sorted({n for pair in self.sessions if one in pair for n in pair} - {one})
         remedy = f"{one} has sessions with {listed(near)}." if near else f"{one} has no sessions."
@@ -225,14 +227,14 @@ class _Checker:
                 self.names.refer(self.draft, place, about, name, *wanted, called="next hop")
 
     def _travel(self, path: Path, about: str, source: str, target: str) -> None:
-        self.names.refer(self.draft, (*path, "from"), about, source, Trait.HOST, called="machine")
+        self.names.refer(self.draft, (*path, "from"), about, source, Trait.HOST, SITE_OF_ROUTERS, called="machine")
         if address_of(target) is not None:
             return
         if self.names.nouns.get(target) == ROUTE_SERVER:
             instances = " or ".join(InstanceId(target, i).node for i in INSTANCES)
             self.draft.error((*path, "to"), f"{about}: {target} has two addresses.", f"Name an instance: {instances}.")
         else:
-            self.names.refer(self.draft, (*path, "to"), about, target, *_IN_NODES, called="node")
+            self.names.refer(self.draft, (*path, "to"), about, target, *_IN_NODES, SITE_OF_ROUTERS, called="node")
 
     def _hops(self, path: Path, about: str, claim: schema.PathProof) -> None:
         for name in claim.through:

@@ -1,13 +1,13 @@
-"""Sites: branches and data centres on premises, each a router with its LAN and a host."""
+"""Sites: branches and data centres on premises, each a router or several on a LAN with a host."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from ipaddress import IPv4Interface
-from typing import Annotated
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Interface
+from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from labkit.azure.model import ROUTE_SERVER_ASN, ExportRule, PathChanges
 from labkit.azure.rules.asn import AS_TRANS, MAX_ASN
@@ -15,26 +15,28 @@ from labkit.lab import model
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.references import Reference
 from labkit.lab.file.schema import Section
-from labkit.lab.file.schema_types import Address, Asn, AzureName, Part, Prefixes
+from labkit.lab.file.schema_types import Address, Asn, AzureName, LinkOptions, Named, Part, Prefix, Prefixes, mistake
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds import export_rules
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
-from labkit.lab.kinds.kind import Checking, Given, Kind, Range
+from labkit.lab.kinds.kind import Checking, Given, Joined, Kind, Range
 from labkit.lab.kinds.names import Declared
-from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY, NVA, SITE, SITE_HOST
-from labkit.lab.model import Lab
-from labkit.lab.plan.common import NET_ADMIN, Planned, environment, interface_up, sysctls
-from labkit.lab.plan.model import Node, Role
-from labkit.lab.plan.nodes import NIC
-from labkit.lab.plan.router_node import router_node, speaker_files
-from labkit.lab.plan.speakers import site_speaker
-from labkit.lab.plan.tunnels import tunnel_commands
-from labkit.lab.plan.wires import Interfaces, Wire, WireEnd, Wiring
+from labkit.lab.kinds.next_hop import address_of
+from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY, NVA, SITE, SITE_HOST, SITE_LAN, SITE_OF_ROUTERS, SITE_ROUTER
+from labkit.lab.kinds.static_routes import static_routes
+from labkit.lab.model import LAN_SUFFIX, Lab
+from labkit.lab.plan.common import Planned
+from labkit.lab.plan.site_node import lan_wires, site_nodes
+from labkit.lab.plan.wires import Interfaces, Wire, Wiring
+from labkit.names import in_any_case
 
 HOST_SUFFIX = "-host"
 HOST_OFFSET = 10
-_NEIGHBOURS = (NVA, CIRCUIT, GATEWAY)
+_NEIGHBOURS = (NVA, CIRCUIT, GATEWAY, SITE, SITE_ROUTER)
 """What the router of a site may have BGP with."""
+
+_NEXT_HOPS = (NVA, CIRCUIT, SITE, SITE_ROUTER)
+"""What a static route of it may lead to."""
 
 LANS: Slot[dict[str, tuple[IPv4Interface, ...]]] = Slot(dict)
 """The address of each site's router in each of its prefixes."""
@@ -42,21 +44,68 @@ LANS: Slot[dict[str, tuple[IPv4Interface, ...]]] = Slot(dict)
 _HOSTS: Slot[dict[str, IPv4Interface]] = Slot(dict)
 
 
-class Site(Part):
-    """A branch or data centre: a BGP router and a host."""
+class RouterKeys(Part):
+    """What a router of a site has, whether it is the only one or not."""
 
-    asn: Asn
-    """The router's ASN."""
-    prefixes: Annotated[Prefixes, Field(min_length=1)]
-    """The site's ranges. The host is in the first."""
-    router: Address | None = None
-    """The router's address in the first range. Default: .1."""
-    host: Address | None = None
-    """The host's address, in the first range. Default: .10."""
+    advertises: Prefixes = ()
+    """Prefixes that the router originates besides the site's: a supernet, a default route. What is for them, and for
+    nothing that it has a longer prefix for, it discards."""
+    advertise_links: bool = False
+    """True: the router originates the ranges of its links, too."""
+    connects_to: Named[LinkOptions] = Field(default_factory=list)
+    """Other sites, or routers of theirs, each over a link with BGP: names, or `{site: prefix of the link}`."""
+    static_routes: dict[Prefix, Reference] = Field(default_factory=dict)
+    """Next hop by prefix: what the router has a link with, another router of the site, or an address next to it."""
+    transit: bool = False
+    """True: the router relays routes from one circuit to others. Without it, no circuit gets what came from one."""
+    snat: bool = False
+    """True: the router has a link to the Internet, and what it forwards there carries its public address."""
     exports: tuple[export_rules.ExportRule, ...] = ()
     """The router's export policy: the first rule that matches decides; what none matches is advertised unchanged."""
     prepend: dict[Reference, Annotated[int, Field(ge=0, le=10)]] = Field(default_factory=dict)
     """Short for last rules: how many times more the router puts its own ASN into paths, by neighbour."""
+
+
+class SiteRouter(RouterKeys):
+    """One of several routers of a site."""
+
+    address: Address | None = None
+    """Its address in the site's first range. Default: .1 of the first router, .2 of the second."""
+
+
+class Site(RouterKeys):
+    """A branch or data centre: a BGP router, or several on one LAN, and a host."""
+
+    per_router: ClassVar[tuple[str, ...]] = ("router", *RouterKeys.model_fields)
+
+    asn: Asn
+    """The ASN of its routers; several use internal BGP with each other."""
+    prefixes: Annotated[Prefixes, Field(min_length=1)]
+    """The site's ranges. The host is in the first."""
+    routers: dict[AzureName, SiteRouter] = Field(default_factory=dict)
+    """Several routers on its LAN by name, each with options of its own. Links and tunnels name one of them."""
+    default_gateway: str | None = None
+    """Of several routers the one that the host sends everything to. Default: the first."""
+    router: Address | None = None
+    """The router's address in the first range. Default: .1."""
+    host: Address | None = None
+    """The host's address, in the first range. Default: .10."""
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Site:
+        own = next((key for key in self.per_router if key in self.model_fields_set), None)
+        if self.routers and own is not None:
+            key = "address" if own == "router" else own
+            raise mistake(
+                f"{own} is a key of each of its routers", f"Move it to one of them, as {key}, or remove {own}."
+            )
+        if self.default_gateway is not None and in_any_case(self.default_gateway, self.routers) is None:
+            known = ", ".join(self.routers)
+            raise mistake(
+                f'it has no router "{self.default_gateway}" for its default_gateway',
+                f"Name one of its routers: {known}." if known else "Remove default_gateway: it has one router.",
+            )
+        return self
 
 
 SITES: Section[dict[str, Site]] = Section(
@@ -65,8 +114,38 @@ SITES: Section[dict[str, Site]] = Section(
     dict[AzureName, Site],
     "Branches and data centres by name.",
     dict,
+    parts={
+        "connects_to": 'link of site {0} to "{1}"',
+        "routers": "router {1} of site {0}",
+        "static_routes": "static route {1} of site {0}",
+    },
     hints={"prefixes": "Add its ranges, such as prefixes: [10.250.0.0/16]."},
 )
+
+
+@dataclass(frozen=True, slots=True)
+class FileRouter:
+    """A router of a site as the file has it, with the place of its keys."""
+
+    name: str
+    site: str
+    place: Path
+    keys: RouterKeys
+    address: IPv4Address | None
+    of_site: Site
+
+
+def site_routers(draft: Draft) -> dict[str, FileRouter]:
+    """The routers of all sites by name; the only one of a site has the site's."""
+    return {router.name: router for name, site in draft.file[SITES].items() for router in routers_of(name, site)}
+
+
+def routers_of(name: str, site: Site) -> Iterator[FileRouter]:
+    """The routers of a site, in the order of the file."""
+    for router, keys in site.routers.items():
+        yield FileRouter(router, name, ("sites", name, "routers", router), keys, keys.address, site)
+    if not site.routers:
+        yield FileRouter(name, name, ("sites", name), site, site.router, site)
 
 
 def check_asn(draft: Draft, path: Path, asn: int) -> None:
@@ -77,7 +156,7 @@ def check_asn(draft: Draft, path: Path, asn: int) -> None:
 
 
 class SiteKind(Kind):
-    """Sites; nodes of each are its router and its host, linked by its LAN."""
+    """Sites; nodes of each are its routers and its host, and the switch of its LAN if there are several routers."""
 
     section = SITES
     noun = SITE
@@ -86,17 +165,34 @@ class SiteKind(Kind):
         """See `Kind`."""
         for name in draft.names("sites"):
             path: Path = ("sites", name)
-            yield Declared(name, SITE, path)
+            routers = draft.names("sites", name, "routers")
+            yield Declared(name, SITE_OF_ROUTERS if routers else SITE, path)
             yield Declared(name + HOST_SUFFIX, SITE_HOST, path, f"the host of site {name}")
+            yield from (Declared(router, SITE_ROUTER, (*path, "routers", router)) for router in routers)
+            if len(routers) > 1:
+                yield Declared(name + LAN_SUFFIX, SITE_LAN, path, f"the LAN of site {name}")
 
     def references(self, checking: Checking) -> None:
         """See `Kind`."""
-        for name, site in checking.draft.file[SITES].items():
-            export_rules.check_export_rules(checking, ("sites", name, "exports"), site.exports)
-            for router in site.prepend:
-                path: Path = ("sites", name, "prepend", router)
+        draft = checking.draft
+        for router in site_routers(draft).values():
+            export_rules.check_export_rules(checking, (*router.place, "exports"), router.keys.exports)
+            about = draft.subject(router.place)[0]
+            for far in router.keys.prepend:
+                path: Path = (*router.place, "prepend", far)
                 wanted, called = _NEIGHBOURS, "BGP neighbour of a site"
-                checking.names.refer(checking.draft, path, f"prepend of site {name}", router, *wanted, called=called)
+                checking.names.refer(draft, path, f"prepend of {about}", far, *wanted, called=called)
+            for prefix, hop in router.keys.static_routes.items():
+                path = (*router.place, "static_routes", str(prefix))
+                if address_of(hop) is None:
+                    what = f"static route {prefix} of {about}"
+                    checking.names.refer(draft, path, what, hop, *_NEXT_HOPS, called="next hop")
+
+    def joins(self, draft: Draft) -> Iterator[Joined]:
+        """See `Kind`: routers of a site have sessions with each other."""
+        for name, site in draft.file[SITES].items():
+            routers = [router.name for router in routers_of(name, site)]
+            yield from (Joined(one, other) for i, one in enumerate(routers) for other in routers[i + 1 :])
 
     def ranges(self, draft: Draft) -> Iterator[Range]:
         """See `Kind`."""
@@ -107,12 +203,15 @@ class SiteKind(Kind):
     def given(self, draft: Draft) -> Iterator[Given]:
         """See `Kind`."""
         for name, site in draft.file[SITES].items():
-            for key, address in (("router", site.router), ("host", site.host)):
-                if address is not None:
-                    within = None if draft.broken(("sites", name, "prefixes")) else site.prefixes[0]
-                    yield Given(
-                        address, f"{key} of site {name}", ("sites", name, key), within, "the site's first prefix"
-                    )
+            within = None if draft.broken(("sites", name, "prefixes")) else site.prefixes[0]
+            for router in routers_of(name, site):
+                key = "address" if site.routers else "router"
+                whose = draft.subject(router.place)[0] if site.routers else f"router of site {name}"
+                if router.address is not None:
+                    yield Given(router.address, whose, (*router.place, key), within, "the site's first prefix")
+            if site.host is not None:
+                path: Path = ("sites", name, "host")
+                yield Given(site.host, f"host of site {name}", path, within, "the site's first prefix")
 
     def assign(self, assignment: Assignment) -> None:
         """See `Kind`."""
@@ -124,65 +223,74 @@ class SiteKind(Kind):
         draft = checking.draft
         for name, site in draft.file[SITES].items():
             check_asn(draft, ("sites", name, "asn"), site.asn)
-            export_rules.check_effect(checking, ("sites", name, "exports"), name, site.exports)
             if site.asn == ROUTE_SERVER_ASN:
                 text = f"site {name}: ASN {site.asn} is the route servers' own."
                 remedy = "Route servers drop every route with it in the path. Use another, such as 65010."
                 draft.warn(("sites", name, "asn"), text, remedy)
-            linked = checking.joined_to(name)
-            for router in site.prepend:
-                if router in linked - checking.joined_to(name, by_bgp=True):
-                    text = f"site {name}: prepend towards {router} has no effect: their connection is without BGP."
-                    draft.warn(("sites", name, "prepend", router), text, "Remove bgp: false of the connection.")
-                elif router not in linked and checking.is_sound(router, *_NEIGHBOURS):
-                    text = f"site {name}: prepend towards {router} has no effect: they are not connected."
-                    draft.warn(("sites", name, "prepend", router), text, f"Connect them: connects_to: [{name}].")
-            if not linked and not draft.broken(("nvas",)) and not draft.broken(("circuits",)):
+            routers = [*routers_of(name, site)]
+            linked = {far for router in routers for far in checking.joined_to(router.name)}
+            places: tuple[Path, ...] = (("nvas",), ("circuits",), ("sites", name))
+            if not linked - {router.name for router in routers} and not any(map(draft.broken, places)):
                 text = f"site {name} has no connection."
-                draft.warn(("sites", name), text, f"Connect an NVA or a circuit to it: connects_to: [{name}].")
+                remedy = f"Connect an NVA or a circuit to it: connects_to: [{routers[0].name}]."
+                draft.warn(("sites", name), text, remedy)
+            for router in routers:
+                _check_router(checking, router)
 
     def lab(self, draft: Draft, addresses: Addresses, lab: Lab) -> Lab:
         """See `Kind`."""
-        sites = tuple(
-            model.Site(
-                name,
-                site.asn,
-                addresses[LANS][name],
-                model.SiteHost(name + HOST_SUFFIX, addresses[_HOSTS][name]),
-                tuple(_exports(site, addresses)),
-            )
-            for name, site in draft.file[SITES].items()
-        )
-        return replace(lab, sites=sites)
+        return replace(lab, sites=tuple(_site(name, site, addresses) for name, site in draft.file[SITES].items()))
 
-    def wires(self, lab: Lab, interfaces: Interfaces) -> Iterator[Wire]:  # noqa: ARG002
-        """See `Kind`: its LAN, which its router brings up before every other."""
+    def wires(self, lab: Lab, interfaces: Interfaces) -> Iterator[Wire]:
+        """See `Kind`: its LAN, which its routers bring up before every other."""
         for site in lab.sites:
-            up = interface_up(NIC, site.host.address)
-            yield Wire(WireEnd(site.name, NIC), WireEnd(site.host.name, NIC), b_up=up)
+            yield from lan_wires(site, interfaces)
 
     def nodes(self, lab: Lab, wiring: Wiring) -> Iterator[Planned]:
         """See `Kind`."""
         for site in lab.sites:
-            yield _router(lab, wiring, site)
-            yield _host(lab, wiring, site)
+            yield from site_nodes(lab, wiring, site)
 
 
-def _exports(site: Site, addresses: Addresses) -> Iterator[ExportRule]:
+def _site(name: str, site: Site, addresses: Addresses) -> model.Site:
+    routers = tuple(
+        model.SiteRouter(
+            router.name,
+            name,
+            site.asn,
+            addresses[LANS][router.name],
+            router.keys.advertises,
+            router.keys.advertise_links,
+            tuple(static_routes(router.keys.static_routes, {})),
+            tuple(_exports(router.keys, addresses)),
+            router.keys.transit,
+            router.keys.snat,
+        )
+        for router in routers_of(name, site)
+    )
+    named = in_any_case(site.default_gateway, site.routers) if site.default_gateway is not None else None
+    host = model.SiteHost(name + HOST_SUFFIX, addresses[_HOSTS][name])
+    return model.Site(name, routers, host, named if named is not None else routers[0].name)
+
+
+def _exports(router: RouterKeys, addresses: Addresses) -> Iterator[ExportRule]:
     """A router's export policy: its rules, then what `prepend` is short for."""
-    yield from export_rules.export_rules(site.exports, addresses.next_hops)
-    yield from (ExportRule((to,), changes=PathChanges(times)) for to, times in site.prepend.items() if times)
+    yield from export_rules.export_rules(router.exports, addresses.next_hops)
+    yield from (ExportRule((to,), changes=PathChanges(times)) for to, times in router.prepend.items() if times)
 
 
 def _assign(assignment: Assignment, name: str, site: Site) -> None:
-    lan: list[IPv4Interface] = []
-    for i, prefix in enumerate(site.prefixes):
-        router = site.router if i == 0 and site.router is not None else assignment.near(prefix, 1)
-        if router is None:
-            assignment.full(("sites", name), f"site {name}", prefix, "Widen the prefix.")
-        else:
-            lan.append(IPv4Interface((router, prefix.prefixlen)))
-    assignment.addresses[LANS][name] = tuple(lan)
+    for number, router in enumerate(routers_of(name, site), 1):
+        lan: list[IPv4Interface] = []
+        for i, prefix in enumerate(site.prefixes):
+            given = router.address if i == 0 else None
+            address = given if given is not None else assignment.near(prefix, number)
+            if address is None:
+                about = assignment.draft.subject(router.place)[0]
+                assignment.full(("sites", name), about, prefix, "Widen the prefix.")
+            else:
+                lan.append(IPv4Interface((address, prefix.prefixlen)))
+        assignment.addresses[LANS][router.name] = tuple(lan)
     first = site.prefixes[0]
     host = site.host if site.host is not None else assignment.near(first, HOST_OFFSET)
     if host is None:
@@ -193,26 +301,24 @@ def _assign(assignment: Assignment, name: str, site: Site) -> None:
         assignment.addresses.hosts[name] = host
 
 
-def _router(lab: Lab, wiring: Wiring, site: model.Site) -> Planned:
-    """A site's router: between its LAN and the NVAs, circuits and VPN gateways it is linked to."""
-    files, binds = speaker_files(site.daemon, site_speaker(lab, site))
-    commands = [*interface_up(NIC, *site.lan), *wiring.up(site.name)]
-    for tunnel in lab.tunnels_of(site.name):
-        commands += tunnel_commands(lab, tunnel)
-    return Planned(router_node(lab, site.name, site.daemon, Role.SITE, binds, commands), tuple(files))
-
-
-def _host(lab: Lab, wiring: Wiring, site: model.Site) -> Planned:
-    """The host on a site's LAN."""
-    node = Node(
-        name=site.host.name,
-        role=Role.HOST,
-        env=environment(lab.name, site.host.name),
-        exec=(
-            *wiring.up(site.host.name),
-            f"ip route replace default via {site.lan[0].ip} dev {NIC}",
-        ),
-        sysctls=sysctls(forward=False),
-        cap_add=NET_ADMIN,
-    )
-    return Planned(node)
+def _check_router(checking: Checking, router: FileRouter) -> None:
+    draft, keys = checking.draft, router.keys
+    about = draft.subject(router.place)[0]
+    linked = checking.joined_to(router.name)
+    export_rules.check_effect(checking, (*router.place, "exports"), router.name, keys.exports)
+    for far in keys.prepend:
+        path: Path = (*router.place, "prepend", far)
+        if far in linked - checking.joined_to(router.name, by_bgp=True):
+            text = f"{about}: prepend towards {far} has no effect: their connection is without BGP."
+            draft.warn(path, text, "Remove bgp: false of the connection.")
+        elif far not in linked and checking.is_sound(far, *_NEIGHBOURS):
+            text = f"{about}: prepend towards {far} has no effect: they are not connected."
+            draft.warn(path, text, f"Connect them: connects_to: [{router.name}].")
+    for i, prefix in enumerate(keys.advertises):
+        if prefix in router.of_site.prefixes:
+            text = f"{about}: advertises: {prefix} is one of the site's prefixes, which it originates already."
+            draft.warn((*router.place, "advertises", i), text, "Remove it.")
+    circuits = any(checking.names.nouns.get(far) == CIRCUIT for far in linked)
+    if keys.transit and not circuits and not draft.broken(("circuits",)):
+        text = f"{about}: transit has no effect: it is linked to no circuit."
+        draft.warn((*router.place, "transit"), text, f"Link a circuit to it: connects_to: [{router.name}].")

@@ -10,7 +10,7 @@ from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.kind import Checking
 from labkit.lab.kinds.machine import FileNic
 from labkit.lab.kinds.next_hop import address_of
-from labkit.lab.kinds.nouns import NVA, NVA_NIC, SITE
+from labkit.lab.kinds.nouns import NVA, NVA_NIC, SITE, SITE_ROUTER
 from labkit.lab.kinds.virtual_network import find_subnet
 
 _WHERE = "Name a NIC of the NVA, a site or an NVA that it has a link or an overlay with, or an address next to it."
@@ -40,7 +40,7 @@ def refer_static_routes(
             known = hop in checking.names.nouns or hop in links
             name = hop if known or "/" in hop else f"{nva}/{hop}"
             about = draft.subject(path)[0]
-            checking.names.refer(draft, path, about, name, NVA_NIC, SITE, NVA, called="next hop")
+            checking.names.refer(draft, path, about, name, NVA_NIC, SITE, NVA, SITE_ROUTER, called="next hop")
 
 
 def check_static_routes(

@@ -1,10 +1,11 @@
-"""The links of NVAs and circuits with sites: what their `connects_to` is."""
+"""The links of NVAs, circuits and sites with sites: what their `connects_to` is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Interface, IPv4Network
+from itertools import chain
 
 from labkit.lab import model
 from labkit.lab.file.draft import Draft
@@ -13,9 +14,10 @@ from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import WAN, WAN_LENGTH, Addresses, Assignment, Slot, ends
 from labkit.lab.kinds.circuit import CIRCUITS
 from labkit.lab.kinds.kind import Checking, Joined, Kind, Range
-from labkit.lab.kinds.nouns import SITE
+from labkit.lab.kinds.next_hop import address_of
+from labkit.lab.kinds.nouns import SITE, SITE_ROUTER
 from labkit.lab.kinds.nva import NVAS
-from labkit.lab.kinds.site import SITES
+from labkit.lab.kinds.site import SITES, FileRouter, routers_of, site_routers
 from labkit.lab.model import Lab
 from labkit.lab.plan.common import interface_up
 from labkit.lab.plan.wires import Interfaces, Wire, WireEnd
@@ -32,8 +34,8 @@ class WanLinkKind(Kind):
 
     def references(self, checking: Checking) -> None:
         """See `Kind`."""
-        for section, name, links in _connections(checking.draft):
-            checking.refer_links((section, name, "connects_to"), links, SITE)
+        for place, _, links in _connections(checking.draft):
+            checking.refer_links(place, links, SITE, SITE_ROUTER)
 
     def joins(self, draft: Draft) -> Iterator[Joined]:
         """See `Kind`."""
@@ -42,21 +44,21 @@ class WanLinkKind(Kind):
 
     def ranges(self, draft: Draft) -> Iterator[Range]:
         """See `Kind`."""
-        for section, name, links in _connections(draft):
-            yield from link_ranges(draft, (section, name, "connects_to"), links, yields=1)
+        for place, _, links in _connections(draft):
+            yield from link_ranges(draft, place, links, yields=1)
 
     def assign(self, assignment: Assignment) -> None:
         """See `Kind`."""
-        for section, name, links in _connections(assignment.draft):
-            for site, prefix in assign_links(assignment, (section, name, "connects_to"), links):
+        for place, name, links in _connections(assignment.draft):
+            for site, prefix in assign_links(assignment, place, links):
                 low, high = interfaces(prefix)
                 # Microsoft's side of a circuit has the second address (FAB-C 192.168.34.17, FAB-E 192.168.20.18).
-                pair = (high, low) if section == "circuits" else (low, high)
+                pair = (high, low) if place[0] == "circuits" else (low, high)
                 assignment.addresses[_LINKS].setdefault((name, site), pair)
 
     def check(self, checking: Checking) -> None:
         """See `Kind`."""
-        draft, sites = checking.draft, checking.draft.file[SITES]
+        draft, routers = checking.draft, site_routers(checking.draft)
         for name, nva in draft.file[NVAS].items():
             seen: set[str] = set()
             for i, connection in enumerate(nva.connects_to):
@@ -65,11 +67,14 @@ class WanLinkKind(Kind):
                     if site in seen:
                         text = f"NVA {name} connects to {site} twice."
                         draft.error(path, text, "Remove one: there is one link between an NVA and a site.")
-                    elif site in sites and sites[site].asn == nva.asn:
+                    elif site in routers and routers[site].of_site.asn == nva.asn:
                         text = f"NVA {name} and site {site} both have ASN {nva.asn}."
                         remedy = "They use external BGP with each other. Give the site another, such as 65010."
                         draft.error(path, text, remedy)
                     seen.add(site)
+        for router in routers.values():
+            _check_links(draft, routers, router)
+        _check_static_routes(draft, routers.values())
 
     def lab(self, draft: Draft, addresses: Addresses, lab: Lab) -> Lab:
         """See `Kind`."""
@@ -89,10 +94,60 @@ class WanLinkKind(Kind):
             yield Wire(router, site, router_up, interface_up(site.interface, link.site_address))
 
 
-def _connections(draft: Draft) -> Iterator[tuple[str, str, Links]]:
-    """What connects to sites: section, name and links of every NVA and circuit."""
-    yield from (("nvas", name, nva.connects_to) for name, nva in draft.file[NVAS].items())
-    yield from (("circuits", name, circuit.connects_to) for name, circuit in draft.file[CIRCUITS].items())
+def _connections(draft: Draft) -> Iterator[tuple[Path, str, Links]]:
+    """What connects to sites: the place and the links of every NVA, circuit and site's router, with its name."""
+    for name, nva in draft.file[NVAS].items():
+        yield ("nvas", name, "connects_to"), name, nva.connects_to
+    for name, circuit in draft.file[CIRCUITS].items():
+        yield ("circuits", name, "connects_to"), name, circuit.connects_to
+    for name, site in draft.file[SITES].items():
+        for router in routers_of(name, site) if site.routers or site.connects_to else ():
+            yield (*router.place, "connects_to"), router.name, router.keys.connects_to
+
+
+def _check_links(draft: Draft, routers: Mapping[str, FileRouter], router: FileRouter) -> None:
+    """Notes what links of a site with others can't be."""
+    about, seen = draft.subject(router.place)[0], set[str]()
+    for i, link in enumerate(router.keys.connects_to):
+        for far in link:
+            path: Path = (*router.place, "connects_to", i, far)
+            there = routers.get(far)
+            if there is None:
+                continue
+            back = {name for each in there.keys.connects_to for name in each}
+            if there.site == router.site:
+                draft.error(path, f"{about}: {far} is of the same site.", "Name another site, or remove it.")
+            elif far in seen or (router.name in back and router.name > far):
+                text = f"{about}: it has two links with {far}."
+                draft.error(path, text, "One side names the link, once: remove the other.")
+            elif there.of_site.asn == router.of_site.asn:
+                text = f"sites {router.site} and {there.site} both have ASN {there.of_site.asn}."
+                draft.error(path, text, "They use external BGP with each other. Give one of them another.")
+            seen.add(far)
+
+
+def _check_static_routes(draft: Draft, routers: Iterable[FileRouter]) -> None:
+    """Notes next hops of sites' static routes that are not next to the router, once everything next to it is sound."""
+    links: dict[str, dict[str, IPv4Network | None]] = {}
+    if any("connects_to" in path or path[2:3] in {(), ("routers",)} for path in draft.damaged):
+        return
+    for _, name, each in _connections(draft):
+        for far, options in chain.from_iterable(link.items() for link in each):
+            for one, other in ((name, far), (far, name)):
+                links.setdefault(one, {})[other] = options.prefix if options is not None else None
+    for router in routers:
+        of_router = links.get(router.name, {})
+        beside = router.of_site.routers.keys() - {router.name}
+        near = [*router.of_site.prefixes, *filter(None, of_router.values())]
+        for prefix, hop in router.keys.static_routes.items():
+            path: Path = (*router.place, "static_routes", str(prefix))
+            address = address_of(hop)
+            if draft.broken(path) or hop in {*of_router, *beside} or any(address in each for each in near if address):
+                continue
+            where = "is not next to it" if address is None else "is in none of its prefixes, and on none of its links"
+            text = f"static route {prefix} of {draft.subject(router.place)[0]}: {hop} {where}."
+            remedy = "Name what it has a link with, another router of the site, or an address next to it."
+            draft.error(path, text, remedy)
 
 
 def link_ranges(draft: Draft, place: Path, links: Links, yields: int) -> Iterator[Range]:
@@ -116,7 +171,7 @@ def assign_links(assignment: Assignment, place: Path, links: Links) -> Iterator[
             given = options.prefix if options is not None else None
             prefix = given if given is not None else next(assignment.links, None)
             if prefix is None:
-                _, name, key = place
+                *_, name, key = place
                 remedy = f"Give the link a range: {key}: [{{{far}: 192.168.0.0/30}}]."
                 assignment.draft.error(place, f'link of {name} to "{far}": {WAN} is all in use.', remedy)
             else:

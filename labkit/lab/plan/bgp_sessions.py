@@ -23,7 +23,7 @@ def bgp_sessions(lab: Lab) -> tuple[BgpSession, ...]:
         *(i.node for gateway in lab.azure.gateways for i in gateway.instance_ids),
         *(circuit.name for circuit in lab.azure.circuits),
         *lab.nva,
-        *lab.site,
+        *lab.site_router,
     )
     order = {node: number for number, node in enumerate(nodes)}
     daemons = router_daemons(lab)
@@ -51,8 +51,8 @@ def _neighbours(lab: Lab) -> Iterator[tuple[str, Neighbour]]:
     """The neighbours that nodes are configured with, each with the node."""
     for nva in lab.bgp_nvas:
         yield from ((nva.name, each) for each in nva_speaker(lab, nva, lab.azure.appliance[nva.name]).neighbours)
-    for site in lab.sites:
-        yield from ((site.name, each) for each in site_speaker(lab, site).neighbours)
+    for router in lab.site_router.values():
+        yield from ((router.name, each) for each in site_speaker(lab, router).neighbours)
     for gateway in lab.gateways:
         for i in lab.azure.gateway[gateway.name].instance_ids:
             speaker = gateway_speaker(lab, gateway, i.index)

@@ -26,6 +26,7 @@ class Role(StrEnum):
     GATEWAY = "gateway"
     CIRCUIT = "circuit"
     SITE = "site"
+    LAN = "lan"
     HOST = "host"
     INTERNET = "internet"
     VM = "vm"

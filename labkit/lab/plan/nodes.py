@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import IPv4Address
+from itertools import permutations
 
 from labkit.azure.model import Azure, InstanceId
 from labkit.azure.rules.gateways import nic_next_hop
@@ -47,14 +48,14 @@ def instance_addresses(lab: Lab, server: str) -> tuple[IPv4Address, IPv4Address]
 
 
 def addresses(lab: Lab) -> dict[str, IPv4Address]:
-    """The address by which every node is known: NIC, instance, line's end, site's LAN, site's host, Internet host."""
+    """The address by which every node is known: NIC, instance, line's end, LAN of a site, its host, Internet host."""
     found = {nic.machine: nic.address for nic in reversed(lab.azure.nics)}
     for server in lab.azure.route_servers:
         found |= {i.node: server.instances[i.index] for i in server.instance_ids}
     for line in reversed([line for gateway in lab.gateways for line in gateway.lines]):
         found[line.circuit] = line.edge
     for site in lab.sites:
-        found[site.name] = site.lan[0].ip
+        found |= {router.name: router.lan[0].ip for router in site.routers}
         found[site.host.name] = site.host.address.ip
     if lab.internet is not None:
         found[lab.internet.name] = lab.internet.host
@@ -67,8 +68,8 @@ def frontends(lab: Lab) -> dict[IPv4Address, str]:
 
 
 def named(lab: Lab, text: str) -> str:
-    """The name of a node, a NIC or a load balancer that is meant by `text`; other texts stay as they are."""
-    return meant(text, (*addresses(lab), *lab.azure.nic, *lab.azure.load_balancer)) or text
+    """The name of a node, a site, a NIC or a load balancer that is meant by `text`; other texts stay as they are."""
+    return meant(text, (*addresses(lab), *lab.site, *lab.azure.nic, *lab.azure.load_balancer)) or text
 
 
 def address_of(lab: Lab, name: str) -> IPv4Address:
@@ -108,8 +109,8 @@ def link_ends(lab: Lab) -> Iterator[tuple[str, IPv4Address, IPv4Address]]:
     for end in (end for tunnel in lab.tunnels for end in (tunnel, tunnel.turned)):
         yield end.near.node, end.near.address, end.far.address
     for site in lab.sites:
-        near, far = site.lan[0].ip, site.host.address.ip
-        yield from ((site.name, near, far), (site.host.name, far, near))
+        on_lan = [*((router.name, router.lan[0].ip) for router in site.routers), (site.host.name, site.host.address.ip)]
+        yield from ((node, near, far) for (node, near), (_, far) in permutations(on_lan, 2))
     if lab.internet is not None:
         yield from ((node, address, lab.internet.host) for node, address in lab.internet.public.items())
 
@@ -118,8 +119,8 @@ def owners(lab: Lab) -> dict[IPv4Address, str]:
     """The node that owns each address: ends of links, lines and tunnels and a site's further LAN addresses included."""
     found = {address: nic.machine for nic in lab.azure.nics for address in nic.addresses}
     found |= {address: name for name, address in addresses(lab).items()}
-    for site in lab.sites:
-        found |= {interface.ip: site.name for interface in site.lan}
+    for router in lab.site_router.values():
+        found |= {interface.ip: router.name for interface in router.lan}
     for line in (line for gateway in lab.gateways for line in gateway.lines):
         found |= {line.next_hop: line.circuit, line.edge: line.circuit}
     found |= {end.address: end.node for tunnel in lab.tunnels for end in (tunnel.near, tunnel.far)}

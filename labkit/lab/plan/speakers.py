@@ -36,7 +36,7 @@ from labkit.daemons.speaker import (
     StaticRouter,
 )
 from labkit.lab.connections import unconnected
-from labkit.lab.model import Gateway, Lab, Line, Nva, Site
+from labkit.lab.model import Gateway, Lab, Line, Nva, SiteRouter
 from labkit.lab.plan.addressing import subnet_of
 from labkit.lab.plan.nic_tables import nic_table
 from labkit.lab.plan.nodes import INSTANCES, lines
@@ -48,7 +48,8 @@ BMP_PORT = 11019
 
 
 INTERNAL_TIMERS = BgpTimers(3, 9)
-"""Between instances of gateways. Azure's platform notices the end of one sooner than BGP does."""
+"""Between instances of gateways, as Azure's platform notices the end of one sooner than BGP does; and between the
+routers of a site."""
 
 
 def nva_speaker(lab: Lab, nva: Nva, appliance: Appliance) -> CustomerSpeaker:
@@ -84,27 +85,60 @@ def _static_routes(lab: Lab, nva: Nva) -> tuple[StaticRoute, ...]:
     return (*(StaticRoute(route.prefix, route.via) for route in nva_routes(lab, nva)), *_by_policy(lab, nva))
 
 
-def site_speaker(lab: Lab, site: Site) -> CustomerSpeaker:
+def site_speaker(lab: Lab, router: SiteRouter) -> CustomerSpeaker:
     """A site's router as a BGP speaker."""
+    lans = tuple(interface.network for interface in router.lan)
+    links = _wan_links(lab, router.name) if router.advertise_links else ()
     return CustomerSpeaker(
-        site.name,
-        site.asn,
-        router_id(lab, site.name),
-        neighbours=tuple(_site_neighbours(lab, site)),
-        networks=tuple(interface.network for interface in site.lan),
-        static_routes=tuple(into_tunnels(lab, site.name)),
-        exports=site.exports,
-        source=site.lan[0].ip,
-        subnets=(
-            *(interface.network for interface in site.lan),
-            *_links(lab, site.name),
-        ),
+        router.name,
+        router.asn,
+        router_id(lab, router.name),
+        neighbours=tuple(_site_neighbours(lab, router)),
+        networks=tuple(dict.fromkeys((*lans, *router.advertises, *links))),
+        static_routes=site_routes(lab, router),
+        discarded=discarded(lab, router),
+        exports=router.exports,
+        source=router.lan[0].ip,
+        subnets=(*lans, *_links(lab, router.name)),
+        transit=router.transit,
     )
 
 
-def _links(lab: Lab, name: str) -> Iterator[IPv4Network]:
-    """The networks of an NVA's or a site's links, overlays and tunnels."""
+def site_routes(lab: Lab, router: SiteRouter) -> tuple[StaticRoute, ...]:
+    """The static routes of a site's router, and what it sends into tunnels without BGP."""
+    static = [StaticRoute(prefix, _next_to_site(lab, router, hop)) for prefix, hop in router.static_routes]
+    own = {route.prefix for route in static}
+    return (*static, *(route for route in into_tunnels(lab, router.name) if route.prefix not in own))
+
+
+def discarded(lab: Lab, router: SiteRouter) -> tuple[IPv4Network, ...]:
+    """What a site's router advertises and has no route to, which it discards as with a route to Null0.
+
+    On customers' routers that route is what makes BGP originate a range of which there are but parts.
+    """
+    there = {*(route.prefix for route in site_routes(lab, router)), *(interface.network for interface in router.lan)}
+    return tuple(prefix for prefix in router.advertises if prefix not in there)
+
+
+def _next_to_site(lab: Lab, router: SiteRouter, hop: str | IPv4Address) -> IPv4Address:
+    """The address of a static route's next hop: at the far end of a link, or on the LAN."""
+    if isinstance(hop, IPv4Address):
+        return hop
+    if hop in lab.site_router and lab.site_router[hop].site == router.site:
+        return lab.site_router[hop].lan[0].ip
+    ends = ((link.router, link.router_address, link.site) for link in lab.wan_links)
+    back = ((link.site, link.site_address, link.router) for link in lab.wan_links)
+    return next(address.ip for name, address, far in (*ends, *back) if (name, far) == (hop, router.name))
+
+
+def _wan_links(lab: Lab, name: str) -> Iterator[IPv4Network]:
+    """The networks of a router's links."""
     yield from (link.site_address.network for link in lab.wan_links if name in {link.router, link.site})
+
+
+def _links(lab: Lab, name: str) -> Iterator[IPv4Network]:
+    """The networks of the links, overlays and tunnels of an NVA or a site's router."""
+    yield from _wan_links(lab, name)
     yield from (overlay.addresses[0].network for overlay in lab.overlays if name in overlay.nvas)
     yield from (IPv4Network(tunnel.far.address) for tunnel in lab.tunnels_of(name))
 
@@ -153,7 +187,7 @@ def _nva_neighbours(lab: Lab, nva: Nva) -> Iterator[Neighbour]:
             )
     for link in lab.wan_links:
         if link.router == nva.name:
-            asn, own, identifier = lab.site[link.site].asn, link.router_address.ip, router_id(lab, link.site)
+            asn, own, identifier = router_asn(lab, link.site), link.router_address.ip, router_id(lab, link.site)
             address = link.site_address.ip
             yield Neighbour(link.site, address, own, asn, identifier, nva.timers, peer=link.site)
     yield from _through_tunnels(lab, nva.name, nva.timers)
@@ -181,20 +215,29 @@ def _with_server(lab: Lab, nva: Nva, server: str, nic: Nic) -> IPv4Address:
     return next((address for address in peers if address in nic.addresses), nic.address)
 
 
-def _site_neighbours(lab: Lab, site: Site) -> Iterator[Neighbour]:
-    """The NVAs and circuits that a site's router is linked to, and instances of VPN gateways."""
+def _site_neighbours(lab: Lab, router: SiteRouter) -> Iterator[Neighbour]:
+    """What a site's router is linked to (NVA, circuit, other site), instances of VPN gateways, its site's routers."""
     for link in lab.wan_links:
-        if link.site == site.name:
+        ends = (link.site, link.site_address.ip), (link.router, link.router_address.ip)
+        for (name, own), (far, address) in (ends, ends[::-1]):
+            if name == router.name:
+                yield Neighbour(
+                    far,
+                    address,
+                    own,
+                    router_asn(lab, far),
+                    router_id(lab, far),
+                    circuit=far in lab.azure.circuit,
+                    peer=far,
+                )
+    yield from _through_tunnels(lab, router.name)
+    for other in lab.site[router.site].routers:
+        if other != router:
+            address, own = other.lan[0].ip, router.lan[0].ip
+            identifier = router_id(lab, other.name)
             yield Neighbour(
-                link.router,
-                link.router_address.ip,
-                link.site_address.ip,
-                router_asn(lab, link.router),
-                router_id(lab, link.router),
-                circuit=link.router in lab.azure.circuit,
-                peer=link.router,
+                other.name, address, own, other.asn, identifier, INTERNAL_TIMERS, peer=other.name, next_hop_self=True
             )
-    yield from _through_tunnels(lab, site.name)
 
 
 def gateway_speaker(lab: Lab, gateway: Gateway, index: int) -> GatewaySpeaker:
@@ -280,7 +323,7 @@ def edge_speaker(lab: Lab, circuit: Circuit) -> EdgeSpeaker:
                 link.site,
                 link.site_address.ip,
                 link.router_address.ip,
-                lab.site[link.site].asn,
+                router_asn(lab, link.site),
                 router_id(lab, link.site),
             )
             for link in lab.wan_links
@@ -307,10 +350,10 @@ def static_prefixes(lab: Lab, node: str, azure: Azure | None = None) -> frozense
         return frozenset(route.prefix for route in nva_routes(lab, lab.nva[node]))
     if node in lab.azure.circuit:
         return frozenset()
-    if node not in lab.site:
+    if node not in lab.site_router:
         return frozenset(route.prefix for route in into_tunnels(lab, node, azure))
-    speaker = site_speaker(lab, lab.site[node])
-    return frozenset(route.prefix for route in speaker.static_routes if route.table is None)
+    router = lab.site_router[node]
+    return frozenset((*(route.prefix for route in site_routes(lab, router)), *discarded(lab, router)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,13 +466,13 @@ def _by_policy(lab: Lab, nva: Nva) -> Iterator[StaticRoute]:
 
 
 def router_asn(lab: Lab, name: str) -> int:
-    """The ASN of the NVA with BGP, the site, the gateway or the circuit of this name."""
+    """The ASN of the NVA with BGP, the site's router, the gateway or the circuit of this name."""
     if name in lab.nva:
         asn = lab.nva[name].asn
         assert asn is not None
         return asn
-    if name in lab.site:
-        return lab.site[name].asn
+    if name in lab.site_router:
+        return lab.site_router[name].asn
     return lab.azure.gateway[name].asn if name in lab.azure.gateway else MICROSOFT_ASN
 
 

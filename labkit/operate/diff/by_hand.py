@@ -17,7 +17,7 @@ from labkit.operate.verify.difference import NOTHING, Difference
 
 def changes_by_hand(live: LiveState, azure: Azure) -> Iterator[Difference]:
     """Every statement that someone has added to a router's configuration, or removed; of routers that are on."""
-    routers = [r for r in router_daemons(live.lab) if r in {*live.lab.nva, *live.lab.site} and r not in live.off]
+    routers = [r for r in router_daemons(live.lab) if r in {*live.lab.nva, *live.lab.site_router} and r not in live.off]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = pool.map(lambda router: _of(live.lab, live.client, azure, router), routers)
         for router, differences in zip(routers, found, strict=True):

@@ -91,11 +91,15 @@ class Trace:
 def trace(lab: Lab, client: LabClient, source: str, target: str) -> Trace:
     """Predict the way of a packet from node or NIC `source` to `target`, and run a real traceroute.
 
+    A site with several routers means its host.
+
     Raises:
         InvalidInput: `source` is nothing that a packet may come from, or `target` neither a name nor an address.
         CheckFailed: a node or the controller does not answer.
     """
     source, target = named(lab, source), named(lab, target)
+    if source in lab.site and source not in addresses(lab):
+        source = lab.site[source].host.name
     nic = lab.azure.nic.get(source)
     node, own = (nic.machine, nic.address) if nic is not None and nic.machine != source else (source, None)
     if node not in addresses(lab):

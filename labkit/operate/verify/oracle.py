@@ -123,7 +123,9 @@ def router_differences(router: str, live: LiveState) -> Iterator[Difference]:
     there = {route.prefix for route in kernel}
     for prefix in sorted(static - there):
         yield Difference(where, str(prefix), STATIC, NOTHING, hint)
-    missing = used - static - there
+    # What others advertise of the router's own addresses is in its table, and its own route comes first.
+    own = {IPv4Network(address) for address, node in live.owners.items() if node == router}
+    missing = used - static - there - own
     for prefix in sorted(missing - inactive(router, live) if missing else ()):
         yield Difference(where, str(prefix), BY_BGP, NOTHING, hint)
     for prefix in sorted({r.prefix for r in kernel if live.is_by_bgp(router, str(r.prefix), r.protocol)} - used):

@@ -40,11 +40,12 @@ class LabMap:
         """The firewall that each node is an instance of."""
         self.internet = lab.internet.name if lab.internet is not None else None
         """The node of the Internet."""
+        self._translating = dict(_translating(lab))
         self.address = addresses(lab)
         """The address by which every node is known."""
         self._owners = owners(lab)
         self._own = _own_addresses(lab)
-        self._forward = {*lab.nva, *lab.site, *lab.azure.circuit, *self.gateways, *self.firewalls, self.internet}
+        self._forward = {*lab.nva, *lab.site_router, *lab.azure.circuit, *self.gateways, *self.firewalls, self.internet}
         self._near = {(node, far): own for node, own, far in link_ends(lab)}
         self._between = dict(_between(lab))
         self._closed = unconnected(lab, azure)
@@ -65,6 +66,10 @@ class LabMap:
     def near_end(self, node: str, far: IPv4Address) -> IPv4Address:
         """A node's own address on the link to a far end; that by which it is known, if there is no such link."""
         return self._near.get((node, far), self.address[node])
+
+    def translated(self, node: str, far: IPv4Address) -> IPv4Address | None:
+        """The source that a site's router gives to what it forwards to a far end: the Internet. None if it does not."""
+        return self._translating.get((node, far))
 
     def between(self, node: str, far: str) -> str:
         """What connects two nodes, if it is more than a link."""
@@ -99,6 +104,13 @@ def _between(lab: Lab) -> Iterator[tuple[frozenset[str], str]]:
         yield frozenset(overlay.nvas), OVERLAY
     for instance, other in _siblings(lab):
         yield frozenset((instance.node, other.node)), SIBLING
+
+
+def _translating(lab: Lab) -> Iterator[tuple[tuple[str, IPv4Address], IPv4Address]]:
+    """The public addresses of sites' routers that translate, each with the far end of its link to the Internet."""
+    for router in lab.site_router.values():
+        if router.snat and lab.internet is not None:
+            yield (router.name, lab.internet.host), lab.internet.public[router.name]
 
 
 def _carriers(lab: Lab) -> Iterator[tuple[tuple[str, str], Carrier]]:

@@ -97,6 +97,8 @@ class NodeForwarding:
         if node in self._map.nvas and not own:
             by = self._map.nvas[node].translates(packet.destination, egress.nic)
             packet = packet if by is None else replace(packet, source=self._tables.azure.nic[by].address)
+        public = self._map.translated(node, egress.to or packet.destination) if egress.nic is None and not own else None
+        packet = packet if public is None else replace(packet, source=public)
         if node in self._map.firewalls and way.forwarded and route.drops is None:
             ends, admits = self._judged(node, packet)
             if translates(packet.destination):

@@ -68,7 +68,8 @@ class Reach:
         gateways = (i for gateway in lab.azure.gateways for i in gateway.instance_ids)
         firewalls = (i for firewall in lab.azure.firewalls for i in firewall.instance_ids)
         self._instances: Mapping[str, str] = {i.node: i.name for i in (*gateways, *firewalls)}
-        self._site_of = {site.host.name: site.name for site in lab.sites}
+        only_router = (site for site in lab.sites if len(site.routers) == 1)
+        self._gateway_of = {site.host.name: site.gateway.name for site in only_router}
 
     def ways(self, source: str, target: IPv4Address) -> tuple[Way, ...]:
         """How packets from a node or a NIC to an address end; each way once, in a stable order."""
@@ -84,9 +85,9 @@ class Reach:
         through = list(walk.nodes)
         if isinstance(last, EndStep):
             through = through[:-1]
-            if last.node in self._site_of and through[-1:] == [self._site_of[last.node]]:
+            if last.node in self._gateway_of and through[-1:] == [self._gateway_of[last.node]]:
                 through = through[:-1]
-        if through[:1] == [self._site_of.get(walk.source)]:
+        if through[:1] == [self._gateway_of.get(walk.source)]:
             through = through[1:]
         return Way(walk.disposition, self._named(through, admits), at, why)
 

@@ -225,7 +225,7 @@ def _advertised(lab: Lab, side: Side) -> dict[tuple[str, str], dict[IPv4Network,
                 sent = speakers.advertised_by_gateway(instance.name, instance.index, tunnel.far.name)
                 _add(found.setdefault((tunnel.far.name, instance.name), {}), sent)
     for session, advertised in side.routers.adj_rib_out.items():
-        if session.neighbour.name in lab.nva or session.neighbour.name in lab.site:
+        if session.neighbour.name in {**lab.nva, **lab.site_router}:
             _add(found.setdefault((session.neighbour.name, session.router), {}), advertised)
     return found
 

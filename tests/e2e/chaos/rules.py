@@ -129,7 +129,7 @@ def _on(end: ConvergedNetwork, off: Collection[str]) -> ConvergedNetwork:
 
 
 def _kernels(off: Collection[str], live: LiveState) -> Iterator[str]:
-    vms, routers = [vm.name for vm in live.lab.virtual_machines], [*live.lab.nva, *live.lab.site]
+    vms, routers = [vm.name for vm in live.lab.virtual_machines], [*live.lab.nva, *live.lab.site_router]
     fabrics = [vnet.name for vnet in live.azure.virtual_networks]
     check: Callable[[str, LiveState], str | None]
     for nodes, check in (

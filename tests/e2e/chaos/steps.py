@@ -95,13 +95,13 @@ def changed(change: Change) -> Step:
 
 def may_be_off(lab: Lab) -> frozenset[str]:
     """The nodes whose power cut is noticed within `SHORT_HOLD`, or at once: no session of theirs is held for longer."""
-    azure = lab.azure
-    nodes = {vm.name for vm in lab.virtual_machines} | lab.nva.keys() | lab.site.keys()
+    azure, routers = lab.azure, lab.nva.keys() | lab.site_router.keys()
+    nodes = {vm.name for vm in lab.virtual_machines} | routers
     nodes |= {i.node for server in azure.route_servers for i in server.instance_ids}
     held = {
         end.node
         for session in bgp_sessions(lab)
-        if session.hold > SHORT_HOLD and not {end.node for end in session.ends} <= lab.nva.keys() | lab.site.keys()
+        if session.hold > SHORT_HOLD and not {end.node for end in session.ends} <= routers
         for end in session.ends
     }
     return frozenset(nodes - held)

@@ -53,7 +53,7 @@ sites:
   d: {asn: 65013, prefixes: [10.255.0.0/31]}
   e: {asn: 65014, prefixes: [10.249.0.0/24], router: 10.249.0.10}
 """)
-    assert {s.name: ([str(i) for i in s.lan], str(s.host.address)) for s in made.sites} == {
+    assert {s.name: ([str(i) for i in s.gateway.lan], str(s.host.address)) for s in made.sites} == {
         "a": (["10.250.0.1/16", "10.251.0.1/24", "10.252.0.1/32"], "10.250.0.10/16"),
         "b": (["10.253.0.1/29"], "10.253.0.2/29"),
         "c": (["10.254.0.2/24"], "10.254.0.1/24"),

@@ -60,7 +60,7 @@ def test_a_lab_files_rules_and_what_its_one_word_options_are_short_for() -> None
 
 def test_a_sites_rules() -> None:
     to_fw = ExportRule(("fw",), changes=PathChanges(next_hop=addr("10.1.1.5")))
-    assert LAB.site["branch"].exports == (to_fw, ExportRule(("fw",), changes=PathChanges(2)))
+    assert LAB.site_router["branch"].exports == (to_fw, ExportRule(("fw",), changes=PathChanges(2)))
 
 
 def test_a_rule_as_it_is_shown_is_that_rule() -> None:

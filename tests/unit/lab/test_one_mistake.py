@@ -122,7 +122,7 @@ def test_a_name_that_is_changed_only_where_it_is_declared_is_one_error(file: Pat
                 new = f"{name[:6]}9"
             case ("virtual_networks", _, "subnets", str(name)) if not name.endswith("Subnet"):
                 new = f"{name}9"
-            case ("virtual_machines" | "nvas", _, "nics", str(name)):
+            case ("virtual_machines" | "nvas", _, "nics", str(name)) | ("sites", _, "routers", str(name)):
                 new = f"{name}9"
             case _:
                 continue

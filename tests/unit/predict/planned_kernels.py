@@ -115,7 +115,10 @@ class PlannedTables(ObservedTables):
         for file, form in STATIC.items():
             conf = self._folder / "nodes" / handle(node) / file
             for prefix, via in form.findall(conf.read_text()) if conf.exists() else ():
-                yield resolved(connected, prefix, [IPv4Address(via)], "static")
+                if via == "reject":
+                    yield KernelRoute("unreachable", prefix, protocol="static")
+                else:
+                    yield resolved(connected, prefix, [IPv4Address(via)], "static")
 
     def _learned(self, node: str) -> Iterator[KernelRoute]:
         """What an agent or FRR adds."""
