@@ -16,6 +16,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from unittest.mock import create_autospec
 
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
 
 from labkit.azure.changes.base import Change
 from labkit.azure.changes.registry import CHANGES
@@ -120,7 +121,7 @@ def _changes() -> Iterator[str]:
     yield "leaves the setting as it is, or at Azure's default.\n"
     for change in CHANGES:
         yield f"### {change.__name__}\n\n{_text(change)}\n\n| field | type | |\n| --- | --- | --- |"
-        schema: dict[str, Any] = change.schema()
+        schema: JsonSchemaValue = change.schema()
         for name, field in schema["properties"].items():
             required = "" if name in schema.get("required", ()) else "may be left out"
             yield f"| `{name}` | {_type(field, schema.get('$defs', {}))} | {required} |"
@@ -134,7 +135,7 @@ def _text(change: type[Change]) -> str:
     return text
 
 
-def _type(field: dict[str, Any], known: dict[str, Any]) -> str:
+def _type(field: JsonSchemaValue, known: JsonSchemaValue) -> str:
     """A field's type in words, by its JSON schema."""
     if "$ref" in field:
         return _type(known[field["$ref"].rpartition("/")[2]], known)

@@ -38,6 +38,10 @@ Command = tuple[str, ...]
 """A command that changes a daemon, to be run in its node."""
 
 
+TemplateVariables = Mapping[str, object]
+"""What a template is rendered with: values of whatever types it needs."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConfigurationFile:
     """A file of a daemon's node: `template` rendered with `context`, at `target`; `name` in the rendered folder."""
@@ -45,7 +49,7 @@ class ConfigurationFile:
     name: str
     target: str
     template: str
-    context: Mapping[str, object]
+    context: TemplateVariables
 
 
 class Config(Protocol):

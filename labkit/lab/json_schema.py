@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic.json_schema import JsonSchemaValue
+
 from labkit.lab.compile import SHAPE
 
 _NOT_PATCHED = ("name", "variants")
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema() -> JsonSchemaValue:
     """A JSON Schema (draft 2020-12) that every valid lab file satisfies.
 
     It knows shapes and words. What names refer to, and whether ranges fit together, only loading a file shows.
@@ -19,7 +21,7 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_tidy(schema), "title": "labkit lab file"}
 
 
-def _describe_variants(schema: dict[str, Any]) -> None:
+def _describe_variants(schema: JsonSchemaValue) -> None:
     """Completes the schema of a variant, which is that of the file as a patch. Its proofs are added, not patched."""
     file, patches = schema["properties"], _Patches(schema["$defs"])
     variant = schema["$defs"]["Variant"]
@@ -32,17 +34,17 @@ def _describe_variants(schema: dict[str, Any]) -> None:
 class _Patches:
     """Schemas of patches: nothing must be given, null removes, lists are whole. `parts` are those referred to."""
 
-    def __init__(self, parts: dict[str, Any]) -> None:
+    def __init__(self, parts: JsonSchemaValue) -> None:
         self.originals = parts
-        self.parts: dict[str, Any] = {}
+        self.parts: JsonSchemaValue = {}
 
-    def value(self, schema: dict[str, Any]) -> dict[str, Any]:
+    def value(self, schema: JsonSchemaValue) -> JsonSchemaValue:
         """The schema of what may stand in a patch for what `schema` describes."""
         described = {"description": schema["description"]} if "description" in schema else {}
         return {"anyOf": [self._patch(schema), {"type": "null"}], **described}
 
-    def _patch(self, schema: dict[str, Any]) -> dict[str, Any]:
-        made: dict[str, Any] = {}
+    def _patch(self, schema: JsonSchemaValue) -> JsonSchemaValue:
+        made: JsonSchemaValue = {}
         for key, value in schema.items():
             match key:
                 case "required":

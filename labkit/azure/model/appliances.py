@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
-from typing import ClassVar
+from typing import ClassVar, TypedDict
 
 from labkit.azure.model.bgp import Origin
 
@@ -15,7 +15,12 @@ def _camel_case(name: str) -> str:
     return first + "".join(word.capitalize() for word in others)
 
 
-_JSON: Mapping[str, object] = {"alias_generator": _camel_case, "extra": "forbid"}
+class _JsonForm(TypedDict):
+    alias_generator: Callable[[str], str]
+    extra: str
+
+
+_JSON: _JsonForm = {"alias_generator": _camel_case, "extra": "forbid"}
 """How changes, which pydantic reads, have these values as JSON: as they have their own fields."""
 
 
@@ -23,7 +28,7 @@ _JSON: Mapping[str, object] = {"alias_generator": _camel_case, "extra": "forbid"
 class PrefixMatch:
     """A prefix, exactly; with `or_longer` the more specific ones that it covers as well."""
 
-    __pydantic_config__: ClassVar[Mapping[str, object]] = _JSON
+    __pydantic_config__: ClassVar[_JsonForm] = _JSON
     prefix: IPv4Network
     or_longer: bool = False
 
@@ -39,7 +44,7 @@ class AsPathMatch:
     with both: the empty path, of a route that the speaker originates itself.
     """
 
-    __pydantic_config__: ClassVar[Mapping[str, object]] = _JSON
+    __pydantic_config__: ClassVar[_JsonForm] = _JSON
     asns: tuple[int, ...] = ()
     from_start: bool = False
     to_end: bool = False
@@ -65,7 +70,7 @@ class PathChanges:
         origin: the ORIGIN; None leaves it.
     """
 
-    __pydantic_config__: ClassVar[Mapping[str, object]] = _JSON
+    __pydantic_config__: ClassVar[_JsonForm] = _JSON
     prepend: int = 0
     communities: tuple[tuple[int, int], ...] = ()
     next_hop: IPv4Address | None = None
@@ -104,7 +109,7 @@ class ExportRule:
         changes: what becomes of a path that is.
     """
 
-    __pydantic_config__: ClassVar[Mapping[str, object]] = _JSON
+    __pydantic_config__: ClassVar[_JsonForm] = _JSON
     to: tuple[str, ...] | None = None
     prefixes: tuple[PrefixMatch, ...] = ()
     communities: tuple[tuple[int, int], ...] = ()

@@ -11,7 +11,7 @@ from labkit.azure.rules.communities import RELAYED
 from labkit.azure.rules.limits import VPN_GATEWAY_ROUTES
 from labkit.daemons.frr import policy as export_policy
 from labkit.daemons.frr.config_files import DAEMONS
-from labkit.daemons.protocol import Command, ConfigurationFile
+from labkit.daemons.protocol import Command, ConfigurationFile, TemplateVariables
 from labkit.daemons.speaker import EBGP_MULTIHOP, CustomerSpeaker, EdgeSpeaker, GatewaySpeaker, Speaker, StaticRouter
 
 PATH = "/etc/frr/frr.conf"
@@ -58,7 +58,7 @@ def mistakes(configuration: str, output: str) -> Iterator[tuple[int, str]]:
             yield number, f"{line.strip()}: of FRR's daemons only {', '.join(DAEMONS)} run in labkit's nodes"
 
 
-def _customer(speaker: CustomerSpeaker) -> dict[str, object]:
+def _customer(speaker: CustomerSpeaker) -> TemplateVariables:
     if speaker.requires_policy:  # any would let routes out
         return {"policy": (), "route_maps": {}, "relayed": ()}
     maps = {neighbour.address: export_policy.route_map(speaker, neighbour) for neighbour in speaker.neighbours}
@@ -70,7 +70,7 @@ _INSIDE_TAG, _GATEWAYS_TAG = 1_000_000, 1_000_001
 """Mark paths from the route server and the other instance, and from other gateways; neighbours count from 1."""
 
 
-def _gateway(speaker: GatewaySpeaker) -> dict[str, object]:
+def _gateway(speaker: GatewaySpeaker) -> TemplateVariables:
     senders = list(dict.fromkeys(neighbour.peer for neighbour in speaker.neighbours))
     return {
         "tags": {neighbour.address: 1 + senders.index(neighbour.peer) for neighbour in speaker.neighbours},

@@ -171,11 +171,11 @@ _AS_PATH_SCHEMA = {
 }
 
 
-def _name_schema(pattern: str, lengths: range) -> dict[str, Any]:
+def _name_schema(pattern: str, lengths: range) -> JsonSchemaValue:
     return {"type": "string", "pattern": pattern, "minLength": lengths[0], "maxLength": lengths[-1]}
 
 
-def _one_or_more(item: dict[str, Any]) -> dict[str, Any]:
+def _one_or_more(item: JsonSchemaValue) -> JsonSchemaValue:
     return {"anyOf": [item, {"type": "array", "items": item}]}
 
 

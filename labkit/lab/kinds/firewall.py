@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field
-from pydantic.json_schema import WithJsonSchema
+from pydantic.json_schema import JsonSchemaValue, WithJsonSchema
 
 from labkit.azure import model
 from labkit.azure.model import Azure, InstanceId, Nic, RuleAction, RuleProtocol
@@ -46,7 +46,7 @@ def _numbers(value: object) -> object:
     return [str(v) if type(v) is int else v for v in value] if isinstance(value, list) else value
 
 
-_PORT_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "integer"}, {"type": "string", "examples": ["8000-8080"]}]}
+_PORT_SCHEMA: JsonSchemaValue = {"anyOf": [{"type": "integer"}, {"type": "string", "examples": ["8000-8080"]}]}
 Ports = Annotated[
     tuple[str, ...],
     BeforeValidator(_numbers),
@@ -55,7 +55,7 @@ Ports = Annotated[
     WithJsonSchema({"anyOf": [_PORT_SCHEMA, {"type": "array", "items": _PORT_SCHEMA}]}),
 ]
 
-_PROTOCOL_SCHEMA: dict[str, Any] = {"enum": [each.value for each in RuleProtocol]}
+_PROTOCOL_SCHEMA: JsonSchemaValue = {"enum": [each.value for each in RuleProtocol]}
 Protocols = Annotated[
     tuple[RuleProtocol, ...],
     BeforeValidator(one_or_more),

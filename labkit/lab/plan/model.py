@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from labkit.daemons.protocol import TemplateVariables
 from labkit.names import handle
 
 LAB_FILE = "lab.yml"
@@ -110,7 +111,7 @@ class File:
 
     path: str
     template: str
-    context: Mapping[str, object] = field(default_factory=dict)
+    context: TemplateVariables = field(default_factory=dict)
     own: str = ""
 
 

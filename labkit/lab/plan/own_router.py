@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from labkit.azure.rules.addressing import gateway_address
+from labkit.daemons.protocol import TemplateVariables
 from labkit.daemons.speaker import CustomerSpeaker, StaticRouter
 from labkit.lab.model import Container, Lab
 from labkit.lab.plan.addressing import subnet_of
@@ -13,7 +14,7 @@ from labkit.lab.plan.model import Bind, Node, Role
 from labkit.lab.plan.nodes import addresses
 
 
-def variables(lab: Lab, speaker: CustomerSpeaker) -> dict[str, object]:
+def variables(lab: Lab, speaker: CustomerSpeaker) -> TemplateVariables:
     """The variables of an NVA's own configuration file. docs/own-routers.md has them for users."""
     nics = {
         nic.name.rpartition("/")[2]: {

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
+from labkit.daemons.protocol import TemplateVariables
 from labkit.daemons.registry import DAEMONS
 from labkit.daemons.speaker import Speaker, StaticRouter
 from labkit.lab.model import Lab
@@ -13,7 +14,7 @@ from labkit.lab.plan.model import Bind, File, Node, Role
 
 
 def speaker_files(
-    daemon: str, speaker: Speaker | StaticRouter, own: str = "", variables: Mapping[str, object] | None = None
+    daemon: str, speaker: Speaker | StaticRouter, own: str = "", variables: TemplateVariables | None = None
 ) -> tuple[list[File], list[Bind]]:
     """The configuration files of a router's daemon, and their binds; `own` is one of the user's in their place."""
     found = DAEMONS[daemon].config.files(speaker)

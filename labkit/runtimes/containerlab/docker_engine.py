@@ -29,6 +29,10 @@ _CONNECTIONS = 32
 """Requests that may run side by side: `verify` runs several commands at once."""
 
 
+Container = dict[str, Any]
+"""A container as the engine's list call shows it."""
+
+
 class EngineIsSilent(EnvironmentProblem):
     """There is an engine, and it does not answer (exit code 3)."""
 
@@ -144,9 +148,9 @@ def _why(error: BaseException) -> str:
     return str(error if cause is None else cause.strerror or cause)
 
 
-def containers(labels: Mapping[str, str], *, running: bool = False) -> list[dict[str, Any]]:
+def containers(labels: Mapping[str, str], *, running: bool = False) -> list[Container]:
     """The engine's containers with these labels ("": whatever value), as its list call shows them."""
     wanted = [f"{name}={value}" if value else name for name, value in labels.items()]
     with translated():
         found = engine().containers(all=not running, filters={"label": wanted})
-    return cast("list[dict[str, Any]]", found)
+    return cast("list[Container]", found)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from labkit.errors import EnvironmentProblem, LabkitError
 from labkit.runtimes.containerlab import docker_exec, leftovers
-from labkit.runtimes.containerlab.docker_engine import engine, translated
+from labkit.runtimes.containerlab.docker_engine import Container, engine, translated
 from labkit.runtimes.containerlab.logs import tail
 from labkit.runtimes.protocol import CommandTimeout, Completed, NodeStatus
 from labkit.runtimes.topology import NAME_LABEL
 
 LAB, NODE, TOPOLOGY, FOLDER = "containerlab", "clab-node-name", "clab-topo-file", "clab-node-lab-dir"
 """Labels of containerlab's: lab, node, topology file, and the node's folder in containerlab's own one of the lab."""
-
-Container = dict[str, Any]
-"""A container as the engine's list call shows it."""
 
 
 def name_of(container: Container) -> str:

@@ -26,14 +26,20 @@ from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
 from labkit.patience import waiting
 from labkit.runtimes import topology as clab
 from labkit.runtimes.containerlab import docker_connect, docker_exec, docker_files, docker_images, leftovers, tool
-from labkit.runtimes.containerlab.docker_engine import containers, engine, engine_is_older_than, refusal, translated
+from labkit.runtimes.containerlab.docker_engine import (
+    Container,
+    containers,
+    engine,
+    engine_is_older_than,
+    refusal,
+    translated,
+)
 from labkit.runtimes.containerlab.logs import read_lines
 from labkit.runtimes.containerlab.nodes import (
     FOLDER,
     LAB,
     NODE,
     TOPOLOGY,
-    Container,
     is_healthy,
     name_of,
     nodes_of,

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Required, TypedDict
 
 from labkit import paths
 from labkit.errors import EnvironmentProblem, LabkitError
@@ -75,8 +75,7 @@ class Image:
 
     def packages(self) -> dict[str, str]:
         """The Debian packages in it: name to version."""
-        packages: dict[str, str] = _manifest(self.layers[-1].parent)["packages"]
-        return packages
+        return _manifest(self.layers[-1].parent)["packages"]
 
 
 def node_image(extra: tuple[str, ...] | None = None) -> ImageSpec:
@@ -182,8 +181,17 @@ def _home() -> Path:
     return paths.cache_home() / "images"
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+class _Manifest(TypedDict, total=False):
+    """What a layer is made of: of Debian's packages, in so many seconds, or of labkit on the base with this hash."""
+
+    kind: Required[str]
+    packages: dict[str, str]
+    seconds: float
+    base: str
+
+
+def _manifest(folder: Path) -> _Manifest:
+    manifest: _Manifest = json.loads((folder / "manifest.json").read_text())
     return manifest
 
 
@@ -298,7 +306,7 @@ def _copy_tree(source: Path, target: Path) -> None:
             copy.chmod(0o755 if content.startswith(b"#!") else 0o644)
 
 
-def _finish(work: Path, manifest: dict[str, Any]) -> None:
+def _finish(work: Path, manifest: _Manifest) -> None:
     (work / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
 
 

@@ -18,13 +18,14 @@ from pathlib import Path
 from labkit.runtimes.sandbox import links, process
 from labkit.runtimes.sandbox.health import Watch
 from labkit.runtimes.sandbox.loop import Loop
-from labkit.runtimes.sandbox.node import HEALTHY, Error, RunningNode, environment_error, refused_by_system
+from labkit.runtimes.sandbox.messages import SandboxError
+from labkit.runtimes.sandbox.node import HEALTHY, RunningNode, environment_error, refused_by_system
 
 _EXEC_DEADLINE = 120.0
 _DEATH_IS_KNOWN = 0.05
 _MOST_OUTPUT = 4000
 
-Done = Callable[[Error | None], None]
+Done = Callable[[SandboxError | None], None]
 
 
 class NodesBoot:
@@ -38,7 +39,7 @@ class NodesBoot:
         self,
         loop: Loop,
         nodes: Sequence[RunningNode],
-        link: Callable[[], Error | None],
+        link: Callable[[], SandboxError | None],
         event: Callable[[str, str], None],
         done: Done,
         *,
@@ -63,14 +64,14 @@ class NodesBoot:
     def _mark(self, phase: str) -> None:
         self.timings[phase] = time.monotonic()  # the same clock in every process of the machine
 
-    def _finish(self, error: Error | None) -> None:
+    def _finish(self, error: SandboxError | None) -> None:
         done, self._done = self._done, None
         if done:
             for watch in self._watches:
                 watch.cancel()
             done(error)
 
-    def abort(self, error: Error) -> None:
+    def abort(self, error: SandboxError) -> None:
         """End it with an error; harmless if it has ended."""
         self._finish(error)
 
@@ -80,14 +81,14 @@ class NodesBoot:
         except OSError as error:
             self._finish(refused_by_system("booting nodes", error))
 
-    def _step(self, error: Error | None) -> bool:
+    def _step(self, error: SandboxError | None) -> bool:
         """One node more is through a phase; True if it was the last and nothing has failed."""
         if error:
             self._finish(error)
         self._waiting -= 1
         return self._waiting == 0 and self._done is not None
 
-    def _built(self, node: RunningNode, error: Error | None) -> None:
+    def _built(self, node: RunningNode, error: SandboxError | None) -> None:
         if not error and self._done:  # a node that is powered off meanwhile has its former one back
             node.namespace = links.open_namespace(node)
         if self._step(error):
@@ -101,7 +102,7 @@ class NodesBoot:
             for each in self._nodes:
                 each.go(lambda error, node=each: self._take(lambda: self._started(node, error)))  # type: ignore[misc]
 
-    def _started(self, node: RunningNode, error: Error | None) -> None:
+    def _started(self, node: RunningNode, error: SandboxError | None) -> None:
         if error:
             self._finish(error)
         elif self._done:
@@ -109,7 +110,7 @@ class NodesBoot:
             self._mark("started")
             run_lines(self._loop, node, lambda error: self._take(lambda: self._configured(error)))
 
-    def _configured(self, error: Error | None) -> None:
+    def _configured(self, error: SandboxError | None) -> None:
         if self._step(error):
             self._mark("configured")
             self._watch_all()
@@ -159,7 +160,7 @@ def watch(loop: Loop, node: RunningNode, done: Callable[[str | None], None], *, 
     return found
 
 
-def not_healthy(node: RunningNode, reason: str) -> Error:
+def not_healthy(node: RunningNode, reason: str) -> SandboxError:
     """The error for a node that was not healthy in time."""
     text = f"node {node.spec.name} did not become healthy. {reason}{log_tail(node)}"
     return environment_error(text, "Correct what its log shows.")

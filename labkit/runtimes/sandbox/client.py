@@ -10,12 +10,13 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
+from labkit.errors import EnvironmentProblem, InvalidInput
 from labkit.patience import waiting
 from labkit.runtimes.protocol import CommandTimeout, Completed, NotListening, NotReady
 from labkit.runtimes.sandbox import state, wire
+from labkit.runtimes.sandbox.messages import ControlAnswer, ControlRequest, SandboxError
 
 _ANSWER_DEADLINE = 10.0
 """Seconds. It answers within a few milliseconds, and later on a machine that is busy."""
@@ -56,22 +57,13 @@ def connect(directory: Path) -> socket.socket:
     return connection
 
 
-def error_of(message: wire.Message) -> LabkitError | None:
-    """The error that an answer carries, if it does."""
-    found = message.get("error")
-    if not found:
-        return None
-    return _KINDS[found["kind"]](found["message"], found["remedy"])
-
-
-def raise_error_of(message: wire.Message) -> None:
+def raise_error(found: SandboxError | None) -> None:
     """Raise the error that an answer carries, if it does."""
-    error = error_of(message)
-    if error:
-        raise error
+    if found:
+        raise _KINDS[found["kind"]](found["message"], found["remedy"])
 
 
-def request(directory: Path, message: dict[str, Any], timeout: float = _ANSWER_DEADLINE) -> wire.Message:
+def request(directory: Path, message: ControlRequest, timeout: float = _ANSWER_DEADLINE) -> ControlAnswer:
     """Send a request and return its one answer, which may take `timeout` seconds.
 
     Raises the error that it carries, `NotRunning`, EnvironmentProblem.
@@ -80,24 +72,24 @@ def request(directory: Path, message: dict[str, Any], timeout: float = _ANSWER_D
         return _ask(directory, message, timeout)[0]
 
 
-def switch(directory: Path, message: dict[str, Any], timeout: float) -> None:
+def switch(directory: Path, message: ControlRequest, timeout: float) -> None:
     """Send a request to power a node on or off, whose caller names what is waited for; raises as `request` does."""
     _ask(directory, message, timeout)
 
 
-def _ask(directory: Path, message: dict[str, Any], timeout: float) -> tuple[wire.Message, list[int]]:
+def _ask(directory: Path, message: ControlRequest, timeout: float) -> tuple[ControlAnswer, list[int]]:
     """An answer, and the descriptors that come with it; raises as `request` does."""
     what = f"`{' '.join(str(message[key]) for key in ('op', 'node') if key in message)}`"
     with connect(directory) as there:
         there.settimeout(timeout)
         try:
             wire.send(there, message)
-            answer, descriptors = wire.Reader(there).read()
+            answer, descriptors = wire.Reader[ControlAnswer](there).read()
         except wire.Closed as error:
             raise NotRunning from error
         except TimeoutError as error:
             raise _frozen(directory, what, timeout) from error
-    raise_error_of(answer)
+    raise_error(answer.get("error"))
     return answer, descriptors
 
 
@@ -142,14 +134,21 @@ class Command:
         self.returncode: int | None = None
         self.timed_out = False
         self.master = -1
-        self._reader = wire.Reader(self.connection)
-        message = {"op": "exec", "node": node, "argv": list(argv), "env": env or {}, "timeout": timeout}
+        self._reader = wire.Reader[ControlAnswer](self.connection)
+        message: ControlRequest = {
+            "op": "exec",
+            "node": node,
+            "argv": list(argv),
+            "env": env or {},
+            "timeout": timeout,
+            "terminal": not streams,
+        }
         try:
             self.connection.settimeout(_ANSWER_DEADLINE)
             with waiting(f"the sandbox to start a command on {node}", _ANSWER_DEADLINE):
-                wire.send(self.connection, message | {"terminal": not streams}, streams)
+                wire.send(self.connection, message, streams)
                 answer, descriptors = self._reader.read()
-            raise_error_of(answer)
+            raise_error(answer.get("error"))
             if not streams:
                 (self.master,) = descriptors
         except wire.Closed as closed:

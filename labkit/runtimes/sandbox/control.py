@@ -20,12 +20,12 @@ import json
 import os
 import signal
 import socket
-from typing import Any
 
 from labkit import names
 from labkit.runtimes.sandbox import process, wire
 from labkit.runtimes.sandbox.loop import Loop, Timer
-from labkit.runtimes.sandbox.node import Error, RunningNode, refused_by_system
+from labkit.runtimes.sandbox.messages import ControlAnswer, ControlRequest, SandboxError
+from labkit.runtimes.sandbox.node import RunningNode, refused_by_system
 from labkit.runtimes.sandbox.sandbox import Sandbox
 
 _LONGEST_ANSWER = 10.0
@@ -63,7 +63,7 @@ class _Request:
         self._loop = loop
         self._sandbox = sandbox
         self._connection = connection
-        self._reader = wire.Reader(connection)
+        self._reader = wire.Reader[ControlRequest](connection)
         self._pid = 0
         self._begun = False
         self._timer: Timer | None = None
@@ -86,17 +86,17 @@ class _Request:
             self._reader.close()
             self._connection.close()
 
-    def _answer(self, message: dict[str, Any], descriptors: tuple[int, ...] = ()) -> None:
+    def _answer(self, message: ControlAnswer, descriptors: tuple[int, ...] = ()) -> None:
         try:
             wire.send(self._connection, message, descriptors)
         except (wire.Closed, OSError):
             self._close()
 
-    def _finish(self, error: Error | None, answer: dict[str, Any] | None = None) -> None:
+    def _finish(self, error: SandboxError | None, answer: ControlAnswer | None = None) -> None:
         self._answer({"error": error} if error else answer or {})
         self._close()
 
-    def _handle(self, message: wire.Message, descriptors: list[int]) -> None:
+    def _handle(self, message: ControlRequest, descriptors: list[int]) -> None:
         try:
             if self._begun:
                 if self._pid:
@@ -126,7 +126,7 @@ class _Request:
             for descriptor in descriptors:
                 os.close(descriptor)
 
-    def _exec(self, node: RunningNode, message: wire.Message, descriptors: list[int]) -> None:
+    def _exec(self, node: RunningNode, message: ControlRequest, descriptors: list[int]) -> None:
         master = slave = -1
         try:
             if message["terminal"]:
@@ -181,6 +181,6 @@ class _Request:
             self._finish(None, {"exit": status, "timeout": self._timed_out})
 
 
-def _is_off(node: RunningNode) -> Error:
+def _is_off(node: RunningNode) -> SandboxError:
     text = f"node {node.spec.title} is {node.state}, so nothing can run in it."
     return {"kind": "input", "message": text, "remedy": "Start the node first."}

@@ -9,13 +9,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import labkit
 from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
 from labkit.runtimes import kernel_probe
 from labkit.runtimes.protocol import OnProgress, Progress
 from labkit.runtimes.sandbox import client, state, wire
+from labkit.runtimes.sandbox.messages import BootEvent
 from labkit.runtimes.sandbox.spec import SandboxLab
 
 _VANISH_DEADLINE = 15.0
@@ -56,7 +56,7 @@ class Launch:
             ) from error
         finally:
             theirs.close()
-        self._reader = wire.Reader(self._connection)
+        self._reader = wire.Reader[BootEvent](self._connection)
         self._directory: Path | None = None
         self._owned = True
         self._up = False
@@ -93,7 +93,7 @@ class Launch:
             if not state.locked(self._directory):
                 state.remove(self._directory)
 
-    def boot(self, lab: SandboxLab, directory: Path, on_progress: OnProgress) -> dict[str, Any]:
+    def boot(self, lab: SandboxLab, directory: Path, on_progress: OnProgress) -> BootEvent:
         """Boot the lab with its state in `directory`; returns the init's last word (`timings`, `nodes`)."""
         self._directory = directory
         reached: dict[str, int] = {}
@@ -102,7 +102,7 @@ class Launch:
             wire.send(self._connection, {"lab": lab.to_json(), "directory": str(directory)})
             while True:
                 message, _ = self._reader.read()
-                client.raise_error_of(message)
+                client.raise_error(message.get("error"))
                 event = message["event"]
                 if event == "refused":
                     self._owned = message["claimed"]
@@ -141,7 +141,7 @@ class Launch:
         )
 
 
-def _refusal(lab: str, message: wire.Message) -> LabkitError:
+def _refusal(lab: str, message: BootEvent) -> LabkitError:
     if message["reason"] == "in-use":
         return InvalidInput(
             f"A lab named {lab} is running or booting.",

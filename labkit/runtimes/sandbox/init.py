@@ -12,13 +12,13 @@ import os
 import signal
 import socket
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from labkit import linux
 from labkit.runtimes.sandbox import state, wire
 from labkit.runtimes.sandbox.control import ControlSocket
 from labkit.runtimes.sandbox.loop import Loop
-from labkit.runtimes.sandbox.node import Error
+from labkit.runtimes.sandbox.messages import BootCommit, BootEvent, BootOrder, SandboxError
 from labkit.runtimes.sandbox.sandbox import Sandbox
 from labkit.runtimes.sandbox.spec import SandboxLab, from_json
 from labkit.runtimes.sandbox.warm import Layers, WarmProcesses
@@ -45,7 +45,7 @@ def main(orders: socket.socket, connection: socket.socket, layers: Layers, *, ow
     except OSError as error:
         problem = error
     try:
-        order, descriptors = wire.Reader(orders).read()
+        order, descriptors = wire.Reader[BootOrder](orders).read()
     except wire.Closed:
         os._exit(0)  # there will be no lab
     _lock, log = descriptors  # the lab's directory stays locked as long as a process of the lab has this descriptor
@@ -66,7 +66,7 @@ class Init:
         self._lab = lab
         self._directory = directory
         self._connection = connection
-        self._reader = wire.Reader(connection)
+        self._reader = wire.Reader[BootCommit](connection)
         self._own_user_namespace = own_user_namespace
         self._committed = False
 
@@ -117,7 +117,7 @@ class Init:
         listener.setblocking(False)
         return listener
 
-    def _tell(self, message: dict[str, Any]) -> None:
+    def _tell(self, message: BootEvent) -> None:
         if self._committed:
             return
         try:
@@ -138,10 +138,10 @@ class Init:
             loop.forget(self._connection.fileno())
             self._connection.close()
 
-    def _fail(self, error: Error) -> NoReturn:
+    def _fail(self, error: SandboxError) -> NoReturn:
         self._end({"event": "error", "error": error})
 
-    def _end(self, message: dict[str, Any]) -> NoReturn:
+    def _end(self, message: BootEvent) -> NoReturn:
         with contextlib.suppress(wire.Closed):
             wire.send(self._connection, message)
         self._vanish()

@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from labkit import linux
 from labkit.runtimes.sandbox import init, process, state, wire
+from labkit.runtimes.sandbox.messages import BootOrder
 
 # All but the mount namespace: the init makes that itself, or its /proc would become this process's too.
 _NAMESPACES = linux.CLONE_NEWPID | linux.CLONE_NEWNET | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC
@@ -43,7 +44,7 @@ def main(descriptor: int, *layers: str) -> None:
         init.main(theirs, connection, layers, own_user_namespace=not whole_machine())
     theirs.close()
     try:
-        message, _ = wire.Reader(connection).read()
+        message, _ = wire.Reader[BootOrder](connection).read()
     except wire.Closed:
         return  # the topology was no good, or the caller is gone
     directory = Path(message["directory"])

@@ -7,11 +7,12 @@ import os
 from collections.abc import Mapping, Sequence
 
 from labkit.runtimes.sandbox import netlink
-from labkit.runtimes.sandbox.node import Error, RunningNode, environment_error
+from labkit.runtimes.sandbox.messages import SandboxError
+from labkit.runtimes.sandbox.node import RunningNode, environment_error
 from labkit.runtimes.sandbox.spec import End, Link
 
 
-def create(links: Sequence[Link], nodes: Mapping[str, RunningNode]) -> Error | None:
+def create(links: Sequence[Link], nodes: Mapping[str, RunningNode]) -> SandboxError | None:
     """Create the links, up. The nodes' namespaces exist; their interfaces' indexes are noted."""
     if not links:
         return None
@@ -30,7 +31,7 @@ def _end(end: End, nodes: Mapping[str, RunningNode]) -> tuple[str, str, int]:
     return end.interface, end.mac, nodes[end.node].namespace
 
 
-def _error(link: Link, error: OSError) -> Error:
+def _error(link: Link, error: OSError) -> SandboxError:
     ends = f"{link.a.node}:{link.a.interface} - {link.b.node}:{link.b.interface}"
     if error.errno == errno.EEXIST:
         return environment_error(
@@ -60,7 +61,9 @@ def down(node: RunningNode, links: Sequence[Link]) -> None:
         there.send([netlink.link_state(index, up=False) for index in reversed(mine) if index in living])
 
 
-def rewire(node: RunningNode, parked: int, links: Sequence[Link], nodes: Mapping[str, RunningNode]) -> Error | None:
+def rewire(
+    node: RunningNode, parked: int, links: Sequence[Link], nodes: Mapping[str, RunningNode]
+) -> SandboxError | None:
     """Move the node's links from its former network namespace into its new one and set them up.
 
     A link that the node had deleted is created again. `parked` is the former namespace's descriptor.

@@ -17,11 +17,9 @@ from labkit import linux
 from labkit.runtimes.sandbox import process
 from labkit.runtimes.sandbox.logs import LogWriter
 from labkit.runtimes.sandbox.loop import Loop
+from labkit.runtimes.sandbox.messages import SandboxError
 from labkit.runtimes.sandbox.rootfs import BuildFailed, build
 from labkit.runtimes.sandbox.spec import Node
-
-Error = dict[str, str]
-"""An error on its way to the user: `kind` (`input`, `environment`), `message`, `remedy`."""
 
 STARTING, RUNNING, EXITED, STOPPED = "starting", "running", "exited", "stopped"
 HEALTHY, UNHEALTHY = "healthy", "unhealthy"
@@ -33,12 +31,12 @@ _RESERVE = "reserve"
 _LIMITS = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
-def environment_error(message: str, remedy: str = "") -> Error:
+def environment_error(message: str, remedy: str = "") -> SandboxError:
     """An error of this machine."""
     return {"kind": "environment", "message": message, "remedy": remedy}
 
 
-def refused_by_system(what: str, error: OSError) -> Error:
+def refused_by_system(what: str, error: OSError) -> SandboxError:
     """The error for what the system refuses to a sandbox that runs: for the most part, a limit is reached."""
     text = f"{what}: {f'{error.filename}: ' if error.filename else ''}{error.strerror}."
     if error.errno in _LIMITS:
@@ -69,12 +67,12 @@ class RunningNode:
         self._scratch = scratch
         self._own_user_namespace = own_user_namespace
         self._channel: socket.socket | None = None
-        self._built: Callable[[Error | None], None] | None = None
-        self._started: Callable[[Error | None], None] | None = None
+        self._built: Callable[[SandboxError | None], None] | None = None
+        self._started: Callable[[SandboxError | None], None] | None = None
         self._dead: list[Callable[[], None]] = []
         self.when_ended: Callable[[], None] = lambda: None
 
-    def fork(self, built: Callable[[Error | None], None]) -> None:
+    def fork(self, built: Callable[[SandboxError | None], None]) -> None:
         """Make the node's namespaces and root in a new process, then call back. `go` starts its command."""
         self.state, self.health, self.exit_code = STARTING, "starting" if self.spec.health else "", None
         try:
@@ -115,7 +113,7 @@ class RunningNode:
             for number in range(16):
                 (self._scratch / _RESERVE / str(number)).write_bytes(bytes(16384))
 
-    def _not_forked(self, error: OSError, built: Callable[[Error | None], None]) -> None:
+    def _not_forked(self, error: OSError, built: Callable[[SandboxError | None], None]) -> None:
         self.state, self.health, self.pid = STOPPED, "", 0
         answer = _explain(self.spec.name, self.log, error)
         self._loop.after(0, lambda: built(answer))
@@ -128,7 +126,7 @@ class RunningNode:
     def _first_process(self, ours: socket.socket, channel: socket.socket, output: int) -> NoReturn:
         ours.close()
         os.setsid()
-        answer: Error = {}
+        answer: SandboxError | None = None
         try:
             build(self.spec, str(self._scratch), own_user_namespace=self._own_user_namespace)
             nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -141,7 +139,7 @@ class RunningNode:
             os._exit(0)
         process.execute(process.idle_or(self.spec.argv), self.environ, (nothing, output, output), self.keep)
 
-    def go(self, started: Callable[[Error | None], None]) -> None:
+    def go(self, started: Callable[[SandboxError | None], None]) -> None:
         """Start the node's command, then call back."""
         assert self._channel
         self._started = started
@@ -220,7 +218,7 @@ class RunningNode:
         return process.connect(self.pidfd, path, self.keep, report)
 
 
-def _explain(name: str, log: Path, error: OSError) -> Error:
+def _explain(name: str, log: Path, error: OSError) -> SandboxError:
     doing = f"node {name}: {error.filename or 'building it'}: {error.strerror}."
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         if error.filename == str(log):

@@ -18,6 +18,7 @@ from labkit.runtimes.sandbox import client, spec, state, sysctls
 from labkit.runtimes.sandbox.client import SandboxCommand
 from labkit.runtimes.sandbox.deploy import Launch
 from labkit.runtimes.sandbox.logs import read_lines
+from labkit.runtimes.sandbox.messages import ControlRequest, NodeRow
 from labkit.runtimes.sandbox.terminal import attach
 
 _DIRECTORY = "sandbox"
@@ -191,7 +192,7 @@ class SandboxRuntime:
         with waiting(f"the services of node {node} to be ready", within or HEALTHY_WITHIN):
             self._switch(lab, {"op": "start", "node": node, "within": within})
 
-    def _switch(self, lab: str, message: dict[str, object]) -> None:
+    def _switch(self, lab: str, message: ControlRequest) -> None:
         try:
             client.switch(self._directory(lab), message, _SWITCHED_WITHIN)
         except client.NotRunning:
@@ -216,8 +217,8 @@ def _installed_layers(reference: str) -> Sequence[Path]:
     return image.layers
 
 
-def _nodes(found: list[dict[str, object]]) -> tuple[NodeStatus, ...]:
-    return tuple(NodeStatus(**node) for node in found)  # type: ignore[arg-type]
+def _nodes(found: Sequence[NodeRow]) -> tuple[NodeStatus, ...]:
+    return tuple(NodeStatus(**node) for node in found)
 
 
 def _not_running(lab: str) -> InvalidInput:

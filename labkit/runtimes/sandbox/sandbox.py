@@ -10,11 +10,12 @@ from pathlib import Path
 from labkit.runtimes.sandbox import links, state
 from labkit.runtimes.sandbox.boot import NodesBoot, not_healthy, watch
 from labkit.runtimes.sandbox.loop import Loop
-from labkit.runtimes.sandbox.node import HEALTHY, RUNNING, STARTING, STOPPED, UNHEALTHY, Error, RunningNode
+from labkit.runtimes.sandbox.messages import NodeRow, SandboxError
+from labkit.runtimes.sandbox.node import HEALTHY, RUNNING, STARTING, STOPPED, UNHEALTHY, RunningNode
 from labkit.runtimes.sandbox.spec import Link, SandboxLab
 from labkit.runtimes.sandbox.warm import WarmProcesses
 
-Done = Callable[[Error | None], None]
+Done = Callable[[SandboxError | None], None]
 
 
 class Sandbox:
@@ -88,14 +89,14 @@ class Sandbox:
 
         linked = False
 
-        def link() -> Error | None:
+        def link() -> SandboxError | None:
             nonlocal linked
             linked = True
             error = links.rewire(node, parked, mine, self.nodes)
             os.close(parked)
             return error
 
-        def booted(error: Error | None) -> None:
+        def booted(error: SandboxError | None) -> None:
             del self._starting[name]
             if not error:
                 self._busy.discard(name)
@@ -120,7 +121,7 @@ class Sandbox:
 
         self._starting[name] = boot = NodesBoot(self._loop, (node,), link, lambda *_: None, booted, within=within)
 
-    def status(self) -> list[dict[str, object]]:
+    def status(self) -> list[NodeRow]:
         """Every node's state, as `labkit.runtimes.protocol.NodeStatus` has it."""
         return [
             {
@@ -169,15 +170,15 @@ class _Unready:
             each(reason)
 
 
-def _not_ready(node: RunningNode, error: Error) -> Error:
+def _not_ready(node: RunningNode, error: SandboxError) -> SandboxError:
     return error | {"kind": "not-ready", "message": f"node {node.spec.name} is on, but {error['message']}"}
 
 
-def _powered_off(name: str) -> Error:
+def _powered_off(name: str) -> SandboxError:
     return {"kind": "input", "message": f"node {name} was powered off while it started.", "remedy": ""}
 
 
-def _busy(name: str) -> Error:
+def _busy(name: str) -> SandboxError:
     return {
         "kind": "input",
         "message": f"node {name} is being stopped or started already.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -83,7 +84,7 @@ class SandboxLab:
         return asdict(self)
 
 
-def from_json(data: dict[str, Any]) -> SandboxLab:
+def from_json(data: Mapping[str, Any]) -> SandboxLab:
     """The inverse of `Lab.to_json`."""
     return SandboxLab(
         name=data["name"],

@@ -8,20 +8,21 @@ import os
 import socket
 import struct
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Generic, TypeVar
 
 _LENGTH = struct.Struct("=I")
 _MOST_DESCRIPTORS = 8
 _LONGEST = 16 << 20
 
-Message = dict[str, Any]
+M = TypeVar("M")
+"""What is read, one of `messages`."""
 
 
 class Closed(Exception):
     """The other side has closed the connection."""
 
 
-def send(connection: socket.socket, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
+def send(connection: socket.socket, message: Mapping[str, object], descriptors: Sequence[int] = ()) -> None:
     """Send one message. Raises `Closed` if nobody is there to read it."""
     body = json.dumps(message).encode()
     data = _LENGTH.pack(len(body)) + body
@@ -34,8 +35,8 @@ def send(connection: socket.socket, message: Mapping[str, Any], descriptors: Seq
         raise Closed from error
 
 
-class Reader:
-    """Reads messages from a stream socket, blocking or not."""
+class Reader(Generic[M]):
+    """Reads messages from a stream socket, blocking or not. That they are what is expected is the sender's promise."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -58,7 +59,7 @@ class Reader:
             raise Closed
         self._data += data
 
-    def take(self) -> tuple[Message, list[int]] | None:
+    def take(self) -> tuple[M, list[int]] | None:
         """A whole message that was read, with the descriptors that came so far; None if there is none yet."""
         if len(self._data) < _LENGTH.size:
             return None
@@ -67,12 +68,12 @@ class Reader:
             raise Closed
         if len(self._data) < _LENGTH.size + length:
             return None
-        message = json.loads(self._data[_LENGTH.size : _LENGTH.size + length])
+        message: M = json.loads(self._data[_LENGTH.size : _LENGTH.size + length])
         self._data = self._data[_LENGTH.size + length :]
         descriptors, self._descriptors = self._descriptors, []
         return message, descriptors
 
-    def read(self) -> tuple[Message, list[int]]:
+    def read(self) -> tuple[M, list[int]]:
         """The next message and its descriptors; waits for it as long as the socket's timeout lets it."""
         while (found := self.take()) is None:
             self.fill()

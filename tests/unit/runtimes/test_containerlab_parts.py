@@ -10,8 +10,9 @@ from labkit.errors import EnvironmentProblem, InvalidInput
 from labkit.runtimes.containerlab import docker_exec, leftovers
 from labkit.runtimes.containerlab import nodes as containerlab_nodes
 from labkit.runtimes.containerlab import tool as containerlab_tool
+from labkit.runtimes.containerlab.docker_engine import Container
 from labkit.runtimes.containerlab.logs import _lines
-from labkit.runtimes.containerlab.nodes import Container, is_healthy
+from labkit.runtimes.containerlab.nodes import is_healthy
 from labkit.runtimes.containerlab.runtime import ContainerlabRuntime, _outline
 from labkit.runtimes.protocol import CommandTimeout, Completed
 from labkit.runtimes.select import CONTAINERLAB, runtime

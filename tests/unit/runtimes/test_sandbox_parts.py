@@ -63,7 +63,7 @@ def test_nodes_do_without_a_warm_process_that_has_ended(tmp_path: Path) -> None:
 def test_messages_and_descriptors_arrive_whole() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        reader = wire.Reader(theirs)
+        reader = wire.Reader[object](theirs)
         where, what = os.pipe()
         wire.send(ours, {"a": "x" * 100_000}, (where,))
         wire.send(ours, {"b": 1})
