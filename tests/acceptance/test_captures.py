@@ -22,7 +22,7 @@ from labkit.operate.look.probes import traceroute
 from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies
 from tests.e2e.in_lab import gateways, problems, without_bgpd
-from tests.e2e.waiting import eventually
+from tests.e2e.waiting import SOON, eventually
 
 FAB_D = Path(__file__).parent / "labs" / "fab-d.lab.yml"
 PAGE = Path(__file__).parent.parent.parent / "docs" / "captures.md"
@@ -57,7 +57,7 @@ def test_the_page_has_every_difference() -> None:
 @pytest.mark.parametrize("name", ["expressroute-vpn", "dual-homed-expressroute"])
 def test_the_labs_tables_are_azures(labkit_lab: Boot, name: str) -> None:
     """And `verify` shows all of their rows."""
-    outcomes = labkit_lab(name).verify(30)
+    outcomes = labkit_lab(name).verify(SOON)
     compared = [o.comparison for o in outcomes if o.comparison is not None]
     assert [c.claim for c in compared] == captures(topologies() / name / "lab.yml")
     assert [c.problem for c in compared if c.problem] == []
@@ -94,7 +94,7 @@ def test_a_row_that_goes_is_missed(labkit_lab: Boot, capsys: pytest.CaptureFixtu
         ), out
     finally:
         lab.client.change(SetRouteServerSettings("rs1", True))
-    assert problems(lab, 60) == []
+    assert problems(lab, SOON) == []
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def fab_d(labkit_lab: Boot) -> RunningLab:
 
 
 def test_fab_d_tables_and_reachability(fab_d: RunningLab) -> None:
-    assert problems(fab_d) == []
+    assert problems(fab_d, SOON) == []
 
 
 def test_fab_d_with_csr1_down(fab_d: RunningLab) -> None:
@@ -114,8 +114,8 @@ def test_fab_d_with_csr1_down(fab_d: RunningLab) -> None:
         site = IPv4Address("10.5.1.10")
         eventually(lambda: traceroute(fab_d.client, "vm02", site)[:1], lambda way: way == [IPv4Address("10.102.2.10")])
     eventually(lambda: gateways(fab_d, "vm02", prefix), lambda hops: hops == (IPv4Address("10.101.2.10"),))
-    assert problems(fab_d, 30) == []
+    assert problems(fab_d, SOON) == []
 
 
 def test_fab_d_without_prepend(labkit_lab: Boot) -> None:
-    assert problems(labkit_lab(FAB_D, variant="no-prepend")) == []
+    assert problems(labkit_lab(FAB_D, variant="no-prepend"), SOON) == []

@@ -24,7 +24,7 @@ from websockets.sync.server import Server, ServerConnection, unix_serve
 from tests.e2e import waiting
 
 ROOT = Path(__file__).parents[2]
-DEADLINE = 30.0
+DEADLINE = 60.0
 PROTOCOL = "65"
 
 Group = tuple[str, ...]

@@ -144,7 +144,7 @@ topology:
 
     def nothing_left(self) -> None:
         """Nothing of the bed's labs runs or is left anywhere."""
-        eventually(self.processes, lambda found: not found, 60)
+        eventually(self.processes, lambda found: not found)
 
     @abstractmethod
     def end(self) -> None:
@@ -174,7 +174,7 @@ class SandboxBed(Bed):
 
     def nothing_left(self) -> None:
         super().nothing_left()
-        eventually(lambda: list(self.state.glob("labs/*")), lambda found: not found, 60)
+        eventually(lambda: list(self.state.glob("labs/*")), lambda found: not found)
 
     def end(self) -> None:
         for lab in self.runtime.labs():
@@ -193,7 +193,7 @@ class ContainerlabBed(Bed):
 
     def nothing_left(self) -> None:
         super().nothing_left()
-        eventually(host, lambda after: after == self._before, 60)
+        eventually(host, lambda after: after == self._before)
 
     def end(self) -> None:
         self.runtime.destroy(self.name)

@@ -24,7 +24,7 @@ from websockets.sync.server import Server, ServerConnection, unix_serve
 
 from labkit.azure.model import ROUTE_SERVER_ASN, RouteServer
 from labkit.resources import templates as templates_folder
-from tests.e2e.waiting import eventually
+from tests.e2e.waiting import SOON, eventually
 
 INSTANCE = "10.1.0.4"
 REPOSITORY = Path(__file__).parents[2]
@@ -32,7 +32,7 @@ REPOSITORY = Path(__file__).parents[2]
 T = TypeVar("T")
 
 
-def until(what: str, condition: Callable[[], T | None], seconds: float = 20.0) -> T:
+def until(what: str, condition: Callable[[], T | None], seconds: float = SOON) -> T:
     """The first true value of a condition; an AssertionError that names it otherwise."""
     value = eventually(condition, bool, seconds, what)
     assert value

@@ -49,7 +49,7 @@ PREFIXES = [f"10.{128 + n}.0.0/16" for n in range(48)] + [f"192.168.{n}.0/24" fo
 SERIALS = 4_200_000_000
 """The last ASN of the path of message number n is this plus n, so that what others receive shows where it is from."""
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds in which an answer must come; the hold time is longer."""
 
 

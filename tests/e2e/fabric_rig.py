@@ -38,7 +38,7 @@ from tests.e2e.waiting import eventually
 BRIDGE_MAC = "12:34:56:78:9a:bc"
 SEED = 4711
 """Where the hash of flows starts."""
-DEADLINE = 10.0
+DEADLINE = 60.0
 
 _PR_SET_PDEATHSIG = 1
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000

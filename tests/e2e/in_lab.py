@@ -18,10 +18,13 @@ from labkit.lab.load import load
 from labkit.lab.plan.model import Plan
 from labkit.lab.route_table import user_route
 from labkit.lab.running import applied
+from labkit.operate.diff.run import differences
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.kernel import KernelPath
 from labkit.operate.look.live_state import LiveState
+from labkit.operate.look.probes import ping
 from labkit.operate.records import record as records
+from labkit.operate.trace.run import Trace, trace
 from labkit.pytest import RunningLab
 from labkit.render.render import render
 from labkit.resources import topologies
@@ -84,6 +87,43 @@ def booted(file: Path, runtime: str, change: Callable[[Plan], Plan]) -> Iterator
 def problems(lab: RunningLab, within: float = 0) -> list[str]:
     """What does not hold in the lab `within` so many seconds."""
     return [f"{o.title}: {o.problem}" for o in lab.verify(within) if not o.ok]
+
+
+def nothing_differs(lab: RunningLab) -> None:
+    """Wait until what runs is as the rules have it."""
+    eventually(lambda: [str(each) for each in differences(lab.lab, lab.client)], lambda found: found == [])
+
+
+def reaches(
+    client: LabClient, node: str, target: IPv4Address, source: IPv4Address | None = None, what: str = ""
+) -> None:
+    """Wait until `target` answers a node: what is programmed comes to one machine, fabric or router after the other."""
+    eventually(lambda: ping(client, node, target, source), bool, what=what or f"{target} answers {node}")
+
+
+def traced(lab: RunningLab, source: str, target: str, verdict: str = "") -> Trace:
+    """A trace that agrees with the real traceroute, and ends as in `verdict`.
+
+    A kernel answers that it has no route five times at first, then once a second to each that asks: no setting of a
+    node changes that, and traces before this one may have asked.
+    """
+    return eventually(
+        lambda: trace(lab.lab, lab.client, source, target),
+        lambda found: found.agrees and verdict in ("", found.verdict),
+        what=f"the trace from {source} to {target} agrees {verdict}",
+    )
+
+
+def service_pid(lab: RunningLab, node: str, service: str) -> str:
+    """The process that the node's init supervises as `service`; -1 while there is none."""
+    return run(lab, node, "s6-svstat", "-o", "pid", f"{SCAN}/{service}")
+
+
+def kill_service(lab: RunningLab, node: str, service: str) -> None:
+    """Kill a service's process at once and wait until its supervisor has started another."""
+    pid = service_pid(lab, node, service)
+    run(lab, node, "kill", "-9", pid)
+    eventually(lambda: service_pid(lab, node, service), lambda now: now not in ("-1", pid))
 
 
 def kernel(lab: RunningLab, node: str) -> dict[IPv4Network, KernelPath]:
@@ -208,8 +248,7 @@ def dialogue(lab: RunningLab, node: str, program: str, *arguments: object) -> It
 @contextmanager
 def without_bgpd(lab: RunningLab, node: str) -> Iterator[None]:
     """A node's bgpd is killed, and nothing starts another until the context ends."""
-    service = f"{SCAN}/bgpd"
-    pid = run(lab, node, "s6-svstat", "-o", "pid", service)
+    service, pid = f"{SCAN}/bgpd", service_pid(lab, node, "bgpd")
     run(lab, node, "s6-svc", "-O", service)
     run(lab, node, "kill", "-9", pid)
     try:

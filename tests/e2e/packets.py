@@ -12,6 +12,8 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from tests.e2e.waiting import SOON
+
 ETH_P_ALL, ETH_P_IP, ETH_P_ARP = 0x0003, 0x0800, 0x0806
 ICMP, TCP, UDP = 1, 6, 17
 ECHO_REPLY, ECHO_REQUEST, TIME_EXCEEDED = 0, 8, 11
@@ -228,6 +230,7 @@ class Flow:
         self._sender, self._receiver, self._to = sender, receiver, to or receiver.address
         self._pause, self._port = 1 / per_second, port
         self._stop = threading.Event()
+        self._arrival = threading.Condition()
         self.sent = 0
         self.arrived: dict[int, float] = {}
 
@@ -269,14 +272,15 @@ class Flow:
                 if self._stop.is_set():
                     return
                 continue
-            self.arrived[number] = time.monotonic()
+            with self._arrival:
+                self.arrived[number] = time.monotonic()
+                self._arrival.notify_all()
 
     def goes_on(self, many: int = 50) -> None:
         """Wait until some more have arrived."""
-        last, deadline = self.sent + many, time.monotonic() + 5
-        while max(self.arrived, default=0) < last:
-            assert time.monotonic() < deadline, "the flow stopped"
-            time.sleep(0.005)
+        last = self.sent + many
+        with self._arrival:
+            assert self._arrival.wait_for(lambda: max(self.arrived, default=0) >= last, SOON), "the flow stopped"
 
     @property
     def lost(self) -> list[int]:

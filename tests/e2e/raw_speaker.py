@@ -12,7 +12,7 @@ import time
 
 
 def main(server: str) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         try:
             connection = socket.create_connection((server, 179), timeout=5)
@@ -20,7 +20,7 @@ def main(server: str) -> None:
         except OSError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.05)
+            time.sleep(0.05)  # nothing tells when a far end accepts connections
     connection.settimeout(None)
     threading.Thread(target=feed, args=(connection,), daemon=True).start()
     threading.Thread(target=keep_alive, args=(connection,), daemon=True).start()
@@ -51,7 +51,7 @@ def feed(connection: socket.socket) -> None:
 
 def keep_alive(connection: socket.socket) -> None:
     while True:
-        time.sleep(20)
+        time.sleep(20)  # their pace
         connection.sendall(b"\xff" * 16 + b"\x00\x13\x04")
 
 

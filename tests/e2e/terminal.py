@@ -7,8 +7,10 @@ import select
 import subprocess
 import time
 
+from tests.e2e.waiting import SOON
 
-def read_until(descriptor: int, words: bytes, within: float = 20.0) -> bytes:
+
+def read_until(descriptor: int, words: bytes, within: float = SOON) -> bytes:
     """What comes until `words` are in it."""
     seen = b""
     deadline = time.monotonic() + within
@@ -26,5 +28,5 @@ def drained(master: int, process: subprocess.Popen[bytes]) -> int | None:
         try:
             os.read(master, 4096)
         except OSError:  # nobody has the terminal any more
-            return process.wait(10)
+            return process.wait(SOON)
     return process.poll()

@@ -8,10 +8,9 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 
 from labkit.azure.changes.route_servers import SetRouteServerSettings
-from labkit.operate.diff.run import differences
 from labkit.pytest import Boot, RunningLab
-from tests.e2e.in_lab import gateways, lab_file, problems, run
-from tests.e2e.waiting import eventually
+from tests.e2e.in_lab import gateways, lab_file, nothing_differs, problems, run
+from tests.e2e.waiting import SOON, eventually
 
 EDGE, ONE = IPv4Address("100.65.0.1"), IPv4Address("10.1.1.4")
 VPN = (IPv4Address("10.1.255.6"), IPv4Address("10.1.255.7"))
@@ -31,8 +30,8 @@ def communities(lab: RunningLab, node: str, prefix: str) -> set[str]:
 
 
 def test_every_proof_holds_and_nothing_differs_from_the_rules(lab: RunningLab) -> None:
-    assert problems(lab) == []
-    eventually(lambda: [str(d) for d in differences(lab.lab, lab.client)], lambda found: found == [])
+    assert problems(lab, SOON) == []
+    nothing_differs(lab)
 
 
 def test_who_wins_between_equals(lab: RunningLab) -> None:
@@ -67,4 +66,4 @@ def test_without_branch_to_branch(lab: RunningLab) -> None:
     eventually(lambda: gateways(lab, "vm1", ONE_LESS), lambda hops: hops == (hop,))
     lab.client.change(SetRouteServerSettings("rs1", True))
     eventually(lambda: gateways(lab, "vm1", ONE_LESS), lambda hops: hops == (ONE,))
-    assert problems(lab, 30) == []
+    assert problems(lab, SOON) == []

@@ -137,7 +137,7 @@ def test_a_hostile_peer_harms_nobody_else(bed: Bed) -> None:
         checkpoint = Checkpoint(**content)
         serials: set[int] = set()
         compare = partial(witness.difference, checkpoint.routes, serials)
-        eventually(compare, lambda different: not different, 20, f"the same after {checkpoint.messages} messages")
+        eventually(compare, lambda different: not different, what=f"the same after {checkpoint.messages} messages")
         if not checkpoint.wild:
             wrong = [checkpoint.names.get(str(serial)) for serial in serials - {*checkpoint.accepted}]
             assert not wrong, f"advertised, though it must not be: {wrong}"

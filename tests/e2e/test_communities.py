@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from labkit.operate.diff.run import differences
 from labkit.pytest import Boot, RunningLab
-from tests.e2e.in_lab import lab_file, problems, run
+from tests.e2e.in_lab import lab_file, nothing_differs, problems, run
+from tests.e2e.waiting import SOON
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +24,8 @@ def communities(lab: RunningLab, node: str, prefix: str) -> set[str]:
 
 def test_every_proof_holds(lab: RunningLab) -> None:
     """A VPN gateway with an ASN of its own sends back nothing of what a route server advertises to it."""
-    assert problems(lab) == []
-    assert differences(lab.lab, lab.client) == []
+    assert problems(lab, SOON) == []
+    nothing_differs(lab)
 
 
 @pytest.mark.parametrize(("node", "prefix"), [("quiet", "10.92.0.0/16"), ("ergw-0", "10.92.0.0/16")])

@@ -8,12 +8,11 @@ import pytest
 
 from labkit.azure.changes.virtual_networks import SetAddressSpace
 from labkit.cli.app import run
-from labkit.operate.diff.run import differences
 from labkit.operate.look.probes import ping
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.by_the_rules import astray, unlike
-from tests.e2e.in_lab import effective, gateways, lab_file, problems, without_bgpd
-from tests.e2e.waiting import eventually
+from tests.e2e.in_lab import effective, gateways, lab_file, nothing_differs, problems, reaches, without_bgpd
+from tests.e2e.waiting import SOON, eventually
 
 CUSTOMER = IPv4Network("10.155.0.0/16")
 DEVICES = {name: IPv4Address(address) for name, address in (("dev1", "10.155.0.1"), ("dev2", "10.155.0.2"))}
@@ -25,10 +24,10 @@ def lab(labkit_lab: Boot) -> RunningLab:
 
 
 def test_everything_is_as_the_rules_have_it(lab: RunningLab) -> None:
-    assert problems(lab) == []
+    assert problems(lab, SOON) == []
     assert unlike(lab.lab, lab.lab.azure, lab.client) == []
     assert astray(lab.lab, lab.client) == []
-    eventually(lambda: [str(d) for d in differences(lab.lab, lab.client)], lambda found: found == [])
+    nothing_differs(lab)
 
 
 def test_the_only_instance_of_a_gateway_is_a_public_next_hop(lab: RunningLab) -> None:
@@ -37,7 +36,7 @@ def test_the_only_instance_of_a_gateway_is_a_public_next_hop(lab: RunningLab) ->
     public = lab.lab.internet.public["fargw-0"]
     assert gateways(lab, "farvm", CUSTOMER) == (public,)
     assert [hops for _, _, _, hops in effective(lab, "farvm", CUSTOMER)] == [[str(public)]]
-    assert ping(lab.client, "farvm", lab.lab.site["dev1"].host.address.ip)
+    reaches(lab.client, "farvm", lab.lab.site["dev1"].host.address.ip)
 
 
 def test_a_prepended_path_is_used_without_the_shorter_one(lab: RunningLab) -> None:
@@ -50,7 +49,7 @@ def test_a_prepended_path_is_used_without_the_shorter_one(lab: RunningLab) -> No
     with without_bgpd(lab, "dev1"):
         eventually(ways, lambda found: found == {(DEVICES["dev2"],)})
     eventually(ways, lambda found: found == {(DEVICES["dev1"],)})
-    assert problems(lab, 10) == []
+    assert problems(lab, SOON) == []
 
 
 def test_next_hop_names_all_equal_ones(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,15 +65,15 @@ def test_gateways_without_bgp_route_the_address_spaces_of_their_networks(lab: Ru
     more, both = IPv4Network("10.99.0.0/16"), lab.lab.azure.gateway["vpngw"].instances
     spaces = {name: lab.lab.azure.virtual_network[name].address_space for name in ("plain", "prem")}
     lab.client.change(SetAddressSpace("plain", (*spaces["plain"], more)))
-    eventually(lambda: gateways(lab, "vm", more), lambda hops: hops == both, 30)
-    eventually(lambda: gateways(lab, "dev1", more), bool, 30)
-    eventually(lambda: [str(d) for d in differences(lab.lab, lab.client)], lambda found: found == [], 30)
+    eventually(lambda: gateways(lab, "vm", more), lambda hops: hops == both)
+    eventually(lambda: gateways(lab, "dev1", more), bool)
+    nothing_differs(lab)
     lab.client.change(SetAddressSpace("plain", spaces["plain"]), SetAddressSpace("prem", (*spaces["prem"], more)))
-    eventually(lambda: gateways(lab, "vm", more), lambda hops: hops is None, 30)
-    eventually(lambda: gateways(lab, "dev1", more), lambda hops: hops is None, 30)
-    eventually(lambda: [str(d) for d in differences(lab.lab, lab.client)], lambda found: found == [], 30)
+    eventually(lambda: gateways(lab, "vm", more), lambda hops: hops is None)
+    eventually(lambda: gateways(lab, "dev1", more), lambda hops: hops is None)
+    nothing_differs(lab)
     lab.client.change(SetAddressSpace("prem", spaces["prem"]))
-    assert problems(lab, 30) == []
+    assert problems(lab, SOON) == []
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +85,7 @@ def test_gateways_and_circuits_in_every_combination(bow_tie: RunningLab) -> None
     """The connection with the highest weight is used, however long its path; without it the others are."""
     dc = IPv4Network("10.164.0.0/16")
     edges = {e for c in bow_tie.lab.azure.connections if (c.gateway, c.remote) == ("ereast", "c2") for e in c.edges}
-    assert problems(bow_tie) == []
+    assert problems(bow_tie, SOON) == []
     assert unlike(bow_tie.lab, bow_tie.lab.azure, bow_tie.client) == []
     assert astray(bow_tie.lab, bow_tie.client) == []
     before = gateways(bow_tie, "vmeast", dc)
@@ -97,7 +96,7 @@ def test_gateways_and_circuits_in_every_combination(bow_tie: RunningLab) -> None
         # The machine may be ahead of its fabric, and of the gateway's own kernel.
         eventually(lambda: ping(bow_tie.client, "vmeast", bow_tie.lab.site["dc2"].host.address.ip), bool)
     eventually(lambda: gateways(bow_tie, "vmeast", dc), lambda hops: hops == before)
-    assert problems(bow_tie, 10) == []
+    assert problems(bow_tie, SOON) == []
 
 
 def test_the_owner_of_a_circuit_takes_back_an_authorization(
@@ -117,17 +116,17 @@ def test_the_owner_of_a_circuit_takes_back_an_authorization(
     assert labkit("circuit", "auth", "delete", "c1", "PARTNER")[0] == 0
     eventually(lambda: gateways(bow_tie, "vmeast", dc), lambda hops: hops not in {None, before})
     eventually(lambda: ping(bow_tie.client, "vmeast", bow_tie.lab.site["dc2"].host.address.ip), bool)
-    eventually(lambda: [str(d) for d in differences(bow_tie.lab, bow_tie.client)], lambda found: found == [], 30)
+    nothing_differs(bow_tie)
     status, shown = labkit("gateway", "connection", "create", "ereast", "c1")
     assert (status, "labkit circuit auth create c1 partner" in shown) == (2, True), shown
 
     assert labkit("circuit", "auth", "create", "c1", "again")[0] == 0
     assert bow_tie.client.get("authorizations")[0]["authorizationUseStatus"] == "Available"
     assert labkit("gateway", "connection", "create", "ereast", "c1", "--authorization", "again")[0] == 0
-    eventually(lambda: gateways(bow_tie, "vmeast", dc), lambda hops: hops == before, 30)
+    eventually(lambda: gateways(bow_tie, "vmeast", dc), lambda hops: hops == before)
     status, shown = labkit("circuit", "auth", "list")
     assert [line.split() for line in shown.splitlines()[2:]] == [["again", "c1", "InUse", "ereast-c1"]]
     assert labkit("reset")[0] == 0
     assert bow_tie.client.changes() == ()
     assert [each["name"] for each in bow_tie.client.get("authorizations")] == ["partner"]
-    assert problems(bow_tie, 30) == []
+    assert problems(bow_tie, SOON) == []

@@ -281,8 +281,8 @@ def test_plain_containerlab(folder: Path) -> None:
             routes = run("vm1", "ip -j route show default")["stdout"]
             return str(routes[0].get("gateway", "")) if routes else ""
 
-        eventually(default, lambda gateway: gateway == "10.1.2.4", 60)
-        eventually(lambda: run("vm1", "ping -c 1 -W 1 10.250.0.10")["return-code"], lambda status: status == 0, 60)
+        eventually(default, lambda gateway: gateway == "10.1.2.4")
+        eventually(lambda: run("vm1", "ping -c 1 -W 1 10.250.0.10")["return-code"], lambda status: status == 0)
         assert run("vm1", "ping -c 1 -W 1 198.51.100.10")["return-code"] == 0
         assert len(json.loads(containerlab(folder, "inspect", *topology, "--format", "json"))["plain"]) == 11
         containerlab(folder, "graph", *topology, "--mermaid")
@@ -308,8 +308,8 @@ def test_a_topology_written_by_hand_runs_in_the_sandbox(tmp_path: Path) -> None:
         def reached() -> int:
             return runtime.exec("triangle", "h1", ["ping", "-c1", "-W1", "192.168.2.10"]).rc
 
-        eventually(reached, lambda status: status == 0, 30)
+        eventually(reached, lambda status: status == 0)
         runtime.stop("triangle", "r3")
-        eventually(reached, lambda status: status == 0, 30)
+        eventually(reached, lambda status: status == 0)
     finally:
         runtime.destroy("triangle")

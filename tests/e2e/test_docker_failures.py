@@ -33,7 +33,7 @@ DATA = ENGINE / "data"
 """A file system of its own, so that it can be full."""
 ROOM = "1g"
 MEGABYTE = 1 << 20
-PROMPT = 30.0
+PROMPT = 60.0
 """Seconds within which labkit must end. No more than a busy machine takes: it is to notice, not to time out."""
 SILENT = rf"The Docker engine (does not answer|no longer answers) \({ENGINE}/docker.sock: [A-Za-z ]+\)\."
 
@@ -125,7 +125,7 @@ class Machine:
             self.argv(*command), env=self.variables,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        eventually(lambda: self.run("docker", "version").returncode, lambda status: status == 0, 60)
+        eventually(lambda: self.run("docker", "version").returncode, lambda status: status == 0)
 
     def kill_engine(self) -> None:
         """Kill the engine, as a crash would: its containers live on, and its containerd dies with it."""
@@ -133,7 +133,7 @@ class Machine:
         (dockerd,) = children(self._engine.pid)
         containerd = children(dockerd)
         os.kill(dockerd, signal.SIGKILL)
-        self._engine.wait(30)
+        self._engine.wait(60)
         eventually(lambda: [pid for pid in containerd if Path(f"/proc/{pid}").exists()], lambda left: left == [])
 
     def engine_lives(self) -> bool:
@@ -258,11 +258,11 @@ def test_the_engine_is_killed_during_up(machine: Machine, lab_file: Path, when: 
         machine.without_image()
         before = machine.written()
         process = machine.start(*up(lab_file))
-        eventually(machine.written, lambda now: now > before + 20 * MEGABYTE, 60)
+        eventually(machine.written, lambda now: now > before + 20 * MEGABYTE)
     else:
         machine.with_image()
         process = machine.start(*up(lab_file))
-        eventually(machine.containers, bool, 60)
+        eventually(machine.containers, bool)
     machine.kill_engine()
     paragraph = ended(process)
     assert re.search(SILENT, paragraph)

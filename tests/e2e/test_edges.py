@@ -17,12 +17,11 @@ from labkit.azure.rules.asn import MICROSOFT_ASN
 from labkit.azure.rules.circuits import CircuitPath, advertised_to_customer, best_in_circuit
 from labkit.azure.rules.limits import CUSTOMER_TO_CIRCUIT_ROUTES, GATEWAY_TO_CIRCUIT_ROUTES, VPN_GATEWAY_ROUTES
 from labkit.daemons.tables import ESTABLISHED
-from labkit.operate.diff.run import differences
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import ping
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.chaos.watch import watching
-from tests.e2e.in_lab import configure, gateways, lab_file, problems, run
+from tests.e2e.in_lab import configure, gateways, lab_file, nothing_differs, problems, reaches, run
 from tests.e2e.waiting import eventually
 from tests.extent import LONG
 
@@ -128,7 +127,7 @@ def test_a_customer_sees_no_private_asn_its_own_included(lab: RunningLab) -> Non
     """Two sites share an ASN, and meet through a circuit; what is public stays (RFC 6996) [msee-strips-private]."""
     odd, path = IPv4Network("10.251.0.0/16"), " ".join(map(str, (*PRIVATE, *PUBLIC)))
     assert heard(lab) == told(lab) == dict.fromkeys((HUB, BRANCH, OFFICE), (12076,))
-    assert ping(lab.client, "dc-host", OFFICE_HOST)
+    reaches(lab.client, "dc-host", OFFICE_HOST)
     with saying(lab, "branch", NVA_WAN, odd, f"as-path prepend {path}"):
         eventually(lambda: heard(lab).get(odd), lambda found: found == (12076, *PUBLIC))
         assert {p.attributes.as_path for p in held(lab)[odd]} == {(65515, 65001, 65020, *PRIVATE, *PUBLIC)}
@@ -171,9 +170,9 @@ def test_a_circuit_takes_a_thousand_prefixes_of_a_gateway_and_no_more(lab: Runni
         return {address: sum(p.address == address for p in paths) for address in ERGW}
 
     with announcing(lab, "nva1", *fill):
-        eventually(counts, lambda found: found == dict.fromkeys(ERGW, GATEWAY_TO_CIRCUIT_ROUTES), 30)
+        eventually(counts, lambda found: found == dict.fromkeys(ERGW, GATEWAY_TO_CIRCUIT_ROUTES))
         assert sessions(lab, "ergw", "circuit1") == {(ESTABLISHED, "")}
-        assert ping(lab.client, "vm1", DC_HOST)
+        reaches(lab.client, "vm1", DC_HOST)
 
         with announcing(lab, "branch", last):
             over = {("Idle", f"{MAXIMUM} (received from the peer)")}
@@ -185,8 +184,8 @@ def test_a_circuit_takes_a_thousand_prefixes_of_a_gateway_and_no_more(lab: Runni
             assert not ping(lab.client, "vm1", DC_HOST)
             # Nobody else minds.
             assert sessions(lab, "ergw", "rs1-0") == sessions(lab, "vpngw", "office") == {(ESTABLISHED, "")}
-            assert ping(lab.client, "vm1", BRANCH_HOST)
-            assert ping(lab.client, "vm1", OFFICE_HOST)
+            reaches(lab.client, "vm1", BRANCH_HOST)
+            reaches(lab.client, "vm1", OFFICE_HOST)
         instances = ("ergw-0", "ergw-1")
         eventually(lambda: {gateways(lab, instance, last) for instance in instances}, lambda found: found == {None})
         # By itself it would be there within a minute, as those of the next test are.
@@ -208,9 +207,9 @@ def test_a_circuit_s_connection_is_deleted_and_created(lab: RunningLab) -> None:
         assert watch.missed() == []
     eventually(lambda: gateways(lab, "dc", HUB), lambda hops: hops is None)
     assert not ping(lab.client, "vm1", DC_HOST)
-    eventually(lambda: [str(d) for d in differences(lab.lab, lab.client)], lambda found: found == [], 30)
+    nothing_differs(lab)
     lab.client.change(CreateConnection("ergw-circuit1", "ergw", "circuit1"))
-    eventually(lambda: ping(lab.client, "vm1", DC_HOST), bool, 30)
+    eventually(lambda: ping(lab.client, "vm1", DC_HOST), bool)
 
 
 def test_sites_beyond_the_limit_of_a_circuit_and_a_vpn_gateway(lab: RunningLab) -> None:
@@ -235,7 +234,7 @@ def test_sites_beyond_the_limit_of_a_circuit_and_a_vpn_gateway(lab: RunningLab) 
     lab.client.change(SetRouteServerSettings("rs1", False))
     try:
         with announcing(lab, "dc", *fill), announcing(lab, "office", *fill):
-            eventually(kept, lambda found: found == (CUSTOMER_TO_CIRCUIT_ROUTES, {VPN_GATEWAY_ROUTES}), 60)
+            eventually(kept, lambda found: found == (CUSTOMER_TO_CIRCUIT_ROUTES, {VPN_GATEWAY_ROUTES}))
             assert up()
             with announcing(lab, "dc", last), announcing(lab, "office", last):
                 eventually(lambda: sessions(lab, "vpngw", "office"), lambda found: found == {("Idle", MAXIMUM)})

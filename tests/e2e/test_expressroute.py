@@ -15,24 +15,25 @@ from labkit.azure.changes.route_servers import DeleteRouteServer, SetRouteServer
 from labkit.azure.changes.virtual_networks import SetAddressSpace
 from labkit.azure.model import InstanceId
 from labkit.daemons.tables import BgpPath
-from labkit.errors import CheckFailed
 from labkit.lab.plan.nodes import INSTANCES
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import ping, traceroute
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.in_lab import (
-    SCAN,
     configure,
     create_server,
     gateways,
     kernel,
+    kill_service,
+    off,
     problems,
     put_peer,
+    reaches,
     run,
     wait_until_programmed,
     without_bgpd,
 )
-from tests.e2e.waiting import eventually
+from tests.e2e.waiting import SOON, eventually
 
 HUB, BRANCH, ONPREM = map(IPv4Network, ("10.1.0.0/16", "10.250.0.0/16", "10.2.0.0/16"))
 NVA, BRANCH_HOST, ONPREM_HOST = map(IPv4Address, ("10.1.1.4", "10.250.0.10", "10.2.0.10"))
@@ -53,7 +54,7 @@ def lab(labkit_lab: Boot, expressroute_file: Path) -> RunningLab:
 def _whole_again(lab: RunningLab) -> Iterator[None]:
     """Whoever breaks the lab leaves it as it was, and that is checked."""
     yield
-    assert problems(lab, 30) == []
+    assert problems(lab, SOON) == []
 
 
 @contextmanager
@@ -94,14 +95,6 @@ def circuit_enters_by(lab: RunningLab, *instances: IPv4Address) -> None:
     eventually(lambda: set(gateways(lab, "circuit1", HUB) or ()), lambda found: found == set(instances))
 
 
-def kill_service(lab: RunningLab, node: str, service: str) -> None:
-    """Kill a service's process and wait until its supervisor has started another."""
-    pid = run(lab, node, "s6-svstat", "-o", "pid", f"{SCAN}/{service}")
-    run(lab, node, "kill", "-9", pid)
-    now = eventually(lambda: run(lab, node, "s6-svstat", "-o", "pid", f"{SCAN}/{service}"), lambda p: p != pid)
-    assert now
-
-
 def listed(lab: RunningLab, *path: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = lab.client.get("gateways", "ergw", *path)["value"]
     return rows
@@ -120,6 +113,11 @@ def received_by_circuit(lab: RunningLab) -> set[tuple[str, str, str, str]]:
     return {(str(p.neighbour), str(p.prefix), "-".join(map(str, p.as_path)), str(p.next_hop)) for p in paths}
 
 
+def as_it_reports(lab: RunningLab) -> None:
+    """Wait until what the gateway reports that it advertises to the circuit is what the circuit has received."""
+    eventually(lambda: advertised(lab, "circuit1") ^ received_by_circuit(lab), lambda differing: not differing)
+
+
 def foreign_packets(lab: RunningLab) -> list[int]:
     look = LiveState(lab.lab, lab.client)
     return [look.foreign_packets(InstanceId("rs1", index).node) for index in INSTANCES]
@@ -132,7 +130,7 @@ def test_the_gateways_sessions_in_azures_words(lab: RunningLab) -> None:
     ]
     assert all(r["messagesReceived"] > 1 and r["messagesSent"] > 1 for r in rows)
     assert all(r["connectedDuration"].startswith("00:0") for r in rows)
-    assert advertised(lab, "circuit1") == received_by_circuit(lab)
+    as_it_reports(lab)
 
 
 def test_what_comes_after_the_sessions_have_ended_is_received(lab: RunningLab) -> None:
@@ -165,23 +163,32 @@ def test_branches_meet_while_branch_to_branch_is_on(lab: RunningLab) -> None:
         assert {p.as_path for p in has(lab, "sdwan-nva", ONPREM, *SERVER)} == {(65515, 12076, 65020)}
         (hop,) = gateways(lab, "onprem2", BRANCH) or ()
         assert [p.as_path for p in has(lab, "onprem2", BRANCH, hop)] == [(12076,)]
-        exported = json.loads(run(lab, "ergw-0", "vtysh", "-c", f"show bgp ipv4 unicast {BRANCH} json"))
-        assert [
-            (p["peer"]["type"], p["nexthops"][0]["ip"], p["community"]["string"], p["aspath"]["string"])
-            for p in exported["paths"]
-        ] == [("internal", str(NVA), "65517:65517", "65001 65010")] * 2
+
+        def exported() -> list[tuple[str, ...]]:
+            shown = json.loads(run(lab, "ergw-0", "vtysh", "-c", f"show bgp ipv4 unicast {BRANCH} json"))
+            return [
+                (p["peer"]["type"], p["nexthops"][0]["ip"], p["community"]["string"], p["aspath"]["string"])
+                for p in shown["paths"]
+            ]
+
+        by_both = [("internal", str(NVA), "65517:65517", "65001 65010")] * 2
+        eventually(exported, lambda paths: paths == by_both)
 
         # What it reports that it advertises is what they receive.
-        assert advertised(lab, "circuit1") == received_by_circuit(lab)
-        heard = {
-            (row["sourcePeer"], row["network"], row["asPath"], row["nextHop"])
-            for row in lab.client.get("learned-routes", "rs1", "ergw-0")["RouteServiceRole_IN_0"]
-        }
-        assert advertised(lab, "rs1-0") == heard == {(str(INSTANCE[0]), str(ONPREM), "12076-65020", str(EDGE[0]))}
-        assert len(listed(lab, "bgp-peers")) == 3
+        as_it_reports(lab)
+
+        def received() -> set[tuple[str, str, str, str]]:
+            return {
+                (row["sourcePeer"], row["network"], row["asPath"], row["nextHop"])
+                for row in lab.client.get("learned-routes", "rs1", "ergw-0")["RouteServiceRole_IN_0"]
+            }
+
+        wanted = {(str(INSTANCE[0]), str(ONPREM), "12076-65020", str(EDGE[0]))}
+        eventually(lambda: (advertised(lab, "rs1-0"), received()), lambda both: both == (wanted, wanted))
+        eventually(lambda: len(listed(lab, "bgp-peers")), lambda peers: peers == 3)
 
         # Packets: the gateway does not answer, and the route server is not on the way.
-        assert ping(lab.client, "onprem1-host", ONPREM_HOST)
+        reaches(lab.client, "onprem1-host", ONPREM_HOST)
         there = traceroute(lab.client, "onprem2-host", BRANCH_HOST)
         owners = LiveState(lab.lab, lab.client).owners
         assert [owners[hop] if hop else None for hop in there] == [
@@ -193,10 +200,16 @@ def test_branches_meet_while_branch_to_branch_is_on(lab: RunningLab) -> None:
             "onprem1-host",
         ]
         assert foreign_packets(lab) == [0, 0]
-    assert has(lab, "sdwan-nva", ONPREM, *SERVER) == []
+    eventually(lambda: has(lab, "sdwan-nva", ONPREM, *SERVER), lambda paths: paths == [])
+    wait_until_programmed(lab)
     assert not ping(lab.client, "onprem1-host", ONPREM_HOST)
-    texts = [e.text for e in lab.client.events(follow=False) if e.node == "ergw-0" and "down" in e.text]
-    assert sorted(texts[-2:]) == [f"session rs1-{index} down: branch-to-branch is off" for index in INSTANCES]
+    ended = [f"session rs1-{index} down: branch-to-branch is off" for index in INSTANCES]
+    eventually(lambda: sorted(downs(lab, "ergw-0")[-2:]), lambda texts: texts == ended)
+
+
+def downs(lab: RunningLab, node: str) -> list[str]:
+    """What the event log has of a node's sessions that went down."""
+    return [e.text for e in lab.client.events(follow=False) if e.node == node and "down" in e.text]
 
 
 @pytest.mark.usefixtures("_whole_again")
@@ -205,26 +218,24 @@ def test_without_bgp_on_one_instance_the_other_carries_all(lab: RunningLab) -> N
     with without_bgpd(lab, "ergw-0"):
         vms_leave_by(lab, NEXT_HOP[1])
         circuit_enters_by(lab, INSTANCE[1])
-        assert ping(lab.client, "vm1", ONPREM_HOST)
-        assert ping(lab.client, "onprem2-host", lab.lab.azure.nic["vm2"].address)
-        assert {row["localAddress"] for row in listed(lab, "bgp-peers")} == {str(INSTANCE[1])}
+        reaches(lab.client, "vm1", ONPREM_HOST)
+        reaches(lab.client, "onprem2-host", lab.lab.azure.nic["vm2"].address)
+        eventually(lambda: {r["localAddress"] for r in listed(lab, "bgp-peers")}, {str(INSTANCE[1])}.__eq__)
     vms_leave_by(lab, NEXT_HOP[0])
     circuit_enters_by(lab, *INSTANCE)
 
 
 @pytest.mark.usefixtures("_whole_again")
 def test_an_instance_that_is_off_is_left_at_once_and_noticed_after_the_hold_time(lab: RunningLab) -> None:
-    name = lab.client.record.lab
-    lab.client.runtime.stop(name, "ergw-0")
-    vms_leave_by(lab, NEXT_HOP[1])
-    circuit_enters_by(lab, INSTANCE[1])
-    assert ping(lab.client, "vm1", ONPREM_HOST)
-    assert {row[0] for row in advertised(lab, "circuit1")} == {str(INSTANCE[1])}
-    for listing in ("bgp-peers", "learned-routes"):
-        assert {row["localAddress"] for row in listed(lab, listing)} == {str(INSTANCE[1])}
-    states = [(s["instance"], s["state"]) for s in lab.client.get("status")["gateways"]]
-    assert states == [(0, "instance down"), (1, "Established")]
-    lab.client.runtime.start(name, "ergw-0")
+    with off(lab, "ergw-0"):
+        vms_leave_by(lab, NEXT_HOP[1])
+        circuit_enters_by(lab, INSTANCE[1])
+        reaches(lab.client, "vm1", ONPREM_HOST)
+        assert {row[0] for row in advertised(lab, "circuit1")} == {str(INSTANCE[1])}
+        for listing in ("bgp-peers", "learned-routes"):
+            assert {row["localAddress"] for row in listed(lab, listing)} == {str(INSTANCE[1])}
+        states = [(s["instance"], s["state"]) for s in lab.client.get("status")["gateways"]]
+        assert states == [(0, "instance down"), (1, "Established")]
     vms_leave_by(lab, NEXT_HOP[0])
     circuit_enters_by(lab, *INSTANCE)
 
@@ -244,19 +255,10 @@ def test_a_service_that_was_killed_comes_back_and_loses_nothing(lab: RunningLab)
 def test_a_controller_that_was_killed_keeps_the_setting(lab: RunningLab) -> None:
     with branch_to_branch(lab):
         kill_service(lab, "controller", "controller")
-        eventually(lambda: has_answer(lab), lambda answers: answers, within=30)
-        assert lab.client.get("route-servers", "rs1")["allowBranchToBranchTraffic"] is True
+        eventually(lambda: lab.client.get("route-servers", "rs1")["allowBranchToBranchTraffic"], lambda on: on is True)
         wait_until_programmed(lab)
-        assert len(has(lab, "sdwan-nva", ONPREM, *SERVER)) == 2
-        assert ping(lab.client, "onprem1-host", ONPREM_HOST)
-
-
-def has_answer(lab: RunningLab) -> bool:
-    try:
-        lab.client.get("status")
-    except CheckFailed:
-        return False
-    return True
+        eventually(lambda: len(has(lab, "sdwan-nva", ONPREM, *SERVER)), lambda paths: paths == 2)
+        reaches(lab.client, "onprem1-host", ONPREM_HOST)
 
 
 @pytest.mark.usefixtures("_whole_again")
@@ -264,17 +266,17 @@ def test_a_new_range_reaches_on_premises(lab: RunningLab) -> None:
     """The gateway originates it, and does so again when its FRR comes back with its first configuration."""
     added = IPv4Network("10.11.0.0/16")
     lab.client.change(SetAddressSpace("hub", (HUB, added)))
-    eventually(lambda: gateways(lab, "onprem2", added), bool, 15, "on-premises has the new range")
+    eventually(lambda: gateways(lab, "onprem2", added), bool, what="on-premises has the new range")
     assert {p.as_path for p in has(lab, "circuit1", added, *INSTANCE)} == {(65515,)}
-    assert added in kernel(lab, "sdwan-nva"), "and the NVA"
+    eventually(lambda: added in kernel(lab, "sdwan-nva"), bool, what="the NVA has it")
     with branch_to_branch(lab):
         assert has(lab, "circuit1", added, *INSTANCE), "what the gateway originates it hears from nobody"
     kill_service(lab, "ergw-0", "bgpd")
-    eventually(lambda: len(has(lab, "circuit1", added, INSTANCE[0])), lambda paths: paths == 1, 30)
+    eventually(lambda: len(has(lab, "circuit1", added, INSTANCE[0])), lambda paths: paths == 1)
 
     lab.client.change(SetAddressSpace("hub", (HUB,)))
-    eventually(lambda: gateways(lab, "onprem2", added), lambda found: found is None, 15)
-    eventually(lambda: gateways(lab, "onprem2", HUB), bool, 15)
+    eventually(lambda: gateways(lab, "onprem2", added), lambda found: found is None)
+    eventually(lambda: gateways(lab, "onprem2", HUB), bool)
 
 
 @pytest.mark.usefixtures("_whole_again")
@@ -282,16 +284,16 @@ def test_a_route_server_is_deleted_and_created_beside_a_gateway(lab: RunningLab)
     """Without it machines use both ends of the circuit; with it one [one-expressroute-connection]."""
     with branch_to_branch(lab):
         lab.client.change(DeleteRouteServer("rs1"))
-        eventually(lambda: gateways(lab, "onprem2", BRANCH), lambda found: found is None, 15)
-        eventually(lambda: [gateways(lab, vm, ONPREM) for vm in VMS], lambda found: found == [NEXT_HOP] * len(VMS), 15)
-        assert ping(lab.client, "vm1", ONPREM_HOST)
+        eventually(lambda: gateways(lab, "onprem2", BRANCH), lambda found: found is None)
+        eventually(lambda: [gateways(lab, vm, ONPREM) for vm in VMS], lambda found: found == [NEXT_HOP] * len(VMS))
+        reaches(lab.client, "vm1", ONPREM_HOST)
         rows = [row for row in lab.client.get("status")["gateways"] if row["neighbour"].startswith("rs1")]
         assert rows == [], "nobody to have a session with"
         assert any("rs1" in problem for problem in problems(lab)), "the proofs about it fail in so many words"
         lab.client.change(create_server(lab, "rs1"), put_peer(lab, "rs1", "sdwan-nva"))
         assert lab.client.get("route-servers", "rs1")["allowBranchToBranchTraffic"] is False, "as the file has it"
         switch(lab, on=True)
-        eventually(lambda: ping(lab.client, "onprem1-host", ONPREM_HOST), bool, 30, "the branches meet again")
+        eventually(lambda: ping(lab.client, "onprem1-host", ONPREM_HOST), bool, what="the branches meet again")
 
 
 def test_a_loop_at_a_gateway_ends(lab: RunningLab) -> None:

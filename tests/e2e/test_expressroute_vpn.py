@@ -13,13 +13,12 @@ import pytest
 from labkit.azure.changes.route_servers import SetRouteServerSettings
 from labkit.azure.changes.virtual_networks import SetAddressSpace
 from labkit.lab.plan.nodes import owners
-from labkit.operate.diff.run import differences
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import ping, traceroute
 from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies
-from tests.e2e.in_lab import configure, gateways, kernel, problems, run, variant, without_bgpd
-from tests.e2e.waiting import eventually
+from tests.e2e.in_lab import configure, gateways, kernel, nothing_differs, problems, reaches, run, variant, without_bgpd
+from tests.e2e.waiting import SOON, eventually
 
 BRANCH, ONPREM, HUB = IPv4Network("10.200.0.0/24"), IPv4Network("10.1.34.0/25"), IPv4Network("10.100.0.0/23")
 DEFAULT, HALVES = IPv4Network("0.0.0.0/0"), (IPv4Network("0.0.0.0/1"), IPv4Network("128.0.0.0/1"))
@@ -52,16 +51,16 @@ def bgp(labkit_lab: Boot, file: Path) -> Iterator[RunningLab]:
 def _left_as_found(lab: RunningLab) -> Iterator[RunningLab]:
     """A lab all of whose proofs hold, after the test too. No packet ever crossed its route server."""
     yield lab
-    assert problems(lab, 60) == []
+    assert problems(lab, SOON) == []
     assert [LiveState(lab.lab, lab.client).foreign_packets(instance) for instance in ("rs1-0", "rs1-1")] == [0, 0]
 
 
 def vm_reaches_branch_by(lab: RunningLab, *instances: IPv4Address) -> None:
-    eventually(lambda: gateways(lab, "vm1", BRANCH), lambda found: found == instances, 30)
+    eventually(lambda: gateways(lab, "vm1", BRANCH), lambda found: found == instances)
 
 
 def answered_within(lab: RunningLab, node: str, target: IPv4Address) -> None:
-    eventually(lambda: ping(lab.client, node, target), lambda answered: answered, 30, f"{node} reaches {target}")
+    eventually(lambda: ping(lab.client, node, target), lambda answered: answered, what=f"{node} reaches {target}")
 
 
 def branches_meet(lab: RunningLab) -> None:
@@ -81,7 +80,7 @@ def powered_off(lab: RunningLab) -> Iterator[None]:
     configure(lab, "vpngw-0", "router bgp 65515", *brisk)
     for address in INSTANCES:
         run(lab, "vpngw-0", "vtysh", "-c", f"clear bgp {address}")
-    eventually(lambda: problems(lab), lambda found: not found, 30)
+    eventually(lambda: problems(lab), lambda found: not found)
     lab.client.runtime.stop(lab.lab.name, "vpngw-0")
     yield
     lab.client.runtime.start(lab.lab.name, "vpngw-0")
@@ -166,7 +165,7 @@ def test_branch_to_branch_is_what_joins_the_branches(static: RunningLab) -> None
     assert not ping(static.client, "branch-host", ONPREM_HOST)
     assert not ping(static.client, "onprem-host", BRANCH_HOST)
     for target in (ONPREM_HOST, BRANCH_HOST):
-        assert ping(static.client, "vm1", target)
+        reaches(static.client, "vm1", target)
     assert gateways(static, "vm1", BRANCH) == (ONE, OTHER)
     static.client.change(SetRouteServerSettings("rs1", True))
     branches_meet(static)
@@ -208,7 +207,7 @@ def test_a_silent_death_without_bgp_in_the_tunnels(static: RunningLab) -> None:
             branches_meet(static)
         vm_reaches_branch_by(static, ONE, OTHER)
         branches_meet(static)
-        assert ping(static.client, "vpngw-0", BRANCH_ROUTER), "the first packet out of the tunnel makes it a way again"
+        reaches(static.client, "vpngw-0", BRANCH_ROUTER, what="the first packet out of the tunnel makes it a way again")
         assert branch_tunnel(static, dead, VM1) == "vxlan1"
 
 
@@ -219,7 +218,7 @@ def test_the_default_route_stays_in_azure_and_its_halves_do_not(bgp: RunningLab)
         assert set(gateways(bgp, "branch", prefix) or ()) == {ONE, OTHER}
     assert {DEFAULT, *HALVES} <= kernel(bgp, "onprem").keys()
     assert gateways(bgp, "vm1", DEFAULT) == (FIREWALL,)
-    assert ping(bgp.client, "onprem-host", INTERNET)
+    reaches(bgp.client, "onprem-host", INTERNET)
     second_hop = ("traceroute", "-n", "-q", "1", "-w", "1", "-f", "2", "-m", "2", str(BEYOND))
     assert str(FIREWALL) in run(bgp, "branch-host", *second_hop)
 
@@ -229,8 +228,8 @@ def test_a_range_around_the_other_branch_comes_and_goes(bgp: RunningLab) -> None
     eventually(lambda: set(gateways(bgp, "branch", ONPREM) or ()), lambda found: found == {ONE, OTHER})
     for ranges, tunnels in (((HUB, IPv4Network("10.1.34.0/24")), set()), ((HUB,), {ONE, OTHER})):
         bgp.client.change(SetAddressSpace("hub", ranges))
-        eventually(lambda: set(gateways(bgp, "branch", ONPREM) or ()), tunnels.__eq__, 30)
-        eventually(lambda: list(differences(bgp.lab, bgp.client)), lambda found: found == [], 30)
+        eventually(lambda: set(gateways(bgp, "branch", ONPREM) or ()), tunnels.__eq__)
+        nothing_differs(bgp)
 
 
 def test_a_silent_death_with_bgp_in_the_tunnels(bgp: RunningLab) -> None:
@@ -239,7 +238,7 @@ def test_a_silent_death_with_bgp_in_the_tunnels(bgp: RunningLab) -> None:
         eventually(lambda: [gateways(bgp, "branch", p) for p in (HUB, ONPREM)], lambda found: found == [(OTHER,)] * 2)
         branches_meet(bgp)
     vm_reaches_branch_by(bgp, ONE, OTHER)
-    eventually(lambda: set(gateways(bgp, "branch", ONPREM) or ()), lambda found: found == {ONE, OTHER}, 30)
+    eventually(lambda: set(gateways(bgp, "branch", ONPREM) or ()), lambda found: found == {ONE, OTHER})
     branches_meet(bgp)
 
 

@@ -262,12 +262,12 @@ def test_a_frontend_answers_as_the_backend_that_a_flow_meets() -> None:
         assert two.vm.ping(FRONTEND, timeout=0.1) is None
         assert two.fabric.counters()["drop-vm1-no-rule"] == before + 1
         # A fabric that comes back knows its flows.
-        with two.vm.namespace.inside(), socket.create_connection((FRONTEND, ECHO), 2.0) as open_before:
+        with two.vm.namespace.inside(), socket.create_connection((FRONTEND, ECHO), 20.0) as open_before:
             two.fabric.kill()
             two.fabric.launch()
             assert answer(open_before, two.vm).endswith(two.vm.address)
         # A backend that is its own client may meet itself, and gets no answer then.
-        own = [asked(two.nvas[0], FRONTEND, socket.SOCK_DGRAM, 0.1) for _ in range(12)]
+        own = [asked(two.nvas[0], FRONTEND, socket.SOCK_DGRAM, 0.5) for _ in range(12)]
         assert set(own) == {"", f"nva5 to {two.nvas[0].address}"}
 
 
@@ -311,7 +311,7 @@ def echoing(node: Node) -> Iterator[None]:
             server.join()
 
 
-def asked(client: Node, address: str, kind: socket.SocketKind, timeout: float = 2.0) -> str:
+def asked(client: Node, address: str, kind: socket.SocketKind, timeout: float = 20.0) -> str:
     """The answer of a server at an address; empty if there is none."""
     with client.namespace.inside(), socket.socket(socket.AF_INET, kind) as one:
         one.settimeout(timeout)

@@ -11,14 +11,13 @@ from labkit.azure.model import FirewallRule, RuleAction, RuleProtocol
 from labkit.operate.diff.run import differences
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import ping
-from labkit.operate.trace.run import trace
 from labkit.operate.verify.firewall_check import firewall_difference
 from labkit.operate.whatif import whatif
 from labkit.pytest import Boot, RunningLab
-from tests.e2e.in_lab import dialogue, lab_file, problems, python, run
-from tests.e2e.test_load_balancer import COUNT_CONNECTIONS, SOON, backends, connections_through
+from tests.e2e.in_lab import dialogue, lab_file, nothing_differs, off, problems, python, reaches, run, traced
+from tests.e2e.test_load_balancer import COUNT_CONNECTIONS, backends, connections_through
 from tests.e2e.test_nva_options import CLIENT, CONNECTIONS, ECHO_SERVER, INTERNET, connections
-from tests.e2e.waiting import eventually
+from tests.e2e.waiting import SOON, eventually
 
 INSTANCES = ("fw-0", "fw-1")
 BOTH = dict.fromkeys(INSTANCES, "Up")
@@ -34,7 +33,7 @@ def address(lab: RunningLab, machine: str) -> IPv4Address:
 
 
 def until_up(lab: RunningLab) -> None:
-    eventually(lambda: backends(lab), lambda found: found == BOTH, within=SOON)
+    eventually(lambda: backends(lab), lambda found: found == BOTH)
 
 
 @pytest.mark.both_runtimes
@@ -52,8 +51,8 @@ def test_connections_pass_as_the_rules_have_it(lab: RunningLab) -> None:
         assert python(lab, "vm1", CLIENT.replace("7000", "7001"), address(lab, "vm2"), 4) == "0"
     # Nothing that has not begun with a SYN passes: the instances are stateful.
     assert connections(lab, "internet", INTERNET) == CONNECTIONS
-    assert problems(lab) == []
-    assert differences(lab.lab, lab.client) == []
+    assert problems(lab, SOON) == []
+    nothing_differs(lab)
 
 
 def test_what_goes_to_public_addresses_is_translated_and_nothing_else(lab: RunningLab) -> None:
@@ -65,8 +64,7 @@ def test_what_goes_to_public_addresses_is_translated_and_nothing_else(lab: Runni
         run(lab, node, "nft", "-f", "-", stdin=COUNT_OWN.replace("ADDRESS", str(address(lab, node))))
     assert connections(lab, "internet", INTERNET) == CONNECTIONS
     assert sum(connections_through(lab, node) for node in INSTANCES) == CONNECTIONS, "each from an instance's address"
-    found = trace(lab.lab, lab.client, "vm1", "internet")
-    assert (found.verdict, found.agrees) == ("delivered", True), found
+    found = traced(lab, "vm1", "internet", "delivered")
     assert any("SNAT to 10.0.1." in step.why for step in found.steps)
 
 
@@ -77,9 +75,8 @@ def test_traces_agree_with_real_packets(lab: RunningLab) -> None:
         ("vm2", "vm1", "dropped"),
         ("vm2", "internet", "delivered"),
     ):
-        found = trace(lab.lab, lab.client, source, target)
-        assert (found.verdict, found.agrees) == (verdict, True), found
-    denied = trace(lab.lab, lab.client, "vm2", "vm1").steps[-1]
+        traced(lab, source, target, verdict)
+    denied = traced(lab, "vm2", "vm1", "dropped").steps[-1]
     assert denied.place in INSTANCES
     assert (denied.decision, denied.why) == ("denied", "as UDP, by the firewall's rules here")
 
@@ -111,21 +108,17 @@ def test_rules_change_while_the_lab_runs_and_end_flows_that_they_deny(lab: Runni
             assert {each.where for each in differences(lab.lab, lab.client)} == {"firewall fw-0"}
             lab.client.change(SetFirewallRules("fw", before))
             eventually(client.ask, lambda line: line == "answered")
-    assert problems(lab, 10) == []
+    assert problems(lab, SOON) == []
 
 
 def test_an_instance_that_is_stopped_leaves_new_flows_to_the_other(lab: RunningLab) -> None:
     until_up(lab)
-    runtime, name = lab.client.runtime, lab.client.record.lab
-    runtime.stop(name, "fw-0")
-    try:
-        eventually(lambda: backends(lab), lambda found: found == {**BOTH, "fw-0": "Down"}, within=SOON)
+    with off(lab, "fw-0"):
+        eventually(lambda: backends(lab), lambda found: found == {**BOTH, "fw-0": "Down"})
         assert connections(lab, "vm2", address(lab, "vm2")) == CONNECTIONS
-        assert ping(lab.client, "vm1", INTERNET)
-    finally:
-        runtime.start(name, "fw-0")
+        reaches(lab.client, "vm1", INTERNET)
     until_up(lab)
-    assert problems(lab, 30) == []
+    assert problems(lab, SOON) == []
     assert connections(lab, "vm2", address(lab, "vm2")) == CONNECTIONS
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from functools import partial
+from operator import eq
 
 import pytest
 
 from labkit.pytest import RunningLab
 from labkit.runtimes.select import SANDBOX
-from tests.e2e.test_overview import BRANCH, SDWAN, VMS, fib, lab, run, service_pid
+from tests.e2e.in_lab import run, service_pid
+from tests.e2e.test_overview import BRANCH, SDWAN, VMS, fib, lab
 from tests.e2e.waiting import eventually
 
 __all__ = ["lab"]
@@ -64,11 +67,14 @@ def test_an_invalid_message_ends_a_feed_and_nothing_else(lab: RunningLab) -> Non
     for number, text in enumerate(('{"type": "applied", "seq": "x"}', "[" * 100_000, '{"type": "delta"}')):
         answered = f"feed.send({hello!r})\nfeed.send({text!r})\ntry:\n    while True:\n        feed.recv()\n"
         python(lab, "vm1", f"{_FEED}\n{answered}except ConnectionClosed:\n    pass")
-        refused = [
-            e for e in lab.client.events(follow=False) if e.node == "vm1" and "its message is not valid" in e.text
-        ]
-        assert len(refused) == number + 1
+        eventually(lambda: refused(lab, "vm1"), partial(eq, number + 1))
     eventually(lambda: lab.client.get("status")["nodes"]["vm1"]["connected"], bool)
+
+
+def refused(lab: RunningLab, node: str) -> int:
+    """How many messages of a node the controller has refused."""
+    events = lab.client.events(follow=False)
+    return sum(e.node == node and "its message is not valid" in e.text for e in events)
 
 
 _FEED = (

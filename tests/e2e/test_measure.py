@@ -16,7 +16,7 @@ import pytest
 
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.in_lab import problems
-from tests.e2e.waiting import eventually
+from tests.e2e.waiting import SOON, eventually
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 NAME = "overview-e2e"
@@ -36,7 +36,7 @@ def _whole_again(lab: RunningLab) -> Iterator[None]:
     """Every test leaves the lab as it found it, and no program in its nodes."""
     yield
     assert programs(lab) == []
-    assert problems(lab, 30) == []
+    assert problems(lab, SOON) == []
 
 
 def programs(lab: RunningLab) -> list[str]:
@@ -77,9 +77,9 @@ def consistent(flow: dict[str, Any]) -> None:
     assert flow["forward"]["lost"] + flow["backward"]["lost"] <= flow["sent"]
     for way in (flow["forward"], flow["backward"]):
         assert way["longest_packets"] <= way["lost"]
-        # A sender that is held up sends fewer packets, never more.
+        # A sender that is held up sends fewer packets, never more; on a busy machine it is, for a while.
         assert way["longest_ms"] >= way["longest_packets"] * INTERVAL * 0.95 - INTERVAL
-        assert way["longest_ms"] <= way["longest_packets"] * INTERVAL * 2 + 1000
+        assert way["longest_ms"] <= way["longest_packets"] * INTERVAL * 2 + 10_000
 
 
 @pytest.mark.both_runtimes
@@ -91,7 +91,7 @@ def test_nothing_breaks() -> None:
         assert len({f["source_port"] for f in found["flows"]}) == 3
         for flow in found["flows"]:
             assert (flow["forward"]["lost"], flow["backward"]["lost"]) == (0, 0), (source, target)
-            assert 50 < flow["sent"] <= 1.5 / 0.005, "some 200 in a second"
+            assert 20 < flow["sent"] <= 1.5 / 0.005, "some 200 in a second, fewer on a busy machine"
 
 
 @pytest.mark.both_runtimes
@@ -134,7 +134,7 @@ def test_one_direction(node: str, to: str, loses: str, keeps: str) -> None:
         consistent(flow)
         assert flow[keeps] == {"lost": 0, "longest_ms": 0.0, "longest_packets": 0, "began_s": None}
         assert flow[loses]["lost"] == flow[loses]["longest_packets"], "one outage"
-        assert 490 < flow[loses]["longest_ms"] < 2000
+        assert 490 < flow[loses]["longest_ms"] < 10_000
 
 
 def test_an_end_that_is_off() -> None:
@@ -172,9 +172,9 @@ def test_an_interruption_leaves_nothing(lab: RunningLab, number: signal.Signals)
     assert process.stderr
     pid = next(line for line in process.stderr if line.strip().isdigit()).strip()
     try:
-        assert programs(lab) == ["vm1", "branch-host"]
+        eventually(lambda: programs(lab), lambda there: there == ["vm1", "branch-host"])
         process.send_signal(number)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=SOON)
         assert out == ""
         if number is not signal.SIGKILL:
             assert (process.returncode, err) == (130, "interrupted.\n")

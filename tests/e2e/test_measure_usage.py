@@ -14,6 +14,7 @@ import pytest
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.in_lab import problems, run
 from tests.e2e.test_measure import consistent, failover, labkit, measured, programs
+from tests.e2e.waiting import SOON
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -26,7 +27,7 @@ def whole_again(lab: RunningLab) -> Iterator[None]:
     """The test leaves the lab as it found it, and no program in its nodes."""
     yield
     assert programs(lab) == []
-    assert problems(lab, 30) == []
+    assert problems(lab, SOON) == []
 
 
 def test_the_table() -> None:

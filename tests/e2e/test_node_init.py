@@ -16,7 +16,7 @@ import pytest
 
 from labkit.runtimes.image import images
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 # $1 room, $2 lower layers; the rest are node-init's arguments.
 ENTER = """
 set -eu

@@ -8,10 +8,10 @@ from ipaddress import IPv4Address
 import pytest
 
 from labkit.cli.app import run as labkit
-from labkit.operate.look.probes import MAX_HOPS, ping, traceroute
-from labkit.operate.trace.run import trace
+from labkit.operate.look.probes import MAX_HOPS, traceroute
 from labkit.pytest import Boot, RunningLab
-from tests.e2e.in_lab import dialogue, lab_file, problems, python, run
+from tests.e2e.in_lab import dialogue, lab_file, problems, python, reaches, run, traced
+from tests.e2e.waiting import SOON
 
 BRANCH_HOST, INTERNET = IPv4Address("10.250.0.10"), IPv4Address("198.51.100.10")
 CONNECTIONS = 24
@@ -66,7 +66,7 @@ def test_a_session_without_multihop_comes_up_and_one_without_policy_is_silent(
     labkit_lab: Boot, capfd: pytest.CaptureFixture[str]
 ) -> None:
     lab = labkit_lab(lab_file("nva-options"))
-    assert problems(lab) == []
+    assert problems(lab, SOON) == []
     # FRR's table shows a route as best that its routing table has as inactive.
     assert labkit(["routes", "near", "--bgp", "--lab", lab.lab.name]) == 0
     shown = capfd.readouterr()
@@ -90,13 +90,13 @@ def boomerang(labkit_lab: Boot, request: pytest.FixtureRequest) -> RunningLab:
 
 
 def test_what_one_route_server_advertises_comes_to_the_other_one(boomerang: RunningLab) -> None:
-    assert problems(boomerang) == []
+    assert problems(boomerang, SOON) == []
     learned = boomerang.client.get("learned-routes", "rs2", "nva")
     by_nva = {row["asPath"] for rows in learned.values() for row in rows if row["network"] == "10.250.0.0/16"}
-    found = trace(boomerang.lab, boomerang.client, "vm2", "onprem")
+    found = traced(boomerang, "vm2", "onprem")
     if boomerang.lab.variant:
         assert by_nva == set()
-        assert (found.verdict, found.agrees) == ("delivered", True), found
+        assert found.verdict == "delivered", found
         return
     assert by_nva == {"65001-12076-65020"}
     nva = boomerang.lab.azure.nic["nva"].address
@@ -104,8 +104,8 @@ def test_what_one_route_server_advertises_comes_to_the_other_one(boomerang: Runn
     said = boomerang.client.run("vm2", "ping", "-n", "-c", "1", "-W", "2", str(BRANCH_HOST)).stdout
     assert f"From {nva}" in said
     assert "Time to live exceeded" in said
-    assert (found.verdict, found.agrees) == ("loops until its TTL expires", True), found
-    assert ping(boomerang.client, "vm1", BRANCH_HOST), "where ExpressRoute is preferred it does no harm"
+    assert found.verdict == "loops until its TTL expires", found
+    reaches(boomerang.client, "vm1", BRANCH_HOST, what="where ExpressRoute is preferred it does no harm")
 
 
 # Two firewalls.

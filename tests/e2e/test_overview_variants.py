@@ -12,16 +12,24 @@ import pytest
 from labkit.errors import InvalidInput
 from labkit.lab.load import load_text
 from labkit.operate.labs import lifecycle
-from labkit.operate.look.probes import ping
 from labkit.operate.look.running import controllers_text, lab_of
 from labkit.operate.records import record as records
-from labkit.operate.trace.run import trace
 from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies
 from labkit.runtimes.select import runtime
-from tests.e2e.in_lab import configure, effective, gateways, lab_file, problems, wait_until_programmed, without_bgpd
+from tests.e2e.in_lab import (
+    configure,
+    effective,
+    gateways,
+    lab_file,
+    problems,
+    reaches,
+    traced,
+    wait_until_programmed,
+    without_bgpd,
+)
 from tests.e2e.in_lab import variant as changed
-from tests.e2e.waiting import eventually
+from tests.e2e.waiting import SOON, eventually
 
 BRANCH, VNET = IPv4Network("10.250.0.0/16"), IPv4Network("10.1.0.0/16")
 BRANCH_HOST = IPv4Address("10.250.0.10")
@@ -47,8 +55,8 @@ def kernels_become(lab: RunningLab, *hops: IPv4Address) -> None:
         assert effective(lab, vm, BRANCH) == [
             ("VirtualNetworkGateway", "Active", "VirtualNetworkGateway", [str(hop) for hop in hops])
         ]
-    eventually(lambda: ping(lab.client, "vm1", BRANCH_HOST), lambda answered: answered)
-    assert ping(lab.client, "branch-host", lab.lab.azure.nic["vm2"].address)
+    reaches(lab.client, "vm1", BRANCH_HOST)
+    reaches(lab.client, "branch-host", lab.lab.azure.nic["vm2"].address)
 
 
 def branch_returns_by(lab: RunningLab, *links: IPv4Address) -> None:
@@ -75,14 +83,14 @@ def killed(lab: RunningLab) -> AbstractContextManager[None]:
 
 
 def turn_to_the_second_and_back(lab: RunningLab, hops: Addresses, links: Addresses, gone: Gone) -> None:
-    assert problems(lab, 30) == []
+    assert problems(lab, SOON) == []
     kernels_become(lab, *hops)
     branch_returns_by(lab, *links)
     with gone(lab):
         kernels_become(lab, SECOND)
         branch_returns_by(lab, SECOND_LINK)
     kernels_become(lab, *hops)
-    assert problems(lab, 30) == []
+    assert problems(lab, SOON) == []
 
 
 @pytest.mark.parametrize("gone", [withdrawn, killed])
@@ -94,8 +102,7 @@ def test_machines_turn_from_both_appliances_to_the_second(labkit_lab: Boot, file
 def test_a_trace_follows_the_packet_over_equal_paths(labkit_lab: Boot, file: Path) -> None:
     lab = labkit_lab(file, variant="active-active")
     for source, target in 4 * [("vm1", "branch"), ("vm2", "branch"), ("branch-host", "vm1")]:
-        found = trace(lab.lab, lab.client, source, target)
-        assert (found.verdict, found.agrees) == ("delivered", True), found
+        traced(lab, source, target, "delivered")
 
 
 @pytest.mark.parametrize("gone", [withdrawn, killed])
@@ -123,18 +130,16 @@ def test_a_running_lab_knows_its_variant(labkit_lab: Boot, file: Path, labkit_ru
 def test_machines_have_the_load_balancer_as_their_one_next_hop(labkit_lab: Boot, file: Path) -> None:
     lab = labkit_lab(file, variant="load-balancer")
     frontend = lab.lab.azure.load_balancer["sdwan-lb"].address
-    assert problems(lab, 30) == []
+    assert problems(lab, SOON) == []
     kernels_become(lab, frontend)
     with killed(lab):
         eventually(
             lambda: [(b["backend"], b["state"]) for b in lab.client.get("status")["backends"]],
             lambda found: found == [("sdwan-nva", "Down"), ("sdwan-nva-2", "Up")],
-            within=25,
         )
         kernels_become(lab, frontend)
-        found = trace(lab.lab, lab.client, "vm1", "branch")
-        assert (found.verdict, found.predicted[0]) == ("delivered", SECOND), found
-    assert problems(lab, 30) == []
+        assert traced(lab, "vm1", "branch", "delivered").predicted[0] == SECOND
+    assert problems(lab, SOON) == []
 
 
 def test_the_base_is_as_before(labkit_lab: Boot, file: Path, labkit_runtime: str) -> None:
@@ -149,4 +154,4 @@ def test_the_base_is_as_before(labkit_lab: Boot, file: Path, labkit_runtime: str
 @pytest.mark.parametrize("variant", ["", "override"])
 def test_an_nva_between_two_route_servers(labkit_lab: Boot, variant: str) -> None:
     """FRR's as-override [nva-as-override]; the lab's proofs have what it does."""
-    assert problems(labkit_lab(lab_file("override"), variant=variant), 30) == []
+    assert problems(labkit_lab(lab_file("override"), variant=variant), SOON) == []

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import InvalidInput
-from labkit.operate.diff.run import differences
 from labkit.pytest import Boot, RunningLab
 from labkit.resources import topologies
 from labkit.runtimes.containerlab import docker_images
 from labkit.runtimes.containerlab.docker_engine import engine
 from labkit.runtimes.image import images
 from labkit.runtimes.select import SANDBOX
-from tests.e2e.in_lab import lab_file, problems
+from tests.e2e.in_lab import lab_file, nothing_differs, problems
+from tests.e2e.waiting import SOON
 from tests.verbs import in_process
 
 OWN = topologies() / "own-configuration"
@@ -39,8 +39,8 @@ def labkit(*words: str) -> str:
 
 
 def test_verbs_name_what_is_not_predicted_and_go_on(lab: RunningLab) -> None:
-    assert problems(lab, 15) == []
-    assert differences(lab.lab, lab.client) == []
+    assert problems(lab, SOON) == []
+    nothing_differs(lab)
     assert labkit("verify", "own-configuration").startswith(NOT_PREDICTED)
     assert labkit("diff", "own-configuration").startswith(NOT_PREDICTED)
     there = labkit("trace", "vm1", "branch", "--lab", "own-configuration")
@@ -123,8 +123,8 @@ def test_an_image_of_ones_own(labkit_lab: Boot, labkit_runtime: str) -> None:
     assert engine().tag(reference, "labkit-e2e/vendor", "1")
     try:
         lab = labkit_lab(lab_file("vendor"))
-        assert problems(lab, 15) == []
-        assert differences(lab.lab, lab.client) == []
+        assert problems(lab, SOON) == []
+        nothing_differs(lab)
         there = labkit("status", "vendor")
         assert "fw runs an image of its own: its sessions are shown as their far ends have them." in there
         status, _, messages = in_process(("shell", "fw", "--bgp", "--lab", "vendor"))

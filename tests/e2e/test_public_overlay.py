@@ -8,13 +8,11 @@ from pathlib import Path
 import pytest
 
 from labkit.operate.look.live_state import LiveState
-from labkit.operate.look.probes import ping
-from labkit.operate.trace.run import trace
 from labkit.predict.sessions import cut_sessions
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.by_the_rules import astray, unlike
-from tests.e2e.in_lab import dialogue, lab_file, problems, python, variant
-from tests.e2e.waiting import eventually
+from tests.e2e.in_lab import dialogue, lab_file, problems, python, reaches, traced, variant
+from tests.e2e.waiting import SOON, eventually
 
 WHO = """
     import socket
@@ -29,7 +27,7 @@ WHO = """
 ASK = """
     import socket, sys
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        one.settimeout(2)
+        one.settimeout(20)
         one.sendto(b"who am I?", (sys.argv[1], 7000))
         data, sender = one.recvfrom(100)
         print(data.decode(), sender[0])
@@ -42,11 +40,10 @@ def lab(labkit_lab: Boot) -> RunningLab:
 
 
 def test_the_overlay_joins_what_nothing_else_joins(lab: RunningLab) -> None:
-    assert problems(lab) == []
+    assert problems(lab, SOON) == []
     assert unlike(lab.lab, lab.lab.azure, lab.client) == []
     assert astray(lab.lab, lab.client) == []
-    found = trace(lab.lab, lab.client, "vm1", "vm2")
-    assert (found.verdict, found.agrees) == ("delivered", True), found
+    traced(lab, "vm1", "vm2", "delivered")
 
 
 def test_a_public_address_is_its_nics_in_both_directions(lab: RunningLab) -> None:
@@ -67,9 +64,8 @@ def test_a_public_address_is_its_nics_in_both_directions(lab: RunningLab) -> Non
         assert seen("vm2", csr1) == f"{of_hub['hub2']} {csr1}"
         assert seen("vm1", csr1) == f"{of_hub['hub1']} {csr1}"
     for node in ("vm1", "vm2", "csr2"):
-        assert ping(lab.client, node, csr1)
-        found = trace(lab.lab, lab.client, node, str(csr1))
-        assert (found.verdict, found.agrees) == ("delivered", True), found
+        reaches(lab.client, node, csr1)
+        traced(lab, node, str(csr1), "delivered")
 
 
 def test_a_default_route_by_bgp_cuts_it_off_as_foretold(labkit_lab: Boot, tmp_path: Path) -> None:
@@ -85,5 +81,5 @@ def test_a_default_route_by_bgp_cuts_it_off_as_foretold(labkit_lab: Boot, tmp_pa
     (foretold,) = cut_sessions(cut.lab, cut.lab.azure)
     assert (str(foretold.session), foretold.session.hold, foretold.returns) == ("csr1 - csr2", 3, False)
     far = cut.lab.overlays[0].addresses[1].ip
-    eventually(lambda: LiveState(cut.lab, cut.client).bgp("csr1").is_established(far), lambda found: not found, 20.0)
-    assert problems(cut) == []
+    eventually(lambda: LiveState(cut.lab, cut.client).bgp("csr1").is_established(far), lambda found: not found)
+    assert problems(cut, SOON) == []

@@ -27,7 +27,7 @@ from tests.e2e.by_the_rules import astray, settles
 from tests.e2e.chaos.machine import hasty
 from tests.e2e.chaos.rules import wrong
 from tests.e2e.random_labs import lab_files, wishes
-from tests.e2e.waiting import eventually
+from tests.e2e.waiting import SOON, eventually
 from tests.extent import RANDOM_LABS
 
 CHANGES = 3
@@ -35,8 +35,6 @@ CHANGES = 3
 
 HOLD = 6
 """Seconds that an appliance keeps a session which a change has cut off: its far end may know nothing of it any more."""
-
-SETTLES_WITHIN = 30.0
 
 
 # No shrinking, since every example is a lab to boot.
@@ -73,8 +71,8 @@ def test_a_random_lab_agrees_with_the_rules(tmp_path_factory: Any, text: str, da
 
 def comes_to_rest(built: Lab, now: Lab, client: LabClient, text: str) -> None:
     """Everything is as the rules have it for the lab as it is `now`; `text` has what led there."""
-    eventually(lambda: wrong(built, now.azure, (), client), lambda found: found == [], SETTLES_WITHIN, text)
-    broken = [f"{o.title}: {o.problem}" for o in verify(built, client, within=10.0) if not o.ok]
+    eventually(lambda: wrong(built, now.azure, (), client), lambda found: found == [], what=text)
+    broken = [f"{o.title}: {o.problem}" for o in verify(built, client, within=SOON) if not o.ok]
     assert broken == [], text
     live = LiveState(built, client)
     there = [session for session in bgp_sessions(built) if session_problem(session, live) is None]
@@ -86,8 +84,7 @@ def comes_to_rest(built: Lab, now: Lab, client: LabClient, text: str) -> None:
         eventually(
             lambda source=source, target=target: trace(built, client, source, target),  # type: ignore[misc]
             lambda found: found.agrees,
-            15,
-            f"{source} to {target}\n{text}",
+            what=f"{source} to {target}\n{text}",
         )
 
 

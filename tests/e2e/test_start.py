@@ -18,7 +18,7 @@ from labkit.runtimes.sandbox import state
 from labkit.runtimes.sandbox.runtime import SandboxRuntime
 from tests.bench.accounts import descendants
 from tests.e2e.in_lab import SCAN, run
-from tests.e2e.waiting import eventually
+from tests.e2e.waiting import SOON, eventually
 
 VM, INSTANCE, NVA = "vm1", "rs1-0", "sdwan-nva"
 
@@ -31,7 +31,7 @@ def lab(labkit_lab: Boot) -> RunningLab:
 @pytest.fixture(autouse=True)
 def _whole_again(lab: RunningLab) -> Iterator[None]:
     yield
-    assert [o.problem for o in lab.verify(30) if not o.ok] == []
+    assert [o.problem for o in lab.verify(SOON) if not o.ok] == []
 
 
 def sandbox_processes(lab: RunningLab) -> dict[int, list[str]]:
@@ -119,7 +119,7 @@ def test_a_killed_client_takes_its_service_along(lab: RunningLab) -> None:
 def test_a_stop_reaches_the_service(lab: RunningLab) -> None:
     """ExaBGP's policy process closes its sessions when it is asked to end, as in a container."""
     run(lab, INSTANCE, "s6-svc", "-wd", "-d", f"{SCAN}/exabgp")
-    assert of_node(lab, INSTANCE, "-m", "labkit.routeserver.exabgp") == []
+    eventually(lambda: of_node(lab, INSTANCE, "-m", "labkit.routeserver.exabgp"), lambda now: now == [])
     run(lab, INSTANCE, "s6-svc", "-u", f"{SCAN}/exabgp")
     eventually(lambda: of_node(lab, INSTANCE, "-m", "labkit.routeserver.exabgp"), lambda now: len(now) == 3)
 

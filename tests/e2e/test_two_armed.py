@@ -9,16 +9,13 @@ import pytest
 
 from labkit.azure.forwarding import Disposition
 from labkit.lab.plan.nic_tables import nic_table
-from labkit.operate.diff.run import differences
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import ping
-from labkit.operate.trace.run import trace
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.by_the_rules import astray
-from tests.e2e.in_lab import effective, gateways, off, problems, run
-from tests.e2e.test_load_balancer import SOON
+from tests.e2e.in_lab import effective, gateways, nothing_differs, off, problems, run, traced
 from tests.e2e.test_nva_options import CONNECTIONS, connections
-from tests.e2e.waiting import eventually
+from tests.e2e.waiting import SOON, eventually
 
 DEFAULT = IPv4Network("0.0.0.0/0")
 INSIDE, VM1, VM2 = IPv4Address("10.0.2.6"), IPv4Address("10.1.1.4"), IPv4Address("10.2.1.4")
@@ -35,8 +32,8 @@ def lab(labkit_lab: Boot) -> RunningLab:
 def whole(lab: RunningLab) -> Iterator[None]:
     """The test leaves the lab as it found it, and that is checked."""
     yield
-    assert problems(lab, 30) == []
-    assert differences(lab.lab, lab.client) == []
+    assert problems(lab, SOON) == []
+    nothing_differs(lab)
 
 
 def until_up(lab: RunningLab, *up: str) -> None:
@@ -46,7 +43,7 @@ def until_up(lab: RunningLab, *up: str) -> None:
         return {row["backend"]: row["state"] for row in lab.client.get("status")["backends"]}
 
     wanted = {f"{fw}/{nic}": "Down" for fw in FIREWALLS for nic in ("inside", "outside")} | dict.fromkeys(up, "Up")
-    eventually(states, lambda found: found == wanted, within=SOON)
+    eventually(states, lambda found: found == wanted)
 
 
 def both() -> list[str]:
@@ -85,8 +82,7 @@ def test_every_connection_meets_one_firewall_in_both_directions(lab: RunningLab)
         ("fw2/inside", "vm1"),
         ("fw1", "vm2"),
     ):
-        found = trace(lab.lab, lab.client, source, target)
-        assert (found.disposition, found.agrees) == (Disposition.DELIVERED, True), found
+        assert traced(lab, source, target).disposition is Disposition.DELIVERED
     assert astray(lab.lab, lab.client) == []
 
 
@@ -94,7 +90,7 @@ def test_every_connection_meets_one_firewall_in_both_directions(lab: RunningLab)
 def test_a_link_that_flaps_leaves_a_firewall_its_tables(lab: RunningLab) -> None:
     for fw in FIREWALLS:
         run(lab, fw, "sh", "-c", "ip link set eth1 down; ip link set eth1 up")
-    eventually(lambda: problems(lab), lambda found: found == [], 60)
+    eventually(lambda: problems(lab), lambda found: found == [])
     until_up(lab, *both())
 
 
@@ -121,6 +117,5 @@ def test_probes_of_a_guest_with_one_table_fail_inside(labkit_lab: Boot) -> None:
     lab = labkit_lab("two-armed", variant="one-table")
     until_up(lab, "fw1/outside", "fw2/outside")
     assert not ping(lab.client, "vm1", INTERNET)
-    found = trace(lab.lab, lab.client, "vm1", "internet")
-    assert (found.disposition, found.agrees) == (Disposition.NO_BACKEND, True), found
-    assert problems(lab) == []
+    assert traced(lab, "vm1", "internet").disposition is Disposition.NO_BACKEND
+    assert problems(lab, SOON) == []

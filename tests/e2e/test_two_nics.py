@@ -22,8 +22,8 @@ from labkit.operate.trace.run import trace
 from labkit.operate.verify.difference import NOTHING
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.by_the_rules import astray
-from tests.e2e.in_lab import lab_file, problems, put_table, wait_until_programmed
-from tests.e2e.waiting import eventually
+from tests.e2e.in_lab import lab_file, nothing_differs, problems, put_table, reaches, traced, wait_until_programmed
+from tests.e2e.waiting import SOON, eventually
 
 OUTSIDE, INSIDE = IPv4Address("10.1.10.4"), IPv4Address("10.1.20.9")
 VM, NVA, BRANCH = IPv4Address("10.2.1.4"), IPv4Address("10.1.1.4"), IPv4Address("10.250.0.10")
@@ -61,25 +61,25 @@ def test_each_nic_has_its_effective_routes_in_a_table_of_its_own(lab: RunningLab
     assert {p: hops for p, hops in further.items() if p not in reserved} == {
         "10.1.0.0/16": on_link, "10.2.0.0/16": (str(NVA),), "10.250.0.0/16": dropped, "0.0.0.0/0": ("10.1.20.1",),
     }  # fmt: skip
-    assert problems(lab, 10) == []
-    assert differences(lab.lab, lab.client) == []
+    assert problems(lab, SOON) == []
+    nothing_differs(lab)
 
 
 def test_packets_out_of_each_nic_take_its_way(lab: RunningLab) -> None:
     client = lab.client
     assert traceroute(client, "client", VM) == traceroute(client, "client", VM, OUTSIDE) == [VM]
     assert traceroute(client, "client", VM, INSIDE) == [NVA, VM]
-    assert ping(client, "client", BRANCH, OUTSIDE)
+    reaches(client, "client", BRANCH, OUTSIDE)
     assert not ping(client, "client", BRANCH, INSIDE)
-    assert ping(client, "client", INTERNET, INSIDE), "each NIC has a way into the Internet"
+    reaches(client, "client", INTERNET, INSIDE, what="each NIC has a way into the Internet")
     neighbour = lab.lab.azure.nic["neighbour"].address
-    assert ping(client, "client", neighbour), "the kernel chooses the NIC that is in the subnet, and its address"
-    assert ping(client, "client", neighbour, OUTSIDE), "a NIC's own packets leave by it, whatever is connected"
+    reaches(client, "client", neighbour, what="the kernel chooses the NIC that is in the subnet, and its address")
+    reaches(client, "client", neighbour, OUTSIDE, what="a NIC's own packets leave by it, whatever is connected")
 
 
 def test_answers_leave_by_the_nic_to_which_the_question_came(lab: RunningLab) -> None:
-    assert ping(lab.client, "vm", OUTSIDE)
-    assert ping(lab.client, "vm", INSIDE)
+    reaches(lab.client, "vm", OUTSIDE)
+    reaches(lab.client, "vm", INSIDE)
     assert traceroute(lab.client, "neighbour", OUTSIDE) == [OUTSIDE]
 
 
@@ -93,19 +93,19 @@ def test_a_guest_that_nobody_has_set_up_beyond_dhcp(lab: RunningLab) -> None:
     assert live.table_from("guest", inside.address) is None
     assert inside.addresses == (IPv4Address("10.1.20.20"), IPv4Address("10.1.20.21"))
     for address in inside.addresses:
-        assert ping(client, "neighbour", address), "its neighbour there is connected"
-        assert ping(client, "guest", lab.lab.azure.nic["neighbour"].address, address)
+        reaches(client, "neighbour", address, what="its neighbour there is connected")
+        reaches(client, "guest", lab.lab.azure.nic["neighbour"].address, address)
         assert not ping(client, "vm", address)
         assert not ping(client, "guest", VM, address)
-    assert ping(client, "vm", outside.address)
+    reaches(client, "vm", outside.address)
     for source, target, way in (
         ("guest/inside", "vm", Disposition.FOREIGN_SOURCE),
         ("guest/inside", "neighbour", Disposition.DELIVERED),
         ("vm", "guest/inside", Disposition.DELIVERED),
         ("vm", "10.1.20.21", Disposition.DELIVERED),
     ):
-        found = trace(lab.lab, client, source, target)
-        assert (found.disposition, found.agrees) == (way, True), found
+        found = traced(lab, source, target)
+        assert found.disposition is way
     assert [address for address, _ in trace(lab.lab, client, "vm", "guest/inside").silent] == [inside.address]
 
 
@@ -124,8 +124,8 @@ def test_a_guest_that_nobody_has_set_up_beyond_dhcp(lab: RunningLab) -> None:
     ],
 )
 def test_a_trace_from_a_nic_is_what_packets_do(lab: RunningLab, source: str, target: str, way: Disposition) -> None:
-    found = trace(lab.lab, lab.client, source, target)
-    assert (found.disposition, found.agrees) == (way, True), found
+    found = traced(lab, source, target)
+    assert found.disposition is way
 
 
 def test_an_appliance_with_two_nics(lab: RunningLab) -> None:
@@ -144,17 +144,17 @@ def test_an_appliance_with_two_nics(lab: RunningLab) -> None:
     assert traceroute(client, "client", INTERNET, OUTSIDE) == [FW_INSIDE, INTERNET], (
         "it answers by the NIC that leads back"
     )
-    found = trace(lab.lab, client, "client", "internet")
-    assert (found.disposition, found.agrees) == (Disposition.DELIVERED, True), found
+    found = traced(lab, "client", "internet")
+    assert found.disposition is Disposition.DELIVERED
     assert f"SNAT to {FW_OUTSIDE}" in " ".join(line.why for line in found.steps)
-    assert trace(lab.lab, client, "fw", "client/outside").agrees
-    tunnelled = trace(lab.lab, client, "fw/inside", "branch")
-    assert (tunnelled.disposition, tunnelled.agrees) == (Disposition.DELIVERED, True), tunnelled
+    traced(lab, "fw", "client/outside")
+    tunnelled = traced(lab, "fw/inside", "branch")
+    assert tunnelled.disposition is Disposition.DELIVERED
     assert "effective route of fw/inside's NIC" in " ".join(line.why for line in tunnelled.steps), (
         "of the overlay's NIC"
     )
-    inside = trace(lab.lab, client, "fw", "vm")
-    assert (inside.disposition, inside.agrees) == (Disposition.DELIVERED, True), inside
+    inside = traced(lab, "fw", "vm")
+    assert inside.disposition is Disposition.DELIVERED
     assert "10.2.0.0/16 → 10.1.1.1" in " ".join(line.decision for line in inside.steps)
 
 
@@ -167,9 +167,9 @@ def test_a_change_of_one_subnet_s_routes_is_a_change_of_one_nic(lab: RunningLab)
     put_table(lab, "through", {"10.2.0.0/16": "nva", "10.250.0.0/16": "nva"}, propagation=False)
     eventually(lambda: table(lab, TABLE)["10.250.0.0/16"], lambda hops: hops == (str(NVA),))
     wait_until_programmed(lab)
-    assert ping(lab.client, "client", BRANCH, INSIDE)
+    reaches(lab.client, "client", BRANCH, INSIDE)
     assert table(lab, 254) == before
-    assert differences(lab.lab, lab.client) == []
+    nothing_differs(lab)
     put_table(lab, "through", THROUGH, propagation=False)
     eventually(lambda: table(lab, TABLE)["10.250.0.0/16"], lambda hops: hops == ("10.1.20.1",))
 
@@ -184,10 +184,10 @@ def test_a_route_to_the_machine_itself(lab: RunningLab, nic: str) -> None:
     for forwarding, ends in ((False, Disposition.NOT_FORWARDED), (True, Disposition.OWN_SOURCE)):
         lab.client.change(SetIpForwarding(nic, forwarding))
         wait_until_programmed(lab)
-        assert differences(lab.lab, lab.client) == []
+        nothing_differs(lab)
         assert astray(lab.lab, lab.client) == []
-        found = trace(lab.lab, lab.client, "client/inside", "vm")
-        assert (found.disposition, found.real, found.agrees) == (ends, (), True), found
+        found = traced(lab, "client/inside", "vm")
+        assert (found.disposition, found.real) == (ends, ())
     lab.client.change(SetIpForwarding(nic, False))
     put_table(lab, "through", THROUGH, propagation=False)
     eventually(lambda: table(lab, TABLE)["10.2.0.0/16"], lambda hops: hops == (str(NVA),))
@@ -223,6 +223,6 @@ def test_a_machine_that_was_off_has_both_tables_again(lab: RunningLab) -> None:
     wait_until_programmed(lab)
     assert table(lab, 254) == before[254]
     assert table(lab, TABLE) == {**before[TABLE], "10.2.0.0/16": (str(NVA),)}
-    assert ping(lab.client, "vm", INSIDE)
-    assert problems(lab, 10) == []
-    assert differences(lab.lab, lab.client) == []
+    reaches(lab.client, "vm", INSIDE)
+    assert problems(lab, SOON) == []
+    nothing_differs(lab)

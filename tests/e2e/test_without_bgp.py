@@ -10,8 +10,8 @@ import pytest
 
 from labkit.operate.look.probes import ping
 from labkit.pytest import Boot, RunningLab
-from tests.e2e.in_lab import dialogue, kernel, lab_file, problems, python, run
-from tests.e2e.waiting import eventually
+from tests.e2e.in_lab import dialogue, kernel, lab_file, problems, python, reaches, run
+from tests.e2e.waiting import SOON, eventually
 from tests.unit.azure.builders import net
 
 INTERNET = IPv4Address("198.51.100.10")
@@ -74,7 +74,7 @@ def listening(lab: RunningLab, node: str) -> Iterator[None]:
 
 
 def test_they_route_by_static_routes_alone(lab: RunningLab) -> None:
-    assert problems(lab) == []
+    assert problems(lab, SOON) == []
     assert lab.client.get("status")["configured"] == []
     for node in ("fw1", "plain"):
         assert net("0.0.0.0/0") in kernel(lab, node)
@@ -98,7 +98,7 @@ def test_a_stateful_one_forwards_no_answer_to_what_it_has_not_seen(
 ) -> None:
     with dialogue(lab, server, ECHO) as echo:
         assert echo.line() == "ready"
-        assert ping(lab.client, client, address(lab, server))
+        reaches(lab.client, client, address(lab, server))
         assert python(lab, client, CLIENT, address(lab, server)) == answered
 
 
@@ -107,7 +107,7 @@ def test_they_are_backends_and_translate_sources(lab: RunningLab) -> None:
     assert not ping(lab.client, "vm-a", INTERNET)
     for backend in ("fw2", "fw1"):
         with listening(lab, backend):
-            eventually(lambda: ping(lab.client, "vm-a", INTERNET), bool, 20.0)
+            eventually(lambda: ping(lab.client, "vm-a", INTERNET), bool)
             seen = run(lab, backend, "cat", "/proc/net/nf_conntrack")
             assert f"dst={address(lab, backend)}" in seen
-        eventually(lambda: ping(lab.client, "vm-a", INTERNET), lambda reached: not reached, 20.0)
+        eventually(lambda: ping(lab.client, "vm-a", INTERNET), lambda reached: not reached)

@@ -1,7 +1,8 @@
 """Runs a command, sends it a signal, and sees who survives: `python undertaker.py SIGNAL SECONDS GRACE -- COMMAND...`.
 
 It is the reaper of all the command's descendants, however they detach themselves, so its children at the end are those
-that were left behind. Prints JSON: the exit status, what the command said, and the survivors after `GRACE` seconds.
+that were left behind. Prints JSON: the exit status, what the command said, and the survivors after `GRACE` seconds; at
+once if the command has ended well, since what it leaves behind is meant to live.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import time
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
-_PAUSE = 0.01
 
 
 def children() -> list[int]:
@@ -30,12 +30,13 @@ def reap() -> None:
 
 def survivors(within: float) -> list[str]:
     deadline = time.monotonic() + within
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])  # one that ends from here on can be waited for
     while True:
         reap()
-        left = children()
-        if not left or time.monotonic() > deadline:
+        left, seconds = children(), deadline - time.monotonic()
+        if not left or seconds <= 0:
             return [Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in left]
-        time.sleep(_PAUSE)
+        signal.sigtimedwait([signal.SIGCHLD], seconds)
 
 
 def main() -> None:
@@ -47,7 +48,11 @@ def main() -> None:
     except subprocess.TimeoutExpired:
         process.send_signal(number)
     _, said = process.communicate()
-    print(json.dumps({"status": process.returncode, "said": said, "survivors": survivors(grace)}))
+    print(
+        json.dumps(
+            {"status": process.returncode, "said": said, "survivors": survivors(grace if process.returncode else 0.0)}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -28,13 +28,10 @@ from tests.e2e.chaos.steps import Step
 from tests.e2e.chaos.watch import Watch, watching
 from tests.e2e.in_lab import problems
 from tests.e2e.random_labs import wishes
-from tests.e2e.waiting import eventually
+from tests.e2e.waiting import SOON, eventually
 
 MOST_OFF = 2
 """Nodes that are off at a time."""
-
-SETTLES_WITHIN = 40.0
-"""Seconds. A session that its far end holds since before a power cut comes back a while after its hold time."""
 
 
 class Trial:
@@ -83,7 +80,7 @@ class Trial:
             self.azure = self.built.azure
         for machine in step.turns & self._watches.keys():
             del self._watches[machine]  # its kernel is gone
-        eventually(self._wrong, lambda found: found == [], SETTLES_WITHIN, self.script())
+        eventually(self._wrong, lambda found: found == [], what=self.script())
         before, self._network = self._network, self._now(self.off)
         found = list(self._astray((before, between, self._network), step.disturbs))
         if step.resets or (self._explores_paths and (step.disturbs or step.change)):
@@ -109,7 +106,7 @@ class Trial:
         for node in sorted(self.off):
             self.do(steps.power_on(node))
         self.do(steps.RESET)
-        assert problems(self.lab, SETTLES_WITHIN) == [], self.script()
+        assert problems(self.lab, SOON) == [], self.script()
         assert astray(self.built, self.lab.client) == [], self.script()
 
     def script(self) -> str:

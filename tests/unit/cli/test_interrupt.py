@@ -86,4 +86,4 @@ def test_programs_started_while_cleaning_up_can_be_ended() -> None:
     settled()
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         os.kill(child.pid, signal.SIGTERM)
-        assert child.wait(10) == -signal.SIGTERM
+        assert child.wait(60) == -signal.SIGTERM

@@ -30,7 +30,7 @@ class Server:
         started = threading.Event()
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(path, started),))
         self._thread.start()
-        assert started.wait(5)
+        assert started.wait(30)
 
     async def _run(self, path: Path, started: threading.Event) -> None:
         application = web.Application()
@@ -54,7 +54,7 @@ class Server:
         if self._loop.is_closed():
             return
         self._loop.call_soon_threadsafe(self._done.set)
-        self._thread.join(5)
+        self._thread.join(30)
         self._loop.close()
 
 

@@ -239,7 +239,7 @@ def hear(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 def rest(process: subprocess.Popen[str], *before: dict[str, Any]) -> dict[str, list[Any]]:
     """The lists that it printed before and prints until its end, once its standard input has ended."""
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
     found: dict[str, list[Any]] = {}
     for facts in (*before, *map(json.loads, out.splitlines())):
@@ -273,13 +273,13 @@ def test_packets_go_and_come_back() -> None:
     packets = list(range(3 * len(sent["sent"])))
     assert packets == sorted(seen) == sorted(sent["back"]), "nothing is lost on the loopback"
     assert sent["sent"] == sorted(sent["sent"])
-    assert time.monotonic() - 10 < sent["sent"][0] < time.monotonic(), "the clock is the machine's monotonic one"
+    assert time.monotonic() - 60 < sent["sent"][0] < time.monotonic(), "the clock is the machine's monotonic one"
 
 
 def test_a_responder_echoes_nothing_of_others() -> None:
     with program("respond", TOKEN, 30, "127.0.0.2", 1) as responder, socket.socket(type=socket.SOCK_DGRAM) as stranger:
         stranger.connect(("127.0.0.2", hear(responder)["ports"][0]))
-        stranger.settimeout(5)
+        stranger.settimeout(60)
         ours = bytes.fromhex(TOKEN) + (7).to_bytes(8, "big")
         for packet in (b"", b"x" * 16, ours[:-1], ours + b"x", ours):
             stranger.send(packet)
@@ -290,16 +290,16 @@ def test_a_responder_echoes_nothing_of_others() -> None:
 def test_programs_end_by_themselves() -> None:
     """Should nobody close their input."""
     with program("respond", TOKEN, 0.3, "127.0.0.2", 1) as responder:
-        assert responder.wait(10) == 0
+        assert responder.wait(60) == 0
     with program("send", TOKEN, 0.3, "127.0.0.1", 0.1, "127.0.0.2", 9) as sender:
-        assert sender.wait(10) == 0
+        assert sender.wait(60) == 0
 
 
 def test_an_address_that_is_not_there() -> None:
     with program("respond", TOKEN, 30, "192.0.2.1", 1) as responder:
         assert responder.stderr
         assert responder.stderr.read() == "Cannot assign requested address\n"
-        assert responder.wait(10) == 1
+        assert responder.wait(60) == 1
 
 
 # --- The command
@@ -331,5 +331,11 @@ def test_a_command_that_is_ended_takes_its_children_along() -> None:
         eventually(lambda: looked(selector) and bool(said), bool)
         assert command.status is None
     assert command.status == 128 + 15
-    child = Path(f"/proc/{said[0]}/stat")
-    eventually(lambda: child.read_text().split()[2] if child.exists() else "Z", lambda state: state == "Z")
+
+    def state() -> str:
+        try:
+            return Path(f"/proc/{said[0]}/stat").read_text().split()[2]
+        except (FileNotFoundError, ProcessLookupError):
+            return "Z"
+
+    eventually(state, lambda now: now == "Z")

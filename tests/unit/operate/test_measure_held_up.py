@@ -23,7 +23,7 @@ from labkit.operate.look.client import LabClient
 from labkit.operate.measure.flow_loss import Direction
 from labkit.operate.measure.flows import FlowEnds, Flows, Pace
 from labkit.operate.measure.packets import PATIENCE, Packets, ProbeFacts
-from tests.e2e.waiting import eventually
+from tests.e2e.waiting import SOON, eventually
 
 NONE = Direction(0, None)
 SETTLE = 0.5
@@ -49,9 +49,9 @@ def well_flows() -> Iterator[tuple[Flows, Local, float]]:
     ends = FlowEnds("vm1", IPv4Address("127.0.0.1"), "vm2", IPv4Address("127.0.0.2"))
     with contextlib.closing(Flows(client, ends, Pace(8, 0.005), 60)) as flows:
         flows.start()
-        assert flows.until(lambda: all(flows.packets.steady()), 10)
+        assert flows.until(lambda: all(flows.packets.steady()), SOON)
         began = time.monotonic()
-        assert flows.until(lambda: flows.packets.well(began, SETTLE) == 8, 10)
+        assert flows.until(lambda: flows.packets.well(began, SETTLE) == 8, SOON)
         yield flows, runtime, began
 
 
@@ -60,7 +60,7 @@ def held_up(flows: Flows, program: subprocess.Popen[bytes], until: Callable[[], 
     """Hold a program up until something is so; first the flows go on without it for a while."""
 
     def go_on() -> None:
-        eventually(until, bool, 20)
+        eventually(until, bool)
         program.send_signal(signal.SIGCONT)
 
     program.send_signal(signal.SIGSTOP)
@@ -95,7 +95,7 @@ def test_who_is_held_up_for_too_long_leaves_it_open(
     for since, recovered in ((began, True), (broken, None)):
         for flow in flows.results(began, since, SETTLE):
             assert (flow.recovered, flow.forward, flow.backward) == (recovered, NONE, NONE)
-            assert 30 < flow.unknown < flow.sent
+            assert 0 < flow.unknown < flow.sent
 
 
 HOLDS = st.lists(st.sampled_from((0.01, 0.1, 1.0, 4.0)), min_size=1, max_size=12)

@@ -290,7 +290,7 @@ def test_a_build_that_is_interrupted_leaves_nothing(cache: Path, how: signal.Sig
     # The second line is one of mmdebstrap's: it and what unpacks its tree run.
     assert [building.stdout.readline() for _ in range(2)] == ["Debian 13\n"] * 2
     scratch = Path((cache / "scratch").read_text())
-    eventually(lambda: list(scratch.iterdir()), bool, 30, "mmdebstrap works in its scratch folder")
+    eventually(lambda: list(scratch.iterdir()), bool, what="mmdebstrap works in its scratch folder")
     building.send_signal(how)
     building.stdout.read()
     building.wait()
