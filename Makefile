@@ -40,7 +40,7 @@ lab-status: prepare ## nodes and BGP sessions of the lab LAB
 # adds that target, as continuous integration does.
 test: ## everything: lint, types, unit, golden, end-to-end
 	@$(MAKE) --no-print-directory --jobs=3 $(WITH) lint image
-	@$(PYTEST) --numprocesses=3 --durations=40
+	@$(PYTEST) --numprocesses=4 --durations=40
 
 test-quick: ## lint, types, unit, golden and one lab: for the inner loop
 	@$(MAKE) --no-print-directory --jobs=2 lint image

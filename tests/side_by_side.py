@@ -1,6 +1,6 @@
-"""Which tests may run side by side, in `pytest --numprocesses=3`: `make test` does that, plain `pytest` does not.
+"""Which tests may run side by side, in `pytest --numprocesses=4`: `make test` does that, plain `pytest` does not.
 
-End-to-end tests wait more than they compute, so three processes share the work of two cores. What a process gets at a
+End-to-end tests wait more than they compute, so four processes share the work of two cores. What a process gets at a
 time is a part: the tests of a file, or of the files that boot the same lab; those on containerlab apart from those on
 the sandbox. Sandboxes can't be seen on the host, and each process has a state folder of its own. Labs at the machine's
 Docker engine are seen there, by names that no two parts share. So what compares the host before and after is one part,
@@ -39,7 +39,10 @@ SAME_LAB = (
 
 LONG = (
     *(files[0] for files in SAME_LAB),
-    *(f"tests/e2e/test_{name}.py" for name in ("sandbox_runtime", "cli", "routeserver", "whatif", "random_labs")),
+    *(
+        f"tests/e2e/test_{name}.py"
+        for name in ("sandbox_runtime", "cli", "routeserver", "whatif", "random_labs", "both_runtimes", "machine")
+    ),
 )
 """Parts on the sandbox that would hold up the end of a run if they began last."""
 

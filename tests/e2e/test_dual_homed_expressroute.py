@@ -9,12 +9,22 @@ import pytest
 from labkit.daemons.tables import ESTABLISHED
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import MAX_HOPS, ping, traceroute
-from labkit.operate.trace.run import trace
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.by_the_rules import tables as speakers_tables
 from tests.e2e.chaos.rules import expected
-from tests.e2e.in_lab import configure, gateways, kernel, problems, without_bgpd
-from tests.e2e.waiting import eventually
+from tests.e2e.in_lab import (
+    configure,
+    gateways,
+    kernel,
+    nothing_differs,
+    problems,
+    reaches,
+    traced,
+    wait_until_programmed,
+    without_bgpd,
+)
+from tests.e2e.test_whatif import do, exports, foretold
+from tests.e2e.waiting import SOON, eventually
 from tests.unit.azure.test_captures import TestDualExpressRoute as FabE
 from tests.unit.azure.test_captures import listing, sent
 from tests.unit.azure.test_gateway_captures import TestDualExpressRoute as FabEWithGateways
@@ -75,17 +85,17 @@ def test_an_only_instance_gets_its_own_routes_back(lab: RunningLab) -> None:
     first, second = (f"neighbor {address}" for address in lab.lab.azure.route_server["rs0"].instances)
     configure(lab, "csr1", "router bgp 65001", f"{first} shutdown", f"{second} shutdown")
     try:
-        eventually(lambda: tables(lab, "learned", "rs0", "csr1"), lambda rows: rows == [{}, {}], 30)
+        eventually(lambda: tables(lab, "learned", "rs0", "csr1"), lambda rows: rows == [{}, {}])
         configure(lab, "csr1", "router bgp 65001", f"no {first} shutdown")
         wanted = listing(FabE.CSR1_SENDS)
-        eventually(lambda: tables(lab, "learned", "rs0", "csr1"), lambda rows: rows == [wanted, {}], 30)
+        eventually(lambda: tables(lab, "learned", "rs0", "csr1"), lambda rows: rows == [wanted, {}])
         # What the model makes of it, given the same sessions.
         one = expected(lab.lab, lab.lab.azure, (), {}, frozenset({frozenset({"csr1", "rs0-1"})}))
         rows = speakers_tables(one.speakers)["learned"]["rs0"]["csr1"]["RouteServiceRole_IN_0"]
         assert {row["network"]: row["asPath"] for row in rows} == wanted
     finally:
         configure(lab, "csr1", "router bgp 65001", f"no {first} shutdown", f"no {second} shutdown")
-    eventually(lambda: tables(lab, "learned", "rs0", "csr1"), lambda rows: rows == [wanted] * 2, 30)
+    eventually(lambda: tables(lab, "learned", "rs0", "csr1"), lambda rows: rows == [wanted] * 2)
 
 
 def test_both_edges_have_the_same_eight_prefixes(lab: RunningLab) -> None:
@@ -115,10 +125,33 @@ def test_a_circuit_fails(lab: RunningLab) -> None:
     with without_bgpd(lab, "circuit1"):
         eventually(ways, lambda found: found == [None, (CSR2,)])
         eventually(echoes, lambda found: found == [])
-        assert ping(lab.client, "vm02", ONPREM2_HOST)
+        wait_until_programmed(lab)
+        reaches(lab.client, "vm02", ONPREM2_HOST)
         assert not ping(lab.client, "vm02", ONPREM1_HOST)
-    eventually(ways, lambda found: found == [(CSR1,), (CSR2,)], 30)
-    assert problems(lab, 30) == []
+    eventually(ways, lambda found: found == [(CSR1,), (CSR2,)])
+    assert problems(lab, SOON) == []
+
+
+def test_what_nvas_pass_on_is_foretold(lab: RunningLab) -> None:
+    """Three route servers receive routes through two NVAs alone, and on-premises through circuits: all follow."""
+    try:
+        for server in ("rs1", "rs0"):
+            lost = foretold(lab, f"route-server update {server} --branch-to-branch off")
+            back = foretold(lab, f"route-server update {server} --branch-to-branch on")
+            assert lost.nics
+            assert [(t.to, t.by, t.prefix, t.after, t.before) for t in lost.advertised] == [
+                (t.to, t.by, t.prefix, t.before, t.after) for t in back.advertised
+            ], "what was foretold of routers outside is what the way back starts from"
+        rule = "{to: [rs0, rs1], set: {prepend: 3, as_override: true}}"
+        longer = foretold(lab, "nva prepend csr1 3", lambda: exports(lab, "csr1", rule))
+        assert ("csr2", "rs0", "10.2.13.0/25") in {(t.to, t.by, str(t.prefix)) for t in longer.advertised}
+        # It goes along with what is foretold next.
+        foretold(lab, "route-server update rs1 --branch-to-branch off")
+        foretold(lab, "route-server update rs1 --branch-to-branch on")
+    finally:
+        do(lab, "reset")
+    nothing_differs(lab)
+    assert problems(lab, SOON) == []
 
 
 def test_sessions_are_up_and_nothing_gets_there(without_override: RunningLab) -> None:
@@ -148,7 +181,7 @@ def test_the_overlay_ends_the_loop(overlay: RunningLab) -> None:
 
 def test_a_trace_shows_what_carries_the_overlay(overlay: RunningLab) -> None:
     """The packet between the appliances goes by what csr1's NIC has for csr2's address: the peering."""
-    found = eventually(lambda: trace(overlay.lab, overlay.client, "vm14", "vm24"), lambda found: found.agrees)
+    found = traced(overlay, "vm14", "vm24")
     assert [step.place for step in found.steps] == ["vm14", "vnet1", "csr1", "vnet1", "csr2", "vnet2", "vm24"]
     in_tunnel, carried = found.steps[2:4]
     assert in_tunnel.why == "kernel: proto bgp; in the overlay"

@@ -26,7 +26,8 @@ from labkit.runtimes.sandbox.runtime import SandboxRuntime
 from tests.bench.accounts import descendants
 from tests.e2e.beds import REPOSITORY, SandboxBed, apart, refused
 from tests.e2e.images import image_layers
-from tests.e2e.waiting import eventually
+from tests.e2e.waiting import SOON, eventually
+from tests.extent import LONG
 
 ORDINARY_USER = 64123
 
@@ -476,7 +477,7 @@ def test_a_killed_init_leaves_nothing_but_its_state(bed: SandboxBed) -> None:
     stream = bed.runtime.stream("two", "a", ["sleep", bed.token])
     os.kill(bed.init("two").pid, signal.SIGKILL)
     eventually(bed.processes, lambda found: not found)
-    assert stream.wait(10) == 128 + signal.SIGKILL
+    assert stream.wait(SOON) == 128 + signal.SIGKILL
     found = bed.runtime.inspect("two")
     assert found
     assert found.state == "dead"
@@ -536,7 +537,7 @@ def test_a_deploy_that_is_interrupted_leaves_nothing(bed: SandboxBed, number: si
         elif when == "waiting":
             eventually(bed.processes, lambda found: sum(words.startswith("sleep") for words in found) == 2)
         process.send_signal(number)
-        assert process.wait(15) != 0
+        assert process.wait(SOON) != 0
         bed.nothing_left()
     finally:
         process.kill()
@@ -544,19 +545,20 @@ def test_a_deploy_that_is_interrupted_leaves_nothing(bed: SandboxBed, number: si
 
 
 def test_an_interrupt_at_any_moment_leaves_nothing(bed: SandboxBed) -> None:
-    """Twenty moments over the whole of a deploy."""
+    """Moments over the whole of a deploy."""
     topology = bed.write(extra=SLOW)
-    for step in range(20):
+    moments = 20 if LONG else 10
+    for step in range(moments):
         process = bed.run_apart(topology)
-        threading.Event().wait(step * 0.012)  # the moment is what is tried
+        threading.Event().wait(step * 0.24 / moments)  # the moment is what is tried
         process.send_signal(signal.SIGINT if step % 2 else signal.SIGKILL)
-        process.communicate(timeout=15)
+        process.communicate(timeout=SOON)
         bed.nothing_left()
 
 
 def test_a_lab_outlives_who_deployed_it(bed: SandboxBed) -> None:
     process = bed.run_apart(bed.write())
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=SOON)
     assert (process.returncode, out, err) == (0, "deployed\n", "")
     assert bed.pings()
 
@@ -569,7 +571,7 @@ def test_a_lab_taken_down_while_it_boots(bed: SandboxBed) -> None:
         assert found
         assert found.state == "deploying"
         assert bed.runtime.destroy("two")
-        _, err = process.communicate(timeout=15)
+        _, err = process.communicate(timeout=SOON)
         assert "The sandbox of lab two ended while it was booting" in err
         bed.nothing_left()
     finally:

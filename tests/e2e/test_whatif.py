@@ -18,7 +18,6 @@ from labkit.cli.app import run as labkit
 from labkit.cli.changing import Trial
 from labkit.cli.whatif import attempt
 from labkit.lab.plan.nodes import target_address
-from labkit.operate.diff.run import differences
 from labkit.operate.look.live_state import LiveState
 from labkit.operate.look.probes import ping
 from labkit.operate.look.snapshot import by_prefix, customer_adj_ribs_out, read
@@ -31,8 +30,8 @@ from labkit.predict.whatif.reach import sources, targets
 from labkit.predict.whatif.ways import Way
 from labkit.pytest import Boot, RunningLab, labs_on
 from labkit.resources import topologies
-from tests.e2e.in_lab import lab_file, problems, variant
-from tests.e2e.waiting import eventually
+from tests.e2e.in_lab import lab_file, nothing_differs, problems, variant
+from tests.e2e.waiting import SOON, eventually
 
 Tables = dict[str, dict[IPv4Network, Any]]
 
@@ -113,8 +112,8 @@ def differing(lab: RunningLab, tables: Tables) -> list[str]:
 
 def comes_true(lab: RunningLab, outlook: Outlook, tables: Tables) -> None:
     """Every NIC has what was predicted of it, kernels and fabrics follow, and machines reach whom they should."""
-    eventually(lambda: differing(lab, tables), lambda found: not found, 30)
-    assert problems(lab, 30) == []
+    eventually(lambda: differing(lab, tables), lambda found: not found)
+    assert problems(lab, SOON) == []
     packets_fare_so(lab, outlook)
 
 
@@ -127,7 +126,7 @@ def packets_fare_so(lab: RunningLab, outlook: Outlook) -> None:
             continue  # whether the answer comes back is not in the prediction: it is as it was
         wanted = there and back
         answered = partial(ping, lab.client, source, target_address(lab.lab, target))
-        eventually(answered, partial(eq, wanted), 30, f"{source} → {target}: {wanted}")
+        eventually(answered, partial(eq, wanted), what=f"{source} → {target}: {wanted}")
 
 
 def delivered(ways: Iterable[Way]) -> bool:
@@ -279,12 +278,12 @@ def test_whatever_can_be_done_can_be_tried(lab: RunningLab, does: str, undoes: s
         outlook, tables = whole(lab, words)
         assert outlook.nics
         do(lab, words)
-        eventually(lambda tables=tables: differing(lab, tables), lambda found: not found, 30)  # type: ignore[misc]
+        eventually(lambda tables=tables: differing(lab, tables), lambda found: not found)  # type: ignore[misc]
         packets_fare_so(lab, outlook)
-        eventually(lambda: differences(lab.lab, lab.client), lambda found: not found, 30)
+        nothing_differs(lab)
     assert differing(lab, before) == []
     assert lab.client.changes() == ()
-    assert problems(lab, 30) == []
+    assert problems(lab, SOON) == []
 
 
 def test_a_list_of_changes_is_applied_whole(
@@ -368,7 +367,7 @@ def test_what_comes_through_a_circuit(labkit_runtime: str) -> None:
     """The filter of what route servers relay comes with the sessions: one branch is lost as others are won."""
     with labs_on(labkit_runtime) as boot:
         lab = boot(lab_file("two-hubs"))
-        eventually(lambda: "10.250.0.0/16" in str(effective(lab)["vm2"]), lambda there: there, 30)
+        eventually(lambda: "10.250.0.0/16" in str(effective(lab)["vm2"]), lambda there: there)
         for switch, why in ((True, "gone from ergw2"), (False, "learned from ergw2")):
             words = f"route-server update rs2 --branch-to-branch {'on' if switch else 'off'}"
             outlook, tables = whole(lab, words)
@@ -377,26 +376,7 @@ def test_what_comes_through_a_circuit(labkit_runtime: str) -> None:
             assert ("vm2", "onprem1-host") in {(p.source, p.target) for p in outlook.pairs}
             do(lab, words)
             comes_true(lab, outlook, tables)
-            eventually(lambda: differences(lab.lab, lab.client), lambda found: not found, 30)
-
-
-def test_what_nvas_pass_on(labkit_runtime: str) -> None:
-    """Three route servers receive routes through two NVAs alone, and on-premises through circuits: all follow."""
-    with labs_on(labkit_runtime) as boot:
-        lab = boot("dual-homed-expressroute")
-        for server in ("rs1", "rs0"):
-            lost = foretold(lab, f"route-server update {server} --branch-to-branch off")
-            back = foretold(lab, f"route-server update {server} --branch-to-branch on")
-            assert lost.nics
-            assert [(t.to, t.by, t.prefix, t.after, t.before) for t in lost.advertised] == [
-                (t.to, t.by, t.prefix, t.before, t.after) for t in back.advertised
-            ], "what was foretold of routers outside is what the way back starts from"
-        rule = "{to: [rs0, rs1], set: {prepend: 3, as_override: true}}"
-        longer = foretold(lab, "nva prepend csr1 3", lambda: exports(lab, "csr1", rule))
-        assert ("csr2", "rs0", "10.2.13.0/25") in {(t.to, t.by, str(t.prefix)) for t in longer.advertised}
-        # It goes along with what is foretold next.
-        foretold(lab, "route-server update rs1 --branch-to-branch off")
-        foretold(lab, "route-server update rs1 --branch-to-branch on")
+            nothing_differs(lab)
 
 
 def foretold(lab: RunningLab, words: str, change: Callable[[], object] | None = None) -> Outlook:
@@ -409,10 +389,10 @@ def foretold(lab: RunningLab, words: str, change: Callable[[], object] | None = 
     else:
         change()
     # First what takes longest to come, and can't be so before the change: NICs may stay as they are.
-    eventually(lambda: advertised_otherwise(lab, outlook), lambda found: not found, 30)
-    eventually(lambda: differing(lab, tables), lambda found: not found, 30)
+    eventually(lambda: advertised_otherwise(lab, outlook), lambda found: not found)
+    eventually(lambda: differing(lab, tables), lambda found: not found)
     packets_fare_so(lab, outlook)
-    eventually(lambda: differences(lab.lab, lab.client), lambda found: not found, 30)
+    nothing_differs(lab)
     return outlook
 
 
