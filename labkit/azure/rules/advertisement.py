@@ -56,9 +56,9 @@ def export_policy(
 ) -> PathAttributes | None:
     """The attributes with which a best path from `source` goes to `peer`; None if it does not go there.
 
-    Between any two peers only with branch-to-branch on [nva-to-nva, nva-to-gateway, branch-routes-to-nvas], and never
-    between instances of an ExpressRoute gateway [no-expressroute-transit]; 0/0 like any other [default-to-nvas].
-    Well-known communities stop it as in `may_be_advertised`.
+    Between any two peers only with branch-to-branch on [nva-to-nva, nva-to-gateway, branch-routes-to-nvas], the two
+    instances of a gateway too [instances-exchange]; 0/0 like any other [default-to-nvas]. Well-known communities stop
+    it as in `may_be_advertised`.
 
     Over eBGP the next hop is the sending instance, 65515 is prepended once and no MED is sent [ebgp-next-hop,
     prepends-65515, med-not-sent]; to a gateway with ASN 65515 (iBGP) all three stay [ibgp-next-hop]. ORIGIN and
@@ -66,7 +66,7 @@ def export_policy(
     NVA: assumed) and to what gateways get from NVAs [relay-community, relay-community-nvas]. Whether no-export stops
     it is assumed too [no-export].
     """
-    if source.name == peer.name or not _session_relays(server, source, peer):
+    if source.name == peer.name or not server.branch_to_branch:
         return None
     ebgp = peer.asn != ROUTE_SERVER_ASN
     if not may_be_advertised(attributes, ebgp=ebgp and server.assumptions.honours_no_export):
@@ -101,13 +101,3 @@ def originated_routes(
     own = PathAttributes(next_hop=server.instances[instance], as_path=(ROUTE_SERVER_ASN,))
     spoke = replace(own, communities=(SPOKE,)) if server.assumptions.spoke_community else own
     return dict.fromkeys(originated.spokes, spoke) | dict.fromkeys(originated.own, own)
-
-
-def _session_relays(server: RouteServer, source: BgpPeer, peer: BgpPeer) -> bool:
-    """Whether routes of `source` may go to `peer` at all.
-
-    Facts: [nva-to-nva, nva-to-gateway, branch-routes-to-nvas, no-expressroute-transit, instances-exchange].
-    """
-    if source.kind is peer.kind is PeerKind.EXPRESSROUTE_GATEWAY:
-        return False
-    return server.branch_to_branch

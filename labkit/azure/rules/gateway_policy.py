@@ -20,6 +20,7 @@ from labkit.azure.model import (
 from labkit.azure.model.ranges import Ranges
 from labkit.azure.rules.acceptance import Originated, Rejection, RejectionReason, originated_in
 from labkit.azure.rules.adjacency import local_and_adjacent_ranges
+from labkit.azure.rules.asn import MICROSOFT_ASN
 from labkit.azure.rules.communities import RELAYED, may_be_advertised
 from labkit.azure.rules.gateways import (
     instance_peer,
@@ -282,7 +283,8 @@ def advertised_on_premises(  # noqa: PLR0917 - the six facts that the rule asks 
 
     - Nothing goes back to where it came from, no neighbour's own address either [bgp-neighbour-routes].
     - An ExpressRoute gateway advertises nothing that it has from a VPN gateway beside it [gateways-exchange].
-    - An ExpressRoute gateway advertises nothing of one circuit to another [no-expressroute-transit].
+    - An ExpressRoute gateway advertises nothing of one circuit to another [no-expressroute-transit], whether it is the
+      instance's or the route server brings it of the other one.
     - A VPN gateway advertises 0/0 to nobody [vpn-withholds-default], and nothing equal to or inside the ranges it
       originates but these themselves [vpn-to-on-premises]; a covering prefix passes [covering-prefix]. An ExpressRoute
       gateway relays both [default-to-gateways].
@@ -290,6 +292,8 @@ def advertised_on_premises(  # noqa: PLR0917 - the six facts that the rule asks 
     if path.sender == neighbour or not may_be_advertised(path.attributes, ebgp=True):
         return None
     if from_circuit(gateway, path.source) or path.source is PathSource.GATEWAY:
+        return None
+    if gateway.kind is PeerKind.EXPRESSROUTE_GATEWAY and path.attributes.as_path[:1] == (MICROSOFT_ASN,):
         return None
     if gateway.kind is PeerKind.VPN_GATEWAY and (
         prefix == DEFAULT_ROUTE or (path.source is not PathSource.VIRTUAL_NETWORK and originated.ranges.covers(prefix))

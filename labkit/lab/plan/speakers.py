@@ -256,7 +256,7 @@ def gateway_speaker(lab: Lab, gateway: Gateway, index: int) -> GatewaySpeaker:
         vpn=azure.kind is PeerKind.VPN_GATEWAY,
         originated=(*mine.own, *mine.spokes),
         adjacent=tuple(dict.fromkeys(local_and_adjacent_ranges(lab.azure, azure.virtual_network))),
-        hosts=_others_edges(lab, gateway),
+        hosts=_others_edges(lab, gateway, index),
         subnet_gateway=gateway_address(subnet_of(lab.azure, nic)),
         route_servers=tuple(
             Neighbour(
@@ -476,8 +476,8 @@ def router_asn(lab: Lab, name: str) -> int:
     return lab.azure.gateway[name].asn if name in lab.azure.gateway else MICROSOFT_ASN
 
 
-def _others_edges(lab: Lab, gateway: Gateway) -> tuple[IPv4Address, ...]:
-    """The far ends of lines of other gateways in its network: next hops of what the route server advertises."""
+def _others_edges(lab: Lab, gateway: Gateway, index: int) -> tuple[IPv4Address, ...]:
+    """The far ends of other instances' lines in its network: next hops of what the route server advertises."""
     network = lab.azure.gateway[gateway.name].virtual_network
-    others = (g for g in lab.gateways if g != gateway and lab.azure.gateway[g.name].virtual_network == network)
-    return tuple(line.edge for each in others for line in each.lines)
+    beside = [each for each in lab.gateways if lab.azure.gateway[each.name].virtual_network == network]
+    return tuple(line.edge for g in beside for line in g.lines if (g.name, line.instance) != (gateway.name, index))

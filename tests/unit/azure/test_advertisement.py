@@ -44,7 +44,7 @@ def told(server: RouteServer, peer: BgpPeer, *paths: LearnedRoute, instance: int
         (ER, VPN, True),
         (VPN, NVA1, True),
         (VPN, ER, True),
-        (ER, er("er2", "10.1.9.13"), False),  # [nva-to-nva, nva-to-gateway, branch-routes-to-nvas]
+        (ER, er("er2", "10.1.9.13"), True),  # [instances-exchange]
         (VPN, vpn("vpn2", "10.1.9.5"), True),  # [instances-exchange]
         (NVA1, NVA1, False),
     ],

@@ -336,6 +336,31 @@ class TestGatewaysBesideEachOther:
         assert internal_peers(model, InstanceId("vpngw", 0)) == (InstanceId("vpngw", 1),)
 
 
+def test_a_route_server_brings_an_instance_of_an_expressroute_gateway_the_routes_of_the_other_one() -> None:
+    """KAY (`08-express-route-vpn-resiliency`): `branch2`, whose rows are of one instance [instances-exchange]."""
+    server = RouteServer("rs", "branch2", (addr("10.20.17.4"), addr("10.20.17.5")), branch_to_branch=True)
+    model = azure(
+        [network("branch2", "10.20.0.0/20", "10.20.16.0/20")],
+        servers=[server],
+        gateways=[er_gateway("ergw", "branch2", "10.20.16.12", "10.20.16.13")],
+        circuits=[Circuit("er3", 64512)],
+        connections=[connected("ergw", "er3")],
+    )
+    speakers = SpeakersByName(
+        model, customers={"er3": said("172.16.0.20/30 64512", "172.16.0.17")}, edges={"er3": addr("10.20.16.4")}
+    )
+    of_circuit = "172.16.0.20/30 10.20.16.4 10.20.16.4 EBgp 12076-64512 32769"
+    assert [[row for row in learned(speakers, "ergw", instance) if "172.16.0.20/30" in row] for instance in (0, 1)] == [
+        [f"10.20.16.12 {of_circuit}"],
+        [
+            f"10.20.16.13 {of_circuit}",
+            "10.20.16.13 172.16.0.20/30 10.20.16.4 10.20.17.4 IBgp 12076-64512 32768",
+            "10.20.16.13 172.16.0.20/30 10.20.16.4 10.20.17.5 IBgp 12076-64512 32768",
+        ],
+    ]
+    assert net("172.16.0.20/30") not in speakers.advertised_by_gateway("ergw", 1, "er3")
+
+
 class TestDualExpressRoute:
     """FAB-E (`route-server/rs-dualhome-2er-circuits`, sections 4.2, 4.3, 4.6 and 4.7); era 2021."""
 

@@ -300,6 +300,7 @@ class TestOnPremises:
             (ER, exported(""), "65515"),  # FAB-C: static prefixes of the VPN gateway at the circuit
             (ER, on_premises(sender="other"), None),  # no circuit-to-circuit (ERV)
             (ER, on_premises(sender="n"), None),
+            (ER, exported("12076-65020"), None),  # of the other instance's circuits
             (VPN, exported("12076-65020"), "65515-12076-65020"),
             (VPN, learned(PathSource.STATIC, "", sender="other"), "65515"),  # VPNF
             (VPN, learned(PathSource.STATIC, "", sender="n"), None),
