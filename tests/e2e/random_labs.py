@@ -37,6 +37,7 @@ from tests.e2e.by_the_rules import settles
 POOL = ("0.0.0.0/0", "10.90.0.0/16", "10.91.0.0/16", "10.1.1.0/24", "10.2.128.0/17", "10.0.0.0/8", "128.0.0.0/1")
 """What appliances may advertise: defaults, ranges of nobody, ranges inside and around virtual networks."""
 TARGETS = ("10.90.0.0/16", "10.201.0.0/16", "10.202.0.0/16", "0.0.0.0/0", "10.1.10.0/24")
+CIRCUITS = ("circuit1", "circuit2", "circuit3")
 PREFERENCES = ("ExpressRoute", "VpnGateway", "ASPath")
 STYLES = ("{}", "{}", "{}_Prod.WestEurope", "of-the-platform-team-in-westeurope-with-letters.{}", "{:_<{longest}}")
 """What people put around a name."""
@@ -73,11 +74,9 @@ def lab_files(draw: st.DrawFn) -> str:
     if len(hubs) == 2 and draw(st.integers(0, 3)):
         file["peerings"].append({"between": hubs, "global": draw(st.booleans())})
         _join(draw, file)
-    for name, circuit in file["circuits"].items():
-        site = f"dc{name[-1]}"
-        circuit["connects_to"] = [site]
-        file["sites"][site] = {"asn": 65020, "prefixes": f"10.21{name[-1]}.0.0/16"}
+    _customers(draw, file)
     _connections(draw, file)
+    _gateway_tables(draw, file)
     for number in range(1, len(hubs) + 1):
         _relays(draw, file, number)
     _loopbacks(draw, file)
@@ -90,7 +89,7 @@ def lab_files(draw: st.DrawFn) -> str:
     # A default route by BGP cuts a public overlay off once NICs have it, and its session stays for the hold time.
     if any({"0.0.0.0/0", "128.0.0.0/1"} & {*nva.get("advertises", ())} for nva in file["nvas"].values()):
         for gateway in file["gateways"].values():
-            gateway["connects_to"] = [far for far in gateway["connects_to"] if not {*file["nvas"]} & {*_names(far)}]
+            gateway["connects_to"] = [far for far in gateway["connects_to"] if not {*file["nvas"]} & _machines([far])]
         for link in (link for nva in file["nvas"].values() for link in nva.get("overlays", ())):
             link.update({far: {"public": False} for far in link})
     for hub in hubs:
@@ -202,10 +201,13 @@ def _hub(draw: st.DrawFn, file: dict[str, Any], hub: str, number: int) -> None:
             "peers": peers,
         }
     if draw(st.booleans()):
-        circuit = draw(st.sampled_from(("circuit1", f"circuit{number}")))
-        file["circuits"].setdefault(circuit, {})
-        link = {circuit: {"authorization": f"of-{number}"} if draw(st.booleans()) else {}}
-        file["gateways"][f"er{number}"] = {"type": "ExpressRoute", "virtual_network": hub, "connects_to": [link]}
+        circuits = draw(st.lists(st.sampled_from(CIRCUITS), min_size=1, max_size=2, unique=True))
+        file["circuits"] |= {circuit: {} for circuit in circuits}
+        lines = []
+        for circuit in circuits:
+            options = {"authorization": f"of-{number}-{circuit[-1]}"} if draw(st.booleans()) else {}
+            lines.append({circuit: {"routing_weight": draw(st.sampled_from((0, 0, 10, 20))), **options}})
+        file["gateways"][f"er{number}"] = {"type": "ExpressRoute", "virtual_network": hub, "connects_to": lines}
         if draw(st.booleans()):
             file["gateways"][f"er{number}"]["instances"] = [f"10.{number}.255.9"]
     if draw(st.booleans()):
@@ -217,6 +219,22 @@ def _hub(draw: st.DrawFn, file: dict[str, Any], hub: str, number: int) -> None:
             "active_active": f"rs{number}" in file["route_servers"] or draw(st.booleans()),
             "connects_to": [{site: {"bgp": draw(st.booleans())}}],
         }
+        if draw(st.integers(0, 3)) == 0:
+            standby = {"asn": 65030 + number, "prefixes": f"10.22{number}.0.0/16", "router": f"10.22{number}.0.2"}
+            file["sites"][f"backup{number}"] = standby | {"host": f"10.22{number}.0.20"}
+            file["gateways"][f"vpn{number}"]["connects_to"].append({f"backup{number}": {"bgp": True}})
+
+
+def _customers(draw: st.DrawFn, file: dict[str, Any]) -> None:
+    """Data centres behind circuits, the last of which has none; two may be one network behind both."""
+    for circuit, options in file["circuits"].items():
+        number = circuit[-1]
+        if circuit == CIRCUITS[-1] and draw(st.booleans()):
+            continue
+        options["connects_to"] = [f"dc{number}"]
+        site = file["sites"][f"dc{number}"] = {"asn": 65020, "prefixes": f"10.21{number}.0.0/16"}
+        if number == "2" and draw(st.booleans()):
+            site |= {"prefixes": "10.211.0.0/16", "router": "10.211.0.2", "host": "10.211.0.20"}
 
 
 def _several_nics(draw: st.DrawFn, nva: dict[str, Any], hub: str) -> str:
@@ -254,29 +272,51 @@ def _connections(draw: st.DrawFn, file: dict[str, Any]) -> None:
     served = {server["virtual_network"] for server in file["route_servers"].values()}
     for name, gateway in vpns.items():
         number = name[-1]
-        (connection,) = gateway["connects_to"]
-        for options in connection.values():
-            if options["bgp"]:
-                addresses = f"10.22{number}.255.1", f"169.254.2{number}.2"
-                chosen = {
-                    "address_prefixes": f"10.23{number}.0.0/16",
-                    "bgp_peering_address": draw(st.sampled_from(addresses)),
-                }
-                options.update({key: value for key, value in chosen.items() if draw(st.booleans())})
-            if draw(st.booleans()):
-                options["instances"] = [draw(st.integers(0, 1)) if gateway["active_active"] else 0]
+        for position, connection in enumerate(gateway["connects_to"], 1):
+            for options in connection.values():
+                if options["bgp"]:
+                    addresses = f"10.22{number}.255.{position}", f"169.254.2{number}.{4 * position + 2}"
+                    chosen = {
+                        "address_prefixes": f"10.23{number}.0.0/16",
+                        "bgp_peering_address": draw(st.sampled_from(addresses)),
+                    }
+                    options.update({key: value for key, value in chosen.items() if draw(st.booleans())})
+                if draw(st.booleans()):
+                    options["instances"] = [draw(st.integers(0, 1)) if gateway["active_active"] else 0]
         hub = gateway["virtual_network"]
+        if hub not in served or draw(st.integers(0, 3)) == 0:
+            gateway["asn"] = 65500 + int(number)
         if hub in served:
             continue
-        gateway["asn"] = 65500 + int(number)
         far = draw(st.sampled_from([*file["nvas"], ""]))
         nva = file["nvas"].get(far, {})
-        if "asn" in nva and nva.get("subnet", hub).endswith("/appliances") and not nva["subnet"].startswith(hub):
-            gateway["connects_to"].append(far)
+        subnets = [nva.get("subnet", ""), *(nic["subnet"] for nic in nva.get("nics", {}).values())]
+        if "asn" in nva and not any(subnet.startswith(hub) for subnet in subnets):
+            if draw(st.booleans()):
+                nva["loopback"] = f"10.99.1.{number}"
+            nic: str = draw(st.sampled_from([*nva.get("nics", ()), ""]))
+            gateway["connects_to"].append(f"{far}/{nic}" if nic else far)
     one, *others = vpns or [""]
     bgp = draw(st.booleans())
     if others and (not bgp or vpns[one].get("asn") != vpns[others[0]].get("asn")):
         vpns[one]["connects_to"].append(others[0] if bgp else {others[0]: {"bgp": False}})
+
+
+def _gateway_tables(draw: st.DrawFn, file: dict[str, Any]) -> None:
+    """Route tables of some GatewaySubnets: towards sites, peered networks, and the gateways' own instances."""
+    for name in [gateway["virtual_network"] for gateway in file["gateways"].values()]:
+        subnets, number = file["virtual_networks"][name]["subnets"], name[-1]
+        if draw(st.booleans()) or not isinstance(subnets["GatewaySubnet"], str):
+            continue
+        own = (f"10.{number}.10.0/24", f"10.{number}.255.0/27", f"10.22{number}.0.0/16")
+        forwards = [nva for nva, each in file["nvas"].items() if each.get("subnet", "").startswith(name)]
+        hops = st.sampled_from(("None", "VnetLocal", *forwards, *forwards))
+        file["route_tables"][f"{name}-gateways"] = {
+            "routes": draw(
+                st.dictionaries(st.sampled_from((*own, "10.211.0.0/16", "10.11.0.0/16")), hops, min_size=1, max_size=2)
+            )
+        }
+        subnets["GatewaySubnet"] = {"prefix": subnets["GatewaySubnet"], "route_table": f"{name}-gateways"}
 
 
 def _names(link: str | dict[str, Any]) -> Iterable[str]:
@@ -357,7 +397,7 @@ def _exports(draw: st.DrawFn, file: dict[str, Any]) -> None:
     for name, nva in file["nvas"].items():
         peers = [server for server, options in file["route_servers"].items() if name in options["peers"]]
         peers += [far for link in (*nva.get("connects_to", ()), *nva.get("overlays", ())) for far in _names(link)]
-        peers += [gateway for gateway, options in file["gateways"].items() if name in options["connects_to"]]
+        peers += [gateway for gateway, options in file["gateways"].items() if name in _machines(options["connects_to"])]
         if draw(st.booleans()) and peers:
             nva["exports"] = draw(st.lists(_rules(peers), max_size=3))
 
@@ -371,6 +411,11 @@ def _exports(draw: st.DrawFn, file: dict[str, Any]) -> None:
 def _leads_to(router: dict[str, Any], site: str) -> bool:
     links = router.get("connects_to", ())
     return site in links or any(isinstance(each, dict) and each.get(site, {}).get("bgp") for each in links)
+
+
+def _machines(links: Iterable[str | dict[str, Any]]) -> set[str]:
+    """What links lead to, NICs by their machines."""
+    return {name.partition("/")[0] for link in links for name in _names(link)}
 
 
 def _rules(peers: list[str]) -> st.SearchStrategy[dict[str, Any]]:

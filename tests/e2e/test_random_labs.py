@@ -93,5 +93,8 @@ def journeys(lab: Lab) -> list[tuple[str, str]]:
     machines = [vm.name for vm in lab.virtual_machines]
     sites = [site.name for site in lab.sites]
     pairs = [(machines[0], machines[-1])]
-    pairs += [(machines[0], sites[0]), (f"{sites[-1]}-host", machines[-1])] if sites else []
+    if sites:
+        pairs += [(machines[0], sites[0]), (f"{sites[-1]}-host", machines[-1])]
+    if len(sites) > 1:
+        pairs.append((f"{sites[0]}-host", sites[-1]))
     return [(source, target) for source, target in pairs if source != target]
