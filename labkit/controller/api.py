@@ -145,6 +145,7 @@ class Api:
             {g.name: views.learned(platform, g, views.instances(platform, g)) for g in platform.azure.gateways},
             {nic: effective_json(platform.rows(nic)) for nic in nics},
             {nic: platform.table(platform.table_key[nic]).message() for nic in nics},
+            tuple(sorted(platform.idle)),
         )
 
     def learned(self, server: RouteServer, peer: BgpPeer) -> dict[str, list[LearnedRow]]:

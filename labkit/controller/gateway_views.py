@@ -76,7 +76,8 @@ def learned(platform: Platform, gateway: Gateway, of: Iterable[InstanceId]) -> L
 async def advertised(controller: Controller, gateway: Gateway, peer: str) -> GatewayAdvertisedTable:
     """What the instances advertise to a neighbour (name or address), as `list-advertised-routes --peer` prints it.
 
-    Each instance is asked; one that does not answer has no rows. Of an ExpressRoute gateway one is `listed`.
+    Of a circuit's name both edge routers are meant. Each instance is asked; one that does not answer has no rows. Of an
+    ExpressRoute gateway one is `listed`.
 
     Raises:
         InvalidInput: the gateway has no such neighbour.
@@ -86,8 +87,9 @@ async def advertised(controller: Controller, gateway: Gateway, peer: str) -> Gat
         for instance in instances(controller.platform, gateway)
         for address, neighbour in neighbours(controller.platform, instance).items()
     ]
-    name = meant(peer, (neighbour.name for *_, neighbour in known))
-    sessions = [each for each in known if name == each[2].name or peer == str(each[1])]
+    circuits = controller.platform.azure.circuit
+    name = meant(peer, (n for *_, each in known for n in (each.name, each.sender) if n == each.name or n in circuits))
+    sessions = [each for each in known if name in {each[2].name, each[2].sender} or peer == str(each[1])]
     if not sessions:
         raise _no_neighbour(controller.platform, gateway, peer)
     answers = await asyncio.gather(

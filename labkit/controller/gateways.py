@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
@@ -20,7 +20,7 @@ from labkit.lab.plan.speakers import router_asn
 
 @dataclass(frozen=True, slots=True)
 class GatewayNeighbour:
-    """A BGP neighbour of a gateway's instance: the node `name`, which is `sender` or an instance of it.
+    """A BGP neighbour of a gateway's instance: the node `name`, which is `sender`, or an instance or edge of it.
 
     That is a circuit, a route server, a customer's device or another gateway.
     """
@@ -102,6 +102,19 @@ class Gateways:
                 found[prefix] = (*found.get(prefix, ()), path)
         return found
 
+    def idle(self) -> Iterator[tuple[str, str]]:
+        """The instances, by node, that have nothing of a circuit with two edges, each with the circuit."""
+        for instance in self.ids:
+            known = self.running.get(instance)
+            edges: dict[str, set[IPv4Address]] = {}
+            for address, neighbour in self.neighbours[instance].items():
+                circuit = self._lab.azure.circuit.get(neighbour.sender)
+                if circuit is not None and circuit.edges > 1:
+                    edges.setdefault(circuit.name, set()).add(address)
+            for name, addresses in edges.items():
+                if known is None or all(addresses.isdisjoint(paths) for paths in known.routes.values()):
+                    yield instance.node, name
+
     def existing(self, azure: Azure) -> tuple[InstanceId, ...]:
         """The instances of gateways that are not deleted."""
         return tuple(i for i in self.ids if is_instance(azure, i))
@@ -138,5 +151,5 @@ def _neighbours(lab: Lab, instance: InstanceId) -> dict[IPv4Address, GatewayNeig
             found[far.address] = GatewayNeighbour(far.node, far.name, PathSource.ON_PREMISES, asn)
     for line in lab.gateway[instance.name].lines:
         if line.instance == instance.index:
-            found[line.edge] = GatewayNeighbour(line.circuit, line.circuit, PathSource.ON_PREMISES, MICROSOFT_ASN)
+            found[line.edge] = GatewayNeighbour(line.router, line.circuit, PathSource.ON_PREMISES, MICROSOFT_ASN)
     return found

@@ -123,6 +123,11 @@ class Platform:
         deleted = (i for i in self.built_instances if i.name not in self.azure.route_server)
         return frozenset(i.node for i in deleted if i in self.alone or i not in self.instances)
 
+    @property
+    def idle(self) -> frozenset[tuple[str, str]]:
+        """The instances of gateways that have nothing of a circuit (`labkit.lab.plan.nodes.beyond`)."""
+        return frozenset(self.gateways.idle())
+
     @cached_property
     def built_sessions(self) -> tuple[BgpSession, ...]:
         """The BGP sessions for which nodes are configured."""

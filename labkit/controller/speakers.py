@@ -82,7 +82,7 @@ def _links(platform: Platform, instance: InstanceId) -> Iterator[GatewayLink]:
     for wire in platform.built_links:
         for near, far in ((wire.a, wire.b), (wire.b, wire.a)):
             for line in lab.gateway[instance.name].lines if near.node == instance.node else ():
-                if (line.instance, line.circuit) == (instance.index, far.node):
+                if (line.instance, line.router) == (instance.index, far.node):
                     connected = frozenset((near.node, far.node)) not in closed
                     yield GatewayLink(near.interface, line.edge, True, connected)
     for tunnel in lab.tunnels_of(instance.node):

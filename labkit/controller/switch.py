@@ -21,10 +21,11 @@ SYSTEM_TABLE = "system"
 
 @dataclass(frozen=True, slots=True)
 class _Built:
-    """What follows from Azure's objects and the instances that are gone, and what it followed from."""
+    """What follows from Azure's objects and the instances that are gone or idle, and what it followed from."""
 
     azure: Azure
     gone: frozenset[str]
+    idle: frozenset[tuple[str, str]]
     ports: Mapping[str, feed.Port]
     tables: Set[str]
     system: Table
@@ -61,7 +62,8 @@ class Switches:
             elif key in deltas:
                 tables[name] = deltas[key].message()
         ports: dict[str, feed.Port | None] = {}
-        if former.azure is not self._platform.azure or former.gone != self._platform.gone:
+        platform = self._platform
+        if former.azure is not platform.azure or (former.gone, former.idle) != (platform.gone, platform.idle):
             built, system = self._build(virtual_network, former.system)
             self._sent[virtual_network] = built
             if system:
@@ -74,13 +76,13 @@ class Switches:
     def _build(self, virtual_network: str, system_before: Table) -> tuple[_Built, Delta]:
         platform = self._platform
         ports: dict[str, feed.Port] = {}
-        gone = self._platform.gone
-        for name, port in plan.fabric_ports(platform.declared, virtual_network, platform.azure, gone).items():
+        gone, idle = platform.gone, platform.idle
+        for name, port in plan.fabric_ports(platform.declared, virtual_network, platform.azure, gone, idle).items():
             ports[name] = self._port(port)
         rows = effective_table(platform.azure, ForwardingKey(virtual_network, None, None), {})
         system, change = diff(system_before, desired(rows))
         tables = {name for name, _ in self._tables(virtual_network)}
-        return _Built(platform.azure, gone, ports, tables, system), change
+        return _Built(platform.azure, gone, idle, ports, tables, system), change
 
     def _port(self, port: plan.Port) -> feed.Port:
         match port:

@@ -23,7 +23,7 @@ def rules_towards(exports: Sequence[ExportRule], neighbour: Neighbour) -> tuple[
     """The rules that may decide for a neighbour, in their order: none after one that decides for every path."""
     found = []
     for rule in exports:
-        if rule.to is None or neighbour.peer in rule.to:
+        if rule.to is None or {neighbour.peer, neighbour.name}.intersection(rule.to):
             found.append(rule)
             if rule.is_for_all_paths:
                 break

@@ -33,7 +33,7 @@ class Neighbour:
 
     `route_reflector_client`: an internal neighbour that gets all routes, and whose routes all internal ones get
     (RFC 4456). `next_hop_self`: paths to it have the own address as next hop, those that are reflected excepted.
-    `weight`: of circuits, a gateway prefers the one with the highest.
+    `weight`: of circuits, a gateway prefers the one with the highest. `med`: what it sets as the MED of their paths.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Neighbour:
     route_reflector_client: bool = False
     next_hop_self: bool = False
     weight: int = 0
+    med: int | None = None
 
     @property
     def by_nic(self) -> bool:
@@ -167,7 +168,7 @@ class EdgeGateway:
 
 @dataclass(frozen=True)
 class EdgeSpeaker:
-    """A circuit's edge router (MSEE). `most_from_gateway` and `most_from_customer` are its limits of prefixes."""
+    """An edge router (MSEE) of a circuit. `most_from_gateway` and `most_from_customer` are its limits of prefixes."""
 
     name: str
     asn: int

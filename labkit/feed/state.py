@@ -28,7 +28,8 @@ class PlatformState:
 
     `gone` are the nodes of deleted route servers. `learned` and `advertised` are by route server, peer and instance
     (`RouteServiceRole_IN_0`), `gateways` by gateway, of every instance, `effective` and `forwarding` (what the rows
-    amount to for a kernel or a fabric) by NIC.
+    amount to for a kernel or a fabric) by NIC. `idle` are gateways' instances, by node, that have no route by a circuit
+    with two edges, each with the circuit.
     """
 
     azure: Azure
@@ -39,6 +40,7 @@ class PlatformState:
     gateways: Mapping[str, LearnedTable]
     effective: Mapping[str, EffectiveTable]
     forwarding: Mapping[str, ForwardingTable]
+    idle: tuple[tuple[str, str], ...] = ()
 
     def listing(self, which: Listing, server: str, peer: str) -> Mapping[str, Sequence[AdvertisedRow]]:
         """What a route server has `learned` from a peer or `advertised` to it, by instance; empty if it is deleted."""

@@ -34,7 +34,7 @@ def _unconnected(lab: Lab, azure: Azure) -> Iterator[tuple[str, str]]:
         for line in gateway.lines:
             node = InstanceId(gateway.name, line.instance).node
             if connection_name(gateway.name, line) not in there or node not in instances:
-                yield node, line.circuit
+                yield node, line.router
     for tunnel in lab.tunnels:
         missing = {tunnel.near.node, tunnel.far.node} & built - instances
         if missing or not there.issuperset(connection_names(lab, tunnel)):

@@ -62,7 +62,11 @@ def beyond(port: Port) -> str:
 
 
 def fabric_ports(
-    lab: Lab, virtual_network: str, azure: Azure | None = None, gone: Collection[str] = ()
+    lab: Lab,
+    virtual_network: str,
+    azure: Azure | None = None,
+    gone: Collection[str] = (),
+    idle: Collection[tuple[str, str]] = (),
 ) -> Mapping[str, Port]:
     """The ports of a virtual network's switch by interface name, in the order of the lab file.
 
@@ -75,6 +79,7 @@ def fabric_ports(
 
     Beyond the NIC of a gateway's instance are the far ends of its lines, and next hops of what lies behind it: an
     address of the platform for a circuit [expressroute-next-hop, edge-addresses], the public one of an only instance.
+    `idle` is as in `labkit.lab.plan.nodes.beyond`.
 
     Raises:
         KeyError: the lab has no virtual network of this name.
@@ -82,14 +87,16 @@ def fabric_ports(
     azure = lab.azure if azure is None else azure
     network = azure.virtual_network[virtual_network].name
     nics = [nic for nic in (*azure.nics, *instance_nics(lab)) if nic.machine not in gone]
-    ports: dict[str, Port] = {port(nic): _nic_port(lab, azure, nic) for nic in nics if nic.virtual_network == network}
+    ports: dict[str, Port] = {
+        port(nic): _nic_port(lab, azure, nic, idle) for nic in nics if nic.virtual_network == network
+    }
     if lab.internet is not None:
         for link in wiring(lab).links:
             if link.a.node == network and link.b.node == lab.internet.name:
                 ports[link.a.interface] = InternetPort(link.b.mac)
     for peering in connected_peerings(azure, network):
         beyond = (nic for nic in nics if nic.virtual_network == peering.remote)
-        there = tuple((a, n.mac) for n in beyond for a in _nic_port(lab, azure, n).addresses)
+        there = tuple((a, n.mac) for n in beyond for a in _nic_port(lab, azure, n, idle).addresses)
         anywhere = takes_forwarded(azure, network, peering.remote)
         ports[handle(peering.remote)] = PeeringPort(
             peering.remote, there, None if anywhere else remote_ranges(azure, peering)
@@ -97,5 +104,5 @@ def fabric_ports(
     return ports
 
 
-def _nic_port(lab: Lab, azure: Azure, nic: Nic) -> NicPort:
-    return NicPort(nic, addresses_beyond(lab, nic.machine, azure))
+def _nic_port(lab: Lab, azure: Azure, nic: Nic, idle: Collection[tuple[str, str]]) -> NicPort:
+    return NicPort(nic, addresses_beyond(lab, nic.machine, azure, idle))

@@ -188,7 +188,7 @@ class Overlay:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The line from an instance of a gateway to a circuit, whose end has the address `edge`.
+    """The line from an instance of a gateway to an edge router of a circuit, whose end has the address `edge`.
 
     The instance's end has the instance's own address: no packet shows the line itself. `next_hop` is what NICs have for
     what lies behind the circuit: an address of the platform that no node has.
@@ -196,6 +196,7 @@ class Line:
 
     instance: int
     circuit: str
+    router: str
     edge: IPv4Address
     next_hop: IPv4Address
 
@@ -244,7 +245,7 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
-    """What a circuit's edge router needs beyond what Azure knows of the circuit: the BGP daemon that it runs."""
+    """What a circuit's edge routers need beyond what Azure knows of the circuit: the BGP daemon that they run."""
 
     name: str
     daemon: str = DEFAULT

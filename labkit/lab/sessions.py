@@ -42,13 +42,13 @@ class BgpSession:
 
 
 def router_id(lab: Lab, node: str) -> IPv4Address:
-    """The BGP identifier of an NVA, a site's router, a circuit or a gateway's instance: the lower breaks a tie."""
+    """The BGP identifier of an NVA, a site's router, an edge router or a gateway's instance: the lower breaks a tie."""
     if node in lab.site_router:
         return lab.site_router[node].lan[0].ip
     if lab.azure.nics_of(node):
         loopback = lab.nva[node].loopback if node in lab.nva else None
         return loopback if loopback is not None else lab.azure.primary_nic(node).address
-    edges = [line.edge for gateway in lab.gateways for line in gateway.lines if line.circuit == node]
+    edges = [line.edge for gateway in lab.gateways for line in gateway.lines if line.router == node]
     return min(edges or (link.router_address.ip for link in lab.wan_links if link.router == node))
 
 
@@ -59,7 +59,7 @@ def end_of_session(lab: Lab, nva: str, nic: str) -> IPv4Address:
 
 
 def router_daemons(lab: Lab) -> dict[str, str]:
-    """The name of the BGP daemon of every node that has one: NVAs, instances of gateways, circuits, sites.
+    """The name of the BGP daemon of every node that has one: NVAs, instances of gateways, edge routers, sites.
 
     A router with an image of the user's own has none that labkit knows of.
     """
@@ -67,7 +67,7 @@ def router_daemons(lab: Lab) -> dict[str, str]:
     return {
         **{nva.name: nva.daemon for nva in lab.bgp_nvas if nva.container is None},
         **{node: gateway.daemon for node, gateway in instances.items()},
-        **{circuit.name: circuit.daemon for circuit in lab.circuits},
+        **{router: each.daemon for each in lab.circuits for router in lab.azure.circuit[each.name].edge_routers},
         **{name: router.daemon for name, router in lab.site_router.items()},
     }
 
@@ -134,10 +134,11 @@ def _speakers(lab: Lab, near: str, far: str) -> Iterator[tuple[str, IPv4Address]
     nodes = peer_names(lab, far, near)
     if far in lab.azure.route_server:
         yield from ((node, address) for node in nodes for address in lab.azure.route_server[far].instances)
+    near_routers, far_routers = _edge_routers(lab, near), _edge_routers(lab, far)
     for link in lab.wan_links:
-        if (link.router, link.site) == (near, far):
-            yield near, link.site_address.ip
-        if (link.site, link.router) == (near, far):
+        if link.router in near_routers and link.site == far:
+            yield link.router, link.site_address.ip
+        if link.router in far_routers and link.site == near:
             yield near, link.router_address.ip
     for overlay in lab.overlays:
         if {near, far} == set(overlay.nvas):
@@ -151,7 +152,12 @@ def _speakers(lab: Lab, near: str, far: str) -> Iterator[tuple[str, IPv4Address]
             yield tunnel.near.node, tunnel.far.address
     for gateway in lab.gateways:
         for line in gateway.lines:
-            if (gateway.name, line.circuit) == (near, far):
+            if gateway.name == near and line.router in far_routers:
                 yield InstanceId(near, line.instance).node, line.edge
-            if (line.circuit, gateway.name) == (near, far):
-                yield near, lab.azure.gateway[far].instances[line.instance]
+            if gateway.name == far and line.router in near_routers:
+                yield line.router, lab.azure.gateway[far].instances[line.instance]
+
+
+def _edge_routers(lab: Lab, name: str) -> tuple[str, ...]:
+    """The edge routers of a circuit; what has another name is itself."""
+    return lab.azure.circuit[name].edge_routers if name in lab.azure.circuit else (name,)

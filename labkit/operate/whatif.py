@@ -114,11 +114,11 @@ def _down(status: PlatformStatus, routers: Iterable[RouterSession]) -> Iterator[
 def _limits(prediction: Prediction) -> Iterator[str]:
     """Sessions that a limit would end [gateway-to-circuit-limit]: what the edge router would keep counts."""
     speakers = prediction.after.speakers
-    for instance, circuit in speakers.adj_ribs_in.edges:
-        count = accepted_from_gateway(speakers, instance, circuit)
+    for instance, router in speakers.adj_ribs_in.edges:
+        count = accepted_from_gateway(speakers, instance, router)
         if circuit_drops_gateway(count):
             yield (
-                f"{instance.node} would advertise {count:,} prefixes to {circuit} that it accepts; more than "
+                f"{instance.node} would advertise {count:,} prefixes to {router} that it accepts; more than "
                 f"{GATEWAY_TO_CIRCUIT_ROUTES:,} end the session. What follows from that is not predicted."
             )
 

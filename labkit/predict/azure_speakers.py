@@ -5,7 +5,7 @@ What is outside Azure (NVAs, sites, customers' edges) advertises what is given h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
@@ -49,6 +49,7 @@ from labkit.azure.rules.gateway_policy import (
 )
 from labkit.azure.rules.gateways import (
     connected_circuits,
+    edge_med,
     gateways_on,
     instance_peer,
     internal_peers,
@@ -59,10 +60,10 @@ from labkit.azure.rules.gateways import (
 
 
 class CircuitLine(NamedTuple):
-    """Where an instance of a gateway is connected to a circuit."""
+    """Where an instance of a gateway is connected to an edge router of a circuit."""
 
     instance: InstanceId
-    circuit: str
+    router: str
 
 
 class GatewayTunnel(NamedTuple):
@@ -90,8 +91,8 @@ class AdjRibsIn:
     Attributes:
         servers: of NVAs, by instance. One that is down is absent.
         gateways: of sites by BGP, by instance. One that is down is absent.
-        circuits: of the customers' edges.
-        edges: the circuit's address on every line there is.
+        circuits: of the customers' edges, by Microsoft's edge router.
+        edges: the edge router's address on every line there is.
         tunnels: the far instance's address in every tunnel of two gateways through which there is BGP.
     """
 
@@ -105,8 +106,8 @@ class AdjRibsIn:
 class AzureSpeakers:
     """Every speaker of a model once its routing has converged, given what it receives from outside.
 
-    `at_server`, `at_gateway` and `at_circuit` are the paths that the instances that are up, and circuits, have after
-    import policy. A circuit is one edge router. All sessions inside Azure between instances that are up are up too.
+    `at_server`, `at_gateway` and `at_edge` are the paths that the instances that are up, and edge routers of circuits,
+    have after import policy. All sessions inside Azure between instances that are up are up too.
 
     Raises:
         OscillationError: the routing never converges.
@@ -119,13 +120,13 @@ class AzureSpeakers:
         self._from_nvas = {i: self._imported(i) for i in adj_ribs_in.servers}
         self.at_server: dict[InstanceId, InstanceRoutes] = {i: {} for i in adj_ribs_in.servers}
         self.at_gateway: dict[InstanceId, GatewayTable] = {i: {} for i in adj_ribs_in.gateways}
-        self.at_circuit: dict[str, CircuitTable] = {c.name: {} for c in azure.circuits}
+        self.at_edge: dict[str, CircuitTable] = {router: {} for router in azure.edge_router}
         for _ in range(ROUNDS):
-            before = self.at_server, self.at_gateway, self.at_circuit
-            self.at_circuit = {c.name: self._circuit(c) for c in azure.circuits}
+            before = self.at_server, self.at_gateway, self.at_edge
+            self.at_edge = {router: self._edge(router, circuit) for router, circuit in azure.edge_router.items()}
             self.at_gateway = {i: self._gateway(i) for i in self.at_gateway}
             self.at_server = {i: self._server(i) for i in self.at_server}
-            if before == (self.at_server, self.at_gateway, self.at_circuit):
+            if before == (self.at_server, self.at_gateway, self.at_edge):
                 return
         raise OscillationError(f"no convergence after {ROUNDS} rounds")
 
@@ -175,13 +176,13 @@ class AzureSpeakers:
                 found[prefix] = attributes
         return found
 
-    def advertised_to_customer(self, circuit: str) -> dict[IPv4Network, PathAttributes]:
-        """What a circuit's edge router advertises to the customer, its lowest address as the next hop."""
-        address = min((a for line, a in self.adj_ribs_in.edges.items() if line.circuit == circuit), default=None)
+    def advertised_to_customer(self, router: str) -> dict[IPv4Network, PathAttributes]:
+        """What an edge router of a circuit advertises to the customer, its lowest address as the next hop."""
+        address = min((a for line, a in self.adj_ribs_in.edges.items() if line.router == router), default=None)
         if address is None:
             return {}
         found = {}
-        for prefix, paths in self.at_circuit[circuit].items():
+        for prefix, paths in self.at_edge[router].items():
             attributes = advertised_to_customer(best_in_circuit(paths)[0], address)
             if attributes is not None:
                 found[prefix] = attributes
@@ -211,16 +212,14 @@ class AzureSpeakers:
                 found[prefix] = attributes
         return found
 
-    def _circuit(self, circuit: Circuit) -> CircuitTable:
+    def _edge(self, router: str, circuit: Circuit) -> CircuitTable:
         found: dict[IPv4Network, tuple[CircuitPath, ...]] = {}
         received = [
-            (prefix, path)
-            for prefix, paths in self.adj_ribs_in.circuits.get(circuit.name, {}).items()
-            for path in paths
+            (prefix, path) for prefix, paths in self.adj_ribs_in.circuits.get(router, {}).items() for path in paths
         ]
         for gateway in gateways_on(self.azure, circuit):
             for i in gateway.instance_ids:
-                if CircuitLine(i, circuit.name) in self.adj_ribs_in.edges and i in self.at_gateway:
+                if CircuitLine(i, router) in self.adj_ribs_in.edges and i in self.at_gateway:
                     address = gateway.instances[i.index]
                     for prefix, attributes in self.advertised_by_gateway(i.name, i.index, circuit.name).items():
                         received.append((prefix, CircuitPath(gateway.name, address, attributes)))
@@ -232,16 +231,9 @@ class AzureSpeakers:
     def _gateway(self, instance: InstanceId) -> GatewayTable:
         gateway = self.azure.gateway[instance.name]
         server = session_server(self.azure, gateway)
-        received = []
+        received: list[tuple[IPv4Network, GatewayPath]] = []
         for circuit in connected_circuits(self.azure, gateway):
-            edge = self.adj_ribs_in.edges.get(CircuitLine(instance, circuit.name))
-            if edge is None:
-                continue
-            for prefix, paths in self.at_circuit[circuit.name].items():
-                attributes = advertised_to_gateway(gateway, best_in_circuit(paths)[0], edge)
-                if attributes is not None:
-                    source, weight = PathSource.ON_PREMISES, routing_weight(self.azure, gateway, circuit.name)
-                    received.append((prefix, GatewayPath(source, circuit.name, edge, attributes, weight)))
+            received += self._from_circuit(instance, circuit)
         for prefix, from_sites in self.adj_ribs_in.gateways[instance].items():
             received += [(prefix, path) for path in from_sites]
         for tunnel, address in self.adj_ribs_in.tunnels.items():
@@ -271,6 +263,18 @@ class AzureSpeakers:
             if gateway_rejection(gateway, server, path.source, path.attributes) is None:
                 table[prefix] = (*table.get(prefix, ()), path)
         return resolved(self.azure, gateway, table, self._edges(gateway.virtual_network))
+
+    def _from_circuit(self, instance: InstanceId, circuit: Circuit) -> Iterator[tuple[IPv4Network, GatewayPath]]:
+        gateway = self.azure.gateway[instance.name]
+        weight = routing_weight(self.azure, gateway, circuit.name)
+        for router in circuit.edge_routers:
+            edge = self.adj_ribs_in.edges.get(CircuitLine(instance, router))
+            for prefix, paths in self.at_edge[router].items() if edge is not None else ():
+                assert edge is not None
+                attributes = advertised_to_gateway(gateway, best_in_circuit(paths)[0], edge)
+                if attributes is not None:
+                    attributes = replace(attributes, med=edge_med(self.azure, gateway, instance.index, router))
+                    yield prefix, GatewayPath(PathSource.ON_PREMISES, circuit.name, edge, attributes, weight)
 
     def _edges(self, virtual_network: str) -> tuple[IPv4Address, ...]:
         """The far ends of the lines of a virtual network's gateways."""

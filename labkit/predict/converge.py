@@ -30,10 +30,10 @@ def everything_up(lab: Lab, azure: Azure) -> AdjRibsIn:
         {i: {} for gateway in azure.gateways for i in gateway.instance_ids},
         {},
         {
-            CircuitLine(InstanceId(gateway.name, line.instance), line.circuit): line.edge
+            CircuitLine(InstanceId(gateway.name, line.instance), line.router): line.edge
             for gateway in lab.gateways
             for line in gateway.lines
-            if frozenset((InstanceId(gateway.name, line.instance).node, line.circuit)) not in closed
+            if frozenset((InstanceId(gateway.name, line.instance).node, line.router)) not in closed
         },
         {
             GatewayTunnel(instance, far): address
@@ -78,7 +78,7 @@ class CustomerRouters:
     def established(self, azure: Azure, base: AdjRibsIn, sessions: Iterable[Session]) -> frozenset[Session]:
         """The sessions whose far end is there: an instance that is up and has the NVA as a peer, a line."""
         closed = unconnected(self.lab, azure)
-        circuits = {line.circuit for line in base.edges} | {node for ends in closed for node in ends}
+        circuits = {line.router for line in base.edges} | {node for ends in closed for node in ends}
 
         def is_established(session: Session) -> bool:
             far = session.neighbour.name
@@ -96,7 +96,7 @@ class CustomerRouters:
         """What Azure's speakers receive when NVAs and sites advertise this. `base` has those of them that are up."""
         servers: dict[InstanceId, dict[IPv4Network, tuple[LearnedRoute, ...]]] = {i: {} for i in base.servers}
         gateways: dict[InstanceId, dict[IPv4Network, tuple[GatewayPath, ...]]] = {i: {} for i in base.gateways}
-        circuits: dict[str, dict[IPv4Network, tuple[CircuitPath, ...]]] = {c.name: {} for c in azure.circuits}
+        circuits: dict[str, dict[IPv4Network, tuple[CircuitPath, ...]]] = {router: {} for router in azure.edge_router}
         for session, advertised in adj_ribs_out.items():
             far, own = session.neighbour.name, session.neighbour.own
             for prefix, attributes in advertised.items():
@@ -130,7 +130,7 @@ class CustomerRouters:
         if far in self.routers:
             back = self.routers[far].by_address[session.neighbour.own]
             return router.import_policy(session, adj_ribs_out.get(back, {}))
-        # A circuit may have several addresses: the customer has it from the one that it is linked to.
+        # An edge router may have several addresses: the customer has it from the one that it is linked to.
         advertised = speakers.advertised_to_customer(far)
         return router.import_policy(session, _by(session.neighbour.address, advertised))
 

@@ -232,18 +232,19 @@ def _torn_down(speakers: AzureSpeakers) -> Iterator[tuple[str, IPv4Address]]:
     for instance, from_sites in received.gateways.items():
         counts = Counter(path.address for paths in from_sites.values() for path in paths)
         yield from ((instance.node, address) for address, count in counts.items() if count > VPN_GATEWAY_ROUTES)
-    for circuit in azure.circuits:
+    for router, circuit in azure.edge_router.items():
         most = PREMIUM_CUSTOMER_TO_CIRCUIT_ROUTES if circuit.premium else CUSTOMER_TO_CIRCUIT_ROUTES
-        of_customers = received.circuits.get(circuit.name, {})
+        of_customers = received.circuits.get(router, {})
         counts = Counter(path.address for paths in of_customers.values() for path in paths)
-        yield from ((circuit.name, address) for address, count in counts.items() if count > most)
+        yield from ((router, address) for address, count in counts.items() if count > most)
     for line in received.edges:
-        if circuit_drops_gateway(accepted_from_gateway(speakers, line.instance, line.circuit)):
-            yield line.circuit, azure.gateway[line.instance.name].instances[line.instance.index]
+        if circuit_drops_gateway(accepted_from_gateway(speakers, line.instance, line.router)):
+            yield line.router, azure.gateway[line.instance.name].instances[line.instance.index]
 
 
-def accepted_from_gateway(speakers: AzureSpeakers, instance: InstanceId, circuit: str) -> int:
-    """How many prefixes a circuit's edge router accepts from an instance of a gateway [gateway-to-circuit-limit]."""
-    address = speakers.azure.gateway[instance.name].instances[instance.index]
+def accepted_from_gateway(speakers: AzureSpeakers, instance: InstanceId, router: str) -> int:
+    """How many prefixes an edge router accepts from an instance of a gateway [gateway-to-circuit-limit]."""
+    azure = speakers.azure
+    address, circuit = azure.gateway[instance.name].instances[instance.index], azure.edge_router[router].name
     advertised = speakers.advertised_by_gateway(instance.name, instance.index, circuit).values()
     return sum(circuit_rejection(CircuitPath(instance.name, address, a)) is None for a in advertised)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from ipaddress import IPv4Address
 
 from labkit.azure.forwarding import Backend, Surroundings
@@ -15,12 +15,16 @@ from labkit.lab.plan.wires import instance_nics
 
 
 def surroundings(
-    lab: Lab, azure: Azure, virtual_network: str, backends: Mapping[IPv4Address, Sequence[Backend]]
+    lab: Lab,
+    azure: Azure,
+    virtual_network: str,
+    backends: Mapping[IPv4Address, Sequence[Backend]],
+    idle: Collection[tuple[str, str]] = (),
 ) -> Surroundings:
     """What the fabric of a virtual network knows, while Azure's objects are `azure`.
 
     `backends` are those behind every frontend there is. Beyond the NIC of a gateway's instance are further addresses,
-    as `labkit.lab.fabric_ports` has it.
+    as `labkit.lab.fabric_ports` has it; `idle` is as there.
     """
     near = (virtual_network, *(peering.remote for peering in connected_peerings(azure, virtual_network)))
     reachable: dict[IPv4Address, Nic] = {}
@@ -28,7 +32,7 @@ def surroundings(
     for network in reversed(near):
         for nic in _nics(lab, azure):
             if nic.virtual_network == network:
-                reachable |= dict.fromkeys((*beyond(lab, nic.machine, azure), *nic.addresses), nic)
+                reachable |= dict.fromkeys((*beyond(lab, nic.machine, azure, idle), *nic.addresses), nic)
     balancers = load_balancers_near(azure, virtual_network)
     frontends = {b.address: backends[b.address] for b in reversed(balancers)}
     return Surroundings(reachable, frontends, lab.internet is not None)

@@ -13,7 +13,7 @@ from labkit.azure.rules.adjacency import local_and_adjacent_ranges
 from labkit.azure.rules.circuits import best_in_circuit
 from labkit.azure.rules.effective import DEFAULT_ROUTE, lookup
 from labkit.azure.rules.gateway_policy import PathSource, used_at_gateway
-from labkit.azure.rules.gateways import sibling
+from labkit.azure.rules.gateways import connected_circuits, sibling
 from labkit.daemons.speaker import Best, StaticRoute
 from labkit.lab.connections import unconnected
 from labkit.lab.model import Lab
@@ -60,7 +60,7 @@ class PredictedTables:
             )
             for balancer in self.azure.load_balancers
         }
-        return surroundings(self._lab, self.azure, virtual_network, backends)
+        return surroundings(self._lab, self.azure, virtual_network, backends, self._idle)
 
     def route(self, node: str, packet: Packet, *, inbound: bool = False) -> Route:
         """What a node's own table has for a packet: the longest prefix, of equal ones that without BGP."""
@@ -111,6 +111,18 @@ class PredictedTables:
     def _instances(self) -> Mapping[str, InstanceId]:
         """The instances of gateways by their nodes' names."""
         return {i.node: i for gateway in self.azure.gateways for i in gateway.instance_ids}
+
+    @cached_property
+    def _idle(self) -> frozenset[tuple[str, str]]:
+        """The instances of gateways that have nothing of a circuit (`labkit.lab.plan.nodes.beyond`)."""
+        tables = self._speakers.at_gateway
+        senders = {i: {path.sender for paths in table.values() for path in paths} for i, table in tables.items()}
+        return frozenset(
+            (node, circuit.name)
+            for node, instance in self._instances.items()
+            for circuit in connected_circuits(self.azure, self.azure.gateway[instance.name])
+            if circuit.name not in senders.get(instance, ())
+        )
 
     # What nodes have without BGP: their interfaces' networks, and static routes.
 
@@ -168,9 +180,9 @@ class PredictedTables:
             if other_one is not None:
                 yield node, IPv4Network(other_one), Route.connected(IPv4Network(other_one))
             for line in lab.gateway[instance.name].lines:
-                if line.instance == instance.index and frozenset((node, line.circuit)) not in closed:
+                if line.instance == instance.index and frozenset((node, line.router)) not in closed:
                     yield node, IPv4Network(line.edge), Route.connected(IPv4Network(line.edge))
-                    yield line.circuit, IPv4Network(nic.address), Route.connected(IPv4Network(nic.address))
+                    yield line.router, IPv4Network(nic.address), Route.connected(IPv4Network(nic.address))
 
     def _in_the_internet(self) -> Iterator[tuple[str, IPv4Network, Route]]:
         """The Internet's own routes, and those of the nodes that are in it themselves."""
@@ -202,8 +214,8 @@ class PredictedTables:
                     yield prefix, Route.over_link(prefix, best.attributes.next_hop)
                 else:
                     yield prefix, Route.by_nic(prefix, self.azure.primary_nic(node).name)
-        elif node in self.azure.circuit:
-            for prefix, customers in self._speakers.at_circuit.get(node, {}).items():
+        elif node in self.azure.edge_router:
+            for prefix, customers in self._speakers.at_edge.get(node, {}).items():
                 yield prefix, Route.over_link(prefix, *(path.address for path in best_in_circuit(customers)))
         for prefix, chosen in self._routers.loc_rib.get(node, {}).items():
             # What a router advertises itself is in no kernel.

@@ -46,12 +46,11 @@ def test_every_published_row_is_compared(file: Path, rows: int) -> None:
     assert sum(len(c.rows) + sum(len(each.azure) for each in c.otherwise) for c in found) == rows
 
 
-def test_the_page_has_every_difference() -> None:
-    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+def test_no_row_differs() -> None:
+    """As the page has it: no lab gives a reason why one would."""
     labs = [topologies() / name / "lab.yml" for name in ("expressroute-vpn", "dual-homed-expressroute")]
-    reasons = {each.because for file in (*labs, FAB_D) for claim in captures(file) for each in claim.otherwise}
-    assert reasons
-    assert [reason for reason in reasons if reason not in page] == []
+    assert [each.because for file in (*labs, FAB_D) for claim in captures(file) for each in claim.otherwise] == []
+    assert "No row of the three labs differs." in PAGE.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["expressroute-vpn", "dual-homed-expressroute"])
@@ -71,13 +70,12 @@ def test_verify_shows_the_comparison(labkit_lab: Boot, capsys: pytest.CaptureFix
     assert labkit(["verify", "--lab", name]) == 0
     out = capsys.readouterr().out
     assert re.search(r"✓ +✓ +10\.1\.34\.0/25 +192\.168\.34\.17 +65020\n", out), out
-    assert "Differs: each instance of a gateway has one line to a circuit" in out
     assert labkit(["verify", "--lab", name, "-o", "json"]) == 0
     tables = [check["published"] for check in json.loads(capsys.readouterr().out) if "published" in check]
     assert [(t["table"], sum(row["inAzure"] for row in t["rows"])) for t in tables] == [
         ("gateway learned-routes vpngw", 12),
         ("gateway learned-routes ergw", 5),
-        ("routes circuit1 --bgp", 5),
+        ("routes circuit1-0 --bgp", 5),
     ]
 
 

@@ -84,9 +84,8 @@ def _gateway(lab: RunningLab, name: str) -> Tables:
 
 
 def _frr_nodes(lab: RunningLab) -> list[str]:
-    circuits = {line.circuit for gateway in lab.lab.gateways for line in gateway.lines}
     instances = [i.node for gateway in lab.lab.azure.gateways for i in gateway.instance_ids]
-    return sorted({*(nva.name for nva in lab.lab.nvas), *lab.lab.site_router, *circuits, *instances})
+    return sorted({*(nva.name for nva in lab.lab.nvas), *lab.lab.site_router, *lab.lab.azure.edge_router, *instances})
 
 
 def _bgp(look: LiveState, node: str) -> list[str]:

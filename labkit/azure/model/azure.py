@@ -97,6 +97,11 @@ class Azure:
         return {c.name: c for c in self.circuits}
 
     @cached_property
+    def edge_router(self) -> Mapping[str, Circuit]:
+        """ExpressRoute circuits by the names of their edge routers."""
+        return {router: c for c in self.circuits for router in c.edge_routers}
+
+    @cached_property
     def local_network_gateway(self) -> Mapping[str, LocalNetworkGateway]:
         """Local network gateways by name."""
         return {g.name: g for g in self.local_network_gateways}

@@ -36,6 +36,7 @@ class Gateway:
 class Circuit:
     """An ExpressRoute circuit with private peering. `peer_asn` is the customer's (`peerASN`); None without one.
 
+    It ends at one or two of Microsoft's edge routers (MSEE), `edges` of them [circuit-edges].
     Each of `authorizations`, by name, lets a gateway of another subscription connect to it [circuit-authorization].
     """
 
@@ -43,13 +44,22 @@ class Circuit:
     peer_asn: int | None
     premium: bool = False
     authorizations: tuple[str, ...] = ()
+    edges: int = 1
+
+    @property
+    def edge_routers(self) -> tuple[str, ...]:
+        """Its edge routers by name: the only one has the circuit's; of two `c1-0` is the primary, `c1-1` the other."""
+        if self.edges == 1:
+            return (self.name,)
+        return tuple(InstanceId(self.name, index).node for index in range(self.edges))
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
     """Microsoft's edge of a circuit as one virtual network has it [edge-addresses].
 
-    `address` is the gateway's BGP neighbour's, `next_hop` what NICs have for what lies behind it: the platform's.
+    `address` is the gateway's BGP neighbour's, `next_hop` what NICs have for what lies behind it: the platform's. An
+    only edge router has one of each for every instance of the gateway; of two, each has one for both.
     """
 
     address: IPv4Address

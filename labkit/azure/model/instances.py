@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, order=True)
 class InstanceId:
-    """An instance of a route server or a gateway: the name of the whole, and its index, 0 or 1."""
+    """An instance of a route server or a gateway, or an edge router of a circuit: the whole's name, and 0 or 1."""
 
     name: str
     index: int

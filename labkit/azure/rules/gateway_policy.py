@@ -165,14 +165,14 @@ def best_at_gateway(gateway: Gateway, paths: Sequence[GatewayPath]) -> GatewayPa
 
     Its own come first. An ExpressRoute gateway then prefers its circuits, whose weight is 32769 where others have
     32768 [gateway-preference, gateway-listings], and of these the connection with the highest routing weight
-    [connection-weight]. Then the shorter AS path, the better ORIGIN (RFC 4271 §9.1.2.2), then
-    on-premises before the route server and other instances (eBGP before iBGP), then the lowest address of the speaker
-    and of the next hop.
+    [connection-weight]. Then the shorter AS path, the better ORIGIN (RFC 4271 §9.1.2.2), of a circuit's edges the
+    instance's own [edge-by-instance], then on-premises before the route server and other instances (eBGP before iBGP),
+    then the lowest address of the speaker and of the next hop.
 
     The result does not depend on the order of `paths`.
     """
 
-    def rank(path: GatewayPath) -> tuple[int, int, int, int, int, int, int, str]:
+    def rank(path: GatewayPath) -> tuple[int, int, int, int, int, int, int, int, str]:
         learned = 2 if from_circuit(gateway, path.source) else 3
         by_source = _OWN.get(path.source, learned)
         attributes = path.attributes
@@ -181,6 +181,7 @@ def best_at_gateway(gateway: Gateway, paths: Sequence[GatewayPath]) -> GatewayPa
             -path.weight,
             len(attributes.as_path),
             attributes.origin.rank,
+            _med(gateway, path),
             path.source in _INTERNAL,
             int(path.address),
             int(attributes.next_hop),
@@ -199,11 +200,17 @@ def used_at_gateway(gateway: Gateway, paths: Sequence[GatewayPath]) -> tuple[Gat
     if best is None or best.source is not PathSource.ON_PREMISES:
         return () if best is None else (best,)
 
-    def merit(path: GatewayPath) -> tuple[PathSource, int, int, int]:
-        return path.source, path.weight, len(path.attributes.as_path), path.attributes.origin.rank
+    def merit(path: GatewayPath) -> tuple[PathSource, int, int, int, int]:
+        attributes = path.attributes
+        return path.source, path.weight, len(attributes.as_path), attributes.origin.rank, _med(gateway, path)
 
     equals = (path for path in paths if merit(path) == merit(best))
     return tuple(sorted(equals, key=lambda p: (p != best, int(p.address))))
+
+
+def _med(gateway: Gateway, path: GatewayPath) -> int:
+    """The MED of a path from a circuit, which the instance itself has set (`labkit.azure.rules.gateways.edge_med`)."""
+    return path.attributes.med or 0 if from_circuit(gateway, path.source) else 0
 
 
 def learned_from_gateway(

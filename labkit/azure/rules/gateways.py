@@ -81,6 +81,16 @@ def routing_weight(azure: Azure, gateway: Gateway, remote: str) -> int:
     return next(found, 0)
 
 
+def edge_med(azure: Azure, gateway: Gateway, instance: int, router: str) -> int | None:
+    """The MED that an instance of a gateway sets on what it has from an edge router; None for none.
+
+    Of two edge routers each instance sends by that of its own number while it can, and by the other one else
+    [edge-by-instance].
+    """
+    number = azure.edge_router[router].edge_routers.index(router)
+    return None if number % len(gateway.instances) == instance or azure.edge_router[router].edges == 1 else 1
+
+
 def gateway_of_user_routes(azure: Azure, virtual_network: str) -> Gateway | None:
     """The gateway to which user-defined routes with next hop type VirtualNetworkGateway lead [route-to-gateway].
 

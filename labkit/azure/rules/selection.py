@@ -120,5 +120,6 @@ def _rank(path: LearnedRoute, preference: HubRoutingPreference, assumptions: Ass
             return length, 0 if is_expressroute and assumptions.expressroute_wins_ties else 1, last
 
 
-def _tie_break(path: LearnedRoute) -> tuple[int, str, int]:
-    return int(path.peer.address), path.peer.name, int(path.attributes.next_hop)
+def _tie_break(path: LearnedRoute) -> tuple[int, str, int, int]:
+    """A gateway alone has several paths of its own: by the edge that it sends by itself first."""
+    return int(path.peer.address), path.peer.name, path.attributes.med or 0, int(path.attributes.next_hop)

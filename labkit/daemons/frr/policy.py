@@ -15,7 +15,8 @@ _LONGEST = 32
 def route_map(speaker: CustomerSpeaker, neighbour: Neighbour) -> str | None:
     """The name of the route-map for what is advertised to a neighbour; None if nothing changes it."""
     filtered = rules_towards(speaker.exports, neighbour) or circuit_tag(speaker, neighbour) is not None
-    return f"to-{neighbour.peer}" if filtered else None
+    to = neighbour.name if neighbour.circuit else neighbour.peer  # rules may be for one edge router of two
+    return f"to-{to}" if filtered else None
 
 
 def circuit_tag(speaker: CustomerSpeaker, neighbour: Neighbour) -> int | None:

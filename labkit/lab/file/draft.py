@@ -104,10 +104,19 @@ class Draft:
 
     def names(self, *path: str) -> list[str]:
         """The keys of the mapping at `path`, those of damaged entries included."""
+        data = self._data(path)
+        return list(data) if isinstance(data, dict) else []
+
+    def text(self, *path: str) -> str | None:
+        """The single value at `path`, sound or not; None if there is none."""
+        data = self._data(path)
+        return data if isinstance(data, str) else None
+
+    def _data(self, path: tuple[str, ...]) -> Data:
         data = self.source.data
         for step in path:
             data = data.get(step) if isinstance(data, dict) else None
-        return list(data) if isinstance(data, dict) else []
+        return data
 
 
 def _origin(tree: Any, path: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -13,12 +13,12 @@ from labkit.azure.model.problem import Code, Problem
 from labkit.lab import model
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.schema import Section
-from labkit.lab.file.schema_types import AzureName, LinkOptions, Named, Part
+from labkit.lab.file.schema_types import AzureName, LinkOptions, Named, Part, Prefix
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses
 from labkit.lab.kinds.kind import AzureRefusal, Checking, Kind
 from labkit.lab.kinds.names import Declared
-from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY
+from labkit.lab.kinds.nouns import CIRCUIT, CIRCUIT_OF_TWO, EDGE_ROUTER, GATEWAY
 from labkit.lab.kinds.site import site_routers
 from labkit.lab.model import Lab
 from labkit.lab.plan.common import Planned
@@ -28,12 +28,22 @@ from labkit.lab.plan.speakers import edge_speaker
 from labkit.lab.plan.wires import Wiring
 
 
-class Circuit(Part):
-    """An ExpressRoute circuit with private peering; Microsoft's edge router, ASN 12076, is its node."""
+class CircuitLinkOptions(LinkOptions):
+    """A circuit's link to its site, or with two edges its two links."""
 
-    connects_to: Named[LinkOptions] = Field(default_factory=list)
-    """The site, or the router of one, at its customer's end: a name, or `{site: prefix of the link}`. Without one,
-    gateways meet there."""
+    secondary_prefix: Prefix | None = None
+    """With two edges: the range of the link from the secondary one. Default: a /30 of 100.64.0.0/16."""
+
+
+class Circuit(Part):
+    """An ExpressRoute circuit with private peering; Microsoft's edge routers (MSEE), ASN 12076, are its nodes."""
+
+    connects_to: Named[CircuitLinkOptions] = Field(default_factory=list)
+    """The site, or the router of one, at its customer's end: a name, or `{site: prefix of the link}`, of two edges
+    `{site: {prefix: of the primary one's link, secondary_prefix: …}}`. Without one, gateways meet there."""
+    edges: Annotated[int, Field(ge=1, le=2)] = 1
+    """2, as a circuit has in Azure: each instance of a gateway has a session with both, and the site a link to each. Of
+    circuit c1 the nodes are c1-0, the primary edge, and c1-1. 1: one router stands for both."""
     premium: bool = False
     """True: the premium add-on, which takes more of the customer's routes."""
 
@@ -46,6 +56,17 @@ CIRCUITS: Section[dict[str, Circuit]] = Section(
     dict,
     parts={"connects_to": 'link of circuit {0} to "{1}"'},
 )
+
+
+def edge_routers(draft: Draft, circuit: str) -> tuple[str, ...]:
+    """The names of the edge routers of a circuit; those of something else are its own name."""
+    found = draft.file[CIRCUITS].get(circuit)
+    return azure_model.Circuit(circuit, None, edges=1 if found is None else found.edges).edge_routers
+
+
+def edges_unread(draft: Draft, circuit: str) -> bool:
+    """Whether a mistake hides how many edges a circuit has."""
+    return draft.broken(("circuits", circuit, "edges"))
 
 
 def _sites(circuit: Circuit) -> tuple[str, ...]:
@@ -63,7 +84,7 @@ def _remote(draft: Draft, problem: Problem) -> tuple[Path, str]:
 
 
 class CircuitKind(Kind):
-    """Circuits; the edge router of each is a node. `labkit.lab.kinds.wan_link` has its link to its site."""
+    """Circuits; their edge routers are nodes. `labkit.lab.kinds.wan_link` has their links to sites."""
 
     section = CIRCUITS
     noun = CIRCUIT
@@ -74,7 +95,11 @@ class CircuitKind(Kind):
     def names(self, draft: Draft) -> Iterator[Declared]:
         """See `Kind`."""
         for name in draft.names("circuits"):
-            yield Declared(name, CIRCUIT, ("circuits", name))
+            path = ("circuits", name)
+            two = draft.text(*path, "edges") not in {None, "1"}  # with a wrong number, too: one mistake is enough
+            yield Declared(name, CIRCUIT_OF_TWO if two else CIRCUIT, path)
+            for router in azure_model.Circuit(name, None, edges=2).edge_routers if two else ():
+                yield Declared(router, EDGE_ROUTER, path, f"an edge router of circuit {name}")
 
     def azure(self, draft: Draft, addresses: Addresses, azure: azure_model.Azure) -> azure_model.Azure:  # noqa: ARG002
         """See `Kind`."""
@@ -83,7 +108,9 @@ class CircuitKind(Kind):
         for name, circuit in draft.file[CIRCUITS].items():
             asns = (routers[site].of_site.asn for site in _sites(circuit) if site in routers)
             redeemed = dict.fromkeys(c.authorization for c in azure.connections if c.remote == name and c.authorization)
-            circuits.append(azure_model.Circuit(name, next(asns, None), circuit.premium, tuple(redeemed)))
+            circuits.append(
+                azure_model.Circuit(name, next(asns, None), circuit.premium, tuple(redeemed), circuit.edges)
+            )
         return replace(azure, circuits=tuple(circuits))
 
     def check(self, checking: Checking) -> None:
@@ -92,6 +119,12 @@ class CircuitKind(Kind):
         for name, circuit in draft.file[CIRCUITS].items():
             path: Path = ("circuits", name)
             sites = _sites(circuit)
+            for i, link in enumerate(circuit.connects_to):
+                for site, options in link.items():
+                    if circuit.edges == 1 and options and options.secondary_prefix and not edges_unread(draft, name):
+                        place: Path = (*path, "connects_to", i, site)
+                        text = f"{draft.subject(place)[0]}: secondary_prefix is for a circuit with two edges."
+                        draft.error((*place, "secondary_prefix"), text, "Add edges: 2, or remove secondary_prefix.")
             linked = any(checking.names.nouns.get(other) == GATEWAY for other in checking.joined_to(name))
             if len(sites) > 1 and not draft.broken((*path, "connects_to")):
                 text = f"circuit {name} is connected to {len(sites)} sites."
@@ -110,11 +143,12 @@ class CircuitKind(Kind):
 
     def nodes(self, lab: Lab, wiring: Wiring) -> Iterator[Planned]:
         """See `Kind`."""
-        yield from (_node(lab, wiring, circuit) for circuit in lab.circuits)
+        for circuit in lab.circuits:
+            for router in lab.azure.circuit[circuit.name].edge_routers:
+                yield _node(lab, wiring, router, circuit.daemon)
 
 
-def _node(lab: Lab, wiring: Wiring, circuit: model.Circuit) -> Planned:
-    """A circuit's edge router (MSEE), ASN 12076, between gateways' lines and the customer's site."""
-    files, binds = speaker_files(circuit.daemon, edge_speaker(lab, lab.azure.circuit[circuit.name]))
-    commands = wiring.up(circuit.name)
-    return Planned(router_node(lab, circuit.name, circuit.daemon, Role.CIRCUIT, binds, commands), tuple(files))
+def _node(lab: Lab, wiring: Wiring, router: str, daemon: str) -> Planned:
+    """An edge router (MSEE) of a circuit, ASN 12076, between gateways' lines and the customer's site."""
+    files, binds = speaker_files(daemon, edge_speaker(lab, router))
+    return Planned(router_node(lab, router, daemon, Role.CIRCUIT, binds, wiring.up(router)), tuple(files))

@@ -13,13 +13,21 @@ from labkit.azure.model.problem import Code, Problem
 from labkit.lab.file.draft import Draft
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
-from labkit.lab.kinds.circuit import CIRCUITS
-from labkit.lab.kinds.gateway import EDGES, GATEWAYS, Gateway, GatewayConnection, GatewayType, instances_unread
+from labkit.lab.kinds.circuit import CIRCUITS, edge_routers, edges_unread
+from labkit.lab.kinds.gateway import (
+    EDGES,
+    GATEWAYS,
+    Gateway,
+    GatewayConnection,
+    GatewayType,
+    edge_count,
+    instances_unread,
+)
 from labkit.lab.kinds.internet import INTERNET
 from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Joined, Kind
 from labkit.lab.kinds.machine import machine_of
 from labkit.lab.kinds.names import invalid_name
-from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY, NVA, NVA_NIC, SITE, SITE_ROUTER
+from labkit.lab.kinds.nouns import CIRCUIT, CIRCUIT_OF_TWO, GATEWAY, NVA, NVA_NIC, SITE, SITE_ROUTER
 from labkit.lab.kinds.nva import NVAS
 from labkit.lab.kinds.reachability import obstacle
 from labkit.lab.kinds.site import LANS, FileRouter, site_routers
@@ -33,7 +41,10 @@ APIPA = IPv4Network("169.254.0.0/16")
 _CUSTOM = (IPv4Network("169.254.21.0/24"), IPv4Network("169.254.22.0/24"))
 """Those of them that Azure takes for BGP through tunnels [vpn-apipa]."""
 
-_REMOTES = {GatewayType.EXPRESSROUTE: (CIRCUIT,), GatewayType.VPN: (SITE, SITE_ROUTER, NVA, NVA_NIC, GATEWAY)}
+_REMOTES = {
+    GatewayType.EXPRESSROUTE: (CIRCUIT, CIRCUIT_OF_TWO),
+    GatewayType.VPN: (SITE, SITE_ROUTER, NVA, NVA_NIC, GATEWAY),
+}
 
 _OWN: Slot[dict[tuple[str, str], Mapping[int, IPv4Address]]] = Slot(dict)
 """The instances' addresses in tunnels to a device with a link's address, by gateway and what it connects to."""
@@ -102,7 +113,9 @@ class ConnectionKind(Kind):
 
     def joins(self, draft: Draft) -> Iterator[Joined]:
         """See `Kind`."""
-        yield from (Joined(named.gateway, named.device, named.options.bgp) for _, named in _all(draft))
+        for _, named in _all(draft):
+            for name in dict.fromkeys((named.device, *edge_routers(draft, named.device))):
+                yield Joined(named.gateway, name, named.options.bgp)
 
     def given(self, draft: Draft) -> Iterator[Given]:
         """See `Kind`: of a device's address the first connection that has it."""
@@ -334,12 +347,15 @@ def _check_instances(draft: Draft, gateway: Gateway, named: _Named, about: str) 
     elif any(i >= every for i in options.instances):
         text = f"{about}: the gateway has no instance {max(options.instances)}."
         draft.error((*path, "instances"), text, "Set active_active: true, or remove instances.")
+    two = len(edge_routers(draft, named.remote)) > 1
+    wanted = edge_count(draft, gateway, named.remote)
+    whose = "the circuit has 2 edges" if two else f"the gateway has {every} instance{'s' * (every > 1)}"
     for key, one in (("edges", "one edge"), ("next_hops", "one next hop")):
         n = len(getattr(options, key))
-        if n not in {0, every} and gateway.type is GatewayType.EXPRESSROUTE:
-            given = one if n == 1 else f"{n} {key}"
-            text = f"{about}: {given}, but the gateway has {every} instance{'s' * (every > 1)}."
-            draft.error((*path, key), text, "Each instance has a line of its own: give as many addresses.")
+        if n not in {0, wanted} and gateway.type is GatewayType.EXPRESSROUTE and not edges_unread(draft, named.remote):
+            text = f"{about}: {one if n == 1 else f'{n} {key}'}, but {whose}."
+            why = "Both edges have an address" if two else "Each instance has a line of its own"
+            draft.error((*path, key), text, f"{why}: give as many addresses.")
 
 
 def _check_device(draft: Draft, named: _Named, about: str) -> None:

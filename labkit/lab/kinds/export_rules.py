@@ -27,13 +27,13 @@ from labkit.lab.file.schema_types import (
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.kind import Checking
 from labkit.lab.kinds.next_hop import next_hop_address, refer_next_hop
-from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY, NVA, ROUTE_SERVER, SITE, SITE_ROUTER
+from labkit.lab.kinds.nouns import CIRCUIT, CIRCUIT_OF_TWO, EDGE_ROUTER, GATEWAY, NVA, ROUTE_SERVER, SITE, SITE_ROUTER
 
 NEXT_HOP_UNCHANGED = "unchanged"
 SHORTHANDS = ("prepend", "as_override", "strip_route_server_asn", "communities", "next_hop")
 """The options of an NVA that are short for the last rules of its `exports`."""
 
-PEERS = (ROUTE_SERVER, NVA, GATEWAY, CIRCUIT, SITE, SITE_ROUTER)
+PEERS = (ROUTE_SERVER, NVA, GATEWAY, CIRCUIT, CIRCUIT_OF_TWO, EDGE_ROUTER, SITE, SITE_ROUTER)
 _OR_LONGER = " or longer"
 _AS_PATH = re.compile(r"(?P<start>[_^])(?P<asns>\d+(_\d+)*)?(?P<end>[_$])")
 

@@ -33,7 +33,7 @@ from labkit.lab.file.schema_types import (
 )
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
-from labkit.lab.kinds.circuit import CIRCUITS
+from labkit.lab.kinds.circuit import CIRCUITS, edge_routers
 from labkit.lab.kinds.kind import AzureRefusal, Checking, Given, Kind, at
 from labkit.lab.kinds.names import Declared, declared_with_instances
 from labkit.lab.kinds.nouns import GATEWAY, GATEWAY_INSTANCE
@@ -62,7 +62,7 @@ NOWHERE = IPv4Address(0)
 _ADDRESSES: Slot[dict[str, tuple[IPv4Address, ...]]] = Slot(dict)
 
 EDGES: Slot[dict[tuple[str, str], tuple[azure_model.Edge, ...]]] = Slot(dict)
-"""The edges by gateway and circuit: one for each instance of the gateway."""
+"""The edges by gateway and circuit: one for each instance of the gateway; of a circuit with two edges, one for each."""
 
 
 class GatewayType(StrEnum):
@@ -79,8 +79,8 @@ class GatewayConnection(Part):
     """A gateway's connection: an ExpressRoute gateway's to a circuit; a VPN gateway's to a site, NVA or VPN gateway."""
 
     edges: Annotated[tuple[Address, ...], BeforeValidator(one_or_more)] = ()
-    """To a circuit: the addresses of Microsoft's edge as the gateway has it, one for each instance. Default: the first
-    free ones of GatewaySubnet."""
+    """To a circuit: the addresses of Microsoft's edges as the gateway has them, the primary one's first; of an only
+    edge, one for each instance. Default: the first free ones of GatewaySubnet."""
     next_hops: Annotated[tuple[Address, ...], BeforeValidator(one_or_more)] = ()
     """To a circuit: the next hops that NICs have in place of `edges`, as many. Default: of 100.65.0.0/16."""
     routing_weight: Annotated[int, Field(ge=0, le=32000)] = 0
@@ -143,13 +143,19 @@ GATEWAYS: Section[dict[str, Gateway]] = Section(
 )
 
 
+def edge_count(draft: Draft, gateway: Gateway, circuit: str) -> int:
+    """How many edges, each with an address of its own, a gateway has at a circuit."""
+    routers = len(edge_routers(draft, circuit))
+    return gateway.instance_count if routers == 1 else routers
+
+
 def instances_unread(draft: Draft, name: str) -> bool:
     """Whether a mistake hides how many instances a gateway has."""
     return any(draft.broken(("gateways", name, key)) for key in ("instances", "active_active"))
 
 
 class GatewayKind(Kind):
-    """Gateways; each instance is a node, with a line to each circuit and a tunnel to each site."""
+    """Gateways; each instance is a node, with a line to each edge router and a tunnel to each site."""
 
     section = GATEWAYS
     noun = GATEWAY
@@ -221,7 +227,8 @@ class GatewayKind(Kind):
         for name, gateway in assignment.draft.file[GATEWAYS].items():
             for circuit, options in gateway.connections if name in addresses[_ADDRESSES] else ():
                 if circuit in assignment.draft.file[CIRCUITS]:
-                    edges = (_edge(assignment, gateway, options, i) for i in range(gateway.instance_count))
+                    count = edge_count(assignment.draft, gateway, circuit)
+                    edges = (_edge(assignment, gateway, options, i) for i in range(count))
                     addresses[EDGES][name, circuit] = tuple(edge for edge in edges if edge is not None)
 
     def azure(self, draft: Draft, addresses: Addresses, azure: Azure) -> Azure:
@@ -255,7 +262,7 @@ class GatewayKind(Kind):
         for gateway, line in lines(lab):
             node = InstanceId(gateway.name, line.instance).node
             inside = lab.azure.gateway[gateway.name].instances[line.instance]
-            one, other = WireEnd(node, interfaces.take(node)), WireEnd(line.circuit, interfaces.take(line.circuit))
+            one, other = WireEnd(node, interfaces.take(node)), WireEnd(line.router, interfaces.take(line.router))
             one_up = point_to_point(one.interface, inside, line.edge)
             yield Wire(one, other, one_up, point_to_point(other.interface, line.edge, inside))
 
@@ -280,13 +287,11 @@ def _free_instances(assignment: Assignment, name: str, gateway: Gateway) -> tupl
     return instances
 
 
-def _edge(
-    assignment: Assignment, gateway: Gateway, options: GatewayConnection, instance: int
-) -> azure_model.Edge | None:
-    """The edge at the far end of an instance's line; where GatewaySubnet is full, its address is the platform's."""
+def _edge(assignment: Assignment, gateway: Gateway, options: GatewayConnection, number: int) -> azure_model.Edge | None:
+    """An edge at the far ends of lines; where GatewaySubnet is full, its address is the platform's."""
     found = find_subnet(assignment.draft, f"{gateway.virtual_network}/{GATEWAY_SUBNET}")
-    next_hop = options.next_hops[instance] if instance < len(options.next_hops) else assignment.host(PLATFORM)
-    given = options.edges[instance] if instance < len(options.edges) else None
+    next_hop = options.next_hops[number] if number < len(options.next_hops) else assignment.host(PLATFORM)
+    given = options.edges[number] if number < len(options.edges) else None
     free = assignment.usable(found[2].prefix) if given is None and found is not None else given
     return azure_model.Edge(free or next_hop, next_hop) if next_hop is not None else None
 
@@ -304,13 +309,22 @@ def _nics(draft: Draft, addresses: Addresses) -> Iterator[Nic]:
 
 def _built(draft: Draft, addresses: Addresses, name: str, gateway: Gateway) -> model.Gateway:
     lines = (
-        model.Line(i, circuit, edge.address, edge.next_hop)
+        line
         for circuit, _ in gateway.connections
         if circuit in draft.file[CIRCUITS]
-        for i, edge in enumerate(addresses[EDGES][name, circuit])
+        for line in _lines(circuit, edge_routers(draft, circuit), gateway, addresses[EDGES][name, circuit])
     )
     timers = BgpTimers(gateway.timers.keepalive, gateway.timers.hold)
     return model.Gateway(name, tuple(lines), timers)
+
+
+def _lines(
+    circuit: str, routers: tuple[str, ...], gateway: Gateway, edges: tuple[azure_model.Edge, ...]
+) -> Iterator[model.Line]:
+    """The lines of a gateway to a circuit: from each instance to each edge router."""
+    for instance in range(gateway.instance_count):
+        for router, edge in zip(routers, edges if len(routers) > 1 else edges[instance:], strict=False):
+            yield model.Line(instance, circuit, router, edge.address, edge.next_hop)
 
 
 def _check(draft: Draft, name: str, gateway: Gateway) -> None:

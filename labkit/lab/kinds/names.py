@@ -84,6 +84,8 @@ class Names:
         owner = _owner(name)
         if {name, owner} & self.adrift or any(fits(each) for each in self.blind):
             return False
+        if owner != name and draft.broken(("circuits", owner, "edges")):
+            return False
         for section in ("nvas", "virtual_machines"):
             place: Path = (section, owner)
             unread = draft.broken((*place, "nics")) and not draft.names(section, owner, "nics")

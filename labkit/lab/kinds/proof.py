@@ -20,6 +20,8 @@ from labkit.lab.kinds.machine import machine_of
 from labkit.lab.kinds.next_hop import address_of
 from labkit.lab.kinds.nouns import (
     CIRCUIT,
+    CIRCUIT_OF_TWO,
+    EDGE_ROUTER,
     FIREWALL,
     GATEWAY,
     GATEWAY_INSTANCE,
@@ -50,7 +52,7 @@ _OF_TABLE: dict[TableKind, tuple[tuple[Noun | Trait, ...], ...]] = {
     TableKind.ADVERTISED: ((ROUTE_SERVER,), _PEERS),
     TableKind.EFFECTIVE: ((Trait.NIC,),),
     TableKind.GATEWAY: ((GATEWAY,),),
-    TableKind.BGP: ((NVA, SITE, SITE_ROUTER, CIRCUIT, GATEWAY_INSTANCE),),
+    TableKind.BGP: ((NVA, SITE, SITE_ROUTER, CIRCUIT, EDGE_ROUTER, GATEWAY_INSTANCE),),
 }
 _TABLES = (
     "learned-routes SERVER PEER",
@@ -223,7 +225,7 @@ class _Checker:
         for name in via or ():
             if address_of(name) is None:
                 place: Path = (*path, "via") if "rows" not in path else path
-                wanted = (*_IN_NODES, LOAD_BALANCER, FIREWALL)
+                wanted = (*_IN_NODES, CIRCUIT_OF_TWO, LOAD_BALANCER, FIREWALL)
                 self.names.refer(self.draft, place, about, name, *wanted, called="next hop")
 
     def _travel(self, path: Path, about: str, source: str, target: str) -> None:
@@ -244,7 +246,9 @@ class _Checker:
             else:
                 self.names.refer(self.draft, (*path, "through"), about, name, Trait.HOP, called="hop")
         for name in claim.never:
-            self.names.refer(self.draft, (*path, "never"), about, name, *_IN_NODES, ROUTE_SERVER, called="hop")
+            self.names.refer(
+                self.draft, (*path, "never"), about, name, *_IN_NODES, CIRCUIT_OF_TWO, ROUTE_SERVER, called="hop"
+            )
         for name in dict.fromkeys(claim.never):
             if name in map(machine_of, claim.through) or name in claim.through:
                 self.draft.error(

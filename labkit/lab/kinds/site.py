@@ -22,7 +22,18 @@ from labkit.lab.kinds.addresses import Addresses, Assignment, Slot
 from labkit.lab.kinds.kind import Checking, Given, Joined, Kind, Range
 from labkit.lab.kinds.names import Declared
 from labkit.lab.kinds.next_hop import address_of
-from labkit.lab.kinds.nouns import CIRCUIT, GATEWAY, NVA, SITE, SITE_HOST, SITE_LAN, SITE_OF_ROUTERS, SITE_ROUTER
+from labkit.lab.kinds.nouns import (
+    CIRCUIT,
+    CIRCUIT_OF_TWO,
+    EDGE_ROUTER,
+    GATEWAY,
+    NVA,
+    SITE,
+    SITE_HOST,
+    SITE_LAN,
+    SITE_OF_ROUTERS,
+    SITE_ROUTER,
+)
 from labkit.lab.kinds.static_routes import static_routes
 from labkit.lab.model import LAN_SUFFIX, Lab
 from labkit.lab.plan.common import Planned
@@ -32,10 +43,10 @@ from labkit.names import in_any_case
 
 HOST_SUFFIX = "-host"
 HOST_OFFSET = 10
-_NEIGHBOURS = (NVA, CIRCUIT, GATEWAY, SITE, SITE_ROUTER)
+_NEIGHBOURS = (NVA, CIRCUIT, CIRCUIT_OF_TWO, EDGE_ROUTER, GATEWAY, SITE, SITE_ROUTER)
 """What the router of a site may have BGP with."""
 
-_NEXT_HOPS = (NVA, CIRCUIT, SITE, SITE_ROUTER)
+_NEXT_HOPS = (NVA, CIRCUIT, EDGE_ROUTER, SITE, SITE_ROUTER)
 """What a static route of it may lead to."""
 
 LANS: Slot[dict[str, tuple[IPv4Interface, ...]]] = Slot(dict)

@@ -12,7 +12,7 @@ from labkit.lab.file.draft import Draft
 from labkit.lab.file.schema_types import LinkOptions, OverlayOptions
 from labkit.lab.file.yaml_source import Path
 from labkit.lab.kinds.addresses import WAN, WAN_LENGTH, Addresses, Assignment, Slot, ends
-from labkit.lab.kinds.circuit import CIRCUITS
+from labkit.lab.kinds.circuit import CIRCUITS, CircuitLinkOptions, edge_routers
 from labkit.lab.kinds.kind import Checking, Joined, Kind, Range
 from labkit.lab.kinds.next_hop import address_of
 from labkit.lab.kinds.nouns import SITE, SITE_ROUTER
@@ -26,7 +26,7 @@ Ends = tuple[IPv4Interface, IPv4Interface]
 Links = Sequence[Mapping[str, LinkOptions | OverlayOptions | None]]
 
 _LINKS: Slot[dict[tuple[str, str], Ends]] = Slot(dict)
-"""The ends of each link, by router and site: the router's, then the site's."""
+"""The ends of each link, by NVA or edge router and site: the router's, then the site's."""
 
 
 class WanLinkKind(Kind):
@@ -40,7 +40,8 @@ class WanLinkKind(Kind):
     def joins(self, draft: Draft) -> Iterator[Joined]:
         """See `Kind`."""
         for _, name, links in _connections(draft):
-            yield from (Joined(name, site) for link in links for site in link)
+            names = dict.fromkeys((name, *edge_routers(draft, name)))
+            yield from (Joined(each, site) for link in links for site in link for each in names)
 
     def ranges(self, draft: Draft) -> Iterator[Range]:
         """See `Kind`."""
@@ -50,11 +51,12 @@ class WanLinkKind(Kind):
     def assign(self, assignment: Assignment) -> None:
         """See `Kind`."""
         for place, name, links in _connections(assignment.draft):
-            for site, prefix in assign_links(assignment, place, links):
-                low, high = interfaces(prefix)
-                # Microsoft's side of a circuit has the second address (FAB-C 192.168.34.17, FAB-E 192.168.20.18).
-                pair = (high, low) if place[0] == "circuits" else (low, high)
-                assignment.addresses[_LINKS].setdefault((name, site), pair)
+            for number, router in enumerate(edge_routers(assignment.draft, name)):
+                for site, prefix in assign_links(assignment, place, links if number == 0 else _secondary(links)):
+                    low, high = interfaces(prefix)
+                    # Microsoft's side of a circuit has the second address (FAB-C 192.168.34.17, FAB-E 192.168.20.18).
+                    pair = (high, low) if place[0] == "circuits" else (low, high)
+                    assignment.addresses[_LINKS].setdefault((router, site), pair)
 
     def check(self, checking: Checking) -> None:
         """See `Kind`."""
@@ -79,10 +81,11 @@ class WanLinkKind(Kind):
     def lab(self, draft: Draft, addresses: Addresses, lab: Lab) -> Lab:
         """See `Kind`."""
         links = tuple(
-            model.WanLink(name, site, *addresses[_LINKS][name, site])
+            model.WanLink(router, site, *addresses[_LINKS][router, site])
             for _, name, links in _connections(draft)
             for link in links
             for site in link
+            for router in edge_routers(draft, name)
         )
         return replace(lab, wan_links=links)
 
@@ -132,9 +135,10 @@ def _check_static_routes(draft: Draft, routers: Iterable[FileRouter]) -> None:
     if any("connects_to" in path or path[2:3] in {(), ("routers",)} for path in draft.damaged):
         return
     for _, name, each in _connections(draft):
-        for far, options in chain.from_iterable(link.items() for link in each):
-            for one, other in ((name, far), (far, name)):
-                links.setdefault(one, {})[other] = options.prefix if options is not None else None
+        for owner, its in zip(edge_routers(draft, name), (each, _secondary(each)), strict=False):
+            for far, options in chain.from_iterable(link.items() for link in its):
+                for one, other in ((owner, far), (far, owner)):
+                    links.setdefault(one, {})[other] = options.prefix if options is not None else None
     for router in routers:
         of_router = links.get(router.name, {})
         beside = router.of_site.routers.keys() - {router.name}
@@ -150,18 +154,30 @@ def _check_static_routes(draft: Draft, routers: Iterable[FileRouter]) -> None:
             draft.error(path, text, remedy)
 
 
+def _secondary(links: Links) -> Links:
+    """The links from the secondary edge router of a circuit, whose primary one has `links`."""
+
+    def option(options: LinkOptions | OverlayOptions | None) -> LinkOptions | None:
+        given = options.secondary_prefix if isinstance(options, CircuitLinkOptions) else None
+        return LinkOptions(prefix=given) if given is not None else None
+
+    return [{site: option(options) for site, options in link.items()} for link in links]
+
+
 def link_ranges(draft: Draft, place: Path, links: Links, yields: int) -> Iterator[Range]:
     """The ranges that the file gives links in the list at `place`. One that is no link's is noted."""
     for i, link in enumerate(links):
         for far, options in link.items():
-            if options is None or options.prefix is None:
-                continue
             path: Path = (*place, i, far)
             about = draft.subject(path)[0]
-            if options.prefix.prefixlen not in {WAN_LENGTH, WAN_LENGTH + 1}:
-                text = f"{about}: {options.prefix} is not a link's range."
-                draft.error(path, text, f"Make it a /{WAN_LENGTH} or /{WAN_LENGTH + 1}: a link has two ends.")
-            yield Range(options.prefix, about, path, link=True, yields=yields)
+            given = [(options.prefix, about, path)] if options is not None and options.prefix is not None else []
+            if isinstance(options, CircuitLinkOptions) and options.secondary_prefix is not None:
+                given.append((options.secondary_prefix, f"secondary {about}", (*path, "secondary_prefix")))
+            for prefix, what, where in given:
+                if prefix.prefixlen not in {WAN_LENGTH, WAN_LENGTH + 1}:
+                    text = f"{what}: {prefix} is not a link's range."
+                    draft.error(where, text, f"Make it a /{WAN_LENGTH} or /{WAN_LENGTH + 1}: a link has two ends.")
+                yield Range(prefix, what, where, link=True, yields=yields)
 
 
 def assign_links(assignment: Assignment, place: Path, links: Links) -> Iterator[tuple[str, IPv4Network]]:

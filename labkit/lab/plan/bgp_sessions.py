@@ -21,7 +21,7 @@ def bgp_sessions(lab: Lab) -> tuple[BgpSession, ...]:
     nodes = (
         *(i.node for server in lab.azure.route_servers for i in server.instance_ids),
         *(i.node for gateway in lab.azure.gateways for i in gateway.instance_ids),
-        *(circuit.name for circuit in lab.azure.circuits),
+        *lab.azure.edge_router,
         *lab.nva,
         *lab.site_router,
     )
@@ -58,7 +58,7 @@ def _neighbours(lab: Lab) -> Iterator[tuple[str, Neighbour]]:
             speaker = gateway_speaker(lab, gateway, i.index)
             internal = (*((speaker.sibling,) if speaker.sibling is not None else ()), *speaker.gateways)
             yield from ((i.node, each) for each in (*speaker.route_servers, *internal, *speaker.neighbours))
-    for circuit in lab.azure.circuits:
-        edge = edge_speaker(lab, circuit)
+    for edge_router in lab.azure.edge_router:
+        edge = edge_speaker(lab, edge_router)
         instances = (each for gateway in edge.gateways for each in gateway.instances)
-        yield from ((circuit.name, each) for each in (*instances, *edge.customers))
+        yield from ((edge_router, each) for each in (*instances, *edge.customers))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from ipaddress import IPv4Address
 from itertools import permutations
 
 from labkit.azure.model import Azure, InstanceId
-from labkit.azure.rules.gateways import nic_next_hop
+from labkit.azure.rules.gateways import edge_med, nic_next_hop
 from labkit.lab.model import Gateway, Lab, Line
 from labkit.names import meant
 
@@ -24,22 +24,32 @@ def lines(lab: Lab) -> Iterator[tuple[Gateway, Line]]:
     return ((gateway, line) for gateway in lab.gateways for line in gateway.lines)
 
 
-def beyond(lab: Lab, node: str, azure: Azure) -> tuple[IPv4Address, ...]:
+def beyond(lab: Lab, node: str, azure: Azure, idle: Collection[tuple[str, str]] = ()) -> tuple[IPv4Address, ...]:
     """Addresses for which the NIC of a gateway's instance gets packets in addition to its own; none for another node.
 
     They are Microsoft's edges at the far ends of its lines, and the next hops that NICs have for what lies behind it,
-    where Azure has become `azure`.
+    where Azure has become `azure`. Of an edge at which both instances have lines one gets the packets: the instance of
+    the edge's number [edge-by-instance], or the other one while that is `idle`. Those are instances that do not run, or
+    have nothing of a circuit: their nodes, each with the circuit.
     """
     found = [
         address
         for gateway, line in lines(lab)
-        if InstanceId(gateway.name, line.instance).node == node
+        if InstanceId(gateway.name, line.instance).node == node and _gets(lab, gateway, line, idle)
         for address in (line.edge, line.next_hop)
     ]
     for gateway in azure.gateways:
         found += (nic_next_hop(gateway, i.index) for i in gateway.instance_ids if i.node == node)
     own = {address for nic in lab.azure.nics_of(node) for address in nic.addresses} if found else set()
     return tuple(address for address in dict.fromkeys(found) if address not in own)
+
+
+def _gets(lab: Lab, gateway: Gateway, line: Line, idle: Collection[tuple[str, str]]) -> bool:
+    """Whether what is sent to the edge at the far end of a line gets to the instance at the near one."""
+    known = lab.azure.gateway[gateway.name]
+    sharing = [each.instance for each in gateway.lines if each.edge == line.edge]
+    running = [i for i in sharing if (InstanceId(gateway.name, i).node, line.circuit) not in idle] or sharing
+    return line.instance == min(running, key=lambda i: (edge_med(lab.azure, known, i, line.router) or 0, i))
 
 
 def instance_addresses(lab: Lab, server: str) -> tuple[IPv4Address, IPv4Address]:
@@ -53,7 +63,7 @@ def addresses(lab: Lab) -> dict[str, IPv4Address]:
     for server in lab.azure.route_servers:
         found |= {i.node: server.instances[i.index] for i in server.instance_ids}
     for line in reversed([line for gateway in lab.gateways for line in gateway.lines]):
-        found[line.circuit] = line.edge
+        found[line.router] = line.edge
     for site in lab.sites:
         found |= {router.name: router.lan[0].ip for router in site.routers}
         found[site.host.name] = site.host.address.ip
@@ -105,7 +115,7 @@ def link_ends(lab: Lab) -> Iterator[tuple[str, IPv4Address, IPv4Address]]:
         for line in gateway.lines:
             own = lab.azure.gateway[gateway.name].instances[line.instance]
             yield InstanceId(gateway.name, line.instance).node, own, line.edge
-            yield line.circuit, line.edge, own
+            yield line.router, line.edge, own
     for end in (end for tunnel in lab.tunnels for end in (tunnel, tunnel.turned)):
         yield end.near.node, end.near.address, end.far.address
     for site in lab.sites:
@@ -122,7 +132,7 @@ def owners(lab: Lab) -> dict[IPv4Address, str]:
     for router in lab.site_router.values():
         found |= {interface.ip: router.name for interface in router.lan}
     for line in (line for gateway in lab.gateways for line in gateway.lines):
-        found |= {line.next_hop: line.circuit, line.edge: line.circuit}
+        found |= {line.next_hop: line.router, line.edge: line.router}
     found |= {end.address: end.node for tunnel in lab.tunnels for end in (tunnel.near, tunnel.far)}
     if lab.internet is not None:
         found |= {address: node for node, address in lab.internet.public.items()}

@@ -14,6 +14,7 @@ from labkit.azure.rules.adjacency import local_and_adjacent_ranges, server_in
 from labkit.azure.rules.asn import MICROSOFT_ASN
 from labkit.azure.rules.effective import DEFAULT_ROUTE
 from labkit.azure.rules.gateways import (
+    edge_med,
     possible_internal_peers,
     routing_weight,
     session_server,
@@ -50,6 +51,9 @@ BMP_PORT = 11019
 INTERNAL_TIMERS = BgpTimers(3, 9)
 """Between instances of gateways, as Azure's platform notices the end of one sooner than BGP does; and between the
 routers of a site."""
+
+EDGE_TIMERS = BgpTimers(3, 9)
+"""Of an edge router where another one takes over: in Azure BFD notices the end of one [circuit-bfd]."""
 
 
 def nva_speaker(lab: Lab, nva: Nva, appliance: Appliance) -> CustomerSpeaker:
@@ -221,14 +225,15 @@ def _site_neighbours(lab: Lab, router: SiteRouter) -> Iterator[Neighbour]:
         ends = (link.site, link.site_address.ip), (link.router, link.router_address.ip)
         for (name, own), (far, address) in (ends, ends[::-1]):
             if name == router.name:
+                circuit = lab.azure.edge_router.get(far)
                 yield Neighbour(
                     far,
                     address,
                     own,
                     router_asn(lab, far),
                     router_id(lab, far),
-                    circuit=far in lab.azure.circuit,
-                    peer=far,
+                    circuit=circuit is not None,
+                    peer=far if circuit is None else circuit.name,
                 )
     yield from _through_tunnels(lab, router.name)
     for other in lab.site[router.site].routers:
@@ -273,15 +278,16 @@ def gateway_speaker(lab: Lab, gateway: Gateway, index: int) -> GatewaySpeaker:
         neighbours=(
             *(
                 Neighbour(
-                    line.circuit,
+                    line.router,
                     line.edge,
                     own,
                     MICROSOFT_ASN,
-                    router_id(lab, line.circuit),
+                    router_id(lab, line.router),
                     timers,
                     circuit=True,
                     peer=line.circuit,
                     weight=routing_weight(lab.azure, azure, line.circuit),
+                    med=edge_med(lab.azure, azure, index, line.router),
                 )
                 for line in lines
             ),
@@ -303,18 +309,19 @@ def _internal(lab: Lab, instance: InstanceId) -> Iterator[Neighbour]:
         yield Neighbour(other.node, address, own, asn, address, INTERNAL_TIMERS, peer=other.name)
 
 
-def edge_speaker(lab: Lab, circuit: Circuit) -> EdgeSpeaker:
-    """A circuit's edge router as a BGP speaker."""
-    found = [(gateway, line) for gateway, line in lines(lab) if line.circuit == circuit.name]
+def edge_speaker(lab: Lab, router: str) -> EdgeSpeaker:
+    """An edge router of a circuit as a BGP speaker. It has no session with the circuit's other one [circuit-edges]."""
+    circuit = lab.azure.edge_router[router]
+    found = [(gateway, line) for gateway, line in lines(lab) if line.router == router]
     return EdgeSpeaker(
-        circuit.name,
+        router,
         MICROSOFT_ASN,
-        router_id(lab, circuit.name),
+        router_id(lab, router),
         gateways=tuple(
             EdgeGateway(
                 name,
                 lab.azure.gateway[name].asn,
-                tuple(_instance(lab, gateway, line) for gateway, line in found if gateway.name == name),
+                tuple(_instance(lab, gateway, line, circuit) for gateway, line in found if gateway.name == name),
             )
             for name in dict.fromkeys(gateway.name for gateway, _ in found)
         ),
@@ -325,30 +332,36 @@ def edge_speaker(lab: Lab, circuit: Circuit) -> EdgeSpeaker:
                 link.router_address.ip,
                 router_asn(lab, link.site),
                 router_id(lab, link.site),
+                _edge_timers(circuit, AZURE_TIMERS),
             )
             for link in lab.wan_links
-            if link.router == circuit.name
+            if link.router == router
         ),
         most_from_gateway=GATEWAY_TO_CIRCUIT_ROUTES,
         most_from_customer=PREMIUM_CUSTOMER_TO_CIRCUIT_ROUTES if circuit.premium else CUSTOMER_TO_CIRCUIT_ROUTES,
     )
 
 
-def _instance(lab: Lab, gateway: Gateway, line: Line) -> Neighbour:
-    """An instance of a gateway at the far end of a line, as the circuit's neighbour."""
+def _edge_timers(circuit: Circuit, timers: BgpTimers) -> BgpTimers:
+    """The timers of an edge router of a circuit towards a neighbour that has these."""
+    return min(timers, EDGE_TIMERS, key=lambda each: each.hold) if circuit.edges > 1 and timers.hold else timers
+
+
+def _instance(lab: Lab, gateway: Gateway, line: Line, circuit: Circuit) -> Neighbour:
+    """An instance of a gateway at the far end of a line, as the edge router's neighbour."""
     azure, node = lab.azure.gateway[gateway.name], InstanceId(gateway.name, line.instance).node
     address = azure.instances[line.instance]
-    return Neighbour(node, address, line.edge, azure.asn, address, gateway.timers)
+    return Neighbour(node, address, line.edge, azure.asn, address, _edge_timers(circuit, gateway.timers))
 
 
 def static_prefixes(lab: Lab, node: str, azure: Azure | None = None) -> frozenset[IPv4Network]:
-    """The prefixes of the static routes in the main table of a router: NVA, site, circuit or instance of a gateway.
+    """The prefixes of the static routes in the main table of a router: NVA, site, edge or instance of a gateway.
 
     `azure` is what Azure has become, to which a gateway keeps; by default it is as the lab was built.
     """
     if node in lab.nva:
         return frozenset(route.prefix for route in nva_routes(lab, lab.nva[node]))
-    if node in lab.azure.circuit:
+    if node in lab.azure.edge_router:
         return frozenset()
     if node not in lab.site_router:
         return frozenset(route.prefix for route in into_tunnels(lab, node, azure))

@@ -209,27 +209,28 @@ def _circuit_differences(
     gateway, node = snapshot.azure.gateway[instance.name], instance.node
     mine = originated_in(snapshot.azure, gateway.virtual_network)
     server = session_server(snapshot.azure, gateway)
-    for circuit in connected_circuits(snapshot.azure, gateway):
-        edge = snapshot.adj_ribs_in.edges.get(CircuitLine(instance, circuit.name))
-        if edge is None or circuit.name in live.off:
+    routers = [(circuit, r) for circuit in connected_circuits(snapshot.azure, gateway) for r in circuit.edge_routers]
+    for circuit, router in routers:
+        edge = snapshot.adj_ribs_in.edges.get(CircuitLine(instance, router))
+        if edge is None or router in live.off:
             continue
         advertised = {
             prefix: advertised_on_premises(gateway, instance.index, mine, circuit.name, prefix, path)
             for prefix, path in best.items()
             if path is not None
         }
-        hint = f"labkit routes {circuit.name} --bgp"
+        hint = f"labkit routes {router} --bgp"
         address = gateway.instances[instance.index]
-        there = live.bgp(circuit.name).adj_rib_in(address)
+        there = live.bgp(router).adj_rib_in(address)
         wanted = {
             prefix: attributes
             for prefix, attributes in advertised.items()
             if attributes is not None and circuit_rejection(CircuitPath(gateway.name, address, attributes)) is None
         }
-        yield from compare(f"{circuit.name}, from {node}", wanted, there, hint)
+        yield from compare(f"{router}, from {node}", wanted, there, hint)
         received = {
             prefix: advertised_to_gateway(gateway, best_in_circuit(paths)[0], edge)
-            for prefix, paths in circuit_table(snapshot, live, circuit.name).items()
+            for prefix, paths in circuit_table(snapshot, live, router).items()
         }
         accepted = {
             prefix: attributes
@@ -237,7 +238,7 @@ def _circuit_differences(
             if attributes is not None and gateway_rejection(gateway, server, PathSource.ON_PREMISES, attributes) is None
         }
         at_edge = snapshot.at_gateway(instance).get(edge, {})
-        yield from compare(f"{node}, from {circuit.name}", accepted, at_edge, f"labkit routes {node} --bgp")
+        yield from compare(f"{node}, from {router}", accepted, at_edge, f"labkit routes {node} --bgp")
 
 
 def at_gateway(snapshot: Snapshot, instance: InstanceId) -> GatewayTable:
@@ -266,11 +267,11 @@ def at_gateway(snapshot: Snapshot, instance: InstanceId) -> GatewayTable:
     return found
 
 
-def circuit_table(snapshot: Snapshot, live: LiveState, circuit: str) -> CircuitTable:
-    """Every path of a circuit's edge router, as its daemon has it."""
+def circuit_table(snapshot: Snapshot, live: LiveState, router: str) -> CircuitTable:
+    """Every path of an edge router of a circuit, as its daemon has it."""
     gateways = {address: g.name for g in snapshot.azure.gateways for address in g.instances}
     found: dict[IPv4Network, tuple[CircuitPath, ...]] = {}
-    for path in live.bgp(circuit).paths:
+    for path in live.bgp(router).paths:
         received = CircuitPath(gateways.get(path.neighbour), path.neighbour, path.attributes)
         found[path.prefix] = (*found.get(path.prefix, ()), received)
     return found

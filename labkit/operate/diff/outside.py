@@ -34,7 +34,7 @@ def site_differences(snapshot: Snapshot, live: LiveState) -> Iterator[Difference
 def _advertised(snapshot: Snapshot, live: LiveState, session: Session) -> Advertisements | None:
     """What a router should receive on a session with a gateway or a circuit; None on any other."""
     far, address = session.neighbour.name, session.neighbour.address
-    if far in snapshot.azure.circuit:
+    if far in snapshot.azure.edge_router:
         table = circuit_table(snapshot, live, far)
         return _given({p: advertised_to_customer(best_in_circuit(paths)[0], address) for p, paths in table.items()})
     for instance in snapshot.gateways:

@@ -92,7 +92,7 @@ class LiveState:
             ]
             for balancer in balancers
         }
-        return surroundings(self.lab, self.azure, virtual_network, frontends)
+        return surroundings(self.lab, self.azure, virtual_network, frontends, self.state.idle)
 
     @property
     def off(self) -> frozenset[str]:

@@ -87,7 +87,7 @@ class Snapshot:
             neighbours = self.at_gateway(instance)
             for line in self.lab.gateway[instance.name].lines:
                 if line.instance == instance.index and line.edge in neighbours:
-                    yield CircuitLine(instance, line.circuit), line.edge
+                    yield CircuitLine(instance, line.router), line.edge
 
     def _tunnels(self) -> Iterator[tuple[GatewayTunnel, IPv4Address]]:
         """The tunnels between gateways through which BGP runs."""
@@ -124,8 +124,8 @@ def read(live: LiveState) -> Snapshot:
         silent = model.silent[0]
         raise CheckFailed(f"{silent} runs, but does not answer.", f"See why: labkit logs {silent}")
     snapshot = Snapshot(live.lab, model, {})
-    circuits = dict.fromkeys(line.circuit for line in snapshot.adj_ribs_in.edges)
-    return replace(snapshot, circuits={circuit: _customers(live, circuit) for circuit in circuits})
+    edges = dict.fromkeys(line.router for line in snapshot.adj_ribs_in.edges)
+    return replace(snapshot, circuits={router: _customers(live, router) for router in edges})
 
 
 def customer_adj_ribs_out(customers: CustomerRouters, live: LiveState, received: AdjRibsIn) -> AdjRibsOut:
@@ -179,11 +179,11 @@ def by_prefix(rows: Sequence[EffectiveRow]) -> dict[IPv4Network, list[tuple[str,
     return {prefix: sorted(texts) for prefix, texts in found.items()}
 
 
-def _customers(live: LiveState, circuit: str) -> CircuitTable:
-    """What the customers' edges advertise to a circuit, as its router has it."""
-    customers = {link.site_address.ip for link in live.lab.wan_links if link.router == circuit}
+def _customers(live: LiveState, router: str) -> CircuitTable:
+    """What the customers' edges advertise to an edge router of a circuit, as that has it."""
+    customers = {link.site_address.ip for link in live.lab.wan_links if link.router == router}
     found: dict[IPv4Network, tuple[CircuitPath, ...]] = {}
-    for path in live.bgp(circuit).paths if circuit not in live.off else ():
+    for path in live.bgp(router).paths if router not in live.off else ():
         if path.neighbour in customers:
             found[path.prefix] = (
                 *found.get(path.prefix, ()),

@@ -168,7 +168,8 @@ def _tables(
 def _(claim: proofs.EffectiveRoutesClaim, live: LiveState) -> str | None:
     wanted = {prefix: " ".join(sorted(_known(live, hop) for hop in hops)) for prefix, hops in claim.rows.items()}
     there = {
-        IPv4Network(prefix): " ".join(sorted(_known(live, h) for h in row["nextHopIpAddress"])) or row["nextHopType"]
+        IPv4Network(prefix): " ".join(_as_named(live, row["nextHopIpAddress"], claim.rows.get(IPv4Network(prefix), ())))
+        or row["nextHopType"]
         for row in live.effective(claim.on)["value"]
         if row["state"] == "Active" and row["nextHopType"] != NextHopType.NONE
         for prefix in row["addressPrefix"]
@@ -184,6 +185,16 @@ def _known(live: LiveState, hop: str) -> str:
         return live.name_of(nic.address if nic is not None else IPv4Address(hop))
     except ValueError:
         return hop
+
+
+def _as_named(live: LiveState, found: Iterable[str], wanted: Iterable[str]) -> list[str]:
+    """Next hops by their names, ascending: an edge router by its circuit's, where a proof names that."""
+    names = set()
+    for hop in found:
+        name = _known(live, hop)
+        circuit = live.lab.azure.edge_router.get(name)
+        names.add(circuit.name if circuit is not None and circuit.name in wanted else name)
+    return sorted(names)
 
 
 def _difference(wanted: Mapping[IPv4Network, str], there: Mapping[IPv4Network, str]) -> str:
@@ -257,11 +268,13 @@ def _(claim: proofs.PathClaim, live: LiveState) -> str | None:
     shown = " → ".join(live.name_of(h) if h else "*" for h in hops)
     passed: list[set[str]] = []
     for before, hop in zip((None, *hops), hops, strict=False):
-        if hop is None and before is not None and live.owners.get(before) in live.lab.azure.circuit:
+        if hop is None and before is not None and live.owners.get(before) in live.lab.azure.edge_router:
             continue  # behind a circuit, the gateway is a hop that does not answer [expressroute-gateway-ttl]
         if hop is None or hop not in live.owners:
             return f"{way} has a hop that no node owns: {seen}."
-        passed.append({live.owners[hop], *_nics(live, hop)})
+        owner = live.owners[hop]
+        circuit = live.lab.azure.edge_router.get(owner)
+        passed.append({owner, *_nics(live, hop), *([circuit.name] if circuit is not None else [])})
     remaining = iter(passed)
     for node in claim.through:
         if not any(node in each for each in remaining):
@@ -347,7 +360,7 @@ def _wrong_hops(
     """A node's name means any of its addresses, but those of NICs after its first, which have names of their own."""
     if via is None:
         return None
-    there = sorted({live.name_of(hop) for hop in found})
+    there = _as_named(live, map(str, found), via)
     if there == sorted({_known(live, name) for name in via}):
         return None
     return f"{what} leads via {', '.join(there) or 'nothing'}, expected {', '.join(via) or 'nothing'}. {hint}"

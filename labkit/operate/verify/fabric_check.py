@@ -52,7 +52,7 @@ class Wrong:
 
 def fabric_difference(vnet: str, live: LiveState) -> str | None:
     """The first difference between a fabric's program and the effective routes, None if there is none."""
-    for wrong in _wrong(vnet, live, fabric_ports(live.lab, vnet, live.azure, live.state.gone)):
+    for wrong in _wrong(vnet, live, fabric_ports(live.lab, vnet, live.azure, live.state.gone, live.state.idle)):
         name = wrong.ports[0]
         if wrong.address is None:
             return f"the port of {name} in fabric {vnet} has no program. Look: labkit logs {vnet}"
@@ -65,7 +65,7 @@ def fabric_difference(vnet: str, live: LiveState) -> str | None:
 
 def fabric_differences(vnet: str, live: LiveState) -> Iterator[Difference]:
     """Every difference between a fabric's program and the effective routes; ports with the same ones together."""
-    ports = fabric_ports(live.lab, vnet, live.azure, live.state.gone)
+    ports = fabric_ports(live.lab, vnet, live.azure, live.state.gone, live.state.idle)
     names = {port.nic.mac: beyond(port) for port in ports.values() if isinstance(port, NicPort)}
     names |= {port.mac: beyond(port) for port in ports.values() if isinstance(port, InternetPort)}
     names |= {

@@ -45,7 +45,14 @@ class LabMap:
         """The address by which every node is known."""
         self._owners = owners(lab)
         self._own = _own_addresses(lab)
-        self._forward = {*lab.nva, *lab.site_router, *lab.azure.circuit, *self.gateways, *self.firewalls, self.internet}
+        self._forward = {
+            *lab.nva,
+            *lab.site_router,
+            *lab.azure.edge_router,
+            *self.gateways,
+            *self.firewalls,
+            self.internet,
+        }
         self._near = {(node, far): own for node, own, far in link_ends(lab)}
         self._between = dict(_between(lab))
         self._closed = unconnected(lab, azure)
@@ -97,7 +104,7 @@ def _own_addresses(lab: Lab) -> dict[str, set[IPv4Address]]:
 def _between(lab: Lab) -> Iterator[tuple[frozenset[str], str]]:
     for gateway in lab.gateways:
         for line in gateway.lines:
-            yield frozenset((InstanceId(gateway.name, line.instance).node, line.circuit)), f"over {line.circuit}"
+            yield frozenset((InstanceId(gateway.name, line.instance).node, line.router)), f"over {line.circuit}"
     for tunnel in lab.tunnels:
         yield frozenset((tunnel.near.node, tunnel.far.node)), "in the VPN tunnel"
     for overlay in lab.overlays:

@@ -216,7 +216,7 @@ def _advertised(lab: Lab, side: Side) -> dict[tuple[str, str], dict[IPv4Network,
             if peer.kind is PeerKind.NVA:
                 _add(found.setdefault((peer.name, name), {}), speakers.advertised_by_server(name, instance.index, peer))
     for link in lab.wan_links:
-        if link.router in side.azure.circuit:
+        if link.router in side.azure.edge_router:
             _add(found.setdefault((link.site, link.router), {}), speakers.advertised_to_customer(link.router))
     closed = unconnected(lab, side.azure)
     for instance in speakers.at_gateway:

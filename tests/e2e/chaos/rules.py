@@ -41,9 +41,7 @@ def expected(
         base,
         servers={i: table for i, table in base.servers.items() if i.node not in off},
         gateways={i: table for i, table in base.gateways.items() if i.node not in off},
-        edges={
-            line: at for line, at in base.edges.items() if not _is_cut({line.instance.node, line.circuit}, off, cut)
-        },
+        edges={line: at for line, at in base.edges.items() if not _is_cut({line.instance.node, line.router}, off, cut)},
     )
     ends = session_ends(lab, azure, off, cut)
     start = {

@@ -19,9 +19,9 @@ __all__ = ["Advertisements", "SpeakersByName", "adj_ribs_in"]
 
 @dataclass
 class SpeakersByName(rules.AzureSpeakers):
-    """`nvas` by peer name, `customers` by circuit, `sites` by local network gateway: what they advertise.
+    """`nvas` by peer name, `customers` by edge router, `sites` by local network gateway: what they advertise.
 
-    Both instances of a route server and of a gateway have all sessions. `edges` is the one address of a circuit.
+    Both instances of a route server and of a gateway have all sessions. `edges` is the one address of an edge router.
     """
 
     azure: Azure
@@ -45,13 +45,14 @@ def adj_ribs_in(
         {i: _from_nvas(server, nvas) for server in azure.route_servers for i in server.instance_ids},
         {i: _from_sites(azure, g, sites) for g in azure.gateways for i in g.instance_ids},
         {
-            circuit: {prefix: (CircuitPath(None, a.next_hop, a),) for prefix, a in advertised.items()}
-            for circuit, advertised in customers.items()
+            router: {prefix: (CircuitPath(None, a.next_hop, a),) for prefix, a in advertised.items()}
+            for router, advertised in customers.items()
         },
         {
-            CircuitLine(i, c.remote): edges[c.remote]
+            CircuitLine(i, router): edges[router]
             for c in azure.connections
-            if c.remote in edges
+            for router in (azure.circuit[c.remote].edge_routers if c.remote in azure.circuit else ())
+            if router in edges
             for i in azure.gateway[c.gateway].instance_ids
         },
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
+from typing import ClassVar
 
 import pytest
 
@@ -23,6 +24,7 @@ from labkit.azure.model.problem import Code
 from labkit.azure.rules.circuits import best_in_circuit
 from labkit.azure.rules.communities import RELAYED
 from labkit.azure.rules.effective import effective_routes
+from labkit.azure.rules.gateway_policy import GatewayPath, PathSource, used_at_gateway
 from labkit.azure.rules.gateway_validation import gateway_warnings
 from labkit.azure.rules.gateways import connected_devices, instance_peer, internal_peers
 from labkit.azure.rules.rows import as_path_text, gateway_rows
@@ -121,7 +123,9 @@ class TestExpressRouteAndNva:
 class TestExpressRouteAndVpn:
     """FAB-C (`expressroute/er-rs-vpn-transitive`, section 3)."""
 
-    def speakers(self) -> SpeakersByName:
+    EDGES: ClassVar = {"circuit-0": addr("10.100.0.199"), "circuit-1": addr("10.100.0.198")}
+
+    def speakers(self, edges: Mapping[str, IPv4Address] = EDGES) -> SpeakersByName:
         server = RouteServer("rs", "vnet1", (addr("10.100.0.68"), addr("10.100.0.69")), branch_to_branch=True)
         model = azure(
             [network("vnet1", "10.100.0.0/23")],
@@ -131,15 +135,12 @@ class TestExpressRouteAndVpn:
                 vpn_gateway("vpngw1", "vnet1", "10.100.0.196", "10.100.0.197"),
                 er_gateway("ergw", "vnet1", "10.100.0.204", "10.100.0.205"),
             ],
-            circuits=[Circuit("circuit", 65020)],
+            circuits=[Circuit("circuit", 65020, edges=2)],
             sites=[site("vnet2", "10.200.0.0/24")],
             connections=[connected("vpngw1", "vnet2"), connected("ergw", "circuit")],
         )
-        return SpeakersByName(
-            model,
-            customers={"circuit": said("10.1.34.0/25 65020", "192.168.34.17")},
-            edges={"circuit": addr("10.100.0.199")},
-        )
+        customers = {f"circuit-{i}": said("10.1.34.0/25 65020", f"192.168.34.{17 + 4 * i}") for i in (0, 1)}
+        return SpeakersByName(model, customers=customers, edges=edges)
 
     @pytest.mark.parametrize(("instance", "own"), [(0, "10.100.0.196"), (1, "10.100.0.197")])
     def test_vpn_gateway(self, instance: int, own: str) -> None:
@@ -158,16 +159,42 @@ class TestExpressRouteAndVpn:
         )
 
     def test_expressroute_gateway(self) -> None:
-        # One of the two edge routers.
         assert learned(self.speakers(), "ergw", 0) == [
             "10.100.0.204 10.1.34.0/25 10.100.0.199 10.100.0.199 EBgp 12076-65020 32769",
+            "10.100.0.204 10.1.34.0/25 10.100.0.198 10.100.0.198 EBgp 12076-65020 32769",
             "10.100.0.204 10.100.0.0/23 10.100.0.204 Network 32768",
             "10.100.0.204 10.200.0.0/24 10.100.0.196 10.100.0.68 IBgp 32768",
             "10.100.0.204 10.200.0.0/24 10.100.0.196 10.100.0.69 IBgp 32768",
         ]
 
+    @pytest.mark.parametrize(("edges", "used"), [(EDGES, [199, 198]), ({"circuit-1": EDGES["circuit-1"]}, [198, 198])])
+    def test_each_instance_sends_by_its_own_edge_while_it_can(
+        self, edges: Mapping[str, IPv4Address], used: list[int]
+    ) -> None:
+        # Our inference [edge-by-instance]; without the primary edge, as while it is maintained, all go by the other.
+        speakers, prefix = self.speakers(edges), net("10.1.34.0/25")
+        tables = [speakers.at_gateway[InstanceId("ergw", i)][prefix] for i in (0, 1)]
+        ways = [used_at_gateway(speakers.azure.gateway["ergw"], paths) for paths in tables]
+        assert [[str(path.address) for path in each] for each in ways] == [[f"10.100.0.{n}"] for n in used]
+        at_server = speakers.at_server[InstanceId("rs", 0)][prefix]
+        assert [str(route.attributes.next_hop) for route in at_server] == [f"10.100.0.{n}" for n in used]
+
+    def test_a_shorter_path_by_the_other_edge_is_used(self) -> None:
+        # So a customer has a primary and a secondary connection of its own choice.
+        gateway, attributes = (
+            self.speakers().azure.gateway["ergw"],
+            PathAttributes(addr("10.100.0.199"), (12076, 65020)),
+        )
+        source = PathSource.ON_PREMISES
+        longer = GatewayPath(
+            source, "circuit", addr("10.100.0.199"), replace(attributes, as_path=(12076, 65020, 65020))
+        )
+        shorter = GatewayPath(source, "circuit", addr("10.100.0.198"), replace(attributes, med=1))
+        assert used_at_gateway(gateway, [longer, shorter]) == (shorter,)
+
     def test_circuit(self) -> None:
-        found = self.speakers().at_circuit["circuit"]
+        # The edges exchange nothing [circuit-edges].
+        found = self.speakers().at_edge["circuit-0"]
         assert {
             str(prefix): [(str(p.address), as_path_text(p.attributes.as_path)) for p in paths]
             for prefix, paths in found.items()
@@ -505,7 +532,7 @@ class TestTwoHubsOnOneCircuit:
     def test_prepends_decide_in_the_circuit_and_are_hidden_behind_it(self, prepend: str, winners: list[str]) -> None:
         # ADS, FAQ25 [msee-prepends].
         speakers = self.speakers(prepend=prepend)
-        paths = speakers.at_circuit["circuit"][net("10.99.0.0/16")]
+        paths = speakers.at_edge["circuit"][net("10.99.0.0/16")]
         assert {as_path_text(p.attributes.as_path) for p in paths} == {f"65515-65010{prepend}", "65515-65010"}
         assert [p.gateway for p in best_in_circuit(paths)] == winners
         assert shown(speakers.advertised_to_customer("circuit"))["10.99.0.0/16"] == "12076"

@@ -256,7 +256,7 @@ def test_the_order_of_arrival_never_matters(speakers: SpeakersByName, rng: rando
         gateway = speakers.azure.gateway[instance.name]
         for paths in table.values():
             assert best_at_gateway(gateway, rng.sample(paths, len(paths))) == best_at_gateway(gateway, paths)
-    for held in speakers.at_circuit.values():
+    for held in speakers.at_edge.values():
         for several in held.values():
             assert best_in_circuit(rng.sample(several, len(several))) == best_in_circuit(several)
     shuffled = {

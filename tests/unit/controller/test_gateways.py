@@ -52,6 +52,22 @@ def test_a_table_has_its_own_and_every_neighbours_paths() -> None:
     assert made().table(LAB.azure, SECOND) == {}, "it is down"
 
 
+def test_which_instances_have_nothing_of_a_circuit_with_two_edges() -> None:
+    """[edge-by-instance]"""
+    lab = load(topologies() / "expressroute-vpn" / "lab.yml")
+    gateways, both = Gateways(lab), {("ergw-0", "circuit1"), ("ergw-1", "circuit1")}
+    assert {*gateways.idle()} == both, "none runs"
+    gateways.came_up(FIRST)
+    assert {*gateways.idle()} == both
+    gateways.announce(FIRST, IPv4Address("10.100.0.68"), RELAYED, [BRANCH])
+    assert {*gateways.idle()} == both, "a route server is no edge"
+    gateways.announce(FIRST, IPv4Address("10.100.0.198"), FROM_CIRCUIT, [ONPREM])
+    assert {*gateways.idle()} == {("ergw-1", "circuit1")}, "either edge will do"
+    gateways.forget(FIRST, IPv4Address("10.100.0.198"))
+    assert {*gateways.idle()} == both
+    assert {*Gateways(LAB).idle()} == set(), "lines to an only edge are no other instance's"
+
+
 def test_only_what_is_from_on_premises_counts_for_machines() -> None:
     routes = made().routes(LAB.azure)
     assert {p: [r.attributes for r in paths] for p, paths in routes["ergw"].items()} == {

@@ -24,7 +24,7 @@ def test_every_session_is_there_once() -> None:
     ("name", "variant", "sessions"),
     [
         ("dual-homed-expressroute", "overlay", {"csr1 - csr2", "circuit1 - onprem1", "ergw1-1 - circuit1"}),
-        ("expressroute-vpn", "bgp", {"vpngw-0 - branch", "vpngw-1 - branch", "rs1-0 - ergw-1", "circuit1 - onprem"}),
+        ("expressroute-vpn", "bgp", {"vpngw-0 - branch", "vpngw-1 - branch", "rs1-0 - ergw-1", "circuit1-1 - onprem"}),
     ],
 )
 def test_gateways_circuits_and_overlays_have_theirs(name: str, variant: str, sessions: set[str]) -> None:

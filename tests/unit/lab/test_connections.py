@@ -205,7 +205,7 @@ def test_a_connection_goes_with_the_authorization_that_it_redeems() -> None:
     (done,) = carry_out(BOW_TIE, BOW_TIE.azure, [deletion]).done
     assert done.title == "c1: authorization partner deleted, and connection ereast-c1 with it"
     gone = bow_tie(deletion)
-    assert unconnected(BOW_TIE, gone) == {frozenset((f"ereast-{i}", "c1")) for i in (0, 1)}
+    assert unconnected(BOW_TIE, gone) == {frozenset((f"ereast-{i}", f"c1-{edge}")) for i in (0, 1) for edge in (0, 1)}
     assert difference(BOW_TIE.azure, gone) == (DeleteConnection("ereast-c1"), deletion)
     back = difference(gone, BOW_TIE.azure)
     assert back == (CreateAuthorization("c1", "partner"), TO_C1)

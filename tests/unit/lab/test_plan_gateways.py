@@ -27,9 +27,21 @@ def node(of: Plan, name: str) -> Node:
 
 
 def test_each_instance_of_a_gateway_has_a_line_of_its_own() -> None:
-    found = {(w.a.node, w.a.interface, w.b.node, w.b.interface) for w in wiring(lab("expressroute-vpn")).links}
+    found = {(w.a.node, w.a.interface, w.b.node, w.b.interface) for w in wiring(lab("expressroute")).links}
     assert {("ergw-0", "eth1", "circuit1", "eth2"), ("ergw-1", "eth1", "circuit1", "eth3")} <= found
-    assert ("circuit1", "eth1", "onprem", "eth1") in found
+    assert ("circuit1", "eth1", "onprem2", "eth1") in found
+
+
+def test_each_instance_of_a_gateway_has_a_line_to_both_edges() -> None:
+    """And the site a link to each [circuit-edges]."""
+    found = [(w.a.node, w.a.interface, w.b.node, w.b.interface) for w in wiring(lab("expressroute-vpn")).links]
+    assert [each for each in found if each[2].startswith("circuit1")] == [
+        ("ergw-0", "eth1", "circuit1-0", "eth2"),
+        ("ergw-0", "eth2", "circuit1-1", "eth2"),
+        ("ergw-1", "eth1", "circuit1-0", "eth3"),
+        ("ergw-1", "eth2", "circuit1-1", "eth3"),
+    ]
+    assert {("circuit1-0", "eth1", "onprem", "eth1"), ("circuit1-1", "eth1", "onprem", "eth2")} <= {*found}
 
 
 def test_microsofts_edge_is_behind_the_gateways_port() -> None:
@@ -37,7 +49,26 @@ def test_microsofts_edge_is_behind_the_gateways_port() -> None:
     port = fabric_ports(lab("expressroute-vpn"), "hub")["ergw-0"]
     assert isinstance(port, NicPort)
     assert port.beyond == (IPv4Address("10.100.0.199"), IPv4Address("100.65.0.1"))
-    assert {owners(lab("expressroute-vpn"))[address] for address in port.beyond} == {"circuit1"}
+    assert {owners(lab("expressroute-vpn"))[address] for address in port.beyond} == {"circuit1-0"}
+
+
+@pytest.mark.parametrize(
+    ("idle", "of_0", "of_1"),
+    [
+        ([], ["circuit1-0"], ["circuit1-1"]),
+        ([("ergw-0", "circuit1")], [], ["circuit1-0", "circuit1-1"]),
+        ([("ergw-0", "another")], ["circuit1-0"], ["circuit1-1"]),
+        ([("ergw-0", "circuit1"), ("ergw-1", "circuit1")], ["circuit1-0"], ["circuit1-1"]),
+    ],
+)
+def test_which_instance_gets_what_is_for_an_edge(idle: list[tuple[str, str]], of_0: list[str], of_1: list[str]) -> None:
+    """That of the edge's number, while it has routes [edge-by-instance]."""
+    here = lab("expressroute-vpn")
+    ports = fabric_ports(here, "hub", idle=idle)
+    for name, edges in (("ergw-0", of_0), ("ergw-1", of_1)):
+        port = ports[name]
+        assert isinstance(port, NicPort)
+        assert list(dict.fromkeys(owners(here)[address] for address in port.beyond)) == edges
 
 
 def test_edges_are_the_first_free_addresses_of_the_gateways_subnet() -> None:
@@ -67,11 +98,14 @@ def test_a_tunnel_goes_from_public_address_to_public_address() -> None:
 @pytest.mark.parametrize(
     ("near", "far", "expected"),
     [
-        ("ergw", "circuit1", [("ergw-0", "10.100.0.199"), ("ergw-1", "10.100.0.198")]),
-        ("circuit1", "ergw", [("circuit1", "10.100.0.204"), ("circuit1", "10.100.0.205")]),
+        ("ergw", "circuit1", [(f"ergw-{i}", f"10.100.0.{edge}") for i in (0, 1) for edge in (199, 198)]),
+        ("ergw", "circuit1-1", [("ergw-0", "10.100.0.198"), ("ergw-1", "10.100.0.198")]),
+        ("circuit1", "ergw", [(f"circuit1-{edge}", f"10.100.0.{i}") for i in (204, 205) for edge in (0, 1)]),
+        ("circuit1-1", "ergw", [("circuit1-1", "10.100.0.204"), ("circuit1-1", "10.100.0.205")]),
         ("vpngw", "branch", [("vpngw-0", "10.200.0.1"), ("vpngw-1", "10.200.0.1")]),
         ("branch", "vpngw", [("branch", "10.100.0.196"), ("branch", "10.100.0.197")]),
-        ("onprem", "circuit1", [("onprem", "192.168.34.18")]),
+        ("onprem", "circuit1", [("onprem", "192.168.34.18"), ("onprem", "192.168.34.22")]),
+        ("onprem", "circuit1-1", [("onprem", "192.168.34.22")]),
         ("branch", "onprem", []),
     ],
 )

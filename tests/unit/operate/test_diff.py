@@ -177,7 +177,7 @@ class Healthy:
                     for prefix, attributes in routes.items()
                 ],
             )
-        paths = speakers.at_circuit["circuit1"]
+        paths = speakers.at_edge["circuit1"]
         yield "circuit1", [shown(prefix, path.address, path.attributes) for prefix in paths for path in paths[prefix]]
 
     def _right(self, vm: str) -> Iterator[KernelPath]:

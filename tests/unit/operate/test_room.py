@@ -19,7 +19,7 @@ MEASURED = {
     ("dual-homed", SANDBOX): 367,
     ("dual-homed-expressroute", SANDBOX): 755,
     ("expressroute", SANDBOX): 435,
-    ("expressroute-vpn", SANDBOX): 483,
+    ("expressroute-vpn", SANDBOX): 543,
     ("overview", CONTAINERLAB): 368,
     ("expressroute-vpn", CONTAINERLAB): 579,
 }

@@ -150,12 +150,12 @@ def test_from_network_to_tunnel_a_gateway_is_no_hop() -> None:
 def test_what_comes_by_a_circuit_has_a_hop_in_the_gateway_that_does_not_answer() -> None:
     """The fabric decides by GatewaySubnet's effective routes; the daemon's route in the main table is not asked."""
     ways = {
-        "circuit1": by("10.100.0.204", "eth1"),
+        "circuit1-0": by("10.100.0.204", "eth1"),
         "ergw-0": by("10.200.0.77", "eth1"),
         "vpngw-0": by("10.200.0.1"),
         "branch": HERE,
     }
-    walk, steps = walked("circuit1", ways, {"ergw-0": TO_VPN0})
+    walk, steps = walked("circuit1-0", ways, {"ergw-0": TO_VPN0})
     assert (hops(walk), walk.verdict) == (["None", "10.200.0.1", "10.200.0.10"], "delivered")
     (inside,) = (step for step in steps if step.place == "ergw-0")
     assert inside.decision == "0.0.0.0/0 → 10.100.0.193"
@@ -180,17 +180,17 @@ def test_from_network_to_network_a_gateway_is_a_hop() -> None:
 
 def test_from_line_to_line_a_gateway_is_one_hop_that_does_not_answer() -> None:
     """What goes out by the circuit takes no TTL."""
-    (link,) = (link for link in LAB.wan_links if link.router == "circuit1")
+    (link,) = (link for link in LAB.wan_links if link.router == "circuit1-0")
     to_circuit = by(str(link.router_address.ip), "eth1")
-    ways = {link.site: to_circuit, "circuit1": by("10.100.0.204", "eth1"), "ergw-0": by(str(EDGE), "eth1")}
+    ways = {link.site: to_circuit, "circuit1-0": by("10.100.0.204", "eth1"), "ergw-0": by(str(EDGE), "eth1")}
     walk, _ = walked(link.site, ways, {"ergw-0": (GATEWAY, [str(EDGE)])})
     assert (walk.verdict, walk.disposition) == ("loops until its TTL expires", Disposition.LOOP)
     assert hops(walk)[1:4] == ["None", str(EDGE), "None"]
 
 
 def test_a_packet_that_comes_back_to_its_sender_is_dropped_there() -> None:
-    ways = {"circuit1": by("10.100.0.204", "eth1"), "ergw-0": by(str(EDGE), "eth1")}
-    walk, steps = walked("circuit1", ways, {"ergw-0": (GATEWAY, [str(EDGE)])})
+    ways = {"circuit1-0": by("10.100.0.204", "eth1"), "ergw-0": by(str(EDGE), "eth1")}
+    walk, steps = walked("circuit1-0", ways, {"ergw-0": (GATEWAY, [str(EDGE)])})
     assert (walk.verdict, walk.disposition, hops(walk)) == ("dropped", Disposition.OWN_SOURCE, ["None"])
     assert steps[-1].why == "the packet comes back to the node whose source address it has"
 

@@ -131,7 +131,7 @@ class PlannedTables(ObservedTables):
                     used = used_at_gateway(gateway, paths)
                     if used[0].source not in _WITHOUT_BGP:
                         yield resolved(known, str(prefix), [path.attributes.next_hop for path in used], "bgp")
-        for prefix, of_circuit in speakers.at_circuit.get(node, {}).items():
+        for prefix, of_circuit in speakers.at_edge.get(node, {}).items():
             yield resolved(known, str(prefix), [path.address for path in best_in_circuit(of_circuit)], "bgp")
         for prefix, chosen in routers.loc_rib.get(node, {}).items():
             received = routers.adj_rib_in[node]
