@@ -10,6 +10,7 @@ from typing import ClassVar
 import pytest
 
 from labkit.azure.model import (
+    Assumptions,
     Azure,
     Circuit,
     InstanceId,
@@ -212,6 +213,15 @@ class TestExpressRouteAndVpn:
             "VirtualNetworkGateway 10.200.0.0/24 VirtualNetworkGateway 10.100.0.196 10.100.0.197",
             "Default 0.0.0.0/0 Internet",
         ]
+
+    def test_both_edges_if_that_is_assumed(self) -> None:
+        # Captures contradict each other [one-expressroute-connection]. Both instances have both edges: each is one row.
+        speakers = self.speakers()
+        (server,) = speakers.azure.route_servers
+        server = replace(server, assumptions=Assumptions(one_expressroute_connection=False))
+        model = replace(speakers.azure, route_servers=(server,))
+        rows = printed(effective_routes(model, "vm1", speakers.learned, speakers.gateway_routes))
+        assert "VirtualNetworkGateway 10.1.34.0/25 VirtualNetworkGateway 10.100.0.198 10.100.0.199" in rows
 
     def test_machine_behind_a_vpn_gateway_alone(self) -> None:
         # vm2 in vnet2, whose active-active gateway has static prefixes and no route server.
