@@ -490,7 +490,11 @@ def router_asn(lab: Lab, name: str) -> int:
 
 
 def _others_edges(lab: Lab, gateway: Gateway, index: int) -> tuple[IPv4Address, ...]:
-    """The far ends of other instances' lines in its network: next hops of what the route server advertises."""
+    """The far ends of other instances' lines in its network: next hops of what the route server advertises.
+
+    Those to which it has a line itself are none of them.
+    """
     network = lab.azure.gateway[gateway.name].virtual_network
     beside = [each for each in lab.gateways if lab.azure.gateway[each.name].virtual_network == network]
-    return tuple(line.edge for g in beside for line in g.lines if (g.name, line.instance) != (gateway.name, index))
+    own = {line.edge for line in gateway.lines if line.instance == index}
+    return tuple(dict.fromkeys(line.edge for each in beside for line in each.lines if line.edge not in own))
