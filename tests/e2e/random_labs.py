@@ -228,7 +228,7 @@ def _hub(draw: st.DrawFn, file: dict[str, Any], hub: str, number: int) -> None:
 def _customers(draw: st.DrawFn, file: dict[str, Any]) -> None:
     """Data centres behind circuits, the last of which has none; two may be one network behind both."""
     for circuit, options in file["circuits"].items():
-        number = circuit[-1]
+        number, options["edges"] = circuit[-1], draw(st.integers(1, 2))
         if circuit == CIRCUITS[-1] and draw(st.booleans()):
             continue
         options["connects_to"] = [f"dc{number}"]
