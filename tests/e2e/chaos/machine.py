@@ -63,7 +63,9 @@ class Chaos(RuleBasedStateMachine):
         if self.trial is None:
             return
         try:
-            if not self.trial.failed:
+            if self.trial.failed:  # before it is made shorter, which may take longer than anyone waits
+                print(f"\nfailed:\n{self.trial.script()}", end="")
+            else:
                 self.trial.finish()
                 self.kept.append(len(self.trial.done))
                 took = time.monotonic() - self.began
