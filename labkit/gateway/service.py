@@ -65,6 +65,8 @@ class GatewayService:
         """These are what the daemon is configured with; None if that is not known."""
         self._links: tuple[object, object] | None = None
         """The lines and tunnels, and the static routes, as they were switched last."""
+        self._connected_interfaces: set[str] = set()
+        """The interfaces of those that were switched on."""
         self._connection: socket.socket | None = None
         """The daemon's present connection."""
         self._gone: set[str] = set()
@@ -238,9 +240,10 @@ class GatewayService:
         """Switch lines and tunnels on or off, with what goes over them."""
         if not again and (config.links, config.static_routes) == self._links:
             return
-        for link in config.links:
-            if link.connected:
-                set_up(link.interface, up=True)
+        connected = {link.interface for link in config.links if link.connected}
+        for interface in connected - self._connected_interfaces:  # once: whoever cuts a line by hand finds it cut
+            set_up(interface, up=True)
+        self._connected_interfaces = connected
         sessions = {str(link.far): link.connected for link in config.links if link.bgp}
         if sessions:
             self._daemon.set_connections(config.asn, sessions, vpn=config.vpn)

@@ -240,6 +240,32 @@ def test_an_instance_that_is_off_is_left_at_once_and_noticed_after_the_hold_time
     circuit_enters_by(lab, *INSTANCE)
 
 
+@pytest.mark.usefixtures("_whole_again")
+def test_a_line_that_is_cut_is_left_after_the_hold_time_and_stays_cut(lab: RunningLab) -> None:
+    line = run(lab, "ergw-0", "ip", "-o", "route", "get", str(EDGE[0])).split(" dev ")[1].split()[0]
+
+    def configured() -> int:
+        """How often the gateway's service has configured the daemon: again, once a lost peer's routes are gone."""
+        lines = lab.client.runtime.logs(lab.lab.name, "ergw-0")
+        return sum(text == "gateway: sessions with the route server off" for text in lines)
+
+    before = configured()
+    run(lab, "ergw-0", "ip", "link", "set", line, "down")
+    try:
+        vms_leave_by(lab, NEXT_HOP[1])
+        eventually(configured, lambda times: times > before)
+        assert listed(lab, "bgp-peers"), "the service answers once it has finished"
+        reaches(lab.client, "vm1", ONPREM_HOST)
+        circuit_enters_by(lab, INSTANCE[1])
+        states = [(s["instance"], s["state"] == "Established") for s in lab.client.get("status")["gateways"]]
+        assert states == [(0, False), (1, True)]
+        assert "UP" not in run(lab, "ergw-0", "ip", "-o", "link", "show", line).split("<")[1].split(">")[0].split(",")
+    finally:
+        run(lab, "ergw-0", "ip", "link", "set", line, "up")
+    vms_leave_by(lab, NEXT_HOP[0])
+    circuit_enters_by(lab, *INSTANCE)
+
+
 def test_a_service_that_was_killed_comes_back_and_loses_nothing(lab: RunningLab) -> None:
     def events() -> list[str]:
         return [e.text for e in lab.client.events(follow=False) if e.kind in {"route", "session"}]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from itertools import chain
 
-from labkit.azure.model import ROUTE_SERVER_ASN, Appliance, Azure, Circuit, InstanceId, Nic, PeerKind
+from labkit.azure.model import ROUTE_SERVER_ASN, Appliance, Azure, InstanceId, Nic, PeerKind
 from labkit.azure.rules.acceptance import originated_in
 from labkit.azure.rules.addressing import ROUTE_SERVER_SUBNET, gateway_address
 from labkit.azure.rules.adjacency import local_and_adjacent_ranges, server_in
@@ -53,7 +53,7 @@ INTERNAL_TIMERS = BgpTimers(3, 9)
 routers of a site."""
 
 EDGE_TIMERS = BgpTimers(3, 9)
-"""Of an edge router where another one takes over: in Azure BFD notices the end of one [circuit-bfd]."""
+"""Of circuits' edge routers: in Azure BFD notices a dead line or router sooner [circuit-bfd]."""
 
 
 def nva_speaker(lab: Lab, nva: Nva, appliance: Appliance) -> CustomerSpeaker:
@@ -321,7 +321,7 @@ def edge_speaker(lab: Lab, router: str) -> EdgeSpeaker:
             EdgeGateway(
                 name,
                 lab.azure.gateway[name].asn,
-                tuple(_instance(lab, gateway, line, circuit) for gateway, line in found if gateway.name == name),
+                tuple(_instance(lab, gateway, line) for gateway, line in found if gateway.name == name),
             )
             for name in dict.fromkeys(gateway.name for gateway, _ in found)
         ),
@@ -332,7 +332,7 @@ def edge_speaker(lab: Lab, router: str) -> EdgeSpeaker:
                 link.router_address.ip,
                 router_asn(lab, link.site),
                 router_id(lab, link.site),
-                _edge_timers(circuit, AZURE_TIMERS),
+                _edge_timers(AZURE_TIMERS),
             )
             for link in lab.wan_links
             if link.router == router
@@ -342,16 +342,16 @@ def edge_speaker(lab: Lab, router: str) -> EdgeSpeaker:
     )
 
 
-def _edge_timers(circuit: Circuit, timers: BgpTimers) -> BgpTimers:
-    """The timers of an edge router of a circuit towards a neighbour that has these."""
-    return min(timers, EDGE_TIMERS, key=lambda each: each.hold) if circuit.edges > 1 and timers.hold else timers
+def _edge_timers(timers: BgpTimers) -> BgpTimers:
+    """The timers of an edge router towards a neighbour that has these."""
+    return min(timers, EDGE_TIMERS, key=lambda each: each.hold) if timers.hold else timers
 
 
-def _instance(lab: Lab, gateway: Gateway, line: Line, circuit: Circuit) -> Neighbour:
+def _instance(lab: Lab, gateway: Gateway, line: Line) -> Neighbour:
     """An instance of a gateway at the far end of a line, as the edge router's neighbour."""
     azure, node = lab.azure.gateway[gateway.name], InstanceId(gateway.name, line.instance).node
     address = azure.instances[line.instance]
-    return Neighbour(node, address, line.edge, azure.asn, address, _edge_timers(circuit, gateway.timers))
+    return Neighbour(node, address, line.edge, azure.asn, address, _edge_timers(gateway.timers))
 
 
 def static_prefixes(lab: Lab, node: str, azure: Azure | None = None) -> frozenset[IPv4Network]:
