@@ -84,7 +84,9 @@ def missing(shown: Mapping[str, Any], there: set[str]) -> Iterator[tuple[str, li
         if ("default" if prefix == "0.0.0.0/0" else prefix) in there:
             continue
         for route in routes:
-            hops = [hop for hop in route["nexthops"] if hop.get("fib")]
+            hops = [hop for hop in route["nexthops"] if hop.get("fib")] or [
+                hop for hop in route["nexthops"] if hop.get("active") and "interfaceName" in hop
+            ]  # zebra may have taken the mark from its next hops, and not from the route
             if route.get("installed") and hops:
                 yield prefix, [word for hop in hops for word in _hop(hop)]
 

@@ -87,9 +87,9 @@ def test_every_connection_meets_one_firewall_in_both_directions(lab: RunningLab)
 
 
 @pytest.mark.usefixtures("_whole")
-def test_a_link_that_flaps_leaves_a_firewall_its_tables(lab: RunningLab) -> None:
-    for fw in FIREWALLS:
-        run(lab, fw, "sh", "-c", "ip link set eth1 down; ip link set eth1 up")
+def test_a_link_that_flaps_leaves_a_router_its_tables(lab: RunningLab) -> None:
+    for router, link in (*((fw, "eth1") for fw in FIREWALLS), ("edge", "eth0")):
+        run(lab, router, "sh", "-c", f"ip link set {link} down; ip link set {link} up")
     eventually(lambda: problems(lab), lambda found: found == [])
     until_up(lab, *both())
 

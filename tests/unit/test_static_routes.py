@@ -10,6 +10,8 @@ from labkit.start.static_routes import missing
 
 NEXT_HOP = {"flags": 3, "fib": True, "ip": "10.1.1.1", "interfaceIndex": 2, "interfaceName": "eth0", "active": True}
 ON_LINK = {"flags": 3, "fib": True, "directlyConnected": True, "interfaceName": "vxlan1", "active": True}
+UNMARKED = {"flags": 1, "ip": "10.0.3.1", "interfaceIndex": 2, "interfaceName": "eth0", "active": True}
+RECURSIVE = {"flags": 5, "ip": "10.0.9.9", "active": True, "recursive": True}
 UNUSED = {"ip": "10.1.2.1", "interfaceName": "eth1"}
 
 
@@ -30,6 +32,9 @@ def route(*hops: dict[str, Any], installed: bool = True) -> dict[str, Any]:
             set(),
             [("10.9.0.0/16", "nexthop via 10.1.1.1 dev eth0 nexthop dev vxlan1")],
         ),
+        # As after a flap in a lab: the route is installed, and none of its next hops is.
+        ({"0.0.0.0/0": [route(UNMARKED)]}, set(), [("0.0.0.0/0", "nexthop via 10.0.3.1 dev eth0")]),
+        ({"0.0.0.0/0": [route(RECURSIVE, UNMARKED)]}, set(), [("0.0.0.0/0", "nexthop via 10.0.3.1 dev eth0")]),
         # zebra has noticed that the link was down, and will install it itself.
         ({"10.1.0.0/26": [route(NEXT_HOP, installed=False)]}, set(), []),
         ({"10.1.0.0/26": [route(UNUSED)]}, set(), []),
