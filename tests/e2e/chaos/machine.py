@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,6 +12,7 @@ import yaml
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from labkit.errors import LabkitError
 from labkit.resources import topologies
 from tests.e2e.chaos.trial import Trial
 
@@ -35,6 +38,17 @@ def bundled(name: str) -> str:
     return (topologies() / name / "lab.yml").read_text().replace(f"name: {name}\n", "name: chaos\n")
 
 
+@contextmanager
+def printed(trial: Trial) -> Iterator[None]:
+    """A failure is printed at once: making it shorter may take longer than anyone waits."""
+    try:
+        yield
+    except (AssertionError, LabkitError) as failure:
+        script = trial.script()
+        print(f"\nfailed: {str(failure).replace(script, '')}\n{script}", end="")
+        raise
+
+
 class Chaos(RuleBasedStateMachine):
     """A lab out of `labs`; the script of a failure is written to `folder`."""
 
@@ -56,17 +70,18 @@ class Chaos(RuleBasedStateMachine):
         assert self.trial is not None
         kinds = self.trial.choices()
         kind = data.draw(st.sampled_from(sorted(kinds)), label="kind")
-        self.trial.do(data.draw(st.sampled_from(kinds[kind]), label="step"))
+        step = data.draw(st.sampled_from(kinds[kind]), label="step")
+        with printed(self.trial):
+            self.trial.do(step)
 
     def teardown(self) -> None:
         """Look at all there is to look at, and take the lab down."""
         if self.trial is None:
             return
         try:
-            if self.trial.failed:  # before it is made shorter, which may take longer than anyone waits
-                print(f"\nfailed:\n{self.trial.script()}", end="")
-            else:
-                self.trial.finish()
+            if not self.trial.failed:
+                with printed(self.trial):
+                    self.trial.finish()
                 self.kept.append(len(self.trial.done))
                 took = time.monotonic() - self.began
                 print(f"\n{len(self.kept)}: {self.trial.built.name}, {self.kept[-1]} steps, {took:.0f} s", end="")
