@@ -107,3 +107,8 @@ def _digest(text: str) -> str:
         number, each = divmod(number, len(_ALPHABET))
         letters.append(_ALPHABET[each])
     return "".join(letters)
+
+
+def mentions(line: str, interfaces: Iterable[str]) -> bool:
+    """Whether a command line has the name of one of the interfaces in it, as a word."""
+    return any(re.search(rf"(?<![\w.-]){re.escape(each)}(?![\w.-])", line) for each in interfaces)

@@ -9,10 +9,17 @@ import typer
 
 from labkit.azure.changes.base import Change
 from labkit.cli.changing import Trial, change, changing, warn
-from labkit.cli.output import LabOption, note, put, put_table
-from labkit.operate.apply import Step, plan
+from labkit.cli.output import LabOption, note, put, put_table, span
+from labkit.cli.progress import reporter
+from labkit.cli.results import failures
+from labkit.operate.apply import GivenFile, plan, read, reshaping
 from labkit.operate.changes import Now
+from labkit.operate.diff.tables import table_checks
+from labkit.operate.labs import lifecycle
+from labkit.operate.labs.interrupt import settled
 from labkit.operate.look.running import running
+from labkit.operate.records.record import Record
+from labkit.operate.reshape import reshape
 
 
 @changing
@@ -39,18 +46,27 @@ def command(
 
     Gateways and connections that the file lacks are deleted, and those that it has again are created.
 
-    What needs new nodes or links is refused. `labkit whatif apply FILE` predicts what follows.
+    Nodes and links that the file has and the lab has not are made, and those that are gone are removed. The rest keeps
+    running.
+
+    `labkit whatif apply FILE` predicts what follows, without new nodes and links.
     """
 
     def make(now: Now) -> Sequence[Change]:
-        return [step.change for step in plan(now, file, variant)]
+        return [step.change for step in plan(now, read(file), variant)]
 
     if isinstance(ctx.obj, Trial):
         change(ctx, lab, make)
         return
-    now = Now(running(lab)[0])
-    steps = plan(now, file, variant)
-    _show(steps)
+    now, given = Now(running(lab)[0]), read(file)
+    needed = reshaping(now, given, variant)
+    if needed is not None:
+        _show([(step.kind, step.name, step.what, step.reason) for step in needed.steps])
+        if not dry_run:
+            _reshape(now.record, given, variant)
+        return
+    steps = plan(now, given, variant)
+    _show([(step.change.kind, step.change.subject, step.what, step.reason) for step in steps])
     if steps and not dry_run:
         changes = [step.change for step in steps]
         cautions = now.cautions(changes)
@@ -59,9 +75,25 @@ def command(
         note(f"{len(steps)} {'change' if len(steps) == 1 else 'changes'} made. Undo all: labkit reset")
 
 
-def _show(steps: Sequence[Step]) -> None:
-    if steps:
-        rows = [(step.change.kind, step.change.subject, step.what, step.reason) for step in steps]
+def _reshape(record: Record, given: GivenFile, variant: str | None) -> None:
+    """Make the running lab that of the file, and run its proofs.
+
+    Raises:
+        LabkitError: it can't become that one.
+        typer.Exit: with status 1: a proof does not hold.
+    """
+    with reporter() as progress:
+        done = reshape(record, given.text, given.name, progress, variant=variant, lab_file=given.path)
+        outcomes = lifecycle.prove(done.edited.lab, done.record, progress, table_checks(done.edited.lab))
+    settled()  # the lab is changed: a late Ctrl-C must not look as if it were not
+    if bad := failures(outcomes):
+        note(f"\n {record.lab} is changed, but {len(bad)} of {len(outcomes)} checks failed.  See: labkit status")
+        raise typer.Exit(1)
+    note(f"\n {record.lab} is the lab of {given.name} now, in {span(progress.total)}.")
+
+
+def _show(rows: Sequence[tuple[str, str, str, str]]) -> None:
+    if rows:
         put_table(("Kind", "Object", "Change", "Reason"), rows)
     else:
         put("Nothing to change.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import signal
 from pathlib import Path
 
@@ -22,7 +23,8 @@ async def serve() -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    controller = Controller(load(CONTROLLERS_LAB_FILE), RUN, STORE)
+    version = hashlib.sha256(Path(CONTROLLERS_LAB_FILE).read_bytes()).hexdigest()
+    controller = Controller(load(CONTROLLERS_LAB_FILE), RUN, STORE, version)
     api = Api(controller)
     await controller.start()
     await api.start(Path(CONTROLLERS_API))

@@ -69,11 +69,15 @@ _CONFIGURED = (*_SPEAKERS, "firewall")
 class Controller:
     """One lab's controller. Its input comes from the feeds (it is a `feed.server.Controller`) and the API."""
 
-    def __init__(self, lab: Lab, run: Path, store: Path) -> None:
-        """`run` holds the nodes' platform folders, `store` the event log and the desired state."""
+    def __init__(self, lab: Lab, run: Path, store: Path, version: str = "") -> None:
+        """`run` holds the nodes' platform folders, `store` the event log and the desired state.
+
+        `version` is the lab file's; a lab that runs may get another one, and its controller starts again.
+        """
         self.events = EventLog(store / "events.jsonl")
         self._desired = store / "desired.json"
-        self.platform = Platform(lab, desired.load(self._desired, lab))
+        self._version = version
+        self.platform = Platform(lab, desired.load(self._desired, lab, version))
         self._run = run
         self._policies = Policies(lab, run)
         self.load_balancers = LoadBalancers(lab)
@@ -260,7 +264,7 @@ class Controller:
         refreshing = servers_that_refresh(before, after)
         policies = self._policies.prepare(after)
         try:
-            desired.save(self._desired, lab, after)
+            desired.save(self._desired, lab, after, self._version)
         except EnvironmentProblem:
             discard(policies)
             raise

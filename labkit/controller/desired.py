@@ -14,17 +14,19 @@ from labkit.lab.model import Lab
 from labkit.lab.running import applied
 
 
-def load(path: Path, lab: Lab) -> Azure:
-    """The lab's Azure with the changes that were saved at `path`; as its file has it if nothing was."""
+def load(path: Path, lab: Lab, version: str = "") -> Azure:
+    """The lab's Azure with the changes that were saved at `path`; as its file has it if none of this version were."""
     try:
-        text = path.read_text(encoding="utf-8")
+        saved = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return lab.azure
-    return applied(lab, lab.azure, from_json(json.loads(text)))
+    return applied(lab, lab.azure, from_json(saved["changes"])) if saved["version"] == version else lab.azure
 
 
-def save(path: Path, lab: Lab, azure: Azure) -> None:
+def save(path: Path, lab: Lab, azure: Azure, version: str = "") -> None:
     """Write what was changed so that a crash leaves either the old file or the new one.
+
+    `version` is the lab file's: changes of another file are none of this lab.
 
     Raises:
         EnvironmentProblem: the disk is full; the old file is there.
@@ -32,7 +34,7 @@ def save(path: Path, lab: Lab, azure: Azure) -> None:
     fresh = path.with_name(path.name + ".new")
     try:
         with fresh.open("w", encoding="utf-8") as file:
-            json.dump(to_json(difference(lab.azure, azure)), file)
+            json.dump({"version": version, "changes": to_json(difference(lab.azure, azure))}, file)
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from labkit.azure.changes.base import Change
 from labkit.azure.changes.difference import difference
@@ -18,6 +19,7 @@ from labkit.lab.model import Lab
 from labkit.lab.running import carry_out
 from labkit.operate.changes import Now
 from labkit.operate.records.lab_files import find_lab_file
+from labkit.operate.reshape import Reshaping, planned
 
 STANDARD_INPUT = "-"
 
@@ -31,24 +33,56 @@ class Step:
     reason: str
 
 
-def plan(now: Now, file: str, variant: str | None) -> tuple[Step, ...]:
-    """What `labkit apply FILE` would do to a running lab, judged as the controller judges it.
+@dataclass(frozen=True, slots=True)
+class GivenFile:
+    """What `labkit apply` is given: a text, its name in messages, and its path unless it came from standard input."""
 
-    `file` is a list of changes as JSON (`-`: from standard input), or a lab file, in its variant `variant`: without
-    one, in the variant that runs.
+    text: str
+    name: str
+    path: Path | None = None
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it is a list of changes; else it is a lab file."""
+        return self.text.lstrip().startswith("[")
+
+
+def read(file: str) -> GivenFile:
+    """Read a file that a user names, `-` for standard input.
 
     Raises:
-        InvalidInput: the file is neither, it needs nodes or links that the lab has not, or Azure would refuse it.
+        InvalidInput: there is none, or it can't be read.
     """
-    name, text = _read(file)
-    if text.lstrip().startswith("["):
-        changes = _changes(name, text)
-        reasons = [f"change {number} of {name}" for number in range(1, len(changes) + 1)]
+    if file == STANDARD_INPUT:
+        return GivenFile(decoded(sys.stdin.buffer.read(LONGEST + 1), "standard input"), "standard input")
+    path = find_lab_file(file)
+    return GivenFile(file_text(path), str(path), path)
+
+
+def reshaping(now: Now, given: GivenFile, variant: str | None) -> Reshaping | None:
+    """How a running lab becomes that of an edited lab file; None if changes of what is there suffice.
+
+    Raises:
+        LabkitError: the file has mistakes, or the lab can't become that one.
+    """
+    if given.is_list or not obstacles(now.lab, _edited(now, given, variant)):
+        return None
+    return planned(now.record, given.text, given.name, variant)
+
+
+def plan(now: Now, given: GivenFile, variant: str | None) -> tuple[Step, ...]:
+    """The changes by which a running lab follows a list of them as JSON, or a lab file, judged as the controller does.
+
+    `variant` is that of the lab file; None is the one that runs.
+
+    Raises:
+        InvalidInput: it is neither, it needs nodes or links that the lab has not, or Azure would refuse it.
+    """
+    if given.is_list:
+        changes = _changes(given.name, given.text)
+        reasons = [f"change {number} of {given.name}" for number in range(1, len(changes) + 1)]
     else:
-        variant = now.record.variant if variant is None else variant
-        edited = load_text(text, name, variant)
-        if freed := freed_addresses(now.lab, edited):
-            edited = load_text(text, name, variant, freed)
+        edited = _edited(now, given, variant)
         _must_be_buildable(now.lab, edited)
         changes = difference(now.azure, edited.azure)
         reasons = list(_reasons(now, edited, changes))
@@ -61,11 +95,12 @@ def undo(now: Now) -> tuple[Change, ...]:
     return difference(now.azure, now.lab.azure)
 
 
-def _read(file: str) -> tuple[str, str]:
-    if file == STANDARD_INPUT:
-        return (name := "standard input"), decoded(sys.stdin.buffer.read(LONGEST + 1), name)
-    path = find_lab_file(file)
-    return str(path), file_text(path)
+def _edited(now: Now, given: GivenFile, variant: str | None) -> Lab:
+    """The lab of an edited file, in which what stays has the addresses that it was built with."""
+    variant = now.record.variant if variant is None else variant
+    edited = load_text(given.text, given.name, variant)
+    freed = freed_addresses(now.lab, edited)
+    return load_text(given.text, given.name, variant, freed) if freed else edited
 
 
 def _changes(name: str, text: str) -> tuple[Change, ...]:
@@ -88,8 +123,8 @@ def _must_be_buildable(lab: Lab, edited: Lab) -> None:
     found = obstacles(lab, edited)
     if found:
         raise InvalidInput(
-            "the running lab can't be made to match the file; nothing was changed.\n" + ".\n".join(found) + ".",
-            f"Start it from the file: labkit down {lab.name}, then labkit up",
+            "this needs other nodes and links than the running lab has.\n" + ".\n".join(found) + ".",
+            "`labkit whatif` tries changes of what is there. `labkit apply` makes and removes nodes and links.",
         )
 
 

@@ -84,6 +84,23 @@ def render(plan: Plan, out: Path, *, image: str, lab_file: bytes, own: OwnFiles 
     return out / topology_name(plan.lab)
 
 
+def rendered(out: Path) -> dict[str, bytes]:
+    """The files that are in a rendered folder, by their path in it."""
+    return {path: (out / path).read_bytes() for path in sorted(_former(out) or ())}
+
+
+def restore(out: Path, files: Mapping[str, bytes]) -> None:
+    """Give a rendered folder the files that it had (`rendered`), and no others of labkit's.
+
+    Raises:
+        EnvironmentProblem: the system refuses to write there.
+    """
+    try:
+        _update(out, files, _former(out) or frozenset())
+    except OSError as error:
+        raise EnvironmentProblem(f"{error.filename or out}: {error.strerror}.", "Free some space there.") from error
+
+
 def _former(out: Path) -> frozenset[str] | None:
     """The files that labkit wrote into `out` before; None if there is nothing in it."""
     if not out.exists():

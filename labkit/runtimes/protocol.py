@@ -7,7 +7,7 @@ nothing but the rendered containerlab topology.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,6 +134,15 @@ class Runtime(Protocol):
         """Boot the topology file and return once every healthcheck has succeeded.
 
         A node's `exec` lines must succeed. Whatever goes wrong, including Ctrl-C and `kill -9`, nothing is left behind.
+        """
+        ...
+
+    def reshape(self, topology: Path, restart: Collection[str] = ()) -> LabStatus:
+        """Make the running lab of the topology's name that of the topology file; returns once every node is healthy.
+
+        Nodes and links that the file lacks are taken away, those that are new are made. A node that stays keeps
+        running, and runs the `exec` lines that are new for it; those of `restart`, by name, are powered off and on
+        again with their new files and settings. If it fails, what was made may be there: reshape it back.
         """
         ...
 

@@ -368,4 +368,4 @@ def _instance(lab: Lab, wiring: Wiring, server: model.RouteServer, index: int) -
         cap_add=NET_ADMIN,
         healthcheck=ready(("exabgp",)),
     )
-    return Planned(node, (keep, conf, settings, counters))
+    return Planned(node, (keep, replace(conf, followed=frozenset({"peers"})), settings, counters))

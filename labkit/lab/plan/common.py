@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface
 
 from labkit.lab.plan.model import Bind, File, Healthcheck, Node
@@ -33,7 +33,8 @@ def node_file(node: str, name: str, target: str, template: str, /, **context: ob
 
 def nftables(node: str, template: str, /, **context: object) -> tuple[File, Bind, str]:
     """A node's nftables file, its bind and the command that loads it."""
-    return *node_file(node, "nftables.conf", NFTABLES, template, **context), f"nft -f {NFTABLES}"
+    file, bind = node_file(node, "nftables.conf", NFTABLES, template, **context)
+    return replace(file, loader=("nft", "-f", "-")), bind, f"nft -f {NFTABLES}"
 
 
 def platform_channel(node: str) -> tuple[File, Bind]:

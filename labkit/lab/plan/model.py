@@ -107,12 +107,17 @@ class File:
     """A file of the rendered folder: `template` rendered with `context`. An empty template name: an empty file.
 
     `own` is a file of the user's in place of a template, by its path from the lab file.
+
+    In a node that runs, the program `loader` makes a new text of it true, which it reads from its standard input; and
+    the node's services follow the variables `followed` themselves, as the controller sends them.
     """
 
     path: str
     template: str
     context: TemplateVariables = field(default_factory=dict)
     own: str = ""
+    loader: tuple[str, ...] = ()
+    followed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ def up(name: str, engine: Runtime, reporter: Reporter, variant: str = "", *, for
                     f"{lab.name} runs {former.image}, this labkit's image is {spec.reference}.\n"
                     f"    To use that one: labkit down {lab.name}, then labkit up"
                 )
-            return Up(lab, former, _prove(lab, former, reporter), fresh=False)
+            return Up(lab, former, prove(lab, former, reporter), fresh=False)
         if former is not None:
             with held():
                 _clear(former)
@@ -210,7 +210,7 @@ def _boot_and_prove(
     reporter.begin("boot")
     engine.deploy(record.topology, lambda p: reporter.update(f"{p.done}/{p.total} nodes {p.kind}", p.done / p.total))
     reporter.end(f"{len(the_plan.nodes)}/{len(the_plan.nodes)} nodes")
-    return _prove(lab, record, reporter, table_checks(lab))
+    return prove(lab, record, reporter, table_checks(lab))
 
 
 def contents(lab: Lab) -> str:
@@ -232,7 +232,8 @@ def contents(lab: Lab) -> str:
     )
 
 
-def _prove(lab: Lab, record: Record, reporter: Reporter, tables: Iterable[Check] = ()) -> tuple[Outcome, ...]:
+def prove(lab: Lab, record: Record, reporter: Reporter, tables: Iterable[Check] = ()) -> tuple[Outcome, ...]:
+    """Wait until a lab has converged, then run its proofs and compare `tables` with the rules."""
     reporter.begin("converge")
     converging = True
 

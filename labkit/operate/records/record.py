@@ -16,7 +16,7 @@ import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from labkit.errors import InvalidInput
@@ -87,6 +87,14 @@ def create(lab: str, runtime: str, lab_file: Path, image: str, variant: str = ""
         shutil.rmtree(fresh, ignore_errors=True)
         raise
     return record
+
+
+def update(record: Record, variant: str, lab_file: Path | None) -> None:
+    """Note that a lab is that of another variant now, or of another file if one is given; whole or not at all."""
+    changed = replace(record, variant=variant, lab_file=str(lab_file.resolve()) if lab_file else record.lab_file)
+    fresh = record.directory / f"{FILE}.new"
+    fresh.write_text(json.dumps({key: getattr(changed, key) for key in _KEYS}))
+    fresh.replace(record.directory / FILE)
 
 
 def read(lab: str) -> Record | None:

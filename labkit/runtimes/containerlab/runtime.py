@@ -13,7 +13,7 @@ import re
 import shlex
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -173,6 +173,13 @@ class ContainerlabRuntime:
             if within is not None and time.monotonic() - began > within:
                 raise NotReady(f"node {', '.join(waiting)} did not become healthy within {within:g} s.")
             time.sleep(_PAUSE)  # healthchecks are commands, which are run until they succeed
+
+    def reshape(self, topology: Path, restart: Collection[str] = ()) -> LabStatus:  # noqa: ARG002 - the protocol's
+        """Refused: containerlab deploys a lab as a whole."""
+        raise InvalidInput(
+            "the containerlab runtime can't add nodes to a lab that runs.",
+            f"Start it from the file: labkit down {topology.name.partition('.')[0]}, then labkit up",
+        )
 
     def destroy(self, lab: str) -> bool:
         """Take the lab away, whatever state it is in; False if there was none."""

@@ -108,7 +108,8 @@ class NodesBoot:
         elif self._done:
             self._event("started", node.spec.name)
             self._mark("started")
-            run_lines(self._loop, node, lambda error: self._take(lambda: self._configured(error)))
+            lines = node.spec.exec
+            run_lines(self._loop, node, lines, lambda error: self._take(lambda: self._configured(error)))
 
     def _configured(self, error: SandboxError | None) -> None:
         if self._step(error):
@@ -181,9 +182,8 @@ def run(loop: Loop, node: RunningNode, argv: list[str], seconds: float, ended: C
     _spawn(loop, node, lambda streams: node.spawn(argv, streams, {}, terminal=False), seconds, ended)
 
 
-def run_lines(loop: Loop, node: RunningNode, done: Done) -> None:
-    """Run a node's exec lines in order until one fails; call back with the error if one did."""
-    lines = node.spec.exec
+def run_lines(loop: Loop, node: RunningNode, lines: Sequence[Sequence[str]], done: Done) -> None:
+    """Run exec lines in a node in order until one fails; call back with the error if one did."""
     if not lines:
         done(None)
         return
@@ -208,7 +208,7 @@ def run_lines(loop: Loop, node: RunningNode, done: Done) -> None:
         # If it failed because the node died under it, that is known only once it has been reaped.
         loop.after(_DEATH_IS_KNOWN, explain)
 
-    _spawn(loop, node, lambda streams: node.spawn_lines(streams, report), _EXEC_DEADLINE, ended)
+    _spawn(loop, node, lambda streams: node.spawn_lines(lines, streams, report), _EXEC_DEADLINE, ended)
 
 
 def _spawn(

@@ -4,6 +4,7 @@ Requests are JSON objects with `op`:
 
 - `status` → `{"nodes": [...]}`
 - `stop` (`node`), `start` (`node`, `within` in seconds or null) → `{}` when done
+- `reshape` (`lab` as `spec.SandboxLab.to_json` gives it, `restart`: handles of nodes) → `{"nodes": [...]}` when done
 - `exec` (`node`, `argv`, `env`, `timeout` in seconds or null, `terminal`), with three descriptors beside it unless
   `terminal` → `{"started": true}` (with a pseudo-terminal's master beside it if `terminal`), then `{"exit": status,
   "timeout": bool}`. Meanwhile `{"signal": N}` may be sent; closing the connection kills the command.
@@ -27,6 +28,7 @@ from labkit.runtimes.sandbox.loop import Loop, Timer
 from labkit.runtimes.sandbox.messages import ControlAnswer, ControlRequest, SandboxError
 from labkit.runtimes.sandbox.node import RunningNode, refused_by_system
 from labkit.runtimes.sandbox.sandbox import Sandbox
+from labkit.runtimes.sandbox.spec import from_json
 
 _LONGEST_ANSWER = 10.0
 _PAUSE = 0.1
@@ -105,6 +107,13 @@ class _Request:
             self._begun = True
             if message["op"] == "status":
                 self._finish(None, {"nodes": self._sandbox.status()})
+                return
+            if message["op"] == "reshape":
+                self._sandbox.reshape(
+                    from_json(message["lab"]),
+                    frozenset(message["restart"]),
+                    lambda error: self._finish(error, {"nodes": self._sandbox.status()}),
+                )
                 return
             handle = names.node(message["node"], self._sandbox.nodes)
             node = self._sandbox.nodes[handle] if handle is not None else None

@@ -68,21 +68,55 @@ def rewire(
 
     A link that the node had deleted is created again. `parked` is the former namespace's descriptor.
     """
-    moved: list[str] = []
-    with netlink.Netlink(parked) as before:
-        living = {index: name for name, index in before.links().items()}
-        for name in _names(node, links):
-            index = node.interfaces.get(name, -1)
-            if index in living:
-                before.send([netlink.move(index, name, node.namespace)])
-                moved.append(name)
-    _note_and_up(node, moved)
+    moved = transfer(node, parked, links)
     lost = [
         link
         for link in links
         if any(end.node == node.spec.name and end.interface not in moved for end in (link.a, link.b))
     ]
     return create(lost, nodes)
+
+
+def transfer(node: RunningNode, parked: int, links: Sequence[Link]) -> list[str]:
+    """Move the node's links from its former network namespace into its new one and set them up; returns their names.
+
+    `parked` is the former namespace's descriptor, or less than zero if there was none.
+    """
+    moved: list[str] = []
+    if parked >= 0:
+        with netlink.Netlink(parked) as before:
+            living = set(before.links().values())
+            for name in _names(node, links):
+                index = node.interfaces.get(name, -1)
+                if index in living:
+                    before.send([netlink.move(index, name, node.namespace)])
+                    moved.append(name)
+    _note_and_up(node, moved)
+    return moved
+
+
+def missing(links: Sequence[Link], nodes: Mapping[str, RunningNode]) -> list[Link]:
+    """The links of which there is nothing in the nodes' namespaces."""
+    there = {name: _interfaces(node) for name, node in nodes.items()}
+    return [link for link in links if any(end.interface not in there[end.node] for end in (link.a, link.b))]
+
+
+def delete(links: Sequence[Link], nodes: Mapping[str, RunningNode]) -> None:
+    """Delete links, as far as they are there."""
+    for link in links:
+        node = nodes.get(link.a.node)
+        index = _interfaces(node).get(link.a.interface) if node is not None else None
+        if node is not None and index is not None:
+            with netlink.Netlink(node.namespace) as there:
+                there.send([netlink.delete(index)])
+
+
+def _interfaces(node: RunningNode) -> dict[str, int]:
+    """The node's interfaces and their indexes; none of one that has no network namespace yet."""
+    if node.namespace < 0:
+        return {}
+    with netlink.Netlink(node.namespace) as there:
+        return there.links()
 
 
 def _names(node: RunningNode, links: Sequence[Link]) -> list[str]:

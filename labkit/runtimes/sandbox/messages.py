@@ -66,6 +66,8 @@ class ControlRequest(TypedDict, total=False):
     within: float | None
     path: str
     signal: int
+    lab: Mapping[str, Any]
+    restart: Sequence[str]
 
 
 class ControlAnswer(TypedDict, total=False):

@@ -18,7 +18,7 @@ _NETLINK_EXT_ACK = 11
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_DUMP, _NLM_F_EXCL, _NLM_F_CREATE = 0x1, 0x4, 0x300, 0x200, 0x400
 _NLM_F_CAPPED, _NLM_F_ACK_TLVS = 0x100, 0x200
-_RTM_NEWLINK, _RTM_GETLINK = 16, 18
+_RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK = 16, 17, 18
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 1, 3, 4, 18, 28
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _NLMSGERR_ATTR_MSG = 1
@@ -78,6 +78,11 @@ def _with_mtu(end: tuple[str, str, int], mtu: int) -> tuple[str, str, int, int]:
 def link_state(index: int, up: bool) -> Message:
     """Set a link up or down."""
     return _RTM_NEWLINK, 0, _LINK.pack(socket.AF_UNSPEC, 0, index, _IFF_UP if up else 0, _IFF_UP)
+
+
+def delete(index: int) -> Message:
+    """Delete a link; of a veth pair both ends."""
+    return _RTM_DELLINK, 0, _LINK.pack(socket.AF_UNSPEC, 0, index, 0, 0)
 
 
 def move(index: int, name: str, namespace: int) -> Message:

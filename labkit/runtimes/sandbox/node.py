@@ -8,14 +8,14 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 from labkit import linux
 from labkit.runtimes.sandbox import process
-from labkit.runtimes.sandbox.logs import LogWriter
+from labkit.runtimes.sandbox.logs import LogWriter, former
 from labkit.runtimes.sandbox.loop import Loop
 from labkit.runtimes.sandbox.messages import SandboxError
 from labkit.runtimes.sandbox.rootfs import BuildFailed, build
@@ -51,9 +51,7 @@ class RunningNode:
     """A node. Its network namespace is held here by descriptor, so that its links outlive its processes."""
 
     def __init__(self, loop: Loop, spec: Node, scratch: Path, log: Path, *, own_user_namespace: bool) -> None:
-        self.spec = spec
-        self.keep = frozenset(spec.capabilities)
-        self.environ = process.environment(spec.name, spec.env)
+        self.settle(spec)
         self.log = log
         self._writer: LogWriter | None = None
         self.state = STOPPED
@@ -71,6 +69,23 @@ class RunningNode:
         self._started: Callable[[SandboxError | None], None] | None = None
         self._dead: list[Callable[[], None]] = []
         self.when_ended: Callable[[], None] = lambda: None
+
+    def settle(self, spec: Node) -> None:
+        """Be what `spec` describes from the next power-on."""
+        self.spec = spec
+        self.keep = frozenset(spec.capabilities)
+        self.environ = process.environment(spec.name, spec.env)
+
+    def remove(self) -> None:
+        """Remove what is left of the node, which has been killed: its network namespace, files and log."""
+        if self.namespace >= 0:
+            os.close(self.namespace)
+            self.namespace = -1
+        with suppress(OSError):  # it was not made
+            linux.umount(str(self._scratch), linux.MNT_DETACH)
+            self._scratch.rmdir()
+        for file in (self.log, former(self.log)):
+            file.unlink(missing_ok=True)
 
     def fork(self, built: Callable[[SandboxError | None], None]) -> None:
         """Make the node's namespaces and root in a new process, then call back. `go` starts its command."""
@@ -196,11 +211,11 @@ class RunningNode:
         self._dead.append(dead)
         signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
-    def spawn_lines(self, streams: tuple[int, int, int], report: int) -> int:
-        """Start running the node's exec lines. Raises ProcessLookupError if the node is not running."""
+    def spawn_lines(self, lines: Sequence[Sequence[str]], streams: tuple[int, int, int], report: int) -> int:
+        """Start running lines in the node, one after the other. Raises ProcessLookupError if it is not running."""
         if self.pidfd < 0 or self.state != RUNNING:
             raise ProcessLookupError
-        return process.spawn_lines(self.pidfd, self.spec.exec, self.environ, streams, self.keep, report=report)
+        return process.spawn_lines(self.pidfd, lines, self.environ, streams, self.keep, report=report)
 
     def spawn(self, argv: list[str], streams: tuple[int, int, int], env: dict[str, str], *, terminal: bool) -> int:
         """Start a command in the node. Raises ProcessLookupError if the node is not running."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from labkit import linux, paths
 from labkit.errors import EnvironmentProblem, InvalidInput
+from labkit.names import handle
 from labkit.patience import waiting
 from labkit.runtimes import topology as clab
 from labkit.runtimes.image import images
@@ -79,6 +80,16 @@ class SandboxRuntime:
         timings = {"resolved": resolved} | message["timings"] | {"committed": time.monotonic()}
         since = {phase: moment - begin for phase, moment in timings.items()}
         return LabStatus(lab.name, self.name, "running", _nodes(message["nodes"]), since)
+
+    def reshape(self, topology: Path, restart: Collection[str] = ()) -> LabStatus:
+        """Make the running lab that of a topology file."""
+        lab = self._resolve(clab.read(topology))
+        request: ControlRequest = {"op": "reshape", "lab": lab.to_json(), "restart": [handle(node) for node in restart]}
+        try:
+            answer = client.request(self._directory(lab.name), request, _SWITCHED_WITHIN)
+        except client.NotRunning:
+            raise _not_running(lab.name) from None
+        return LabStatus(lab.name, self.name, "running", _nodes(answer["nodes"]))
 
     def _resolve(self, found: clab.Topology) -> spec.SandboxLab:
         images = {reference: tuple(str(layer) for layer in self._layers(reference))

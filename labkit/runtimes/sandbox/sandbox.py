@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 
 from labkit.runtimes.sandbox import links, state
@@ -12,7 +13,8 @@ from labkit.runtimes.sandbox.boot import NodesBoot, not_healthy, watch
 from labkit.runtimes.sandbox.loop import Loop
 from labkit.runtimes.sandbox.messages import NodeRow, SandboxError
 from labkit.runtimes.sandbox.node import HEALTHY, RUNNING, STARTING, STOPPED, UNHEALTHY, RunningNode
-from labkit.runtimes.sandbox.spec import Link, SandboxLab
+from labkit.runtimes.sandbox.reshape import NodesReshape
+from labkit.runtimes.sandbox.spec import Link, Node, SandboxLab
 from labkit.runtimes.sandbox.warm import WarmProcesses
 
 Done = Callable[[SandboxError | None], None]
@@ -26,19 +28,22 @@ class Sandbox:
     ) -> None:
         self.lab = lab
         self._loop = loop
-        self.nodes = {
-            spec.name: RunningNode(
-                loop,
-                spec,
-                directory / state.SCRATCH / spec.name,
-                directory / state.LOGS / f"{spec.name}.log",
-                own_user_namespace=own_user_namespace,
-            )
-            for spec in warm.listen(lab.nodes, directory / state.SCRATCH)
-        }
+        self._directory = directory
+        self._own_user_namespace = own_user_namespace
+        self._warm = warm
+        self.nodes = {spec.name: self._node(spec) for spec in warm.listen(lab.nodes, directory / state.SCRATCH)}
         self._busy: set[str] = set()
         self._starting: dict[str, NodesBoot] = {}
         self._unready: dict[str, _Unready] = {}
+
+    def _node(self, spec: Node) -> RunningNode:
+        return RunningNode(
+            self._loop,
+            spec,
+            self._directory / state.SCRATCH / spec.name,
+            self._directory / state.LOGS / f"{spec.name}.log",
+            own_user_namespace=self._own_user_namespace,
+        )
 
     def boot(self, event: Callable[[str, str], None], done: Done) -> NodesBoot:
         """Boot every node."""
@@ -120,6 +125,26 @@ class Sandbox:
             node.kill(dead)
 
         self._starting[name] = boot = NodesBoot(self._loop, (node,), link, lambda *_: None, booted, within=within)
+
+    def reshape(self, lab: SandboxLab, restart: Collection[str], done: Done) -> None:
+        """Make this another lab; nodes of `restart`, by handle, get their new files and settings, as after a reboot.
+
+        Meanwhile no node can be stopped or started. After an error, what was made is there: reshape it back.
+        """
+        if self._busy:
+            done(_busy(min(self._busy)))
+            return
+        lab = replace(lab, nodes=tuple(map(self._warm.served, lab.nodes)))
+        before, self.lab = self.lab, lab
+        self._busy = {*self.nodes, *(node.name for node in lab.nodes)}
+        for name in (*restart, *self.nodes.keys() - {node.name for node in lab.nodes}):
+            self._unready.pop(name, None)
+
+        def over(error: SandboxError | None) -> None:
+            self._busy.clear()
+            done(error)
+
+        NodesReshape(self._loop, self.nodes, before, lab, restart, make=self._node, done=over)
 
     def status(self) -> list[NodeRow]:
         """Every node's state, as `labkit.runtimes.protocol.NodeStatus` has it."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -33,6 +33,7 @@ class WarmProcesses:
 
     def __init__(self) -> None:
         self._channels: dict[Layers, socket.socket] = {}
+        self._binds: dict[Layers, tuple[Bind, ...]] = {}
 
     def start(self, layers: Layers) -> None:
         """Start the warm process of an image that has one."""
@@ -50,18 +51,18 @@ class WarmProcesses:
         theirs.close()
         self._channels[layers] = ours
 
-    def listen(self, nodes: Iterable[Node], scratch: Path) -> tuple[Node, ...]:
+    def listen(self, nodes: Sequence[Node], scratch: Path) -> tuple[Node, ...]:
         """Have them serve a lab, whose files are in `scratch`; returns its nodes with a socket in those that ask."""
-        binds: dict[Layers, tuple[Bind, ...]] = {}
-        found = []
-        for node in nodes:
-            if node.layers not in binds:
-                self.start(node.layers)
-                binds[node.layers] = self._listen(node.layers, scratch / f".warm{len(binds)}")
-            found.append(replace(node, binds=(*node.binds, *binds[node.layers])))
+        for layers in dict.fromkeys(node.layers for node in nodes):
+            self.start(layers)
+            self._binds[layers] = self._listen(layers, scratch / f".warm{len(self._binds)}")
         for channel in self._channels.values():
             channel.close()
-        return tuple(found)
+        return tuple(map(self.served, nodes))
+
+    def served(self, node: Node) -> Node:
+        """A node with a socket in it if its image was served when the lab began, and asks for it."""
+        return replace(node, binds=(*node.binds, *self._binds.get(node.layers, ())))
 
     def _listen(self, layers: Layers, place: Path) -> tuple[Bind, ...]:
         channel = self._channels.get(layers)

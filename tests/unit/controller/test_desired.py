@@ -23,7 +23,16 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     after = carry_out(lab, lab.azure, [change]).azure
     desired.save(file, lab, after)
     assert desired.load(file, lab) == after
-    assert json.loads(file.read_text()) == [change.to_json()]
+    assert json.loads(file.read_text())["changes"] == [change.to_json()]
+
+
+def test_changes_of_another_lab_file_are_none_of_this_one(tmp_path: Path) -> None:
+    file = tmp_path / "desired.json"
+    lab = load(topologies() / "expressroute" / "lab.yml")
+    after = carry_out(lab, lab.azure, [SetRouteServerSettings("rs1", allow_branch_to_branch_traffic=True)]).azure
+    desired.save(file, lab, after, "before")
+    assert desired.load(file, lab, "edited") == lab.azure
+    assert desired.load(file, lab, "before") == after
 
 
 def test_a_change_that_can_not_be_kept_is_refused(tmp_path: Path) -> None:
