@@ -37,6 +37,8 @@ from tests.e2e.by_the_rules import settles
 POOL = ("0.0.0.0/0", "10.90.0.0/16", "10.91.0.0/16", "10.1.1.0/24", "10.2.128.0/17", "10.0.0.0/8", "128.0.0.0/1")
 """What appliances may advertise: defaults, ranges of nobody, ranges inside and around virtual networks."""
 TARGETS = ("10.90.0.0/16", "10.201.0.0/16", "10.202.0.0/16", "0.0.0.0/0", "10.1.10.0/24")
+WIDER = ("10.90.0.0/16", "10.0.0.0/8", "10.192.0.0/10", "10.94.0.0/16")
+"""What sites may announce or have static routes to: ranges of nobody, ranges around theirs."""
 CIRCUITS = ("circuit1", "circuit2", "circuit3")
 PREFERENCES = ("ExpressRoute", "VpnGateway", "ASPath")
 STYLES = ("{}", "{}", "{}_Prod.WestEurope", "of-the-platform-team-in-westeurope-with-letters.{}", "{:_<{longest}}")
@@ -81,6 +83,7 @@ def lab_files(draw: st.DrawFn) -> str:
         _relays(draw, file, number)
     _loopbacks(draw, file)
     _second_ways(draw, file)
+    _on_premises(draw, file)
     _static_routes(draw, file)
     _exports(draw, file)
     for name, nva in file["nvas"].items():
@@ -109,7 +112,10 @@ def _named_as_people_do(draw: st.DrawFn, file: dict[str, Any]) -> dict[str, Any]
         name: draw(st.sampled_from(STYLES)).format(name, longest=LONGEST.get(key, 80))
         for key, section in file.items()
         if isinstance(section, dict) and key != "assumptions"
-        for name in section
+        for name in (
+            *section,
+            *(router for site in section.values() if key == "sites" for router in site.get("routers", ())),
+        )
     }
 
     refer: Callable[[str], str] = str.swapcase if len(names) % 2 else str
@@ -226,15 +232,47 @@ def _hub(draw: st.DrawFn, file: dict[str, Any], hub: str, number: int) -> None:
 
 
 def _customers(draw: st.DrawFn, file: dict[str, Any]) -> None:
-    """Data centres behind circuits, the last of which has none; two may be one network behind both."""
+    """Data centres behind circuits, the last of which has none; two may be one network behind both.
+
+    They have one router or two; one that relays may be behind several circuits.
+    """
     for circuit, options in file["circuits"].items():
         number, options["edges"] = circuit[-1], draw(st.integers(1, 2))
         if circuit == CIRCUITS[-1] and draw(st.booleans()):
             continue
-        options["connects_to"] = [f"dc{number}"]
-        site = file["sites"][f"dc{number}"] = {"asn": 65020, "prefixes": f"10.21{number}.0.0/16"}
+        relays = [router for router, _, each in _site_routers(file) if each.get("transit")]
+        router: str = draw(st.sampled_from((*relays, f"dc{number}")))
+        options["connects_to"] = [router]
+        if router in relays:
+            continue
+        site = file["sites"][router] = {"asn": 65020, "prefixes": f"10.21{number}.0.0/16"}
+        transit = st.fixed_dictionaries({}, optional={"transit": st.just(True)})
+        if draw(st.booleans()):
+            two = {f"{router}-{name}": draw(transit) for name in ("a", "b")}
+            site["routers"], options["connects_to"] = two, [draw(st.sampled_from([*two]))]
+            continue
+        site |= draw(transit)
         if number == "2" and draw(st.booleans()):
             site |= {"prefixes": "10.211.0.0/16", "router": "10.211.0.2", "host": "10.211.0.20"}
+
+
+def _site_routers(file: dict[str, Any]) -> list[tuple[str, int, dict[str, Any]]]:
+    """The routers of sites, each with its ASN and its options."""
+    sites = file["sites"].items()
+    return [(router, s["asn"], each) for site, s in sites for router, each in s.get("routers", {site: s}).items()]
+
+
+def _on_premises(draw: st.DrawFn, file: dict[str, Any]) -> None:
+    """What routers of sites announce besides the sites' ranges, and links between sites."""
+    routers = _site_routers(file)
+    for _, _, options in routers:
+        if draw(st.integers(0, 2)) == 0:
+            options["advertises"] = draw(st.lists(st.sampled_from(WIDER), min_size=1, max_size=2, unique=True))
+            options["advertise_links"] = draw(st.booleans())
+    for (_, asn, options), (other, others, _) in combinations(routers, 2):
+        if asn != others and draw(st.integers(0, 3)) == 0:
+            options.setdefault("connects_to", []).append(other)
+            options.setdefault("static_routes", {})[draw(st.sampled_from(WIDER))] = other
 
 
 def _several_nics(draw: st.DrawFn, nva: dict[str, Any], hub: str) -> str:
@@ -378,11 +416,11 @@ def _static_routes(draw: st.DrawFn, file: dict[str, Any]) -> None:
 
 def _second_ways(draw: st.DrawFn, file: dict[str, Any]) -> None:
     """Sites of circuits, VPN gateways and appliances with one more way: by an appliance."""
-    for site, options in file["sites"].items():
+    for site, asn, options in _site_routers(file):
         others = [
             name
             for name, nva in file["nvas"].items()
-            if "asn" in nva and site not in nva.get("connects_to", []) and nva["asn"] != options["asn"]
+            if "asn" in nva and site not in nva.get("connects_to", []) and nva["asn"] != asn
         ]
         if others and draw(st.integers(0, 2)) == 0:
             router = draw(st.sampled_from(others))
@@ -402,7 +440,7 @@ def _exports(draw: st.DrawFn, file: dict[str, Any]) -> None:
             nva["exports"] = draw(st.lists(_rules(peers), max_size=3))
 
     routers = {**file["nvas"], **file["circuits"], **file["gateways"]}
-    for site, options in file["sites"].items():
+    for site, _, options in _site_routers(file):
         near = [name for name, router in routers.items() if _leads_to(router, site)]
         if draw(st.integers(0, 2)) == 0 and near:
             options["exports"] = draw(st.lists(_rules(near), max_size=2))

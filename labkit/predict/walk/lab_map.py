@@ -45,6 +45,14 @@ class LabMap:
         """The address by which every node is known."""
         self._owners = owners(lab)
         self._own = _own_addresses(lab)
+        self._lan_of = {
+            node: site.name for site in lab.sites for node in (*(each.name for each in site.routers), site.host.name)
+        }
+        self._lans = {
+            address: site.name
+            for site in lab.sites
+            for address in (site.host.address.ip, *(each.ip for router in site.routers for each in router.lan))
+        }
         self._forward = {
             *lab.nva,
             *lab.site_router,
@@ -59,12 +67,17 @@ class LabMap:
         self._carriers = dict(_carriers(lab))
 
     def has(self, node: str, address: IPv4Address) -> bool:
-        """Whether a node has an address. Unrelated virtual networks may overlap, so it may not be its `owner`."""
+        """Whether a node has an address. Unrelated virtual networks may overlap, so others may have it, too."""
         return address in self._own[node]
 
-    def owner(self, address: IPv4Address) -> str | None:
-        """The node that gets what is sent to an address over a link; None if nobody has it."""
-        return self._owners.get(address)
+    def far_end(self, node: str, address: IPv4Address) -> str | None:
+        """The node that gets what a node sends to an address over a link; None if nobody there has it.
+
+        Sites may have one range: what is on the LAN of one is on no other's.
+        """
+        lan = self._lan_of.get(node)
+        elsewhere = lan is not None and self._lans.get(address, lan) != lan
+        return None if elsewhere else self._owners.get(address)
 
     def forwards(self, node: str) -> bool:
         """Whether a node forwards what is for others."""

@@ -152,5 +152,5 @@ class NodeForwarding:
 
     def _to_sibling(self, node: str, egress: Egress) -> bool:
         """Whether a VPN gateway's instance sends a packet to the other one."""
-        far = self._map.owner(egress.to) if egress.to is not None else None
+        far = self._map.far_end(node, egress.to) if egress.to is not None else None
         return far is not None and self._map.between(node, far) == SIBLING

@@ -85,7 +85,7 @@ class Walker:
         destination = departure.way.packet.destination
         if departure.egress.nic is None:
             address = departure.egress.to or destination
-            yield NextHop(address, self._map.owner(address))
+            yield NextHop(address, self._map.far_end(departure.step.node, address))
             return
         nic = self._tables.azure.nic[departure.egress.nic]
         for verdict in self._verdicts(nic, departure.way.packet)[1]:

@@ -148,3 +148,24 @@ def test_the_host_sends_by_its_default_gateway() -> None:
         ("    prefixes: [10.50.1.0/24, 10.50.2.0/24]\n", "    prefixes: 10.50.1.0/24\n    default_gateway: hq-r2\n")
     )
     assert ways(lab, "hq-host", "vmfar") == ["delivered through hq-r2, c3, erfar"]
+
+
+TWO_OF_ONE_RANGE = """
+name: one-range
+internet: 198.51.100.0/24
+virtual_networks:
+  hub: {address_space: 10.1.0.0/16, subnets: {GatewaySubnet: 10.1.255.0/27, work: 10.1.10.0/24}}
+gateways:
+  vpn: {type: Vpn, virtual_network: hub, connects_to: [near, standby]}
+sites:
+  near: {asn: 65010, prefixes: 10.50.0.0/16}
+  standby: {asn: 65010, prefixes: 10.50.0.0/16, router: 10.50.0.2, host: 10.50.0.20, prepend: {vpn: 2}}
+virtual_machines:
+  vm: hub/work
+"""
+
+
+def test_a_site_does_not_reach_what_another_one_of_the_same_range_has() -> None:
+    lab = load_text(TWO_OF_ONE_RANGE, "one-range")
+    assert ways(lab, "vm", "near-host") == ["delivered through vpn"]
+    assert ways(lab, "vm", "standby-host") == ["dropped at near: no node has 10.50.0.20"]
