@@ -29,6 +29,7 @@ SAME_LAB = (
     (
         "tests/e2e/test_overview.py",
         "tests/e2e/test_hostile_node.py",
+        "tests/e2e/test_reshape.py",
         "tests/e2e/test_measure.py",
         "tests/e2e/test_measure_usage.py",
     ),

@@ -71,6 +71,7 @@ class Api:
                 web.get("/v1/gateways/{gateway}/advertised-routes/{peer}", self._gateway_advertised),
                 web.get("/v1/changes", self._changes),
                 web.post("/v1/changes", self._post_changes),
+                web.put("/v1/lab", self._put_lab),
                 web.put("/v1/nodes/{node}/power", self._put_power),
                 web.get("/v1/events", self._events),
             ]
@@ -290,6 +291,18 @@ class Api:
         what = f"power {'on' if body['on'] else 'off'}"
         self._controller.events.add(node, "power", f"{what}, by the operator")
         return web.json_response({"subject": node, "what": what})
+
+    async def _put_lab(self, request: web.Request) -> web.Response:
+        """Keep the lab file that the controller began with: `parts` are what came of it, `refresh` route servers."""
+        body = await request.json()
+        try:
+            parts = [(str(subject), str(what)) for subject, what in body["parts"]]
+            refresh = [str(server) for server in body["refresh"]]
+        except (TypeError, KeyError, ValueError):
+            remedy = 'Send {"parts": [[subject, what], ...], "refresh": [route server, ...]}.'
+            raise InvalidInput("this is not what came of a lab file.", remedy) from None
+        self._controller.adopt(parts, refresh)
+        return web.json_response({"lab": self._platform.declared.name})
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         """The event log, a LabEvent a line; with `?follow=1` the answer goes on as events happen."""

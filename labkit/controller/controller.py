@@ -94,6 +94,8 @@ class Controller:
         self.feeds = Feeds(run, roles, self)
         self._awaited: set[InstanceId] = set()
         self._watched: set[str] = set()
+        self._to_refresh: set[str] = set()
+        """Instances that ask for routes again when they are back."""
         self._causes: list[str] = []
         self._scheduled = False
         self.reported = self.received_at = self.concluded = 0.0
@@ -282,6 +284,21 @@ class Controller:
         self._changed(*(f"{done.change.kind} {done.title}" for done in outcome.done))
         return outcome.done
 
+    def adopt(self, parts: Sequence[tuple[str, str]], refresh: Collection[str]) -> None:
+        """Keep the lab file that this controller began with as that of a lab which an operator has given it.
+
+        `parts` are what came of that, each with its object, for the event log. The route servers of `refresh` ask all
+        NVAs for their routes again, as soon as they have their configuration.
+
+        Raises:
+            EnvironmentProblem: there is no room to keep it.
+        """
+        desired.save(self._desired, self.platform.declared, self.platform.azure, self._version)
+        for subject, what in parts:
+            self.events.add(subject, "lab", f"{what}, by the operator")
+        for server in refresh:
+            self._refresh(server)
+
     def programmed(self) -> bool:
         """Whether every agent and fabric has applied all that it was sent."""
         nodes = [n for n, role in self.roles.items() if role not in _SPEAKERS]
@@ -349,12 +366,18 @@ class Controller:
             connection.send(FirewallPolicy(self.platform.azure.firewall[self._firewalls[connection.node]].rules))
         else:
             connection.send(instance_config(self.platform, self._instances[connection.node]))
+            if connection.node in self._to_refresh:
+                self._to_refresh.remove(connection.node)
+                connection.send(RefreshRoutes())
 
     def _refresh(self, server: str) -> None:
         for index in INSTANCES:
-            connection = self.feeds.connections.get(InstanceId(server, index).node)
+            node = InstanceId(server, index).node
+            connection = self.feeds.connections.get(node)
             if connection is not None:
                 connection.send(RefreshRoutes())
+            else:
+                self._to_refresh.add(node)
 
     # Who lives.
 

@@ -7,12 +7,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from labkit.azure.changes.outcome import servers_that_refresh
+from labkit.azure.model import Azure
 from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
 from labkit.lab.build import plan
 from labkit.lab.load import Loaded, read_text
 from labkit.lab.plan.difference import PlanDifference, difference, link_title
 from labkit.lab.plan.model import File, Link, Node, Plan
 from labkit.lab.plan.nodes import CONTROLLER
+from labkit.lab.running import applied
 from labkit.operate.labs import room
 from labkit.operate.labs.interrupt import held
 from labkit.operate.labs.lifecycle import Reporter, Silent
@@ -41,9 +44,10 @@ class ReshapeStep:
 
 @dataclass(frozen=True, slots=True)
 class Reshaping:
-    """What makes a running lab that of a lab file, which is `edited`."""
+    """What makes a running lab, whose Azure is `before`, that of a lab file, which is `edited`."""
 
     record: Record
+    before: Azure
     edited: Loaded
     plan: Plan
     own: OwnFiles
@@ -104,7 +108,8 @@ def planned(record: Record, text: str, name: str, variant: str | None = None) ->
     found = difference(before, after, [file.path for file in after.files if file.own and _is_edited(record, file, own)])
     _must_be_on(record, found)
     _must_fit(record, after, found)
-    return Reshaping(record, edited, after, own, found)
+    now = applied(former.lab, former.lab.azure, LabClient(record).changes())
+    return Reshaping(record, now, edited, after, own, found)
 
 
 def _is_edited(record: Record, file: File, own: OwnFiles) -> bool:
@@ -171,7 +176,7 @@ def _carry_out(reshaping: Reshaping, reporter: Reporter, lab_file: Path | None) 
         reporter.update(f"{len(found.made)} nodes and {len(found.linked)} links are made")
         engine.reshape(record.topology, _restarted(found))
         _load(engine, record, found, rendered(record.folder))
-        LabClient(record).change()
+        _adopt(reshaping)
     except BaseException as problem:
         with held():
             _take_back(engine, reshaping, before, problem)
@@ -195,6 +200,17 @@ def _write(reshaping: Reshaping) -> None:
         )
     except EnvironmentProblem as problem:
         raise EnvironmentProblem(problem.message, room.ON_DISK) from problem
+
+
+def _adopt(reshaping: Reshaping) -> None:
+    """Have the controller, which has the new file, keep it: what operators had changed is over.
+
+    Raises:
+        LabkitError: it can't be kept, or the controller does not answer.
+    """
+    parts = [(step.name, step.what) for step in reshaping.steps if step.name != CONTROLLER]
+    refresh = servers_that_refresh(reshaping.before, reshaping.edited.lab.azure)
+    LabClient(reshaping.record).put("lab", body={"parts": parts, "refresh": refresh})
 
 
 def _load(engine: Runtime, record: Record, found: PlanDifference, files: Mapping[str, bytes]) -> None:

@@ -126,6 +126,9 @@ def test_a_lab_grows_and_shrinks(lab: RunningLab, overview_file: Path) -> None:
     assert "vm9" not in record.topology.read_text()
     assert not (record.folder / "run" / "vm9").exists()
     assert lab.client.changes() == ()
+    events = [(event.node, event.text) for event in lab.client.events(follow=False)]
+    assert ("vm9", "made, by the operator") in events
+    assert ("vm9", "removed, by the operator") in events
 
 
 def test_a_node_with_another_configuration_is_restarted_with_its_links(lab: RunningLab, overview_file: Path) -> None:

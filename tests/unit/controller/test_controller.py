@@ -387,6 +387,26 @@ def test_the_log_has_the_operators_hand_on_a_power_switch(tmp_path: Path) -> Non
     run(test, tmp_path)
 
 
+def test_a_new_lab_file_is_kept_and_its_route_servers_ask_for_routes_again(tmp_path: Path) -> None:
+    async def test(world: ControllerRig) -> None:
+        async with world.controller():
+            first = await world.feed("rs1-0", "routeserver")
+            assert (await first.receive())["type"] == "config"
+            bad: list[object] = [[], {"parts": []}, {"parts": ["x"], "refresh": []}, {"parts": 1, "refresh": []}]
+            for wrong in bad:
+                assert (await world.call("PUT", "lab", wrong))[0] == 422
+            came = {"parts": [["vm9", "made"]], "refresh": ["rs1"]}
+            assert (await world.call("PUT", "lab", came))[0] == 200
+            assert (await first.receive())["type"] == "refresh"
+            second = await world.feed("rs1-1", "routeserver")
+            assert [(await second.receive())["type"] for _ in range(2)] == ["config", "refresh"]
+            events = [json.loads(line) for line in (await world.call("GET", "events"))[1].splitlines()]
+            assert ("vm9", "made, by the operator") in [(e["node"], e["text"]) for e in events]
+        assert (world.store / "desired.json").is_file()
+
+    run(test, tmp_path)
+
+
 def test_a_refused_session_is_in_the_log_and_changes_nothing(tmp_path: Path) -> None:
     async def test(world: ControllerRig) -> None:
         async with world.controller() as controller:
