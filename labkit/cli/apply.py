@@ -90,6 +90,8 @@ def _reshape(record: Record, given: GivenFile, variant: str | None) -> None:
         note(f"\n {record.lab} is changed, but {len(bad)} of {len(outcomes)} checks failed.  See: labkit status")
         raise typer.Exit(1)
     note(f"\n {record.lab} is the lab of {given.name} now, in {span(progress.total)}.")
+    if done.edited.text != given.text:
+        note(f" Machines keep their addresses, though the file would give them others: {record.source} has them.")
 
 
 def _show(rows: Sequence[tuple[str, str, str, str]]) -> None:

@@ -11,6 +11,7 @@ from labkit.azure.changes.outcome import servers_that_refresh
 from labkit.azure.model import Azure
 from labkit.errors import EnvironmentProblem, InvalidInput, LabkitError
 from labkit.lab.build import plan
+from labkit.lab.kept import with_addresses_of
 from labkit.lab.load import Loaded, read_text
 from labkit.lab.plan.difference import PlanDifference, difference, link_title
 from labkit.lab.plan.model import File, Link, Node, Plan
@@ -96,7 +97,7 @@ def planned(record: Record, text: str, name: str, variant: str | None = None) ->
     if not record.lab_file:
         raise InvalidInput(f"lab {record.lab} is another user's.", "Run the command as the user who started it.")
     former = read_text(record.source.read_text(encoding="utf-8"), f"lab {record.lab}", record.variant)
-    edited = read_text(text, name, variant)
+    edited = read_text(with_addresses_of(former.lab, text, name, variant), name, variant)
     if edited.lab.name != record.lab:
         raise InvalidInput(
             f"the file is of lab {edited.lab.name}, and this is lab {record.lab}; nothing was changed.",

@@ -131,6 +131,25 @@ def test_a_lab_grows_and_shrinks(lab: RunningLab, overview_file: Path) -> None:
     assert ("vm9", "removed, by the operator") in events
 
 
+def test_what_stays_keeps_its_address(lab: RunningLab, overview_file: Path) -> None:
+    """A machine comes before others in the file: it gets a free address, and theirs are in the lab's file then."""
+    text = overview_file.read_text()
+    with nothing_lost(lab, "vm1", "vm2"):
+        now = become(
+            lab,
+            edited(
+                text, [("  vm1: {subnet: vnet1/workload}", "  vm0: vnet1/workload\n  vm1: {subnet: vnet1/workload}")]
+            ),
+        )
+        assert {name: str(now.lab.azure.nic[name].address)[-1] for name in ("vm0", "vm1", "vm2")} == {
+            "vm0": "6",
+            "vm1": "4",
+            "vm2": "5",
+        }
+        arrives(now, "vm0", "vm2")
+        become(now, text)
+
+
 def test_a_node_with_another_configuration_is_restarted_with_its_links(lab: RunningLab, overview_file: Path) -> None:
     text = overview_file.read_text()
     with nothing_lost(lab, "vm1", "vm2"):

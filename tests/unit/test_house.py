@@ -28,7 +28,7 @@ ROOMS = (
     ("lab.kinds",),
     ("lab.compile", "lab.edited", "lab.export_rules", "lab.route_table", "lab.running"),
     ("lab.load", "lab.json_schema", "lab.build"),
-    ("lab.fabric_ports",),
+    ("lab.fabric_ports", "lab.kept"),
     ("predict.walk",),
     ("predict",),
     ("predict.whatif",),
