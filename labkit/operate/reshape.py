@@ -107,7 +107,7 @@ def planned(record: Record, text: str, name: str, variant: str | None = None) ->
     before, after = plan(former.lab), plan(edited.lab)
     own = checked(edited, after, images.installed(record.image))
     found = difference(before, after, [file.path for file in after.files if file.own and _is_edited(record, file, own)])
-    _must_be_on(record, found)
+    _must_be_on(record, before, found)
     _must_fit(record, after, found)
     now = applied(former.lab, former.lab.azure, LabClient(record).changes())
     return Reshaping(record, now, edited, after, own, found)
@@ -124,9 +124,14 @@ def _not_here(record: Record, why: str) -> InvalidInput:
     )
 
 
-def _must_be_on(record: Record, found: PlanDifference) -> None:
+def _must_be_on(record: Record, before: Plan, found: PlanDifference) -> None:
     status = inspect(record)
     states = {node.name: node.state for node in status.nodes} if status is not None else {}
+    if wrong := sorted(states.keys() ^ {node.name for node in before.nodes}):
+        raise EnvironmentProblem(
+            f"lab {record.lab} was left half changed, by a labkit that was killed: {', '.join(wrong)}.",
+            f"Start it again: labkit down {record.lab}, then labkit up",
+        )
     off = [f"{name} is {states.get(name, 'not there')}" for name in found.involved if states.get(name) != "running"]
     if off:
         raise InvalidInput(

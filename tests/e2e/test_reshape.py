@@ -194,6 +194,17 @@ def test_what_is_refused(lab: RunningLab, overview_file: Path) -> None:
     assert _files(lab) == files
 
 
+def test_a_lab_that_was_left_half_changed_is_refused(lab: RunningLab, overview_file: Path) -> None:
+    """Another labkit has made nodes, and was killed before the lab's record had the file."""
+    text, record = overview_file.read_text(), lab.client.record
+    become(lab, edited(text, SPOKE))
+    record.source.write_text(text)
+    with pytest.raises(EnvironmentProblem, match="was left half changed, by a labkit that was killed: spoke, vm9"):
+        reshape(record, text, "edited.lab.yml")
+    record.source.write_text(edited(text, SPOKE))
+    become(lab, text)
+
+
 def _nodes(lab: RunningLab) -> set[str]:
     status = inspect(lab.client.record)
     assert status is not None
