@@ -141,8 +141,9 @@ class Runtime(Protocol):
         """Make the running lab of the topology's name that of the topology file; returns once every node is healthy.
 
         Nodes and links that the file lacks are taken away, those that are new are made. A node that stays keeps
-        running, and runs the `exec` lines that are new for it; those of `restart`, by name, are powered off and on
-        again with their new files and settings. If it fails, what was made may be there: reshape it back.
+        running, and runs the `exec` lines that are new for it; those of `restart`, by name, are powered off and made
+        again with their new files and settings: nothing that they wrote stays. If it fails, what was made may be there:
+        reshape it back.
         """
         ...
 

@@ -21,7 +21,7 @@ from labkit.pytest import Boot, RunningLab
 from labkit.render.render import rendered
 from labkit.runtimes.protocol import Completed
 from labkit.runtimes.sandbox.runtime import SandboxRuntime
-from tests.e2e.in_lab import nothing_differs, off, problems, reaches, run
+from tests.e2e.in_lab import configure, nothing_differs, off, problems, reaches, run
 from tests.e2e.waiting import SOON
 
 SPOKE = (
@@ -152,8 +152,10 @@ def test_what_stays_keeps_its_address(lab: RunningLab, overview_file: Path) -> N
 
 def test_a_node_with_another_configuration_is_restarted_with_its_links(lab: RunningLab, overview_file: Path) -> None:
     text = overview_file.read_text()
+    configure(lab, "sdwan-nva", "router bgp 65001", "timers bgp 1 3")
     with nothing_lost(lab, "vm1", "vm2"):
         now = become(lab, edited(text, BRANCH))
+        assert "timers bgp" not in run(now, "sdwan-nva", "vtysh", "-c", "show running-config")
         arrives(now, "vm1", "second")
         arrives(now, "vm1", "branch")
         become(now, text)

@@ -76,14 +76,18 @@ class RunningNode:
         self.keep = frozenset(spec.capabilities)
         self.environ = process.environment(spec.name, spec.env)
 
+    def clear(self) -> None:
+        """Remove what the node, which has been killed, wrote below its root: it starts with its image's files again."""
+        with suppress(OSError):  # it was not made
+            linux.umount(str(self._scratch), linux.MNT_DETACH)
+            self._scratch.rmdir()
+
     def remove(self) -> None:
         """Remove what is left of the node, which has been killed: its network namespace, files and log."""
         if self.namespace >= 0:
             os.close(self.namespace)
             self.namespace = -1
-        with suppress(OSError):  # it was not made
-            linux.umount(str(self._scratch), linux.MNT_DETACH)
-            self._scratch.rmdir()
+        self.clear()
         for file in (self.log, former(self.log)):
             file.unlink(missing_ok=True)
 

@@ -20,7 +20,8 @@ class NodesReshape:
     """One change of a running lab; calls `done` once with None or the first error.
 
     After an error the lab is neither what it was nor what it should be; another reshaping leads back. `nodes` are those
-    of the lab by handle, which follow. `restart` are handles of nodes that are made with their new files and settings.
+    of the lab by handle, which follow. `restart` are handles of nodes that are made again with their new files and
+    settings, and keep their links.
     """
 
     def __init__(
@@ -69,6 +70,8 @@ class NodesReshape:
                 self._nodes[name] = self._make(spec)
             else:
                 self._nodes[name].settle(spec)
+        for name in self._restarted:
+            self._nodes[name].clear()
         self._parked = {name: self._nodes[name].namespace for name in self._restarted}
         booting = [self._nodes[name] for name in (*made, *self._restarted)]
         self._left = 1 + sum(1 for lines in self._lines.values() if lines)

@@ -127,7 +127,7 @@ class Sandbox:
         self._starting[name] = boot = NodesBoot(self._loop, (node,), link, lambda *_: None, booted, within=within)
 
     def reshape(self, lab: SandboxLab, restart: Collection[str], done: Done) -> None:
-        """Make this another lab; nodes of `restart`, by handle, get their new files and settings, as after a reboot.
+        """Make this another lab; nodes of `restart`, by handle, are made again with their new files and settings.
 
         Meanwhile no node can be stopped or started. After an error, what was made is there: reshape it back.
         """
