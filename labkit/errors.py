@@ -7,6 +7,7 @@
     │   ├── NotReady                a node is on, but not healthy in time (labkit.runtimes.protocol)
     │   └── BgpIsGoneError          a router's BGP daemon does not run (labkit.operate.look.live_state)
     ├── InvalidInput        exit 2  wrong usage or an invalid file; nothing was changed
+    │   ├── UnknownType             a type of ARM resources that labkit does not know (labkit.arm.shape)
     │   └── LabFileError            all mistakes in a lab file (labkit.lab.file.problems)
     └── EnvironmentProblem  exit 3  this machine lacks or refuses something
         └── EngineIsSilent          a Docker engine does not answer (labkit.runtimes.containerlab.docker_engine)

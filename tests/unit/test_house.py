@@ -29,6 +29,7 @@ ROOMS = (
     ("lab.compile", "lab.edited", "lab.export_rules", "lab.route_table", "lab.running"),
     ("lab.load", "lab.json_schema", "lab.build"),
     ("lab.fabric_ports", "lab.kept"),
+    ("arm",),
     ("predict.walk",),
     ("predict",),
     ("predict.whatif",),
