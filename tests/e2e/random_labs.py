@@ -234,7 +234,7 @@ def _hub(draw: st.DrawFn, file: dict[str, Any], hub: str, number: int) -> None:
 def _customers(draw: st.DrawFn, file: dict[str, Any]) -> None:
     """Data centres behind circuits, the last of which has none; two may be one network behind both.
 
-    They have one router or two; one that relays may be behind several circuits.
+    They have one router or two, maybe one for each edge; one that relays may be behind several circuits.
     """
     for circuit, options in file["circuits"].items():
         number, options["edges"] = circuit[-1], draw(st.integers(1, 2))
@@ -249,7 +249,8 @@ def _customers(draw: st.DrawFn, file: dict[str, Any]) -> None:
         transit = st.fixed_dictionaries({}, optional={"transit": st.just(True)})
         if draw(st.booleans()):
             two = {f"{router}-{name}": draw(transit) for name in ("a", "b")}
-            site["routers"], options["connects_to"] = two, [draw(st.sampled_from([*two]))]
+            ends = [[one] for one in two] + [[*two]] * (options["edges"] - 1)
+            site["routers"], options["connects_to"] = two, draw(st.sampled_from(ends))
             continue
         site |= draw(transit)
         if number == "2" and draw(st.booleans()):
@@ -390,8 +391,8 @@ def _loopbacks(draw: st.DrawFn, file: dict[str, Any]) -> None:
     ends |= {name for name, nva in file["nvas"].items() if "peers_with" in nva}
     found = {}
     for number, name in enumerate(name for name in file["nvas"] if name in ends):
-        if draw(st.integers(0, 2)) == 0:
-            found[name] = file["nvas"][name]["loopback"] = f"10.99.0.{number}"
+        if draw(st.integers(0, 2)) == 0 or "loopback" in file["nvas"][name]:
+            found[name] = file["nvas"][name].setdefault("loopback", f"10.99.0.{number}")
     routes = {f"{address}/32": name for name, address in found.items()}
     for hub in (name for name in file["virtual_networks"] if name.startswith("hub") and routes):
         subnets, table = file["virtual_networks"][hub]["subnets"], f"{hub}-appliances"

@@ -40,9 +40,10 @@ class Circuit(Part):
 
     connects_to: Named[CircuitLinkOptions] = Field(default_factory=list)
     """The site, or the router of one, at its customer's end: a name, or `{site: prefix of the link}`, of two edges
-    `{site: {prefix: of the primary one's link, secondary_prefix: …}}`. Without one, gateways meet there."""
+    `{site: {prefix: of the primary one's link, secondary_prefix: …}}`, or a router for each edge, the primary one's
+    first. Without one, gateways meet there."""
     edges: Annotated[int, Field(ge=1, le=2)] = 1
-    """2, as a circuit has in Azure: each instance of a gateway has a session with both, and the site a link to each. Of
+    """2, as a circuit has in Azure: each instance of a gateway has a session with both, and each a link to the site. Of
     circuit c1 the nodes are c1-0, the primary edge, and c1-1. 1: one router stands for both."""
     premium: bool = False
     """True: the premium add-on, which takes more of the customer's routes."""
@@ -119,16 +120,9 @@ class CircuitKind(Kind):
         for name, circuit in draft.file[CIRCUITS].items():
             path: Path = ("circuits", name)
             sites = _sites(circuit)
-            for i, link in enumerate(circuit.connects_to):
-                for site, options in link.items():
-                    if circuit.edges == 1 and options and options.secondary_prefix and not edges_unread(draft, name):
-                        place: Path = (*path, "connects_to", i, site)
-                        text = f"{draft.subject(place)[0]}: secondary_prefix is for a circuit with two edges."
-                        draft.error((*place, "secondary_prefix"), text, "Add edges: 2, or remove secondary_prefix.")
+            if not edges_unread(draft, name) and not draft.broken((*path, "connects_to")):
+                _check_ends(draft, name, circuit)
             linked = any(checking.names.nouns.get(other) == GATEWAY for other in checking.joined_to(name))
-            if len(sites) > 1 and not draft.broken((*path, "connects_to")):
-                text = f"circuit {name} is connected to {len(sites)} sites."
-                draft.error(path, text, "A circuit ends at one customer's edge: connects_to: [one site].")
             unread = draft.broken((*path, "connects_to")) or draft.broken(("gateways",))
             if not sites and not linked and not unread:
                 text = f"circuit {name} is connected to nothing."
@@ -146,6 +140,32 @@ class CircuitKind(Kind):
         for circuit in lab.circuits:
             for router in lab.azure.circuit[circuit.name].edge_routers:
                 yield _node(lab, wiring, router, circuit.daemon)
+
+
+def _check_ends(draft: Draft, name: str, circuit: Circuit) -> None:
+    """Notes what the customer's end of a circuit can't be."""
+    path: Path = ("circuits", name)
+    sites, routers = _sites(circuit), site_routers(draft)
+    for i, link in enumerate(circuit.connects_to):
+        for site, options in link.items():
+            if options and options.secondary_prefix and (circuit.edges == 1 or len(sites) > 1):
+                place: Path = (*path, "connects_to", i, site)
+                one = "for a circuit with two edges" if circuit.edges == 1 else "for a site with a link to both edges"
+                remedy = "Add edges: 2, or remove it." if circuit.edges == 1 else "Give the other one its own prefix."
+                draft.error(
+                    (*place, "secondary_prefix"), f"{draft.subject(place)[0]}: secondary_prefix is {one}.", remedy
+                )
+    if len(sites) > circuit.edges:
+        text = f"circuit {name} is connected to {len(sites)} sites."
+        each = "one site" if circuit.edges == 1 else "one site, or a router for each edge"
+        draft.error(path, text, f"A circuit ends at one customer's edge: connects_to: [{each}].")
+    elif len({*sites}) < len(sites):
+        draft.error(
+            path, f"circuit {name} is connected to {sites[0]} twice.", "Name it once: it has a link to both edges."
+        )
+    elif len({routers[site].of_site.asn for site in sites if site in routers}) > 1:
+        text = f"circuit {name}: {' and '.join(sites)} have different ASNs."
+        draft.error(path, text, "A circuit's peering has one ASN: name two routers of a site.")
 
 
 def _node(lab: Lab, wiring: Wiring, router: str, daemon: str) -> Planned:

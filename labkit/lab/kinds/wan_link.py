@@ -40,8 +40,8 @@ class WanLinkKind(Kind):
     def joins(self, draft: Draft) -> Iterator[Joined]:
         """See `Kind`."""
         for _, name, links in _connections(draft):
-            names = dict.fromkeys((name, *edge_routers(draft, name)))
-            yield from (Joined(each, site) for link in links for site in link for each in names)
+            joined = ((name, links), *_of_routers(draft, name, links))
+            yield from dict.fromkeys(Joined(each, site) for each, its in joined for link in its for site in link)
 
     def ranges(self, draft: Draft) -> Iterator[Range]:
         """See `Kind`."""
@@ -51,8 +51,8 @@ class WanLinkKind(Kind):
     def assign(self, assignment: Assignment) -> None:
         """See `Kind`."""
         for place, name, links in _connections(assignment.draft):
-            for number, router in enumerate(edge_routers(assignment.draft, name)):
-                for site, prefix in assign_links(assignment, place, links if number == 0 else _secondary(links)):
+            for router, its in _of_routers(assignment.draft, name, links):
+                for site, prefix in assign_links(assignment, place, its):
                     low, high = interfaces(prefix)
                     # Microsoft's side of a circuit has the second address (FAB-C 192.168.34.17, FAB-E 192.168.20.18).
                     pair = (high, low) if place[0] == "circuits" else (low, high)
@@ -83,9 +83,9 @@ class WanLinkKind(Kind):
         links = tuple(
             model.WanLink(router, site, *addresses[_LINKS][router, site])
             for _, name, links in _connections(draft)
-            for link in links
+            for router, its in _of_routers(draft, name, links)
+            for link in its
             for site in link
-            for router in edge_routers(draft, name)
         )
         return replace(lab, wan_links=links)
 
@@ -135,7 +135,7 @@ def _check_static_routes(draft: Draft, routers: Iterable[FileRouter]) -> None:
     if any("connects_to" in path or path[2:3] in {(), ("routers",)} for path in draft.damaged):
         return
     for _, name, each in _connections(draft):
-        for owner, its in zip(edge_routers(draft, name), (each, _secondary(each)), strict=False):
+        for owner, its in _of_routers(draft, name, each):
             for far, options in chain.from_iterable(link.items() for link in its):
                 for one, other in ((owner, far), (far, owner)):
                     links.setdefault(one, {})[other] = options.prefix if options is not None else None
@@ -152,6 +152,21 @@ def _check_static_routes(draft: Draft, routers: Iterable[FileRouter]) -> None:
             text = f"static route {prefix} of {draft.subject(router.place)[0]}: {hop} {where}."
             remedy = "Name what it has a link with, another router of the site, or an address next to it."
             draft.error(path, text, remedy)
+
+
+def _of_routers(draft: Draft, name: str, links: Links) -> Iterator[tuple[str, Links]]:
+    """The links of an NVA or a site's router, or those of each edge router of a circuit.
+
+    Of a circuit with two edges, two links are one for each; one is the site of both.
+    """
+    routers = edge_routers(draft, name)
+    each = [{far: options} for link in links for far, options in link.items()]
+    if len(routers) == 1:
+        yield name, links
+    elif len(each) == len(routers):
+        yield from zip(routers, ([link] for link in each), strict=True)
+    else:
+        yield from zip(routers, (links, _secondary(links)), strict=True)
 
 
 def _secondary(links: Links) -> Links:

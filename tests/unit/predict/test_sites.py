@@ -60,7 +60,7 @@ def test_every_session_is_expected() -> None:
 
 def test_a_router_relays_from_one_circuit_to_another_where_asked() -> None:
     """With its own prepends; and what came from a circuit does not go back to it."""
-    to_c2, to_c3 = sent("hq-r2", "c2"), sent("hq-r2", "c3")
+    to_c2, to_c3 = sent("hq-r2", "c2"), sent("hq-r2", "c3-0")
     assert path(to_c2, "10.2.0.0/16") == "65010-65010-12076"
     assert path(to_c3, "10.1.0.0/16") == "65010-12076"
     assert HUB not in to_c2
@@ -74,10 +74,10 @@ def test_export_rules_filter_what_is_relayed() -> None:
 
 
 def test_without_transit_nothing_of_a_circuit_gets_into_a_circuit() -> None:
-    lab = edited(("{transit: true, prepend: {c2: 1}}", "{prepend: {c2: 1}}"))
-    for circuit in ("c2", "c3"):
+    lab = edited(("{transit: true, prepend: {c2: 1}}", "{prepend: {c2: 1}}"), ("        transit: true\n", ""))
+    for circuit in ("c2", "c3-0"):
         assert not {HUB, FAR} & sent("hq-r2", circuit, lab).keys()
-    assert ways(lab, "vmfar", "vmhub")[0].startswith("delivered through erfar, c3, hq-r2"), "by its default route"
+    assert ways(lab, "vmfar", "vmhub")[0].startswith("delivered through erfar, c3-0, hq-r2"), "by its default route"
 
 
 @pytest.mark.parametrize("several", [False, True])
@@ -85,10 +85,10 @@ def test_a_reflection_is_kept_out_of_the_circuit_whichever_paths_are_equal(sever
     """FRR sends a path back to its sender where others are in the same update group."""
     speaker: CustomerSpeaker = routers(LAB, LAB.azure)["hq-r2"].speaker
     by = {session.neighbour.name: session for session in speaker.sessions}
-    senders: tuple[Session, ...] = (by["c2"], by["c3"]) if several else (by["c2"],)
+    senders: tuple[Session, ...] = (by["c2"], by["c3-0"]) if several else (by["c2"],)
     best = Best(PathAttributes(addr("192.0.2.1"), (12076,)), senders)
-    found = {name: decide.advertises(speaker, by[name], {HUB: best}, speaker.sessions) for name in ("c2", "c3")}
-    assert [HUB in found[name] for name in ("c2", "c3")] == [False, True]
+    found = {name: decide.advertises(speaker, by[name], {HUB: best}, speaker.sessions) for name in ("c2", "c3-0")}
+    assert [HUB in found[name] for name in ("c2", "c3-0")] == [False, True]
 
 
 def test_ranges_inside_ranges() -> None:
@@ -104,7 +104,7 @@ def test_ranges_inside_ranges() -> None:
     ("machine", "through"),
     [
         ("vmhub", "erhub, c1, hq-r1"),
-        ("vmfar", "erfar, c3, hq-r2, hq-r1"),
+        ("vmfar", "erfar, c3-0, hq-r2, hq-r1"),
         ("vmstore", "vpn, plant"),
         ("vmisland", "vpn2, kiosk"),
     ],
@@ -143,11 +143,12 @@ virtual_machines:
 
 
 def test_the_host_sends_by_its_default_gateway() -> None:
-    assert ways(LAB, "hq-host", "vmfar") == ["delivered through hq-core, hq-r2, c3, erfar"]
+    by_both = [f"delivered through hq-core, {way}, erfar" for way in ("hq-r1, c3-1", "hq-r2, c3-0")]
+    assert ways(LAB, "hq-host", "vmfar") == by_both
     lab = edited(
         ("    prefixes: [10.50.1.0/24, 10.50.2.0/24]\n", "    prefixes: 10.50.1.0/24\n    default_gateway: hq-r2\n")
     )
-    assert ways(lab, "hq-host", "vmfar") == ["delivered through hq-r2, c3, erfar"]
+    assert ways(lab, "hq-host", "vmfar") == ["delivered through hq-r2, c3-0, erfar"]
 
 
 TWO_OF_ONE_RANGE = """
