@@ -12,14 +12,12 @@ from labkit.cli.changing import Trial, change, changing, warn
 from labkit.cli.output import LabOption, note, put, put_table, span
 from labkit.cli.progress import reporter
 from labkit.cli.results import failures
-from labkit.operate.apply import GivenFile, plan, read, reshaping
+from labkit.operate.apply import GivenFile, follow, plan, read, reshaping
 from labkit.operate.changes import Now
 from labkit.operate.diff.tables import table_checks
 from labkit.operate.labs import lifecycle
 from labkit.operate.labs.interrupt import settled
 from labkit.operate.look.running import running
-from labkit.operate.records.record import Record
-from labkit.operate.reshape import reshape
 
 
 @changing
@@ -63,19 +61,18 @@ def command(
     if needed is not None:
         _show([(step.kind, step.name, step.what, step.reason) for step in needed.steps])
         if not dry_run:
-            _reshape(now.record, given, variant)
+            _reshape(now, given, variant)
         return
     steps = plan(now, given, variant)
     _show([(step.change.kind, step.change.subject, step.what, step.reason) for step in steps])
     if steps and not dry_run:
-        changes = [step.change for step in steps]
-        cautions = now.cautions(changes)
-        now.client.change(*changes)
+        cautions = now.cautions(step.change for step in steps)
+        follow(now, given, variant, lifecycle.Silent())
         warn(cautions)
         note(f"{len(steps)} {'change' if len(steps) == 1 else 'changes'} made. Undo all: labkit reset")
 
 
-def _reshape(record: Record, given: GivenFile, variant: str | None) -> None:
+def _reshape(now: Now, given: GivenFile, variant: str | None) -> None:
     """Make the running lab that of the file, and run its proofs.
 
     Raises:
@@ -83,9 +80,11 @@ def _reshape(record: Record, given: GivenFile, variant: str | None) -> None:
         typer.Exit: with status 1: a proof does not hold.
     """
     with reporter() as progress:
-        done = reshape(record, given.text, given.name, progress, variant=variant, lab_file=given.path)
+        done = follow(now, given, variant, progress)
+        assert done is not None
         outcomes = lifecycle.prove(done.edited.lab, done.record, progress, table_checks(done.edited.lab))
     settled()  # the lab is changed: a late Ctrl-C must not look as if it were not
+    record = done.record
     if bad := failures(outcomes):
         note(f"\n {record.lab} is changed, but {len(bad)} of {len(outcomes)} checks failed.  See: labkit status")
         raise typer.Exit(1)

@@ -113,7 +113,7 @@ def _obstacles(lab: Lab, edited: Lab) -> Iterator[str]:
     if lab.name != edited.name:
         yield f"the file is of lab {edited.name}, and this is lab {lab.name}"
     if one.reserved_blocks != other.reserved_blocks:
-        yield "assumptions: reserved_blocks differs, which only `labkit up` configures"
+        yield "assumptions: reserved_blocks differs, which no change configures"
     yield from _compared("virtual network", one.virtual_network, other.virtual_network, {"address_space", "subnets"})
     for name in [name for name in one.virtual_network if name in other.virtual_network]:
         had, has = ({f"{name}/{s.name}": s for s in a.virtual_network[name].subnets} for a in (one, other))
@@ -153,7 +153,7 @@ def _peerings(before: Azure, after: Azure) -> Iterator[str]:
         if built is None:
             yield f"{ends} is new: it needs a link"
         elif built.is_global != peering.is_global:
-            yield f"{ends}: global differs, which only `labkit up` configures"
+            yield f"{ends}: global differs, which no change configures"
 
 
 def _compared(
@@ -164,10 +164,10 @@ def _compared(
         if name not in before:
             yield f"{kind} {name} is new: it has no node or link in the running lab"
         elif name not in after:
-            yield f"{kind} {name} is gone: its node or link stays while the lab runs"
+            yield f"{kind} {name} is gone: no change removes its node or link"
         else:
             for what in _fields(before[name], after[name], changeable):
-                yield f"{kind} {name}: {what} differs, which only `labkit up` configures"
+                yield f"{kind} {name}: {what} differs, which no change configures"
 
 
 def _fields(before: object, after: object, changeable: Iterable[str]) -> Iterator[str]:

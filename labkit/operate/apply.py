@@ -14,12 +14,14 @@ from labkit.azure.changes.registry import from_json
 from labkit.azure.changes.route_servers import PutPeer
 from labkit.errors import InvalidInput
 from labkit.lab.edited import freed_addresses, obstacles
+from labkit.lab.kept import with_addresses_of
 from labkit.lab.load import LONGEST, decoded, file_text, load_text
 from labkit.lab.model import Lab
 from labkit.lab.running import carry_out
 from labkit.operate.changes import Now
+from labkit.operate.labs.lifecycle import Reporter
 from labkit.operate.records.lab_files import find_lab_file
-from labkit.operate.reshape import Reshaping, planned
+from labkit.operate.reshape import Reshaping, planned, reshape
 
 STANDARD_INPUT = "-"
 
@@ -65,9 +67,26 @@ def reshaping(now: Now, given: GivenFile, variant: str | None) -> Reshaping | No
     Raises:
         LabkitError: the file has mistakes, or the lab can't become that one.
     """
-    if given.is_list or not obstacles(now.lab, _edited(now, given, variant)):
-        return None
-    return planned(now.record, given.text, given.name, variant)
+    return planned(now.record, given.text, given.name, variant) if _is_another_lab(now, given, variant) else None
+
+
+def follow(now: Now, given: GivenFile, variant: str | None, reporter: Reporter) -> Reshaping | None:
+    """Make a running lab match a file, all or nothing: by changes of what is there if they suffice, else by `reshape`.
+
+    Returns how the lab became another one, if it did; it may still converge.
+
+    Raises:
+        LabkitError: it can't be made so; it is as it was.
+    """
+    if _is_another_lab(now, given, variant):
+        return reshape(now.record, given.text, given.name, reporter, variant=variant, lab_file=given.path)
+    now.client.change(*(step.change for step in plan(now, given, variant)))
+    return None
+
+
+def _is_another_lab(now: Now, given: GivenFile, variant: str | None) -> bool:
+    """Whether a file needs nodes, links or settings that no change of the running lab can make."""
+    return not given.is_list and bool(obstacles(now.lab, _edited(now, given, variant)))
 
 
 def plan(now: Now, given: GivenFile, variant: str | None) -> tuple[Step, ...]:
@@ -98,9 +117,10 @@ def undo(now: Now) -> tuple[Change, ...]:
 def _edited(now: Now, given: GivenFile, variant: str | None) -> Lab:
     """The lab of an edited file, in which what stays has the addresses that it was built with."""
     variant = now.record.variant if variant is None else variant
-    edited = load_text(given.text, given.name, variant)
+    text = with_addresses_of(now.lab, given.text, given.name, variant)
+    edited = load_text(text, given.name, variant)
     freed = freed_addresses(now.lab, edited)
-    return load_text(given.text, given.name, variant, freed) if freed else edited
+    return load_text(text, given.name, variant, freed) if freed else edited
 
 
 def _changes(name: str, text: str) -> tuple[Change, ...]:

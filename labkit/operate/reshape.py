@@ -168,11 +168,11 @@ def reshape(
     """
     with records.lock(record.lab):
         found = planned(record, text, name, variant)
-        _carry_out(found, reporter or Silent(), lab_file)
+        _carry_out(found, text, reporter or Silent(), lab_file)
     return found
 
 
-def _carry_out(reshaping: Reshaping, reporter: Reporter, lab_file: Path | None) -> None:
+def _carry_out(reshaping: Reshaping, text: str, reporter: Reporter, lab_file: Path | None) -> None:
     record, edited, found = reshaping.record, reshaping.edited, reshaping.difference
     engine = runtime(record.runtime)
     before = rendered(record.folder)
@@ -189,6 +189,7 @@ def _carry_out(reshaping: Reshaping, reporter: Reporter, lab_file: Path | None) 
         raise
     with held():
         record.source.write_text(edited.text, encoding="utf-8")
+        record.given.write_text(text, encoding="utf-8")
         records.update(record, edited.lab.variant, lab_file)
     _sweep(record, found.gone)
     reporter.end(_counted(found))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, assume, event, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,7 @@ from labkit.lab.plan.bgp_sessions import bgp_sessions
 from labkit.operate.labs import lifecycle
 from labkit.operate.look.client import LabClient
 from labkit.operate.look.live_state import LiveState
+from labkit.operate.reshape import reshape
 from labkit.operate.trace.run import trace
 from labkit.operate.verify.run import verify
 from labkit.operate.verify.sessions import session_problem
@@ -28,13 +30,15 @@ from tests.e2e.chaos.machine import hasty
 from tests.e2e.chaos.rules import wrong
 from tests.e2e.random_labs import lab_files, wishes
 from tests.e2e.waiting import SOON, eventually
-from tests.extent import RANDOM_LABS
+from tests.extent import LONG, RANDOM_LABS
 
 CHANGES = 3
 """What operators do to each lab."""
 
 HOLD = 6
 """Seconds that an appliance keeps a session which a change has cut off: its far end may know nothing of it any more."""
+
+LABS = lab_files().map(lambda text: hasty(text, HOLD))
 
 
 # No shrinking, since every example is a lab to boot.
@@ -43,7 +47,7 @@ HOLD = 6
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-@given(text=lab_files().map(lambda text: hasty(text, HOLD)), data=st.data())
+@given(text=LABS, data=st.data())
 def test_a_random_lab_agrees_with_the_rules(tmp_path_factory: Any, text: str, data: st.DataObject) -> None:
     """And stays so, whatever operators change of it while it runs."""
     file: Path = tmp_path_factory.mktemp("random") / "random.lab.yml"
@@ -67,6 +71,28 @@ def test_a_random_lab_agrees_with_the_rules(tmp_path_factory: Any, text: str, da
             comes_to_rest(lab, now, client, "\n".join(said))
     finally:
         lifecycle.down(up.record)
+
+
+@pytest.mark.skipif(not LONG, reason="it boots labs: `make soak`")
+@settings(
+    max_examples=max(1, RANDOM_LABS // 10),
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(one=LABS, other=LABS)
+def test_a_random_lab_becomes_another_while_it_runs(tmp_path_factory: Any, one: str, other: str) -> None:
+    """And then the first one again: what both have keeps running or is made again, and all is as the rules have it."""
+    file: Path = tmp_path_factory.mktemp("random") / "random.lab.yml"
+    file.write_text(one)
+    labs = [load_text(text, str(file)) for text in (one, other)]
+    assume(all(settles(lab, lab.azure) for lab in labs))
+    record = lifecycle.up(str(file), runtime(SANDBOX), lifecycle.Silent(), "").record
+    try:
+        for text in (other, one):
+            now = reshape(record, text, str(file)).edited.lab
+            comes_to_rest(now, now, LabClient(record), f"{one}\n---\n{other}")
+    finally:
+        lifecycle.down(record)
 
 
 def comes_to_rest(built: Lab, now: Lab, client: LabClient, text: str) -> None:

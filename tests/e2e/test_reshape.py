@@ -13,7 +13,10 @@ import pytest
 
 from labkit.errors import EnvironmentProblem, InvalidInput
 from labkit.lab.plan.nodes import target_address
+from labkit.operate import apply
 from labkit.operate import reshape as reshaping
+from labkit.operate.changes import Now
+from labkit.operate.labs import lifecycle
 from labkit.operate.look.running import inspect
 from labkit.operate.records import record as records
 from labkit.operate.reshape import reshape
@@ -131,22 +134,22 @@ def test_a_lab_grows_and_shrinks(lab: RunningLab, overview_file: Path) -> None:
     assert ("vm9", "removed, by the operator") in events
 
 
-def test_what_stays_keeps_its_address(lab: RunningLab, overview_file: Path) -> None:
+def test_what_stays_keeps_its_address(lab: RunningLab, overview_file: Path, tmp_path: Path) -> None:
     """A machine comes before others in the file: it gets a free address, and theirs are in the lab's file then."""
     text = overview_file.read_text()
+    more = text.replace("  vm1: {subnet", "  vm0: vnet1/workload\n  vm1: {subnet", 1)
     with nothing_lost(lab, "vm1", "vm2"):
-        now = become(
-            lab,
-            edited(
-                text, [("  vm1: {subnet: vnet1/workload}", "  vm0: vnet1/workload\n  vm1: {subnet: vnet1/workload}")]
-            ),
-        )
+        now = become(lab, more)
         assert {name: str(now.lab.azure.nic[name].address)[-1] for name in ("vm0", "vm1", "vm2")} == {
             "vm0": "6",
             "vm1": "4",
             "vm2": "5",
         }
         arrives(now, "vm0", "vm2")
+        file = tmp_path / "edited.lab.yml"
+        file.write_text(more)
+        assert apply.reshaping(Now(now.client.record), apply.read(str(file)), None) is None
+        lifecycle.must_be_its_file(now.client.record, file)
         become(now, text)
 
 

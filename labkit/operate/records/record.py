@@ -69,6 +69,11 @@ class Record:
         return self.directory / "lab.yml"
 
     @property
+    def given(self) -> Path:
+        """The lab file as it was given, where the lab's copy has addresses in addition that machines have kept."""
+        return self.directory / "given.yml"
+
+    @property
     def topology(self) -> Path:
         """The rendered containerlab topology."""
         return self.folder / f"{self.lab}.clab.yml"

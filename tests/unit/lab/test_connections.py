@@ -155,7 +155,7 @@ def test_an_edited_address_space_is_no_new_tunnel() -> None:
         assert difference(LAB.azure, less.azure) == (SetAddressSpace(network, (IPv4Network(space), more)),)
     old, new = "remote_prefixes: [10.47.0.0/22, 10.155.0.0/16]", "remote_prefixes: 10.47.0.0/22"
     assert obstacles(LAB, edited(LAB, "connections", (old, new))) == (
-        "local network gateway premgw-vpngw: address_space differs, which only `labkit up` configures",
+        "local network gateway premgw-vpngw: address_space differs, which no change configures",
     )
 
 
@@ -172,7 +172,7 @@ def test_an_edited_address_space_is_no_new_tunnel() -> None:
 )
 def test_what_an_edited_file_has_more_is_refused(replaced: tuple[str, str], wanted: str) -> None:
     found = obstacles(LAB, edited(LAB, "connections", replaced, ("      - dev1\n", "")))
-    assert [each.removesuffix(", which only `labkit up` configures") for each in found] == [wanted]
+    assert [each.removesuffix(", which no change configures") for each in found] == [wanted]
 
 
 @pytest.mark.parametrize(

@@ -618,12 +618,12 @@ class TestEditedFiles:
             (
                 "virtual_machines: {vm1: spoke/app}",
                 "",
-                ["virtual machine vm1 is gone: its node or link stays while the lab runs"],
+                ["virtual machine vm1 is gone: no change removes its node or link"],
             ),
             (
                 "nva1: {subnet: hub/nva, asn: 65001}",
                 "nva1: {subnet: hub/nva, asn: 65003}",
-                ["NVA nva1: asn differs, which only `labkit up` configures"],
+                ["NVA nva1: asn differs, which no change configures"],
             ),
             (
                 "{app: 10.2.1.0/24}",
@@ -638,12 +638,12 @@ class TestEditedFiles:
             (
                 "{between: [spoke, other]}",
                 "{between: [spoke, other], global: true}",
-                ["the peering of spoke and other: global differs, which only `labkit up` configures"],
+                ["the peering of spoke and other: global differs, which no change configures"],
             ),
             (
                 "vm1: spoke/app",
                 "vm1: {subnet: spoke/app, address: 10.2.1.77}",
-                ["NIC vm1: address differs, which only `labkit up` configures"],
+                ["NIC vm1: address differs, which no change configures"],
             ),
         ],
     )

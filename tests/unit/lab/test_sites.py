@@ -120,8 +120,8 @@ def test_what_an_edited_file_has_otherwise() -> None:
     lab = load_text(SMALL, "small")
     edited = load_text(SMALL.replace("hq-r1: {}", "hq-r1: {transit: true}").replace("hq-R2", "hq-r1"), "small")
     assert obstacles(lab, edited) == (
-        "site hq: default_gateway differs, which only `labkit up` configures",
-        "router hq-r1: transit differs, which only `labkit up` configures",
+        "site hq: default_gateway differs, which no change configures",
+        "router hq-r1: transit differs, which no change configures",
     )
     gone = load_text(SMALL.replace(", HQ-r2: {address: 10.50.1.7}", "").replace("hq-R2", "hq-r1"), "small")
     assert any(text.startswith("router HQ-r2 is gone") for text in obstacles(lab, gone))

@@ -135,7 +135,7 @@ def test_the_variant_is_the_one_that_runs(file: Callable[[str], str]) -> None:
             TEXT.replace("nva2: {", "nva3: {"),
             (
                 "this needs other nodes and links than the running lab has.\n"
-                "NVA nva2 is gone: its node or link stays while the lab runs.\n"
+                "NVA nva2 is gone: no change removes its node or link.\n"
                 "NVA nva3 is new: it has no node or link in the running lab."
             ),
             "`labkit whatif` tries changes of what is there.",
