@@ -64,6 +64,7 @@ PARTS = frozenset(
         "serviceEndpointPolicies",
         "defaultSecurityRules",
         "natRules",
+        "networkInterfaces",
     }
 )
 """Properties whose values are parts with `properties` of their own, though no resources of the bag."""
@@ -71,7 +72,9 @@ PARTS = frozenset(
 _TOP = {name.lower(): name for name in ("sku", "zones", "kind", "identity", "plan", "extendedLocation")}
 _HEAD = frozenset({"id", "name", "type", "location", "tags", "etag", "properties", "resourcegroup", "resourceguid"})
 _PART_HEAD = frozenset({"id", "name", "type", "etag", "zones", "properties", "resourcegroup"})
-_SKU_IS_A_PROPERTY = frozenset({"Microsoft.Network/virtualHubs", "Microsoft.Network/virtualNetworkGateways"})
+_SKU_IS_A_PROPERTY = frozenset(
+    {"Microsoft.Network/azureFirewalls", "Microsoft.Network/virtualHubs", "Microsoft.Network/virtualNetworkGateways"}
+)
 _SPELLING = {
     name.lower(): name
     for name in (
