@@ -40,7 +40,9 @@ class LoadBalancers:
         news = []
         for finding in found:
             name, backend = finding.load_balancer, finding.backend
-            balancer = self._lab.azure.load_balancer[name]
+            balancer = self._lab.azure.load_balancer.get(name)
+            if balancer is None:  # a fabric that has not its new snapshot yet: the lab had it before
+                continue
             if balancer.virtual_network != virtual_network or backend not in balancer.backends:
                 continue
             before, now = self._health[name].get(backend), BackendHealth(finding.up, finding.reason)

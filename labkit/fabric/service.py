@@ -116,6 +116,8 @@ class FabricService:
         if isinstance(received.message, FabricSnapshot):
             # A new feed: the controller may not have the findings yet.
             self._feed = feed
+            known = self._fabric.load_balancers
+            self._findings = {place: found for place, found in self._findings.items() if place[0] in known}
             self._report(self._findings.values())
         return True
 

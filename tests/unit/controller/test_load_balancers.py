@@ -62,6 +62,12 @@ def test_a_fabric_is_sent_what_it_needs_and_what_others_found(tmp_path: Path) ->
             await spoke.socket.send_json(probes(nva2=True))
             assert await spoke.silent()
             assert controller.load_balancers.backends()[1].state == "Down"
+            # One that the lab had before it became another is nobody's, and the feed goes on.
+            former = probes(nva1=False)
+            former["found"][0]["load_balancer"] = "former"
+            await hub.socket.send_json(former)
+            await hub.socket.send_json(probes(nva2=True))
+            assert (await spoke.receive())["healthy"] == {"lb1": ["nva1", "nva2"]}
 
     worlds.run(test, tmp_path, LAB)
 
