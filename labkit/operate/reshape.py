@@ -141,8 +141,8 @@ def _must_be_on(record: Record, before: Plan, found: PlanDifference) -> None:
 
 
 def _must_fit(record: Record, after: Plan, found: PlanDifference) -> None:
+    room.must_fit_on_disk(state_home(), len(found.made))
     if found.made:
-        room.must_fit_on_disk(state_home(), len(found.made))
         wanted = room.need(replace(after, nodes=found.made), record.runtime)
         room.must_fit(record.lab, wanted, room.left_for(record.runtime))
 
