@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from labkit.lab.file.yaml_source import Data
+from labkit.azure.model import Azure
+from labkit.lab.file.yaml_source import Data, parse
+from labkit.lab.kinds.export_rules import SHORTHANDS
 
 _WITHOUT = frozenset({"virtual_networks", "route_tables", "load_balancers", "variants"})
 """Sections that resources have whole."""
@@ -46,6 +48,21 @@ def beyond(data: Data) -> dict[str, Data]:
         else:
             found[section] = value
     return found
+
+
+def with_appliances(known: Mapping[str, Data], built: Azure, azure: Azure) -> dict[str, Data]:
+    """The same after the operators of NVAs have changed what these advertise, or their export policy."""
+    nvas = dict(_mapping(known.get("nvas")))
+    for name, appliance in azure.appliance.items():
+        before = built.appliance.get(name)
+        if name in nvas and before is not None and before != appliance:
+            entry = {k: v for k, v in _mapping(nvas[name]).items() if k not in {"advertises", "exports", *SHORTHANDS}}
+            if appliance.advertises:
+                entry["advertises"] = [str(prefix) for prefix in appliance.advertises]
+            if appliance.exports:
+                entry["exports"] = [parse(str(rule)).data for rule in appliance.exports]
+            nvas[name] = entry
+    return {**known, **({"nvas": nvas} if nvas else {})}
 
 
 def _machine(entry: Data) -> dict[str, Data]:

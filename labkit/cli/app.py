@@ -40,7 +40,7 @@ PANELS = {
         "logs",
     ),
     "Nodes": ("exec", "shell", "stop", "start"),
-    "Lab files": ("validate", "render", "schema"),
+    "Lab files": ("validate", "render", "schema", "import", "export"),
     "This machine": ("doctor", "image", "version"),
 }
 PANEL = {verb: panel for panel, verbs in PANELS.items() for verb in verbs}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labkit.arm.read.fields import Fields
-from labkit.arm.read.reading import VIRTUAL_NETWORKS, Reading, subnet_prefixes
+from labkit.arm.read.reading import VIRTUAL_NETWORKS, LeftOut, Reading, subnet_prefixes
 from labkit.lab.file.yaml_source import Data
 
 
@@ -45,19 +45,29 @@ def peerings(reading: Reading) -> list[Data]:
                 f"its remote virtual network {remote_id.name} is not among the resources",
                 "Nothing gets there, and no route of it is known.",
             )
+        elif fields.values.get("peeringState") in {"Initiated", "Disconnected"}:
+            _leave_out(reading, local, remote)
         else:
             sides[local, remote] = fields
+    for local, remote in [*sides]:
+        if (remote, local) not in sides:
+            _leave_out(reading, local, remote)
+            del sides[local, remote]
     return [
         _peering(reading, local, remote, sides)
         for local, remote in _in_order(reading, [pair for pair in sides if _first(pair, sides)])
     ]
 
 
+def _leave_out(reading: Reading, local: str, remote: str) -> None:
+    what = f"the peering of {local} with {remote}"
+    reading.left_out.append(LeftOut(what, "it is not connected: its other side is missing", "None: it has no routes."))
+
+
 def _first(pair: tuple[str, str], sides: dict[tuple[str, str], Fields]) -> bool:
     """Whether a side is the first of its peering."""
     order = list(sides)
-    other = pair[::-1]
-    return other not in sides or order.index(pair) < order.index(other)
+    return order.index(pair) < order.index(pair[::-1])
 
 
 def _in_order(reading: Reading, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -75,10 +85,7 @@ def _known(reading: Reading) -> list[dict[str, Data]]:
 
 
 def _peering(reading: Reading, local: str, remote: str, sides: dict[tuple[str, str], Fields]) -> dict[str, Data]:
-    pair = {local: sides.get((local, remote)), remote: sides.get((remote, local))}
-    missing = [name for name, side in pair.items() if side is None]
-    if missing:
-        reading.remarks["peerings", f"{local}-{remote}"] = f"The side of {missing[0]} was not among the resources."
+    pair = {local: sides[local, remote], remote: sides[remote, local]}
     entry: dict[str, Data] = {"between": [local, remote]}
     for key, option, default in (
         ("use_remote_gateways", "useRemoteGateways", False),
@@ -86,7 +93,7 @@ def _peering(reading: Reading, local: str, remote: str, sides: dict[tuple[str, s
         ("allow_forwarded_traffic", "allowForwardedTraffic", True),
     ):
         # Azure leaves it out where a client left it at false [peering-forwarded-default].
-        on = [n for n, side in pair.items() if (side.flag(option, False) if side is not None else default)]
+        on = [n for n, side in pair.items() if side.flag(option, False)]
         if len(on) == 2:
             value: Data = "true"
         else:

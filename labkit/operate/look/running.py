@@ -15,6 +15,7 @@ from labkit.runtimes.protocol import LabStatus
 from labkit.runtimes.select import runtime
 
 if TYPE_CHECKING:
+    from labkit.lab.load import Loaded
     from labkit.lab.model import Lab
 
 
@@ -39,13 +40,22 @@ def lab_of(record: Record) -> Lab:
     Raises:
         LabkitError: it can't be read.
     """
+    return loaded(record).lab
+
+
+def loaded(record: Record) -> Loaded:
+    """The lab's file, in the variant that runs, as `lab_of`.
+
+    Raises:
+        LabkitError: it can't be read.
+    """
     # The lab file's schema takes long to load, and `labkit status` does without.
-    from labkit.lab.load import load_text  # noqa: PLC0415
+    from labkit.lab.load import read_text  # noqa: PLC0415
 
     name = f"lab {record.lab}"
     if record.lab_file:
-        return load_text(record.source.read_text(encoding="utf-8"), name, record.variant)
-    return load_text(controllers_text(record), name)
+        return read_text(record.source.read_text(encoding="utf-8"), name, record.variant)
+    return read_text(controllers_text(record), name)
 
 
 def controllers_text(record: Record) -> str:

@@ -27,7 +27,7 @@ LABS = [
 def once_more(loaded: Loaded) -> Lab:
     """A lab that went through its resources."""
     document = document_of(bag_of(loaded.lab.azure, "rg"), beyond(loaded.source.data), loaded.lab.name)
-    return load_text(text_of(document, ["Imported."]), "imported.yml")
+    return load_text(text_of(document, ["Imported."], {}), "imported.yml")
 
 
 def without_lines(lab: Lab) -> Lab:

@@ -80,7 +80,7 @@ def test_every_module_that_is_a_verb_is_in_the_help() -> None:
     assert sum(len(verbs) for verbs in PANELS.values()) == len(PANEL)
 
 
-NO_LAB = {"up", "list", "validate", "render", "schema", "doctor", "image", "version"}
+NO_LAB = {"up", "list", "validate", "render", "schema", "import", "doctor", "image", "version"}
 """What is not about a running lab."""
 
 
