@@ -7,7 +7,7 @@ logged and never makes the daemon ready. staticd reads no file, and is known by 
 mgmtd comes first, because zebra without it logs hundreds of errors a second. bgpd and staticd look for zebra once and
 then again after 10 s, so they come last.
 
-While they run, it gives the kernel back the static routes that zebra does not, and bgpd another policy when an operator
+While they run, it gives the kernel back the routes that zebra does not, and bgpd another policy when an operator
 wants one: the controller puts that into the platform folder.
 """
 
@@ -23,7 +23,7 @@ from labkit.daemons.frr.policy_change import RESEND, policy_commands
 from labkit.daemons.frr.vty import CONFIGURED, FOLDER, RUNNING, known_of, socket_of, vty
 from labkit.daemons.statements import Statement, as_text, from_text, statements, updated
 from labkit.inotify import CLOSE_NOWRITE, CLOSE_WRITE, MODIFY, MOVED_TO, Inotify
-from labkit.start.static_routes import LinkEvents, restore
+from labkit.start.lost_routes import LinkEvents, restore
 
 CONF = "/etc/frr/frr.conf"
 READY = "/run/labkit-ready"

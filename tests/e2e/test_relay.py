@@ -12,7 +12,7 @@ from labkit.operate.look.snapshot import customer_adj_ribs_out, read
 from labkit.predict.converge import CustomerRouters
 from labkit.pytest import Boot, RunningLab
 from tests.e2e.by_the_rules import astray, expected, unlike
-from tests.e2e.in_lab import effective, gateways, lab_file, off, problems, reaches, without_bgpd
+from tests.e2e.in_lab import effective, gateways, lab_file, off, problems, reaches, run, without_bgpd
 from tests.e2e.waiting import SOON, eventually
 
 HOSTS = {
@@ -68,6 +68,17 @@ def test_a_loopback_is_identifier_and_end_of_sessions(lab: RunningLab) -> None:
     assert {path.next_hop for path in live.bgp("loop1").paths if path.neighbour == two} == {two}
     reaches(lab.client, "loop3", one)
     reaches(lab.client, "loop2", one)
+
+
+def test_a_link_that_flaps_leaves_the_routes_whose_next_hops_are_loopbacks(lab: RunningLab) -> None:
+    """The session goes on, and bgpd has no reason to resolve its next hops again."""
+    far = IPv4Network("10.199.12.0/24")
+    before = gateways(lab, "loop1", far)
+    assert before
+    for _ in range(3):
+        run(lab, "loop1", "sh", "-c", "ip link set eth0 down; ip link set eth0 up")
+        eventually(lambda: gateways(lab, "loop1", far), lambda hops: hops == before)
+    assert problems(lab, SOON) == []
 
 
 def test_one_relay_is_enough_for_its_clients(lab: RunningLab) -> None:

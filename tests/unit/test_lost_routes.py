@@ -1,4 +1,4 @@
-"""Which static routes a kernel lacks, by what FRR 10.3 printed in a lab."""
+"""Which routes a kernel lacks, by what FRR 10.3 printed in a lab."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from labkit.start.static_routes import missing
+from labkit.start.lost_routes import missing
 
 NEXT_HOP = {"flags": 3, "fib": True, "ip": "10.1.1.1", "interfaceIndex": 2, "interfaceName": "eth0", "active": True}
 ON_LINK = {"flags": 3, "fib": True, "directlyConnected": True, "interfaceName": "vxlan1", "active": True}
@@ -35,6 +35,17 @@ def route(*hops: dict[str, Any], installed: bool = True) -> dict[str, Any]:
         # As after a flap in a lab: the route is installed, and none of its next hops is.
         ({"0.0.0.0/0": [route(UNMARKED)]}, set(), [("0.0.0.0/0", "nexthop via 10.0.3.1 dev eth0")]),
         ({"0.0.0.0/0": [route(RECURSIVE, UNMARKED)]}, set(), [("0.0.0.0/0", "nexthop via 10.0.3.1 dev eth0")]),
+        # Of BGP, whose next hop a static route leads to; and with the source that a route map gives them.
+        (
+            {"10.2.0.0/16": [route(RECURSIVE, NEXT_HOP | {"resolver": True})]},
+            set(),
+            [("10.2.0.0/16", "nexthop via 10.1.1.1 dev eth0")],
+        ),
+        (
+            {"10.2.0.0/16": [route(NEXT_HOP | {"rmapSource": "10.50.0.1"})]},
+            set(),
+            [("10.2.0.0/16", "src 10.50.0.1 nexthop via 10.1.1.1 dev eth0")],
+        ),
         # zebra has noticed that the link was down, and will install it itself.
         ({"10.1.0.0/26": [route(NEXT_HOP, installed=False)]}, set(), []),
         ({"10.1.0.0/26": [route(UNUSED)]}, set(), []),
