@@ -43,7 +43,7 @@ def imported(files: Iterable[tuple[str, str]], name: str, source: str) -> Import
         InvalidInput: a file is of no known form, or a value in it is wrong; with the file and the place.
     """
     found = take_in(files)
-    document = document_of(found.bag, found.beyond, name)
+    document = document_of(found.bag, found.beyond, name, found.learned)
     left_out = (*found.left_out, *document.left_out)
     header = [f"Imported by labkit from {source}.", *_not_in_it(left_out)]
     text = text_of(document, header, dict(_origins(found)))

@@ -1,7 +1,7 @@
 """Files with resources: which form each has, and the bag of all.
 
 A form is recognised by what is in a file, not by its name: what `az … list` or `az … show` prints, of today's and older
-versions; `bicep snapshot`; and the file that `labkit export` writes of what Azure does not know.
+versions; `list-learned-routes`; `bicep snapshot`; and the file that `labkit export` writes of what Azure does not know.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from labkit.arm.captures import Learned, is_learned_routes, learned_routes
 from labkit.arm.ids import ResourceId
 from labkit.arm.read.reading import LeftOut
 from labkit.arm.resource import Bag, Json, Resource
@@ -40,6 +41,7 @@ class Intake:
     beyond: Mapping[str, Data]
     left_out: tuple[LeftOut, ...]
     files: Mapping[ResourceId, str]
+    learned: tuple[Learned, ...]
 
 
 def take_in(files: Iterable[tuple[str, str]]) -> Intake:
@@ -52,11 +54,16 @@ def take_in(files: Iterable[tuple[str, str]]) -> Intake:
     left_out: list[LeftOut] = []
     origins: dict[ResourceId, str] = {}
     beyond: dict[str, Data] = {}
+    learned: list[Learned] = []
     for name, text in files:
         if name.endswith((".yml", ".yaml")):
             beyond = _beyond(name, text)
             continue
-        for body in _bodies(_json(name, text), name):
+        found_json = _json(name, text)
+        if isinstance(found_json, dict) and is_learned_routes(found_json):
+            learned += learned_routes(found_json, name)
+            continue
+        for body in _bodies(found_json, name):
             try:
                 found = _found(body, name)
             except UnknownType as unknown:
@@ -64,7 +71,7 @@ def take_in(files: Iterable[tuple[str, str]]) -> Intake:
                 continue
             resources += found
             origins |= dict.fromkeys((resource.id for resource in found), name)
-    return Intake(Bag(resources), beyond, tuple(left_out), origins)
+    return Intake(Bag(resources), beyond, tuple(left_out), origins, tuple(learned))
 
 
 def _found(body: Json, name: str) -> tuple[Resource, ...]:

@@ -64,6 +64,11 @@ def _bash() -> str:
         "az network routeserver list --query '[].[resourceGroup,name]' -o tsv | while read -r group server; do",
         '  az network routeserver peering list -g "$group" --routeserver "$server" -o json \\',
         '    > "bgpConnections.$group.$server.json"',
+        '  peers=$(az network routeserver peering list -g "$group" --routeserver "$server" --query "[].name" -o tsv)',
+        "  for peer in $peers; do",
+        '    az network routeserver peering list-learned-routes -g "$group" --routeserver "$server" -n "$peer" \\',
+        '      -o json > "learnedRoutes.$group.$server.$peer.json"',
+        "  done",
         "done",
     ]
     return "\n".join(lines) + "\n"
@@ -84,6 +89,11 @@ def _powershell() -> str:
         "  $group = $server.resourceGroup; $name = $server.name",
         "  az network routeserver peering list -g $group --routeserver $name -o json |",
         '    Out-File "bgpConnections.$group.$name.json"',
+        '  $peers = az network routeserver peering list -g $group --routeserver $name --query "[].name" -o tsv',
+        "  foreach ($peer in $peers) {",
+        "    az network routeserver peering list-learned-routes -g $group --routeserver $name -n $peer `",
+        '      -o json | Out-File "learnedRoutes.$group.$name.$peer.json"',
+        "  }",
         "}",
     ]
     return "\n".join(lines) + "\n"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from labkit.arm.captures import Learned
 from labkit.arm.read.firewall import firewalls
 from labkit.arm.read.gateway import SUPPLIED_INTERNET, outside
+from labkit.arm.read.learned import advertise, proofs
 from labkit.arm.read.load_balancer import load_balancers
 from labkit.arm.read.machine import machines, virtual_machines
 from labkit.arm.read.reading import LeftOut, Reading
@@ -33,11 +35,12 @@ class Document:
     left_out: tuple[LeftOut, ...]
 
 
-def document_of(bag: Bag, beyond: Mapping[str, Data], name: str) -> Document:
+def document_of(bag: Bag, beyond: Mapping[str, Data], name: str, learned: Sequence[Learned] = ()) -> Document:
     """The lab file of the resources, and of what Azure does not know of the lab.
 
     `beyond` has a lab file's shape (`labkit.arm.beyond`); it is empty for a network that no lab was made of yet. `name`
-    is the lab's, unless `beyond` has one.
+    is the lab's, unless `beyond` has one. `learned` is what Azure's route servers have learned of NVAs of which nothing
+    else is known.
 
     Raises:
         InvalidInput: a property of a resource is not what it must be.
@@ -46,6 +49,7 @@ def document_of(bag: Bag, beyond: Mapping[str, Data], name: str) -> Document:
     all_machines, all_peers = machines(reading), peers(reading)
     found_nvas = nvas(reading, all_machines, all_peers)
     found = outside(reading, found_nvas)
+    advertise(reading, found_nvas, found.sites, all_peers, learned)
     for type_, (reason, effect) in _EFFECTS.items():
         for resource in bag.of_type(type_):
             reading.leave_out(resource.id, reason, effect)
@@ -63,6 +67,8 @@ def document_of(bag: Bag, beyond: Mapping[str, Data], name: str) -> Document:
         "firewalls": firewalls(reading),
         "virtual_machines": virtual_machines(reading, all_machines, found_nvas),
     }
+    if proofs_of := proofs(all_peers, found_nvas, learned):
+        values["proofs"] = proofs_of
     if found.tunnels and "internet" not in beyond:
         values["internet"] = {"prefix": SUPPLIED_INTERNET}
         reading.remarks["internet", "prefix"] = "Supplied: tunnels need an Internet."

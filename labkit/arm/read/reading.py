@@ -70,6 +70,16 @@ class Reading:
                 return self.subnet(resource.id)
         return None
 
+    def first_of(self, network: str, name: str) -> list[IPv4Address]:
+        """The first two addresses that Azure gives out of a subnet of a virtual network."""
+        for resource in self.bag.of_type(f"{VIRTUAL_NETWORKS}/subnets"):
+            if resource.id.name.casefold() == name.casefold() and self.subnet(resource.id) == (
+                network,
+                resource.id.name,
+            ):
+                return [prefix[number] for prefix in subnet_prefixes(Fields.of(resource))[:1] for number in (4, 5)]
+        return []
+
     def known(self, section: str, name: str) -> dict[str, Data]:
         """What Azure does not know of an object."""
         found = self.section(section).get(name)

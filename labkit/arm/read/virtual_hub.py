@@ -18,19 +18,21 @@ PLACEHOLDER = "Placeholder: Azure knows its address and ASN alone. Add what it a
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A bgpConnection of a route server."""
+    """A bgpConnection of a route server; `instances` are that one's addresses."""
 
     server: str
     name: str
     asn: int
     address: IPv4Address
+    instances: tuple[IPv4Address, ...]
 
 
 def peers(reading: Reading) -> list[Peer]:
     """The bgpConnections of all route servers."""
     return [
-        Peer(name, child.id.name, fields.number("peerAsn"), fields.address("peerIp"))
-        for name, resource, _ in reading.of_type("virtualHubs")
+        Peer(name, child.id.name, fields.number("peerAsn"), fields.address("peerIp"), instances)
+        for name, resource, hub in reading.of_type("virtualHubs")
+        for instances in [tuple(hub.addresses("virtualRouterIps"))]
         for child in reading.bag.children_of(resource.id, "bgpConnections")
         for fields in [Fields.of(child)]
     ]
@@ -89,7 +91,7 @@ def route_servers(
             keys["hub_routing_preference"] = fields.text("hubRoutingPreference")
         keys |= reading.known("route_servers", name)
         instances = fields.addresses("virtualRouterIps")
-        if len(instances) == 2:
+        if len(instances) == 2 and instances != reading.first_of(network, ROUTE_SERVER_SUBNET):
             keys["instances"] = [str(address) for address in instances]
         found[name] = keys
     return found

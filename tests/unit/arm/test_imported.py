@@ -164,6 +164,8 @@ STUB = """#!/bin/bash
 case "$*" in
   *"group list"*) echo rg;;
   *"routeserver list"*tsv*) printf 'rg\\trs1\\n';;
+  *list-learned-routes*) echo '{"RouteServiceRole_IN_0": [], "value": null}';;
+  *"peering list"*tsv*) printf 'sdwan-nva\\n';;
   *"peering list"*) cat "$FILES/bgpConnections.json";;
   *"routeserver list"*) cat "$FILES/virtualHubs.json";;
   *"vnet list"*) cat "$FILES/virtualNetworks.json";;
@@ -197,7 +199,10 @@ def test_the_powershell_script_has_the_same_commands() -> None:
         {line.partition("az ")[2].partition(" -o json")[0] for line in script(shell).splitlines() if " -o json" in line}
         for shell in Shell
     ]
-    in_bash = {text.replace('"$group"', "$group").replace('"$server"', "$name") for text in found[0]}
+    in_bash = {
+        text.replace('"$group"', "$group").replace('"$server"', "$name").replace('"$peer"', "$peer")
+        for text in found[0]
+    }
     assert in_bash == found[1] - {"network routeserver list"} | {"network routeserver list"}
 
 
@@ -216,3 +221,48 @@ def test_two_hundred_virtual_networks_are_taken_in() -> None:
 
     found = imported([("vnets.json", json.dumps([network(n) for n in range(200)]))], "prod", "vnets.json")
     assert len(load_text(found.text, "x.yml").azure.virtual_networks) == 200
+
+
+def learned(peer: str, *rows: tuple[str, str]) -> str:
+    """A table of learned routes as az prints it, with what some versions put beside the roles."""
+    roles: Json = {
+        f"RouteServiceRole_IN_{i}": [
+            {
+                "localAddress": f"10.1.0.{4 + i}",
+                "network": prefix,
+                "nextHop": peer,
+                "sourcePeer": peer,
+                "origin": "EBgp",
+                "asPath": path,
+                "weight": 32768,
+            }
+            for prefix, path in rows
+        ]
+        for i in (0, 1)
+    }
+    assert isinstance(roles, dict)
+    return json.dumps({**roles, "value": None})
+
+
+def test_learned_routes_are_what_nvas_advertise_and_proofs() -> None:
+    files = {name: text for name, text in exported("overview").items() if name.endswith(".json")}
+    files["learnedRoutes.a.json"] = learned(
+        "10.1.1.4", ("10.250.0.0/16", "65001-65010"), ("10.9.0.0/16", "65001-65001")
+    )
+    files["learnedRoutes.b.json"] = learned("10.1.2.4", ("0.0.0.0/0", "65002"), ("10.8.0.0/16", "65002-65001-65515"))
+    found = imported(list(files.items()), "prod", "prod/")
+    lab = load_text(found.text, "prod.lab.yml")
+    advertises = {name: [str(p) for p in each.advertises] for name, each in lab.azure.appliance.items()}
+    assert advertises == {"sdwan-nva": ["10.9.0.0/16"], "security-nva": ["0.0.0.0/0"]}
+    assert [str(rule) for rule in lab.azure.appliance["sdwan-nva"].exports] == [
+        "{prefix: 10.9.0.0/16, set: {prepend: 1}}"
+    ]
+    assert [(site.name, site.gateway.asn) for site in lab.sites] == [("as65010", 65010)]
+    assert len(lab.proofs) == 2
+    assert "Prefixes with longer AS paths are not: 1." in found.text
+
+
+def test_a_wrong_row_of_learned_routes_is_refused_with_its_place() -> None:
+    text = learned("10.1.1.4", ("10.9.0.0/16", "65001-x"))
+    with pytest.raises(InvalidInput, match=r"bad\.json: RouteServiceRole_IN_0\[0\]: asPath must be ASNs"):
+        take_in([("bad.json", text)])
