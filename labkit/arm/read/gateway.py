@@ -142,9 +142,15 @@ def _remote(reading: Reading, gateway: str, connection: Fields, nvas: dict[str, 
 
 
 def _device(reading: Reading, gateway: str, name: str) -> str | None:
-    """What a local network gateway of a lab's own export is for."""
-    known = (remote for remote, _ in _known_remotes(reading, gateway))
-    return next((remote.partition("/")[0] for remote in known if name == f"{gateway}-{remote.partition('/')[0]}"), None)
+    """What a local network gateway of a lab's own export is for. References may be in any case."""
+    device = name.removeprefix(f"{gateway}-")
+    known = {_machine_key(remote) for remote, _ in _known_remotes(reading, gateway)}
+    return device if device != name and _machine_key(device) in known else None
+
+
+def _machine_key(remote: str) -> str:
+    """By what a machine, or a NIC of it, is known whatever its case."""
+    return remote.partition("/")[0].casefold()
 
 
 def _known_remotes(reading: Reading, gateway: str) -> list[tuple[str, dict[str, Data]]]:
@@ -176,7 +182,8 @@ def _site(reading: Reading, id_: ResourceId, bgp: bool, found: Outside) -> None:
 def _options(reading: Reading, gateway: str, remote: str, connection: Fields) -> dict[str, Data]:
     """The options of a connection: what its resource has, and what Azure does not know of it."""
     known = next(
-        (options for name, options in _known_remotes(reading, gateway) if name.partition("/")[0] == remote), None
+        (options for name, options in _known_remotes(reading, gateway) if _machine_key(name) == _machine_key(remote)),
+        None,
     )
     options = {k: v for k, v in (known or {}).items() if k not in {"bgp", "routing_weight"}}
     express = connection.reference("peer") is not None
@@ -194,14 +201,16 @@ def _options(reading: Reading, gateway: str, remote: str, connection: Fields) ->
 
 def _in_order(reading: Reading, gateway: str, remotes: list[Data]) -> list[Data]:
     """In the order, and with the names, of the lab's own file, where it has them."""
-    known = {name.partition("/")[0]: name for name, _ in _known_remotes(reading, gateway)}
+    known = {_machine_key(name): name for name, _ in _known_remotes(reading, gateway)}
     order = {name: number for number, name in enumerate(known)}
 
     def name_of(entry: Data) -> str:
         return next(iter(entry)) if isinstance(entry, dict) else str(entry)
 
-    ordered = sorted(remotes, key=lambda entry: order.get(name_of(entry), len(order)))
+    ordered = sorted(remotes, key=lambda entry: order.get(_machine_key(name_of(entry)), len(order)))
     return [
-        {known.get(name_of(e), name_of(e)): e[name_of(e)]} if isinstance(e, dict) else known.get(str(e), e)
+        {known.get(_machine_key(name_of(e)), name_of(e)): e[name_of(e)]}
+        if isinstance(e, dict)
+        else known.get(_machine_key(str(e)), e)
         for e in ordered
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from labkit.arm.read.fields import Fields
 from labkit.arm.read.reading import VIRTUAL_NETWORKS, LeftOut, Reading, subnet_prefixes
 from labkit.lab.file.yaml_source import Data
+from labkit.names import in_any_case
 
 
 def virtual_networks(reading: Reading) -> dict[str, Data]:
@@ -80,8 +81,15 @@ def _in_order(reading: Reading, pairs: list[tuple[str, str]]) -> list[tuple[str,
 
 
 def _known(reading: Reading) -> list[dict[str, Data]]:
+    """The peerings of the lab's own file, their sides as the virtual networks are spelled."""
     entries = reading.beyond.get("peerings")
-    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    networks = [name for name, _, _ in reading.of_type("virtualNetworks")]
+    found: list[dict[str, Data]] = []
+    for entry in entries if isinstance(entries, list) else []:
+        between = entry.get("between") if isinstance(entry, dict) else None
+        if isinstance(entry, dict) and isinstance(between, list):
+            found.append({**entry, "between": [in_any_case(str(side), networks) or str(side) for side in between]})
+    return found
 
 
 def _peering(reading: Reading, local: str, remote: str, sides: dict[tuple[str, str], Fields]) -> dict[str, Data]:

@@ -48,3 +48,19 @@ def test_random_labs_read_from_their_resources_are_themselves(text: str) -> None
     found = once_more(loaded)
     assert found.azure == loaded.lab.azure
     assert without_lines(found) == without_lines(loaded.lab)
+
+
+def test_references_in_any_case_are_the_same_ones() -> None:
+    text = """
+name: spelled
+internet: 198.51.100.0/24
+virtual_networks:
+  hub: {address_space: 10.1.0.0/16, subnets: {GatewaySubnet: 10.1.255.0/27, app: 10.1.1.0/24, out: 10.1.2.0/24}}
+  on-prem: {address_space: 10.2.0.0/16, subnets: {app: 10.2.1.0/24, side: 10.2.2.0/24}}
+peerings: [{between: [HUB, ON-PREM], global: true, allow_forwarded_traffic: hub}]
+gateways: {vpn: {type: Vpn, virtual_network: HUB, asn: 65501, connects_to: [BRANCH, FW/OUTSIDE]}}
+nvas: {fw: {asn: 65002, nics: {outside: On-Prem/app, inside: On-Prem/side}}}
+sites: {branch: {asn: 65010, prefixes: 10.250.0.0/16}}
+"""
+    loaded = read_text(text, "spelled.yml")
+    assert without_lines(once_more(loaded)) == without_lines(loaded.lab)
