@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from labkit.azure.model import InstanceId, NextHopType, Nic
+from labkit.azure.model import Circuit, InstanceId, NextHopType, Nic
 from labkit.lab import proofs
 from labkit.lab.file import schema_proofs as schema
 from labkit.lab.file.draft import Draft
@@ -192,7 +192,9 @@ class _Checker:
                     self._by_nic(path, about, name, far)
             return
         sections = ("route_servers", "nvas", "gateways", "circuits")
-        places: list[Path] = [(section, name) for section in sections for name in (one, other)]
+        circuits = {e: c for c in self.draft.names("circuits") for e in Circuit(c, None, edges=2).edge_routers}
+        ends = {name for each in (one, other) for name in (each, circuits.get(each, each))}
+        places: list[Path] = [(section, name) for section in sections for name in ends]
         of_sites = (router for router in site_routers(self.draft).values() if router.name in {one, other})
         places += [(*router.place, "connects_to") for router in of_sites]
         if any(self.draft.broken(place) for place in places):

@@ -79,7 +79,7 @@ def test_sites_are_linked() -> None:
 def test_what_a_router_originates_and_discards() -> None:
     speaker = site_speaker(LAB, LAB.site_router["hq-r1"])
     lans, wider = ("10.50.1.0/24", "10.50.2.0/24"), ("10.50.0.0/16", "0.0.0.0/0")
-    assert [str(prefix) for prefix in speaker.networks] == [*lans, *wider, "192.168.34.16/30"]
+    assert [str(prefix) for prefix in speaker.networks] == [*lans, *wider, "192.168.34.16/30", "192.168.34.20/30"]
     assert [str(prefix) for prefix in speaker.discarded] == [*wider]
     core = site_speaker(LAB, LAB.site_router["hq-core"])
     assert core.discarded == (), "a static route leads there"
