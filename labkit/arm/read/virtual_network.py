@@ -100,7 +100,7 @@ def _peering(reading: Reading, local: str, remote: str, sides: dict[tuple[str, s
         ("allow_gateway_transit", "allowGatewayTransit", False),
         ("allow_forwarded_traffic", "allowForwardedTraffic", True),
     ):
-        # Azure leaves it out where a client left it at false [peering-forwarded-default].
+        # Left out it is false, as az and Terraform have it.
         on = [n for n, side in pair.items() if side.flag(option, False)]
         if len(on) == 2:
             value: Data = "true"
