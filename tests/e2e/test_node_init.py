@@ -92,7 +92,13 @@ class Node:
         return found
 
     def process(self, *words: str) -> int:
-        """The one process whose command line has these words."""
+        """The one process whose command line has these words, once there is one: a service is ready before."""
+        self.wait_for(" ".join(words), lambda: self.processes(*words))
+        (found,) = self.processes(*words)
+        return found
+
+    def processes(self, *words: str) -> list[int]:
+        """The processes whose command lines have these words."""
         found = []
         for pid in self.pids():
             try:
@@ -101,8 +107,7 @@ class Node:
                 continue
             if all(word in arguments for word in words):
                 found.append(pid)
-        assert len(found) == 1, (words, found)
-        return found[0]
+        return found
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import socket
 import subprocess
 import sys
@@ -148,8 +150,10 @@ def _refusal(lab: str, message: BootEvent) -> LabkitError:
             f"Take it down (`labkit down {lab}`) or rename this lab.",
         )
     if message["reason"] == "directory":
+        full = os.strerror(errno.ENOSPC) in message["text"]
+        what = "the disk is full" if full else "The lab's state can't be written"
         return EnvironmentProblem(
-            f"The lab's state can't be written: {message['text']}.",
+            f"{what}: {message['text']}.",
             "Free some space or make it writable, or store labs elsewhere: XDG_STATE_HOME.",
         )
     probe = kernel_probe.user_namespaces()
