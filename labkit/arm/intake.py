@@ -125,6 +125,11 @@ def _bodies(found: Json, name: str) -> Iterator[Json]:
             f"{name}: this is a template, whose values are not worked out",
             "Deploy it, or run `bicep snapshot`, and import what that writes.",
         )
+    elif "format_version" in found and {"values", "planned_values"} & found.keys():
+        raise InvalidInput(
+            f"{name}: this is of Terraform, whose state and plans are not read",
+            "Apply it, collect what is there (`labkit import --script bash`), and import that.",
+        )
     elif isinstance(found.get("value"), list) and "id" not in found:
         yield from _of_list(found["value"])
     else:
@@ -142,4 +147,6 @@ def _beyond(name: str, text: str) -> dict[str, Data]:
         raise InvalidInput(f"{name}, line {first.line}: {first.text}", first.remedy)
     if not isinstance(source.data, dict):
         raise InvalidInput(f"{name}: must be a mapping", "`labkit export` writes it.")
+    if "virtual_networks" in source.data:
+        raise InvalidInput(f"{name}: this is a lab file already", f"Start it: labkit up {name}")
     return source.data

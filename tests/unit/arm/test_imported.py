@@ -134,6 +134,20 @@ def test_bad_files_are_refused_by_their_name(text: str) -> None:
         take_in([("bad.json", text)])
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("tf.json", '{"format_version": "1.0", "values": {"root_module": {}}}', "this is of Terraform"),
+        ("plan.json", '{"format_version": "1.2", "planned_values": {}}', "this is of Terraform"),
+        ("t.json", '{"$schema": "x", "resources": []}', "this is a template"),
+        ("lab.yml", "name: x\nvirtual_networks: {v: {address_space: 10.0.0.0/16}}\n", "this is a lab file already"),
+    ],
+)
+def test_what_is_not_read_is_called_by_its_name(name: str, text: str, words: str) -> None:
+    with pytest.raises(InvalidInput, match=rf"{name}: {words}"):
+        take_in([(name, text)])
+
+
 VALUES = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=9), st.lists, max_leaves=4)
 
 
